@@ -1,0 +1,315 @@
+//! The link protocol's frames (protocol 2.1 and 2.2).
+//!
+//! Hot path: no allocation, no `String`, no logging (but for HELLO, once a link).
+
+use serde::{Deserialize, Serialize};
+
+use super::{Decoded, array};
+
+/// Bytes of a frame before its payload.
+pub const HEADER_LEN: usize = 16;
+/// OPEN's flag: this OPEN follows a resume.
+pub const OPEN_RESUMED: u8 = 1;
+/// Added to OPEN's transport where the client came over TLS.
+pub const TRANSPORT_TLS: u8 = 0x80;
+
+/// The kinds of protocol 2.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[expect(
+    missing_docs,
+    reason = "the names are the protocol's; table 2.2 describes them"
+)]
+pub enum Kind {
+    Data = 0,
+    Hello = 1,
+    Open = 2,
+    Close = 3,
+    Ping = 4,
+    Pong = 5,
+    Bind = 6,
+    Multicast = 7,
+    Goaway = 8,
+    Suspend = 9,
+    Accept = 10,
+}
+
+impl Kind {
+    /// The kind that a byte names, if any.
+    #[inline]
+    pub fn from_byte(byte: u8) -> Option<Kind> {
+        Some(match byte {
+            0 => Kind::Data,
+            1 => Kind::Hello,
+            2 => Kind::Open,
+            3 => Kind::Close,
+            4 => Kind::Ping,
+            5 => Kind::Pong,
+            6 => Kind::Bind,
+            7 => Kind::Multicast,
+            8 => Kind::Goaway,
+            9 => Kind::Suspend,
+            10 => Kind::Accept,
+            _ => return None,
+        })
+    }
+}
+
+/// A frame, borrowed from the buffer that it was decoded in. Its payload lies
+/// [`HEADER_LEN`] bytes behind the frame's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Table 2.2; an unknown one is for the receiver to judge.
+    pub kind: u8,
+    /// 0 where the kind concerns no session.
+    pub session_id: u64,
+    /// The rest.
+    pub payload: &'a [u8],
+}
+
+/// The peer broke the link protocol; the link is lost, the gateway is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// A payload over `backend.max_link_payload`.
+    #[error("payload of {len} bytes, at most {limit}")]
+    PayloadTooLarge {
+        /// What the header says.
+        len: u32,
+        /// The limit, in bytes.
+        limit: u32,
+    },
+    /// A payload that its kind does not allow.
+    #[error("a {kind:?} frame with a payload of {len} bytes")]
+    BadPayload {
+        /// The frame's kind.
+        kind: Kind,
+        /// The payload's length in bytes.
+        len: usize,
+    },
+    /// A kind that no version of this side's peer sends.
+    #[error("a frame of kind {0}, which only the other side sends or nobody knows")]
+    UnexpectedKind(u8),
+}
+
+/// Decodes the first frame of `buf`.
+///
+/// # Errors
+/// The payload is over the limit; known as soon as the header is there.
+#[inline]
+pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameError> {
+    if buf.len() < HEADER_LEN {
+        return Ok(Decoded::Need(HEADER_LEN));
+    }
+    let len = u32::from_be_bytes(array(buf, 0));
+    if len > max_payload {
+        return Err(FrameError::PayloadTooLarge {
+            len,
+            limit: max_payload,
+        });
+    }
+    let end = HEADER_LEN + len as usize;
+    let Some(payload) = buf.get(HEADER_LEN..end) else {
+        return Ok(Decoded::Need(end));
+    };
+    let frame = Frame {
+        kind: buf[4],
+        session_id: u64::from_be_bytes(array(buf, 8)),
+        payload,
+    };
+    Ok(Decoded::Frame(frame, end))
+}
+
+/// A frame's header as bytes. `payload_len` bytes must follow it.
+#[inline]
+pub fn header(kind: Kind, session_id: u64, payload_len: u32) -> [u8; HEADER_LEN] {
+    let mut bytes = [0; HEADER_LEN];
+    bytes[..4].copy_from_slice(&payload_len.to_be_bytes());
+    bytes[4] = kind as u8;
+    bytes[8..].copy_from_slice(&session_id.to_be_bytes());
+    bytes
+}
+
+/// Appends a whole frame.
+#[inline]
+pub fn encode(out: &mut Vec<u8>, kind: Kind, session_id: u64, payload: &[u8]) {
+    out.extend_from_slice(&header(kind, session_id, payload.len() as u32));
+    out.extend_from_slice(payload);
+}
+
+/// HELLO's payload, the first frame of every link. Unknown members are ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// 1.
+    pub protocol: u32,
+    /// The gateway that opened the link.
+    pub gateway_id: String,
+    /// The service whose sessions this link carries.
+    pub service_type: String,
+    /// How long a backend keeps the sessions of a gateway whose last link is lost.
+    pub resume_window_ms: u64,
+    /// `backend.token`, where configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+/// How a client is connected, as OPEN says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Transport {
+    /// Raw frames.
+    Tcp = 1,
+    /// Frames in WebSocket messages.
+    WebSocket = 2,
+    /// A one-shot HTTP request.
+    Http = 3,
+}
+
+/// OPEN's payload: who the session is (protocol 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open<'a> {
+    /// 0: none.
+    pub realm_id: u32,
+    /// 0: none.
+    pub user_id: u64,
+    /// A [`Transport`], with [`TRANSPORT_TLS`] over TLS.
+    pub transport: u8,
+    /// [`OPEN_RESUMED`].
+    pub flags: u8,
+    /// 1 at first; only a resume raises it.
+    pub epoch: u32,
+    /// The client's real address, `ip:port` or `[ip6]:port`.
+    pub client: &'a str,
+    /// The gateway that had the session before a resume, else empty.
+    pub previous_gateway: &'a str,
+}
+
+impl<'a> Open<'a> {
+    /// Appends the payload. Texts over 255 bytes are cut; configuration keeps them shorter.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.realm_id.to_be_bytes());
+        out.extend_from_slice(&self.user_id.to_be_bytes());
+        out.push(self.transport);
+        out.push(self.flags);
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        for text in [self.client, self.previous_gateway] {
+            let text = &text.as_bytes()[..text.len().min(255)];
+            out.push(text.len() as u8);
+            out.extend_from_slice(text);
+        }
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// It is shorter than it says, or its texts are not UTF-8.
+    pub fn decode(payload: &'a [u8]) -> Result<Open<'a>, FrameError> {
+        let bad = FrameError::BadPayload {
+            kind: Kind::Open,
+            len: payload.len(),
+        };
+        let text = |at: usize| -> Option<(&'a str, usize)> {
+            let end = at + 1 + usize::from(*payload.get(at)?);
+            Some((std::str::from_utf8(payload.get(at + 1..end)?).ok()?, end))
+        };
+        let (client, next) = text(18).ok_or(bad)?;
+        let (previous_gateway, _) = text(next).ok_or(bad)?;
+        Ok(Open {
+            realm_id: u32::from_be_bytes(array(payload, 0)),
+            user_id: u64::from_be_bytes(array(payload, 4)),
+            transport: payload[12],
+            flags: payload[13],
+            epoch: u32::from_be_bytes(array(payload, 14)),
+            client,
+            previous_gateway,
+        })
+    }
+}
+
+/// BIND's payload: who this session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bind {
+    /// 0 leaves the user unbound.
+    pub user_id: u64,
+    /// 0 leaves the realm unbound.
+    pub realm_id: u32,
+}
+
+impl Bind {
+    /// Bytes of the payload.
+    pub const LEN: usize = 12;
+
+    /// The payload.
+    pub fn encode(&self) -> [u8; Bind::LEN] {
+        let mut bytes = [0; Bind::LEN];
+        bytes[..8].copy_from_slice(&self.user_id.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.realm_id.to_be_bytes());
+        bytes
+    }
+
+    /// Reads a payload; bytes behind the known ones are for later versions.
+    ///
+    /// # Errors
+    /// It is too short.
+    pub fn decode(payload: &[u8]) -> Result<Bind, FrameError> {
+        if payload.len() < Bind::LEN {
+            return Err(FrameError::BadPayload {
+                kind: Kind::Bind,
+                len: payload.len(),
+            });
+        }
+        Ok(Bind {
+            user_id: u64::from_be_bytes(array(payload, 0)),
+            realm_id: u32::from_be_bytes(array(payload, 8)),
+        })
+    }
+}
+
+/// MULTICAST's payload: the same bytes for many sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Multicast<'a> {
+    ids: &'a [u8],
+    /// What each of them gets as one DATA.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Multicast<'a> {
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// It holds fewer ids than it says.
+    pub fn decode(payload: &'a [u8]) -> Result<Multicast<'a>, FrameError> {
+        let bad = FrameError::BadPayload {
+            kind: Kind::Multicast,
+            len: payload.len(),
+        };
+        if payload.len() < 4 {
+            return Err(bad);
+        }
+        let count = u32::from_be_bytes(array(payload, 0)) as usize;
+        let (ids, payload) = count
+            .checked_mul(8)
+            .and_then(|bytes| payload[4..].split_at_checked(bytes))
+            .ok_or(bad)?;
+        Ok(Multicast { ids, payload })
+    }
+
+    /// The sessions concerned, in the order sent.
+    pub fn sessions(&self) -> impl Iterator<Item = u64> + 'a {
+        self.ids
+            .chunks_exact(8)
+            .map(|id| u64::from_be_bytes(array(id, 0)))
+    }
+
+    /// Appends a payload.
+    pub fn encode(out: &mut Vec<u8>, sessions: &[u64], payload: &[u8]) {
+        out.extend_from_slice(&(sessions.len() as u32).to_be_bytes());
+        for id in sessions {
+            out.extend_from_slice(&id.to_be_bytes());
+        }
+        out.extend_from_slice(payload);
+    }
+}
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -1,0 +1,39 @@
+//! Bytes to values and back. Nothing here does I/O, knows the clock, or allocates for what the
+//! peer merely claims: a length is believed only once that many bytes have arrived.
+//!
+//! * [`client`]: the client protocol, GGP/1 section 1.
+//! * [`link`]: the link protocol between gateway and backends, section 2.
+//! * [`code`]: the numbers in ERROR and CLOSE, section 1.4.
+//! * [`sniff`]: which transport the first bytes of a connection announce, section 1.6.
+//! * [`framed`]: the same codecs as [`actix_codec::Decoder`] and [`actix_codec::Encoder`], for
+//!   everything that is not the gateway's hot path.
+
+pub mod client;
+pub mod code;
+pub mod framed;
+pub mod link;
+pub mod sniff;
+
+/// What a decoder made of the bytes that it was shown.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoded<F> {
+    /// A whole frame, and how many bytes of the input it took.
+    Frame(F, usize),
+    /// Not yet a frame. The value says how many bytes the frame has in all, as far as the bytes so
+    /// far tell; it is always more than were shown.
+    Need(usize),
+}
+
+/// Reads `N` bytes at `at`. Callers have checked the length; a short input reads as zeros rather
+/// than panicking.
+#[inline]
+fn array<const N: usize>(buf: &[u8], at: usize) -> [u8; N] {
+    match buf.get(at..at + N) {
+        Some(bytes) => {
+            let mut out = [0; N];
+            out.copy_from_slice(bytes);
+            out
+        }
+        None => [0; N],
+    }
+}

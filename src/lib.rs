@@ -1,0 +1,3 @@
+//! The gateway that a game studio puts in front of its servers.
+
+pub mod codec;
