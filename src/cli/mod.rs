@@ -1,0 +1,37 @@
+//! The program's subcommands, one a module.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod serve;
+
+/// A gateway for game servers: one port for players, rules that route every packet.
+#[derive(Debug, Parser)]
+#[command(name = "game-gateway", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::ServeArgs),
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Serve(args) => serve::run(&args),
+    }
+}
+
+/// The configuration file's option, the same for every subcommand that has it.
+#[derive(Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration, a TOML file; without it the built-in defaults.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
