@@ -16,7 +16,7 @@ use crate::metrics::WorkerMetrics;
 
 /// Where a family's figures come from.
 #[derive(Debug, Clone, Copy)]
-pub enum Source {
+enum Source {
     /// A counter, summed over the workers.
     Counter(fn(&WorkerMetrics) -> u64),
     /// A gauge, summed over the workers.

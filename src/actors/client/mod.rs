@@ -14,38 +14,32 @@
 //! several links delivered goes out in one write. An idle client owns no buffer.
 
 mod closing;
+mod events;
 mod inbound;
 mod opening;
+mod pump;
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::Context as TaskContext;
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_util::io::poll_read_buf;
 
-use super::link::{Lease, LinkEvent};
+use super::link::Lease;
 use super::scope::Permit;
-use super::session_registry::{StrayFrame, Strayed};
 use super::worker::{ClientEnded, WorkerScope};
-use crate::codec::Decoded;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::Bind;
-use crate::net::buffers::{self, SCRATCH_BYTES};
-use crate::net::outbox::{Outbox, VECTORED_BYTES};
+use crate::net::buffers;
+use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
 use crate::session::state::Session;
 
 use closing::Ending;
-
-/// Reads in one turn before others get theirs.
-const MAX_READS: usize = 4;
+use pump::Pump;
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]
@@ -56,6 +50,11 @@ pub struct CheckDeadline;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CutOff;
+
+/// Something outside the mailbox has changed the client: its pump is to look again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Changed;
 
 /// The actor.
 pub struct Client {
@@ -127,119 +126,6 @@ impl Client {
             talked: false,
             armed_ms: 0,
             _permit: permit,
-        }
-    }
-
-    /// Moves bytes both ways as far as the socket and the session allow.
-    fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
-            self.close(Closing::Failed, ctx);
-        }
-        let mut reads = 0;
-        while self.may_read() {
-            if reads == MAX_READS {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            reads += 1;
-            match self.poll_read(ctx, cx) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(closing)) => self.close(closing, ctx),
-            }
-        }
-        // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.
-        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
-            self.close(Closing::Failed, ctx);
-        }
-        self.poll_ending(ctx, cx)
-    }
-
-    fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
-        let before = self.outbox.queued();
-        if before == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        let result = self.outbox.poll_write(&mut self.socket, cx);
-        let written = before - self.outbox.queued();
-        self.shared
-            .scope
-            .metrics
-            .client_bytes_out
-            .add(written as u64);
-        result
-    }
-
-    fn may_read(&self) -> bool {
-        self.hold == Hold::None && !matches!(self.stage, Stage::Ending(_))
-    }
-
-    /// One read and everything that follows from it.
-    fn poll_read(
-        &mut self,
-        ctx: &mut Context<Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<(), Closing>> {
-        if self.inbox.is_empty() {
-            buffers::with_scratch(|scratch| self.poll_read_scratch(scratch, ctx, cx))
-        } else {
-            self.poll_read_inbox(ctx, cx)
-        }
-    }
-
-    /// The usual case: nothing is left over, so the thread's buffer serves.
-    fn poll_read_scratch(
-        &mut self,
-        scratch: &mut [u8],
-        ctx: &mut Context<Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<(), Closing>> {
-        let mut buf = ReadBuf::new(scratch);
-        let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf));
-        let bytes = buf.filled();
-        self.count_read(result.map(|()| bytes.len()))?;
-        let taken = self.take_bytes(bytes, ctx)?;
-        if taken < bytes.len() {
-            self.inbox = BytesMut::from(&bytes[taken..]);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// A frame has begun: it is completed in a buffer of its own.
-    fn poll_read_inbox(
-        &mut self,
-        ctx: &mut Context<Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Result<(), Closing>> {
-        let have = self.inbox.len();
-        let limit = self.shared.scope.config.listen.max_payload;
-        if let Ok(Decoded::Need(n)) = client::decode(&self.inbox, limit) {
-            // Its length is believed only as far as bytes have come: the buffer doubles.
-            self.inbox.reserve((n - have).min(have.max(SCRATCH_BYTES)));
-            let socket = Pin::new(&mut self.socket);
-            let result = ready!(poll_read_buf(socket, cx, &mut self.inbox));
-            self.count_read(result)?;
-        }
-        let inbox = std::mem::take(&mut self.inbox);
-        let taken = self.take_bytes(&inbox, ctx)?;
-        if taken == 0 {
-            self.inbox = inbox;
-        } else if taken < inbox.len() {
-            // A buffer of the right size, so that what grew does not stay.
-            self.inbox = BytesMut::from(&inbox[taken..]);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn count_read(&self, result: std::io::Result<usize>) -> Result<(), Closing> {
-        match result {
-            Ok(0) => Err(Closing::Disconnected),
-            Ok(read) => {
-                self.shared.scope.metrics.client_bytes_in.add(read as u64);
-                self.shared.scope.metrics.client_reads.one();
-                Ok(())
-            }
-            Err(_) => Err(Closing::Failed),
         }
     }
 
@@ -323,66 +209,12 @@ impl Client {
             self.outbox.push_shared(tail);
         }
     }
-
-    fn resume_reading(&mut self, hold: Hold) {
-        if self.hold == hold {
-            // The message that brought this wakes the pump, which goes on where it stopped. What
-            // was our doing must not count as the client's silence.
-            self.hold = Hold::None;
-            self.alive_ms = self.shared.now_ms();
-        }
-    }
-
-    fn bound(&mut self, bind: Bind) {
-        self.shared.scope.metrics.binds.one();
-        if let Some(session) = &mut self.session {
-            let before = session.realm_id();
-            session.bind(bind);
-            retag_if_changed(session, before);
-        }
-    }
-
-    /// A backend's DATA that came by way of the registry.
-    fn deliver_stray(&mut self, service: &str, payload: Bytes, ctx: &mut Context<Self>) {
-        let Some(session) = &self.session else { return };
-        let header = Header {
-            session_id: session.id(),
-            realm_id: session.realm_id(),
-            ..Header::default()
-        };
-        let mut head = buffers::take();
-        client::encode_header(&mut head, &header, service, payload.len() as u32);
-        let tail = if payload.len() < VECTORED_BYTES {
-            head.extend_from_slice(&payload);
-            None
-        } else {
-            Some(payload)
-        };
-        self.enqueue(head, tail, 1, ctx);
-    }
 }
 
 fn retag_if_changed(session: &mut Session<Lease>, before: u32) {
     let realm_id = session.realm_id();
     if realm_id != before {
         session.leases().for_each(|lease| lease.retag(realm_id));
-    }
-}
-
-/// Polls the client's socket inside the actor, after its mailbox.
-struct Pump;
-
-impl ActorFuture<Client> for Pump {
-    type Output = ();
-
-    #[inline]
-    fn poll(
-        self: Pin<&mut Self>,
-        client: &mut Client,
-        ctx: &mut Context<Client>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        client.poll_io(ctx, cx)
     }
 }
 
@@ -401,92 +233,5 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.leave_registry();
         self.shared.worker.do_send(ClientEnded { slot: self.slot });
-    }
-}
-
-impl Handler<LinkEvent> for Client {
-    type Result = ();
-
-    #[inline]
-    fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
-        match msg {
-            LinkEvent::Deliver { head, tail, frames } => self.enqueue(head, tail, frames, ctx),
-            LinkEvent::Bound(bind) => self.bound(bind),
-            LinkEvent::Closed(close) => self.closed_by_backend(close, ctx),
-            LinkEvent::Lost { service, link_id } => self.link_lost(&service, link_id, ctx),
-            LinkEvent::Room => self.resume_reading(Hold::LinkFull),
-        }
-    }
-}
-
-impl Handler<Strayed> for Client {
-    type Result = ();
-
-    fn handle(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
-        let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
-        if !self.session.as_ref().is_some_and(uses) {
-            msg.origin.do_send(super::link::Refuse {
-                session_ids: vec![msg.stray.session_id],
-            });
-            return;
-        }
-        match msg.stray.frame {
-            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
-            StrayFrame::Bind(bind) => self.bound(bind),
-            StrayFrame::Close(close) => self.closed_by_backend(close, ctx),
-        }
-    }
-}
-
-impl Handler<CheckDeadline> for Client {
-    type Result = ();
-
-    fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
-        if self.shared.now_ms() < self.armed_ms {
-            return; // Meant for the slot's previous client, or already answered.
-        }
-        self.armed_ms = 0;
-        let config = &self.shared.scope.config;
-        let (limit, overdue) = match &self.stage {
-            Stage::Sniffing(_) if self.inbox.len() >= 2 => {
-                (config.listen.sniff_timeout, Closing::SlowStart)
-            }
-            Stage::Sniffing(_) => (config.listen.sniff_timeout, Closing::SilentStart),
-            Stage::Talking => (config.session.idle_timeout, Closing::Idle),
-            Stage::Ending(ending) => (ending.patience(), Closing::Idle),
-        };
-        if self.hold != Hold::None {
-            // Not the client's silence but ours; it is looked at again when that is over.
-            self.alive_ms = self.shared.now_ms();
-        }
-        let silent = Duration::from_millis(self.shared.now_ms().saturating_sub(self.alive_ms));
-        if silent < limit {
-            self.arm(limit - silent);
-        } else if matches!(self.stage, Stage::Ending(_)) {
-            ctx.stop();
-        } else {
-            self.close(overdue, ctx);
-        }
-    }
-}
-
-/// Something outside the mailbox has changed the client: its pump is to look again.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-struct Changed;
-
-impl Handler<Changed> for Client {
-    type Result = ();
-
-    fn handle(&mut self, _: Changed, _: &mut Context<Self>) {
-        // The pump is polled after every message.
-    }
-}
-
-impl Handler<CutOff> for Client {
-    type Result = ();
-
-    fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
-        self.close(Closing::Draining, ctx);
     }
 }

@@ -4,8 +4,10 @@
 //! The outbox is flushed when the mailbox is empty, which is when actix polls an actor's futures: so
 //! what many clients sent in one turn of the event loop goes out in one write.
 
+mod commands;
 mod inbound;
 mod lease;
+mod messages;
 
 use std::collections::HashMap;
 use std::io;
@@ -14,10 +16,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use slab::Slab;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
@@ -25,114 +27,17 @@ use tokio::sync::oneshot;
 
 use super::scope::Scope;
 use crate::codec::code::Code;
-use crate::codec::link::{self, Bind, Hello, Kind};
+use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 pub use lease::{AwaitRoom, Forward, Gauge, Lease, Release, Retag};
+pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse};
 
-/// How long a link that is told to end may take to write what it still holds.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// What a link tells a client.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum LinkEvent {
-    /// Frames for the client, already encoded: `head`, then `tail`, which is the payload of the
-    /// last frame where that is large.
-    Deliver {
-        /// Whole client frames, but that `tail` completes the last one.
-        head: Vec<u8>,
-        /// A large payload, written from the buffer in which it came.
-        tail: Option<Bytes>,
-        /// How many frames.
-        frames: u32,
-    },
-    /// The backend says who the session is.
-    Bound(Bind),
-    /// The backend ends the session; this link has forgotten it already.
-    Closed(BackendClose),
-    /// The link is lost, and with it perhaps answers.
-    Lost {
-        /// Whose link it was.
-        service: Arc<str>,
-        /// Which link.
-        link_id: u64,
-    },
-    /// The link has room again.
-    Room,
-}
-
-/// How a backend ends a session.
-#[derive(Debug, Clone)]
-pub struct BackendClose {
-    /// The backend's code, or 440.
-    pub code: Code,
-    /// Milliseconds.
-    pub retry_after_ms: u32,
-    /// For the player.
-    pub text: Box<str>,
-}
-
-/// Adds a session: sends OPEN and answers with a [`Lease`]. Dropped unanswered, it means that the
-/// link is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Attach {
-    /// The session.
-    pub session_id: u64,
-    /// Its realm, for frames to the client.
-    pub realm_id: u32,
-    /// The payload of OPEN.
-    pub open: Vec<u8>,
-    /// The client.
-    pub client: Recipient<LinkEvent>,
-    /// Who waits for the lease.
-    pub answer: oneshot::Sender<Lease>,
-}
-
-/// Sessions that a backend spoke of and that it must not touch: each gets CLOSE 410.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Refuse {
-    /// The sessions, as the backend named them.
-    pub session_ids: Vec<u64>,
-}
-
-/// The link writes what it holds and ends. The answer comes when it is gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Quit {
-    /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
-    pub reason: &'static str,
-}
-
-/// What a link tells its pool.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct LinkReport {
-    /// Which link.
-    pub link_id: u64,
-    /// What happened.
-    pub what: LinkChange,
-}
-
-/// What happened to a link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkChange {
-    /// Its first PONG came.
-    Ready,
-    /// Its backend takes no new sessions.
-    Goaway,
-    /// It has had no session for `backend.idle_timeout`.
-    Idle,
-    /// It is gone; the label says why.
-    Ended(&'static str),
-}
 
 /// The actor.
 pub struct Link {
@@ -164,7 +69,6 @@ pub struct Link {
 }
 
 struct Attached {
-    session_id: u64,
     realm_id: u32,
     client: Recipient<LinkEvent>,
     head: Vec<u8>,
@@ -404,109 +308,5 @@ impl Drop for Link {
             });
         }
         self.report(LinkChange::Ended(reason));
-    }
-}
-
-impl Handler<Attach> for Link {
-    type Result = ();
-
-    fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        if msg.answer.is_closed() || self.quitting {
-            // The client is gone, or will be told by the dropped answer: no OPEN was sent.
-            self.gauge.session_removed();
-            return;
-        }
-        let session_id = msg.session_id;
-        let place = self.sessions.insert(Attached {
-            session_id,
-            realm_id: msg.realm_id,
-            client: msg.client,
-            head: Vec::new(),
-            frames: 0,
-        });
-        self.places.insert(session_id, place as u32);
-        self.enqueue(Kind::Open, session_id, &msg.open);
-        let gauge = Arc::clone(&self.gauge);
-        let lease = Lease::new(ctx.address(), gauge, self.id, self.endpoint, session_id);
-        // A client that died meanwhile drops the lease, and that sends the final CLOSE.
-        drop(msg.answer.send(lease));
-    }
-}
-
-impl Handler<Forward> for Link {
-    type Result = ();
-
-    #[inline]
-    fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
-        self.scope
-            .metrics
-            .link_frames_out
-            .add(u64::from(msg.frames));
-        self.outbox.push(msg.bytes);
-    }
-}
-
-impl Handler<Release> for Link {
-    type Result = ();
-
-    fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
-        if self.detach(msg.session_id).is_some() {
-            self.enqueue_close(msg.session_id, msg.code);
-        }
-    }
-}
-
-impl Handler<Retag> for Link {
-    type Result = ();
-
-    fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
-        if let Some(place) = self.places.get(&msg.session_id) {
-            self.sessions[*place as usize].realm_id = msg.realm_id;
-        }
-    }
-}
-
-impl Handler<AwaitRoom> for Link {
-    type Result = ();
-
-    fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
-        if self.gauge.has_room() {
-            self.tell(msg.session_id, LinkEvent::Room);
-        } else {
-            self.waiting.push(msg.session_id);
-        }
-    }
-}
-
-impl Handler<Refuse> for Link {
-    type Result = ();
-
-    fn handle(&mut self, msg: Refuse, _: &mut Context<Self>) {
-        self.scope
-            .metrics
-            .refused_on_link
-            .add(msg.session_ids.len() as u64);
-        for session_id in msg.session_ids {
-            self.enqueue_close(session_id, Code::GONE);
-        }
-    }
-}
-
-impl Handler<Quit> for Link {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
-        let (answer, gone) = oneshot::channel();
-        self.quit_answers.push(answer);
-        self.quitting = true;
-        self.end.get_or_insert(msg.reason);
-        if self.socket.is_none() {
-            ctx.stop();
-        }
-        ctx.run_later(FLUSH_TIMEOUT, |link, ctx| link.end("shut_down", ctx));
-        Box::pin(async move {
-            // Resolves when the link, and with it the sender, is dropped.
-            let _ = gone.await;
-        })
     }
 }

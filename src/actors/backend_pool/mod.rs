@@ -10,6 +10,8 @@
 //!                      Down(attempt, retry_at) ◀────────────────── Unknown
 //! ```
 
+mod messages;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,10 +20,12 @@ use actix::prelude::*;
 use rand::Rng;
 use tokio::sync::oneshot;
 
-use super::link::{Attach, Gauge, Lease, Link, LinkChange, LinkEvent, LinkReport, Quit};
+use super::link::{Attach, Gauge, Lease, Link, LinkChange, LinkReport, Quit};
 use super::link_book::{Claim, LinkPermit};
 use super::scope::Scope;
 use crate::routing::ServiceRoute;
+
+pub use messages::{Bind, BindFailed, Close, EndpointHealth, Retire};
 
 /// The first wait after a failure; it doubles up to `backend.max_backoff`.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -29,58 +33,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_WAITING: usize = 65_536;
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
-
-/// Asks for a link for a session. Answered when the link is there or cannot be had.
-#[derive(Message)]
-#[rtype(result = "Result<Lease, BindFailed>")]
-pub struct Bind {
-    /// The session.
-    pub session_id: u64,
-    /// Its realm, for frames to the client.
-    pub realm_id: u32,
-    /// The payload of OPEN.
-    pub open: Vec<u8>,
-    /// The client.
-    pub client: Recipient<LinkEvent>,
-}
-
-/// Why a session gets no link here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BindFailed {
-    /// The backend cannot be reached; try again after so many milliseconds.
-    Unreachable {
-        /// 0: no advice.
-        retry_after_ms: u32,
-    },
-    /// The backend takes no new sessions.
-    Leaving,
-    /// The service has all the links that it may have, and none of them leads here.
-    NoLinkLeft,
-    /// Too many sessions wait already.
-    Crowded,
-}
-
-/// What a pool tells the router: whether new sessions should come here.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct EndpointHealth {
-    /// The service.
-    pub service: Arc<str>,
-    /// The endpoint.
-    pub endpoint: SocketAddr,
-    /// Whether it is worth trying.
-    pub usable: bool,
-}
-
-/// The rules no longer name this endpoint: links end when their last session has left.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Retire;
-
-/// All links write what they hold and end. The answer comes when they are gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Close;
 
 /// The actor.
 pub struct BackendPool {
