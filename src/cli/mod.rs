@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod check;
 pub mod serve;
 
 /// A gateway for game servers: one port for players, rules that route every packet.
@@ -19,12 +20,15 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve(serve::ServeArgs),
+    /// Validate the configuration and the routing data; every mistake at once.
+    Check(check::CheckArgs),
 }
 
 /// Runs the subcommand.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
     }
 }
 

@@ -59,6 +59,9 @@ fn log(config: &Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> 
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let gateway_id = config.gateway.id.clone();
+    for key in &config.without_effect {
+        tracing::warn!(key, "this key has no effect in this version");
+    }
     let running = run::start(config)?;
     let (players, admin) = (running.players, running.admin);
     tracing::info!(%gateway_id, %players, %admin, version = env!("CARGO_PKG_VERSION"), "the gateway listens");

@@ -1,16 +1,26 @@
-//! Stub.
-#![allow(missing_docs)]
+//! The configuration: a TOML file, overridden by the environment, checked as a whole.
+//!
+//! * [`keys`]: every key once: its name, its field, whether this version has it.
+//! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
+//! * [`units`]: durations and sizes as people write them.
+
+pub mod keys;
+pub mod load;
+pub mod units;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-#[derive(Debug, Clone)]
-pub struct Secret(String);
-impl Secret {
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-#[derive(Debug, Clone)]
+
+pub use load::{Mistake, Place, load};
+
+/// The effective configuration. Fields are named after their keys; docs/configuration.md describes
+/// each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each key is described once, in docs/configuration.md"
+)]
 pub struct Config {
     pub gateway: Gateway,
     pub listen: Listen,
@@ -20,33 +30,52 @@ pub struct Config {
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
+    /// Keys that were set although this version does not use them.
+    pub without_effect: Vec<&'static str>,
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Gateway {
     pub id: String,
     pub workers: usize,
 }
+
 impl Gateway {
+    /// How many workers that is: 0 means one a core.
     pub fn worker_count(&self) -> usize {
-        if self.workers == 0 {
-            std::thread::available_parallelism().map_or(1, |n| n.get())
-        } else {
-            self.workers
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
         }
     }
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Listen {
     pub address: SocketAddr,
     pub max_connections: usize,
     pub sniff_timeout: Duration,
     pub max_payload: u32,
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Routes {
+    pub source: RouteSource,
     pub file: PathBuf,
 }
-#[derive(Debug, Clone)]
+
+/// Where the routing data comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteSource {
+    /// A watched file.
+    File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Session {
     pub idle_timeout: Duration,
     pub resume_window: Duration,
@@ -54,7 +83,9 @@ pub struct Session {
     pub max_services: u8,
     pub outbound_queue: usize,
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Backend {
     pub links_per_endpoint: usize,
     pub connect_timeout: Duration,
@@ -66,80 +97,109 @@ pub struct Backend {
     pub max_link_payload: u32,
     pub token: Option<Secret>,
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Drain {
     pub window: Duration,
     pub accept_grace: Duration,
 }
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Admin {
     pub address: SocketAddr,
     pub token: Option<Secret>,
 }
-#[derive(Debug, Clone)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-#[derive(Debug, Clone)]
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Log {
     pub level: String,
     pub format: LogFormat,
 }
-pub fn load(
-    _f: Option<&Path>,
-    env: impl Iterator<Item = (String, String)>,
-) -> Result<Config, Vec<String>> {
-    let env: std::collections::HashMap<_, _> = env.collect();
-    let g = |k: &str, d: &str| env.get(k).cloned().unwrap_or(d.to_string());
-    let s = Duration::from_secs;
-    Ok(Config {
-        gateway: Gateway {
-            id: "gw".into(),
-            workers: g("GATEWAY__GATEWAY__WORKERS", "0").parse().unwrap(),
-        },
-        listen: Listen {
-            address: g("GATEWAY__LISTEN__ADDRESS", "0.0.0.0:7000")
-                .parse()
-                .unwrap(),
-            max_connections: 100000,
-            sniff_timeout: s(5),
-            max_payload: 65536,
-        },
-        routes: Routes {
-            file: g("GATEWAY__ROUTES__FILE", "config/routes.json").into(),
-        },
-        session: Session {
-            idle_timeout: s(300),
-            resume_window: s(30),
-            trust_client_ids: false,
-            max_services: 8,
-            outbound_queue: 1 << 20,
-        },
-        backend: Backend {
-            links_per_endpoint: 1,
-            connect_timeout: s(2),
-            idle_timeout: s(300),
-            ping_interval: s(5),
-            max_backoff: s(1),
-            resolve_interval: s(10),
-            high_watermark: 1 << 20,
-            max_link_payload: 16 << 20,
-            token: None,
-        },
-        drain: Drain {
-            window: s(30),
-            accept_grace: s(3),
-        },
-        admin: Admin {
-            address: g("GATEWAY__ADMIN__ADDRESS", "127.0.0.1:9090")
-                .parse()
-                .unwrap(),
-            token: None,
-        },
-        log: Log {
-            level: g("GATEWAY__LOG__LEVEL", "info"),
-            format: LogFormat::Text,
-        },
-    })
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a value from being printed.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
+    /// The value.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        const SECOND: Duration = Duration::from_secs(1);
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Config {
+            gateway: Gateway {
+                id: String::new(),
+                workers: 0,
+            },
+            listen: Listen {
+                address: any(7000),
+                max_connections: 100_000,
+                sniff_timeout: 5 * SECOND,
+                max_payload: 65_536,
+            },
+            routes: Routes {
+                source: RouteSource::File,
+                file: "config/routes.json".into(),
+            },
+            session: Session {
+                idle_timeout: 300 * SECOND,
+                resume_window: 30 * SECOND,
+                trust_client_ids: false,
+                max_services: 8,
+                outbound_queue: 1024 * 1024,
+            },
+            backend: Backend {
+                links_per_endpoint: 1,
+                connect_timeout: 2 * SECOND,
+                idle_timeout: 300 * SECOND,
+                ping_interval: 5 * SECOND,
+                max_backoff: SECOND,
+                resolve_interval: 10 * SECOND,
+                high_watermark: 1024 * 1024,
+                max_link_payload: 16 * 1024 * 1024,
+                token: None,
+            },
+            drain: Drain {
+                window: 30 * SECOND,
+                accept_grace: 3 * SECOND,
+            },
+            admin: Admin {
+                address: SocketAddr::from(([127, 0, 0, 1], 9090)),
+                token: None,
+            },
+            log: Log {
+                level: "info".to_owned(),
+                format: LogFormat::Text,
+            },
+            without_effect: Vec::new(),
+        }
+    }
 }

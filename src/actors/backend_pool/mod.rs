@@ -249,7 +249,12 @@ impl BackendPool {
         };
         let slot = self.links.swap_remove(place);
         let (service, endpoint) = (&self.service.name, self.endpoint);
-        tracing::info!(%service, %endpoint, reason, "link ended");
+        // A backend that stays down is told of once, by its health; not at every attempt.
+        if slot.state == SlotState::Connecting {
+            tracing::debug!(%service, %endpoint, reason, "link failed");
+        } else {
+            tracing::info!(%service, %endpoint, reason, "link ended");
+        }
         if self.best().is_some() || self.connecting() {
             return;
         }
