@@ -334,3 +334,49 @@ impl Collector for Figures {
         ConstGauge::new(1_i64).encode(encoder.encode_family(&labels)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::closing::Closing;
+
+    #[test]
+    fn the_document_has_every_family_and_reason() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        for family in &FAMILIES {
+            let total = match family.source {
+                Counter(_) | Labelled(..) => "_total",
+                Gauge(_) | Status(_) => "",
+            };
+            let name = format!("| `game_gateway_{}{total}` |", family.name);
+            assert!(document.contains(&name), "{name}");
+            assert!(document.contains(family.help), "{}", family.help);
+        }
+        for reason in Closing::LABELS {
+            assert!(document.contains(&format!("`{reason}`")), "{reason}");
+        }
+    }
+
+    #[test]
+    fn labels_are_summed_over_the_workers() {
+        let workers = [Arc::default(), Arc::<WorkerMetrics>::default()];
+        for worker in &workers {
+            worker.dropped.add("link_gone", 2);
+            worker.accepted.one();
+        }
+        let text = encode(&Config::default(), &workers, None).unwrap();
+        assert!(
+            text.contains("game_gateway_dropped_frames_total{reason=\"link_gone\"} 4\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("game_gateway_accepted_connections_total 2\n"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\ngame_gateway_connections "),
+            "no status, no figure"
+        );
+    }
+}
