@@ -1,3 +1,5 @@
 //! The gateway that a game studio puts in front of its servers.
 
+pub mod backend;
+pub mod client;
 pub mod codec;
