@@ -1,0 +1,4 @@
+//! The subcommands of the program.
+
+pub mod loadtest;
+mod units;
