@@ -2,7 +2,9 @@
 
 pub mod actors;
 pub mod admin;
+pub mod backend;
 pub mod cli;
+pub mod client;
 pub mod codec;
 pub mod config;
 pub mod metrics;

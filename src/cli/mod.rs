@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+pub mod loadtest;
 pub mod serve;
+mod units;
 
 /// A gateway for game servers: one port for players, rules that route every packet.
 #[derive(Debug, Parser)]
@@ -22,6 +24,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate the configuration and the routing data; every mistake at once.
     Check(check::CheckArgs),
+    /// Drive a gateway and check every answer.
+    Loadtest(loadtest::LoadtestArgs),
 }
 
 /// Runs the subcommand.
@@ -29,6 +33,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Loadtest(args) => loadtest::run(args),
     }
 }
 

@@ -1,0 +1,251 @@
+//! Whose session it is (protocol 2.3) and how it leaves a link (2.4): a table without I/O or clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use crate::codec::code::Code;
+use crate::codec::link::{OPEN_RESUMED, Open};
+
+/// A link's number in the backend.
+pub(super) type LinkId = usize;
+
+/// What a backend knows of a session, from its newest OPEN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Never 0.
+    pub session_id: u64,
+    /// The gateway that has it.
+    pub gateway_id: Arc<str>,
+    /// 0: none.
+    pub realm_id: u32,
+    /// 0: none.
+    pub user_id: u64,
+    /// How the client is connected, as in OPEN.
+    pub transport: u8,
+    /// The client's address, `ip:port`.
+    pub client: String,
+    /// 1 at first; a resume raises it.
+    pub epoch: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    info: SessionInfo,
+    /// Where answers go; none while it is suspended and its link is gone.
+    link: Option<LinkId>,
+    /// Links that an OPEN elsewhere has superseded and that have not said CLOSE 307 yet.
+    leaving: SmallVec<[LinkId; 1]>,
+    /// The end of its window, while it is suspended.
+    until: Option<Instant>,
+}
+
+/// An OPEN that was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// No answer is due.
+    Opened,
+    /// ACCEPT is due before anything else.
+    Resumed,
+}
+
+/// An OPEN that was not.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// A stale or stolen token.
+    Stale,
+    /// A resume of a session that is not known here.
+    Unknown,
+}
+
+impl Refused {
+    pub(super) fn code(&self) -> Code {
+        match self {
+            Refused::Stale => Code::GONE,
+            Refused::Unknown => Code::NO_ROUTE,
+        }
+    }
+}
+
+/// What a CLOSE of a gateway meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The session has ended.
+    Ended(SessionInfo),
+    /// The session left that link: CLOSE 307 is due there.
+    Left,
+    /// It came from a link that is being left: nothing is due.
+    Ignored,
+    /// That link has no such session.
+    Stray,
+}
+
+/// The sessions of one service.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    by_id: HashMap<u64, Entry, foldhash::fast::RandomState>,
+}
+
+impl Sessions {
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// An OPEN came on `link` of `gateway`.
+    pub(super) fn open(
+        &mut self,
+        link: LinkId,
+        gateway: &Arc<str>,
+        session_id: u64,
+        open: &Open<'_>,
+    ) -> Result<Taken, Refused> {
+        let resumed = open.flags & OPEN_RESUMED != 0;
+        let known = self.by_id.get_mut(&session_id);
+        if let Some(entry) = &known {
+            let stale = open.epoch < entry.info.epoch;
+            let stolen = open.epoch == entry.info.epoch && *gateway != entry.info.gateway_id;
+            if stale || stolen {
+                return Err(Refused::Stale);
+            }
+        } else if resumed {
+            return Err(Refused::Unknown);
+        }
+        let info = SessionInfo {
+            session_id,
+            gateway_id: gateway.clone(),
+            realm_id: open.realm_id,
+            user_id: open.user_id,
+            transport: open.transport,
+            client: open.client.to_owned(),
+            epoch: open.epoch,
+        };
+        match known {
+            Some(entry) => entry.reopen(link, info),
+            None => {
+                let entry = Entry {
+                    info,
+                    link: Some(link),
+                    leaving: SmallVec::new(),
+                    until: None,
+                };
+                self.by_id.insert(session_id, entry);
+            }
+        }
+        Ok(if resumed {
+            Taken::Resumed
+        } else {
+            Taken::Opened
+        })
+    }
+
+    /// The session that a DATA on `link` belongs to; none where it is not open there.
+    #[inline]
+    pub(super) fn on_link(&self, link: LinkId, session_id: u64) -> Option<&SessionInfo> {
+        let entry = self.by_id.get(&session_id)?;
+        (entry.link == Some(link) || entry.leaving.contains(&link)).then_some(&entry.info)
+    }
+
+    /// The session, wherever it is.
+    pub(super) fn get(&self, session_id: u64) -> Option<&SessionInfo> {
+        self.by_id.get(&session_id).map(|entry| &entry.info)
+    }
+
+    /// Where answers to a session go.
+    #[inline]
+    pub(super) fn link_of(&self, session_id: u64) -> Option<LinkId> {
+        self.by_id.get(&session_id)?.link
+    }
+
+    /// A CLOSE came on `link` of `gateway`. A session that merely leaves its only link is
+    /// suspended until `until`.
+    pub(super) fn close(
+        &mut self,
+        link: LinkId,
+        gateway: &str,
+        session_id: u64,
+        code: Code,
+        until: Instant,
+    ) -> Closed {
+        let Some(entry) = self.by_id.get_mut(&session_id) else {
+            return Closed::Stray;
+        };
+        if let Some(at) = entry.leaving.iter().position(|&left| left == link) {
+            if code != Code::LEAVES_LINK {
+                return Closed::Ignored;
+            }
+            entry.leaving.remove(at);
+            return Closed::Left;
+        }
+        if entry.link == Some(link) && code == Code::LEAVES_LINK {
+            entry.link = None;
+            entry.until = Some(until);
+            return Closed::Left;
+        }
+        // A suspended session has no link; any of its gateway's may end it.
+        let orphan = entry.link.is_none() && *entry.info.gateway_id == *gateway;
+        if entry.link != Some(link) && !orphan {
+            return Closed::Stray;
+        }
+        match self.remove(session_id) {
+            Some(info) => Closed::Ended(info),
+            None => Closed::Stray,
+        }
+    }
+
+    /// SUSPEND came on `link`. False where the session is not there.
+    pub(super) fn suspend(&mut self, link: LinkId, session_id: u64, until: Instant) -> bool {
+        match self.by_id.get_mut(&session_id) {
+            Some(entry) if entry.link == Some(link) => {
+                entry.until = Some(until);
+                true
+            }
+            Some(entry) => entry.leaving.contains(&link),
+            None => false,
+        }
+    }
+
+    /// Forgets a session that the service ended.
+    pub(super) fn remove(&mut self, session_id: u64) -> Option<SessionInfo> {
+        self.by_id.remove(&session_id).map(|entry| entry.info)
+    }
+
+    /// `link` is lost. Its sessions are answered over `sibling`, another link of that gateway, if
+    /// there is one; else they are suspended until `until`.
+    pub(super) fn lose_link(&mut self, link: LinkId, sibling: Option<LinkId>, until: Instant) {
+        for entry in self.by_id.values_mut() {
+            entry.leaving.retain(|left| *left != link);
+            if entry.link == Some(link) {
+                entry.link = sibling;
+                if sibling.is_none() {
+                    entry.until = Some(until);
+                }
+            }
+        }
+    }
+
+    /// Takes out the sessions whose window has passed.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<SessionInfo> {
+        self.by_id
+            .extract_if(|_, entry| entry.until.is_some_and(|until| until <= now))
+            .map(|(_, entry)| entry.info)
+            .collect()
+    }
+}
+
+impl Entry {
+    fn reopen(&mut self, link: LinkId, info: SessionInfo) {
+        if let Some(old) = self.link.filter(|old| *old != link) {
+            self.leaving.push(old);
+        }
+        self.leaving.retain(|left| *left != link);
+        self.info = info;
+        self.link = Some(link);
+        self.until = None;
+    }
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use super::*;
+
+const ID: u64 = 7;
+
+fn gateway(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn epoch(epoch: u32) -> Open<'static> {
+    Open {
+        realm_id: 1,
+        user_id: 2,
+        transport: 1,
+        flags: 0,
+        epoch,
+        client: "192.0.2.1:5",
+        previous_gateway: "",
+    }
+}
+
+fn resumed(at: u32) -> Open<'static> {
+    Open {
+        flags: OPEN_RESUMED,
+        ..epoch(at)
+    }
+}
+
+/// Session 7 at epoch 3 on link 0 of gateway `a`.
+fn opened() -> Sessions {
+    let mut sessions = Sessions::default();
+    let taken = sessions.open(0, &gateway("a"), ID, &epoch(3));
+    assert_eq!(taken, Ok(Taken::Opened));
+    sessions
+}
+
+#[test]
+fn an_open_is_taken_or_refused_by_epoch_and_gateway() {
+    let check = |name: &str, open: Open<'_>, expected: Result<Taken, Refused>| {
+        let mut sessions = opened();
+        let answer = sessions.open(1, &gateway(name), ID, &open);
+        let link = if answer.is_ok() { 1 } else { 0 };
+        assert_eq!(answer, expected, "{name} {open:?}");
+        assert_eq!(sessions.link_of(ID), Some(link), "{name} {open:?}");
+    };
+    check("a", epoch(2), Err(Refused::Stale));
+    check("b", epoch(2), Err(Refused::Stale));
+    check("a", epoch(3), Ok(Taken::Opened));
+    check("b", epoch(3), Err(Refused::Stale));
+    check("b", epoch(4), Ok(Taken::Opened));
+    check("a", resumed(3), Ok(Taken::Resumed));
+    check("b", resumed(3), Err(Refused::Stale));
+    check("b", resumed(4), Ok(Taken::Resumed));
+}
+
+#[test]
+fn an_unknown_session_opens_but_does_not_resume() {
+    let mut sessions = Sessions::default();
+    let answer = sessions.open(0, &gateway("a"), ID, &resumed(2));
+    assert_eq!(answer, Err(Refused::Unknown));
+    assert_eq!(Refused::Unknown.code(), Code::NO_ROUTE);
+    assert_eq!(Refused::Stale.code(), Code::GONE);
+    assert_eq!(sessions.len(), 0);
+    let answer = sessions.open(0, &gateway("a"), ID, &epoch(9));
+    assert_eq!(answer, Ok(Taken::Opened));
+    assert_eq!(sessions.get(ID).map(|info| info.epoch), Some(9));
+}
+
+#[test]
+fn data_counts_where_the_session_is_open() {
+    let sessions = opened();
+    assert!(sessions.on_link(0, ID).is_some());
+    assert!(sessions.on_link(1, ID).is_none());
+    assert!(sessions.on_link(0, ID + 1).is_none());
+}
+
+#[test]
+fn a_link_is_left_by_307_alone() {
+    let now = Instant::now();
+    let mut sessions = opened();
+    let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
+    assert_eq!(taken, Ok(Taken::Resumed));
+    assert!(sessions.on_link(0, ID).is_some(), "until 307 it counts");
+    assert!(sessions.suspend(0, ID, now), "ignored, and no stray");
+    assert_eq!(
+        sessions.close(0, "a", ID, Code::NORMAL, now),
+        Closed::Ignored
+    );
+    assert_eq!(sessions.expire(now), []);
+    assert_eq!(
+        sessions.close(0, "a", ID, Code::LEAVES_LINK, now),
+        Closed::Left
+    );
+    assert!(sessions.on_link(0, ID).is_none());
+    assert_eq!(sessions.link_of(ID), Some(1));
+    assert_eq!(sessions.close(0, "a", ID, Code::NORMAL, now), Closed::Stray);
+}
+
+#[test]
+fn leaving_the_only_link_suspends() {
+    let now = Instant::now();
+    let later = now + Duration::from_secs(30);
+    let mut sessions = opened();
+    assert_eq!(
+        sessions.close(0, "a", ID, Code::LEAVES_LINK, later),
+        Closed::Left
+    );
+    assert_eq!(sessions.link_of(ID), None);
+    assert_eq!(sessions.expire(now), []);
+    assert_eq!(sessions.expire(later).len(), 1);
+    assert_eq!(sessions.len(), 0);
+}
+
+#[test]
+fn a_resume_in_time_ends_the_suspension() {
+    let until = Instant::now() + Duration::from_secs(30);
+    let mut sessions = opened();
+    assert!(sessions.suspend(0, ID, until));
+    assert!(!sessions.suspend(5, ID, until));
+    let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
+    assert_eq!(taken, Ok(Taken::Resumed));
+    assert_eq!(sessions.expire(until), []);
+}
+
+#[test]
+fn a_lost_link_hands_on_or_suspends() {
+    let now = Instant::now();
+    let mut sessions = opened();
+    sessions.lose_link(0, Some(4), now);
+    assert_eq!(sessions.link_of(ID), Some(4));
+    assert_eq!(sessions.expire(now), []);
+    sessions.lose_link(4, None, now);
+    assert_eq!(sessions.link_of(ID), None);
+    assert_eq!(
+        sessions.close(9, "b", ID, Code::NORMAL, now),
+        Closed::Stray,
+        "another gateway"
+    );
+    assert!(matches!(
+        sessions.close(9, "a", ID, Code::NORMAL, now),
+        Closed::Ended(_)
+    ));
+}

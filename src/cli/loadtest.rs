@@ -1,0 +1,158 @@
+//! `game-gateway loadtest`: drives a gateway and checks every answer.
+//!
+//! Each thread has its own runtime and its share of the sessions. In the closed loop a session
+//! sends when it was answered; in the open loop a pacing thread sends on schedule, whatever comes
+//! back, and latency counts from the intended time. Frames carry who sent what when, so that the
+//! receiving side needs no shared books.
+
+mod args;
+mod closed;
+mod connect;
+mod drive;
+mod echo;
+mod pace;
+mod payload;
+mod plan;
+mod report;
+mod session;
+mod tally;
+mod track;
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+pub use args::{BackendProtocol, LoadtestArgs, Transport};
+use drive::{Connected, Driver};
+use plan::{Clock, Plan};
+pub use report::{LatencyMicros, Report};
+use tally::Tally;
+
+/// Why no load could be driven.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadtestError {
+    /// Arguments that contradict each other or ask for what is not there.
+    #[error("{0}")]
+    Usage(String),
+    /// The target's name leads nowhere.
+    #[error("{target}: {error}")]
+    Target {
+        /// As given.
+        target: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The echo backend could not listen.
+    #[error("backend on {address}: {error}")]
+    Backend {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Threads or runtimes could not be made.
+    #[error("cannot start: {0}")]
+    Start(#[from] std::io::Error),
+    /// A thread of the load generator panicked; its figures are missing.
+    #[error("a thread of the load generator panicked")]
+    Panicked,
+}
+
+/// Runs the subcommand and prints what it found. Exit code 1: something was lost, doubled,
+/// reordered or corrupted, or no session could connect; 2: bad usage.
+pub fn run(args: LoadtestArgs) -> ExitCode {
+    let json = args.json;
+    let report = match args.backend_only {
+        Some(address) => match echo::run_only(address, &args) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => Err(error),
+        },
+        None => drive(&args),
+    };
+    match report {
+        Ok(report) => {
+            println!(
+                "{}",
+                if json {
+                    report.json()
+                } else {
+                    report.to_string()
+                }
+            );
+            ExitCode::from(u8::from(!report.ok))
+        }
+        Err(error) => {
+            eprintln!("game-gateway loadtest: {error}");
+            ExitCode::from(match error {
+                LoadtestError::Usage(_) => 2,
+                _ => 1,
+            })
+        }
+    }
+}
+
+/// Drives the load and returns what was found.
+///
+/// # Errors
+/// No load could be driven at all. Sessions that cannot connect are part of the report.
+pub fn drive(args: &LoadtestArgs) -> Result<Report, LoadtestError> {
+    let plan = Arc::new(Plan::new(args)?);
+    raise_file_limit(plan.sessions);
+    let _backend = match args.with_backend {
+        Some(address) => Some(echo::Echo::start(
+            address,
+            args.backend_protocol,
+            args.backend_threads,
+        )?),
+        None => None,
+    };
+    let (ready, connected) = mpsc::channel();
+    let drivers = Driver::share(&plan, &ready);
+    drop(ready);
+    let mut threads = Vec::with_capacity(drivers.len());
+    for driver in drivers {
+        let named = thread::Builder::new().name("drive".into());
+        threads.push(named.spawn(move || driver.run())?);
+    }
+    start_together(&plan, &connected);
+    let mut total = Tally::new()?;
+    for thread in threads {
+        let tally = thread.join().map_err(|_| LoadtestError::Panicked)??;
+        total.add(&tally)?;
+    }
+    Ok(Report::new(args, &plan, total))
+}
+
+/// Waits until every thread has connected its sessions, then gives all the same clock, and each
+/// the place of its first session in the schedule.
+fn start_together(plan: &Plan, connected: &mpsc::Receiver<Connected>) {
+    // A thread that dies sends nothing and drops its end; its error comes with the join.
+    let ready: Vec<Connected> = connected.iter().collect();
+    let total = ready.iter().map(|thread| thread.sessions).sum();
+    let clock = Clock::starting_soon(plan);
+    let mut first = 0;
+    for thread in ready {
+        let _ = thread.go.send(drive::Go {
+            clock,
+            first,
+            total,
+        });
+        first += thread.sessions;
+    }
+}
+
+/// A session is a descriptor here, and two more where the echo backend runs in this process.
+fn raise_file_limit(sessions: usize) {
+    const SPARE: u64 = 64;
+    let wanted = 2 * sessions as u64 + SPARE;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < sessions as u64 + SPARE => {
+            eprintln!("only {limit} open files are allowed here, {wanted} would be right");
+        }
+        Ok(_) => {}
+        Err(error) => eprintln!("the open-file limit stays as it is: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

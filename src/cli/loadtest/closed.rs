@@ -1,0 +1,158 @@
+//! A session of the closed loop, which sends when it was answered; and an idle one, which sends
+//! one frame and then only what keeps it alive.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::sleep_until;
+
+use super::payload::Template;
+use super::session::{Receiver, Run, append_plain};
+use crate::codec::client::Kind;
+
+/// How often an idle session sends a PING; below a third of the gateway's default idle timeout.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much a session sends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Frames outstanding at a time.
+    pub(super) in_flight: u64,
+    /// Between an answer and the next frame.
+    pub(super) think: Duration,
+    /// Frames in all.
+    pub(super) frames: u64,
+}
+
+impl Pace {
+    /// One frame, then silence.
+    pub(super) const IDLE: Pace = Pace {
+        in_flight: 1,
+        think: Duration::ZERO,
+        frames: 1,
+    };
+}
+
+struct Closed {
+    run: Rc<Run>,
+    pace: Pace,
+    template: Template,
+    writer: OwnedWriteHalf,
+    receiver: Receiver,
+    out: Vec<u8>,
+    sent: u64,
+    /// Nothing is sent before.
+    resume_at: Instant,
+    next_ping: Instant,
+}
+
+/// Drives one session to its end.
+pub(super) async fn drive(run: Rc<Run>, pace: Pace, index: u32, stream: TcpStream) {
+    let (reader, writer) = stream.into_split();
+    let template = Template::new(&run.plan, index);
+    let burst = template.len().saturating_mul(pace.in_flight as usize);
+    let mut session = Closed {
+        receiver: Receiver::new(reader, index, burst),
+        resume_at: run.clock.start,
+        next_ping: run.clock.start + PING_INTERVAL,
+        run,
+        pace,
+        template,
+        writer,
+        out: Vec::new(),
+        sent: 0,
+    };
+    session.play().await;
+    let Closed {
+        receiver,
+        writer,
+        run,
+        sent,
+        ..
+    } = session;
+    receiver.finish(&writer, &run, sent);
+}
+
+impl Closed {
+    async fn play(&mut self) {
+        let clock = self.run.clock;
+        let timer = sleep_until(clock.start.into());
+        tokio::pin!(timer);
+        while !self.receiver.has_ended() {
+            let now = Instant::now();
+            let outstanding = self.receiver.outstanding(self.sent);
+            if now >= clock.end || (now >= clock.stop && outstanding == 0) {
+                return;
+            }
+            if now < clock.stop && now >= self.resume_at {
+                self.fill(now, outstanding);
+            }
+            let blocked = self.flush().is_err();
+            let wake = self.wake(now).into();
+            if timer.deadline() != wake {
+                timer.as_mut().reset(wake);
+            }
+            tokio::select! {
+                biased;
+                read = self.receiver.read() => {
+                    self.receiver.digest(read, &self.run, self.sent);
+                    self.pause();
+                }
+                // A failed connection shows in the next read.
+                _ = self.writer.writable(), if blocked => {}
+                () = &mut timer => {}
+            }
+        }
+    }
+
+    /// Puts as many frames into `out` as may be outstanding.
+    fn fill(&mut self, now: Instant, outstanding: u64) {
+        let run = &self.run;
+        let room = self.pace.in_flight.saturating_sub(outstanding);
+        let sent_nanos = run.clock.nanos(now);
+        for _ in 0..room.min(self.pace.frames - self.sent) {
+            let pattern = &run.plan.pattern;
+            self.template
+                .append(pattern, self.sent, sent_nanos, &mut self.out);
+            self.sent += 1;
+        }
+        if self.sent == self.pace.frames && now >= self.next_ping {
+            append_plain(&mut self.out, Kind::Ping, b"");
+            self.next_ping = now + PING_INTERVAL;
+        }
+    }
+
+    /// Writes what the socket takes; an error where it does not take all of it.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            let written = self.writer.try_write(&self.out)?;
+            self.out.drain(..written);
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self) {
+        let refused = self.receiver.take_pause().unwrap_or_default();
+        let pause = refused.max(self.pace.think);
+        if !pause.is_zero() {
+            self.resume_at = Instant::now() + pause;
+        }
+    }
+
+    /// When there is something to do though nothing came.
+    fn wake(&self, now: Instant) -> Instant {
+        let clock = &self.run.clock;
+        if now >= clock.stop {
+            clock.end
+        } else if now < self.resume_at {
+            self.resume_at.min(clock.stop)
+        } else if self.sent == self.pace.frames {
+            self.next_ping.min(clock.stop)
+        } else {
+            clock.end
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a frame says, and whether an answer says the same: `u32` session index, `u64` sequence
+//! number, `u64` nanoseconds from the start to the (intended) sending, then a pattern that
+//! depends on all three.
+//!
+//! Hot path: no allocation a frame.
+
+use super::plan::Plan;
+use crate::codec::client::{Header, Kind, encode};
+
+/// Bytes before the pattern.
+const STAMP_BYTES: usize = 20;
+/// With at least four bytes of pattern.
+pub(super) const MIN_PAYLOAD_BYTES: usize = STAMP_BYTES + 4;
+/// How many places the pattern may start at.
+const STARTS: u64 = 251;
+
+/// Bytes of which every frame carries another part.
+#[derive(Debug)]
+pub(super) struct Pattern(Vec<u8>);
+
+/// What an answer's payload says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) index: u32,
+    pub(super) sequence: u64,
+    pub(super) sent_nanos: u64,
+}
+
+impl Pattern {
+    /// For payloads of `payload` bytes.
+    pub(super) fn new(payload: usize) -> Pattern {
+        // xorshift: any sequence without short repeats would do.
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let byte = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        Pattern((0..payload + STARTS as usize).map(byte).collect())
+    }
+
+    fn part(&self, stamp: &Stamp, len: usize) -> &[u8] {
+        let mix = stamp.sequence.wrapping_mul(31) ^ stamp.sent_nanos ^ u64::from(stamp.index);
+        let at = (mix % STARTS) as usize;
+        &self.0[at..at + len]
+    }
+
+    /// The stamp of a payload that is whole; `None` where it was corrupted.
+    pub(super) fn check(&self, payload: &[u8], expected_len: usize) -> Option<Stamp> {
+        if payload.len() != expected_len {
+            return None;
+        }
+        let (stamp, pattern) = payload.split_at_checked(STAMP_BYTES)?;
+        let stamp = Stamp {
+            index: u32::from_be_bytes(*stamp.first_chunk()?),
+            sequence: u64::from_be_bytes(*stamp[4..].first_chunk()?),
+            sent_nanos: u64::from_be_bytes(*stamp[12..].first_chunk()?),
+        };
+        (self.part(&stamp, pattern.len()) == pattern).then_some(stamp)
+    }
+}
+
+/// A session's frame, rewritten in place for each sending.
+#[derive(Debug)]
+pub(super) struct Template {
+    frame: Vec<u8>,
+    payload_at: usize,
+    index: u32,
+}
+
+impl Template {
+    pub(super) fn new(plan: &Plan, index: u32) -> Template {
+        let user_id = match plan.user_base {
+            0 => 0,
+            base => base.wrapping_add(index.into()),
+        };
+        let header = Header {
+            kind: Kind::Data as u8,
+            realm_id: plan.realm,
+            user_id,
+            ..Header::default()
+        };
+        let mut frame = Vec::new();
+        encode(&mut frame, &header, &plan.service, &vec![0; plan.payload]);
+        Template {
+            payload_at: frame.len() - plan.payload,
+            frame,
+            index,
+        }
+    }
+
+    /// Bytes of one frame.
+    pub(super) fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Appends the frame with that number.
+    pub(super) fn append(
+        &mut self,
+        pattern: &Pattern,
+        sequence: u64,
+        sent_nanos: u64,
+        out: &mut Vec<u8>,
+    ) {
+        let stamp = Stamp {
+            index: self.index,
+            sequence,
+            sent_nanos,
+        };
+        let payload = &mut self.frame[self.payload_at..];
+        payload[..4].copy_from_slice(&stamp.index.to_be_bytes());
+        payload[4..12].copy_from_slice(&sequence.to_be_bytes());
+        payload[12..STAMP_BYTES].copy_from_slice(&sent_nanos.to_be_bytes());
+        let body = &mut payload[STAMP_BYTES..];
+        body.copy_from_slice(pattern.part(&stamp, body.len()));
+        out.extend_from_slice(&self.frame);
+    }
+}

@@ -1,0 +1,162 @@
+//! What is to be driven, and when.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use super::LoadtestError;
+use super::args::{LoadtestArgs, Transport};
+use super::payload::{MIN_PAYLOAD_BYTES, Pattern};
+use crate::codec::client::is_service_name;
+
+/// How long is measured, unless told otherwise.
+const DURATION: Duration = Duration::from_secs(10);
+/// The largest payload, in bytes: the protocol's ceiling.
+const MAX_PAYLOAD_BYTES: usize = 16 << 20;
+/// The most frames that a session may have outstanding.
+const MAX_IN_FLIGHT: usize = 65_536;
+/// The most threads.
+const MAX_THREADS: usize = 64;
+/// Between the word to start and the first frame, so that all threads hear of it.
+const START_DELAY: Duration = Duration::from_millis(20);
+
+/// How frames are sent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Mode {
+    /// The next frame when one was answered.
+    Closed { in_flight: usize, think: Duration },
+    /// On schedule: so many frames a second over all sessions.
+    Open { rate: f64 },
+    /// One frame a session.
+    Idle,
+}
+
+/// The arguments, checked.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) target: SocketAddr,
+    pub(super) service: String,
+    pub(super) sessions: usize,
+    pub(super) threads: usize,
+    pub(super) mode: Mode,
+    pub(super) payload: usize,
+    pub(super) pattern: Pattern,
+    pub(super) user_base: u64,
+    pub(super) realm: u32,
+    pub(super) connect_rate: f64,
+    pub(super) warmup: Duration,
+    pub(super) duration: Duration,
+    pub(super) grace: Duration,
+}
+
+impl Plan {
+    /// Checks the arguments and looks the target up.
+    pub(super) fn new(args: &LoadtestArgs) -> Result<Plan, LoadtestError> {
+        let usage = |wrong: bool, text: String| {
+            if wrong {
+                Err(LoadtestError::Usage(text))
+            } else {
+                Ok(())
+            }
+        };
+        let range = |name, value, least, most| {
+            let wrong = !(least..=most).contains(&value);
+            usage(
+                wrong,
+                format!("--{name} {value} is not in {least} to {most}"),
+            )
+        };
+        usage(
+            args.transport != Transport::Tcp,
+            "--transport: only tcp is available in this version".into(),
+        )?;
+        range("sessions", args.sessions, 1, u32::MAX as usize)?;
+        range(
+            "payload",
+            args.payload,
+            MIN_PAYLOAD_BYTES,
+            MAX_PAYLOAD_BYTES,
+        )?;
+        range("in-flight", args.in_flight, 1, MAX_IN_FLIGHT)?;
+        range("threads", args.threads, 1, MAX_THREADS)?;
+        range("backend-threads", args.backend_threads, 1, MAX_THREADS)?;
+        usage(
+            !is_service_name(args.service.as_bytes()),
+            format!("--service {:?} is not [a-z0-9][a-z0-9._-]*", args.service),
+        )?;
+        Ok(Plan {
+            target: look_up(&args.target)?,
+            service: args.service.clone(),
+            sessions: args.sessions,
+            threads: args.threads.min(args.sessions),
+            mode: mode(args),
+            payload: args.payload,
+            pattern: Pattern::new(args.payload),
+            user_base: args.user_base,
+            realm: args.realm,
+            connect_rate: args.connect_rate,
+            warmup: args.warmup,
+            duration: args.duration.unwrap_or(DURATION),
+            grace: args.grace,
+        })
+    }
+}
+
+fn mode(args: &LoadtestArgs) -> Mode {
+    match args.rate {
+        Some(rate) => Mode::Open { rate },
+        None if args.idle => Mode::Idle,
+        None => Mode::Closed {
+            in_flight: args.in_flight,
+            think: args.think,
+        },
+    }
+}
+
+fn look_up(target: &str) -> Result<SocketAddr, LoadtestError> {
+    let failed = |error| LoadtestError::Target {
+        target: target.to_owned(),
+        error,
+    };
+    let none = || failed(std::io::Error::other("the name has no address"));
+    let mut addresses = target.to_socket_addrs().map_err(failed)?;
+    addresses.next().ok_or_else(none)
+}
+
+/// When things happen; the same for all threads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// The first frame. Times in payloads are nanoseconds since then.
+    pub(super) start: Instant,
+    /// The warm-up is over.
+    pub(super) measure: Instant,
+    /// The last frame was sent.
+    pub(super) stop: Instant,
+    /// What has not come by now is lost.
+    pub(super) end: Instant,
+}
+
+impl Clock {
+    pub(super) fn starting_soon(plan: &Plan) -> Clock {
+        let start = Instant::now() + START_DELAY;
+        let measure = start + plan.warmup;
+        let stop = measure + plan.duration;
+        Clock {
+            start,
+            measure,
+            stop,
+            end: stop + plan.grace,
+        }
+    }
+
+    pub(super) fn nanos(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.start).as_nanos() as u64
+    }
+
+    pub(super) fn at(&self, nanos: u64) -> Instant {
+        self.start + Duration::from_nanos(nanos)
+    }
+
+    pub(super) fn measures(&self, at: Instant) -> bool {
+        self.measure <= at && at < self.stop
+    }
+}
