@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use actix::WeakRecipient;
 use actix::prelude::*;
 use bytes::Bytes;
 
@@ -23,7 +24,7 @@ pub struct OpenSession {
     /// The client, unique in the process.
     pub owner: u64,
     /// The client.
-    pub client: Recipient<Strayed>,
+    pub client: WeakRecipient<Strayed>,
 }
 
 /// Another live client has this session id.
@@ -98,7 +99,8 @@ pub struct SessionRegistry {
 
 struct Entry {
     owner: u64,
-    client: Recipient<Strayed>,
+    /// Weak, because it costs an idle session less; a stray frame is rare.
+    client: WeakRecipient<Strayed>,
 }
 
 impl Actor for SessionRegistry {
@@ -144,8 +146,9 @@ impl Handler<Relay> for SessionRegistry {
     fn handle(&mut self, msg: Relay, _: &mut Context<Self>) {
         let mut unknown = Vec::new();
         for stray in msg.strays {
-            match self.sessions.get(&stray.session_id) {
-                Some(entry) => entry.client.do_send(Strayed {
+            let entry = self.sessions.get(&stray.session_id);
+            match entry.and_then(|entry| entry.client.upgrade()) {
+                Some(client) => client.do_send(Strayed {
                     service: Arc::clone(&msg.service),
                     stray,
                     origin: msg.origin.clone(),

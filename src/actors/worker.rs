@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
+use actix::WeakAddr;
 use actix::prelude::*;
 use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
@@ -94,7 +95,8 @@ pub struct Worker {
     listener: Option<StdListener>,
     accepting: Option<TcpListener>,
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
-    clients: Slab<Addr<Client>>,
+    /// Weak, because it costs an idle client less; they are told something rarely.
+    clients: Slab<WeakAddr<Client>>,
     shared: Option<Rc<WorkerScope>>,
     cutting_off: bool,
 }
@@ -119,7 +121,7 @@ impl Worker {
         shared.now_ms.set(started.elapsed().as_millis() as u64);
         let due = shared.timers.borrow_mut().take_due(shared.now_ms.get());
         for slot in due {
-            if let Some(client) = self.clients.get(slot as usize) {
+            if let Some(client) = self.clients.get(slot as usize).and_then(WeakAddr::upgrade) {
                 client.do_send(CheckDeadline);
             }
         }
@@ -149,7 +151,7 @@ impl Worker {
             permit,
             refusal,
         );
-        entry.insert(client.start());
+        entry.insert(client.start().downgrade());
     }
 
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -233,7 +235,11 @@ impl Handler<CutOffClients> for Worker {
     fn handle(&mut self, _: CutOffClients, _: &mut Context<Self>) {
         self.accepting = None;
         self.cutting_off = true;
-        for (_, client) in &self.clients {
+        for client in self
+            .clients
+            .iter()
+            .filter_map(|(_, client)| client.upgrade())
+        {
             client.do_send(CutOff);
         }
     }

@@ -73,15 +73,23 @@ impl Outbox {
         } else if buffer.is_empty() {
             buffers::give(buffer);
         } else {
-            self.pieces.push_back(Piece::Pooled(buffer));
+            self.push_piece(Piece::Pooled(buffer));
         }
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        if self.pieces.capacity() == 0 {
+            // Most sessions never have two pieces at a time: no room for four.
+            self.pieces.reserve_exact(1);
+        }
+        self.pieces.push_back(piece);
     }
 
     /// Adds bytes that others share; they are written from where they lie.
     pub fn push_shared(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.queued += bytes.len();
-            self.pieces.push_back(Piece::Shared(bytes));
+            self.push_piece(Piece::Shared(bytes));
         }
     }
 

@@ -65,7 +65,7 @@ impl Client {
         let open = OpenSession {
             session_id: id,
             owner: self.owner,
-            client: ctx.address().recipient(),
+            client: ctx.address().downgrade().recipient(),
         };
         let answer = self.shared.scope.home(id).send(open).into_actor(self);
         ctx.spawn(answer.map(move |result, client, ctx| {

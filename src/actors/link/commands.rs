@@ -1,6 +1,5 @@
 //! How a link does what it is told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -33,8 +32,7 @@ impl Handler<Attach> for Link {
         });
         self.places.insert(session_id, place as u32);
         self.enqueue(Kind::Open, session_id, &msg.open);
-        let gauge = Arc::clone(&self.gauge);
-        let lease = Lease::new(ctx.address(), gauge, self.id, self.endpoint, session_id);
+        let lease = Lease::new(self.anchor(ctx), session_id);
         // A client that died meanwhile drops the lease, and that sends the final CLOSE.
         drop(msg.answer.send(lease));
     }

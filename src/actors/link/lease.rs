@@ -1,7 +1,6 @@
 //! A session's hold on a link. While it lives the link delivers to the session; when it is dropped,
 //! by whatever path, the backend gets its one final CLOSE.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -105,30 +104,26 @@ pub struct Release {
     pub code: Code,
 }
 
+/// What all leases of one link share, so that a lease itself is small.
+#[derive(Debug)]
+pub(super) struct Anchor {
+    pub(super) link: Addr<Link>,
+    pub(super) link_id: u64,
+    pub(super) gauge: Arc<Gauge>,
+}
+
 /// A session's hold on a link.
 #[derive(Debug)]
 pub struct Lease {
-    link: Addr<Link>,
-    gauge: Arc<Gauge>,
-    link_id: u64,
-    endpoint: SocketAddr,
+    anchor: Arc<Anchor>,
     session_id: u64,
     final_code: Code,
 }
 
 impl Lease {
-    pub(super) fn new(
-        link: Addr<Link>,
-        gauge: Arc<Gauge>,
-        link_id: u64,
-        endpoint: SocketAddr,
-        session_id: u64,
-    ) -> Lease {
+    pub(super) fn new(anchor: Arc<Anchor>, session_id: u64) -> Lease {
         Lease {
-            link,
-            gauge,
-            link_id,
-            endpoint,
+            anchor,
             session_id,
             // What a backend is told when nobody got to say why: the client's actor panicked.
             final_code: Code::INTERNAL,
@@ -137,45 +132,35 @@ impl Lease {
 
     /// Which link this is, unique in the process.
     pub fn link_id(&self) -> u64 {
-        self.link_id
-    }
-
-    /// Where the link leads.
-    pub fn endpoint(&self) -> SocketAddr {
-        self.endpoint
+        self.anchor.link_id
     }
 
     /// Sends frames that are already encoded for the link.
     #[inline]
     pub fn forward(&self, bytes: Vec<u8>, frames: u32) {
-        self.gauge.add(bytes.len());
-        self.link.do_send(Forward { bytes, frames });
+        self.anchor.gauge.add(bytes.len());
+        self.anchor.link.do_send(Forward { bytes, frames });
     }
 
     /// Whether the client must wait before it feeds the link more.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.gauge.is_full()
+        self.anchor.gauge.is_full()
     }
 
     /// Asks to be told when the link has room.
     pub fn await_room(&self) {
-        self.link.do_send(AwaitRoom {
+        self.anchor.link.do_send(AwaitRoom {
             session_id: self.session_id,
         });
     }
 
     /// Tells the link the session's realm.
     pub fn retag(&self, realm_id: u32) {
-        self.link.do_send(Retag {
+        self.anchor.link.do_send(Retag {
             session_id: self.session_id,
             realm_id,
         });
-    }
-
-    /// Sets the code of the final CLOSE and gives the lease up.
-    pub fn release(mut self, code: Code) {
-        self.final_code = code;
     }
 
     /// Sets the code of the final CLOSE, for when the lease is dropped.
@@ -186,7 +171,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.link.do_send(Release {
+        self.anchor.link.do_send(Release {
             session_id: self.session_id,
             code: self.final_code,
         });

@@ -31,6 +31,7 @@ use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
 
+use lease::Anchor;
 pub use lease::{AwaitRoom, Forward, Gauge, Lease, Release, Retag};
 pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse};
 
@@ -47,6 +48,8 @@ pub struct Link {
     endpoint: SocketAddr,
     pool: Recipient<LinkReport>,
     gauge: Arc<Gauge>,
+    /// Made with the first lease.
+    anchor: Option<Arc<Anchor>>,
     socket: Option<TcpStream>,
     outbox: Outbox,
     inbox: BytesMut,
@@ -91,6 +94,7 @@ impl Link {
             endpoint,
             pool,
             gauge,
+            anchor: None,
             socket: None,
             outbox: Outbox::default(),
             inbox: BytesMut::new(),
@@ -116,6 +120,18 @@ impl Link {
     /// How full the link is.
     pub fn gauge(&self) -> Arc<Gauge> {
         Arc::clone(&self.gauge)
+    }
+
+    fn anchor(&mut self, ctx: &mut Context<Self>) -> Arc<Anchor> {
+        let (link_id, gauge) = (self.id, &self.gauge);
+        let anchor = self.anchor.get_or_insert_with(|| {
+            Arc::new(Anchor {
+                link: ctx.address(),
+                link_id,
+                gauge: Arc::clone(gauge),
+            })
+        });
+        Arc::clone(anchor)
     }
 
     fn report(&self, what: LinkChange) {
