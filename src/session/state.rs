@@ -267,6 +267,15 @@ impl<L> Session<L> {
         self.services.iter().any(open)
     }
 
+    /// How many frames wait for links.
+    pub fn waiting(&self) -> u32 {
+        let frames = |s: &Service<L>| match &s.state {
+            State::Opening(opening) => opening.frames,
+            State::Open(_) | State::Unbound => 0,
+        };
+        self.services.iter().map(frames).sum()
+    }
+
     /// Whether so much waits for links that the client should not be read for now.
     pub fn must_wait(&self) -> bool {
         self.services.iter().any(|s| match &s.state {
