@@ -159,7 +159,8 @@ impl<L> Session<L> {
     #[inline]
     pub fn on_data(&mut self, header: &Header, service: &str) -> Taken {
         self.received += 1;
-        if !self.owns(header.session_id) {
+        // In the frame that starts the session it was a wish, granted or not (protocol 1.5).
+        if self.received > 1 && !self.owns(header.session_id) {
             return refuse(Code::MALFORMED, "session_id is not this session's");
         }
         let contradicts = |sent: u64, bound: u64| sent != 0 && bound != 0 && sent != bound;
@@ -264,6 +265,15 @@ impl<L> Session<L> {
     pub fn uses(&self, service: &str) -> bool {
         let open = |s: &Service<L>| matches!(s.state, State::Open(_)) && &*s.name == service;
         self.services.iter().any(open)
+    }
+
+    /// How many frames wait for links.
+    pub fn waiting(&self) -> u32 {
+        let frames = |s: &Service<L>| match &s.state {
+            State::Opening(opening) => opening.frames,
+            State::Open(_) | State::Unbound => 0,
+        };
+        self.services.iter().map(frames).sum()
     }
 
     /// Whether so much waits for links that the client should not be read for now.

@@ -76,6 +76,13 @@ fn the_session_id_must_be_its_own() {
 }
 
 #[test]
+fn the_id_that_a_client_wished_for_is_no_mistake() {
+    let mut s = session();
+    assert_eq!(s.on_data(&data(0, 0, 8), "a"), Taken::Resolve(0));
+    assert_eq!(code(s.on_data(&data(0, 0, 8), "a")), 400);
+}
+
+#[test]
 fn a_bound_identity_is_held() {
     let mut s = session();
     s.on_data(&data(1, 2, 0), "a");

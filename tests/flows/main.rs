@@ -3,4 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod endings;
+mod framing;
+mod identity;
+mod scene;
 mod sessions;

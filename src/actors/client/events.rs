@@ -10,6 +10,7 @@ use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::session_registry::{StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
 use crate::codec::link::Bind;
+use crate::codec::sniff::{Sniffed, sniff};
 use crate::net::buffers;
 use crate::net::outbox::VECTORED_BYTES;
 use crate::session::closing::Closing;
@@ -98,7 +99,7 @@ impl Handler<CheckDeadline> for Client {
         self.armed_ms = 0;
         let config = &self.shared.scope.config;
         let (limit, overdue) = match &self.stage {
-            Stage::Sniffing(_) if self.inbox.len() >= 2 => {
+            Stage::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
                 (config.listen.sniff_timeout, Closing::SlowStart)
             }
             Stage::Sniffing(_) => (config.listen.sniff_timeout, Closing::SilentStart),

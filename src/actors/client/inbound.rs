@@ -105,7 +105,10 @@ impl Client {
             _ if !owned => "session_id is not this session's",
             Some(Kind::Close) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);
-                return Err(Closing::ByClient(notice.code));
+                // On a link 307 would not end the session; no client has a reason to send it.
+                let ends = notice.code != Code::LEAVES_LINK;
+                let code = if ends { notice.code } else { Code::MALFORMED };
+                return Err(Closing::ByClient(code));
             }
             Some(Kind::Ping | Kind::Pong) if frame.payload.len() > MAX_PING_LEN => {
                 "PING and PONG carry at most 125 bytes"

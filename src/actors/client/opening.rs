@@ -165,7 +165,8 @@ impl Client {
 
     fn service_opened(&mut self, service: &str, lease: Lease, ctx: &mut Context<Self>) {
         let Some(session) = &mut self.session else {
-            return;
+            // It ended while the link was being opened; this backend has seen OPEN all the same.
+            return lease.release(self.final_code);
         };
         let Some(place) = session.find(service) else {
             return;

@@ -135,6 +135,10 @@ impl Link {
                 match self.places.get(&id) {
                     Some(&place) => {
                         self.deliver(place);
+                        if bind.realm_id != 0 {
+                            // DATA right behind it must name the new realm already.
+                            self.sessions[place as usize].realm_id = bind.realm_id;
+                        }
                         self.tell(id, LinkEvent::Bound(bind));
                     }
                     None => strays.push(stray(id, StrayFrame::Bind(bind))),
