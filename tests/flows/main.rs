@@ -3,4 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod drain;
+mod health;
+mod links;
+mod pressure;
+mod replies;
+mod routes;
 mod sessions;
+mod stage;
