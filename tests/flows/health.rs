@@ -84,8 +84,14 @@ async fn broken_framing_loses_the_link_not_the_gateway() {
         ("kind 255", frame(0, 255, &[])),
         ("short BIND", frame(11, Kind::Bind as u8, &[1; 11])),
         ("short MULTICAST", frame(3, Kind::Multicast as u8, &[0; 3])),
-        ("MULTICAST of 3 with 2", frame(27, Kind::Multicast as u8, &lying)),
-        ("MULTICAST of 2^32-1", frame(27, Kind::Multicast as u8, &absurd)),
+        (
+            "MULTICAST of 3 with 2",
+            frame(27, Kind::Multicast as u8, &lying),
+        ),
+        (
+            "MULTICAST of 2^32-1",
+            frame(27, Kind::Multicast as u8, &absurd),
+        ),
         ("long PING", frame(126, Kind::Ping as u8, &[0; 126])),
     ];
     let mut player = player(&gateway, "game", b"x").await;

@@ -34,9 +34,7 @@ async fn a_link_takes_sessions_only_after_its_first_pong() {
         (Kind::Pong as u8, &b"anything?"[..])
     );
     assert_eq!(
-        gateway
-            .metric("game_gateway_started_sessions_total")
-            .await,
+        gateway.metric("game_gateway_started_sessions_total").await,
         1
     );
     assert_eq!(gateway.metric("game_gateway_links").await, 0);
