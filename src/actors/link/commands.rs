@@ -57,8 +57,10 @@ impl Handler<Release> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
-        if self.detach(msg.session_id).is_some() {
-            self.enqueue_close(msg.session_id, msg.code);
+        if self.detach(msg.session_id).is_some()
+            && let Some(code) = msg.code
+        {
+            self.enqueue_close(msg.session_id, code);
         }
     }
 }
