@@ -1,6 +1,7 @@
 //! Backends that play by themselves, and payloads.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use game_gateway::codec::link::{Kind, Multicast};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -103,6 +104,12 @@ impl Hub {
     /// The next frame of any link, and which link that is.
     pub(crate) async fn next(&mut self) -> (usize, LinkFrame) {
         soon(self.frames.recv()).await.expect("a frame")
+    }
+
+    /// As [`next`](Self::next), for several backends at a time.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(usize, LinkFrame)> {
+        let frame = self.frames.poll_recv(cx);
+        frame.map(|frame| frame.expect("a frame"))
     }
 
     /// The next frame, which must be of this kind.
