@@ -267,6 +267,15 @@ impl<L> Session<L> {
         self.services.iter().any(its)
     }
 
+    /// How many frames wait for links.
+    pub fn waiting_frames(&self) -> u32 {
+        let waiting = self.services.iter().map(|s| match &s.state {
+            State::Opening(opening) => opening.frames,
+            State::Open(_) | State::Unbound => 0,
+        });
+        waiting.sum()
+    }
+
     /// Whether so much waits for links that the client should not be read for now.
     pub fn must_wait(&self) -> bool {
         self.services.iter().any(|s| match &s.state {

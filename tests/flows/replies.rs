@@ -232,3 +232,44 @@ async fn a_backend_may_speak_first() {
     assert_eq!(&player.answer().await.payload[..], b"welcome");
     assert_eq!(&link.data().await.payload[..], b"hello");
 }
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_link_is_made_is_told_as_it_left() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut stays = player(&gateway, "game", b"1").await;
+    let mut leaves = player(&gateway, "game", b"2").await;
+    let close = client::Header {
+        kind: client::Kind::Close as u8,
+        ..client::Header::default()
+    };
+    leaves.send(close, "", &notice(7)).await;
+    let gone = r#"game_gateway_closed_connections_total{reason="client"}"#;
+    gateway.until(gone, |n| n == 1).await;
+
+    let waited = r#"game_gateway_dropped_frames_total{reason="client_closing"}"#;
+    assert_eq!(gateway.metric(waited).await, 1);
+
+    let mut link = backend.link().await;
+    let stays_id = link.opened().await.session_id;
+    let mut left = None;
+    loop {
+        let frame = link.next().await.expect("a frame");
+        match Kind::from_byte(frame.kind) {
+            // Whether the backend hears of the other at all depends on how soon its link was there.
+            Some(Kind::Open) => left = Some(frame.session_id),
+            Some(Kind::Data) => {
+                assert_eq!(frame.session_id, stays_id);
+                link.send(Kind::Data, stays_id, b"ok").await;
+                stays.answer().await;
+                if left.is_none() {
+                    return;
+                }
+            }
+            _ => {
+                assert_eq!(Some(frame.session_id), left, "{frame:?}");
+                return assert_eq!(&frame.payload[..2], [0, 7]);
+            }
+        }
+    }
+}

@@ -71,7 +71,11 @@ impl Client {
                 tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
             }
         }
+        self.final_code = verdict.backends;
         if let Some(session) = &mut self.session {
+            metrics
+                .dropped
+                .add("client_closing", u64::from(session.waiting_frames()));
             session
                 .leases()
                 .for_each(|lease| lease.set_final_code(verdict.backends));

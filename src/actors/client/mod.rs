@@ -69,6 +69,8 @@ pub struct Client {
     session: Option<Session<Lease>>,
     stage: Stage,
     hold: Hold,
+    /// The code of final CLOSEs, once the end has begun.
+    final_code: Code,
     /// Whether a frame has come; RESUME must be the first.
     talked: bool,
     /// When the deadline in force began, in the worker's milliseconds.
@@ -123,6 +125,7 @@ impl Client {
             session: None,
             stage: Stage::Sniffing(refusal),
             hold: Hold::None,
+            final_code: Code::INTERNAL,
             talked: false,
             armed_ms: 0,
             _permit: permit,

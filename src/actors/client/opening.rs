@@ -165,7 +165,8 @@ impl Client {
 
     fn service_opened(&mut self, service: &str, lease: Lease, ctx: &mut Context<Self>) {
         let Some(session) = &mut self.session else {
-            return;
+            // It ended meanwhile. The backend has seen OPEN, so it is told how.
+            return lease.release(self.final_code);
         };
         let Some(place) = session.find(service) else {
             return;
