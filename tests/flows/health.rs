@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use game_gateway::codec::link::{Kind, Open};
 
-use crate::stage::{echo, echo_link, notice, player};
+use crate::stage::{Hub, echo, echo_link, notice, player};
 use crate::support::wire::{Backend, Gateway};
 
 const PROTOCOL_ERRORS: &str = r#"game_gateway_ended_links_total{reason="protocol_error"}"#;
@@ -142,6 +142,64 @@ async fn a_backend_that_leaves_gets_no_new_sessions_and_keeps_the_others() {
     assert_eq!(&stays.answer().await.payload[..], b"and on");
     link.send(Kind::Close, session_id, &notice(440)).await;
     assert_eq!(stays.closed().await.0, 440);
+}
+
+#[tokio::test]
+async fn goaway_on_one_link_speaks_for_the_backend() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| {
+        config.backend.links_per_endpoint = 2;
+    })
+    .await;
+    let mut hub = Hub::start(backend);
+    let mut players = vec![hub.player(&gateway).await, hub.player(&gateway).await];
+    gateway.until("game_gateway_links", |n| n == 2).await;
+    let (first, session_id, link) = &mut players[0];
+    hub.send(*link, Kind::Goaway, 0, b"");
+    hub.send(*link, Kind::Data, *session_id, b"noted");
+    first.answer().await;
+    let mut late = player(&gateway, "game", b"late").await;
+    assert_eq!(late.error().await, (502, "game".to_owned()));
+}
+
+#[tokio::test]
+async fn a_backend_that_leaves_makes_room_where_links_are_limited() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let rule = |endpoints: &str| {
+        format!(
+            r#"{{"rules":{{"game":{{"strategy":"round_robin","max_connections":1,"endpoints":[{endpoints}]}}}}}}"#
+        )
+    };
+    let gateway = Gateway::start_with(&rule(&format!("\"{}\"", old.address)), |config| {
+        config.backend.ping_interval = Duration::from_millis(100);
+    })
+    .await;
+    let mut first = player(&gateway, "game", b"1").await;
+    let mut link = old.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    link.send(Kind::Goaway, 0, b"").await;
+    link.send(Kind::Data, session_id, b"noted").await;
+    first.answer().await;
+    let both = format!("\"{}\",\"{}\"", old.address, new.address);
+    gateway.set_routes(&rule(&both));
+    gateway
+        .until("game_gateway_routes_version", |version| version == 2)
+        .await;
+    echo(new);
+    let mut second = player(&gateway, "game", b"2").await;
+    // The new one may have no link yet, the old one wants no session: either may be named.
+    assert!(matches!(second.error().await.0, 502 | 503));
+    drop(first);
+    assert_eq!(link.closed().await, (session_id, 0));
+    // The old one still holds its end of the link.
+    loop {
+        second.data("game", b"2").await;
+        let frame = second.next().await.expect("a frame");
+        if frame.header.kind == game_gateway::codec::client::Kind::Data as u8 {
+            return assert_eq!(&frame.payload[..], b"2");
+        }
+    }
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ struct Slot {
     gauge: Arc<Gauge>,
     state: SlotState,
     /// Held only where the service limits its links.
-    _permit: Option<LinkPermit>,
+    permit: Option<LinkPermit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl BackendPool {
             gauge: link.gauge(),
             link: link.start(),
             state: SlotState::Connecting,
-            _permit: permit,
+            permit,
         });
         Ok(())
     }
@@ -214,15 +214,18 @@ impl BackendPool {
             slot.state = SlotState::Leaving;
         }
         self.set_health(Health::Leaving, ctx);
+        self.quit_unused(ctx);
     }
 
     /// Ends a retired pool's links when they carry nothing. A leaving one stays until its backend
-    /// ends it or it is idle: its end tells that the backend may be back.
+    /// ends it or it is idle: its end tells that the backend may be back. But where links are
+    /// limited it must make room for one to a backend that stays.
     fn quit_unused(&mut self, ctx: &mut Context<Self>) {
         let retired = self.retired;
         self.links.retain(|slot| {
-            let wanted =
-                slot.state == SlotState::Connecting || !retired || slot.gauge.sessions() > 0;
+            let wanted = slot.state == SlotState::Connecting
+                || !(retired || (slot.state == SlotState::Leaving && slot.permit.is_some()))
+                || slot.gauge.sessions() > 0;
             if !wanted {
                 slot.link.do_send(Quit { reason: "idle" });
             }
@@ -230,6 +233,17 @@ impl BackendPool {
         });
         if retired && self.links.is_empty() {
             ctx.stop();
+        } else if self.links.is_empty() && self.health == Health::Leaving {
+            let wait = self.scope.config.backend.max_backoff;
+            let retry_at = Instant::now() + wait;
+            self.set_health(
+                Health::Down {
+                    failures: 1,
+                    retry_at,
+                },
+                ctx,
+            );
+            ctx.run_later(wait, Self::retry);
         }
     }
 
