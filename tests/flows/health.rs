@@ -152,7 +152,7 @@ async fn goaway_on_one_link_speaks_for_the_backend() {
     })
     .await;
     let mut hub = Hub::start(backend);
-    let mut players = vec![hub.player(&gateway).await, hub.player(&gateway).await];
+    let mut players = [hub.player(&gateway).await, hub.player(&gateway).await];
     gateway.until("game_gateway_links", |n| n == 2).await;
     let (first, session_id, link) = &mut players[0];
     hub.send(*link, Kind::Goaway, 0, b"");
