@@ -189,14 +189,15 @@ impl Handler<RoutesChanged> for Router {
                 let named = same_limit && table.names_for(service, *endpoint);
                 if !named {
                     pool.do_send(Retire);
+                    // Only the pool that found it dead would say that it is back.
+                    if let Some(dead) = self.dead.get_mut(service) {
+                        dead.remove(endpoint);
+                    }
                 }
                 named
             });
         }
         self.pools.retain(|_, pools| !pools.is_empty());
-        for (service, dead) in &mut self.dead {
-            dead.retain(|endpoint| table.names_for(service, *endpoint));
-        }
         self.dead.retain(|_, dead| !dead.is_empty());
         self.table = Some(table);
     }
@@ -206,12 +207,15 @@ impl Handler<EndpointHealth> for Router {
     type Result = ();
 
     fn handle(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
-        let named = |table: &Arc<RouteTable>| table.names_for(&msg.service, msg.endpoint);
+        let pools = self.pools.get(&msg.service);
+        if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
+            return;
+        }
         if msg.usable {
             if let Some(dead) = self.dead.get_mut(&msg.service) {
                 dead.remove(&msg.endpoint);
             }
-        } else if self.table.as_ref().is_some_and(named) {
+        } else {
             self.dead
                 .entry(msg.service)
                 .or_default()

@@ -25,7 +25,7 @@ enum Command {
     /// Validate the configuration and the routing data; every mistake at once.
     Check(check::CheckArgs),
     /// Drive a gateway and check every answer.
-    Loadtest(loadtest::LoadtestArgs),
+    Loadtest(Box<loadtest::LoadtestArgs>),
 }
 
 /// Runs the subcommand.
@@ -33,7 +33,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Loadtest(args) => loadtest::run(args),
+        Command::Loadtest(args) => loadtest::run(*args),
     }
 }
 

@@ -261,10 +261,11 @@ impl<L> Session<L> {
         }
     }
 
-    /// Whether the session uses this service, for backends that answer on another link of it.
+    /// Whether the session uses this service, for backends that answer on another link of it: they
+    /// may have seen OPEN before the news of it has come here.
     pub fn uses(&self, service: &str) -> bool {
-        let open = |s: &Service<L>| matches!(s.state, State::Open(_)) && &*s.name == service;
-        self.services.iter().any(open)
+        let its = |s: &Service<L>| !matches!(s.state, State::Unbound) && &*s.name == service;
+        self.services.iter().any(its)
     }
 
     /// How many frames wait for links.

@@ -4,8 +4,15 @@
 mod support;
 
 mod bad_input;
+mod drain;
 mod endings;
 mod framing;
+mod health;
 mod identity;
+mod links;
+mod pressure;
+mod replies;
+mod routes;
 mod scene;
 mod sessions;
+mod stage;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::BackendPool;
 use crate::actors::link::{Lease, LinkEvent};
 
 /// Asks for a link for a session. Answered when the link is there or cannot be had.
@@ -45,6 +46,8 @@ pub struct EndpointHealth {
     pub service: Arc<str>,
     /// The endpoint.
     pub endpoint: SocketAddr,
+    /// Who says so; what a retired pool says counts no more.
+    pub pool: Addr<BackendPool>,
     /// Whether it is worth trying.
     pub usable: bool,
 }

@@ -52,7 +52,7 @@ struct Slot {
     gauge: Arc<Gauge>,
     state: SlotState,
     /// Held only where the service limits its links.
-    _permit: Option<LinkPermit>,
+    permit: Option<LinkPermit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ impl BackendPool {
         }
     }
 
-    fn set_health(&mut self, health: Health) {
+    fn set_health(&mut self, health: Health, ctx: &mut Context<Self>) {
         let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
         let before = std::mem::replace(&mut self.health, health);
         if usable(before) != usable(health) {
@@ -107,6 +107,7 @@ impl BackendPool {
             self.router.do_send(EndpointHealth {
                 service: Arc::clone(&self.service.name),
                 endpoint: self.endpoint,
+                pool: ctx.address(),
                 usable: usable(health),
             });
         }
@@ -141,7 +142,7 @@ impl BackendPool {
             gauge: link.gauge(),
             link: link.start(),
             state: SlotState::Connecting,
-            _permit: permit,
+            permit,
         });
         Ok(())
     }
@@ -194,11 +195,11 @@ impl BackendPool {
         Ok(Placed::Here(lease))
     }
 
-    fn ready(&mut self, link_id: u64) {
+    fn ready(&mut self, link_id: u64, ctx: &mut Context<Self>) {
         if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
             slot.state = SlotState::Ready;
         }
-        self.set_health(Health::Up);
+        self.set_health(Health::Up, ctx);
         for (bind, answer) in std::mem::take(&mut self.waiting) {
             if let Some(slot) = self.best() {
                 self.attach(slot, bind, answer);
@@ -206,22 +207,24 @@ impl BackendPool {
         }
     }
 
-    fn leaving(&mut self, link_id: u64, ctx: &mut Context<Self>) {
-        if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
+    /// GOAWAY on one link speaks for the backend, and so for all that are ready.
+    fn leaving(&mut self, ctx: &mut Context<Self>) {
+        let ready = |s: &&mut Slot| s.state == SlotState::Ready;
+        for slot in self.links.iter_mut().filter(ready) {
             slot.state = SlotState::Leaving;
         }
-        if self.best().is_none() {
-            self.set_health(Health::Leaving);
-        }
+        self.set_health(Health::Leaving, ctx);
         self.quit_unused(ctx);
     }
 
-    /// Ends links that carry nothing and will not: idle, leaving or retired ones.
+    /// Ends a retired pool's links when they carry nothing. A leaving one stays until its backend
+    /// ends it or it is idle: its end tells that the backend may be back. But where links are
+    /// limited it must make room for one to a backend that stays.
     fn quit_unused(&mut self, ctx: &mut Context<Self>) {
         let retired = self.retired;
         self.links.retain(|slot| {
             let wanted = slot.state == SlotState::Connecting
-                || (slot.state == SlotState::Ready && !retired)
+                || !(retired || (slot.state == SlotState::Leaving && slot.permit.is_some()))
                 || slot.gauge.sessions() > 0;
             if !wanted {
                 slot.link.do_send(Quit { reason: "idle" });
@@ -230,16 +233,30 @@ impl BackendPool {
         });
         if retired && self.links.is_empty() {
             ctx.stop();
+        } else if self.links.is_empty() && self.health == Health::Leaving {
+            let wait = self.scope.config.backend.max_backoff;
+            let retry_at = Instant::now() + wait;
+            self.set_health(
+                Health::Down {
+                    failures: 1,
+                    retry_at,
+                },
+                ctx,
+            );
+            ctx.run_later(wait, Self::retry);
         }
     }
 
-    fn idle(&mut self, link_id: u64) {
+    fn idle(&mut self, link_id: u64, ctx: &mut Context<Self>) {
         // Only the pool attaches sessions, so one that it sees without any stays so.
         if let Some(place) = self.links.iter().position(|s| s.id == link_id)
             && self.links[place].gauge.sessions() == 0
         {
             let slot = self.links.swap_remove(place);
             slot.link.do_send(Quit { reason: "idle" });
+            if self.links.is_empty() && self.health == Health::Leaving {
+                self.set_health(Health::Unknown, ctx);
+            }
         }
     }
 
@@ -267,7 +284,7 @@ impl BackendPool {
         };
         let wait = self.backoff(failures);
         let retry_at = Instant::now() + wait;
-        self.set_health(Health::Down { failures, retry_at });
+        self.set_health(Health::Down { failures, retry_at }, ctx);
         // Dropping the answers tells those who wait that this endpoint cannot be reached.
         self.waiting.clear();
         if !self.retired {
@@ -290,7 +307,7 @@ impl BackendPool {
         let due = matches!(self.health, Health::Down { .. }) && !self.connecting();
         if due && !self.retired && self.open_link(ctx).is_err() {
             // Another worker has taken the place; sessions will be sent there.
-            self.set_health(Health::Unknown);
+            self.set_health(Health::Unknown, ctx);
         }
     }
 }
@@ -331,9 +348,9 @@ impl Handler<LinkReport> for BackendPool {
 
     fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
         match msg.what {
-            LinkChange::Ready => self.ready(msg.link_id),
-            LinkChange::Goaway => self.leaving(msg.link_id, ctx),
-            LinkChange::Idle => self.idle(msg.link_id),
+            LinkChange::Ready => self.ready(msg.link_id, ctx),
+            LinkChange::Goaway => self.leaving(ctx),
+            LinkChange::Idle => self.idle(msg.link_id, ctx),
             LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
         }
     }

@@ -84,7 +84,15 @@ impl Handler<Strayed> for Client {
         match msg.stray.frame {
             StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
             StrayFrame::Bind(bind) => self.bound(bind),
-            StrayFrame::Close(close) => self.closed_by_backend(close, ctx),
+            StrayFrame::Close(close) => {
+                if let Some(session) = &mut self.session
+                    && let Some(place) = session.find(&msg.service)
+                    && let Some(lease) = session.lease(place)
+                {
+                    lease.ended_by_backend();
+                }
+                self.closed_by_backend(close, ctx);
+            }
         }
     }
 }
@@ -133,6 +141,13 @@ impl Handler<CutOff> for Client {
     type Result = ();
 
     fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
-        self.close(Closing::Draining, ctx);
+        // In the form of a transport that is known, or not at all.
+        let silent = matches!(self.stage, Stage::Sniffing(_)) && self.inbox.len() < 2;
+        let closing = if silent {
+            Closing::SilentStart
+        } else {
+            Closing::Draining
+        };
+        self.close(closing, ctx);
     }
 }

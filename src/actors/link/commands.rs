@@ -9,7 +9,7 @@ use super::{
     Attach, Attached, AwaitRoom, Forward, Lease, Link, LinkEvent, Quit, Refuse, Release, Retag,
 };
 use crate::codec::code::Code;
-use crate::codec::link::Kind;
+use crate::codec::link::{self, Kind};
 
 /// How long a link that is told to end may take to write what it still holds.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,8 +55,10 @@ impl Handler<Release> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
-        if self.detach(msg.session_id).is_some() {
-            self.enqueue_close(msg.session_id, msg.code);
+        if self.detach(msg.session_id).is_some()
+            && let Some(code) = msg.code
+        {
+            self.enqueue_close(msg.session_id, code);
         }
     }
 }
@@ -92,6 +94,7 @@ impl Handler<Refuse> for Link {
             .refused_on_link
             .add(msg.session_ids.len() as u64);
         for session_id in msg.session_ids {
+            self.answers += link::HEADER_LEN;
             self.enqueue_close(session_id, Code::GONE);
         }
     }

@@ -19,19 +19,26 @@ use crate::net::outbox::VECTORED_BYTES;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
 const READ_BYTES: usize = 64 * 1024;
+/// Answers to the backend's own frames that may wait for it, in bytes. One read may exceed it.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;
 
 impl Link {
-    /// Reads and handles what is there. Does not read while the backend does not: what it asks for
-    /// would only pile up as answers in the outbox.
+    /// Whether the backend asks for more answers than it reads. What clients sent does not count:
+    /// a backend that writes before it reads on must get rid of what it writes.
+    pub(super) fn owes_too_much(&self) -> bool {
+        self.answers > MAX_ANSWER_BYTES
+    }
+
+    /// Reads and handles what is there, unless too many answers wait for the backend already.
     pub(super) fn poll_read(
         &mut self,
         ctx: &mut Context<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Result<(), &'static str> {
         for _ in 0..MAX_READS {
-            if self.gauge.is_full() {
+            if self.owes_too_much() {
                 return Ok(());
             }
             let Some(socket) = &mut self.socket else {
@@ -127,7 +134,10 @@ impl Link {
                 let (kind, len) = (Kind::Ping, frame.payload.len());
                 return Err(FrameError::BadPayload { kind, len });
             }
-            Kind::Ping => self.enqueue(Kind::Pong, 0, frame.payload),
+            Kind::Ping => {
+                self.answers += link::HEADER_LEN + frame.payload.len();
+                self.enqueue(Kind::Pong, 0, frame.payload);
+            }
             Kind::Pong => self.ponged(),
             Kind::Close => self.take_close(id, frame.payload, strays),
             Kind::Bind => {

@@ -100,8 +100,8 @@ pub struct Retag {
 pub struct Release {
     /// The session.
     pub session_id: u64,
-    /// The code of the final CLOSE.
-    pub code: Code,
+    /// The code of the final CLOSE; none where the backend has ended the session itself.
+    pub code: Option<Code>,
 }
 
 /// What all leases of one link share, so that a lease itself is small.
@@ -118,6 +118,7 @@ pub struct Lease {
     anchor: Arc<Anchor>,
     session_id: u64,
     final_code: Code,
+    ended_by_backend: bool,
 }
 
 impl Lease {
@@ -127,6 +128,7 @@ impl Lease {
             session_id,
             // What a backend is told when nobody got to say why: the client's actor panicked.
             final_code: Code::INTERNAL,
+            ended_by_backend: false,
         }
     }
 
@@ -163,6 +165,16 @@ impl Lease {
         });
     }
 
+    /// Sets the code of the final CLOSE and gives the lease up.
+    pub fn release(mut self, code: Code) {
+        self.final_code = code;
+    }
+
+    /// The backend has ended the session, on another link: a CLOSE is not answered.
+    pub fn ended_by_backend(&mut self) {
+        self.ended_by_backend = true;
+    }
+
     /// Sets the code of the final CLOSE, for when the lease is dropped.
     pub fn set_final_code(&mut self, code: Code) {
         self.final_code = code;
@@ -173,7 +185,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.anchor.link.do_send(Release {
             session_id: self.session_id,
-            code: self.final_code,
+            code: (!self.ended_by_backend).then_some(self.final_code),
         });
     }
 }

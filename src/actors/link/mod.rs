@@ -53,6 +53,9 @@ pub struct Link {
     socket: Option<TcpStream>,
     outbox: Outbox,
     inbox: BytesMut,
+    /// Bytes of PONG and CLOSE 410 in the outbox. Whatever is written counts off, so they grow only
+    /// while the backend does not read.
+    answers: usize,
     liveness: Liveness,
     sessions: Slab<Attached>,
     places: HashMap<u64, u32, foldhash::fast::RandomState>,
@@ -98,6 +101,7 @@ impl Link {
             socket: None,
             outbox: Outbox::default(),
             inbox: BytesMut::new(),
+            answers: 0,
             liveness: Liveness::default(),
             sessions: Slab::new(),
             places: HashMap::default(),
@@ -225,7 +229,15 @@ impl Link {
 
     /// Moves bytes both ways as far as the socket allows.
     fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let result = self.poll_read(ctx, cx).and_then(|()| self.poll_write(cx));
+        let result = self.poll_read(ctx, cx).and_then(|()| {
+            let held = self.owes_too_much();
+            self.poll_write(cx)?;
+            if held && !self.owes_too_much() {
+                // Nothing else would bring the reading back.
+                cx.waker().wake_by_ref();
+            }
+            Ok(())
+        });
         if let Err(reason) = result {
             self.end(reason, ctx);
             return Poll::Ready(());
@@ -241,6 +253,7 @@ impl Link {
         let result = self.outbox.poll_write(socket, cx);
         let written = before - self.outbox.queued();
         self.gauge.sub(written);
+        self.answers = self.answers.saturating_sub(written);
         self.scope.metrics.link_bytes_out.add(written as u64);
         if let Poll::Ready(Err(_)) = result {
             return Err("io_error");

@@ -1,0 +1,231 @@
+//! Links that are lost, and backends that say that they leave.
+
+use std::time::Duration;
+
+use game_gateway::codec::link::{Kind, Open};
+
+use crate::stage::{Hub, echo, echo_link, notice, player};
+use crate::support::wire::{Backend, Gateway};
+
+const PROTOCOL_ERRORS: &str = r#"game_gateway_ended_links_total{reason="protocol_error"}"#;
+
+/// A frame as bytes, with a header that may lie.
+fn frame(payload_len: u32, kind: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = payload_len.to_be_bytes().to_vec();
+    bytes.extend([kind, 0, 0, 0]);
+    bytes.extend([0; 8]);
+    bytes.extend(payload);
+    bytes
+}
+
+#[tokio::test]
+async fn three_missing_pongs_lose_the_link_and_nothing_else() {
+    let (game, chat) = (Backend::start().await, Backend::start().await);
+    let routes = format!(
+        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
+        Backend::rule(&[&game]),
+        Backend::rule(&[&chat])
+    );
+    let gateway = Gateway::start_with(&routes, |config| {
+        config.backend.ping_interval = Duration::from_millis(400);
+    })
+    .await;
+    echo(chat);
+    let mut first = player(&gateway, "game", b"1").await;
+    let mut silent = game.link().await;
+    let first_id = silent.opened().await.session_id;
+    let mut second = player(&gateway, "game", b"2").await;
+    silent.data().await;
+    silent.opened().await;
+    silent.data().await;
+    let mut talker = player(&gateway, "chat", b"3").await;
+    assert_eq!(&talker.answer().await.payload[..], b"3");
+
+    // Nothing is read or said any more on the link.
+    assert_eq!(first.error().await, (502, "game".to_owned()));
+    assert_eq!(second.error().await, (502, "game".to_owned()));
+    let lost = r#"game_gateway_ended_links_total{reason="ping_timeout"}"#;
+    gateway.until(lost, |n| n == 1).await;
+
+    first.data("", b"again").await;
+    let mut link = game.link().await;
+    let opened = link.opened().await;
+    let open = Open::decode(&opened.payload).expect("OPEN");
+    assert_eq!(
+        (opened.session_id, open.epoch, open.flags),
+        (first_id, 1, 0)
+    );
+    assert_eq!(open.previous_gateway, "");
+    assert_eq!(&link.data().await.payload[..], b"again");
+    link.send(Kind::Data, first_id, b"here").await;
+    // No second ERROR came before.
+    assert_eq!(&first.answer().await.payload[..], b"here");
+    talker.data("chat", b"still there?").await;
+    assert_eq!(&talker.answer().await.payload[..], b"still there?");
+}
+
+#[tokio::test]
+async fn broken_framing_loses_the_link_not_the_gateway() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| {
+        config.backend.max_link_payload = 1024;
+    })
+    .await;
+    let mut lying = 3_u32.to_be_bytes().to_vec();
+    lying.extend([0; 23]);
+    let mut absurd = u32::MAX.to_be_bytes().to_vec();
+    absurd.extend([0; 23]);
+    let cases = [
+        ("over max_link_payload", frame(1025, 0, &[])),
+        ("HELLO", frame(2, Kind::Hello as u8, b"{}")),
+        ("OPEN", frame(20, Kind::Open as u8, &[0; 20])),
+        ("SUSPEND", frame(4, Kind::Suspend as u8, &[0; 4])),
+        ("kind 11", frame(0, 11, &[])),
+        ("kind 255", frame(0, 255, &[])),
+        ("short BIND", frame(11, Kind::Bind as u8, &[1; 11])),
+        ("short MULTICAST", frame(3, Kind::Multicast as u8, &[0; 3])),
+        (
+            "MULTICAST of 3 with 2",
+            frame(27, Kind::Multicast as u8, &lying),
+        ),
+        (
+            "MULTICAST of 2^32-1",
+            frame(27, Kind::Multicast as u8, &absurd),
+        ),
+        ("long PING", frame(126, Kind::Ping as u8, &[0; 126])),
+    ];
+    let mut player = player(&gateway, "game", b"x").await;
+    for (number, (what, bytes)) in cases.iter().enumerate() {
+        let mut link = backend.link().await;
+        let session_id = link.opened().await.session_id;
+        link.data().await;
+        // What came before the mistake counts.
+        link.send(Kind::Data, session_id, what.as_bytes()).await;
+        link.raw(bytes).await;
+        assert_eq!(&player.answer().await.payload[..], what.as_bytes());
+        assert_eq!(player.error().await, (502, "game".to_owned()), "{what}");
+        assert_eq!(link.next_raw().await, None, "{what}");
+        assert_eq!(gateway.metric(PROTOCOL_ERRORS).await, number as u64 + 1);
+        player.data("game", b"x").await;
+    }
+    tokio::spawn(echo_link(backend.link().await));
+    assert_eq!(&player.answer().await.payload[..], b"x");
+}
+
+#[tokio::test]
+async fn a_backend_that_leaves_gets_no_new_sessions_and_keeps_the_others() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let gateway = Gateway::start(&old.routes()).await;
+    let mut stays = player(&gateway, "game", b"1").await;
+    let mut link = old.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    link.send(Kind::Goaway, 0, b"").await;
+    link.send(Kind::Data, session_id, b"noted").await;
+    stays.answer().await;
+    gateway.set_routes(&format!(
+        r#"{{"rules":{{"game":{}}}}}"#,
+        Backend::rule(&[&old, &new])
+    ));
+    gateway
+        .until("game_gateway_routes_version", |version| version == 2)
+        .await;
+
+    echo(new);
+    for number in 0..6_u8 {
+        let mut player = player(&gateway, "game", &[number]).await;
+        assert_eq!(&player.answer().await.payload[..], &[number]);
+    }
+    stays.data("game", b"on").await;
+    assert_eq!(&link.data().await.payload[..], b"on");
+    link.send(Kind::Data, session_id, b"and on").await;
+    assert_eq!(&stays.answer().await.payload[..], b"and on");
+    link.send(Kind::Close, session_id, &notice(440)).await;
+    assert_eq!(stays.closed().await.0, 440);
+}
+
+#[tokio::test]
+async fn goaway_on_one_link_speaks_for_the_backend() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| {
+        config.backend.links_per_endpoint = 2;
+    })
+    .await;
+    let mut hub = Hub::start(backend);
+    let mut players = [hub.player(&gateway).await, hub.player(&gateway).await];
+    gateway.until("game_gateway_links", |n| n == 2).await;
+    let (first, session_id, link) = &mut players[0];
+    hub.send(*link, Kind::Goaway, 0, b"");
+    hub.send(*link, Kind::Data, *session_id, b"noted");
+    first.answer().await;
+    let mut late = player(&gateway, "game", b"late").await;
+    assert_eq!(late.error().await, (502, "game".to_owned()));
+}
+
+#[tokio::test]
+async fn a_backend_that_leaves_makes_room_where_links_are_limited() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let rule = |endpoints: &str| {
+        format!(
+            r#"{{"rules":{{"game":{{"strategy":"round_robin","max_connections":1,"endpoints":[{endpoints}]}}}}}}"#
+        )
+    };
+    let gateway = Gateway::start_with(&rule(&format!("\"{}\"", old.address)), |config| {
+        config.backend.ping_interval = Duration::from_millis(100);
+    })
+    .await;
+    let mut first = player(&gateway, "game", b"1").await;
+    let mut link = old.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    link.send(Kind::Goaway, 0, b"").await;
+    link.send(Kind::Data, session_id, b"noted").await;
+    first.answer().await;
+    let both = format!("\"{}\",\"{}\"", old.address, new.address);
+    gateway.set_routes(&rule(&both));
+    gateway
+        .until("game_gateway_routes_version", |version| version == 2)
+        .await;
+    echo(new);
+    let mut second = player(&gateway, "game", b"2").await;
+    // The new one may have no link yet, the old one wants no session: either may be named.
+    assert!(matches!(second.error().await.0, 502 | 503));
+    drop(first);
+    assert_eq!(link.closed().await, (session_id, 0));
+    // The old one still holds its end of the link.
+    loop {
+        second.data("game", b"2").await;
+        let frame = second.next().await.expect("a frame");
+        if frame.header.kind == game_gateway::codec::client::Kind::Data as u8 {
+            return assert_eq!(&frame.payload[..], b"2");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_has_left_may_come_back() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| {
+        config.backend.idle_timeout = Duration::from_millis(200);
+        config.backend.ping_interval = Duration::from_millis(100);
+    })
+    .await;
+    let mut first = player(&gateway, "game", b"1").await;
+    let mut link = backend.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    link.send(Kind::Goaway, 0, b"").await;
+    link.send(Kind::Data, session_id, b"noted").await;
+    first.answer().await;
+    drop(first);
+    assert_eq!(link.closed().await, (session_id, 0));
+    // Nobody is left on it, so it goes; who comes then finds the backend again.
+    assert_eq!(link.next().await, None);
+    drop(link);
+    let idle = r#"game_gateway_ended_links_total{reason="idle"}"#;
+    gateway.until(idle, |n| n == 1).await;
+
+    let mut second = player(&gateway, "game", b"2").await;
+    echo(backend);
+    assert_eq!(&second.answer().await.payload[..], b"2");
+}
