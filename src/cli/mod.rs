@@ -1,4 +1,50 @@
-//! The subcommands of the program.
+//! The program's subcommands, one a module.
 
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod check;
+pub mod demo;
 pub mod loadtest;
+pub mod serve;
 mod units;
+
+/// A gateway for game servers: one port for players, rules that route every packet.
+#[derive(Debug, Parser)]
+#[command(name = "game-gateway", version, about)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(serve::ServeArgs),
+    /// Validate the configuration and the routing data; every mistake at once.
+    Check(check::CheckArgs),
+    /// Watch it work: gateway, sample backends and sample players in one process.
+    Demo(demo::DemoArgs),
+    /// Drive a gateway and check every answer.
+    Loadtest(loadtest::LoadtestArgs),
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Loadtest(args) => loadtest::run(args),
+    }
+}
+
+/// The configuration file's option, the same for every subcommand that has it.
+#[derive(Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration, a TOML file; without it the built-in defaults.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}

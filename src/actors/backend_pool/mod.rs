@@ -1,0 +1,367 @@
+//! The links of one worker to one endpoint of one service: how many, which one a session gets, and
+//! when to try again after a failure.
+//!
+//! ```text
+//!             Bind                first PONG
+//!   Unknown ───────▶ (connecting) ──────────▶ Up ──── GOAWAY ───▶ Leaving
+//!                        │  ▲                  │                     │
+//!                 failed │  │ retry, Bind      │ last link lost      │ last link ended
+//!                        ▼  │                  ▼                     ▼
+//!                      Down(attempt, retry_at) ◀────────────────── Unknown
+//! ```
+
+mod messages;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use rand::Rng;
+use tokio::sync::oneshot;
+
+use super::link::{Attach, Gauge, Lease, Link, LinkChange, LinkReport, Quit};
+use super::link_book::{Claim, LinkPermit};
+use super::scope::Scope;
+use crate::routing::ServiceRoute;
+
+pub use messages::{Bind, BindFailed, Close, EndpointHealth, Retire};
+
+/// The first wait after a failure; it doubles up to `backend.max_backoff`.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// Sessions that may wait for one endpoint's first link.
+const MAX_WAITING: usize = 65_536;
+/// Messages that other actors' `send` may have waiting here before they wait themselves.
+const MAILBOX: usize = 4096;
+
+/// The actor.
+pub struct BackendPool {
+    scope: Arc<Scope>,
+    service: Arc<ServiceRoute>,
+    endpoint: SocketAddr,
+    router: Recipient<EndpointHealth>,
+    links: Vec<Slot>,
+    waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
+    health: Health,
+    retired: bool,
+}
+
+struct Slot {
+    id: u64,
+    link: Addr<Link>,
+    gauge: Arc<Gauge>,
+    state: SlotState,
+    /// Held only where the service limits its links.
+    _permit: Option<LinkPermit>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SlotState {
+    Connecting,
+    Ready,
+    Leaving,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Unknown,
+    Up,
+    Down { failures: u32, retry_at: Instant },
+    Leaving,
+}
+
+impl BackendPool {
+    /// A pool without links; the first session brings them.
+    pub fn new(
+        scope: Arc<Scope>,
+        service: Arc<ServiceRoute>,
+        endpoint: SocketAddr,
+        router: Recipient<EndpointHealth>,
+    ) -> BackendPool {
+        BackendPool {
+            scope,
+            service,
+            endpoint,
+            router,
+            links: Vec::new(),
+            waiting: Vec::new(),
+            health: Health::Unknown,
+            retired: false,
+        }
+    }
+
+    fn set_health(&mut self, health: Health) {
+        let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
+        let before = std::mem::replace(&mut self.health, health);
+        if usable(before) != usable(health) {
+            let (service, endpoint) = (&self.service.name, self.endpoint);
+            match health {
+                Health::Up | Health::Unknown => {
+                    tracing::info!(%service, %endpoint, "backend can be reached again")
+                }
+                Health::Down { .. } => tracing::warn!(%service, %endpoint, "backend is down"),
+                Health::Leaving => {
+                    tracing::info!(%service, %endpoint, "backend takes no new sessions")
+                }
+            }
+            self.router.do_send(EndpointHealth {
+                service: Arc::clone(&self.service.name),
+                endpoint: self.endpoint,
+                usable: usable(health),
+            });
+        }
+    }
+
+    /// The ready link with the fewest sessions.
+    fn best(&self) -> Option<&Slot> {
+        let ready = self.links.iter().filter(|s| s.state == SlotState::Ready);
+        ready.min_by_key(|s| s.gauge.sessions())
+    }
+
+    fn connecting(&self) -> bool {
+        self.links.iter().any(|s| s.state == SlotState::Connecting)
+    }
+
+    /// Opens a link, if the service may have one more.
+    fn open_link(&mut self, ctx: &mut Context<Self>) -> Result<(), Claim> {
+        let permit = match self.service.max_connections {
+            None => None,
+            Some(max) => {
+                let (book, name) = (&self.scope.book, &self.service.name);
+                match book.claim(name, max, self.endpoint, ctx.address()) {
+                    Claim::Granted(permit) => Some(permit),
+                    refused @ (Claim::Elsewhere(_) | Claim::Exhausted) => return Err(refused),
+                }
+            }
+        };
+        let (scope, service) = (Arc::clone(&self.scope), Arc::clone(&self.service.name));
+        let link = Link::new(scope, service, self.endpoint, ctx.address().recipient());
+        self.links.push(Slot {
+            id: link.id(),
+            gauge: link.gauge(),
+            link: link.start(),
+            state: SlotState::Connecting,
+            _permit: permit,
+        });
+        Ok(())
+    }
+
+    fn attach(&self, slot: &Slot, bind: Bind, answer: oneshot::Sender<Lease>) {
+        slot.gauge.session_added();
+        slot.link.do_send(Attach {
+            session_id: bind.session_id,
+            realm_id: bind.realm_id,
+            open: bind.open,
+            client: bind.client,
+            answer,
+        });
+    }
+
+    /// Finds a link for a session or says why there is none. `Ok` with a channel: the answer comes
+    /// through it, and its end without one means that the link is gone.
+    fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
+        let (answer, lease) = oneshot::channel();
+        if let Some(slot) = self.best() {
+            self.attach(slot, bind, answer);
+            if self.links.len() < self.scope.config.backend.links_per_endpoint {
+                // For the sessions to come; this one does not wait for it, nor need it succeed.
+                let _ = self.open_link(ctx);
+            }
+            return Ok(Placed::Here(lease));
+        }
+        if !self.connecting() {
+            match self.health {
+                Health::Leaving => return Err(BindFailed::Leaving),
+                Health::Down { retry_at, .. } if Instant::now() < retry_at => {
+                    let wait = retry_at - Instant::now();
+                    return Err(BindFailed::Unreachable {
+                        retry_after_ms: wait.as_millis() as u32 + 1,
+                    });
+                }
+                Health::Unknown | Health::Up | Health::Down { .. } => match self.open_link(ctx) {
+                    Ok(()) => {}
+                    Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
+                    Err(Claim::Exhausted | Claim::Granted(_)) => {
+                        return Err(BindFailed::NoLinkLeft);
+                    }
+                },
+            }
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(BindFailed::Crowded);
+        }
+        self.waiting.push((bind, answer));
+        Ok(Placed::Here(lease))
+    }
+
+    fn ready(&mut self, link_id: u64) {
+        if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
+            slot.state = SlotState::Ready;
+        }
+        self.set_health(Health::Up);
+        for (bind, answer) in std::mem::take(&mut self.waiting) {
+            if let Some(slot) = self.best() {
+                self.attach(slot, bind, answer);
+            }
+        }
+    }
+
+    fn leaving(&mut self, link_id: u64, ctx: &mut Context<Self>) {
+        if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
+            slot.state = SlotState::Leaving;
+        }
+        if self.best().is_none() {
+            self.set_health(Health::Leaving);
+        }
+        self.quit_unused(ctx);
+    }
+
+    /// Ends links that carry nothing and will not: idle, leaving or retired ones.
+    fn quit_unused(&mut self, ctx: &mut Context<Self>) {
+        let retired = self.retired;
+        self.links.retain(|slot| {
+            let wanted = slot.state == SlotState::Connecting
+                || (slot.state == SlotState::Ready && !retired)
+                || slot.gauge.sessions() > 0;
+            if !wanted {
+                slot.link.do_send(Quit { reason: "idle" });
+            }
+            wanted
+        });
+        if retired && self.links.is_empty() {
+            ctx.stop();
+        }
+    }
+
+    fn idle(&mut self, link_id: u64) {
+        // Only the pool attaches sessions, so one that it sees without any stays so.
+        if let Some(place) = self.links.iter().position(|s| s.id == link_id)
+            && self.links[place].gauge.sessions() == 0
+        {
+            let slot = self.links.swap_remove(place);
+            slot.link.do_send(Quit { reason: "idle" });
+        }
+    }
+
+    fn ended(&mut self, link_id: u64, reason: &'static str, ctx: &mut Context<Self>) {
+        let Some(place) = self.links.iter().position(|s| s.id == link_id) else {
+            return; // It was told to quit.
+        };
+        let slot = self.links.swap_remove(place);
+        let (service, endpoint) = (&self.service.name, self.endpoint);
+        // A backend that stays down is told of once, by its health; not at every attempt.
+        if slot.state == SlotState::Connecting {
+            tracing::debug!(%service, %endpoint, reason, "link failed");
+        } else {
+            tracing::info!(%service, %endpoint, reason, "link ended");
+        }
+        if self.best().is_some() || self.connecting() {
+            return;
+        }
+        let failures = match self.health {
+            // A link that worked is tried again at once; the wait grows from there.
+            _ if slot.state == SlotState::Ready => 0,
+            _ if slot.state == SlotState::Leaving => 1,
+            Health::Down { failures, .. } => failures.saturating_add(1),
+            Health::Unknown | Health::Up | Health::Leaving => 1,
+        };
+        let wait = self.backoff(failures);
+        let retry_at = Instant::now() + wait;
+        self.set_health(Health::Down { failures, retry_at });
+        // Dropping the answers tells those who wait that this endpoint cannot be reached.
+        self.waiting.clear();
+        if !self.retired {
+            ctx.run_later(wait, Self::retry);
+        }
+    }
+
+    /// `failures` failures in a row: doubling from [`FIRST_BACKOFF`] to the configured most, less
+    /// up to half of it at random, so that gateways do not come back in step.
+    fn backoff(&self, failures: u32) -> Duration {
+        if failures == 0 {
+            return Duration::ZERO;
+        }
+        let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(16).saturating_sub(1));
+        let most = doubled.min(self.scope.config.backend.max_backoff);
+        most.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    fn retry(&mut self, ctx: &mut Context<Self>) {
+        let due = matches!(self.health, Health::Down { .. }) && !self.connecting();
+        if due && !self.retired && self.open_link(ctx).is_err() {
+            // Another worker has taken the place; sessions will be sent there.
+            self.set_health(Health::Unknown);
+        }
+    }
+}
+
+enum Placed {
+    Here(oneshot::Receiver<Lease>),
+    With(Addr<BackendPool>, Bind),
+}
+
+impl Actor for BackendPool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(self.scope.config.backend.ping_interval, Self::quit_unused);
+    }
+}
+
+impl Handler<Bind> for BackendPool {
+    type Result = ResponseFuture<Result<Lease, BindFailed>>;
+
+    fn handle(&mut self, msg: Bind, ctx: &mut Context<Self>) -> Self::Result {
+        let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
+        match self.place(msg, ctx) {
+            Err(failed) => Box::pin(std::future::ready(Err(failed))),
+            Ok(Placed::Here(lease)) => {
+                Box::pin(async move { lease.await.map_err(|_| unreachable) })
+            }
+            Ok(Placed::With(pool, bind)) => {
+                Box::pin(async move { pool.send(bind).await.unwrap_or(Err(unreachable)) })
+            }
+        }
+    }
+}
+
+impl Handler<LinkReport> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
+        match msg.what {
+            LinkChange::Ready => self.ready(msg.link_id),
+            LinkChange::Goaway => self.leaving(msg.link_id, ctx),
+            LinkChange::Idle => self.idle(msg.link_id),
+            LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
+        }
+    }
+}
+
+impl Handler<Retire> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        self.retired = true;
+        self.quit_unused(ctx);
+    }
+}
+
+impl Handler<Close> for BackendPool {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.retired = true;
+        self.waiting.clear();
+        let links = std::mem::take(&mut self.links);
+        Box::pin(async move {
+            let quits = links.iter().map(|s| {
+                s.link.send(Quit {
+                    reason: "shut_down",
+                })
+            });
+            futures_util::future::join_all(quits).await;
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! How a connection ends. Whatever the reason, everything that follows from it happens here:
+//! backends are told, the client is told, and the socket is closed so that no reset overtakes the
+//! last frame (protocol 1.4).
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Client, Stage};
+use crate::actors::link::BackendClose;
+use crate::codec::client::{self, Kind};
+use crate::codec::code::Notice;
+use crate::net::buffers;
+use crate::session::closing::{Closing, Loudness};
+use crate::session::id::spread_retry_ms;
+use crate::session::state::Session;
+
+/// How long a client that is told to go may take to take what is queued for it.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long input is discarded after the gateway has shut its sending side down.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(1);
+/// Reads of discarded input in one turn.
+const DISCARD_READS: usize = 4;
+/// When clients that are refused or cut off may come back, in milliseconds: spread, so that they
+/// do not come as a herd.
+const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
+
+/// The stages of an end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// What is queued is written.
+    Flushing,
+    /// The sending side is shut down; input is discarded until the peer ends too.
+    Discarding,
+}
+
+impl Ending {
+    /// How long this stage may take.
+    pub(super) fn patience(self) -> Duration {
+        match self {
+            Ending::Flushing => FLUSH_PATIENCE,
+            Ending::Discarding => DISCARD_PATIENCE,
+        }
+    }
+}
+
+impl Client {
+    /// Begins the end. The first reason counts.
+    pub(super) fn close(&mut self, closing: Closing, ctx: &mut Context<Self>) {
+        if matches!(self.stage, Stage::Ending(_)) {
+            if matches!(closing, Closing::Failed | Closing::Disconnected) {
+                ctx.stop();
+            }
+            return;
+        }
+        let verdict = closing.verdict();
+        let metrics = &self.shared.scope.metrics;
+        metrics.closings.add(verdict.label, 1);
+        let session_id = self.session.as_ref().map_or(0, Session::id);
+        let gateway_id = &self.shared.scope.config.gateway.id;
+        let (peer, reason) = (self.peer, verdict.label);
+        match verdict.loudness {
+            Loudness::Debug => {
+                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
+            }
+            Loudness::Warn => {
+                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
+            }
+        }
+        if let Some(session) = &mut self.session {
+            session
+                .leases()
+                .for_each(|lease| lease.set_final_code(verdict.backends));
+        }
+        if let Some(code) = verdict.client {
+            let retry_after_ms = match &closing {
+                Closing::Draining | Closing::Full => {
+                    spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1)
+                }
+                Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
+                _ => 0,
+            };
+            let notice = Notice {
+                code,
+                retry_after_ms,
+                text: verdict.text,
+            };
+            // Past the bound on purpose: it is the last frame.
+            let mut frame = buffers::take();
+            client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
+            metrics.client_frames_out.one();
+            self.outbox.push(frame);
+        }
+        self.leave_registry();
+        self.inbox = bytes::BytesMut::new();
+        if matches!(
+            closing,
+            Closing::Failed | Closing::Disconnected | Closing::Unrecognised
+        ) {
+            ctx.stop();
+        }
+        self.enter(Ending::Flushing);
+    }
+
+    fn enter(&mut self, ending: Ending) {
+        self.stage = Stage::Ending(ending);
+        self.alive_ms = self.shared.now_ms();
+        self.arm(ending.patience());
+    }
+
+    /// A backend ends the session: the client and its other backends get the same code.
+    pub(super) fn closed_by_backend(&mut self, close: BackendClose, ctx: &mut Context<Self>) {
+        let closing = Closing::ByBackend {
+            code: close.code,
+            retry_after_ms: close.retry_after_ms,
+            text: close.text,
+        };
+        self.close(closing, ctx);
+    }
+
+    /// Goes on with an end that has begun.
+    pub(super) fn poll_ending(
+        &mut self,
+        ctx: &mut Context<Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        if matches!(self.stage, Stage::Ending(Ending::Flushing)) && self.outbox.is_empty() {
+            if let Poll::Ready(Err(_)) = Pin::new(&mut self.socket).poll_shutdown(cx) {
+                ctx.stop();
+                return Poll::Ready(());
+            }
+            self.enter(Ending::Discarding);
+        }
+        if matches!(self.stage, Stage::Ending(Ending::Discarding)) {
+            ready!(self.poll_discard(cx));
+            ctx.stop();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Reads and forgets; ready when the peer has ended.
+    fn poll_discard(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        for _ in 0..DISCARD_READS {
+            let read = buffers::with_scratch(|scratch| {
+                let mut buf = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf))?;
+                Poll::Ready(Ok::<usize, std::io::Error>(buf.filled().len()))
+            });
+            match ready!(read) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

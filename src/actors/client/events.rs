@@ -1,0 +1,137 @@
+//! What a client hears from its links, the registry and its worker.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+
+use super::{Changed, CheckDeadline, Client, CutOff, Hold, Stage, retag_if_changed};
+use crate::actors::link::{Lease, LinkEvent, Refuse};
+use crate::actors::session_registry::{StrayFrame, Strayed};
+use crate::codec::client::{self, Header};
+use crate::codec::link::Bind;
+use crate::net::buffers;
+use crate::net::outbox::VECTORED_BYTES;
+use crate::session::closing::Closing;
+use crate::session::state::Session;
+
+impl Client {
+    pub(super) fn resume_reading(&mut self, hold: Hold) {
+        if self.hold == hold {
+            // The message that brought this wakes the pump, which goes on where it stopped. What
+            // was our doing must not count as the client's silence.
+            self.hold = Hold::None;
+            self.alive_ms = self.shared.now_ms();
+        }
+    }
+
+    fn bound(&mut self, bind: Bind) {
+        self.shared.scope.metrics.binds.one();
+        if let Some(session) = &mut self.session {
+            let before = session.realm_id();
+            session.bind(bind);
+            retag_if_changed(session, before);
+        }
+    }
+
+    /// A backend's DATA that came by way of the registry.
+    fn deliver_stray(&mut self, service: &str, payload: Bytes, ctx: &mut Context<Self>) {
+        let Some(session) = &self.session else { return };
+        let header = Header {
+            session_id: session.id(),
+            realm_id: session.realm_id(),
+            ..Header::default()
+        };
+        let mut head = buffers::take();
+        client::encode_header(&mut head, &header, service, payload.len() as u32);
+        let tail = if payload.len() < VECTORED_BYTES {
+            head.extend_from_slice(&payload);
+            None
+        } else {
+            Some(payload)
+        };
+        self.enqueue(head, tail, 1, ctx);
+    }
+}
+
+impl Handler<LinkEvent> for Client {
+    type Result = ();
+
+    #[inline]
+    fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
+        match msg {
+            LinkEvent::Deliver { head, tail, frames } => self.enqueue(head, tail, frames, ctx),
+            LinkEvent::Bound(bind) => self.bound(bind),
+            LinkEvent::Closed(close) => self.closed_by_backend(close, ctx),
+            LinkEvent::Lost { service, link_id } => self.link_lost(&service, link_id, ctx),
+            LinkEvent::Room => self.resume_reading(Hold::LinkFull),
+        }
+    }
+}
+
+impl Handler<Strayed> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+        let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
+        if !self.session.as_ref().is_some_and(uses) {
+            msg.origin.do_send(Refuse {
+                session_ids: vec![msg.stray.session_id],
+            });
+            return;
+        }
+        match msg.stray.frame {
+            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
+            StrayFrame::Bind(bind) => self.bound(bind),
+            StrayFrame::Close(close) => self.closed_by_backend(close, ctx),
+        }
+    }
+}
+
+impl Handler<CheckDeadline> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
+        if self.shared.now_ms() < self.armed_ms {
+            return; // Meant for the slot's previous client, or already answered.
+        }
+        self.armed_ms = 0;
+        let config = &self.shared.scope.config;
+        let (limit, overdue) = match &self.stage {
+            Stage::Sniffing(_) if self.inbox.len() >= 2 => {
+                (config.listen.sniff_timeout, Closing::SlowStart)
+            }
+            Stage::Sniffing(_) => (config.listen.sniff_timeout, Closing::SilentStart),
+            Stage::Talking => (config.session.idle_timeout, Closing::Idle),
+            Stage::Ending(ending) => (ending.patience(), Closing::Idle),
+        };
+        if self.hold != Hold::None {
+            // Not the client's silence but ours; it is looked at again when that is over.
+            self.alive_ms = self.shared.now_ms();
+        }
+        let silent = Duration::from_millis(self.shared.now_ms().saturating_sub(self.alive_ms));
+        if silent < limit {
+            self.arm(limit - silent);
+        } else if matches!(self.stage, Stage::Ending(_)) {
+            ctx.stop();
+        } else {
+            self.close(overdue, ctx);
+        }
+    }
+}
+
+impl Handler<Changed> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: Changed, _: &mut Context<Self>) {
+        // The pump is polled after every message.
+    }
+}
+
+impl Handler<CutOff> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
+        self.close(Closing::Draining, ctx);
+    }
+}

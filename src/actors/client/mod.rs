@@ -1,0 +1,237 @@
+//! One client connection and the session on it.
+//!
+//! ```text
+//!              first frame's         first DATA          OpenSession
+//!   Sniffing ── header there ──▶ Talking ── held back ──▶ answered ──▶ Talking, with a session
+//!      │                           │                                      │
+//!      └───────────────────────────┴───────── close(Closing) ─────────────┘
+//!                                               │
+//!                     Closing: flush, shut down, discard input, stop
+//! ```
+//!
+//! Hot path: [`Client::poll_io`], the [`LinkEvent`] handler, and [`inbound`]. A socket read becomes
+//! one [`Forward`](super::link::Forward); the outbox is flushed after the mailbox is empty, so what
+//! several links delivered goes out in one write. An idle client owns no buffer.
+
+mod closing;
+mod events;
+mod inbound;
+mod opening;
+mod pump;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Context as TaskContext;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
+
+use super::link::Lease;
+use super::scope::Permit;
+use super::worker::{ClientEnded, WorkerScope};
+use crate::codec::client::{self, Header, Kind};
+use crate::codec::code::{Code, Notice};
+use crate::net::buffers;
+use crate::net::outbox::Outbox;
+use crate::session::closing::Closing;
+use crate::session::state::Session;
+
+use closing::Ending;
+use pump::Pump;
+
+/// The worker looks at the clock for this client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CheckDeadline;
+
+/// The gateway's drain window is over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CutOff;
+
+/// Something outside the mailbox has changed the client: its pump is to look again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Changed;
+
+/// The actor.
+pub struct Client {
+    shared: Rc<WorkerScope>,
+    slot: u32,
+    owner: u64,
+    peer: SocketAddr,
+    socket: TcpStream,
+    /// Bytes that were read and not handled yet: the beginning of a frame, or what is held back.
+    inbox: BytesMut,
+    outbox: Outbox,
+    session: Option<Session<Lease>>,
+    stage: Stage,
+    hold: Hold,
+    /// Whether a frame has come; RESUME must be the first.
+    talked: bool,
+    /// When the deadline in force began, in the worker's milliseconds.
+    alive_ms: u64,
+    /// When the worker's wheel wakes this client; 0: not at all.
+    armed_ms: u64,
+    _permit: Permit,
+}
+
+/// How far the connection is.
+enum Stage {
+    /// The first header is not complete. `Some`: it will be refused with this when it is known how.
+    Sniffing(Option<Closing>),
+    /// Frames come and go.
+    Talking,
+    /// The end has begun.
+    Ending(Ending),
+}
+
+/// Why the client is not read for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    None,
+    /// The registry is asked about this session id; the frame that starts the session waits.
+    Registering(u64),
+    /// Much waits for a link that is being opened.
+    Opening,
+    /// A link that the client feeds is full.
+    LinkFull,
+}
+
+impl Client {
+    /// A client for an accepted connection. `refusal`: it is only told why it is not served.
+    pub fn new(
+        shared: Rc<WorkerScope>,
+        slot: u32,
+        owner: u64,
+        socket: TcpStream,
+        peer: SocketAddr,
+        permit: Permit,
+        refusal: Option<Closing>,
+    ) -> Client {
+        Client {
+            alive_ms: shared.now_ms(),
+            shared,
+            slot,
+            owner,
+            peer,
+            socket,
+            inbox: BytesMut::new(),
+            outbox: Outbox::default(),
+            session: None,
+            stage: Stage::Sniffing(refusal),
+            hold: Hold::None,
+            talked: false,
+            armed_ms: 0,
+            _permit: permit,
+        }
+    }
+
+    /// Has the worker look at the clock for this client after `wait`. An earlier look re-arms.
+    fn arm(&mut self, wait: Duration) {
+        let at = self.shared.after(wait);
+        if self.armed_ms == 0 || at < self.armed_ms {
+            self.armed_ms = at;
+            self.shared.wake_at(self.slot, at);
+        }
+    }
+
+    /// Queues a frame of the gateway's own for the client.
+    fn tell(&mut self, kind: Kind, payload: &[u8], ctx: &mut Context<Self>) {
+        let header = Header {
+            kind: kind as u8,
+            session_id: self.session.as_ref().map_or(0, Session::id),
+            ..Header::default()
+        };
+        let mut frame = buffers::take();
+        client::encode(&mut frame, &header, "", payload);
+        self.enqueue(frame, None, 1, ctx);
+    }
+
+    /// Queues an ERROR; the connection goes on.
+    fn tell_error(
+        &mut self,
+        code: Code,
+        retry_after_ms: u32,
+        text: &str,
+        service: &str,
+        ctx: &mut Context<Self>,
+    ) {
+        self.shared.scope.metrics.errors_sent.add(code, 1);
+        let session_id = self.session.as_ref().map_or(0, Session::id);
+        let notice = Notice {
+            code,
+            retry_after_ms,
+            text,
+        };
+        let mut frame = buffers::take();
+        client::encode_notice(&mut frame, Kind::Error, session_id, service, &notice);
+        self.enqueue(frame, None, 1, ctx);
+    }
+
+    /// Queues whole frames for the client, within the bound.
+    #[inline]
+    fn enqueue(
+        &mut self,
+        head: Vec<u8>,
+        tail: Option<Bytes>,
+        frames: u32,
+        ctx: &mut Context<Self>,
+    ) {
+        let metrics = &self.shared.scope.metrics;
+        if matches!(self.stage, Stage::Ending(_)) {
+            return metrics.dropped.add("client_closing", u64::from(frames));
+        }
+        let bytes = head.len() + tail.as_ref().map_or(0, Bytes::len);
+        let limit = self.shared.scope.config.session.outbound_queue;
+        // A single frame over the bound still fits an empty queue.
+        if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+            let mut cx = TaskContext::from_waker(std::task::Waker::noop());
+            let _ = self.poll_flush(&mut cx);
+            if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+                self.shared
+                    .scope
+                    .metrics
+                    .dropped
+                    .add("client_closing", u64::from(frames));
+                return self.close(Closing::TooSlow, ctx);
+            }
+        }
+        self.shared
+            .scope
+            .metrics
+            .client_frames_out
+            .add(u64::from(frames));
+        self.outbox.push(head);
+        if let Some(tail) = tail {
+            self.outbox.push_shared(tail);
+        }
+    }
+}
+
+fn retag_if_changed(session: &mut Session<Lease>, before: u32) {
+    let realm_id = session.realm_id();
+    if realm_id != before {
+        session.leases().for_each(|lease| lease.retag(realm_id));
+    }
+}
+
+impl Actor for Client {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.arm(self.shared.scope.config.listen.sniff_timeout);
+        ctx.spawn(Pump);
+    }
+}
+
+/// An orderly end and a panic both pass here: the registry and the worker forget the client, and
+/// the leases, dropped with the session, tell the backends.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.leave_registry();
+        self.shared.worker.do_send(ClientEnded { slot: self.slot });
+    }
+}

@@ -1,0 +1,152 @@
+//! The client's socket: when it is read and written, and into which buffer.
+//!
+//! Hot path.
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use actix::prelude::*;
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use super::{Client, Hold, Stage};
+use crate::codec::Decoded;
+use crate::codec::client;
+use crate::net::buffers::{self, SCRATCH_BYTES};
+use crate::session::closing::Closing;
+
+/// Reads in one turn before others get theirs.
+const MAX_READS: usize = 4;
+
+/// Polls the client's socket inside the actor, after its mailbox.
+pub(super) struct Pump;
+
+impl ActorFuture<Client> for Pump {
+    type Output = ();
+
+    #[inline]
+    fn poll(
+        self: Pin<&mut Self>,
+        client: &mut Client,
+        ctx: &mut Context<Client>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        client.poll_io(ctx, cx)
+    }
+}
+
+impl Client {
+    /// Moves bytes both ways as far as the socket and the session allow.
+    fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            self.close(Closing::Failed, ctx);
+        }
+        let mut reads = 0;
+        while self.may_read() {
+            if reads == MAX_READS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+            reads += 1;
+            match self.poll_read(ctx, cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(closing)) => self.close(closing, ctx),
+            }
+        }
+        // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            self.close(Closing::Failed, ctx);
+        }
+        self.poll_ending(ctx, cx)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
+        let before = self.outbox.queued();
+        if before == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let result = self.outbox.poll_write(&mut self.socket, cx);
+        let written = before - self.outbox.queued();
+        self.shared
+            .scope
+            .metrics
+            .client_bytes_out
+            .add(written as u64);
+        result
+    }
+
+    fn may_read(&self) -> bool {
+        self.hold == Hold::None && !matches!(self.stage, Stage::Ending(_))
+    }
+
+    /// One read and everything that follows from it.
+    fn poll_read(
+        &mut self,
+        ctx: &mut Context<Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), Closing>> {
+        if self.inbox.is_empty() {
+            buffers::with_scratch(|scratch| self.poll_read_scratch(scratch, ctx, cx))
+        } else {
+            self.poll_read_inbox(ctx, cx)
+        }
+    }
+
+    /// The usual case: nothing is left over, so the thread's buffer serves.
+    fn poll_read_scratch(
+        &mut self,
+        scratch: &mut [u8],
+        ctx: &mut Context<Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), Closing>> {
+        let mut buf = ReadBuf::new(scratch);
+        let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf));
+        let bytes = buf.filled();
+        self.count_read(result.map(|()| bytes.len()))?;
+        let taken = self.take_bytes(bytes, ctx)?;
+        if taken < bytes.len() {
+            self.inbox = BytesMut::from(&bytes[taken..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// A frame has begun: it is completed in a buffer of its own.
+    fn poll_read_inbox(
+        &mut self,
+        ctx: &mut Context<Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<(), Closing>> {
+        let have = self.inbox.len();
+        let limit = self.shared.scope.config.listen.max_payload;
+        if let Ok(Decoded::Need(n)) = client::decode(&self.inbox, limit) {
+            // Its length is believed only as far as bytes have come: the buffer doubles.
+            self.inbox.reserve((n - have).min(have.max(SCRATCH_BYTES)));
+            let socket = Pin::new(&mut self.socket);
+            let result = ready!(poll_read_buf(socket, cx, &mut self.inbox));
+            self.count_read(result)?;
+        }
+        let inbox = std::mem::take(&mut self.inbox);
+        let taken = self.take_bytes(&inbox, ctx)?;
+        if taken == 0 {
+            self.inbox = inbox;
+        } else if taken < inbox.len() {
+            // A buffer of the right size, so that what grew does not stay.
+            self.inbox = BytesMut::from(&inbox[taken..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn count_read(&self, result: std::io::Result<usize>) -> Result<(), Closing> {
+        match result {
+            Ok(0) => Err(Closing::Disconnected),
+            Ok(read) => {
+                self.shared.scope.metrics.client_bytes_in.add(read as u64);
+                self.shared.scope.metrics.client_reads.one();
+                Ok(())
+            }
+            Err(_) => Err(Closing::Failed),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! How a link does what it is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    Attach, Attached, AwaitRoom, Forward, Lease, Link, LinkEvent, Quit, Refuse, Release, Retag,
+};
+use crate::codec::code::Code;
+use crate::codec::link::Kind;
+
+/// How long a link that is told to end may take to write what it still holds.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Handler<Attach> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
+        if msg.answer.is_closed() || self.quitting {
+            // The client is gone, or will be told by the dropped answer: no OPEN was sent.
+            self.gauge.session_removed();
+            return;
+        }
+        let session_id = msg.session_id;
+        let place = self.sessions.insert(Attached {
+            realm_id: msg.realm_id,
+            client: msg.client,
+            head: Vec::new(),
+            frames: 0,
+        });
+        self.places.insert(session_id, place as u32);
+        self.enqueue(Kind::Open, session_id, &msg.open);
+        let gauge = Arc::clone(&self.gauge);
+        let lease = Lease::new(ctx.address(), gauge, self.id, self.endpoint, session_id);
+        // A client that died meanwhile drops the lease, and that sends the final CLOSE.
+        drop(msg.answer.send(lease));
+    }
+}
+
+impl Handler<Forward> for Link {
+    type Result = ();
+
+    #[inline]
+    fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
+        self.scope
+            .metrics
+            .link_frames_out
+            .add(u64::from(msg.frames));
+        self.outbox.push(msg.bytes);
+    }
+}
+
+impl Handler<Release> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
+        if self.detach(msg.session_id).is_some() {
+            self.enqueue_close(msg.session_id, msg.code);
+        }
+    }
+}
+
+impl Handler<Retag> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
+        if let Some(place) = self.places.get(&msg.session_id) {
+            self.sessions[*place as usize].realm_id = msg.realm_id;
+        }
+    }
+}
+
+impl Handler<AwaitRoom> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
+        if self.gauge.has_room() {
+            self.tell(msg.session_id, LinkEvent::Room);
+        } else {
+            self.waiting.push(msg.session_id);
+        }
+    }
+}
+
+impl Handler<Refuse> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Refuse, _: &mut Context<Self>) {
+        self.scope
+            .metrics
+            .refused_on_link
+            .add(msg.session_ids.len() as u64);
+        for session_id in msg.session_ids {
+            self.enqueue_close(session_id, Code::GONE);
+        }
+    }
+}
+
+impl Handler<Quit> for Link {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        let (answer, gone) = oneshot::channel();
+        self.quit_answers.push(answer);
+        self.quitting = true;
+        self.end.get_or_insert(msg.reason);
+        if self.socket.is_none() {
+            ctx.stop();
+        }
+        ctx.run_later(FLUSH_TIMEOUT, |link, ctx| link.end("shut_down", ctx));
+        Box::pin(async move {
+            // Resolves when the link, and with it the sender, is dropped.
+            let _ = gone.await;
+        })
+    }
+}

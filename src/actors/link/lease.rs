@@ -1,0 +1,194 @@
+//! A session's hold on a link. While it lives the link delivers to the session; when it is dropped,
+//! by whatever path, the backend gets its one final CLOSE.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use actix::{Addr, Message};
+
+use super::Link;
+use crate::codec::code::Code;
+
+/// How full a link is. Whoever queues adds, the link subtracts what it has written; so what lies in
+/// the link's mailbox counts too.
+#[derive(Debug)]
+pub struct Gauge {
+    queued: AtomicUsize,
+    sessions: AtomicUsize,
+    high_watermark: usize,
+}
+
+impl Gauge {
+    pub(super) fn new(high_watermark: usize) -> Gauge {
+        Gauge {
+            queued: AtomicUsize::new(0),
+            sessions: AtomicUsize::new(0),
+            high_watermark,
+        }
+    }
+
+    /// Bytes on their way to the backend.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Sessions on this link, those that are being attached included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::actors) fn session_added(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn session_removed(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sub(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether clients that feed the link must wait.
+    pub fn is_full(&self) -> bool {
+        self.queued() > self.high_watermark
+    }
+
+    /// Whether those that wait may go on.
+    pub(super) fn has_room(&self) -> bool {
+        self.queued() <= self.high_watermark / 2
+    }
+}
+
+/// Frames of one socket read of one client, already encoded for the link.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Forward {
+    /// Whole link frames.
+    pub bytes: Vec<u8>,
+    /// How many.
+    pub frames: u32,
+}
+
+/// The session waits for the link to have room; it is told by [`LinkEvent::Room`].
+///
+/// [`LinkEvent::Room`]: super::LinkEvent::Room
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitRoom {
+    /// The session that waits.
+    pub session_id: u64,
+}
+
+/// The session's realm has changed; frames to the client name the new one.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Retag {
+    /// The session.
+    pub session_id: u64,
+    /// Its realm from now on.
+    pub realm_id: u32,
+}
+
+/// The session leaves the link for good. Sent by a [`Lease`] that is dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Release {
+    /// The session.
+    pub session_id: u64,
+    /// The code of the final CLOSE.
+    pub code: Code,
+}
+
+/// A session's hold on a link.
+#[derive(Debug)]
+pub struct Lease {
+    link: Addr<Link>,
+    gauge: Arc<Gauge>,
+    link_id: u64,
+    endpoint: SocketAddr,
+    session_id: u64,
+    final_code: Code,
+}
+
+impl Lease {
+    pub(super) fn new(
+        link: Addr<Link>,
+        gauge: Arc<Gauge>,
+        link_id: u64,
+        endpoint: SocketAddr,
+        session_id: u64,
+    ) -> Lease {
+        Lease {
+            link,
+            gauge,
+            link_id,
+            endpoint,
+            session_id,
+            // What a backend is told when nobody got to say why: the client's actor panicked.
+            final_code: Code::INTERNAL,
+        }
+    }
+
+    /// Which link this is, unique in the process.
+    pub fn link_id(&self) -> u64 {
+        self.link_id
+    }
+
+    /// Where the link leads.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.endpoint
+    }
+
+    /// Sends frames that are already encoded for the link.
+    #[inline]
+    pub fn forward(&self, bytes: Vec<u8>, frames: u32) {
+        self.gauge.add(bytes.len());
+        self.link.do_send(Forward { bytes, frames });
+    }
+
+    /// Whether the client must wait before it feeds the link more.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.gauge.is_full()
+    }
+
+    /// Asks to be told when the link has room.
+    pub fn await_room(&self) {
+        self.link.do_send(AwaitRoom {
+            session_id: self.session_id,
+        });
+    }
+
+    /// Tells the link the session's realm.
+    pub fn retag(&self, realm_id: u32) {
+        self.link.do_send(Retag {
+            session_id: self.session_id,
+            realm_id,
+        });
+    }
+
+    /// Sets the code of the final CLOSE and gives the lease up.
+    pub fn release(mut self, code: Code) {
+        self.final_code = code;
+    }
+
+    /// Sets the code of the final CLOSE, for when the lease is dropped.
+    pub fn set_final_code(&mut self, code: Code) {
+        self.final_code = code;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.link.do_send(Release {
+            session_id: self.session_id,
+            code: self.final_code,
+        });
+    }
+}

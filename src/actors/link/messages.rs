@@ -1,0 +1,107 @@
+//! What a link is told, and what it tells its clients and its pool.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::lease::Lease;
+use crate::codec::code::Code;
+use crate::codec::link::Bind;
+
+/// What a link tells a client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum LinkEvent {
+    /// Frames for the client, already encoded: `head`, then `tail`, which is the payload of the
+    /// last frame where that is large.
+    Deliver {
+        /// Whole client frames, but that `tail` completes the last one.
+        head: Vec<u8>,
+        /// A large payload, written from the buffer in which it came.
+        tail: Option<Bytes>,
+        /// How many frames.
+        frames: u32,
+    },
+    /// The backend says who the session is.
+    Bound(Bind),
+    /// The backend ends the session; this link has forgotten it already.
+    Closed(BackendClose),
+    /// The link is lost, and with it perhaps answers.
+    Lost {
+        /// Whose link it was.
+        service: Arc<str>,
+        /// Which link.
+        link_id: u64,
+    },
+    /// The link has room again.
+    Room,
+}
+
+/// How a backend ends a session.
+#[derive(Debug, Clone)]
+pub struct BackendClose {
+    /// The backend's code, or 440.
+    pub code: Code,
+    /// Milliseconds.
+    pub retry_after_ms: u32,
+    /// For the player.
+    pub text: Box<str>,
+}
+
+/// Adds a session: sends OPEN and answers with a [`Lease`]. Dropped unanswered, it means that the
+/// link is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Attach {
+    /// The session.
+    pub session_id: u64,
+    /// Its realm, for frames to the client.
+    pub realm_id: u32,
+    /// The payload of OPEN.
+    pub open: Vec<u8>,
+    /// The client.
+    pub client: Recipient<LinkEvent>,
+    /// Who waits for the lease.
+    pub answer: oneshot::Sender<Lease>,
+}
+
+/// Sessions that a backend spoke of and that it must not touch: each gets CLOSE 410.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Refuse {
+    /// The sessions, as the backend named them.
+    pub session_ids: Vec<u64>,
+}
+
+/// The link writes what it holds and ends. The answer comes when it is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Quit {
+    /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
+    pub reason: &'static str,
+}
+
+/// What a link tells its pool.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LinkReport {
+    /// Which link.
+    pub link_id: u64,
+    /// What happened.
+    pub what: LinkChange,
+}
+
+/// What happened to a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkChange {
+    /// Its first PONG came.
+    Ready,
+    /// Its backend takes no new sessions.
+    Goaway,
+    /// It has had no session for `backend.idle_timeout`.
+    Idle,
+    /// It is gone; the label says why.
+    Ended(&'static str),
+}

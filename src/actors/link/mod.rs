@@ -1,0 +1,312 @@
+//! One multiplexed connection to one endpoint of one service, with the sessions that it carries.
+//!
+//! Hot path: [`Forward`] in, [`LinkEvent::Deliver`] out; see [`inbound`] for what comes back.
+//! The outbox is flushed when the mailbox is empty, which is when actix polls an actor's futures: so
+//! what many clients sent in one turn of the event loop goes out in one write.
+
+mod commands;
+mod inbound;
+mod lease;
+mod messages;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
+
+use actix::prelude::*;
+use bytes::BytesMut;
+use slab::Slab;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::scope::Scope;
+use crate::codec::code::Code;
+use crate::codec::link::{self, Hello, Kind};
+use crate::net::outbox::Outbox;
+use crate::session::liveness::{Liveness, Ponged, Ticked};
+
+pub use lease::{AwaitRoom, Forward, Gauge, Lease, Release, Retag};
+pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse};
+
+/// Messages that other actors' `send` may have waiting here before they wait themselves.
+const MAILBOX: usize = 1024;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// The actor.
+pub struct Link {
+    id: u64,
+    scope: Arc<Scope>,
+    service: Arc<str>,
+    endpoint: SocketAddr,
+    pool: Recipient<LinkReport>,
+    gauge: Arc<Gauge>,
+    socket: Option<TcpStream>,
+    outbox: Outbox,
+    inbox: BytesMut,
+    liveness: Liveness,
+    sessions: Slab<Attached>,
+    places: HashMap<u64, u32, foldhash::fast::RandomState>,
+    /// Places with frames to deliver when the read chunk is done.
+    touched: Vec<u32>,
+    /// Sessions whose clients wait for room.
+    waiting: Vec<u64>,
+    /// When the last session left.
+    unused_since: Instant,
+    idle_reported: bool,
+    quitting: bool,
+    fin_sent: bool,
+    /// Why the link ends; still empty when the actor panics.
+    end: Option<&'static str>,
+    /// Resolves for whoever told the link to quit, by being dropped.
+    quit_answers: Vec<oneshot::Sender<()>>,
+}
+
+struct Attached {
+    realm_id: u32,
+    client: Recipient<LinkEvent>,
+    head: Vec<u8>,
+    frames: u32,
+}
+
+impl Link {
+    /// A link that starts to connect as soon as it is started.
+    pub fn new(
+        scope: Arc<Scope>,
+        service: Arc<str>,
+        endpoint: SocketAddr,
+        pool: Recipient<LinkReport>,
+    ) -> Link {
+        let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
+        Link {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            scope,
+            service,
+            endpoint,
+            pool,
+            gauge,
+            socket: None,
+            outbox: Outbox::default(),
+            inbox: BytesMut::new(),
+            liveness: Liveness::default(),
+            sessions: Slab::new(),
+            places: HashMap::default(),
+            touched: Vec::new(),
+            waiting: Vec::new(),
+            unused_since: Instant::now(),
+            idle_reported: false,
+            quitting: false,
+            fin_sent: false,
+            end: None,
+            quit_answers: Vec::new(),
+        }
+    }
+
+    /// Unique in the process.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How full the link is.
+    pub fn gauge(&self) -> Arc<Gauge> {
+        Arc::clone(&self.gauge)
+    }
+
+    fn report(&self, what: LinkChange) {
+        self.pool.do_send(LinkReport {
+            link_id: self.id,
+            what,
+        });
+    }
+
+    fn end(&mut self, reason: &'static str, ctx: &mut Context<Self>) {
+        self.end.get_or_insert(reason);
+        ctx.stop();
+    }
+
+    /// Queues a frame of the link's own.
+    fn enqueue(&mut self, kind: Kind, session_id: u64, payload: &[u8]) {
+        self.gauge.add(link::HEADER_LEN + payload.len());
+        self.outbox
+            .append(|out| link::encode(out, kind, session_id, payload));
+        self.scope.metrics.link_frames_out.one();
+    }
+
+    fn enqueue_close(&mut self, session_id: u64, code: Code) {
+        let mut payload = [0; 6];
+        payload[..2].copy_from_slice(&code.0.to_be_bytes());
+        self.enqueue(Kind::Close, session_id, &payload);
+    }
+
+    fn connected(&mut self, socket: io::Result<TcpStream>, ctx: &mut Context<Self>) {
+        let socket = match socket.and_then(|s| s.set_nodelay(true).map(|()| s)) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::debug!(service = %self.service, endpoint = %self.endpoint, %error, "cannot connect");
+                return self.end("connect_failed", ctx);
+            }
+        };
+        self.socket = Some(socket);
+        let config = &self.scope.config;
+        let hello = Hello {
+            protocol: 1,
+            gateway_id: config.gateway.id.clone(),
+            service_type: self.service.to_string(),
+            resume_window_ms: config.session.resume_window.as_millis() as u64,
+            token: config.backend.token.as_ref().map(|t| t.expose().to_owned()),
+        };
+        match serde_json::to_vec(&hello) {
+            Ok(json) => self.enqueue(Kind::Hello, 0, &json),
+            Err(error) => {
+                tracing::error!(%error, "HELLO cannot be written as JSON");
+                return self.end("protocol_error", ctx);
+            }
+        }
+        self.enqueue(Kind::Ping, 0, &[]);
+        ctx.spawn(Pump);
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        match self.liveness.tick() {
+            Ticked::Ping => self.enqueue(Kind::Ping, 0, &[]),
+            Ticked::Wait => {}
+            Ticked::Lost => return self.end("ping_timeout", ctx),
+        }
+        let idle = self.unused_since.elapsed() >= self.scope.config.backend.idle_timeout;
+        if self.gauge.sessions() == 0 && idle && !self.idle_reported {
+            self.idle_reported = true;
+            self.report(LinkChange::Idle);
+        }
+    }
+
+    fn ponged(&mut self) {
+        match self.liveness.pong() {
+            Ponged::Ready => {
+                self.scope.metrics.links_ready.one();
+                self.report(LinkChange::Ready);
+            }
+            Ponged::Alive => {}
+        }
+    }
+
+    /// Removes a session; its lease is gone, or the backend has ended it.
+    fn detach(&mut self, session_id: u64) -> Option<Attached> {
+        let place = self.places.remove(&session_id)?;
+        let attached = self.sessions.try_remove(place as usize)?;
+        self.gauge.session_removed();
+        if self.sessions.is_empty() {
+            self.unused_since = Instant::now();
+            self.idle_reported = false;
+        }
+        Some(attached)
+    }
+
+    /// Moves bytes both ways as far as the socket allows.
+    fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let result = self.poll_read(ctx, cx).and_then(|()| self.poll_write(cx));
+        if let Err(reason) = result {
+            self.end(reason, ctx);
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Result<(), &'static str> {
+        let Some(socket) = &mut self.socket else {
+            return Ok(());
+        };
+        let before = self.outbox.queued();
+        let result = self.outbox.poll_write(socket, cx);
+        let written = before - self.outbox.queued();
+        self.gauge.sub(written);
+        self.scope.metrics.link_bytes_out.add(written as u64);
+        if let Poll::Ready(Err(_)) = result {
+            return Err("io_error");
+        }
+        if self.quitting && self.outbox.is_empty() && !self.fin_sent {
+            // The end comes when the peer closes too, so that no reset overtakes the last CLOSE.
+            self.fin_sent = true;
+            if let Poll::Ready(Err(_)) = Pin::new(socket).poll_shutdown(cx) {
+                return Err("io_error");
+            }
+        }
+        if !self.waiting.is_empty() && self.gauge.has_room() {
+            for session_id in std::mem::take(&mut self.waiting) {
+                self.tell(session_id, LinkEvent::Room);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, session_id: u64, event: LinkEvent) {
+        if let Some(place) = self.places.get(&session_id) {
+            self.sessions[*place as usize].client.do_send(event);
+        }
+    }
+}
+
+/// Polls the link's socket inside the actor, after its mailbox.
+struct Pump;
+
+impl ActorFuture<Link> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        link: &mut Link,
+        ctx: &mut Context<Link>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        link.poll_io(ctx, cx)
+    }
+}
+
+impl Actor for Link {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.scope.metrics.links_started.one();
+        let timeout = self.scope.config.backend.connect_timeout;
+        let endpoint = self.endpoint;
+        let connect = async move { TcpStream::connect(endpoint).await };
+        ctx.spawn(
+            connect
+                .into_actor(self)
+                .map(|socket, link, ctx| link.connected(socket, ctx)),
+        );
+        ctx.run_later(timeout, |link, ctx| {
+            if !link.liveness.ready() {
+                link.end("connect_timeout", ctx);
+            }
+        });
+        ctx.run_interval(self.scope.config.backend.ping_interval, Link::tick);
+    }
+}
+
+/// The only place where sessions learn that their link is gone: an orderly end and a panic both
+/// pass here.
+impl Drop for Link {
+    fn drop(&mut self) {
+        let reason = self.end.unwrap_or("io_error");
+        let metrics = &self.scope.metrics;
+        metrics.links_ended.add(reason, 1);
+        if self.liveness.ready() {
+            metrics.links_unready.one();
+        }
+        metrics.links_lost_sessions.add(self.sessions.len() as u64);
+        for (_, attached) in &self.sessions {
+            attached.client.do_send(LinkEvent::Lost {
+                service: Arc::clone(&self.service),
+                link_id: self.id,
+            });
+        }
+        self.report(LinkChange::Ended(reason));
+    }
+}

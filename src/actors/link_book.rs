@@ -1,0 +1,91 @@
+//! Who holds the links of services that limit their number (`max_connections` of a rule).
+//!
+//! Workers open links on their own; a limit holds for the whole process. So a pool claims each link
+//! here first. One that gets none sends its sessions to a pool, on whatever worker, that has one:
+//! all messages between clients and links cross threads as well. Control path: asked once a link.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::Addr;
+
+use super::backend_pool::BackendPool;
+
+/// The links of all limited services.
+#[derive(Debug, Default)]
+pub struct LinkBook {
+    services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
+}
+
+#[derive(Debug)]
+struct Holder {
+    endpoint: SocketAddr,
+    pool: Addr<BackendPool>,
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub enum Claim {
+    /// The link may be opened; it counts until the permit is dropped.
+    Granted(LinkPermit),
+    /// The limit is reached, but this pool has a link to the same endpoint.
+    Elsewhere(Addr<BackendPool>),
+    /// The limit is reached by links to other endpoints.
+    Exhausted,
+}
+
+impl LinkBook {
+    /// Asks for one link of `service` to `endpoint`, for `pool`.
+    pub fn claim(
+        self: &Arc<LinkBook>,
+        service: &Arc<str>,
+        max: u32,
+        endpoint: SocketAddr,
+        pool: Addr<BackendPool>,
+    ) -> Claim {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let holders = services.entry(Arc::clone(service)).or_default();
+        if holders.len() < max as usize {
+            holders.push(Holder {
+                endpoint,
+                pool: pool.clone(),
+            });
+            return Claim::Granted(LinkPermit {
+                book: Arc::clone(self),
+                service: Arc::clone(service),
+                endpoint,
+                pool,
+            });
+        }
+        match holders.iter().find(|h| h.endpoint == endpoint) {
+            Some(holder) => Claim::Elsewhere(holder.pool.clone()),
+            None => Claim::Exhausted,
+        }
+    }
+}
+
+/// A link that counts; dropping it makes room for another.
+#[derive(Debug)]
+pub struct LinkPermit {
+    book: Arc<LinkBook>,
+    service: Arc<str>,
+    endpoint: SocketAddr,
+    pool: Addr<BackendPool>,
+}
+
+impl Drop for LinkPermit {
+    fn drop(&mut self) {
+        let mut services = self
+            .book
+            .services
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(holders) = services.get_mut(&self.service) {
+            let own = |h: &Holder| h.endpoint == self.endpoint && h.pool == self.pool;
+            if let Some(place) = holders.iter().position(own) {
+                holders.swap_remove(place);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Answers where a session goes. One a worker, over one immutable table that all share.
+//!
+//! It is the parent of the worker's pools: it starts them when they are first needed and retires
+//! them when no rule names their endpoint any more.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::backend_pool::{BackendPool, Close, EndpointHealth, Retire};
+use super::scope::Scope;
+use crate::codec::code::Code;
+use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
+
+/// Messages that other actors' `send` may have waiting here before they wait themselves.
+const MAILBOX: usize = 4096;
+
+/// Asks where a session's service is.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Resolved, Unresolved>")]
+pub struct Resolve {
+    /// As the client named it.
+    pub service: Arc<str>,
+    /// 0: none.
+    pub realm_id: u32,
+    /// 0: none.
+    pub user_id: u64,
+    /// The session.
+    pub session_id: u64,
+    /// Whether a backend has said who the session is.
+    pub is_bound: bool,
+    /// Endpoints that this session has tried in vain just now.
+    pub tried: Vec<SocketAddr>,
+}
+
+/// Where a session goes.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Where.
+    pub endpoint: SocketAddr,
+    /// Who has links to it on this worker.
+    pub pool: Addr<BackendPool>,
+}
+
+/// Why a session goes nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unresolved {
+    /// The code of the client's ERROR.
+    pub code: Code,
+    /// Its text.
+    pub text: &'static str,
+    /// Milliseconds; 0: no advice.
+    pub retry_after_ms: u32,
+}
+
+/// A new table is in force for all that is routed from now on.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct RoutesChanged(pub Arc<RouteTable>);
+
+/// All pools write what their links hold and end. The answer comes when they are gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseLinks;
+
+/// Asks whether the actor answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
+/// The actor.
+pub struct Router {
+    scope: Arc<Scope>,
+    table: Option<Arc<RouteTable>>,
+    pools: HashMap<Arc<str>, HashMap<SocketAddr, Addr<BackendPool>>>,
+    /// Endpoints that cannot be reached or take no new sessions, by service.
+    dead: HashMap<Arc<str>, BTreeSet<SocketAddr>>,
+}
+
+impl Router {
+    /// A router without a table: until [`RoutesChanged`] nothing can be routed.
+    pub fn new(scope: Arc<Scope>) -> Router {
+        Router {
+            scope,
+            table: None,
+            pools: HashMap::new(),
+            dead: HashMap::new(),
+        }
+    }
+
+    fn pool(
+        &mut self,
+        service: &Arc<ServiceRoute>,
+        endpoint: SocketAddr,
+        ctx: &mut Context<Self>,
+    ) -> Addr<BackendPool> {
+        let pools = self.pools.entry(Arc::clone(&service.name)).or_default();
+        let scope = &self.scope;
+        let start = || {
+            let router = ctx.address().recipient();
+            BackendPool::new(Arc::clone(scope), Arc::clone(service), endpoint, router).start()
+        };
+        let pool = pools.entry(endpoint).or_insert_with(start);
+        if !pool.connected() {
+            *pool = start();
+        }
+        pool.clone()
+    }
+
+    fn resolve(&mut self, msg: &Resolve, ctx: &mut Context<Self>) -> Result<Resolved, Unresolved> {
+        let table = self.table.clone().ok_or(Unresolved {
+            code: Code::UNAVAILABLE,
+            text: "no routes yet",
+            retry_after_ms: 1000,
+        })?;
+        let refused = |code, text| Unresolved {
+            code,
+            text,
+            retry_after_ms: 0,
+        };
+        let query = Query {
+            service: &msg.service,
+            realm_id: msg.realm_id,
+            user_id: msg.user_id,
+            session_id: msg.session_id,
+        };
+        if let Some(service) = table.service(&msg.service)
+            && service.require_bind
+            && !msg.is_bound
+        {
+            return Err(refused(
+                Code::NOT_BOUND,
+                "the service needs a bound session",
+            ));
+        }
+        let nobody = BTreeSet::new();
+        let avoid = Avoid {
+            tried: &msg.tried,
+            dead: self.dead.get(&msg.service).unwrap_or(&nobody),
+        };
+        let route = table.resolve(&query, &avoid).map_err(|no| match no {
+            NoRoute::NoRule => refused(Code::NO_ROUTE, "no such service"),
+            NoRoute::NoRealm(_) => refused(Code::NO_ROUTE, "no such realm"),
+            NoRoute::Unresolved => refused(Code::BAD_GATEWAY, "the backend's name has no address"),
+            NoRoute::AllTried => refused(Code::BAD_GATEWAY, "no backend can be reached"),
+        })?;
+        tracing::debug!(service = %msg.service, session_id = msg.session_id,
+            endpoint = %route.endpoint, why = %route.why, "routed");
+        Ok(Resolved {
+            endpoint: route.endpoint,
+            pool: self.pool(&route.service, route.endpoint, ctx),
+        })
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Resolve> for Router {
+    type Result = Result<Resolved, Unresolved>;
+
+    fn handle(&mut self, msg: Resolve, ctx: &mut Context<Self>) -> Self::Result {
+        let result = self.resolve(&msg, ctx);
+        match &result {
+            Ok(_) => self.scope.metrics.resolved.one(),
+            Err(unresolved) => self.scope.metrics.unresolved.add(unresolved.code, 1),
+        }
+        result
+    }
+}
+
+impl Handler<RoutesChanged> for Router {
+    type Result = ();
+
+    fn handle(&mut self, msg: RoutesChanged, _: &mut Context<Self>) {
+        let table = msg.0;
+        for (service, pools) in &mut self.pools {
+            let limit = |t: &RouteTable| t.service(service).map(|s| s.max_connections);
+            // A pool keeps the limit that it was started with, so a changed one needs new pools.
+            let same_limit = self.table.as_deref().and_then(limit) == limit(&table);
+            pools.retain(|endpoint, pool| {
+                let named = same_limit && table.names_for(service, *endpoint);
+                if !named {
+                    pool.do_send(Retire);
+                }
+                named
+            });
+        }
+        self.pools.retain(|_, pools| !pools.is_empty());
+        for (service, dead) in &mut self.dead {
+            dead.retain(|endpoint| table.names_for(service, *endpoint));
+        }
+        self.dead.retain(|_, dead| !dead.is_empty());
+        self.table = Some(table);
+    }
+}
+
+impl Handler<EndpointHealth> for Router {
+    type Result = ();
+
+    fn handle(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
+        let named = |table: &Arc<RouteTable>| table.names_for(&msg.service, msg.endpoint);
+        if msg.usable {
+            if let Some(dead) = self.dead.get_mut(&msg.service) {
+                dead.remove(&msg.endpoint);
+            }
+        } else if self.table.as_ref().is_some_and(named) {
+            self.dead
+                .entry(msg.service)
+                .or_default()
+                .insert(msg.endpoint);
+        }
+    }
+}
+
+impl Handler<CloseLinks> for Router {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
+        let pools: Vec<_> = self
+            .pools
+            .values()
+            .flat_map(HashMap::values)
+            .cloned()
+            .collect();
+        Box::pin(async move {
+            futures_util::future::join_all(pools.iter().map(|pool| pool.send(Close))).await;
+        })
+    }
+}
+
+impl Handler<Ping> for Router {
+    type Result = ();
+
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+}

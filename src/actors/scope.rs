@@ -1,0 +1,143 @@
+//! What the actors of one worker share: configuration, counters, and the addresses that every one
+//! of them may need. Immutable but for its atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use actix::Addr;
+
+use super::link_book::LinkBook;
+use super::session_registry::SessionRegistry;
+use crate::config::Config;
+use crate::metrics::WorkerMetrics;
+use crate::session::id::Homes;
+
+/// The view that one worker's actors have of the process.
+#[derive(Debug)]
+pub struct Scope {
+    /// This worker's index, from 0.
+    pub worker: usize,
+    /// The effective configuration.
+    pub config: Arc<Config>,
+    /// This worker's counters.
+    pub metrics: Arc<WorkerMetrics>,
+    /// Whether newcomers are let in.
+    pub gate: Arc<Gate>,
+    /// Which worker is at home with a session id.
+    pub homes: Homes,
+    /// Every worker's registry shard, by worker index.
+    pub registries: Vec<Addr<SessionRegistry>>,
+    /// Who holds the links of services whose number of links is limited.
+    pub book: Arc<LinkBook>,
+}
+
+impl Scope {
+    /// The registry shard that is the authority for this id.
+    pub fn home(&self, session_id: u64) -> &Addr<SessionRegistry> {
+        &self.registries[self.homes.home(session_id)]
+    }
+}
+
+/// Counts connections and says whether newcomers are let in.
+#[derive(Debug)]
+pub struct Gate {
+    connections: AtomicUsize,
+    peak: AtomicUsize,
+    limit: usize,
+    refusing: AtomicBool,
+}
+
+/// Connections over the limit that are kept for as long as it takes to tell them so; beyond it
+/// they are closed at once.
+const REFUSALS_AT_ONCE: usize = 1024;
+
+/// What becomes of a new connection.
+#[derive(Debug)]
+pub enum Admission {
+    /// It is served.
+    Admitted(Permit),
+    /// It is told that the gateway is full.
+    Refused(Permit),
+    /// Too many are being told already.
+    Dropped,
+}
+
+impl Gate {
+    /// A gate for `limit` connections at a time.
+    pub fn new(limit: usize) -> Gate {
+        Gate {
+            connections: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            limit,
+            refusing: AtomicBool::new(false),
+        }
+    }
+
+    /// Counts a new connection in.
+    pub fn enter(self: &Arc<Gate>) -> Admission {
+        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Arc::clone(self));
+        if before < self.limit {
+            self.peak.fetch_max(before + 1, Ordering::Relaxed);
+            Admission::Admitted(permit)
+        } else if before < self.limit + REFUSALS_AT_ONCE {
+            Admission::Refused(permit)
+        } else {
+            Admission::Dropped
+        }
+    }
+
+    /// Connections now, refused ones that are being told included.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that were served at a time.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// How many are served at a time.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// From now on no session starts.
+    pub fn refuse_sessions(&self) {
+        self.refusing.store(true, Ordering::Release);
+    }
+
+    /// Whether sessions may no longer start.
+    pub fn refuses_sessions(&self) -> bool {
+        self.refusing.load(Ordering::Acquire)
+    }
+}
+
+/// A counted connection; dropping it counts it out.
+#[derive(Debug)]
+pub struct Permit(Arc<Gate>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gate_counts_in_and_out() {
+        let gate = Arc::new(Gate::new(1));
+        let first = gate.enter();
+        assert!(matches!(first, Admission::Admitted(_)));
+        let told: Vec<_> = (0..REFUSALS_AT_ONCE).map(|_| gate.enter()).collect();
+        assert!(told.iter().all(|a| matches!(a, Admission::Refused(_))));
+        assert!(matches!(gate.enter(), Admission::Dropped));
+        drop(told);
+        drop(first);
+        assert_eq!((gate.connections(), gate.peak()), (0, 1));
+        assert!(matches!(gate.enter(), Admission::Admitted(_)));
+    }
+}

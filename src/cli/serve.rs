@@ -1,0 +1,116 @@
+//! `game-gateway serve`: runs the gateway until a signal drains it.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::ConfigFile;
+use crate::actors::config_watcher::Reload;
+use crate::actors::gateway::{Drain, Gateway};
+use crate::config::{self, Config};
+use crate::run;
+
+/// The exit code when a second signal cuts a drain short.
+const EXIT_CUT_SHORT: i32 = 1;
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+/// Runs the gateway until SIGTERM or SIGINT has drained it.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let config = match config::load(args.config.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("game-gateway: {mistake}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Err(error) = log(&config) {
+        eprintln!("game-gateway: log.level: {error}");
+        return ExitCode::FAILURE;
+    }
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("game-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log(config: &Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(&config.log.level)?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match config.log.format {
+        config::LogFormat::Text => log.try_init(),
+        config::LogFormat::Json => log.json().try_init(),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let gateway_id = config.gateway.id.clone();
+    for key in &config.without_effect {
+        tracing::warn!(key, "this key has no effect in this version");
+    }
+    let running = run::start(config)?;
+    let (players, admin) = (running.players, running.admin);
+    tracing::info!(%gateway_id, %players, %admin, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "game-gateway ready: players on {players}, admin on {admin}"
+    )?;
+    out.flush()?;
+    let gateway = running.gateway().clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || watch_signals(&gateway))?;
+    running.wait()?;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
+fn watch_signals(gateway: &actix::Addr<Gateway>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "cannot watch for signals"),
+    };
+    let watched = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    gateway.do_send(Reload);
+                    continue;
+                }
+            }
+            if std::mem::replace(&mut draining, true) {
+                tracing::warn!("a second signal: exiting at once");
+                std::process::exit(EXIT_CUT_SHORT);
+            }
+            gateway.do_send(Drain);
+        }
+    });
+    let watched: std::io::Result<()> = watched;
+    if let Err(error) = watched {
+        tracing::error!(%error, "cannot watch for signals");
+    }
+}

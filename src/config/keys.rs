@@ -1,0 +1,251 @@
+//! Every key once. File, environment, defaults and the documents' tests all go by this table.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::{Config, LogFormat, RouteSource, Secret};
+
+/// One key.
+pub struct Key {
+    /// For example `listen.max_payload`.
+    pub name: &'static str,
+    /// What setting it does in this version.
+    pub effect: Effect,
+}
+
+/// What setting a key does in this version.
+pub enum Effect {
+    /// It sets this field.
+    Sets(for<'a> fn(&'a mut Config) -> Field<'a>),
+    /// Nothing yet, and nobody is harmed by that; it is said once at the start.
+    None,
+    /// It would promise what this version does not do: only this value is taken.
+    Only(&'static str),
+}
+
+/// A field and how its value is written.
+pub enum Field<'a> {
+    /// A number that is no size.
+    Count(&'a mut usize),
+    /// A number up to 255.
+    Small(&'a mut u8),
+    /// Bytes.
+    Size(&'a mut usize),
+    /// Bytes, at most `u32::MAX`.
+    Size32(&'a mut u32),
+    /// A duration.
+    Duration(&'a mut Duration),
+    /// `true` or `false`.
+    Flag(&'a mut bool),
+    /// Any text.
+    Text(&'a mut String),
+    /// A file.
+    Path(&'a mut PathBuf),
+    /// `ip:port`.
+    Address(&'a mut SocketAddr),
+    /// Text that is never shown.
+    Secret(&'a mut Option<Secret>),
+    /// `file`.
+    Source(&'a mut RouteSource),
+    /// `text` or `json`.
+    Format(&'a mut LogFormat),
+}
+
+const fn sets(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>) -> Key {
+    Key {
+        name,
+        effect: Effect::Sets(field),
+    }
+}
+
+const fn without_effect(name: &'static str) -> Key {
+    Key {
+        name,
+        effect: Effect::None,
+    }
+}
+
+const fn only(name: &'static str, value: &'static str) -> Key {
+    Key {
+        name,
+        effect: Effect::Only(value),
+    }
+}
+
+/// All keys, in the order of the documents.
+pub const KEYS: [Key; 49] = [
+    sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
+    sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
+    sets("listen.address", |c| Field::Address(&mut c.listen.address)),
+    sets("listen.max_connections", |c| {
+        Field::Count(&mut c.listen.max_connections)
+    }),
+    sets("listen.sniff_timeout", |c| {
+        Field::Duration(&mut c.listen.sniff_timeout)
+    }),
+    sets("listen.max_payload", |c| {
+        Field::Size32(&mut c.listen.max_payload)
+    }),
+    only("listen.proxy_protocol_from", ""),
+    only("listen.tls.certificate", ""),
+    only("listen.tls.key", ""),
+    only("listen.tls.client_ca", ""),
+    without_effect("listen.http.timeout"),
+    without_effect("listen.http.allowed_origins"),
+    without_effect("listen.websocket.allowed_origins"),
+    sets("routes.source", |c| Field::Source(&mut c.routes.source)),
+    sets("routes.file", |c| Field::Path(&mut c.routes.file)),
+    without_effect("redis.url"),
+    without_effect("redis.prefix"),
+    without_effect("redis.refresh"),
+    sets("session.idle_timeout", |c| {
+        Field::Duration(&mut c.session.idle_timeout)
+    }),
+    sets("session.resume_window", |c| {
+        Field::Duration(&mut c.session.resume_window)
+    }),
+    without_effect("session.replay_bytes"),
+    sets("session.trust_client_ids", |c| {
+        Field::Flag(&mut c.session.trust_client_ids)
+    }),
+    sets("session.max_services", |c| {
+        Field::Small(&mut c.session.max_services)
+    }),
+    without_effect("session.token_keys"),
+    sets("session.outbound_queue", |c| {
+        Field::Size(&mut c.session.outbound_queue)
+    }),
+    sets("backend.links_per_endpoint", |c| {
+        Field::Count(&mut c.backend.links_per_endpoint)
+    }),
+    sets("backend.connect_timeout", |c| {
+        Field::Duration(&mut c.backend.connect_timeout)
+    }),
+    sets("backend.idle_timeout", |c| {
+        Field::Duration(&mut c.backend.idle_timeout)
+    }),
+    sets("backend.ping_interval", |c| {
+        Field::Duration(&mut c.backend.ping_interval)
+    }),
+    sets("backend.max_backoff", |c| {
+        Field::Duration(&mut c.backend.max_backoff)
+    }),
+    sets("backend.resolve_interval", |c| {
+        Field::Duration(&mut c.backend.resolve_interval)
+    }),
+    sets("backend.high_watermark", |c| {
+        Field::Size(&mut c.backend.high_watermark)
+    }),
+    sets("backend.max_link_payload", |c| {
+        Field::Size32(&mut c.backend.max_link_payload)
+    }),
+    sets("backend.token", |c| Field::Secret(&mut c.backend.token)),
+    only("backend.tls.enabled", "false"),
+    only("backend.tls.ca", ""),
+    only("backend.tls.certificate", ""),
+    only("backend.tls.key", ""),
+    only("limits.connections_per_ip", "0"),
+    only("limits.connections_per_second_per_ip", "0"),
+    only("limits.frames_per_second", "0"),
+    only("peer.address", ""),
+    only("peer.advertise", ""),
+    sets("drain.window", |c| Field::Duration(&mut c.drain.window)),
+    sets("drain.accept_grace", |c| {
+        Field::Duration(&mut c.drain.accept_grace)
+    }),
+    sets("admin.address", |c| Field::Address(&mut c.admin.address)),
+    sets("admin.token", |c| Field::Secret(&mut c.admin.token)),
+    sets("log.level", |c| Field::Text(&mut c.log.level)),
+    sets("log.format", |c| Field::Format(&mut c.log.format)),
+];
+
+fn number<T: TryFrom<u64>>(text: &str, most: &str) -> Result<T, String> {
+    let number: u64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is not a whole number"))?;
+    T::try_from(number).map_err(|_| format!("{text} is over {most}"))
+}
+
+impl Field<'_> {
+    /// Sets the field from its text.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in a sentence that names it.
+    pub fn set(self, text: &str) -> Result<(), String> {
+        match self {
+            Field::Count(field) => *field = number(text, "the limit of this machine")?,
+            Field::Small(field) => *field = number(text, "255")?,
+            Field::Size(field) => {
+                *field = usize::try_from(parse_size(text)?)
+                    .map_err(|_| format!("{text} is too large"))?;
+            }
+            Field::Size32(field) => {
+                *field =
+                    u32::try_from(parse_size(text)?).map_err(|_| format!("{text} is too large"))?;
+            }
+            Field::Duration(field) => *field = parse_duration(text)?,
+            Field::Flag(field) => {
+                *field = text
+                    .parse()
+                    .map_err(|_| format!("`{text}` is neither true nor false"))?;
+            }
+            Field::Text(field) => *field = text.to_owned(),
+            Field::Path(field) => *field = text.into(),
+            Field::Address(field) => {
+                let wrong = |_| {
+                    format!(
+                        "`{text}` is no address; write for example \"0.0.0.0:7000\" or \"[::]:7000\""
+                    )
+                };
+                *field = text.parse().map_err(wrong)?;
+            }
+            Field::Secret(field) => *field = Some(Secret::new(text.to_owned())),
+            Field::Source(field) => {
+                *field = match text {
+                    "file" => RouteSource::File,
+                    "redis" => {
+                        return Err("`redis` is not available in this version, only `file`".into());
+                    }
+                    _ => return Err(format!("`{text}` is not `file`")),
+                };
+            }
+            Field::Format(field) => {
+                *field = match text {
+                    "text" => LogFormat::Text,
+                    "json" => LogFormat::Json,
+                    _ => return Err(format!("`{text}` is neither `text` nor `json`")),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// The field's value as the documents write it; secrets and unset values are empty.
+    pub fn show(self) -> String {
+        match self {
+            Field::Count(field) => field.to_string(),
+            Field::Small(field) => field.to_string(),
+            Field::Size(field) => show_size(*field as u64),
+            Field::Size32(field) => show_size(u64::from(*field)),
+            Field::Duration(field) => show_duration(*field),
+            Field::Flag(field) => field.to_string(),
+            Field::Text(field) => field.clone(),
+            Field::Path(field) => field.display().to_string(),
+            Field::Address(field) => field.to_string(),
+            Field::Secret(_) => String::new(),
+            Field::Source(RouteSource::File) => "file".to_owned(),
+            Field::Format(LogFormat::Text) => "text".to_owned(),
+            Field::Format(LogFormat::Json) => "json".to_owned(),
+        }
+    }
+
+    /// Whether TOML may write the value as a number.
+    pub fn is_number(&self) -> bool {
+        matches!(
+            self,
+            Field::Count(_) | Field::Small(_) | Field::Size(_) | Field::Size32(_)
+        )
+    }
+}

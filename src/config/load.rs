@@ -1,0 +1,370 @@
+//! File and environment to a [`Config`], or all mistakes at once.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+use super::keys::{Effect, KEYS, Key};
+
+/// Environment variables that start with this override keys.
+const PREFIX: &str = "GATEWAY__";
+/// The largest `listen.max_payload`: the protocol's own limit (protocol 1.1), in bytes.
+const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
+/// What a client's outbound queue holds beyond one largest frame, in bytes.
+const QUEUE_MARGIN: usize = 4 * 1024;
+/// The longest gateway_id, in bytes: OPEN has one byte for its length (protocol 2.2).
+const MAX_ID: usize = 255;
+
+/// Where a mistake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// From 1, where it is known.
+        line: Option<usize>,
+        /// The key, where there is one.
+        key: String,
+    },
+    /// In an environment variable.
+    Environment(String),
+    /// In how keys go together, wherever they were set.
+    Keys(String),
+}
+
+/// A mistake in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::File { path, line, key } => {
+                write!(f, "{}", path.display())?;
+                if let Some(line) = line {
+                    write!(f, ":{line}")?;
+                }
+                if !key.is_empty() {
+                    write!(f, ": {key}")?;
+                }
+            }
+            Place::Environment(variable) => write!(f, "environment: {variable}")?,
+            Place::Keys(keys) => write!(f, "{keys}")?,
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Loads the configuration: defaults, then the file, then the environment.
+///
+/// # Errors
+/// All mistakes that there are.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Config, Vec<Mistake>> {
+    let mut loading = Loading::default();
+    let environment: Vec<(String, String)> = environment.collect();
+    let variable = |name: &str| environment.iter().find(|(n, v)| n == name && !v.is_empty());
+    let pod = variable("POD_NAME").map(|(_, value)| value.clone());
+    loading.config.gateway.id = pod.unwrap_or_else(host_name);
+    if let Some(path) = file {
+        match std::fs::read_to_string(path) {
+            Ok(text) => loading.file(path, &text),
+            Err(error) => loading.in_file(path, None, "", format!("cannot be read: {error}")),
+        }
+    }
+    for (name, value) in &environment {
+        if let Some(rest) = name.strip_prefix(PREFIX) {
+            loading.variable(name, rest, value);
+        }
+    }
+    loading.contradictions();
+    if loading.mistakes.is_empty() {
+        Ok(loading.config)
+    } else {
+        Err(loading.mistakes)
+    }
+}
+
+/// The host's name, or "gateway" where it has none that can serve.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(|c| is_id_character(*c))
+        .take(MAX_ID)
+        .collect();
+    if name.is_empty() {
+        "gateway".to_owned()
+    } else {
+        name
+    }
+}
+
+/// `{gateway_id}:{session_id}` must be one word with one colon.
+fn is_id_character(c: char) -> bool {
+    c.is_ascii_graphic() && c != ':'
+}
+
+#[derive(Default)]
+struct Loading {
+    config: Config,
+    mistakes: Vec<Mistake>,
+    /// Keys with a mistake of their own: what goes together with them is not judged.
+    wrong: HashSet<&'static str>,
+}
+
+impl Loading {
+    fn in_file(&mut self, path: &Path, line: Option<usize>, key: &str, message: String) {
+        let place = Place::File {
+            path: path.to_owned(),
+            line,
+            key: key.to_owned(),
+        };
+        self.mistakes.push(Mistake { place, message });
+    }
+
+    fn file(&mut self, path: &Path, text: &str) {
+        let line_of = |at: usize| {
+            text.as_bytes()[..at.min(text.len())]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1
+        };
+        let (table, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let line = error.span().map(|span| line_of(span.start));
+            self.in_file(path, line, "", error.message().to_owned());
+        }
+        let mut found = Vec::new();
+        flatten("", table.get_ref(), &mut found);
+        for (name, at, value) in found {
+            let result = match KEYS.iter().find(|key| key.name == name) {
+                None => Err(unknown(&name)),
+                Some(key) => text_of(key, value.get_ref()).and_then(|text| self.apply(key, &text)),
+            };
+            if let Err(message) = result {
+                self.in_file(path, Some(line_of(at)), &name, message);
+            }
+        }
+    }
+
+    fn variable(&mut self, variable: &str, rest: &str, value: &str) {
+        let name = rest.replace("__", ".").to_ascii_lowercase();
+        let result = match KEYS.iter().find(|key| key.name == name) {
+            None => Err(unknown(&name)),
+            Some(key) => self.apply(key, value),
+        };
+        if let Err(message) = result {
+            let place = Place::Environment(variable.to_owned());
+            self.mistakes.push(Mistake { place, message });
+        }
+    }
+
+    fn apply(&mut self, key: &'static Key, text: &str) -> Result<(), String> {
+        let result = match key.effect {
+            Effect::Sets(field) => field(&mut self.config).set(text),
+            Effect::None => {
+                self.config.without_effect.push(key.name);
+                Ok(())
+            }
+            Effect::Only(value) if text == value => Ok(()),
+            Effect::Only("") => Err("not available in this version".to_owned()),
+            Effect::Only(value) => Err(format!("not available in this version, only `{value}`")),
+        };
+        if result.is_err() {
+            self.wrong.insert(key.name);
+        }
+        result
+    }
+
+    fn require(&mut self, keys: &[&'static str], holds: bool, message: impl Into<String>) {
+        if !holds && !keys.iter().any(|key| self.wrong.contains(key)) {
+            let place = Place::Keys(keys.join(" and "));
+            let message = message.into();
+            self.mistakes.push(Mistake { place, message });
+        }
+    }
+
+    /// Values that are well-formed but make no sense, alone or together.
+    fn contradictions(&mut self) {
+        let c = self.config.clone();
+        let id = &c.gateway.id;
+        let good_id = !id.is_empty() && id.len() <= MAX_ID && id.chars().all(is_id_character);
+        self.require(
+            &["gateway.id"],
+            good_id,
+            "must be 1 to 255 printable ASCII characters without spaces and colons",
+        );
+        self.require(
+            &["gateway.workers"],
+            c.gateway.workers <= 1024,
+            "must be at most 1024",
+        );
+        self.require(
+            &["listen.max_connections"],
+            c.listen.max_connections > 0,
+            "must be at least 1",
+        );
+        let payload = c.listen.max_payload;
+        self.require(
+            &["listen.max_payload"],
+            (1..=MAX_PAYLOAD).contains(&payload),
+            "must be 1 byte to 16MiB",
+        );
+        self.require(&["backend.max_link_payload", "listen.max_payload"], c.backend.max_link_payload >= payload,
+            "a link must carry what a client may send: the first must not be smaller than the second");
+        let least = payload as usize + QUEUE_MARGIN;
+        self.require(
+            &["session.outbound_queue", "listen.max_payload"],
+            c.session.outbound_queue >= least,
+            "the queue must hold at least one largest frame and 4KiB",
+        );
+        self.require(
+            &["session.max_services"],
+            c.session.max_services > 0,
+            "must be at least 1",
+        );
+        self.require(
+            &["backend.links_per_endpoint"],
+            (1..=64).contains(&c.backend.links_per_endpoint),
+            "must be 1 to 64",
+        );
+        self.require(
+            &["backend.high_watermark"],
+            c.backend.high_watermark >= 4096,
+            "must be at least 4KiB",
+        );
+        let positive = [
+            ("listen.sniff_timeout", c.listen.sniff_timeout),
+            ("session.idle_timeout", c.session.idle_timeout),
+            ("backend.connect_timeout", c.backend.connect_timeout),
+            ("backend.idle_timeout", c.backend.idle_timeout),
+            ("backend.ping_interval", c.backend.ping_interval),
+            ("backend.max_backoff", c.backend.max_backoff),
+            ("backend.resolve_interval", c.backend.resolve_interval),
+        ];
+        for (key, value) in positive {
+            self.require(&[key], !value.is_zero(), "must be longer than 0");
+        }
+        let (players, admin) = (c.listen.address, c.admin.address);
+        let overlap = players.ip() == admin.ip()
+            || players.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        let same = players.port() == admin.port() && players.port() != 0 && overlap;
+        self.require(
+            &["listen.address", "admin.address"],
+            !same,
+            "both take the same port",
+        );
+        let empty =
+            |secret: &Option<super::Secret>| secret.as_ref().is_some_and(|s| s.expose().is_empty());
+        self.require(
+            &["admin.token"],
+            !empty(&c.admin.token),
+            "must not be empty; leave it out for none",
+        );
+        self.require(
+            &["backend.token"],
+            !empty(&c.backend.token),
+            "must not be empty; leave it out for none",
+        );
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&c.log.level) {
+            self.require(
+                &["log.level"],
+                false,
+                format!("`{}` is no filter: {error}", c.log.level),
+            );
+        }
+    }
+}
+
+/// All leaves of a table with their dotted names and where they stand.
+fn flatten<'a, 'i>(
+    prefix: &str,
+    table: &'a DeTable<'i>,
+    found: &mut Vec<(String, usize, &'a Spanned<DeValue<'i>>)>,
+) {
+    for (key, value) in table {
+        let name = if prefix.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{prefix}.{}", key.get_ref())
+        };
+        let has_below = KEYS.iter().any(|k| {
+            k.name
+                .strip_prefix(&name)
+                .is_some_and(|rest| rest.starts_with('.'))
+        });
+        match value.get_ref() {
+            DeValue::Table(below) if has_below => flatten(&name, below, found),
+            _ => found.push((name, key.span().start, value)),
+        }
+    }
+}
+
+/// A TOML value as the text that the environment would have; lists with commas.
+fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
+    let number = match key.effect {
+        Effect::Sets(field) => field(&mut Config::default()).is_number(),
+        Effect::None | Effect::Only(_) => true,
+    };
+    match value {
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Boolean(flag) => Ok(flag.to_string()),
+        DeValue::Integer(n) if number || n.as_str() == "0" => Ok(n.as_str().replace('_', "")),
+        DeValue::Array(items) => {
+            let items: Result<Vec<_>, _> = items
+                .iter()
+                .map(|item| text_of(key, item.get_ref()))
+                .collect();
+            Ok(items?.join(","))
+        }
+        other => Err(format!(
+            "a value of type {} does not belong here",
+            other.type_str()
+        )),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|key| (distance(name, key.name), key.name))
+        .min();
+    match near {
+        Some((distance, key)) if distance <= 3 => format!("unknown key; did you mean {key}?"),
+        _ => "unknown key".to_owned(),
+    }
+}
+
+/// How many characters must be changed, added or removed to make `b` of `a` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(ca != cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

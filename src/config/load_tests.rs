@@ -1,0 +1,274 @@
+//! Good and bad configurations.
+
+use super::*;
+use proptest::prelude::*;
+use std::io::Write;
+
+fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let environment = environment
+        .iter()
+        .map(|(n, v)| (n.to_string(), v.to_string()));
+    let name = file.path().display().to_string();
+    load(Some(file.path()), environment).map_err(|mistakes| {
+        mistakes
+            .iter()
+            .map(|m| m.to_string().replace(&name, "FILE"))
+            .collect()
+    })
+}
+
+fn mistakes(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    load_text(text, environment).unwrap_err()
+}
+
+#[test]
+fn the_defaults_are_good() {
+    let config = load(None, std::iter::empty()).unwrap();
+    assert!(!config.gateway.id.is_empty());
+    let expected = Config {
+        gateway: config.gateway.clone(),
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn file_then_environment() {
+    let text = "[listen]\nmax_payload = \"128KiB\"\naddress = \"[::1]:7\"\n[session]\ntrust_client_ids = true\nmax_services = 3\n";
+    let environment = [
+        ("GATEWAY__LISTEN__MAX_PAYLOAD", "1000"),
+        ("GATEWAY__GATEWAY__ID", "gw-1"),
+        ("POD_NAME", "pod"),
+        ("OTHER", "x"),
+    ];
+    let config = load_text(text, &environment).unwrap();
+    assert_eq!(config.listen.max_payload, 1000);
+    assert_eq!(config.listen.address, "[::1]:7".parse().unwrap());
+    assert_eq!(
+        (config.session.trust_client_ids, config.session.max_services),
+        (true, 3)
+    );
+    assert_eq!(config.gateway.id, "gw-1");
+    assert_eq!(
+        load_text("", &[("POD_NAME", "pod")]).unwrap().gateway.id,
+        "pod"
+    );
+}
+
+#[test]
+fn every_mistake_at_once_with_its_place() {
+    let text = "[listen]\nmax_payloat = 1\nmax_payload = \"20MiB\"\n\n[backend]\nconnect_timeout = 2\n[nonsense]\nx = 1\n";
+    let found = mistakes(
+        text,
+        &[
+            ("GATEWAY__SESSION__MAX_SERVICES", "many"),
+            ("GATEWAY__NO__SUCH", "1"),
+        ],
+    );
+    let expected = [
+        "FILE:2: listen.max_payloat: unknown key; did you mean listen.max_payload?",
+        "FILE:6: backend.connect_timeout: a value of type integer does not belong here",
+        "FILE:7: nonsense: unknown key",
+        "environment: GATEWAY__SESSION__MAX_SERVICES: `many` is not a whole number",
+        "environment: GATEWAY__NO__SUCH: unknown key",
+        "listen.max_payload: must be 1 byte to 16MiB",
+        "backend.max_link_payload and listen.max_payload: a link must carry what a client may send: the first must not be smaller than the second",
+        "session.outbound_queue and listen.max_payload: the queue must hold at least one largest frame and 4KiB",
+    ];
+    for line in expected {
+        assert!(
+            found.iter().any(|f| f == line),
+            "{line}\nnot in\n{}",
+            found.join("\n")
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+}
+
+#[test]
+fn each_bad_value_has_its_sentence() {
+    let check = |text: &str, expected: &str| assert_eq!(mistakes(text, &[]), [expected], "{text}");
+    check(
+        "gateway.id = \"a:b\"",
+        "gateway.id: must be 1 to 255 printable ASCII characters without spaces and colons",
+    );
+    check(
+        "gateway.workers = 2000",
+        "gateway.workers: must be at most 1024",
+    );
+    check(
+        "gateway.workers = -1",
+        "FILE:1: gateway.workers: `-1` is not a whole number",
+    );
+    check(
+        "listen.address = \"here\"",
+        "FILE:1: listen.address: `here` is no address; write for example \"0.0.0.0:7000\" or \"[::]:7000\"",
+    );
+    check(
+        "listen.max_connections = 0",
+        "listen.max_connections: must be at least 1",
+    );
+    check(
+        "listen.sniff_timeout = \"0s\"",
+        "listen.sniff_timeout: must be longer than 0",
+    );
+    check(
+        "listen.sniff_timeout = \"soon\"",
+        "FILE:1: listen.sniff_timeout: `soon` is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"",
+    );
+    check(
+        "session.trust_client_ids = \"yes\"",
+        "FILE:1: session.trust_client_ids: `yes` is neither true nor false",
+    );
+    check(
+        "session.max_services = 256",
+        "FILE:1: session.max_services: 256 is over 255",
+    );
+    check(
+        "admin.address = \"127.0.0.1:7000\"",
+        "listen.address and admin.address: both take the same port",
+    );
+    check(
+        "admin.token = \"\"",
+        "admin.token: must not be empty; leave it out for none",
+    );
+    check(
+        "log.format = \"xml\"",
+        "FILE:1: log.format: `xml` is neither `text` nor `json`",
+    );
+    check(
+        "routes.source = \"redis\"",
+        "FILE:1: routes.source: `redis` is not available in this version, only `file`",
+    );
+    check(
+        "listen.tls.certificate = \"x.pem\"",
+        "FILE:1: listen.tls.certificate: not available in this version",
+    );
+    check(
+        "limits.frames_per_second = 5",
+        "FILE:1: limits.frames_per_second: not available in this version, only `0`",
+    );
+    check(
+        "peer.address = \"0.0.0.0:7001\"",
+        "FILE:1: peer.address: not available in this version",
+    );
+    assert_eq!(mistakes("log.level = \"a=b=c\"", &[]).len(), 1);
+    let syntax = mistakes("[listen\naddress = 1", &[]);
+    assert!(syntax[0].starts_with("FILE:1: "), "{syntax:?}");
+}
+
+#[test]
+fn what_has_no_effect_yet_is_taken_and_named() {
+    let config = load_text(
+        "redis.url = \"redis://x\"\nlimits.frames_per_second = 0\nlisten.proxy_protocol_from = []",
+        &[],
+    )
+    .unwrap();
+    assert_eq!(config.without_effect, ["redis.url"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let found = load(Some(Path::new("/no/such.toml")), std::iter::empty()).unwrap_err();
+    assert!(
+        found[0]
+            .to_string()
+            .starts_with("/no/such.toml: cannot be read: "),
+        "{}",
+        found[0]
+    );
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = load_text("admin.token = \"hunter2\"", &[]).unwrap();
+    assert_eq!(config.admin.token.as_ref().unwrap().expose(), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn every_key_can_be_set_from_file_and_environment() {
+    for key in &KEYS {
+        let Effect::Sets(field) = key.effect else {
+            continue;
+        };
+        let text = match field(&mut Config::default()).show() {
+            shown if shown.is_empty() => "x".to_owned(),
+            shown => shown,
+        };
+        let variable = format!(
+            "{PREFIX}{}",
+            key.name.replace('.', "__").to_ascii_uppercase()
+        );
+        load_text("", &[(&variable, &text)]).unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
+        load_text(&format!("{} = \"{text}\"", key.name), &[])
+            .unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
+    }
+}
+
+/// The example and the document list exactly the keys that there are, with their defaults.
+#[test]
+fn the_documents_list_every_key_with_its_default() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let example = std::fs::read_to_string(root.join("config/game-gateway.toml")).unwrap();
+    let rows: Vec<&str> = document
+        .lines()
+        .filter_map(|l| l.strip_prefix("| `"))
+        .collect();
+    for key in &KEYS {
+        let row = rows
+            .iter()
+            .find(|row| row.starts_with(&format!("{}`", key.name)));
+        let row =
+            row.unwrap_or_else(|| panic!("docs/configuration.md has no row for {}", key.name));
+        let leaf = key.name.rsplit('.').next().unwrap();
+        assert!(
+            example.contains(&format!("# {leaf} = ")),
+            "config/game-gateway.toml has no {}",
+            key.name
+        );
+        if let Effect::Sets(field) = key.effect {
+            let default = field(&mut Config::default()).show();
+            if !default.is_empty() {
+                assert!(
+                    row.contains(&format!("| `{default}` |")),
+                    "{}: default {default} not in: {row}",
+                    key.name
+                );
+                assert!(example.contains(&default), "{default} not in the example");
+            }
+        }
+    }
+    assert_eq!(
+        rows.len(),
+        KEYS.len(),
+        "docs/configuration.md has rows for keys that do not exist"
+    );
+}
+
+/// With every `# key = value` line uncommented the example is a valid file, later keys aside.
+#[test]
+fn the_example_uncommented_is_the_default() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = std::fs::read_to_string(root.join("config/game-gateway.toml")).unwrap();
+    load_text(&example, &[]).unwrap();
+    let set = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if rest.contains(" = ") && !rest.ends_with("(later)") => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = example.lines().map(set).collect();
+    let config = load_text(&text.join("\n"), &[]).unwrap();
+    assert_eq!(config.listen, Config::default().listen);
+    assert_eq!(config.drain, Config::default().drain);
+    assert_eq!(config.log, Config::default().log);
+}
+
+proptest! {
+    #[test]
+    fn any_text_never_panics(text in "[a-z.=\\[\\]\"' \n0-9#é]{0,200}") {
+        let _ = load_text(&text, &[]);
+    }
+}

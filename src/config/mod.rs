@@ -1,0 +1,205 @@
+//! The configuration: a TOML file, overridden by the environment, checked as a whole.
+//!
+//! * [`keys`]: every key once: its name, its field, whether this version has it.
+//! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
+//! * [`units`]: durations and sizes as people write them.
+
+pub mod keys;
+pub mod load;
+pub mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use load::{Mistake, Place, load};
+
+/// The effective configuration. Fields are named after their keys; docs/configuration.md describes
+/// each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "each key is described once, in docs/configuration.md"
+)]
+pub struct Config {
+    pub gateway: Gateway,
+    pub listen: Listen,
+    pub routes: Routes,
+    pub session: Session,
+    pub backend: Backend,
+    pub drain: Drain,
+    pub admin: Admin,
+    pub log: Log,
+    /// Keys that were set although this version does not use them.
+    pub without_effect: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Gateway {
+    pub id: String,
+    pub workers: usize,
+}
+
+impl Gateway {
+    /// How many workers that is: 0 means one a core.
+    pub fn worker_count(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Listen {
+    pub address: SocketAddr,
+    pub max_connections: usize,
+    pub sniff_timeout: Duration,
+    pub max_payload: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Routes {
+    pub source: RouteSource,
+    pub file: PathBuf,
+}
+
+/// Where the routing data comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteSource {
+    /// A watched file.
+    File,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Session {
+    pub idle_timeout: Duration,
+    pub resume_window: Duration,
+    pub trust_client_ids: bool,
+    pub max_services: u8,
+    pub outbound_queue: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Backend {
+    pub links_per_endpoint: usize,
+    pub connect_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub ping_interval: Duration,
+    pub max_backoff: Duration,
+    pub resolve_interval: Duration,
+    pub high_watermark: usize,
+    pub max_link_payload: u32,
+    pub token: Option<Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Drain {
+    pub window: Duration,
+    pub accept_grace: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Admin {
+    pub address: SocketAddr,
+    pub token: Option<Secret>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a value from being printed.
+    pub fn new(value: String) -> Secret {
+        Secret(value)
+    }
+
+    /// The value.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        const SECOND: Duration = Duration::from_secs(1);
+        let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+        Config {
+            gateway: Gateway {
+                id: String::new(),
+                workers: 0,
+            },
+            listen: Listen {
+                address: any(7000),
+                max_connections: 100_000,
+                sniff_timeout: 5 * SECOND,
+                max_payload: 65_536,
+            },
+            routes: Routes {
+                source: RouteSource::File,
+                file: "config/routes.json".into(),
+            },
+            session: Session {
+                idle_timeout: 300 * SECOND,
+                resume_window: 30 * SECOND,
+                trust_client_ids: false,
+                max_services: 8,
+                outbound_queue: 1024 * 1024,
+            },
+            backend: Backend {
+                links_per_endpoint: 1,
+                connect_timeout: 2 * SECOND,
+                idle_timeout: 300 * SECOND,
+                ping_interval: 5 * SECOND,
+                max_backoff: SECOND,
+                resolve_interval: 10 * SECOND,
+                high_watermark: 1024 * 1024,
+                max_link_payload: 16 * 1024 * 1024,
+                token: None,
+            },
+            drain: Drain {
+                window: 30 * SECOND,
+                accept_grace: 3 * SECOND,
+            },
+            admin: Admin {
+                address: SocketAddr::from(([127, 0, 0, 1], 9090)),
+                token: None,
+            },
+            log: Log {
+                level: "info".to_owned(),
+                format: LogFormat::Text,
+            },
+            without_effect: Vec::new(),
+        }
+    }
+}

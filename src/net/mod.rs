@@ -1,0 +1,11 @@
+//! Sockets and buffers, without actors.
+//!
+//! * [`listen`]: listening sockets that the workers share, and the open-file limit.
+//! * [`buffers`]: the thread's scratch buffer and its pool.
+//! * [`outbox`]: what waits to be written to one socket.
+//! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
+
+pub mod buffers;
+pub mod listen;
+pub mod outbox;
+pub mod timers;

@@ -1,0 +1,207 @@
+//! What waits to be written to one socket.
+//!
+//! Hot path: small pieces are gathered in pooled buffers, large ones are written from where they
+//! lie, all with one vectored write. The bound is the owner's to enforce: it knows what follows
+//! from reaching it.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+use super::buffers;
+
+/// Payloads of at least this many bytes are written from the buffer that they came in rather than
+/// copied: below it the copy is cheaper than one more slice.
+pub const VECTORED_BYTES: usize = 2048;
+/// Pieces are gathered in one buffer up to this size.
+const GATHER_BYTES: usize = 32 * 1024;
+/// Slices of one vectored write.
+const MAX_SLICES: usize = 32;
+/// A queue that once grew beyond this many places is freed when it is empty.
+const KEPT_PLACES: usize = 8;
+
+#[derive(Debug)]
+enum Piece {
+    Pooled(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Pooled(bytes) => bytes,
+            Piece::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Bytes on their way to one socket, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pieces: VecDeque<Piece>,
+    /// How much of the first piece is written.
+    written: usize,
+    /// Bytes that are not written yet.
+    queued: usize,
+}
+
+impl Outbox {
+    /// Bytes that are not written yet.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Whether all is written.
+    pub fn is_empty(&self) -> bool {
+        self.queued == 0
+    }
+
+    /// Adds a buffer; it goes to the pool when it is written. A small one is gathered with what is
+    /// there.
+    pub fn push(&mut self, buffer: Vec<u8>) {
+        self.queued += buffer.len();
+        if buffer.len() < VECTORED_BYTES
+            && let Some(Piece::Pooled(last)) = self.pieces.back_mut()
+            && last.len() + buffer.len() <= GATHER_BYTES
+        {
+            last.extend_from_slice(&buffer);
+            buffers::give(buffer);
+        } else if buffer.is_empty() {
+            buffers::give(buffer);
+        } else {
+            self.pieces.push_back(Piece::Pooled(buffer));
+        }
+    }
+
+    /// Adds bytes that others share; they are written from where they lie.
+    pub fn push_shared(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.queued += bytes.len();
+            self.pieces.push_back(Piece::Shared(bytes));
+        }
+    }
+
+    /// Lets `encode` append to the buffer at the end.
+    pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let mut buffer = buffers::take();
+        encode(&mut buffer);
+        self.push(buffer);
+    }
+
+    /// Writes until all is written or the socket takes no more.
+    ///
+    /// # Errors
+    /// The socket's; a write of nothing is [`io::ErrorKind::WriteZero`].
+    pub fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        socket: &mut W,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let count = self.slices(&mut slices);
+            let socket = Pin::new(&mut *socket);
+            let written = ready!(socket.poll_write_vectored(cx, &slices[..count]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        if self.pieces.capacity() > KEPT_PLACES {
+            self.pieces = VecDeque::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let mut skip = self.written;
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
+            *slice = IoSlice::new(&piece.bytes()[skip..]);
+            skip = 0;
+            count += 1;
+        }
+        count
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.queued -= written;
+        self.written += written;
+        while let Some(piece) = self.pieces.front() {
+            let len = piece.bytes().len();
+            if self.written < len {
+                break;
+            }
+            self.written -= len;
+            if let Some(Piece::Pooled(buffer)) = self.pieces.pop_front() {
+                buffers::give(buffer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Takes a few bytes a write and is not ready every other time.
+    struct Slow {
+        taken: Vec<u8>,
+        step: usize,
+        ready: bool,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.ready = !self.ready;
+            if !self.ready {
+                return Poll::Pending;
+            }
+            let n = buf.len().min(self.step);
+            self.taken.extend_from_slice(&buf[..n]);
+            Poll::Ready(Ok(n))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn all_bytes_arrive_once_and_in_order(
+            pieces in proptest::collection::vec((any::<bool>(), 0_usize..5000), 0..40), step in 1_usize..9000,
+        ) {
+            let mut socket = Slow { taken: Vec::new(), step, ready: false };
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
+            for (index, (shared, len)) in pieces.into_iter().enumerate() {
+                let bytes = vec![index as u8; len];
+                expected.extend_from_slice(&bytes);
+                if shared {
+                    outbox.push_shared(bytes.into());
+                } else {
+                    outbox.push(bytes);
+                }
+                if index % 3 == 0 {
+                    let _ = outbox.poll_write(&mut socket, &mut cx);
+                }
+                prop_assert_eq!(outbox.queued() + socket.taken.len(), expected.len());
+            }
+            while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
+            prop_assert!(outbox.is_empty());
+            prop_assert_eq!(socket.taken, expected);
+        }
+    }
+}

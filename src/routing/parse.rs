@@ -1,0 +1,248 @@
+//! Text to routing data, with every mistake at once and its place.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+
+use crate::codec::client::{MAX_SERVICE_LEN, is_service_name};
+
+use super::endpoint::{EndpointName, EndpointNameError};
+use super::reader::{Reader, Value, member_path, quoted};
+use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, StrategyKind, WeightedEndpoint};
+
+/// Rules by service name.
+type Rules = BTreeMap<String, Rule>;
+
+/// Reads a whole document: `{"rules": {…}, "realms": {…}}`. `rules` must be there.
+///
+/// # Errors
+/// Every mistake in it, in the order of the text as far as possible.
+pub fn parse_file(text: &str) -> Result<Parsed, Vec<Mistake>> {
+    let mut reader = Reader::new(text);
+    let mut data = RoutingData::default();
+    if let Some(document) = reader.document("") {
+        read_document(&mut reader, &document, &mut data);
+    }
+    finish(reader).map(|warnings| Parsed { data, warnings })
+}
+
+/// Reads the value of `rules` alone. Returns the rules and the warnings.
+///
+/// # Errors
+/// Every mistake in it; lines count within this text.
+pub fn parse_rules(text: &str) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
+    let mut reader = Reader::new(text);
+    let mut rules = Rules::new();
+    if let Some(value) = reader.document("rules") {
+        rules = read_rules(&mut reader, &value);
+    }
+    finish(reader).map(|warnings| (rules, warnings))
+}
+
+/// Reads the realm map from pairs of realm id and `host:port`.
+///
+/// # Errors
+/// Every mistake in it, without lines.
+pub fn parse_realms<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<BTreeMap<u32, EndpointName>, Vec<Mistake>> {
+    let mut realms = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for (id, address) in pairs {
+        let mut mistake = |message| {
+            mistakes.push(Mistake {
+                at: member_path("realms", id),
+                line: None,
+                message,
+            });
+        };
+        let address = address.parse().map_err(|e| wrong_address(address, &e));
+        match (realm_id(id), address) {
+            (Ok(id), Ok(address)) => {
+                if realms.insert(id, address).is_some() {
+                    mistake("named twice".to_owned());
+                }
+            }
+            (id, address) => {
+                id.err().into_iter().for_each(&mut mistake);
+                address.err().into_iter().for_each(&mut mistake);
+            }
+        }
+    }
+    if mistakes.is_empty() {
+        Ok(realms)
+    } else {
+        Err(mistakes)
+    }
+}
+
+fn finish(reader: Reader<'_>) -> Result<Vec<Mistake>, Vec<Mistake>> {
+    if reader.mistakes.is_empty() {
+        Ok(reader.warnings)
+    } else {
+        Err(reader.mistakes)
+    }
+}
+
+fn read_document<'a>(reader: &mut Reader<'a>, document: &Value<'a>, data: &mut RoutingData) {
+    let Some(members) = reader.object(document) else {
+        return;
+    };
+    // An empty object is rather a slip than the wish to route nothing.
+    if !members.iter().any(|(name, _)| name == "rules") {
+        reader.missing(document, "rules", "is missing");
+    }
+    for (name, value) in &members {
+        match name.as_str() {
+            "rules" => data.rules = read_rules(reader, value),
+            "realms" => data.realms = read_realms(reader, value),
+            _ => reader.unknown(value),
+        }
+    }
+}
+
+fn read_rules<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Rules {
+    let mut rules = Rules::new();
+    for (service, value) in reader.object(value).unwrap_or_default() {
+        if !is_service_name(service.as_bytes()) {
+            let message = format!(
+                "a service name is [a-z0-9][a-z0-9._-]*, at most {MAX_SERVICE_LEN} characters"
+            );
+            reader.mistake(&value, message);
+        }
+        if let Some(rule) = read_rule(reader, &value) {
+            rules.insert(service, rule);
+        }
+    }
+    rules
+}
+
+fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
+    let mut strategy = None;
+    let mut endpoints = Vec::new();
+    let mut no_endpoints = true;
+    let mut hash_key = HashKey::default();
+    let mut require_bind = false;
+    let mut max_connections = None;
+    let members = reader.object(value)?;
+    for (name, member) in &members {
+        match name.as_str() {
+            "strategy" => strategy = reader.choice(member, &StrategyKind::NAMED),
+            "endpoints" => {
+                let elements = reader.list(member);
+                no_endpoints = elements.as_ref().is_some_and(Vec::is_empty);
+                endpoints = read_endpoints(reader, &elements.unwrap_or_default());
+            }
+            "hash_key" => hash_key = reader.choice(member, &HashKey::NAMED).unwrap_or_default(),
+            "require_bind" => require_bind = reader.boolean(member).unwrap_or_default(),
+            "max_connections" => max_connections = reader.number(member, 1..=u32::MAX),
+            _ => reader.unknown(member),
+        }
+    }
+    if !members.iter().any(|(name, _)| name == "strategy") {
+        let known = StrategyKind::NAMED.map(|(name, _)| name).join(", ");
+        reader.missing(value, "strategy", format!("is missing: one of {known}"));
+    }
+    let strategy = strategy?;
+    if no_endpoints && strategy != StrategyKind::RealmBased {
+        let message = format!("{strategy} needs at least one endpoint");
+        reader.missing(value, "endpoints", message);
+    }
+    Some(Rule {
+        strategy,
+        endpoints,
+        hash_key,
+        require_bind,
+        max_connections,
+    })
+}
+
+fn read_endpoints<'a>(reader: &mut Reader<'a>, elements: &[Value<'a>]) -> Vec<WeightedEndpoint> {
+    let mut endpoints = Vec::with_capacity(elements.len());
+    let mut first_places = HashMap::with_capacity(elements.len());
+    for (index, element) in elements.iter().enumerate() {
+        let Some(endpoint) = read_endpoint(reader, element) else {
+            continue;
+        };
+        let address = endpoint.address.clone();
+        match first_places.entry(address) {
+            Entry::Occupied(first) => {
+                let message = format!("{} is already endpoints[{}]", first.key(), first.get());
+                reader.mistake(element, message);
+            }
+            Entry::Vacant(place) => {
+                place.insert(index);
+                endpoints.push(endpoint);
+            }
+        }
+    }
+    endpoints
+}
+
+/// Either `"host:port"` or `{"address": "host:port", "weight": 1..100}`.
+fn read_endpoint<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<WeightedEndpoint> {
+    let mut weight = Some(WeightedEndpoint::DEFAULT_WEIGHT);
+    if value.is_string() {
+        let address = read_address(reader, value)?;
+        return weight.map(|weight| WeightedEndpoint { address, weight });
+    }
+    if !value.is_object() {
+        return reader.wrong_kind(value, "\"host:port\" or an object with address and weight");
+    }
+    let members = reader.object(value)?;
+    let mut address = None;
+    for (name, member) in &members {
+        match name.as_str() {
+            "address" => address = read_address(reader, member),
+            "weight" => {
+                let number = reader.number(member, 1..=u32::from(WeightedEndpoint::MAX_WEIGHT));
+                weight = number.and_then(|number| u8::try_from(number).ok());
+            }
+            _ => reader.unknown(member),
+        }
+    }
+    if !members.iter().any(|(name, _)| name == "address") {
+        reader.missing(value, "address", "is missing");
+    }
+    Some(WeightedEndpoint {
+        address: address?,
+        weight: weight?,
+    })
+}
+
+fn read_address<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<EndpointName> {
+    let text = reader.string(value)?;
+    let address = text.parse();
+    if let Err(error) = &address {
+        reader.mistake(value, wrong_address(&text, error));
+    }
+    address.ok()
+}
+
+fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> BTreeMap<u32, EndpointName> {
+    let mut realms = BTreeMap::new();
+    for (id, value) in reader.object(value).unwrap_or_default() {
+        let id = realm_id(&id).map_err(|message| reader.mistake(&value, message));
+        // Read it even so: its mistakes are to be named too.
+        let address = read_address(reader, &value);
+        if let (Ok(id), Some(address)) = (id, address) {
+            realms.insert(id, address);
+        }
+    }
+    realms
+}
+
+/// A realm id has one spelling, so that no realm can be named twice.
+fn realm_id(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(id) if id != 0 && id.to_string() == text => Ok(id),
+        _ => Err(format!("a realm id is a number from 1 to {}", u32::MAX)),
+    }
+}
+
+fn wrong_address(text: &str, error: &EndpointNameError) -> String {
+    format!("{} {error}", quoted(&format!("{text:?}")))
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

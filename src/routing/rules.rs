@@ -1,0 +1,167 @@
+//! The routing data as values (protocol section 4). [`super::parse`] makes them out of text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::EndpointName;
+
+/// How a service chooses an endpoint for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrategyKind {
+    /// One after the other, by weight, even over the whole process.
+    RoundRobin,
+    /// The same key goes to the same endpoint, on every gateway.
+    ConsistentHash,
+    /// Where the realm map sends the session's realm.
+    RealmBased,
+}
+
+impl StrategyKind {
+    /// Every strategy with its name in a rule.
+    pub const NAMED: [(&'static str, StrategyKind); 3] = [
+        ("round_robin", StrategyKind::RoundRobin),
+        ("consistent_hash", StrategyKind::ConsistentHash),
+        ("realm_based", StrategyKind::RealmBased),
+    ];
+
+    /// The name in a rule.
+    pub fn name(self) -> &'static str {
+        match self {
+            StrategyKind::RoundRobin => "round_robin",
+            StrategyKind::ConsistentHash => "consistent_hash",
+            StrategyKind::RealmBased => "realm_based",
+        }
+    }
+}
+
+impl fmt::Display for StrategyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HashKey {
+    /// The default.
+    #[default]
+    UserId,
+    /// Spreads sessions; nothing brings a player back to the same endpoint.
+    SessionId,
+    /// Keeps the sessions of a realm together.
+    RealmId,
+}
+
+impl HashKey {
+    /// Every key with its name in a rule.
+    pub const NAMED: [(&'static str, HashKey); 3] = [
+        ("user_id", HashKey::UserId),
+        ("session_id", HashKey::SessionId),
+        ("realm_id", HashKey::RealmId),
+    ];
+
+    /// The name in a rule.
+    pub fn name(self) -> &'static str {
+        match self {
+            HashKey::UserId => "user_id",
+            HashKey::SessionId => "session_id",
+            HashKey::RealmId => "realm_id",
+        }
+    }
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An endpoint of a rule, and its share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WeightedEndpoint {
+    /// Where it is. Several addresses behind one name are several endpoints of this weight each.
+    pub address: EndpointName,
+    /// 1 (the default) to 100: its share relative to the rule's other endpoints.
+    pub weight: u8,
+}
+
+impl WeightedEndpoint {
+    /// The weight of an endpoint that is written without one.
+    pub const DEFAULT_WEIGHT: u8 = 1;
+    /// The largest weight.
+    pub const MAX_WEIGHT: u8 = 100;
+}
+
+/// How one service is routed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// How an endpoint is chosen.
+    pub strategy: StrategyKind,
+    /// In the order of the rule. At least one, but for `realm_based`, which does not look here.
+    pub endpoints: Vec<WeightedEndpoint>,
+    /// What `consistent_hash` hashes.
+    pub hash_key: HashKey,
+    /// Whether a session must be bound to a user before it may use this service.
+    pub require_bind: bool,
+    /// The most links to this service, 1 or more; none: no limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<u32>,
+}
+
+/// Everything that routing goes by.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct RoutingData {
+    /// By service name.
+    pub rules: BTreeMap<String, Rule>,
+    /// By realm id, which is never 0.
+    pub realms: BTreeMap<u32, EndpointName>,
+}
+
+impl RoutingData {
+    /// Every name that some rule or realm sends sessions to; these need addresses.
+    pub fn endpoint_names(&self) -> BTreeSet<&EndpointName> {
+        let rules = self.rules.values().flat_map(|rule| &rule.endpoints);
+        rules
+            .map(|endpoint| &endpoint.address)
+            .chain(self.realms.values())
+            .collect()
+    }
+}
+
+/// Something in the routing data that is wrong, or that a warning is about, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The path, as in `rules.game.endpoints[1].weight`; empty for the whole document.
+    pub at: String,
+    /// 1-based, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.at.is_empty() {
+            write!(f, "{}: ", self.at)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// Routing data without mistakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// What was read.
+    pub data: RoutingData,
+    /// What was not understood and is ignored, such as members of later versions.
+    pub warnings: Vec<Mistake>,
+}

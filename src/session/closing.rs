@@ -1,0 +1,213 @@
+//! Why a client's connection ends. One enum, one exhaustive match: what the client is told, what
+//! its backends are told, what is counted and how loudly it is logged.
+
+use crate::codec::client::FrameError;
+use crate::codec::code::Code;
+
+/// Why a client's connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closing {
+    /// The client sent CLOSE with this code.
+    ByClient(Code),
+    /// The connection just ended.
+    Disconnected,
+    /// The connection failed, for example by a reset.
+    Failed,
+    /// Framing is lost.
+    BrokenFrame(FrameError),
+    /// The first bytes are of no transport that is spoken here.
+    Unrecognised,
+    /// Nothing, or too little to tell the transport, came within `listen.sniff_timeout`.
+    SilentStart,
+    /// The transport is known, but its first header came too slowly.
+    SlowStart,
+    /// Silent for longer than `session.idle_timeout`.
+    Idle,
+    /// The session id that the client chose is in use.
+    IdInUse,
+    /// RESUME for a session that cannot be resumed here.
+    NotResumable,
+    /// A backend ended the session.
+    ByBackend {
+        /// The code that the backend gave, or 440.
+        code: Code,
+        /// Milliseconds, passed on as they came.
+        retry_after_ms: u32,
+        /// Passed on as it came.
+        text: Box<str>,
+    },
+    /// The client's outbound queue overflowed.
+    TooSlow,
+    /// This gateway is draining.
+    Draining,
+    /// `listen.max_connections` is reached.
+    Full,
+    /// Something inside failed.
+    Internal,
+}
+
+/// How loudly a closing is logged. Peers' everyday mistakes must not fill a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loudness {
+    /// Everyday.
+    Debug,
+    /// An operator may want to know of each.
+    Warn,
+}
+
+/// All that follows from a [`Closing`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict<'a> {
+    /// The code of the CLOSE that the client gets; `None` sends nothing.
+    pub client: Option<Code>,
+    /// The code of the final CLOSE to each backend of the session.
+    pub backends: Code,
+    /// The text of the client's CLOSE.
+    pub text: &'a str,
+    /// The metric label.
+    pub label: &'static str,
+    /// The log level.
+    pub loudness: Loudness,
+}
+
+impl Closing {
+    /// What follows. Protocol 1.4: "a final CLOSE to a backend carries the code that the client
+    /// sent or got; 0 where its connection just ended".
+    pub fn verdict(&self) -> Verdict<'_> {
+        use Loudness::{Debug, Warn};
+        let told = |code, text, label, loudness| Verdict {
+            client: Some(code),
+            backends: code,
+            text,
+            label,
+            loudness,
+        };
+        let silent = |backends, label| Verdict {
+            client: None,
+            backends,
+            text: "",
+            label,
+            loudness: Debug,
+        };
+        match self {
+            Closing::ByClient(code) => silent(*code, "client"),
+            Closing::Disconnected => silent(Code::NORMAL, "disconnected"),
+            Closing::Failed => silent(Code::NORMAL, "failed"),
+            Closing::Unrecognised => silent(Code::NORMAL, "unrecognised"),
+            Closing::SilentStart => silent(Code::NORMAL, "silent_start"),
+            Closing::BrokenFrame(error) => told(
+                error.code(),
+                match error {
+                    FrameError::Magic => "wrong magic",
+                    FrameError::Version(_) => "this version is not spoken here, only 1",
+                    FrameError::ServiceLength(_) => "service name over 64 bytes",
+                    FrameError::ServiceName => "service name is not [a-z0-9][a-z0-9._-]*",
+                    FrameError::PayloadTooLarge { .. } => "payload over the limit",
+                },
+                match error {
+                    FrameError::Magic => "bad_magic",
+                    FrameError::Version(_) => "bad_version",
+                    FrameError::ServiceLength(_) | FrameError::ServiceName => "bad_service_name",
+                    FrameError::PayloadTooLarge { .. } => "payload_too_large",
+                },
+                Debug,
+            ),
+            Closing::SlowStart => told(
+                Code::TIMEOUT,
+                "first frame came too slowly",
+                "slow_start",
+                Debug,
+            ),
+            Closing::Idle => told(Code::TIMEOUT, "idle", "idle", Debug),
+            Closing::IdInUse => told(Code::CONFLICT, "session id is in use", "id_in_use", Debug),
+            Closing::NotResumable => {
+                told(Code::GONE, "cannot be resumed here", "not_resumable", Debug)
+            }
+            Closing::ByBackend { code, text, .. } => told(*code, text, "backend", Debug),
+            Closing::TooSlow => told(
+                Code::TOO_SLOW,
+                "outbound queue overflowed",
+                "too_slow",
+                Debug,
+            ),
+            Closing::Draining => told(
+                Code::UNAVAILABLE,
+                "this gateway is draining",
+                "draining",
+                Debug,
+            ),
+            Closing::Full => told(Code::UNAVAILABLE, "this gateway is full", "full", Debug),
+            Closing::Internal => told(Code::INTERNAL, "internal error", "internal", Warn),
+        }
+    }
+
+    /// Every metric label, so that all series exist from the start.
+    pub const LABELS: [&'static str; 18] = [
+        "client",
+        "disconnected",
+        "failed",
+        "unrecognised",
+        "silent_start",
+        "bad_magic",
+        "bad_version",
+        "bad_service_name",
+        "payload_too_large",
+        "slow_start",
+        "idle",
+        "id_in_use",
+        "not_resumable",
+        "backend",
+        "too_slow",
+        "draining",
+        "full",
+        "internal",
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backends_get_the_code_that_the_client_sent_or_got() {
+        let check = |closing: Closing, client: Option<u16>, backends: u16| {
+            let verdict = closing.verdict();
+            assert_eq!(verdict.client.map(|c| c.0), client, "{closing:?}");
+            assert_eq!(verdict.backends.0, backends, "{closing:?}");
+            assert!(Closing::LABELS.contains(&verdict.label), "{closing:?}");
+        };
+        check(Closing::ByClient(Code(7)), None, 7);
+        check(Closing::Disconnected, None, 0);
+        check(Closing::Failed, None, 0);
+        check(Closing::Unrecognised, None, 0);
+        check(Closing::SilentStart, None, 0);
+        check(Closing::BrokenFrame(FrameError::Magic), Some(400), 400);
+        check(Closing::BrokenFrame(FrameError::Version(9)), Some(400), 400);
+        check(
+            Closing::BrokenFrame(FrameError::ServiceName),
+            Some(400),
+            400,
+        );
+        check(
+            Closing::BrokenFrame(FrameError::ServiceLength(65)),
+            Some(400),
+            400,
+        );
+        let large = FrameError::PayloadTooLarge { len: 2, limit: 1 };
+        check(Closing::BrokenFrame(large), Some(413), 413);
+        check(Closing::SlowStart, Some(408), 408);
+        check(Closing::Idle, Some(408), 408);
+        check(Closing::IdInUse, Some(409), 409);
+        check(Closing::NotResumable, Some(410), 410);
+        let backend = Closing::ByBackend {
+            code: Code(440),
+            retry_after_ms: 3,
+            text: "bye".into(),
+        };
+        check(backend, Some(440), 440);
+        check(Closing::TooSlow, Some(507), 507);
+        check(Closing::Draining, Some(503), 503);
+        check(Closing::Full, Some(503), 503);
+        check(Closing::Internal, Some(500), 500);
+    }
+}

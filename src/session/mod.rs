@@ -1,0 +1,11 @@
+//! What a session is, apart from the actors that carry it: values in, values out.
+//!
+//! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
+//! * [`id`]: session ids, and which worker is at home with one.
+//! * [`closing`]: why a connection ends, and everything that follows from it, in one match.
+//! * [`liveness`]: when a link that answers no PING is lost.
+
+pub mod closing;
+pub mod id;
+pub mod liveness;
+pub mod state;

@@ -1,0 +1,330 @@
+//! One session: who it is, which services it uses, and what becomes of each DATA frame.
+//!
+//! Hot path: [`Session::on_data`] runs for every frame; no allocation once a service is bound.
+//!
+//! Each service that the session has named is in one of these states:
+//!
+//! ```text
+//!              on_data                    opened
+//!   Unbound ───────────▶ Opening(queue) ──────────▶ Open(lease)
+//!      ▲                     │ failed                   │ lost
+//!      └─────────────────────┴──────────────────────────┘
+//! ```
+//!
+//! `L` is the lease on a link; the session knows no more of it than that it has one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::codec::client::Header;
+use crate::codec::code::Code;
+use crate::codec::link::Bind;
+
+/// Bytes that may wait for one service's link before the client is no longer read. One socket
+/// read may exceed it once.
+pub const OPENING_QUEUE_BYTES: usize = 64 * 1024;
+
+/// A session's identity and its services.
+#[derive(Debug)]
+pub struct Session<L> {
+    id: u64,
+    resumable: bool,
+    received: u64,
+    bound: Bind,
+    newest: Bind,
+    max_services: usize,
+    services: SmallVec<[Service<L>; 1]>,
+    /// The service that the previous DATA frame named.
+    last: Option<u8>,
+}
+
+#[derive(Debug)]
+struct Service<L> {
+    name: Arc<str>,
+    state: State<L>,
+}
+
+#[derive(Debug)]
+enum State<L> {
+    Unbound,
+    Opening(Box<Opening>),
+    Open(L),
+}
+
+/// What waits while a service is routed and its link is opened.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// Whole link frames, already encoded.
+    pub queue: Vec<u8>,
+    /// How many frames `queue` holds.
+    pub frames: u32,
+    /// Endpoints that were tried and failed.
+    pub tried: Vec<SocketAddr>,
+    /// A link that was lost before the news came that it had been opened.
+    pub lost: Option<u64>,
+}
+
+/// What becomes of a DATA frame. The number is the service's place in the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// To the link that the service is bound to.
+    Forward(usize),
+    /// Behind the others that wait for the service's link.
+    Queue(usize),
+    /// The first that waits; the service must be routed now.
+    Resolve(usize),
+    /// The client gets an ERROR for it.
+    Refuse(Refusal),
+}
+
+/// Why a frame is refused; the connection goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The ERROR's code.
+    pub code: Code,
+    /// The ERROR's text.
+    pub text: &'static str,
+}
+
+const fn refuse(code: Code, text: &'static str) -> Taken {
+    Taken::Refuse(Refusal { code, text })
+}
+
+impl<L> Session<L> {
+    /// A session that starts. It may use `max_services` services at a time.
+    pub fn new(id: u64, resumable: bool, max_services: usize) -> Session<L> {
+        Session {
+            id,
+            resumable,
+            received: 0,
+            bound: Bind::default(),
+            newest: Bind::default(),
+            max_services,
+            services: SmallVec::new(),
+            last: None,
+        }
+    }
+
+    /// The session id; never 0.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the client asked to be able to resume.
+    pub fn resumable(&self) -> bool {
+        self.resumable
+    }
+
+    /// How many DATA frames the session has taken from its client, refused ones included.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// The bound realm, else the newest that the client sent, else 0.
+    pub fn realm_id(&self) -> u32 {
+        if self.bound.realm_id != 0 {
+            self.bound.realm_id
+        } else {
+            self.newest.realm_id
+        }
+    }
+
+    /// The bound user, else the newest that the client sent, else 0.
+    pub fn user_id(&self) -> u64 {
+        if self.bound.user_id != 0 {
+            self.bound.user_id
+        } else {
+            self.newest.user_id
+        }
+    }
+
+    /// Whether a backend has said who this session is.
+    pub fn is_bound(&self) -> bool {
+        self.bound != Bind::default()
+    }
+
+    /// A backend says who this session is (protocol 2.2, BIND).
+    pub fn bind(&mut self, bind: Bind) {
+        self.bound = bind;
+    }
+
+    /// Whether a header's session id is this session's, or 0.
+    pub fn owns(&self, session_id: u64) -> bool {
+        session_id == 0 || session_id == self.id
+    }
+
+    /// Takes a DATA frame that names `service`, or none for the one named before.
+    #[inline]
+    pub fn on_data(&mut self, header: &Header, service: &str) -> Taken {
+        self.received += 1;
+        if !self.owns(header.session_id) {
+            return refuse(Code::MALFORMED, "session_id is not this session's");
+        }
+        let contradicts = |sent: u64, bound: u64| sent != 0 && bound != 0 && sent != bound;
+        let place = if service.is_empty() {
+            match self.last {
+                Some(place) => usize::from(place),
+                None => return refuse(Code::MALFORMED, "no service was named yet"),
+            }
+        } else {
+            self.place(service)
+        };
+        self.last = Some(place as u8);
+        if contradicts(header.user_id, self.bound.user_id) {
+            return refuse(Code::FORBIDDEN, "user_id is not the bound one");
+        }
+        if contradicts(u64::from(header.realm_id), u64::from(self.bound.realm_id)) {
+            return refuse(Code::FORBIDDEN, "realm_id is not the bound one");
+        }
+        if header.user_id != 0 {
+            self.newest.user_id = header.user_id;
+        }
+        if header.realm_id != 0 {
+            self.newest.realm_id = header.realm_id;
+        }
+        match self.services[place].state {
+            State::Open(_) => Taken::Forward(place),
+            State::Opening(_) => Taken::Queue(place),
+            State::Unbound => self.begin(place),
+        }
+    }
+
+    /// Finds the place of a service, or makes one. At most one place more than `max_services`: the
+    /// last one then only remembers what was named.
+    fn place(&mut self, service: &str) -> usize {
+        if let Some(place) = self.services.iter().position(|s| &*s.name == service) {
+            return place;
+        }
+        let fresh = Service {
+            name: service.into(),
+            state: State::Unbound,
+        };
+        let free = |s: &Service<L>| matches!(s.state, State::Unbound);
+        match self.services.iter().position(free) {
+            Some(place) => {
+                self.services[place] = fresh;
+                place
+            }
+            None => {
+                self.services.push(fresh);
+                self.services.len() - 1
+            }
+        }
+    }
+
+    fn begin(&mut self, place: usize) -> Taken {
+        let free = |s: &&Service<L>| matches!(s.state, State::Unbound);
+        let used = self.services.len() - self.services.iter().filter(free).count();
+        if used >= self.max_services {
+            return refuse(Code::UNAVAILABLE, "too many services in one session");
+        }
+        self.services[place].state = State::Opening(Box::default());
+        Taken::Resolve(place)
+    }
+
+    /// The name of the service at `place`.
+    pub fn name(&self, place: usize) -> &Arc<str> {
+        &self.services[place].name
+    }
+
+    /// The name of the service that the previous DATA frame named, or "".
+    pub fn last_named(&self) -> &str {
+        self.last
+            .map_or("", |place| &self.services[usize::from(place)].name)
+    }
+
+    /// The lease of the service at `place`, where it is open.
+    #[inline]
+    pub fn lease(&mut self, place: usize) -> Option<&mut L> {
+        match &mut self.services.get_mut(place)?.state {
+            State::Open(lease) => Some(lease),
+            State::Opening(_) | State::Unbound => None,
+        }
+    }
+
+    /// All leases.
+    pub fn leases(&mut self) -> impl Iterator<Item = &mut L> {
+        self.services.iter_mut().filter_map(|s| match &mut s.state {
+            State::Open(lease) => Some(lease),
+            State::Opening(_) | State::Unbound => None,
+        })
+    }
+
+    /// What waits for the service at `place`, where it is being opened.
+    pub fn opening(&mut self, place: usize) -> Option<&mut Opening> {
+        match &mut self.services.get_mut(place)?.state {
+            State::Opening(opening) => Some(opening),
+            State::Open(_) | State::Unbound => None,
+        }
+    }
+
+    /// Whether the session uses this service, for backends that answer on another link of it.
+    pub fn uses(&self, service: &str) -> bool {
+        let open = |s: &Service<L>| matches!(s.state, State::Open(_)) && &*s.name == service;
+        self.services.iter().any(open)
+    }
+
+    /// Whether so much waits for links that the client should not be read for now.
+    pub fn must_wait(&self) -> bool {
+        self.services.iter().any(|s| match &s.state {
+            State::Opening(opening) => opening.queue.len() >= OPENING_QUEUE_BYTES,
+            State::Open(_) | State::Unbound => false,
+        })
+    }
+
+    /// The service's link is there: from now on frames go to `lease`. Returns what waited.
+    pub fn opened(&mut self, place: usize, lease: L) -> Option<Box<Opening>> {
+        self.leave_opening(place, State::Open(lease))
+    }
+
+    /// The service cannot be reached. Returns what waited and is now refused.
+    pub fn failed(&mut self, place: usize) -> Option<Box<Opening>> {
+        self.leave_opening(place, State::Unbound)
+    }
+
+    fn leave_opening(&mut self, place: usize, next: State<L>) -> Option<Box<Opening>> {
+        let state = &mut self.services.get_mut(place)?.state;
+        match std::mem::replace(state, next) {
+            State::Opening(opening) => Some(opening),
+            before @ (State::Open(_) | State::Unbound) => {
+                *state = before;
+                None
+            }
+        }
+    }
+
+    /// A link is lost. Returns the service that was open on it, which `is_its` recognises by its
+    /// lease. A service that is still being opened remembers the loss until it hears of the link.
+    pub fn lost(
+        &mut self,
+        service: &str,
+        link: u64,
+        is_its: impl Fn(&L) -> bool,
+    ) -> Option<(usize, L)> {
+        let place = self.services.iter().position(|s| &*s.name == service)?;
+        let state = &mut self.services[place].state;
+        match std::mem::replace(state, State::Unbound) {
+            State::Open(lease) if is_its(&lease) => Some((place, lease)),
+            State::Opening(mut opening) => {
+                opening.lost = Some(link);
+                *state = State::Opening(opening);
+                None
+            }
+            before @ (State::Open(_) | State::Unbound) => {
+                *state = before;
+                None
+            }
+        }
+    }
+
+    /// The service at `place` if it still has that name, for answers that took a while.
+    pub fn find(&self, service: &str) -> Option<usize> {
+        self.services.iter().position(|s| &*s.name == service)
+    }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

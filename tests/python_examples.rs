@@ -1,0 +1,316 @@
+//! The programs in examples/, written from docs/protocol.md alone: against the real gateway, and
+//! each against frames that this test writes itself.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use game_gateway::codec::code::{Code, Notice};
+use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
+use game_gateway::codec::link::{Bind, Kind, Multicast, OPEN_RESUMED, Open};
+use game_gateway::codec::{client, link};
+use support::process::Process;
+
+use actix_codec::Decoder;
+use bytes::BytesMut;
+
+const LIMIT: u32 = 65_536;
+/// How long a socket may be silent; only a failing test ever waits so long.
+const SILENCE: Duration = Duration::from_secs(30);
+
+fn python(program: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(program);
+    let mut command = Command::new("python3");
+    command.arg(path);
+    command
+}
+
+/// backend.py on a free port, and its address.
+fn backend() -> (Process, String) {
+    let process = Process::spawn(python("backend.py").args(["--port", "0"]));
+    let address = process.wait_for_line("listening on ");
+    (process, address)
+}
+
+fn client(service: &str, address: &str) -> Process {
+    let arguments = ["--realm", "1", "--user", "42", "--count", "10", "--service"];
+    Process::spawn(python("client.py").args(arguments).args([service, address]))
+}
+
+/// The next frame that a codec finds on a socket.
+fn receive<C>(socket: &mut TcpStream, buffer: &mut BytesMut, codec: &mut C) -> C::Item
+where
+    C: Decoder,
+    C::Error: std::fmt::Display,
+{
+    loop {
+        match codec.decode(buffer) {
+            Ok(Some(frame)) => return frame,
+            Ok(None) => {}
+            Err(error) => panic!("{error}"),
+        }
+        let mut chunk = [0; 4096];
+        let len = socket.read(&mut chunk).expect("bytes in time");
+        assert_ne!(len, 0, "the connection ended");
+        buffer.extend_from_slice(&chunk[..len]);
+    }
+}
+
+#[test]
+fn client_and_backend_through_the_gateway() {
+    let (_backend, address) = backend();
+    let directory = tempfile::tempdir().expect("a directory");
+    let routes = directory.path().join("routes.json");
+    let rules = serde_json::json!({
+        "rules": { "game": { "strategy": "round_robin", "endpoints": [address] } }
+    });
+    std::fs::write(&routes, rules.to_string()).expect("the routes");
+    let config = directory.path().join("gateway.toml");
+    let text = format!(
+        "[listen]\naddress = \"127.0.0.1:0\"\n\
+         [admin]\naddress = \"127.0.0.1:0\"\n\
+         [routes]\nsource = \"file\"\nfile = {routes:?}\n\
+         [drain]\nwindow = \"1s\"\naccept_grace = \"10ms\"\n"
+    );
+    std::fs::write(&config, text).expect("the configuration");
+    let mut gateway = Process::spawn(
+        Command::new(env!("CARGO_BIN_EXE_game-gateway"))
+            .args(["serve", "--config"])
+            .arg(&config),
+    );
+    let ready = gateway.wait_for_line("game-gateway ready: players on ");
+    let (players, _) = ready.split_once(", admin on ").expect("both addresses");
+
+    let mut playing = client("game", players);
+    let status = playing.wait_for_exit();
+    assert!(status.success(), "{}{}", playing.output(), gateway.output());
+
+    let mut refused = client("chat", players);
+    assert_eq!(refused.wait_for_exit().code(), Some(1));
+    assert!(refused.output().starts_with("failed: ERROR 404 chat"));
+
+    gateway.sigterm();
+    let status = gateway.wait_for_exit();
+    assert!(status.success(), "{}", gateway.output());
+}
+
+/// A gateway's side of a link to backend.py.
+struct ScriptedLink {
+    socket: TcpStream,
+    buffer: BytesMut,
+}
+
+impl ScriptedLink {
+    fn connect(address: &str, gateway_id: &str) -> ScriptedLink {
+        let socket = TcpStream::connect(address).expect("a connection");
+        socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+        let buffer = BytesMut::new();
+        let mut link = ScriptedLink { socket, buffer };
+        let hello = serde_json::json!({
+            "protocol": 1, "gateway_id": gateway_id, "service_type": "game",
+            "resume_window_ms": 30_000, "of a later version": [1, 2]
+        });
+        link.send(Kind::Hello, 0, hello.to_string().as_bytes());
+        link.send(Kind::Ping, 0, b"?");
+        link.expect(Kind::Pong, 0, b"?");
+        link
+    }
+
+    fn send(&mut self, kind: Kind, session_id: u64, payload: &[u8]) {
+        let mut out = Vec::new();
+        link::encode(&mut out, kind, session_id, payload);
+        self.socket.write_all(&out).expect("a frame sent");
+    }
+
+    fn open(&mut self, session_id: u64, epoch: u32, flags: u8) {
+        let open = Open {
+            realm_id: 1,
+            user_id: 42,
+            transport: link::Transport::Tcp as u8,
+            flags,
+            epoch,
+            client: "203.0.113.9:51234",
+            previous_gateway: "",
+        };
+        let mut payload = Vec::new();
+        open.encode(&mut payload);
+        self.send(Kind::Open, session_id, &payload);
+    }
+
+    fn expect(&mut self, kind: Kind, session_id: u64, payload: &[u8]) {
+        let codec = &mut LinkCodec { max_payload: LIMIT };
+        let frame = receive(&mut self.socket, &mut self.buffer, codec);
+        let expected = LinkFrame {
+            kind: kind as u8,
+            session_id,
+            payload: payload.to_vec().into(),
+        };
+        assert_eq!(frame, expected);
+    }
+
+    fn expect_close(&mut self, session_id: u64, code: Code) {
+        self.expect(Kind::Close, session_id, &notice(code));
+    }
+}
+
+fn notice(code: Code) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let notice = Notice {
+        code,
+        retry_after_ms: 0,
+        text: "",
+    };
+    notice.encode(&mut payload);
+    payload
+}
+
+#[test]
+fn backend_answers_as_its_table_says() {
+    let (_backend, address) = backend();
+    let mut link = ScriptedLink::connect(&address, "gw-0");
+    link.open(7, 1, 0);
+    link.send(Kind::Data, 7, b"hello");
+    link.expect(Kind::Data, 7, b"hello");
+
+    link.send(Kind::Data, 7, b"bind 4711 3");
+    let bind = Bind {
+        user_id: 4711,
+        realm_id: 3,
+    };
+    link.expect(Kind::Bind, 7, &bind.encode());
+    link.expect(Kind::Data, 7, b"bind 4711 3");
+    link.send(Kind::Data, 7, b"bind me");
+    link.expect(Kind::Data, 7, b"bind me");
+
+    link.open(8, 1, 0);
+    link.send(Kind::Data, 8, b"all hail");
+    let mut multicast = Vec::new();
+    Multicast::encode(&mut multicast, &[7, 8], b"all hail");
+    link.expect(Kind::Multicast, 0, &multicast);
+
+    // Only 8 is left after this, and 7's late DATA comes to nothing.
+    link.send(Kind::Data, 7, b"bye");
+    link.expect_close(7, Code::NORMAL);
+    link.send(Kind::Data, 7, b"late");
+    link.send(Kind::Data, 8, b"hello");
+    link.expect(Kind::Data, 8, b"hello");
+}
+
+#[test]
+fn backend_knows_whose_session_it_is() {
+    let (_backend, address) = backend();
+    let mut old = ScriptedLink::connect(&address, "gw-0");
+    let mut new = ScriptedLink::connect(&address, "gw-1");
+    old.open(7, 1, 0);
+    old.send(Kind::Data, 7, b"here");
+    old.expect(Kind::Data, 7, b"here");
+
+    new.open(7, 1, 0);
+    new.expect_close(7, Code::GONE);
+    new.open(8, 2, OPEN_RESUMED);
+    new.expect_close(8, Code::NO_ROUTE);
+    new.open(7, 2, OPEN_RESUMED);
+    new.expect(Kind::Accept, 7, &2_u32.to_be_bytes());
+
+    // The old link is still taken from until its CLOSE 307; the answer goes to the newest OPEN.
+    old.send(Kind::Data, 7, b"last");
+    new.expect(Kind::Data, 7, b"last");
+    old.send(Kind::Close, 7, &notice(Code::KICKED));
+    old.send(Kind::Close, 7, &notice(Code::LEAVES_LINK));
+    old.expect_close(7, Code::LEAVES_LINK);
+    new.send(Kind::Data, 7, b"there");
+    new.expect(Kind::Data, 7, b"there");
+    old.open(7, 1, 0);
+    old.expect_close(7, Code::GONE);
+}
+
+/// A gateway's side of a connection of client.py, and the client.
+fn scripted_gateway() -> (Process, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let client = client("game", &address);
+    let (socket, _) = listener.accept().expect("a connection");
+    socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    (client, socket)
+}
+
+fn answer(socket: &mut TcpStream, kind: client::Kind, payload: &[u8]) {
+    let header = client::Header {
+        kind: kind as u8,
+        session_id: 99,
+        ..client::Header::default()
+    };
+    let mut out = Vec::new();
+    client::encode(&mut out, &header, "game", payload);
+    socket.write_all(&out).expect("a frame sent");
+}
+
+#[test]
+fn client_speaks_as_the_document_says() {
+    let (mut client, mut socket) = scripted_gateway();
+    let (mut buffer, mut codec) = (BytesMut::new(), ClientCodec { max_payload: LIMIT });
+    let mut next = |socket: &mut TcpStream| -> ClientFrame {
+        let frame = receive(socket, &mut buffer, &mut codec);
+        assert_eq!((&*frame.service, frame.header.user_id), ("game", 42));
+        frame
+    };
+    for number in 0..10 {
+        let frame = next(&mut socket);
+        assert_eq!(frame.header.kind, client::Kind::Data as u8);
+        assert_eq!(frame.header.session_id, if number == 0 { 0 } else { 99 });
+        answer(&mut socket, client::Kind::Ping, b"you?");
+        let pong = next(&mut socket);
+        assert_eq!(pong.header.kind, client::Kind::Pong as u8);
+        assert_eq!(&pong.payload[..], b"you?");
+        answer(&mut socket, client::Kind::Data, &frame.payload);
+    }
+    let ping = next(&mut socket);
+    assert_eq!(ping.header.kind, client::Kind::Ping as u8);
+    answer(&mut socket, client::Kind::Pong, &ping.payload);
+    let close = next(&mut socket);
+    assert_eq!(close.header.kind, client::Kind::Close as u8);
+    assert_eq!(close.payload, notice(Code::NORMAL));
+    let status = client.wait_for_exit();
+    assert!(status.success(), "{}", client.output());
+    assert_eq!(client.output(), "10 of 10 answered in session 99\n");
+}
+
+#[test]
+fn client_says_why_it_failed() {
+    let check = |kind, payload: &[u8], expected: &str| {
+        let (mut client, mut socket) = scripted_gateway();
+        answer(&mut socket, kind, payload);
+        assert_eq!(client.wait_for_exit().code(), Some(1));
+        assert_eq!(client.output(), expected);
+    };
+    let busy = Notice {
+        code: Code::UNAVAILABLE,
+        retry_after_ms: 1500,
+        text: "full",
+    };
+    let mut payload = Vec::new();
+    busy.encode(&mut payload);
+    let full = "503 game: full (try again in 1500 ms)\n";
+    check(
+        client::Kind::Error,
+        &payload,
+        &format!("failed: ERROR {full}"),
+    );
+    check(
+        client::Kind::Close,
+        &payload,
+        &format!("failed: CLOSE {full}"),
+    );
+    check(client::Kind::Close, &[], "failed: CLOSE 0 game: \n");
+    check(
+        client::Kind::Data,
+        b"no echo",
+        "failed: sent b'message 1 of 10', but the answer is b'no echo' of kind 0\n",
+    );
+}

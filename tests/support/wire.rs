@@ -1,0 +1,359 @@
+//! A gateway under test, scripted players and scripted backends, over real sockets on free ports.
+//!
+//! Everything waits for events. The deadline only ends a test that fails.
+
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use game_gateway::codec::client::{self, Header};
+use game_gateway::codec::code::{Code, Notice};
+use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
+use game_gateway::codec::link;
+use game_gateway::config::{self, Config};
+use game_gateway::run::{self, Running};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long anything may take; only a failing test ever waits so long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for what must happen.
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, what)
+        .await
+        .expect("what must happen has not happened")
+}
+
+/// A whole gateway in this process.
+pub(crate) struct Gateway {
+    pub(crate) players: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    routes: PathBuf,
+    running: Option<Running>,
+    _directory: TempDir,
+}
+
+impl Gateway {
+    /// Starts one worker with these routes and waits until it is ready.
+    pub(crate) async fn start(routes: &str) -> Gateway {
+        Gateway::start_with(routes, |_| ()).await
+    }
+
+    /// Starts with a changed configuration and waits until it is ready.
+    pub(crate) async fn start_with(routes: &str, change: impl FnOnce(&mut Config)) -> Gateway {
+        let gateway = Gateway::start_unready(routes, change);
+        gateway
+            .until("game_gateway_ready", |ready| ready == 1)
+            .await;
+        gateway
+    }
+
+    /// Starts without waiting for routes.
+    pub(crate) fn start_unready(routes: &str, change: impl FnOnce(&mut Config)) -> Gateway {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("routes.json");
+        std::fs::write(&file, routes).expect("a routes file");
+        let mut config = config::load(None, std::iter::empty()).expect("the defaults");
+        config.gateway.id = "gw-test".to_owned();
+        config.gateway.workers = 1;
+        config.listen.address = "127.0.0.1:0".parse().expect("an address");
+        config.admin.address = "127.0.0.1:0".parse().expect("an address");
+        config.routes.file = file.clone();
+        change(&mut config);
+        let running = run::start(config).expect("the gateway starts");
+        Gateway {
+            players: running.players,
+            admin: running.admin,
+            routes: file,
+            running: Some(running),
+            _directory: directory,
+        }
+    }
+
+    /// Replaces the routes file the way editors and Kubernetes do, by renaming.
+    pub(crate) fn set_routes(&self, routes: &str) {
+        let fresh = self.routes.with_extension("new");
+        std::fs::write(&fresh, routes).expect("a routes file");
+        std::fs::rename(&fresh, &self.routes).expect("renamed");
+    }
+
+    /// Begins to drain.
+    pub(crate) fn drain(&self) {
+        self.running.as_ref().expect("it runs").drain();
+    }
+
+    /// Waits until a drain has ended the gateway.
+    pub(crate) async fn ended(mut self) {
+        let running = self.running.take().expect("it runs");
+        let waited = tokio::task::spawn_blocking(move || running.wait());
+        soon(waited).await.expect("no panic").expect("it ends well");
+    }
+
+    /// Asks the admin API; returns the status and the body.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut socket = soon(TcpStream::connect(self.admin))
+            .await
+            .expect("the admin port");
+        socket.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        soon(socket.read_to_string(&mut answer))
+            .await
+            .expect("an answer");
+        let status = answer
+            .split(' ')
+            .nth(1)
+            .and_then(|s| s.parse().ok())
+            .expect("a status");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        (status, body.to_owned())
+    }
+
+    /// A metric now, for example `game_gateway_dropped_frames_total{reason="link_gone"}`.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let (_, body) = self.get("/metrics").await;
+        let line = body
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in\n{body}"))
+            .parse()
+            .expect("a number")
+    }
+
+    /// Waits until a metric is as it must become.
+    pub(crate) async fn until(&self, name: &str, right: impl Fn(u64) -> bool) -> u64 {
+        soon(async {
+            loop {
+                let value = self.metric(name).await;
+                if right(value) {
+                    return value;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Its threads end with the process; nothing of a test depends on a gateway it has dropped.
+        if let Some(running) = &self.running {
+            running.drain();
+        }
+    }
+}
+
+/// A scripted player on a raw TCP connection.
+pub(crate) struct Player {
+    framed: Framed<TcpStream, ClientCodec>,
+}
+
+impl Player {
+    pub(crate) async fn connect(gateway: &Gateway) -> Player {
+        Player::connect_to(gateway.players).await
+    }
+
+    pub(crate) async fn connect_to(address: SocketAddr) -> Player {
+        let socket = soon(TcpStream::connect(address))
+            .await
+            .expect("the players' port");
+        socket.set_nodelay(true).expect("set");
+        let max_payload = 16 * 1024 * 1024;
+        Player {
+            framed: Framed::new(socket, ClientCodec { max_payload }),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, header: Header, service: &str, payload: &[u8]) {
+        let frame = ClientFrame {
+            header,
+            service: service.to_owned(),
+            payload: Bytes::copy_from_slice(payload),
+        };
+        soon(self.framed.send(frame)).await.expect("sent");
+    }
+
+    /// Sends DATA without ids.
+    pub(crate) async fn data(&mut self, service: &str, payload: &[u8]) {
+        self.send(Header::default(), service, payload).await;
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        soon(self.framed.io_mut().write_all(bytes))
+            .await
+            .expect("sent");
+    }
+
+    /// The next frame; `None` when the gateway has closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<ClientFrame> {
+        soon(self.framed.next())
+            .await
+            .map(|frame| frame.expect("a whole frame"))
+    }
+
+    /// The next frame, which must be DATA.
+    pub(crate) async fn answer(&mut self) -> ClientFrame {
+        let frame = self.next().await.expect("a frame");
+        assert_eq!(frame.header.kind, client::Kind::Data as u8, "{frame:?}");
+        frame
+    }
+
+    /// The next frame, which must be an ERROR; returns its code and the service that it names.
+    pub(crate) async fn error(&mut self) -> (u16, String) {
+        let frame = self.next().await.expect("a frame");
+        assert_eq!(frame.header.kind, client::Kind::Error as u8, "{frame:?}");
+        let notice = Notice::decode(&frame.payload, Code::NORMAL);
+        (notice.code.0, frame.service)
+    }
+
+    /// The next frame, which must be a CLOSE with the end of the connection behind it; returns its
+    /// code and retry_after.
+    pub(crate) async fn closed(&mut self) -> (u16, u32) {
+        let frame = self.next().await.expect("a frame");
+        assert_eq!(frame.header.kind, client::Kind::Close as u8, "{frame:?}");
+        assert_eq!(self.next().await, None, "nothing follows a CLOSE");
+        let notice = Notice::decode(&frame.payload, Code::NORMAL);
+        (notice.code.0, notice.retry_after_ms)
+    }
+}
+
+/// A scripted backend process: it accepts links.
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Backend {
+        Backend::start_on("127.0.0.1:0").await
+    }
+
+    pub(crate) async fn start_on(address: &str) -> Backend {
+        let listener = TcpListener::bind(address).await.expect("a port");
+        Backend {
+            address: listener.local_addr().expect("an address"),
+            listener,
+        }
+    }
+
+    /// The rule of a round_robin service on these backends.
+    pub(crate) fn rule(backends: &[&Backend]) -> String {
+        let endpoints: Vec<String> = backends
+            .iter()
+            .map(|b| format!("\"{}\"", b.address))
+            .collect();
+        format!(
+            r#"{{"strategy":"round_robin","endpoints":[{}]}}"#,
+            endpoints.join(",")
+        )
+    }
+
+    /// Routes with one round_robin service `game` on this backend.
+    pub(crate) fn routes(&self) -> String {
+        format!(r#"{{"rules":{{"game":{}}}}}"#, Backend::rule(&[self]))
+    }
+
+    /// Accepts a connection and does nothing with it.
+    pub(crate) async fn accept(&self) -> TcpStream {
+        soon(self.listener.accept()).await.expect("a connection").0
+    }
+
+    /// Accepts a link: HELLO and PING come, PONG goes.
+    pub(crate) async fn link(&self) -> Link {
+        let mut link = Link::new(self.accept().await);
+        link.greet().await;
+        link
+    }
+}
+
+/// A link as its backend sees it.
+pub(crate) struct Link {
+    framed: Framed<TcpStream, LinkCodec>,
+    pub(crate) hello: Option<link::Hello>,
+}
+
+impl Link {
+    pub(crate) fn new(socket: TcpStream) -> Link {
+        socket.set_nodelay(true).expect("set");
+        let max_payload = 16 * 1024 * 1024;
+        Link {
+            framed: Framed::new(socket, LinkCodec { max_payload }),
+            hello: None,
+        }
+    }
+
+    async fn greet(&mut self) {
+        let hello = self.next_raw().await.expect("HELLO");
+        assert_eq!(hello.kind, link::Kind::Hello as u8);
+        self.hello = Some(serde_json::from_slice(&hello.payload).expect("HELLO is JSON"));
+        let ping = self.next_raw().await.expect("PING");
+        assert_eq!(ping.kind, link::Kind::Ping as u8);
+        self.send(link::Kind::Pong, 0, &ping.payload).await;
+    }
+
+    pub(crate) async fn send(&mut self, kind: link::Kind, session_id: u64, payload: &[u8]) {
+        let payload = Bytes::copy_from_slice(payload);
+        let frame = LinkFrame {
+            kind: kind as u8,
+            session_id,
+            payload,
+        };
+        soon(self.framed.send(frame)).await.expect("sent");
+    }
+
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        soon(self.framed.io_mut().write_all(bytes))
+            .await
+            .expect("sent");
+    }
+
+    /// The next frame of any kind; `None` when the gateway has closed the link.
+    pub(crate) async fn next_raw(&mut self) -> Option<LinkFrame> {
+        soon(self.framed.next()).await.and_then(Result::ok)
+    }
+
+    /// The next frame but PINGs, which are answered.
+    pub(crate) async fn next(&mut self) -> Option<LinkFrame> {
+        loop {
+            let frame = self.next_raw().await?;
+            if frame.kind != link::Kind::Ping as u8 {
+                return Some(frame);
+            }
+            self.send(link::Kind::Pong, 0, &frame.payload).await;
+        }
+    }
+
+    async fn expect(&mut self, kind: link::Kind) -> LinkFrame {
+        let frame = self.next().await.expect("a frame");
+        assert_eq!(frame.kind, kind as u8, "{frame:?}");
+        frame
+    }
+
+    /// The next frame, which must be OPEN.
+    pub(crate) async fn opened(&mut self) -> LinkFrame {
+        self.expect(link::Kind::Open).await
+    }
+
+    /// The next frame, which must be DATA.
+    pub(crate) async fn data(&mut self) -> LinkFrame {
+        self.expect(link::Kind::Data).await
+    }
+
+    /// The next frame, which must be CLOSE; returns the session and the code.
+    pub(crate) async fn closed(&mut self) -> (u64, u16) {
+        let frame = self.expect(link::Kind::Close).await;
+        (
+            frame.session_id,
+            Notice::decode(&frame.payload, Code::KICKED).code.0,
+        )
+    }
+}
