@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep_until, timeout};
+use tokio::time::{interval_at, sleep_until, timeout};
 
 use crate::config::Config;
 use crate::config::units::parse_duration;
@@ -130,7 +130,7 @@ async fn perform(
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(end, interrupted);
     let mut screen = Screen::new();
-    let mut ticks = interval(DRAW_INTERVAL);
+    let mut ticks = interval_at((start + DRAW_INTERVAL).into(), DRAW_INTERVAL);
     let mut changed = false;
     loop {
         tokio::select! {

@@ -28,7 +28,7 @@ enum Command {
     /// Watch it work: gateway, sample backends and sample players in one process.
     Demo(demo::DemoArgs),
     /// Drive a gateway and check every answer.
-    Loadtest(loadtest::LoadtestArgs),
+    Loadtest(Box<loadtest::LoadtestArgs>),
 }
 
 /// Runs the subcommand.
@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
-        Command::Loadtest(args) => loadtest::run(args),
+        Command::Loadtest(args) => loadtest::run(&args),
     }
 }
 

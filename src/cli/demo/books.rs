@@ -42,8 +42,8 @@ pub(super) enum Outcome {
     Told(Code),
     Lost,
     Wrong,
-    /// A frame that was told missing was answered after all.
-    AnsweredLate,
+    /// A frame was answered after all: the ERROR was about those before it.
+    AnsweredLate(Code),
 }
 
 #[derive(Debug, Default)]
@@ -90,9 +90,11 @@ impl Books {
             }
             Outcome::Lost => frames.lost += 1,
             Outcome::Wrong => frames.wrong += 1,
-            Outcome::AnsweredLate => {
+            Outcome::AnsweredLate(code) => {
                 frames.told -= 1;
                 frames.answered += 1;
+                *totals.refused.entry(code.0).or_default() -= 1;
+                *totals.notices.entry(code.0).or_default() += 1;
             }
         }
     }

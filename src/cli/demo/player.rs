@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::books::{Books, Outcome};
 use crate::client::{Client, ClientError, Data, Event, Options, Outgoing};
+use crate::codec::code::Code;
 
 /// Between two frames.
 const THINK: Duration = Duration::from_millis(30);
@@ -35,8 +36,8 @@ pub(super) struct Player {
     realm_id: u32,
     /// Of the newest frame; each has its own.
     sequence: u64,
-    /// The newest frame that was told missing; its answer may yet come.
-    missing: Option<(&'static str, String)>,
+    /// The newest frame that was told missing, and by which code; its answer may yet come.
+    missing: Option<(&'static str, String, Code)>,
 }
 
 /// The session cannot go on.
@@ -118,7 +119,7 @@ impl Player {
                 }
                 Ok(Event::Error(told)) if told.service == service || told.service.is_empty() => {
                     self.books.ended(service, Outcome::Told(told.code));
-                    self.missing = Some((service, asked.clone()));
+                    self.missing = Some((service, asked.clone(), told.code));
                     sleep(told.retry_after.max(PAUSE)).await;
                     Some(Ok(()))
                 }
@@ -171,9 +172,11 @@ impl Player {
         match event {
             Event::Data(data) => {
                 let late = self.missing.take();
-                let late = late.filter(|(service, asked)| self.is_answer(&data, service, asked));
+                let late = late.filter(|(service, asked, _)| self.is_answer(&data, service, asked));
                 match late {
-                    Some((service, _)) => self.books.ended(service, Outcome::AnsweredLate),
+                    Some((service, _, code)) => {
+                        self.books.ended(service, Outcome::AnsweredLate(code));
+                    }
                     None => self.books.ended(known(&data.service), Outcome::Wrong),
                 }
                 Ok(())

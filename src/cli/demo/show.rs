@@ -142,19 +142,13 @@ pub(super) fn summary(totals: &Totals) -> String {
             "{name:<10}{sent:>10}{answered:>10}{told:>10}{lost:>10}{wrong:>10}"
         );
     }
-    for (code, count) in &totals.refused {
-        let _ = writeln!(
-            text,
-            "{count} frames were refused with {code}: {}",
-            reason(*code)
-        );
-    }
-    for (code, count) in &totals.notices {
-        let _ = writeln!(
-            text,
-            "{count} notices {code} came between frames: {}",
-            reason(*code)
-        );
+    for (what, by_code) in [
+        ("refused with", &totals.refused),
+        ("told, no frame under way,", &totals.notices),
+    ] {
+        for (code, count) in by_code.iter().filter(|(_, count)| **count > 0) {
+            let _ = writeln!(text, "{what} {code}: {count} ({})", reason(*code));
+        }
     }
     let _ = writeln!(text, "{} sessions ended in order", totals.sessions);
     for (count, what) in [
