@@ -55,19 +55,27 @@ impl Screen {
         };
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "{:5.1} s  {} sessions  {} links  {rate:.0} answers/s  p50 {:.1?} p99 {:.1?}  sent {} \
-             answered {} refused {} lost {}",
+            "{:5.1} s  {} sessions  {} links  {rate:.0} answers/s  p50 {:.1?}  p99 {:.1?}",
             elapsed.as_secs_f64(),
             gateway.sessions,
             gateway.links,
             at(50),
             at(99),
-            all.sent,
-            all.answered,
-            all.told,
-            all.lost,
+        );
+        // A line that a narrow terminal wraps could not be replaced.
+        text.push_str(if self.terminal { "\n         " } else { "  " });
+        let Frames {
+            sent,
+            answered,
+            told,
+            lost,
+            ..
+        } = all;
+        let _ = writeln!(
+            text,
+            "sent {sent}  answered {answered}  refused {told}  lost {lost}"
         );
         if self.terminal {
             backend_lines(&mut text, backends);
