@@ -60,14 +60,14 @@ pub enum LoadtestError {
 
 /// Runs the subcommand and prints what it found. Exit code 1: something was lost, doubled,
 /// reordered or corrupted, or no session could connect; 2: bad usage.
-pub fn run(args: LoadtestArgs) -> ExitCode {
+pub fn run(args: &LoadtestArgs) -> ExitCode {
     let json = args.json;
     let report = match args.backend_only {
-        Some(address) => match echo::run_only(address, &args) {
+        Some(address) => match echo::run_only(address, args) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => Err(error),
         },
-        None => drive(&args),
+        None => drive(args),
     };
     match report {
         Ok(report) => {

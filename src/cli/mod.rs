@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+pub mod demo;
 pub mod loadtest;
 pub mod serve;
 mod units;
@@ -24,6 +25,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate the configuration and the routing data; every mistake at once.
     Check(check::CheckArgs),
+    /// Watch it work: gateway, sample backends and sample players in one process.
+    Demo(demo::DemoArgs),
     /// Drive a gateway and check every answer.
     Loadtest(Box<loadtest::LoadtestArgs>),
 }
@@ -33,7 +36,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Loadtest(args) => loadtest::run(*args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Loadtest(args) => loadtest::run(&args),
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::units::{duration, per_second};
+use crate::cli::units::per_second;
+use crate::config::units::parse_duration;
 
 /// How the sessions reach the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,16 +50,16 @@ pub struct LoadtestArgs {
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub payload: usize,
     /// How long to measure [default: 10s; with --backend-only: until stopped].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// How long to drive before measuring; answers are checked all the same.
-    #[arg(long, value_parser = duration, default_value = "1s")]
+    #[arg(long, value_parser = parse_duration, default_value = "1s")]
     pub warmup: Duration,
     /// How long to wait for answers at the end; what is missing then is lost.
-    #[arg(long, value_parser = duration, default_value = "2s")]
+    #[arg(long, value_parser = parse_duration, default_value = "2s")]
     pub grace: Duration,
     /// Closed loop: pause between an answer and the next frame.
-    #[arg(long, value_parser = duration, default_value = "0ms")]
+    #[arg(long, value_parser = parse_duration, default_value = "0ms")]
     pub think: Duration,
     /// Connections made a second.
     #[arg(long, value_parser = per_second, default_value = "1000/s", value_name = "N")]

@@ -94,7 +94,12 @@ impl Plan {
             user_base: args.user_base,
             realm: args.realm,
             connect_rate: args.connect_rate,
-            warmup: args.warmup,
+            // The only frame of an idle session is to be measured.
+            warmup: if args.idle {
+                Duration::ZERO
+            } else {
+                args.warmup
+            },
             duration: args.duration.unwrap_or(DURATION),
             grace: args.grace,
         })

@@ -72,12 +72,10 @@ fn the_open_loop_sends_what_is_due_and_no_more() {
 #[test]
 fn idle_sessions_exchange_one_frame() {
     let echo = raw_echo();
-    let report = load(
-        echo.address,
-        "--sessions 20 --idle --warmup 0ms --duration 50ms",
-    );
+    let report = load(echo.address, "--sessions 20 --idle --duration 50ms");
     assert_clean(&report);
     assert_eq!((report.connected, report.sent), (20, 20));
+    assert!(report.latency_us.is_some());
 }
 
 #[test]

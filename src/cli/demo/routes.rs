@@ -1,0 +1,43 @@
+//! The routes file, in a place of its own for as long as the demo runs.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// A routes file; it and its folder go when this is dropped.
+#[derive(Debug)]
+pub(super) struct File {
+    folder: PathBuf,
+}
+
+impl File {
+    /// Writes the first rules.
+    pub(super) fn create(rules: &Value) -> io::Result<File> {
+        let name = format!("game-gateway-demo-{:016x}", rand::random::<u64>());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder)?;
+        let file = File { folder };
+        file.write(rules)?;
+        Ok(file)
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join("routes.json")
+    }
+
+    /// Replaces the rules in one step, so that nobody reads half a file.
+    pub(super) fn write(&self, rules: &Value) -> io::Result<()> {
+        let draft = self.folder.join("routes.json.new");
+        std::fs::write(&draft, format!("{rules:#}\n"))?;
+        std::fs::rename(draft, self.path())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            eprintln!("{} stays behind: {error}", self.folder.display());
+        }
+    }
+}
