@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Compares the gateway with HAProxy and nginx as TCP proxies, all in one run, taking turns.
+
+What is measured and how to read it: docs/benchmarks.md. Needs root, Debian's haproxy, nginx and
+libnginx-mod-stream, and a release build of the gateway.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import peers
+
+# Connections and bytes of payload.
+CASES = [
+    (64, 64),
+    (64, 512),
+    (512, 64),
+    (512, 512),
+    (4096, 64),
+    (4096, 512),
+    (32, 16 * 1024),
+]
+QUICK_CASES = [(512, 64)]
+# Beyond connecting, driving and draining, before a run of the load generator counts as stuck.
+SPARE_SECONDS = 120
+# Sessions opened and closed before idle memory is measured: what a program allocates once for all.
+FIRST_SESSIONS = 16
+# Time for a program to give back what its last round trips needed, in seconds.
+SETTLE_SECONDS = 1.0
+REFERENCE = "haproxy"
+
+
+def main():
+    arguments = parse_arguments()
+    if not arguments.inside:
+        enter_namespaces()
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (peers.OPEN_FILES, peers.OPEN_FILES))
+    # The first process of a namespace ignores what it does not handle.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        with tempfile.TemporaryDirectory(prefix="compare-") as directory:
+            # nginx's workers are another user.
+            os.chmod(directory, 0o755)
+            result = compare(arguments, directory)
+    except peers.Broken as error:
+        sys.exit(f"compare.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    print(markdown(result))
+    if arguments.json:
+        text = json.dumps(result, indent=2) + "\n"
+        pathlib.Path(arguments.json).write_text(text, encoding="utf-8")
+
+
+def parse_arguments():
+    root = pathlib.Path(__file__).resolve().parent.parent
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--gateway", default=str(root / "target/release/game-gateway"),
+                        metavar="FILE", help="the gateway's binary [%(default)s]")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N",
+                        help="times that every peer runs every case [%(default)s]")
+    parser.add_argument("--seconds", type=positive, default=5, metavar="N",
+                        help="measured time of each run, after 1 s of warm-up [%(default)s]")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N",
+                        help="threads of each proxy that carry traffic [%(default)s]")
+    parser.add_argument("--idle", type=int, default=4096, metavar="N",
+                        help="idle sessions whose memory is measured; 0: none [%(default)s]")
+    parser.add_argument("--quick", action="store_true",
+                        help="one round, 512 connections with 64 bytes only, no idle sessions")
+    parser.add_argument("--json", metavar="FILE", help="write every figure there")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
+        parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
+    if arguments.quick:
+        arguments.rounds, arguments.idle = 1, 0
+    needed = ["unshare", "ip", "haproxy", "nginx", arguments.gateway]
+    missing = [name for name in needed if which(name) is None]
+    if missing:
+        parser.error(f"not found: {', '.join(missing)} (see docs/benchmarks.md)")
+    if os.geteuid() != 0:
+        parser.error("needs root, for a network namespace of its own")
+    arguments.gateway = which(arguments.gateway)
+    return arguments
+
+
+def positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def which(name):
+    """The path of a program; /usr/sbin is not on everybody's PATH."""
+    for directory in [""] if "/" in name else os.get_exec_path() + ["/usr/sbin", "/sbin"]:
+        path = os.path.join(directory, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return os.path.abspath(path)
+    return None
+
+
+def enter_namespaces():
+    """Starts this script again in namespaces of its own: for the network, so that no other traffic
+    and no port in use matters; for processes, so that none outlives the script, however it ends."""
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    unshare = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    script = [sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--inside"]
+    os.execvp(unshare[0], unshare + ["--"] + script)
+
+
+def compare(arguments, directory):
+    cases = QUICK_CASES if arguments.quick else CASES
+    runs, idle = [], []
+    with (
+        peers.echo_backend(arguments.gateway, "link", directory),
+        peers.echo_backend(arguments.gateway, "raw", directory),
+    ):
+        for connections, payload in cases:
+            for round_number in range(arguments.rounds):
+                for name in in_turn(round_number):
+                    run = measure(arguments, directory, name, connections, payload)
+                    runs.append({**run, "round": round_number})
+        if arguments.idle:
+            for round_number in range(arguments.rounds):
+                for name in in_turn(round_number):
+                    memory = measure_idle(arguments, directory, name)
+                    idle.append({**memory, "round": round_number})
+    return {
+        "machine": machine(arguments),
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "seconds": arguments.seconds,
+        "cases": [summary for case in cases for summary in summarise(runs, case)],
+        "idle": summarise_idle(idle),
+        "runs": runs,
+        "idle_runs": idle,
+    }
+
+
+def in_turn(round_number):
+    """Every peer once, each round with another one first."""
+    names = list(peers.PEERS)
+    first = round_number % len(names)
+    return names[first:] + names[:first]
+
+
+def measure(arguments, directory, name, connections, payload):
+    """One peer, freshly started, under one load."""
+    with peers.PEERS[name](arguments.gateway, arguments.threads, directory) as peer:
+        command = [
+            arguments.gateway, "loadtest", "--json",
+            "--target", f"{peer.address[0]}:{peer.address[1]}", "--service", peers.SERVICE,
+            "--sessions", str(connections), "--payload", str(payload), "--in-flight", "1",
+            "--warmup", "1s", "--duration", f"{arguments.seconds}s",
+        ]
+        before = peer.cpu_seconds()
+        report = drive(command, connections, arguments.seconds)
+        cpu = peer.cpu_seconds() - before
+    answered = report.get("answered_total", report["answered"])
+    bad = {key: report[key] for key in ("lost", "doubled", "reordered") if report.get(key)}
+    if bad or not answered:
+        raise peers.Broken(f"{name}, {connections} x {payload} B: {answered} answered, {bad}")
+    run = {
+        "peer": name,
+        "connections": connections,
+        "payload_bytes": payload,
+        "cpu_us": cpu * 1e6 / answered,
+        "round_trips_per_second": report["round_trips_per_second"],
+        "p50_us": report["latency_us"]["p50"],
+        "p99_us": report["latency_us"]["p99"],
+        "cpu_seconds": cpu,
+        "answered_total": answered,
+    }
+    progress(f"{name:8} {connections:5} x {payload:5} B  {run['cpu_us']:7.2f} us CPU,"
+             f" {run['round_trips_per_second']:9.0f} round trips/s")
+    return run
+
+
+def drive(command, connections, seconds):
+    """Runs the load generator and returns its report."""
+    # It connects a thousand sessions a second.
+    limit = seconds + connections / 1000 + SPARE_SECONDS
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=limit, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise peers.Broken(f"the load generator is stuck: {' '.join(command)}") from error
+    try:
+        if done.returncode == 0:
+            return json.loads(done.stdout)
+    except ValueError:
+        pass
+    raise peers.Broken(f"the load generator failed ({done.returncode}): {' '.join(command)}\n"
+                       f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def measure_idle(arguments, directory, name):
+    """The memory that idle sessions add to one freshly started peer."""
+    with peers.PEERS[name](arguments.gateway, arguments.threads, directory) as peer:
+        with peers.IdleSessions(peer.address) as first:
+            first.open(FIRST_SESSIONS)
+        time.sleep(SETTLE_SECONDS)
+        before = peer.anonymous_bytes()
+        with peers.IdleSessions(peer.address) as sessions:
+            sessions.open(arguments.idle)
+            time.sleep(SETTLE_SECONDS)
+            added = peer.anonymous_bytes() - before
+    memory = {"peer": name, "sessions": arguments.idle, "bytes_per_session": added / arguments.idle}
+    progress(f"{name:8} {arguments.idle} idle sessions  {memory['bytes_per_session']:.0f} B each")
+    return memory
+
+
+def progress(line):
+    print(line, file=sys.stderr, flush=True)
+
+
+def summarise(runs, case):
+    """For each peer the medians of one case over the rounds; ratios are those within a round."""
+    keys = ("cpu_us", "round_trips_per_second", "p50_us", "p99_us")
+    of_case = [run for run in runs if (run["connections"], run["payload_bytes"]) == case]
+    reference = {run["round"]: run for run in of_case if run["peer"] == REFERENCE}
+    for name in peers.PEERS:
+        mine = [run for run in of_case if run["peer"] == name]
+        summary = {"peer": name, "connections": case[0], "payload_bytes": case[1]}
+        for key in keys:
+            summary[key] = statistics.median(run[key] for run in mine)
+            ratios = [run[key] / reference[run["round"]][key] for run in mine]
+            summary[f"{key}_ratio"] = statistics.median(ratios)
+        yield summary
+
+
+def summarise_idle(idle):
+    summaries = []
+    for name in peers.PEERS:
+        mine = [memory["bytes_per_session"] for memory in idle if memory["peer"] == name]
+        if mine:
+            summaries.append({"peer": name, "bytes_per_session": statistics.median(mine)})
+    return summaries
+
+
+def machine(arguments):
+    """What a reader must know to compare with another machine."""
+    model = "unknown"
+    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cpu": model,
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(memory / 2**30, 1),
+        "kernel": platform.release(),
+        "gateway": peers.version([arguments.gateway, "--version"]),
+        "haproxy": peers.version(["haproxy", "-v"]),
+        "nginx": peers.version(["nginx", "-v"]),
+    }
+
+
+def markdown(result):
+    facts = result["machine"]
+    lines = [
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB, kernel {facts['kernel']}.",
+        f"{facts['gateway']}; {facts['haproxy']}; {facts['nginx']}.",
+        f"{result['threads']} thread(s) each, {result['rounds']} round(s) of {result['seconds']} s.",
+        "",
+        "| connections | payload | peer | CPU µs a round trip | ratio | round trips a second | ratio"
+        " | p50 µs | p99 µs |",
+        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for case in result["cases"]:
+        lines.append(
+            f"| {case['connections']} | {case['payload_bytes']} B | {case['peer']}"
+            f" | {case['cpu_us']:.2f} | {case['cpu_us_ratio']:.2f}"
+            f" | {case['round_trips_per_second']:.0f} | {case['round_trips_per_second_ratio']:.2f}"
+            f" | {case['p50_us']:.0f} | {case['p99_us']:.0f} |"
+        )
+    if result["idle"]:
+        lines += ["", "| peer | bytes of user memory an idle session |", "| --- | ---: |"]
+        lines += [f"| {m['peer']} | {m['bytes_per_session']:.0f} |" for m in result["idle"]]
+    lines += ["", "Medians over the rounds; a ratio is to HAProxy in the same round."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

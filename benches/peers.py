@@ -1,0 +1,276 @@
+"""The programs that compare.py runs: the gateway, HAProxy and nginx, the echo backends, and what
+/proc says of them. Everything listens on loopback, in a network namespace that is compare.py's own.
+"""
+
+import json
+import os
+import pathlib
+import socket
+import struct
+import subprocess
+import time
+
+HOST = "127.0.0.1"
+LINK_BACKEND = (HOST, 7101)
+RAW_BACKEND = (HOST, 7102)
+# The service that the gateway's rules name and the load generator asks for.
+SERVICE = "echo"
+# Open files that each program may have. A proxied connection takes two.
+OPEN_FILES = 20_000
+MAX_CONNECTIONS = 9_000
+# How long a program may take to start, and to end after SIGTERM, in seconds.
+START_SECONDS = 10
+STOP_SECONDS = 5
+
+HAPROXY_CONFIG = """\
+global
+    nbthread {threads}
+    maxconn {connections}
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+listen players
+    bind {host}:{port}
+    server echo {backend_host}:{backend_port}
+"""
+
+NGINX_CONFIG = """\
+{load_module}
+worker_processes {threads};
+worker_rlimit_nofile {files};
+daemon off;
+pid {directory}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections {files}; }}
+stream {{
+    access_log off;
+    server {{
+        listen {host}:{port} backlog=4096 {reuseport};
+        proxy_pass {backend_host}:{backend_port};
+    }}
+}}
+"""
+NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+GATEWAY_RULES = {
+    "rules": {
+        SERVICE: {"strategy": "round_robin", "endpoints": [f"{LINK_BACKEND[0]}:{LINK_BACKEND[1]}"]}
+    }
+}
+
+
+class Broken(Exception):
+    """A program did not do what the comparison needs."""
+
+
+class Program:
+    """A child process with everything that it starts, ended at the end of a `with` block."""
+
+    def __init__(self, name, command, address, directory, environment=None):
+        self.name = name
+        self.address = address
+        # A file rather than a pipe: nobody reads while it runs, and a full pipe would stop it.
+        self.log = pathlib.Path(directory) / f"{name}.log"
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(environment or {})},
+            )
+
+    def __enter__(self):
+        try:
+            self._wait_until_it_listens()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def _wait_until_it_listens(self):
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise Broken(f"{self.name} ended at once:\n{self.output()}")
+            try:
+                with socket.create_connection(self.address, timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise Broken(f"{self.name} does not listen on {self.address}:\n{self.output()}")
+
+    def output(self):
+        """The end of what it wrote."""
+        return self.log.read_text(encoding="utf-8", errors="replace")[-4000:]
+
+    def pids(self):
+        """The process and all its descendants."""
+        children = {}
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parent = stat_fields(int(entry.name))[1]
+                except OSError:
+                    continue
+                children.setdefault(int(parent), []).append(int(entry.name))
+        found, waiting = [], [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            waiting.extend(children.get(pid, []))
+        return found
+
+    def cpu_seconds(self):
+        """CPU time of all its threads and processes so far, user and system."""
+        ticks = 0
+        for pid in self.pids():
+            fields = stat_fields(pid)
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def anonymous_bytes(self):
+        """User memory: the anonymous resident pages of all its processes."""
+        total = 0
+        for pid in self.pids():
+            status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+            for line in status.splitlines():
+                if line.startswith("RssAnon:"):
+                    total += int(line.split()[1]) * 1024
+        return total
+
+    def stop(self):
+        """Ends it, and waits until it has ended."""
+        if self.process.poll() is None:
+            pids = self.pids()
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                # SIGTERM may mean "drain first". Nobody is left to wait for.
+                for pid in pids:
+                    try:
+                        os.kill(pid, 9)
+                    except ProcessLookupError:
+                        pass
+                self.process.wait()
+
+
+def stat_fields(pid):
+    """/proc/PID/stat from the state on: the name before it may hold spaces and brackets."""
+    text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()
+
+
+def echo_backend(binary, protocol, directory):
+    """The load generator's echo backend: `link` for the gateway, `raw` for TCP proxies."""
+    address = {"link": LINK_BACKEND, "raw": RAW_BACKEND}[protocol]
+    command = [binary, "loadtest", "--backend-only", f"{address[0]}:{address[1]}"]
+    return Program(f"{protocol}-backend", command + ["--backend-protocol", protocol], address, directory)
+
+
+def gateway(binary, threads, directory):
+    """The gateway with one rule. Everything that is not set here is its default."""
+    address = (HOST, 7000)
+    routes = pathlib.Path(directory) / "routes.json"
+    routes.write_text(json.dumps(GATEWAY_RULES), encoding="utf-8")
+    environment = {
+        "GATEWAY__GATEWAY__WORKERS": str(threads),
+        "GATEWAY__LISTEN__ADDRESS": f"{address[0]}:{address[1]}",
+        "GATEWAY__ROUTES__FILE": str(routes),
+        "GATEWAY__ADMIN__ADDRESS": f"{HOST}:9090",
+    }
+    return Program("gateway", [binary, "serve"], address, directory, environment)
+
+
+def haproxy(_binary, threads, directory):
+    """HAProxy in TCP mode: one backend connection for each client connection."""
+    address = (HOST, 7001)
+    config = pathlib.Path(directory) / "haproxy.cfg"
+    config.write_text(
+        HAPROXY_CONFIG.format(
+            threads=threads,
+            connections=MAX_CONNECTIONS,
+            host=address[0],
+            port=address[1],
+            backend_host=RAW_BACKEND[0],
+            backend_port=RAW_BACKEND[1],
+        ),
+        encoding="utf-8",
+    )
+    return Program("haproxy", ["haproxy", "-db", "-q", "-f", str(config)], address, directory)
+
+
+def nginx(_binary, threads, directory):
+    """nginx's stream module: one backend connection for each client connection."""
+    address = (HOST, 7002)
+    config = pathlib.Path(directory) / "nginx.conf"
+    module = f"load_module {NGINX_STREAM};" if os.path.exists(NGINX_STREAM) else ""
+    config.write_text(
+        NGINX_CONFIG.format(
+            load_module=module,
+            threads=threads,
+            files=OPEN_FILES,
+            directory=directory,
+            host=address[0],
+            port=address[1],
+            # Without it one worker of several may take most connections.
+            reuseport="reuseport" if threads > 1 else "",
+            backend_host=RAW_BACKEND[0],
+            backend_port=RAW_BACKEND[1],
+        ),
+        encoding="utf-8",
+    )
+    command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
+    return Program("nginx", command, address, directory)
+
+
+# HAProxy first: the others are compared with it.
+PEERS = {"haproxy": haproxy, "nginx": nginx, "gateway": gateway}
+
+
+def version(command):
+    """The first line that a program says of itself."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return (done.stdout + done.stderr).strip().partition("\n")[0]
+
+
+class IdleSessions:
+    """Sessions that were used once and then say nothing, ended at the end of a `with` block."""
+
+    def __init__(self, address):
+        self.address = address
+        self.sockets = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for connection in self.sockets:
+            connection.close()
+
+    def open(self, count):
+        """Opens more sessions, each with one round trip of 64 bytes, so that it is a session."""
+        name, payload = SERVICE.encode(), bytes(64)
+        # A DATA frame of the client protocol.
+        header = struct.pack(
+            ">HBBIIQQBBH", 0xA747, 1, 0, len(payload), 0, 0, 0, len(name), 0, 0
+        )
+        frame = header + name + payload
+        for _ in range(count):
+            connection = socket.create_connection(self.address, timeout=START_SECONDS)
+            self.sockets.append(connection)
+            connection.sendall(frame)
+            answer = b""
+            while len(answer) < len(frame):
+                piece = connection.recv(65_536)
+                if not piece:
+                    raise Broken(f"{self.address} closed session {len(self.sockets)}")
+                answer += piece
+            if answer[len(header) :] != name + payload:
+                raise Broken(f"{self.address} answered session {len(self.sockets)} wrongly")

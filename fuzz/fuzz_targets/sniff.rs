@@ -1,0 +1,29 @@
+//! Sniffing: a verdict once given stays, whatever follows; no transport needs more than 12 bytes;
+//! and what is taken for frames is what the frame decoder begins to read.
+
+#![no_main]
+
+use game_gateway::codec::client::{FrameError, decode};
+use game_gateway::codec::sniff::{Sniffed, sniff};
+use libfuzzer_sys::fuzz_target;
+
+/// The longest signature, that of PROXY version 2.
+const SIGNATURE_BYTES: usize = 12;
+
+fuzz_target!(|data: &[u8]| {
+    let mut verdict = Sniffed::More;
+    for end in 0..=data.len() {
+        let now = sniff(&data[..end]);
+        if verdict != Sniffed::More {
+            assert_eq!(now, verdict, "at {end}");
+        }
+        verdict = now;
+    }
+    if data.len() >= SIGNATURE_BYTES {
+        assert_ne!(verdict, Sniffed::More);
+    }
+    if data.len() >= 2 {
+        let magic = decode(&data[..2], 0) != Err(FrameError::Magic);
+        assert_eq!(verdict == Sniffed::Frames, magic);
+    }
+});
