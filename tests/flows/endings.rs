@@ -138,35 +138,98 @@ async fn by_a_backend_the_others_get_its_code_and_itself_gets_nothing() {
     }
 }
 
-/// A client that leaves before its backend is there: no backend may see OPEN without a CLOSE, and
-/// the CLOSE has the client's code.
-#[tokio::test]
-async fn before_the_backend_is_there() {
+/// A service whose backend has been connected but does not answer yet, and what waits for it.
+async fn waiting(wire: &[u8]) -> (Gateway, Player, Link, Backend) {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;
     let mut player = Player::connect(&gateway).await;
-    player.data("game", b"x").await;
-    let socket = backend.accept().await;
-    let bye = frame(Kind::Close as u8, "", &[0, 9]);
-    player.raw(&bye).await;
-    assert_eq!(player.next().await, None);
-    let mut link = Link::new(socket);
+    let before = gateway.metric("game_gateway_client_in_bytes_total").await;
+    player.raw(wire).await;
+    let read = before + wire.len() as u64;
+    gateway
+        .until("game_gateway_client_in_bytes_total", |n| n == read)
+        .await;
+    let mut link = Link::new(backend.accept().await);
     for kind in [link::Kind::Hello, link::Kind::Ping] {
         assert_eq!(link.next_raw().await.expect("a frame").kind, kind as u8);
     }
+    (gateway, player, link, backend)
+}
+
+/// What a client sent before it ended reaches a backend that was not there yet.
+async fn first_the_frames(link: &mut Link, code: u16) {
     link.send(link::Kind::Pong, 0, b"").await;
-    gateway.until("game_gateway_links", |n| n == 1).await;
+    let id = link.opened().await.session_id;
+    assert_eq!(&link.data().await.payload[..], b"1");
+    assert_eq!(&link.data().await.payload[..], b"2");
+    assert_eq!(link.closed().await, (id, code));
+}
+
+#[tokio::test]
+async fn behind_frames_that_wait_for_a_link() {
+    let frames = [data("game", b"1"), data("", b"2")].concat();
+    let bye = frame(Kind::Close as u8, "", &[0, 9]);
+    for (end, code, told) in [(bye, 9, None), (vec![0; 32], 400, Some((400, 0)))] {
+        let wire = [frames.clone(), end].concat();
+        let (gateway, mut player, mut link, _backend) = waiting(&wire).await;
+        first_the_frames(&mut link, code).await;
+        match told {
+            Some(told) => assert_eq!(player.closed().await, told),
+            None => assert_eq!(player.next().await, None),
+        }
+        drop(player);
+        gateway.until("game_gateway_connections", |n| n == 0).await;
+        quiet(&mut link).await;
+    }
+    let (gateway, player, mut link, _backend) = waiting(&frames).await;
+    drop(player);
+    first_the_frames(&mut link, 0).await;
+    gateway.until("game_gateway_connections", |n| n == 0).await;
+    quiet(&mut link).await;
+}
+
+#[tokio::test]
+async fn behind_frames_whose_backend_cannot_be_reached() {
+    let wire = [data("game", b"1"), frame(Kind::Close as u8, "", &[])].concat();
+    let (gateway, mut player, link, backend) = waiting(&wire).await;
+    drop((link, backend));
+    assert_eq!(player.error().await, (502, "game".to_owned()));
+    assert_eq!(player.next().await, None);
+    assert_eq!(gateway.metric(&closed("client")).await, 1);
+}
+
+/// A backend that comes up after its session was ended by another one: it may see OPEN, and then
+/// gets the same code.
+#[tokio::test]
+async fn before_a_backend_is_there() {
+    let backends = [Backend::start().await, Backend::start().await];
+    let rules = routes(&[
+        ("a", Backend::rule(&[&backends[0]])),
+        ("b", Backend::rule(&[&backends[1]])),
+    ]);
+    let gateway = Gateway::start(&rules).await;
+    let mut player = Player::connect(&gateway).await;
+    player.data("a", b"1").await;
+    let mut a = backends[0].link().await;
+    let id = a.opened().await.session_id;
+    player.data("b", b"2").await;
+    let mut b = Link::new(backends[1].accept().await);
+    a.send(link::Kind::Close, id, &[0, 9]).await;
+    assert_eq!(player.closed().await.0, 9);
+    for kind in [link::Kind::Hello, link::Kind::Ping] {
+        assert_eq!(b.next_raw().await.expect("a frame").kind, kind as u8);
+    }
+    b.send(link::Kind::Pong, 0, b"").await;
+    gateway.until("game_gateway_links", |n| n == 2).await;
     drop(player);
     gateway.until("game_gateway_connections", |n| n == 0).await;
-    link.send(link::Kind::Ping, 0, b"end").await;
-    let first = link.next().await.expect("a frame");
-    if first.kind == link::Kind::Open as u8 {
-        assert_eq!(link.closed().await, (first.session_id, 9));
-        let last = link.next().await.expect("a frame");
-        assert_eq!(last.kind, link::Kind::Pong as u8, "{last:?}");
-    } else {
-        assert_eq!(first.kind, link::Kind::Pong as u8, "{first:?}");
+    b.send(link::Kind::Ping, 0, b"end").await;
+    let mut frame = b.next().await.expect("a frame");
+    if frame.kind == link::Kind::Open as u8 {
+        assert_eq!(b.closed().await, (id, 9));
+        frame = b.next().await.expect("a frame");
     }
+    assert_eq!(frame.kind, link::Kind::Pong as u8, "{frame:?}");
     let dropped = r#"game_gateway_dropped_frames_total{reason="client_closing"}"#;
     assert_eq!(gateway.metric(dropped).await, 1, "its frame is counted");
 }

@@ -5,6 +5,7 @@ use game_gateway::codec::client::Kind;
 use game_gateway::codec::link;
 
 use crate::scene::{Scene, data, frame};
+use crate::support::wire::{Backend, Gateway, Link, Player};
 
 /// Around the size from which payloads are not copied, and up to the default limit.
 const SIZES: [usize; 7] = [0, 1, 2047, 2048, 2049, 65_535, 65_536];
@@ -136,4 +137,61 @@ async fn pipelines_of_two_services_keep_their_order() {
         *next += 1;
     }
     assert_eq!((a, b), (PIPELINE, PIPELINE));
+}
+
+/// Frames of 64 KiB that together are more than the sockets of a loopback connection hold.
+const FLOOD: u32 = 512;
+
+fn numbered(n: u32) -> Vec<u8> {
+    let mut payload = vec![0; 65_536];
+    payload[..4].copy_from_slice(&n.to_be_bytes());
+    payload
+}
+
+#[tokio::test]
+async fn a_client_waits_for_a_backend_that_does_not_read() {
+    let mut scene = Scene::start_with(|config| config.backend.high_watermark = 65_536).await;
+    let (player, link, gateway) = (&mut scene.player, &mut scene.a, &scene.gateway);
+    let flooding = async {
+        for n in 0..FLOOD {
+            player.data("a", &numbered(n)).await;
+        }
+    };
+    let reading = async {
+        gateway
+            .until("game_gateway_paused_clients_total", |n| n > 0)
+            .await;
+        for n in 0..FLOOD {
+            assert!(link.data().await.payload == numbered(n), "frame {n}");
+        }
+    };
+    tokio::join!(flooding, reading);
+    scene.unharmed().await;
+}
+
+#[tokio::test]
+async fn a_client_waits_for_a_backend_that_is_not_there_yet() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut player = Player::connect(&gateway).await;
+    let flooding = async {
+        for n in 0..FLOOD {
+            player.data("game", &numbered(n)).await;
+        }
+    };
+    let reading = async {
+        let socket = backend.accept().await;
+        let read = "game_gateway_client_in_bytes_total";
+        gateway.until(read, |n| n >= 65_536).await;
+        let mut link = Link::new(socket);
+        for _ in [link::Kind::Hello, link::Kind::Ping] {
+            link.next_raw().await.expect("a frame");
+        }
+        link.send(link::Kind::Pong, 0, b"").await;
+        link.opened().await;
+        for n in 0..FLOOD {
+            assert!(link.data().await.payload == numbered(n), "frame {n}");
+        }
+    };
+    tokio::join!(flooding, reading);
 }

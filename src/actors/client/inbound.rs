@@ -56,7 +56,20 @@ impl Client {
         if frames > 0 && self.session.is_some() {
             self.alive_ms = self.shared.now_ms();
         }
-        result
+        match result {
+            Err(_) if self.end_must_wait() => Ok(at),
+            result => result,
+        }
+    }
+
+    /// Holds an end that the client's bytes bring about back while earlier frames of it wait for
+    /// links: they go first. The end is met again when the links are there or have failed.
+    pub(super) fn end_must_wait(&mut self) -> bool {
+        let waits = self.session.as_ref().is_some_and(|s| s.waiting() > 0);
+        if waits {
+            self.hold = Hold::Opening;
+        }
+        waits
     }
 
     /// Whether the first header is complete, and with it the transport known.

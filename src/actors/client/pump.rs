@@ -52,6 +52,8 @@ impl Client {
             match self.poll_read(ctx, cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => {}
+                // The socket says so again when it is read again.
+                Poll::Ready(Err(Closing::Disconnected)) if self.end_must_wait() => break,
                 Poll::Ready(Err(closing)) => self.close(closing, ctx),
             }
         }
