@@ -1,8 +1,10 @@
-//! Who holds the links of services that limit their number (`max_connections` of a rule).
+//! What the pools of all workers must know of each other: who holds the links of services that limit
+//! their number (`max_connections` of a rule), and which backends take no new sessions.
 //!
 //! Workers open links on their own; a limit holds for the whole process. So a pool claims each link
 //! here first. One that gets none sends its sessions to a pool, on whatever worker, that has one:
-//! all messages between clients and links cross threads as well. Control path: asked once a link.
+//! all messages between clients and links cross threads as well. Control path: asked once a link, and once a
+//! session and service.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,11 +14,15 @@ use actix::Addr;
 
 use super::backend_pool::BackendPool;
 
-/// The links of all limited services.
+/// What the pools of all workers share.
 #[derive(Debug, Default)]
 pub struct LinkBook {
     services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
+    /// How many pools have heard GOAWAY from this endpoint of this service.
+    leaving: Mutex<HashMap<Place, usize>>,
 }
+
+type Place = (Arc<str>, SocketAddr);
 
 #[derive(Debug)]
 struct Holder {
@@ -61,6 +67,52 @@ impl LinkBook {
         match holders.iter().find(|h| h.endpoint == endpoint) {
             Some(holder) => Claim::Elsewhere(holder.pool.clone()),
             None => Claim::Exhausted,
+        }
+    }
+}
+
+impl LinkBook {
+    /// A backend has said GOAWAY; that holds for all workers until the mark is dropped.
+    pub fn mark_leaving(
+        self: &Arc<LinkBook>,
+        service: &Arc<str>,
+        endpoint: SocketAddr,
+    ) -> LeavingMark {
+        let place = (Arc::clone(service), endpoint);
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        *leaving.entry(place.clone()).or_default() += 1;
+        LeavingMark {
+            book: Arc::clone(self),
+            place,
+        }
+    }
+
+    /// Whether this backend takes no new sessions.
+    pub fn is_leaving(&self, service: &Arc<str>, endpoint: SocketAddr) -> bool {
+        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        !leaving.is_empty() && leaving.contains_key(&(Arc::clone(service), endpoint))
+    }
+}
+
+/// One pool's word that a backend takes no new sessions.
+#[derive(Debug)]
+pub struct LeavingMark {
+    book: Arc<LinkBook>,
+    place: Place,
+}
+
+impl Drop for LeavingMark {
+    fn drop(&mut self) {
+        let mut leaving = self
+            .book
+            .leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = leaving.get_mut(&self.place) {
+            *count -= 1;
+            if *count == 0 {
+                leaving.remove(&self.place);
+            }
         }
     }
 }

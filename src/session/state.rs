@@ -43,6 +43,8 @@ pub struct Session<L> {
 #[derive(Debug)]
 struct Service<L> {
     name: Arc<str>,
+    /// Whether a backend of it has seen OPEN.
+    opened: bool,
     state: State<L>,
 }
 
@@ -200,6 +202,7 @@ impl<L> Session<L> {
         }
         let fresh = Service {
             name: service.into(),
+            opened: false,
             state: State::Unbound,
         };
         let free = |s: &Service<L>| matches!(s.state, State::Unbound);
@@ -261,10 +264,13 @@ impl<L> Session<L> {
         }
     }
 
-    /// Whether the session uses this service, for backends that answer on another link of it: they
-    /// may have seen OPEN before the news of it has come here.
+    /// Whether the session was opened on this service (protocol 2.3): such a backend may answer on
+    /// another link too, also after the one that it was opened on is lost, and before the news that
+    /// it was opened has come here.
     pub fn uses(&self, service: &str) -> bool {
-        let its = |s: &Service<L>| !matches!(s.state, State::Unbound) && &*s.name == service;
+        let its = |s: &Service<L>| {
+            (s.opened || matches!(s.state, State::Opening(_))) && &*s.name == service
+        };
         self.services.iter().any(its)
     }
 
@@ -287,7 +293,9 @@ impl<L> Session<L> {
 
     /// The service's link is there: from now on frames go to `lease`. Returns what waited.
     pub fn opened(&mut self, place: usize, lease: L) -> Option<Box<Opening>> {
-        self.leave_opening(place, State::Open(lease))
+        let opening = self.leave_opening(place, State::Open(lease))?;
+        self.services[place].opened = true;
+        Some(opening)
     }
 
     /// The service cannot be reached. Returns what waited and is now refused.

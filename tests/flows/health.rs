@@ -163,6 +163,29 @@ async fn goaway_on_one_link_speaks_for_the_backend() {
 }
 
 #[tokio::test]
+async fn goaway_on_one_workers_link_speaks_to_all_workers() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| config.gateway.workers = 4).await;
+    let mut hub = Hub::start(backend);
+    let mut players = Vec::new();
+    while hub.links() < 3 {
+        players.push(hub.player(&gateway).await);
+    }
+    let (first, session_id, link) = &mut players[0];
+    hub.send(*link, Kind::Goaway, 0, b"");
+    hub.send(*link, Kind::Data, *session_id, b"noted");
+    first.answer().await;
+    for _ in 0..12 {
+        let mut late = player(&gateway, "game", b"late").await;
+        assert_eq!(late.error().await, (502, "game".to_owned()));
+    }
+    assert!(
+        hub.links() <= 4,
+        "no link was opened for those who came late"
+    );
+}
+
+#[tokio::test]
 async fn a_backend_that_leaves_makes_room_where_links_are_limited() {
     let (old, new) = (Backend::start().await, Backend::start().await);
     let rule = |endpoints: &str| {

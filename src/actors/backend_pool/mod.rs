@@ -21,7 +21,7 @@ use rand::Rng;
 use tokio::sync::oneshot;
 
 use super::link::{Attach, Gauge, Lease, Link, LinkChange, LinkReport, Quit};
-use super::link_book::{Claim, LinkPermit};
+use super::link_book::{Claim, LeavingMark, LinkPermit};
 use super::scope::Scope;
 use crate::routing::ServiceRoute;
 
@@ -43,6 +43,8 @@ pub struct BackendPool {
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     health: Health,
+    /// Held while the health is [`Health::Leaving`].
+    leaving: Option<LeavingMark>,
     retired: bool,
 }
 
@@ -86,6 +88,7 @@ impl BackendPool {
             links: Vec::new(),
             waiting: Vec::new(),
             health: Health::Unknown,
+            leaving: None,
             retired: false,
         }
     }
@@ -93,6 +96,10 @@ impl BackendPool {
     fn set_health(&mut self, health: Health, ctx: &mut Context<Self>) {
         let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
         let before = std::mem::replace(&mut self.health, health);
+        self.leaving = (health == Health::Leaving).then(|| {
+            let service = &self.service.name;
+            self.scope.book.mark_leaving(service, self.endpoint)
+        });
         if usable(before) != usable(health) {
             let (service, endpoint) = (&self.service.name, self.endpoint);
             match health {
@@ -162,6 +169,14 @@ impl BackendPool {
     /// through it, and its end without one means that the link is gone.
     fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
+        // Perhaps said on another worker's link.
+        if self
+            .scope
+            .book
+            .is_leaving(&self.service.name, self.endpoint)
+        {
+            return Err(BindFailed::Leaving);
+        }
         if let Some(slot) = self.best() {
             self.attach(slot, bind, answer);
             if self.links.len() < self.scope.config.backend.links_per_endpoint {
