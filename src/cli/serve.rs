@@ -1,9 +1,10 @@
 //! `game-gateway serve`: runs the gateway until a signal drains it.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::ConfigFile;
@@ -50,6 +51,7 @@ fn log(config: &Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> 
     let filter = EnvFilter::try_new(&config.log.level)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match config.log.format {
         config::LogFormat::Text => log.try_init(),
@@ -62,55 +64,77 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     for key in &config.without_effect {
         tracing::warn!(key, "this key has no effect in this version");
     }
+    let signals = Signals::new()?;
     let running = run::start(config)?;
     let (players, admin) = (running.players, running.admin);
     tracing::info!(%gateway_id, %players, %admin, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
+    let gateway = running.gateway().clone();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || signals.obey(&gateway))?;
     let mut out = std::io::stdout();
     writeln!(
         out,
         "game-gateway ready: players on {players}, admin on {admin}"
     )?;
     out.flush()?;
-    let gateway = running.gateway().clone();
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || watch_signals(&gateway))?;
     running.wait()?;
     Ok(())
 }
 
-/// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
-fn watch_signals(gateway: &actix::Addr<Gateway>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "cannot watch for signals"),
-    };
-    let watched = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
+/// The signals that the program takes, from the moment that this is made.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let hang_up = signal(SignalKind::hangup())?;
+        drop(entered);
+        Ok(Signals {
+            runtime,
+            terminate,
+            interrupt,
+            hang_up,
+        })
+    }
+
+    /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
+    fn obey(self, gateway: &actix::Addr<Gateway>) {
+        let Signals {
+            runtime,
+            mut terminate,
+            mut interrupt,
+            mut hang_up,
+        } = self;
         let mut draining = false;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hang_up.recv() => {
-                    gateway.do_send(Reload);
-                    continue;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    _ = hang_up.recv() => {
+                        gateway.do_send(Reload);
+                        continue;
+                    }
                 }
+                if std::mem::replace(&mut draining, true) {
+                    tracing::warn!("a second signal: exiting at once");
+                    std::process::exit(EXIT_CUT_SHORT);
+                }
+                // For scripts that wait for it; a closed stdout must not stop a drain.
+                let _ = writeln!(std::io::stdout(), "game-gateway draining");
+                gateway.do_send(Drain);
             }
-            if std::mem::replace(&mut draining, true) {
-                tracing::warn!("a second signal: exiting at once");
-                std::process::exit(EXIT_CUT_SHORT);
-            }
-            gateway.do_send(Drain);
-        }
-    });
-    let watched: std::io::Result<()> = watched;
-    if let Err(error) = watched {
-        tracing::error!(%error, "cannot watch for signals");
+        });
     }
 }

@@ -1,0 +1,283 @@
+//! The program as its users start it: arguments, exit codes, signals, what it prints.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use game_gateway::codec::client::Kind;
+use support::process::Process;
+use support::wire::{Backend, Player};
+use tempfile::TempDir;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+    command.env_remove("POD_NAME");
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program().args(arguments).output().expect("it runs");
+    let text = [stdout, stderr].concat();
+    (
+        status.code().expect("a code"),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// A configuration on free ports with these routes, and `more` lines.
+fn configured(routes: &str, more: &str) -> (TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let routes_file = directory.path().join("routes.json");
+    std::fs::write(&routes_file, routes).expect("routes");
+    let text = format!(
+        "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+         routes.file = {routes_file:?}\n{more}\n"
+    );
+    let file = directory.path().join("gateway.toml");
+    std::fs::write(&file, text).expect("configuration");
+    (directory, file.display().to_string())
+}
+
+/// Starts `serve` and returns it with the players' address.
+fn serve(file: &str) -> (Process, SocketAddr) {
+    let process = Process::spawn(program().args(["serve", "--config", file]));
+    let ready = process.wait_for_line("game-gateway ready: players on ");
+    let (players, _) = ready.split_once(", admin on ").expect("both addresses");
+    (process, players.parse().expect("an address"))
+}
+
+#[test]
+fn help_and_version_everywhere() {
+    for arguments in [
+        &["--help"][..],
+        &["serve", "--help"],
+        &["check", "--help"],
+        &["demo", "--help"],
+        &["loadtest", "--help"],
+    ] {
+        let (code, text) = run(arguments);
+        assert_eq!(code, 0, "{arguments:?}");
+        assert!(text.contains("Usage:"), "{text}");
+    }
+    let (code, text) = run(&["--version"]);
+    assert_eq!(
+        (code, text.trim()),
+        (0, concat!("game-gateway ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn bad_usage_is_2_and_says_so() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["serve", "--nonsense"],
+        &["check", "--config"],
+        &["loadtest", "--sessions", "many"],
+    ] {
+        let (code, text) = run(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {text}");
+        assert!(!text.is_empty());
+    }
+}
+
+#[test]
+fn every_mistake_stops_the_start() {
+    let (_directory, file) = configured("{}", "session.max_services = 0\nlisten.nonsense = 1");
+    for command in ["serve", "check"] {
+        let (code, text) = run(&[command, "--config", &file]);
+        assert_eq!(code, 1, "{text}");
+        assert!(
+            text.contains("gateway.toml:5: listen.nonsense: unknown key"),
+            "{text}"
+        );
+        assert!(
+            text.contains("session.max_services: must be at least 1"),
+            "{text}"
+        );
+    }
+    let (code, text) = run(&["serve", "--config", "/no/such/file.toml"]);
+    assert_eq!(code, 1);
+    assert!(
+        text.contains("/no/such/file.toml: cannot be read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn check_names_what_is_wrong_with_the_routes() {
+    let (_directory, file) = configured(
+        r#"{"rules": {"game": {"strategy": "round_robin", "endpoints": ["h:1"]}}}"#,
+        "",
+    );
+    let (code, text) = run(&["check", "--config", &file]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("1 services, 0 realms"), "{text}");
+    let (directory, file) = configured(
+        r#"{"rules": {"game": {"strategy": "best", "endpoints": ["h"]}}}"#,
+        "",
+    );
+    let (code, text) = run(&["check", "--config", &file]);
+    assert_eq!(code, 1, "{text}");
+    let routes = directory.path().join("routes.json").display().to_string();
+    assert!(
+        text.matches(&routes).count() >= 2,
+        "each mistake names the file: {text}"
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for key in ["GATEWAY__LISTEN__ADDRESS", "GATEWAY__ADMIN__ADDRESS"] {
+        let (_directory, file) = configured("{}", "");
+        let output = program()
+            .args(["serve", "--config", &file])
+            .env(key, &address)
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(&address), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_says_how_many_were_cut_off() {
+    let backend = Backend::start().await;
+    let (_directory, file) = configured(
+        &backend.routes(),
+        "drain.window = \"300ms\"\ndrain.accept_grace = \"50ms\"",
+    );
+    let (mut process, players) = serve(&file);
+    let mut player = Player::connect_to(players).await;
+    player.data("game", b"x").await;
+    let mut link = backend.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    process.sigterm();
+    let (code, retry_after_ms) = player.closed().await;
+    assert_eq!(code, 503);
+    assert!(retry_after_ms > 0);
+    assert_eq!(link.closed().await, (session_id, 503));
+    assert_eq!(link.next().await, None);
+    drop(link);
+    let status = tokio::task::spawn_blocking(move || {
+        let status = process.wait_for_exit();
+        (status, process.output())
+    });
+    let (status, output) = status.await.expect("no panic");
+    assert_eq!(status.code(), Some(0), "{output}");
+    let last = output
+        .lines()
+        .rfind(|line| line.contains("cut_off="))
+        .expect("a last word");
+    assert!(
+        last.contains("drained") && last.contains("cut_off=1"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_exits_at_once() {
+    let backend = Backend::start().await;
+    let (_directory, file) = configured(
+        &backend.routes(),
+        "drain.window = \"1h\"\ndrain.accept_grace = \"1h\"",
+    );
+    let (mut process, players) = serve(&file);
+    let mut player = Player::connect_to(players).await;
+    player
+        .send(
+            game_gateway::codec::client::Header {
+                kind: Kind::Ping as u8,
+                ..Default::default()
+            },
+            "",
+            b"?",
+        )
+        .await;
+    player.next().await.expect("PONG");
+    process.sigterm();
+    // Signals of one kind merge: the second must not come before the first was taken.
+    process.wait_for_line("game-gateway draining");
+    process.sigterm();
+    assert_eq!(process.wait_for_exit().code(), Some(1));
+}
+
+#[test]
+fn loadtest_drives_a_gateway_and_checks_every_answer() {
+    let backend = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port");
+    let routes = format!(
+        r#"{{"rules": {{"echo": {{"strategy": "round_robin", "endpoints": ["{backend}"]}}}}}}"#
+    );
+    let (_directory, file) = configured(&routes, "gateway.workers = 2");
+    let (_process, players) = serve(&file);
+    let with_backend = [
+        "loadtest",
+        "--with-backend",
+        &backend.to_string(),
+        "--target",
+        &players.to_string(),
+        "--json",
+    ]
+    .map(str::to_owned);
+    for more in [
+        &["--sessions", "20", "--duration", "500ms", "--warmup", "0s"][..],
+        &[
+            "--sessions",
+            "5",
+            "--rate",
+            "500",
+            "--duration",
+            "500ms",
+            "--warmup",
+            "0s",
+            "--payload",
+            "5000",
+        ],
+    ] {
+        let arguments: Vec<&str> = with_backend
+            .iter()
+            .map(String::as_str)
+            .chain(more.iter().copied())
+            .collect();
+        let (code, text) = run(&arguments);
+        assert_eq!(code, 0, "{text}");
+        let json: serde_json::Value = text
+            .lines()
+            .find_map(|line| serde_json::from_str(line).ok())
+            .unwrap_or_else(|| panic!("no JSON in {text}"));
+        assert!(json["answered"].as_u64() > Some(0), "{text}");
+        // The second run's backend is a new one: some frames are told that it is not there yet.
+        for fault in ["lost", "doubled", "reordered", "corrupted"] {
+            assert_eq!(json[fault], 0, "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_configuration_is_good() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["config/game-gateway.toml", "examples/gateway.toml"] {
+        let output = program()
+            .args(["check", "--config", file])
+            .current_dir(root)
+            .output()
+            .expect("it runs");
+        assert!(
+            output.status.success(),
+            "{file}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
