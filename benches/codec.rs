@@ -1,6 +1,11 @@
 //! What the codecs cost: one frame of each size, and a buffer of many small ones as a socket read
 //! brings it.
 
+#![expect(
+    missing_docs,
+    reason = "criterion's macro makes a public function without any"
+)]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

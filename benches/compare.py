@@ -11,6 +11,7 @@ import os
 import pathlib
 import platform
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
@@ -42,21 +43,39 @@ REFERENCE = "haproxy"
 
 def main():
     arguments = parse_arguments()
-    if not arguments.inside:
-        enter_namespaces()
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (peers.OPEN_FILES, peers.OPEN_FILES))
-    # The first process of a namespace ignores what it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with tempfile.TemporaryDirectory(prefix="compare-") as directory:
-            # nginx's workers are another user.
-            os.chmod(directory, 0o755)
-            result = compare(arguments, directory)
+        if arguments.inside:
+            run(arguments, arguments.inside)
+        else:
+            with tempfile.TemporaryDirectory(prefix="compare-") as directory:
+                # nginx's workers are another user.
+                os.chmod(directory, 0o755)
+                sys.exit(run_inside(directory))
     except peers.Broken as error:
         sys.exit(f"compare.py: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def run_inside(directory):
+    """Runs this script again in namespaces of its own: for the network, so that no other traffic and
+    no port in use matters; for processes, so that none outlives the script, however it ends."""
+    script = [sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--inside", directory]
+    # unshare itself ignores SIGTERM and SIGINT, and everything inside dies with it.
+    unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--pid", "--fork",
+               "--kill-child", "--mount-proc", "--", *script]
+    with subprocess.Popen(unshare) as child:
+        try:
+            return child.wait()
+        finally:
+            child.kill()
+
+
+def run(arguments, directory):
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (peers.OPEN_FILES, peers.OPEN_FILES))
+    result = compare(arguments, directory)
     print(markdown(result))
     if arguments.json:
         text = json.dumps(result, indent=2) + "\n"
@@ -79,19 +98,20 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true",
                         help="one round, 512 connections with 64 bytes only, no idle sessions")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--inside", metavar="DIRECTORY", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
         parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
     if arguments.quick:
         arguments.rounds, arguments.idle = 1, 0
-    needed = ["unshare", "ip", "haproxy", "nginx", arguments.gateway]
-    missing = [name for name in needed if which(name) is None]
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    needed = ["setpriv", "unshare", "ip", "haproxy", "nginx", arguments.gateway]
+    missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         parser.error(f"not found: {', '.join(missing)} (see docs/benchmarks.md)")
     if os.geteuid() != 0:
         parser.error("needs root, for a network namespace of its own")
-    arguments.gateway = which(arguments.gateway)
+    arguments.gateway = os.path.abspath(shutil.which(arguments.gateway))
     return arguments
 
 
@@ -100,24 +120,6 @@ def positive(text):
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return number
-
-
-def which(name):
-    """The path of a program; /usr/sbin is not on everybody's PATH."""
-    for directory in [""] if "/" in name else os.get_exec_path() + ["/usr/sbin", "/sbin"]:
-        path = os.path.join(directory, name)
-        if os.path.isfile(path) and os.access(path, os.X_OK):
-            return os.path.abspath(path)
-    return None
-
-
-def enter_namespaces():
-    """Starts this script again in namespaces of its own: for the network, so that no other traffic
-    and no port in use matters; for processes, so that none outlives the script, however it ends."""
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
-    unshare = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    script = [sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--inside"]
-    os.execvp(unshare[0], unshare + ["--"] + script)
 
 
 def compare(arguments, directory):

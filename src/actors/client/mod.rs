@@ -9,9 +9,10 @@
 //!                     Closing: flush, shut down, discard input, stop
 //! ```
 //!
-//! Hot path: [`Client::poll_io`], the [`LinkEvent`] handler, and [`inbound`]. A socket read becomes
-//! one [`Forward`](super::link::Forward); the outbox is flushed after the mailbox is empty, so what
-//! several links delivered goes out in one write. An idle client owns no buffer.
+//! Hot path: [`Client::poll_io`], the handler of [`LinkEvent`](super::link::LinkEvent), and
+//! [`inbound`]. A socket read becomes one [`Forward`](super::link::Forward); the outbox is flushed
+//! after the mailbox is empty, so what several links delivered goes out in one write. An idle client
+//! owns no buffer.
 
 mod closing;
 mod events;
