@@ -92,7 +92,7 @@ pub const DROPPED: [&str; 6] = [
 ];
 
 /// Why a link was lost or given up.
-pub const LINK_ENDS: [&str; 8] = [
+pub const LINK_ENDS: [&str; 9] = [
     "connect_failed",
     "connect_timeout",
     "peer_closed",
@@ -101,6 +101,7 @@ pub const LINK_ENDS: [&str; 8] = [
     "ping_timeout",
     "idle",
     "shut_down",
+    "panicked",
 ];
 
 /// What one worker has counted. Directions are the gateway's: `in` is what it read.
@@ -128,7 +129,7 @@ pub struct WorkerMetrics {
     pub links_started: Count,
     pub links_ready: Count,
     pub links_unready: Count,
-    pub links_ended: Labelled<8>,
+    pub links_ended: Labelled<9>,
     pub links_lost_sessions: Count,
     pub refused_on_link: Count,
     pub relayed: Count,

@@ -42,6 +42,10 @@ pub struct RoutesLoaded {
     pub services: usize,
     /// Why the newest data is not in force, if it is not.
     pub error: Option<Arc<str>>,
+    /// How often data was refused because it could not be read.
+    pub unreadable: u64,
+    /// How often data was refused because of mistakes in it.
+    pub mistaken: u64,
 }
 
 /// The actor.
@@ -57,6 +61,8 @@ pub struct ConfigWatcher {
     again: bool,
     settling: bool,
     last_error: Option<Arc<str>>,
+    unreadable: u64,
+    mistaken: u64,
     /// Ends the watch when it is dropped.
     _watch: Option<notify::RecommendedWatcher>,
 }
@@ -83,6 +89,8 @@ impl ConfigWatcher {
             again: false,
             settling: false,
             last_error: None,
+            unreadable: 0,
+            mistaken: 0,
             _watch: None,
         }
     }
@@ -138,20 +146,30 @@ impl ConfigWatcher {
                 self.adopt(&parsed, resolved);
                 None
             }
-            Err(error) => Some(Arc::<str>::from(error.to_string())),
+            Err(error) => self.refused(&error),
         };
-        if error != self.last_error
-            && let Some(error) = &error
-        {
-            let kept = self.table.as_ref().map_or(0, |t| t.version());
-            tracing::error!(%error, version_in_force = kept, "the routes cannot be used");
-        }
         self.last_error = error;
         self.gateway.do_send(RoutesLoaded {
             version: self.table.as_ref().map_or(0, |t| t.version()),
             services: self.table.as_ref().map_or(0, |t| t.data().rules.len()),
             error: self.last_error.clone(),
+            unreadable: self.unreadable,
+            mistaken: self.mistaken,
         });
+    }
+
+    /// Says what is wrong, once for as long as it stays so.
+    fn refused(&mut self, error: &ReadError) -> Option<Arc<str>> {
+        let text = Arc::<str>::from(error.to_string());
+        if self.last_error.as_ref() != Some(&text) {
+            match error {
+                ReadError::Unreadable(..) => self.unreadable += 1,
+                ReadError::Mistaken(..) => self.mistaken += 1,
+            }
+            let kept = self.table.as_ref().map_or(0, |t| t.version());
+            tracing::error!(error = %text, version_in_force = kept, "the routes cannot be used");
+        }
+        Some(text)
     }
 
     fn adopt(&mut self, parsed: &Parsed, resolved: Resolved) {

@@ -140,6 +140,8 @@ impl Worker {
         if socket.set_nodelay(true).is_err() {
             return; // It was reset already.
         }
+        // A dual-stack listener sees IPv4 clients as IPv6 ones.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let entry = self.clients.vacant_entry();
         let slot = entry.key() as u32;
         let client = Client::new(

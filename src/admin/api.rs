@@ -51,7 +51,7 @@ async fn wrong_method(request: HttpRequest) -> HttpResponse {
         "method_not_allowed",
         &message,
     );
-    let allow = header::HeaderValue::from_static("GET, HEAD");
+    let allow = header::HeaderValue::from_static("GET");
     answer.headers_mut().insert(header::ALLOW, allow);
     answer
 }

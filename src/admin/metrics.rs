@@ -10,252 +10,10 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::families::{FAMILIES, Family, Source::*};
 use crate::actors::gateway::StatusSnapshot;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
-
-/// Where a family's figures come from.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// A counter, summed over the workers.
-    Counter(fn(&WorkerMetrics) -> u64),
-    /// A gauge, summed over the workers.
-    Gauge(fn(&WorkerMetrics) -> u64),
-    /// A counter for each value of one label.
-    Labelled(&'static str, fn(&WorkerMetrics) -> Vec<(String, u64)>),
-    /// A gauge of the process.
-    Status(fn(&StatusSnapshot) -> u64),
-}
-
-/// One family.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Without the prefix `game_gateway_`; counters get `_total` behind it.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    source: Source,
-}
-
-const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
-    Family { name, help, source }
-}
-
-fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
-    counts.map(|(label, n)| (label.to_owned(), n)).collect()
-}
-
-fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
-    let name = |code: Option<crate::codec::code::Code>| {
-        code.map_or_else(|| "other".to_owned(), |code| code.to_string())
-    };
-    counts.iter().map(|(code, n)| (name(code), n)).collect()
-}
-
-use Source::{Counter, Gauge, Labelled, Status};
-
-/// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 39] = [
-    family(
-        "connections",
-        "Client connections now",
-        Status(|s| s.connections as u64),
-    ),
-    family(
-        "connections_peak",
-        "The most client connections at a time",
-        Status(|s| s.peak as u64),
-    ),
-    family(
-        "connections_limit",
-        "Client connections served at a time",
-        Status(|s| s.limit as u64),
-    ),
-    family(
-        "ready",
-        "1 while new sessions are welcome",
-        Status(|s| u64::from(s.reasons_not_ready().is_empty())),
-    ),
-    family(
-        "routes_version",
-        "Version of the routes in force; 0: none yet",
-        Status(|s| s.routes.as_ref().map_or(0, |r| r.version)),
-    ),
-    family(
-        "routes_services",
-        "Services that the routes in force name",
-        Status(|s| s.routes.as_ref().map_or(0, |r| r.services as u64)),
-    ),
-    family(
-        "routes_rejected",
-        "1 while the newest routing data has mistakes and older routes are in force",
-        Status(|s| u64::from(s.routes.as_ref().is_some_and(|r| r.error.is_some()))),
-    ),
-    family(
-        "accepted_connections",
-        "Connections accepted",
-        Counter(|m| m.accepted.get()),
-    ),
-    family(
-        "accept_errors",
-        "Failures to accept a connection, such as too many open files",
-        Counter(|m| m.accept_errors.get()),
-    ),
-    family(
-        "closed_connections",
-        "Connections ended, by reason",
-        Labelled("reason", |m| owned(m.closings.iter())),
-    ),
-    family(
-        "sessions",
-        "Sessions now",
-        Gauge(|m| {
-            m.sessions_started
-                .get()
-                .saturating_sub(m.sessions_ended.get())
-        }),
-    ),
-    family(
-        "started_sessions",
-        "Sessions started",
-        Counter(|m| m.sessions_started.get()),
-    ),
-    family(
-        "ended_sessions",
-        "Sessions ended",
-        Counter(|m| m.sessions_ended.get()),
-    ),
-    family(
-        "client_in_frames",
-        "Frames from clients",
-        Counter(|m| m.client_frames_in.get()),
-    ),
-    family(
-        "client_out_frames",
-        "Frames to clients",
-        Counter(|m| m.client_frames_out.get()),
-    ),
-    family(
-        "client_in_bytes",
-        "Bytes read from clients",
-        Counter(|m| m.client_bytes_in.get()),
-    ),
-    family(
-        "client_out_bytes",
-        "Bytes written to clients",
-        Counter(|m| m.client_bytes_out.get()),
-    ),
-    family(
-        "client_reads",
-        "Reads from client sockets that brought bytes",
-        Counter(|m| m.client_reads.get()),
-    ),
-    family(
-        "forward_messages",
-        "Forward messages from clients to links",
-        Counter(|m| m.forwards.get()),
-    ),
-    family(
-        "deliver_messages",
-        "Deliver messages from links to clients",
-        Counter(|m| m.delivers.get()),
-    ),
-    family(
-        "refused_frames",
-        "ERROR frames sent to clients, by code",
-        Labelled("code", |m| by_code(&m.errors_sent)),
-    ),
-    family(
-        "paused_clients",
-        "Times that a client was not read because its link was full",
-        Counter(|m| m.paused.get()),
-    ),
-    family(
-        "links",
-        "Links that take sessions now",
-        Gauge(|m| m.links_now()),
-    ),
-    family(
-        "started_links",
-        "Links that began to connect",
-        Counter(|m| m.links_started.get()),
-    ),
-    family(
-        "ready_links",
-        "Links whose first PONG came",
-        Counter(|m| m.links_ready.get()),
-    ),
-    family(
-        "ended_links",
-        "Links that ended, by reason",
-        Labelled("reason", |m| owned(m.links_ended.iter())),
-    ),
-    family(
-        "lost_link_sessions",
-        "Sessions that were on a link when it ended",
-        Counter(|m| m.links_lost_sessions.get()),
-    ),
-    family(
-        "link_in_frames",
-        "Frames from backends",
-        Counter(|m| m.link_frames_in.get()),
-    ),
-    family(
-        "link_out_frames",
-        "Frames to backends",
-        Counter(|m| m.link_frames_out.get()),
-    ),
-    family(
-        "link_in_bytes",
-        "Bytes read from backends",
-        Counter(|m| m.link_bytes_in.get()),
-    ),
-    family(
-        "link_out_bytes",
-        "Bytes written to backends",
-        Counter(|m| m.link_bytes_out.get()),
-    ),
-    family(
-        "link_refused_frames",
-        "Frames from backends for sessions that are not theirs, answered with CLOSE 410",
-        Counter(|m| m.refused_on_link.get()),
-    ),
-    family(
-        "relayed_frames",
-        "Frames from backends that came on a link which does not carry their session",
-        Counter(|m| m.relayed.get()),
-    ),
-    family(
-        "multicast_recipients",
-        "Sessions named by MULTICAST frames",
-        Counter(|m| m.multicast_recipients.get()),
-    ),
-    family(
-        "binds",
-        "BIND frames that were applied to a session",
-        Counter(|m| m.binds.get()),
-    ),
-    family(
-        "resolved_routes",
-        "Questions where a session goes that had an answer",
-        Counter(|m| m.resolved.get()),
-    ),
-    family(
-        "unresolved_routes",
-        "Questions where a session goes that had none, by the code of the refusal",
-        Labelled("code", |m| by_code(&m.unresolved)),
-    ),
-    family(
-        "failed_bindings",
-        "Services that a session could not reach",
-        Counter(|m| m.bind_failures.get()),
-    ),
-    family(
-        "dropped_frames",
-        "Frames that were dropped, by reason",
-        Labelled("reason", |m| owned(m.dropped.iter())),
-    ),
-];
 
 /// Writes all families as OpenMetrics text, which Prometheus reads.
 ///
@@ -291,7 +49,7 @@ impl Figures {
 
     fn encode_family(&self, family: &Family, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match family.source {
-            Counter(_) | Labelled(..) => MetricType::Counter,
+            Counter(_) | Labelled(..) | StatusReasons(_) => MetricType::Counter,
             Gauge(_) | Status(_) => MetricType::Gauge,
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
@@ -302,6 +60,13 @@ impl Figures {
             Status(read) => self.status.as_ref().map_or(Ok(()), |status| {
                 ConstGauge::new(read(status) as i64).encode(encoder)
             }),
+            StatusReasons(read) => {
+                for (reason, n) in self.status.iter().flat_map(read) {
+                    let labels = [("reason", reason)];
+                    ConstCounter::new(n).encode(encoder.encode_family(&labels)?)?;
+                }
+                Ok(())
+            }
             Labelled(label, read) => {
                 let mut sums: Vec<(String, u64)> = Vec::new();
                 for (value, n) in self.workers.iter().flat_map(|worker| read(worker)) {
@@ -346,7 +111,7 @@ mod tests {
         let document = std::fs::read_to_string(path).unwrap();
         for family in &FAMILIES {
             let total = match family.source {
-                Counter(_) | Labelled(..) => "_total",
+                Counter(_) | Labelled(..) | StatusReasons(_) => "_total",
                 Gauge(_) | Status(_) => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);

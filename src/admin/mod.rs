@@ -2,6 +2,7 @@
 //! never reaches into them; so however many ask, players do not notice.
 
 mod api;
+mod families;
 mod metrics;
 
 use std::io;
@@ -17,7 +18,7 @@ use crate::actors::gateway::Gateway;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 
-pub use metrics::FAMILIES;
+pub use families::{FAMILIES, Family};
 
 /// Requests being served at a time; the admin API is for few.
 const MAX_CONNECTIONS: usize = 256;

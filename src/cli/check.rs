@@ -69,7 +69,7 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
 
 /// Prints the findings; success only without mistakes.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let findings = check(args.config.config.as_deref(), std::env::vars());
+    let findings = check(args.config.config.as_deref(), config::environment());
     for good in &findings.good {
         println!("ok: {good}");
     }

@@ -25,7 +25,7 @@ pub struct ServeArgs {
 
 /// Runs the gateway until SIGTERM or SIGINT has drained it.
 pub fn run(args: &ServeArgs) -> ExitCode {
-    let config = match config::load(args.config.config.as_deref(), std::env::vars()) {
+    let config = match config::load(args.config.config.as_deref(), config::environment()) {
         Ok(config) => config,
         Err(mistakes) => {
             for mistake in mistakes {

@@ -12,12 +12,8 @@ use super::keys::{Effect, KEYS, Key};
 
 /// Environment variables that start with this override keys.
 const PREFIX: &str = "GATEWAY__";
-/// The largest `listen.max_payload`: the protocol's own limit (protocol 1.1), in bytes.
-const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
-/// What a client's outbound queue holds beyond one largest frame, in bytes.
-const QUEUE_MARGIN: usize = 4 * 1024;
 /// The longest gateway_id, in bytes: OPEN has one byte for its length (protocol 2.2).
-const MAX_ID: usize = 255;
+pub(super) const MAX_ID: usize = 255;
 
 /// Where a mistake is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +93,13 @@ pub fn load(
     }
 }
 
+/// The process's environment. Names and values that are not UTF-8 cannot be meant for us; they are
+/// read with replacement characters rather than ending the program.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
+}
+
 /// The host's name, or "gateway" where it has none that can serve.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -114,16 +117,16 @@ fn host_name() -> String {
 }
 
 /// `{gateway_id}:{session_id}` must be one word with one colon.
-fn is_id_character(c: char) -> bool {
+pub(super) fn is_id_character(c: char) -> bool {
     c.is_ascii_graphic() && c != ':'
 }
 
 #[derive(Default)]
-struct Loading {
-    config: Config,
-    mistakes: Vec<Mistake>,
+pub(super) struct Loading {
+    pub(super) config: Config,
+    pub(super) mistakes: Vec<Mistake>,
     /// Keys with a mistake of their own: what goes together with them is not judged.
-    wrong: HashSet<&'static str>,
+    pub(super) wrong: HashSet<&'static str>,
 }
 
 impl Loading {
@@ -189,106 +192,6 @@ impl Loading {
             self.wrong.insert(key.name);
         }
         result
-    }
-
-    fn require(&mut self, keys: &[&'static str], holds: bool, message: impl Into<String>) {
-        if !holds && !keys.iter().any(|key| self.wrong.contains(key)) {
-            let place = Place::Keys(keys.join(" and "));
-            let message = message.into();
-            self.mistakes.push(Mistake { place, message });
-        }
-    }
-
-    /// Values that are well-formed but make no sense, alone or together.
-    fn contradictions(&mut self) {
-        let c = self.config.clone();
-        let id = &c.gateway.id;
-        let good_id = !id.is_empty() && id.len() <= MAX_ID && id.chars().all(is_id_character);
-        self.require(
-            &["gateway.id"],
-            good_id,
-            "must be 1 to 255 printable ASCII characters without spaces and colons",
-        );
-        self.require(
-            &["gateway.workers"],
-            c.gateway.workers <= 1024,
-            "must be at most 1024",
-        );
-        self.require(
-            &["listen.max_connections"],
-            c.listen.max_connections > 0,
-            "must be at least 1",
-        );
-        let payload = c.listen.max_payload;
-        self.require(
-            &["listen.max_payload"],
-            (1..=MAX_PAYLOAD).contains(&payload),
-            "must be 1 byte to 16MiB",
-        );
-        self.require(&["backend.max_link_payload", "listen.max_payload"], c.backend.max_link_payload >= payload,
-            "a link must carry what a client may send: the first must not be smaller than the second");
-        let least = payload as usize + QUEUE_MARGIN;
-        self.require(
-            &["session.outbound_queue", "listen.max_payload"],
-            c.session.outbound_queue >= least,
-            "the queue must hold at least one largest frame and 4KiB",
-        );
-        self.require(
-            &["session.max_services"],
-            c.session.max_services > 0,
-            "must be at least 1",
-        );
-        self.require(
-            &["backend.links_per_endpoint"],
-            (1..=64).contains(&c.backend.links_per_endpoint),
-            "must be 1 to 64",
-        );
-        self.require(
-            &["backend.high_watermark"],
-            c.backend.high_watermark >= 4096,
-            "must be at least 4KiB",
-        );
-        let positive = [
-            ("listen.sniff_timeout", c.listen.sniff_timeout),
-            ("session.idle_timeout", c.session.idle_timeout),
-            ("backend.connect_timeout", c.backend.connect_timeout),
-            ("backend.idle_timeout", c.backend.idle_timeout),
-            ("backend.ping_interval", c.backend.ping_interval),
-            ("backend.max_backoff", c.backend.max_backoff),
-            ("backend.resolve_interval", c.backend.resolve_interval),
-        ];
-        for (key, value) in positive {
-            self.require(&[key], !value.is_zero(), "must be longer than 0");
-        }
-        let (players, admin) = (c.listen.address, c.admin.address);
-        let overlap = players.ip() == admin.ip()
-            || players.ip().is_unspecified()
-            || admin.ip().is_unspecified();
-        let same = players.port() == admin.port() && players.port() != 0 && overlap;
-        self.require(
-            &["listen.address", "admin.address"],
-            !same,
-            "both take the same port",
-        );
-        let empty =
-            |secret: &Option<super::Secret>| secret.as_ref().is_some_and(|s| s.expose().is_empty());
-        self.require(
-            &["admin.token"],
-            !empty(&c.admin.token),
-            "must not be empty; leave it out for none",
-        );
-        self.require(
-            &["backend.token"],
-            !empty(&c.backend.token),
-            "must not be empty; leave it out for none",
-        );
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&c.log.level) {
-            self.require(
-                &["log.level"],
-                false,
-                format!("`{}` is no filter: {error}", c.log.level),
-            );
-        }
     }
 }
 

@@ -155,6 +155,8 @@ fn each_bad_value_has_its_sentence() {
         "FILE:1: peer.address: not available in this version",
     );
     assert_eq!(mistakes("log.level = \"a=b=c\"", &[]).len(), 1);
+    check("log.level = \"infoo\"", "log.level: `infoo` is no level");
+    check("log.level = \"info,mine\"", "log.level: `mine` is no level");
     let syntax = mistakes("[listen\naddress = 1", &[]);
     assert!(syntax[0].starts_with("FILE:1: "), "{syntax:?}");
 }

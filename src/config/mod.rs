@@ -4,6 +4,7 @@
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`units`]: durations and sizes as people write them.
 
+mod contradictions;
 pub mod keys;
 pub mod load;
 pub mod units;
@@ -12,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use load::{Mistake, Place, load};
+pub use load::{Mistake, Place, environment, load};
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes
 /// each.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The longest duration that is taken: ten years. Beyond it arithmetic on clocks is not safe.
-const MAX_DURATION: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// The longest duration that is taken: the protocol has 32 bits for milliseconds, 49 days.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Units of time in milliseconds, longest first.
 const TIME: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -13,7 +13,7 @@ const SIZE: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <<
 /// Reads a duration such as `500ms`, `30s`, `5m` or `1h`; `0` needs no unit.
 ///
 /// # Errors
-/// It is none, or over ten years.
+/// It is none, or over 30 days.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
         format!("`{text}` is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"")
@@ -30,7 +30,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(*millis).map(Duration::from_millis);
     let duration = millis.filter(|d| *d <= MAX_DURATION);
-    duration.ok_or_else(|| format!("`{text}` is over ten years"))
+    duration.ok_or_else(|| format!("`{text}` is over 720h, which is 30 days"))
 }
 
 /// Writes a duration so that [`parse_duration`] reads it back, in its largest whole unit.
@@ -107,7 +107,7 @@ mod tests {
             "1d",
             "1S",
             "99999999999999999999s",
-            "9999999h",
+            "721h",
         ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }

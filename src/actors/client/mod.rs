@@ -235,6 +235,10 @@ impl Actor for Client {
 /// the leases, dropped with the session, tell the backends.
 impl Drop for Client {
     fn drop(&mut self) {
+        if !matches!(self.stage, Stage::Ending(_)) && std::thread::panicking() {
+            let label = Closing::Internal.verdict().label;
+            self.shared.scope.metrics.closings.add(label, 1);
+        }
         self.leave_registry();
         self.shared.worker.do_send(ClientEnded { slot: self.slot });
     }

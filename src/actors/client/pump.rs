@@ -13,9 +13,11 @@ use tokio_util::io::poll_read_buf;
 use super::{Client, Hold, Stage};
 use crate::codec::Decoded;
 use crate::codec::client;
-use crate::net::buffers::{self, SCRATCH_BYTES};
+use crate::net::buffers;
 use crate::session::closing::Closing;
 
+/// What a frame that has begun is given room for, before more of it has come.
+const FIRST_INBOX_BYTES: usize = 16 * 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;
 
@@ -124,7 +126,8 @@ impl Client {
         let limit = self.shared.scope.config.listen.max_payload;
         if let Ok(Decoded::Need(n)) = client::decode(&self.inbox, limit) {
             // Its length is believed only as far as bytes have come: the buffer doubles.
-            self.inbox.reserve((n - have).min(have.max(SCRATCH_BYTES)));
+            self.inbox
+                .reserve((n - have).min(have.max(FIRST_INBOX_BYTES)));
             let socket = Pin::new(&mut self.socket);
             let result = ready!(poll_read_buf(socket, cx, &mut self.inbox));
             self.count_read(result)?;

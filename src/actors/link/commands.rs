@@ -21,6 +21,7 @@ impl Handler<Attach> for Link {
         if msg.answer.is_closed() || self.quitting {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
+            self.idle_reported = false;
             return;
         }
         let session_id = msg.session_id;

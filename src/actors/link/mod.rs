@@ -323,7 +323,12 @@ impl Actor for Link {
 /// pass here.
 impl Drop for Link {
     fn drop(&mut self) {
-        let reason = self.end.unwrap_or("io_error");
+        let unsaid = if std::thread::panicking() {
+            "panicked"
+        } else {
+            "shut_down"
+        };
+        let reason = self.end.unwrap_or(unsaid);
         let metrics = &self.scope.metrics;
         metrics.links_ended.add(reason, 1);
         if self.liveness.ready() {

@@ -1,0 +1,135 @@
+//! Values that are well-formed but make no sense, alone or together.
+
+use super::load::{Loading, MAX_ID, Mistake, Place, is_id_character};
+use super::{Config, Secret};
+
+/// The largest `listen.max_payload`: the protocol's own limit (protocol 1.1), in bytes.
+const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
+/// What a client's outbound queue holds beyond one largest frame, in bytes.
+const QUEUE_MARGIN: usize = 4 * 1024;
+
+impl Loading {
+    /// Looks at the configuration as a whole.
+    pub(super) fn contradictions(&mut self) {
+        let config = self.config.clone();
+        self.limits(&config);
+        self.durations(&config);
+        self.addresses(&config);
+        self.texts(&config);
+    }
+
+    /// A mistake in how these keys go together, unless one of them has one of its own already.
+    fn require(&mut self, keys: &[&'static str], holds: bool, message: impl Into<String>) {
+        if !holds && !keys.iter().any(|key| self.wrong.contains(key)) {
+            let place = Place::Keys(keys.join(" and "));
+            let message = message.into();
+            self.mistakes.push(Mistake { place, message });
+        }
+    }
+
+    fn limits(&mut self, c: &Config) {
+        let id = &c.gateway.id;
+        let good_id = !id.is_empty() && id.len() <= MAX_ID && id.chars().all(is_id_character);
+        self.require(
+            &["gateway.id"],
+            good_id,
+            "must be 1 to 255 printable ASCII characters without spaces and colons",
+        );
+        self.require(
+            &["gateway.workers"],
+            c.gateway.workers <= 1024,
+            "must be at most 1024",
+        );
+        self.require(
+            &["listen.max_connections"],
+            c.listen.max_connections > 0,
+            "must be at least 1",
+        );
+        let payload = c.listen.max_payload;
+        self.require(
+            &["listen.max_payload"],
+            (1..=MAX_PAYLOAD).contains(&payload),
+            "must be 1 byte to 16MiB",
+        );
+        self.require(&["backend.max_link_payload", "listen.max_payload"], c.backend.max_link_payload >= payload,
+            "a link must carry what a client may send: the first must not be smaller than the second");
+        let least = payload as usize + QUEUE_MARGIN;
+        self.require(
+            &["session.outbound_queue", "listen.max_payload"],
+            c.session.outbound_queue >= least,
+            "the queue must hold at least one largest frame and 4KiB",
+        );
+        self.require(
+            &["session.max_services"],
+            c.session.max_services > 0,
+            "must be at least 1",
+        );
+        self.require(
+            &["backend.links_per_endpoint"],
+            (1..=64).contains(&c.backend.links_per_endpoint),
+            "must be 1 to 64",
+        );
+        self.require(
+            &["backend.high_watermark"],
+            c.backend.high_watermark >= 4096,
+            "must be at least 4KiB",
+        );
+    }
+
+    fn durations(&mut self, c: &Config) {
+        let positive = [
+            ("listen.sniff_timeout", c.listen.sniff_timeout),
+            ("session.idle_timeout", c.session.idle_timeout),
+            ("backend.connect_timeout", c.backend.connect_timeout),
+            ("backend.idle_timeout", c.backend.idle_timeout),
+            ("backend.ping_interval", c.backend.ping_interval),
+            ("backend.max_backoff", c.backend.max_backoff),
+            ("backend.resolve_interval", c.backend.resolve_interval),
+        ];
+        for (key, value) in positive {
+            self.require(&[key], !value.is_zero(), "must be longer than 0");
+        }
+    }
+
+    fn addresses(&mut self, c: &Config) {
+        let (players, admin) = (c.listen.address, c.admin.address);
+        let overlap = players.ip() == admin.ip()
+            || players.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        let same = players.port() == admin.port() && players.port() != 0 && overlap;
+        self.require(
+            &["listen.address", "admin.address"],
+            !same,
+            "both take the same port",
+        );
+    }
+
+    fn texts(&mut self, c: &Config) {
+        let empty =
+            |secret: &Option<Secret>| secret.as_ref().is_some_and(|s| s.expose().is_empty());
+        self.require(
+            &["admin.token"],
+            !empty(&c.admin.token),
+            "must not be empty; leave it out for none",
+        );
+        self.require(
+            &["backend.token"],
+            !empty(&c.backend.token),
+            "must not be empty; leave it out for none",
+        );
+        let level = &c.log.level;
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(level) {
+            self.require(
+                &["log.level"],
+                false,
+                format!("`{level}` is no filter: {error}"),
+            );
+        }
+        // A filter takes any word for a module, and would log all of it.
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        let bare = |word: &&str| !word.contains(['=', ':']) && !levels.contains(&word.trim());
+        if let Some(word) = level.split(',').find(bare) {
+            self.require(&["log.level"], false, format!("`{word}` is no level"));
+        }
+    }
+}
