@@ -82,12 +82,13 @@ impl ByCode {
 }
 
 /// Why frames or messages were dropped: every place that drops names itself here.
-pub const DROPPED: [&str; 6] = [
+pub const DROPPED: [&str; 7] = [
     "client_closing",
     "client_gone",
     "link_gone",
     "unexpected_close_307",
     "unexpected_accept",
+    "unexpected_kind",
     "other",
 ];
 
@@ -138,7 +139,7 @@ pub struct WorkerMetrics {
     pub bind_failures: Count,
     pub resolved: Count,
     pub unresolved: ByCode,
-    pub dropped: Labelled<6>,
+    pub dropped: Labelled<7>,
 }
 
 impl WorkerMetrics {

@@ -77,11 +77,6 @@ async fn broken_framing_loses_the_link_not_the_gateway() {
     absurd.extend([0; 23]);
     let cases = [
         ("over max_link_payload", frame(1025, 0, &[])),
-        ("HELLO", frame(2, Kind::Hello as u8, b"{}")),
-        ("OPEN", frame(20, Kind::Open as u8, &[0; 20])),
-        ("SUSPEND", frame(4, Kind::Suspend as u8, &[0; 4])),
-        ("kind 11", frame(0, 11, &[])),
-        ("kind 255", frame(0, 255, &[])),
         ("short BIND", frame(11, Kind::Bind as u8, &[1; 11])),
         ("short MULTICAST", frame(3, Kind::Multicast as u8, &[0; 3])),
         (
@@ -110,6 +105,29 @@ async fn broken_framing_loses_the_link_not_the_gateway() {
     }
     tokio::spawn(echo_link(backend.link().await));
     assert_eq!(&player.answer().await.payload[..], b"x");
+}
+
+#[tokio::test]
+async fn kinds_that_no_backend_sends_are_skipped_and_counted() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut player = player(&gateway, "game", b"x").await;
+    let mut link = backend.link().await;
+    let session_id = link.opened().await.session_id;
+    link.data().await;
+    for kind in [
+        Kind::Hello as u8,
+        Kind::Open as u8,
+        Kind::Suspend as u8,
+        11,
+        255,
+    ] {
+        link.raw(&frame(4, kind, &[0; 4])).await;
+    }
+    link.send(Kind::Data, session_id, b"still here").await;
+    assert_eq!(&player.answer().await.payload[..], b"still here");
+    let counted = r#"game_gateway_dropped_frames_total{reason="unexpected_kind"}"#;
+    assert_eq!(gateway.metric(counted).await, 5);
 }
 
 #[tokio::test]

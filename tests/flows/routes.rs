@@ -98,6 +98,8 @@ async fn bad_routes_keep_the_last_good_ones() {
         gateway.set_routes(&good);
         gateway.until(REJECTED, |rejected| rejected == 0).await;
     }
+    let counted = r#"game_gateway_rejected_routes_total{reason="mistaken"}"#;
+    assert_eq!(gateway.metric(counted).await, cases.len() as u64);
     assert_eq!(gateway.metric("game_gateway_routes_version").await, 1);
     assert!(gateway.get("/ready").await.1.contains("null"));
 }
@@ -112,6 +114,8 @@ async fn a_gateway_waits_for_its_routes() {
     let (status, body) = gateway.get("/ready").await;
     assert_eq!(status, 503);
     assert!(body.contains("no routes yet"), "{body}");
+    let counted = r#"game_gateway_rejected_routes_total{reason="unreadable"}"#;
+    assert_eq!(gateway.metric(counted).await, 1);
     let mut early = player(&gateway, "game", b"early").await;
     assert_eq!(early.error().await, (503, "game".to_owned()));
 

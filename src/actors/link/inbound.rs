@@ -127,8 +127,12 @@ impl Link {
         strays: &mut Vec<Stray>,
     ) -> Result<(), FrameError> {
         let id = frame.session_id;
-        let unexpected = Err(FrameError::UnexpectedKind(frame.kind));
-        match Kind::from_byte(frame.kind).map_or(unexpected, Ok)? {
+        let Some(kind) = Kind::from_byte(frame.kind) else {
+            // A later version's, perhaps: framing stands, so the link does.
+            self.scope.metrics.dropped.add("unexpected_kind", 1);
+            return Ok(());
+        };
+        match kind {
             Kind::Data => self.take_data(id, frame.payload, tail, strays),
             Kind::Ping if frame.payload.len() > client::MAX_PING_LEN => {
                 let (kind, len) = (Kind::Ping, frame.payload.len());
@@ -157,7 +161,9 @@ impl Link {
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
             Kind::Goaway => self.report(LinkChange::Goaway),
             Kind::Accept => self.scope.metrics.dropped.add("unexpected_accept", 1),
-            Kind::Hello | Kind::Open | Kind::Suspend => return unexpected.map(|_: Kind| ()),
+            Kind::Hello | Kind::Open | Kind::Suspend => {
+                self.scope.metrics.dropped.add("unexpected_kind", 1);
+            }
         }
         Ok(())
     }
