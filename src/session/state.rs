@@ -45,6 +45,9 @@ struct Service<L> {
     name: Arc<str>,
     /// Whether a backend of it has seen OPEN.
     opened: bool,
+    /// The lease on a link that was lost: its backend may still have the session, and is owed its
+    /// final CLOSE until the service is opened again.
+    lost: Option<L>,
     state: State<L>,
 }
 
@@ -203,6 +206,7 @@ impl<L> Session<L> {
         let fresh = Service {
             name: service.into(),
             opened: false,
+            lost: None,
             state: State::Unbound,
         };
         let free = |s: &Service<L>| matches!(s.state, State::Unbound);
@@ -248,12 +252,20 @@ impl<L> Session<L> {
         }
     }
 
-    /// All leases.
+    /// All leases, those on lost links included.
     pub fn leases(&mut self) -> impl Iterator<Item = &mut L> {
-        self.services.iter_mut().filter_map(|s| match &mut s.state {
-            State::Open(lease) => Some(lease),
-            State::Opening(_) | State::Unbound => None,
+        self.services.iter_mut().flat_map(|s| {
+            let open = match &mut s.state {
+                State::Open(lease) => Some(lease),
+                State::Opening(_) | State::Unbound => None,
+            };
+            open.into_iter().chain(&mut s.lost)
         })
+    }
+
+    /// Takes the lease on the lost link that the service at `place` was open on before.
+    pub fn take_lost(&mut self, place: usize) -> Option<L> {
+        self.services.get_mut(place)?.lost.take()
     }
 
     /// What waits for the service at `place`, where it is being opened.
@@ -314,18 +326,17 @@ impl<L> Session<L> {
         }
     }
 
-    /// A link is lost. Returns the service that was open on it, which `is_its` recognises by its
-    /// lease. A service that is still being opened remembers the loss until it hears of the link.
-    pub fn lost(
-        &mut self,
-        service: &str,
-        link: u64,
-        is_its: impl Fn(&L) -> bool,
-    ) -> Option<(usize, L)> {
+    /// A link is lost. Returns the place of the service that was open on it, which `is_its`
+    /// recognises by its lease. A service that is still being opened remembers the loss until it
+    /// hears of the link.
+    pub fn lost(&mut self, service: &str, link: u64, is_its: impl Fn(&L) -> bool) -> Option<usize> {
         let place = self.services.iter().position(|s| &*s.name == service)?;
-        let state = &mut self.services[place].state;
+        let Service { state, lost, .. } = &mut self.services[place];
         match std::mem::replace(state, State::Unbound) {
-            State::Open(lease) if is_its(&lease) => Some((place, lease)),
+            State::Open(lease) if is_its(&lease) => {
+                *lost = Some(lease);
+                Some(place)
+            }
             State::Opening(mut opening) => {
                 opening.lost = Some(link);
                 *state = State::Opening(opening);

@@ -108,6 +108,55 @@ async fn broken_framing_loses_the_link_not_the_gateway() {
 }
 
 #[tokio::test]
+async fn a_session_whose_link_was_lost_still_says_goodbye() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut leaves = player(&gateway, "game", b"1").await;
+    let mut link = backend.link().await;
+    let leaves_id = link.opened().await.session_id;
+    link.data().await;
+    let mut stays = player(&gateway, "game", b"2").await;
+    let stays_id = link.opened().await.session_id;
+    link.data().await;
+    drop(link);
+    assert_eq!(leaves.error().await.0, 502);
+    assert_eq!(stays.error().await.0, 502);
+    // One ends before there is another link, the other is opened anew on it.
+    let close = game_gateway::codec::client::Kind::Close as u8;
+    leaves.send(header(close), "", &notice(7)).await;
+    assert_eq!(leaves.next().await, None);
+    stays.data("game", b"again").await;
+    let mut link = backend.link().await;
+    let mut frames = Vec::new();
+    while frames.len() < 3 {
+        let frame = link.next().await.expect("a frame");
+        frames.push((frame.kind, frame.session_id));
+    }
+    frames.sort_unstable();
+    let expected = [
+        (Kind::Data as u8, stays_id),
+        (Kind::Open as u8, stays_id),
+        (Kind::Close as u8, leaves_id),
+    ];
+    assert_eq!(frames, expected);
+    drop(stays);
+    assert_eq!(link.closed().await, (stays_id, 0));
+    // Nothing more was owed for either.
+    let mut last = player(&gateway, "game", b"3").await;
+    link.opened().await;
+    let data = link.data().await;
+    link.send(Kind::Data, data.session_id, b"3").await;
+    last.answer().await;
+}
+
+fn header(kind: u8) -> game_gateway::codec::client::Header {
+    game_gateway::codec::client::Header {
+        kind,
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
 async fn kinds_that_no_backend_sends_are_skipped_and_counted() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;

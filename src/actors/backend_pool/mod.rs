@@ -10,6 +10,7 @@
 //!                      Down(attempt, retry_at) ◀────────────────── Unknown
 //! ```
 
+mod commands;
 mod messages;
 
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use actix::prelude::*;
 use rand::Rng;
 use tokio::sync::oneshot;
 
-use super::link::{Attach, Gauge, Lease, Link, LinkChange, LinkReport, Quit};
+use super::link::{Attach, Farewell, Gauge, Lease, Link, Quit};
 use super::link_book::{Claim, LeavingMark, LinkPermit};
 use super::scope::Scope;
 use crate::routing::ServiceRoute;
@@ -42,6 +43,8 @@ pub struct BackendPool {
     router: Recipient<EndpointHealth>,
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
+    /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
+    farewells: Vec<Farewell>,
     health: Health,
     /// Held while the health is [`Health::Leaving`].
     leaving: Option<LeavingMark>,
@@ -87,6 +90,7 @@ impl BackendPool {
             router,
             links: Vec::new(),
             waiting: Vec::new(),
+            farewells: Vec::new(),
             health: Health::Unknown,
             leaving: None,
             retired: false,
@@ -143,7 +147,8 @@ impl BackendPool {
             }
         };
         let (scope, service) = (Arc::clone(&self.scope), Arc::clone(&self.service.name));
-        let link = Link::new(scope, service, self.endpoint, ctx.address().recipient());
+        let (reports, farewells) = (ctx.address().recipient(), ctx.address().recipient());
+        let link = Link::new(scope, service, self.endpoint, reports, farewells);
         self.links.push(Slot {
             id: link.id(),
             gauge: link.gauge(),
@@ -215,6 +220,13 @@ impl BackendPool {
             slot.state = SlotState::Ready;
         }
         self.set_health(Health::Up, ctx);
+        let farewells = std::mem::take(&mut self.farewells);
+        if let Some(slot) = self.best() {
+            // Before the sessions that wait: one of them may be a session that starts anew.
+            for farewell in farewells {
+                slot.link.do_send(farewell);
+            }
+        }
         for (bind, answer) in std::mem::take(&mut self.waiting) {
             if let Some(slot) = self.best() {
                 self.attach(slot, bind, answer);
@@ -338,62 +350,5 @@ impl Actor for BackendPool {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(self.scope.config.backend.ping_interval, Self::quit_unused);
-    }
-}
-
-impl Handler<Bind> for BackendPool {
-    type Result = ResponseFuture<Result<Lease, BindFailed>>;
-
-    fn handle(&mut self, msg: Bind, ctx: &mut Context<Self>) -> Self::Result {
-        let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
-        match self.place(msg, ctx) {
-            Err(failed) => Box::pin(std::future::ready(Err(failed))),
-            Ok(Placed::Here(lease)) => {
-                Box::pin(async move { lease.await.map_err(|_| unreachable) })
-            }
-            Ok(Placed::With(pool, bind)) => {
-                Box::pin(async move { pool.send(bind).await.unwrap_or(Err(unreachable)) })
-            }
-        }
-    }
-}
-
-impl Handler<LinkReport> for BackendPool {
-    type Result = ();
-
-    fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
-        match msg.what {
-            LinkChange::Ready => self.ready(msg.link_id, ctx),
-            LinkChange::Goaway => self.leaving(ctx),
-            LinkChange::Idle => self.idle(msg.link_id, ctx),
-            LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
-        }
-    }
-}
-
-impl Handler<Retire> for BackendPool {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
-        self.retired = true;
-        self.quit_unused(ctx);
-    }
-}
-
-impl Handler<Close> for BackendPool {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.retired = true;
-        self.waiting.clear();
-        let links = std::mem::take(&mut self.links);
-        Box::pin(async move {
-            let quits = links.iter().map(|s| {
-                s.link.send(Quit {
-                    reason: "shut_down",
-                })
-            });
-            futures_util::future::join_all(quits).await;
-        })
     }
 }

@@ -89,7 +89,7 @@ impl Handler<Strayed> for Client {
                     && let Some(place) = session.find(&msg.service)
                     && let Some(lease) = session.lease(place)
                 {
-                    lease.ended_by_backend();
+                    lease.silence();
                 }
                 self.closed_by_backend(close, ctx);
             }

@@ -163,7 +163,7 @@ impl Client {
         }));
     }
 
-    fn service_opened(&mut self, service: &str, lease: Lease, ctx: &mut Context<Self>) {
+    fn service_opened(&mut self, service: &str, mut lease: Lease, ctx: &mut Context<Self>) {
         let Some(session) = &mut self.session else {
             // It ended while the link was being opened; this backend has seen OPEN all the same.
             return lease.release(self.final_code);
@@ -173,6 +173,7 @@ impl Client {
         };
         let lost = session.opening(place).and_then(|opening| opening.lost);
         if lost == Some(lease.link_id()) {
+            lease.set_final_code(Code::BAD_GATEWAY);
             let lost = Unresolved {
                 code: Code::BAD_GATEWAY,
                 text: "the backend's link was lost",
@@ -182,6 +183,11 @@ impl Client {
         }
         // Whatever the session has learned of its realm since it asked.
         lease.retag(session.realm_id());
+        if let Some(mut before) = session.take_lost(place)
+            && before.same_backend(&lease)
+        {
+            before.silence();
+        }
         let Some(opening) = session.opened(place, lease) else {
             return;
         };
@@ -210,6 +216,12 @@ impl Client {
         };
         let its = |lease: &Lease| lease.link_id() == link_id;
         if session.lost(service, link_id, its).is_some() {
+            let lost = |lease: &&mut Lease| lease.link_id() == link_id;
+            let code = Code::BAD_GATEWAY;
+            session
+                .leases()
+                .filter(lost)
+                .for_each(|lease| lease.set_final_code(code));
             let text = "the backend's link was lost; answers may be missing";
             self.tell_error(Code::BAD_GATEWAY, 0, text, service, ctx);
             // It will not say that it has room any more.

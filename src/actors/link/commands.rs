@@ -6,7 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Forward, Lease, Link, LinkEvent, Quit, Refuse, Release, Retag,
+    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Link, LinkEvent, Quit, Refuse, Release,
+    Retag,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
@@ -61,6 +62,15 @@ impl Handler<Release> for Link {
         {
             self.enqueue_close(msg.session_id, code);
         }
+    }
+}
+
+/// From the pool: a session that this link does not carry, but its backend may still have.
+impl Handler<Farewell> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
+        self.enqueue_close(msg.session_id, msg.code);
     }
 }
 

@@ -1,10 +1,11 @@
 //! A session's hold on a link. While it lives the link delivers to the session; when it is dropped,
 //! by whatever path, the backend gets its one final CLOSE.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use actix::{Addr, Message};
+use actix::{Addr, Message, Recipient};
 
 use super::Link;
 use crate::codec::code::Code;
@@ -104,11 +105,24 @@ pub struct Release {
     pub code: Option<Code>,
 }
 
+/// A session is over whose link was lost before. Sent to the pool by a [`Lease`] that is dropped: the
+/// backend may have other links of this gateway and still keep the session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Farewell {
+    /// The session.
+    pub session_id: u64,
+    /// The code of the final CLOSE.
+    pub code: Code,
+}
+
 /// What all leases of one link share, so that a lease itself is small.
 #[derive(Debug)]
 pub(super) struct Anchor {
     pub(super) link: Addr<Link>,
+    pub(super) pool: Recipient<Farewell>,
     pub(super) link_id: u64,
+    pub(super) endpoint: SocketAddr,
     pub(super) gauge: Arc<Gauge>,
 }
 
@@ -118,7 +132,8 @@ pub struct Lease {
     anchor: Arc<Anchor>,
     session_id: u64,
     final_code: Code,
-    ended_by_backend: bool,
+    /// No final CLOSE is owed.
+    silent: bool,
 }
 
 impl Lease {
@@ -128,7 +143,7 @@ impl Lease {
             session_id,
             // What a backend is told when nobody got to say why: the client's actor panicked.
             final_code: Code::INTERNAL,
-            ended_by_backend: false,
+            silent: false,
         }
     }
 
@@ -170,9 +185,15 @@ impl Lease {
         self.final_code = code;
     }
 
-    /// The backend has ended the session, on another link: a CLOSE is not answered.
-    pub fn ended_by_backend(&mut self) {
-        self.ended_by_backend = true;
+    /// The backend is owed no final CLOSE: it has ended the session itself, on another link, or the
+    /// session is open there anew.
+    pub fn silence(&mut self) {
+        self.silent = true;
+    }
+
+    /// Whether both lead to the same backend.
+    pub fn same_backend(&self, other: &Lease) -> bool {
+        self.anchor.endpoint == other.anchor.endpoint
     }
 
     /// Sets the code of the final CLOSE, for when the lease is dropped.
@@ -183,9 +204,12 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.anchor.link.do_send(Release {
-            session_id: self.session_id,
-            code: (!self.ended_by_backend).then_some(self.final_code),
-        });
+        let session_id = self.session_id;
+        let code = (!self.silent).then_some(self.final_code);
+        if self.anchor.link.connected() {
+            self.anchor.link.do_send(Release { session_id, code });
+        } else if let Some(code) = code {
+            self.anchor.pool.do_send(Farewell { session_id, code });
+        }
     }
 }

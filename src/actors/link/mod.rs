@@ -32,7 +32,7 @@ use crate::net::outbox::Outbox;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 use lease::Anchor;
-pub use lease::{AwaitRoom, Forward, Gauge, Lease, Release, Retag};
+pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
 pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
@@ -47,6 +47,7 @@ pub struct Link {
     service: Arc<str>,
     endpoint: SocketAddr,
     pool: Recipient<LinkReport>,
+    farewells: Recipient<Farewell>,
     gauge: Arc<Gauge>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
@@ -88,6 +89,7 @@ impl Link {
         service: Arc<str>,
         endpoint: SocketAddr,
         pool: Recipient<LinkReport>,
+        farewells: Recipient<Farewell>,
     ) -> Link {
         let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
         Link {
@@ -96,6 +98,7 @@ impl Link {
             service,
             endpoint,
             pool,
+            farewells,
             gauge,
             anchor: None,
             socket: None,
@@ -127,10 +130,13 @@ impl Link {
     }
 
     fn anchor(&mut self, ctx: &mut Context<Self>) -> Arc<Anchor> {
-        let (link_id, gauge) = (self.id, &self.gauge);
+        let (link_id, gauge, endpoint) = (self.id, &self.gauge, self.endpoint);
+        let farewells = &self.farewells;
         let anchor = self.anchor.get_or_insert_with(|| {
             Arc::new(Anchor {
                 link: ctx.address(),
+                pool: farewells.clone(),
+                endpoint,
                 link_id,
                 gauge: Arc::clone(gauge),
             })

@@ -1,0 +1,81 @@
+//! How a pool does what it is asked and told.
+
+use actix::prelude::*;
+
+use super::{
+    BackendPool, Bind, BindFailed, Close, Farewell, MAX_WAITING, Placed, Retire, Slot, SlotState,
+};
+use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
+
+impl Handler<Bind> for BackendPool {
+    type Result = ResponseFuture<Result<Lease, BindFailed>>;
+
+    fn handle(&mut self, msg: Bind, ctx: &mut Context<Self>) -> Self::Result {
+        let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
+        match self.place(msg, ctx) {
+            Err(failed) => Box::pin(std::future::ready(Err(failed))),
+            Ok(Placed::Here(lease)) => {
+                Box::pin(async move { lease.await.map_err(|_| unreachable) })
+            }
+            Ok(Placed::With(pool, bind)) => {
+                Box::pin(async move { pool.send(bind).await.unwrap_or(Err(unreachable)) })
+            }
+        }
+    }
+}
+
+impl Handler<LinkReport> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
+        match msg.what {
+            LinkChange::Ready => self.ready(msg.link_id, ctx),
+            LinkChange::Goaway => self.leaving(ctx),
+            LinkChange::Idle => self.idle(msg.link_id, ctx),
+            LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
+        }
+    }
+}
+
+impl Handler<Farewell> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
+        let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
+        if let Some(slot) = self.links.iter().find(alive) {
+            slot.link.do_send(msg);
+        } else if self.farewells.len() < MAX_WAITING {
+            self.farewells.push(msg);
+        } else {
+            // The backend ends it by itself when the resume window is over.
+            self.scope.metrics.dropped.add("link_gone", 1);
+        }
+    }
+}
+
+impl Handler<Retire> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        self.retired = true;
+        self.quit_unused(ctx);
+    }
+}
+
+impl Handler<Close> for BackendPool {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.retired = true;
+        self.waiting.clear();
+        let links = std::mem::take(&mut self.links);
+        Box::pin(async move {
+            let quits = links.iter().map(|s| {
+                s.link.send(Quit {
+                    reason: "shut_down",
+                })
+            });
+            futures_util::future::join_all(quits).await;
+        })
+    }
+}
