@@ -26,10 +26,10 @@ pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(
         web::scope("")
             .wrap(from_fn(authorise))
-            .service(get("/health").get(health))
-            .service(get("/ready").get(ready))
-            .service(get("/metrics").get(scrape))
-            .service(get("/api/v1/info").get(info))
+            .service(get("/health").get(health).head(health))
+            .service(get("/ready").get(ready).head(ready))
+            .service(get("/metrics").get(scrape).head(scrape))
+            .service(get("/api/v1/info").get(info).head(info))
             .default_service(web::to(not_found)),
     );
 }
@@ -51,7 +51,7 @@ async fn wrong_method(request: HttpRequest) -> HttpResponse {
         "method_not_allowed",
         &message,
     );
-    let allow = header::HeaderValue::from_static("GET");
+    let allow = header::HeaderValue::from_static("GET, HEAD");
     answer.headers_mut().insert(header::ALLOW, allow);
     answer
 }
