@@ -114,7 +114,7 @@ impl Handler<CheckDeadline> for Client {
             Stage::Talking => (config.session.idle_timeout, Closing::Idle),
             Stage::Ending(ending) => (ending.patience(), Closing::Idle),
         };
-        if self.hold != Hold::None {
+        if self.hold != Hold::None && matches!(self.stage, Stage::Talking) {
             // Not the client's silence but ours; it is looked at again when that is over.
             self.alive_ms = self.shared.now_ms();
         }
@@ -142,7 +142,8 @@ impl Handler<CutOff> for Client {
 
     fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
         // In the form of a transport that is known, or not at all.
-        let silent = matches!(self.stage, Stage::Sniffing(_)) && self.inbox.len() < 2;
+        let unknown = sniff(&self.inbox) != Sniffed::Frames;
+        let silent = matches!(self.stage, Stage::Sniffing(_)) && unknown;
         let closing = if silent {
             Closing::SilentStart
         } else {
