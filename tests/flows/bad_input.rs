@@ -191,7 +191,7 @@ async fn a_client_that_goes_on_sending_still_reads_its_close() {
 #[tokio::test]
 async fn a_start_that_is_too_slow_is_told_so_only_in_frames() {
     let mut scene = Scene::start_with(|config| {
-        config.listen.sniff_timeout = Duration::from_millis(200);
+        config.listen.sniff_timeout = Duration::from_secs(1);
     })
     .await;
     for wire in [
@@ -234,7 +234,7 @@ async fn drip(socket: TcpStream, wire: &[u8], pause: Duration) -> Vec<(u8, u16)>
 #[tokio::test]
 async fn a_first_header_that_drips_in_is_too_slow() {
     let mut scene = Scene::start_with(|config| {
-        config.listen.sniff_timeout = Duration::from_millis(200);
+        config.listen.sniff_timeout = Duration::from_secs(1);
     })
     .await;
     let socket = connect(&scene.gateway).await;

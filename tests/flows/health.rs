@@ -27,7 +27,7 @@ async fn three_missing_pongs_lose_the_link_and_nothing_else() {
         Backend::rule(&[&chat])
     );
     let gateway = Gateway::start_with(&routes, |config| {
-        config.backend.ping_interval = Duration::from_millis(400);
+        config.backend.ping_interval = Duration::from_millis(1500);
     })
     .await;
     echo(chat);
@@ -261,7 +261,7 @@ async fn a_backend_that_leaves_makes_room_where_links_are_limited() {
         )
     };
     let gateway = Gateway::start_with(&rule(&format!("\"{}\"", old.address)), |config| {
-        config.backend.ping_interval = Duration::from_millis(100);
+        config.backend.ping_interval = Duration::from_secs(1);
     })
     .await;
     let mut first = player(&gateway, "game", b"1").await;
@@ -297,7 +297,7 @@ async fn a_backend_that_has_left_may_come_back() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.backend.idle_timeout = Duration::from_millis(200);
-        config.backend.ping_interval = Duration::from_millis(100);
+        config.backend.ping_interval = Duration::from_secs(1);
     })
     .await;
     let mut first = player(&gateway, "game", b"1").await;

@@ -65,7 +65,7 @@ async fn a_link_without_sessions_is_closed_and_comes_again_when_needed() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.backend.idle_timeout = Duration::from_millis(200);
-        config.backend.ping_interval = Duration::from_millis(100);
+        config.backend.ping_interval = Duration::from_secs(1);
     })
     .await;
     let first = player(&gateway, "game", b"1").await;
