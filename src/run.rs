@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -20,6 +21,9 @@ use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::session::id::Homes;
+
+/// How long a start waits for the first attempt to load routes; then it goes on without.
+const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +110,8 @@ impl Running {
     }
 }
 
-/// Starts a gateway and returns when it listens.
+/// Starts a gateway and returns when it listens and has tried to load its routes, so that whoever
+/// connects then is not told that there are none yet.
 ///
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
@@ -125,13 +130,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .collect();
 
     let (started, ready) = mpsc::channel();
+    let (first_load, loaded) = mpsc::channel();
     let (thread_config, thread_metrics) = (Arc::clone(&config), metrics.clone());
     let system = std::thread::Builder::new()
         .name("gateway".into())
         .spawn(move || {
             let system = System::new();
             let gateway = system.block_on(async move {
-                start_actors(thread_config, gate, thread_metrics, listeners)
+                start_actors(thread_config, gate, thread_metrics, listeners, first_load)
             });
             // The receiver waits for exactly this.
             let _ = started.send(gateway);
@@ -139,6 +145,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         })?;
     let gateway = ready.recv().map_err(|_| StartError::Ended)?;
     let admin_api = admin::start(admin_listener, config, gateway.clone(), metrics.clone())?;
+    // `/ready` says what is wrong where there are none.
+    let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {
         players,
         admin: admin_address,
@@ -155,6 +163,7 @@ fn start_actors(
     gate: Arc<Gate>,
     metrics: Vec<Arc<WorkerMetrics>>,
     listeners: Vec<std::net::TcpListener>,
+    first_load: mpsc::Sender<()>,
 ) -> Addr<Gateway> {
     let arbiters: Vec<Arbiter> = metrics.iter().map(|_| Arbiter::new()).collect();
     let registry = |arbiter: &Arbiter| {
@@ -182,7 +191,7 @@ fn start_actors(
         let worker = move |_: &mut Context<Worker>| Worker::new(scope, router, listener);
         workers.push(Worker::start_in_arbiter(&arbiter.handle(), worker));
     }
-    Gateway::new(config, gate, routers, workers).start()
+    Gateway::new(config, gate, routers, workers, first_load).start()
 }
 
 /// `listen.max_connections`, lowered where the open-file limit is.

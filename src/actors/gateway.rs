@@ -7,6 +7,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -111,6 +112,8 @@ pub struct Gateway {
     watcher: Option<Addr<ConfigWatcher>>,
     state: State,
     routes: Option<RoutesLoaded>,
+    /// Told once, when the first attempt to load routes has ended one way or the other.
+    first_load: Option<mpsc::Sender<()>>,
     drain_began: Option<Instant>,
     cut_off: usize,
 }
@@ -122,6 +125,7 @@ impl Gateway {
         gate: Arc<Gate>,
         routers: Vec<Addr<Router>>,
         workers: Vec<Addr<Worker>>,
+        first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
             config,
@@ -131,6 +135,7 @@ impl Gateway {
             watcher: None,
             state: State::Serving,
             routes: None,
+            first_load: Some(first_load),
             drain_began: None,
             cut_off: 0,
         }
@@ -200,6 +205,10 @@ impl Handler<RoutesLoaded> for Gateway {
 
     fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
         self.routes = Some(msg);
+        if let Some(first_load) = self.first_load.take() {
+            // Nobody waits any more where it has taken too long.
+            let _ = first_load.send(());
+        }
     }
 }
 
