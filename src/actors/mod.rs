@@ -5,6 +5,7 @@
 //! way travels as a `Recipient` of an event. See ARCHITECTURE.md for the whole picture.
 
 pub mod backend_pool;
+pub mod census;
 pub mod client;
 pub mod config_watcher;
 pub mod gateway;
@@ -13,4 +14,5 @@ pub mod link_book;
 pub mod router;
 pub mod scope;
 pub mod session_registry;
+pub mod snapshots;
 pub mod worker;
