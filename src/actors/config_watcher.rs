@@ -11,8 +11,15 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use notify::Watcher;
+use serde_json::json;
 
-use super::router::RoutesChanged;
+use super::life::{
+    self, Account, ActorId, Budget, Legacy, Port, ROOT, Roster, Seat, Vitals, inspectable,
+};
+use super::router::{Router, RoutesChanged};
+use super::scope::RoutesInForce;
+use super::snapshots::Kind;
+use crate::config::Config;
 use crate::routing::{EndpointName, Parsed, RouteTable};
 use crate::store::file::{self, ReadError};
 use crate::store::resolve::{Resolved, resolve};
@@ -50,10 +57,14 @@ pub struct RoutesLoaded {
 
 /// The actor.
 pub struct ConfigWatcher {
+    vitals: Vitals,
     path: PathBuf,
     interval: Duration,
-    routers: Vec<Recipient<RoutesChanged>>,
-    gateway: Recipient<RoutesLoaded>,
+    routers: Vec<Seat<Router>>,
+    gateway: Port<RoutesLoaded>,
+    /// Where a router that takes over finds the table.
+    in_force: Arc<RoutesInForce>,
+    legacy: Legacy<Estate>,
     table: Option<Arc<RouteTable>>,
     addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
     loading: bool,
@@ -70,33 +81,91 @@ pub struct ConfigWatcher {
 /// The outcome of one load.
 type Loaded = Result<(Parsed, Resolved), ReadError>;
 
-impl ConfigWatcher {
-    /// A watcher of the file at `path`, which is looked at at least every `interval`.
-    pub fn new(
-        path: PathBuf,
-        interval: Duration,
-        routers: Vec<Recipient<RoutesChanged>>,
-        gateway: Recipient<RoutesLoaded>,
-    ) -> ConfigWatcher {
+/// What a watcher leaves to the next one.
+#[derive(Default)]
+struct Estate {
+    table: Option<Arc<RouteTable>>,
+    addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
+    last_error: Option<Arc<str>>,
+    unreadable: u64,
+    mistaken: u64,
+}
+
+/// Starts the supervised watcher on this thread.
+pub fn launch(
+    config: &Config,
+    roster: &Arc<Roster>,
+    budget: Arc<Budget>,
+    seat: Seat<ConfigWatcher>,
+    in_force: Arc<RoutesInForce>,
+    routers: Vec<Seat<Router>>,
+    gateway: Port<RoutesLoaded>,
+) {
+    let id = ActorId {
+        kind: Kind::ConfigWatcher,
+        number: 0,
+    };
+    let path = config.routes.file.clone();
+    let interval = config.backend.resolve_interval;
+    let name = path.display().to_string();
+    let entry = roster.enter(id, name, None, Some(ROOT));
+    let legacy = Legacy::<Estate>::default();
+    life::supervise(seat, entry, budget, move |vitals| {
+        let estate = legacy.take().unwrap_or_default();
         ConfigWatcher {
-            path,
+            vitals,
+            path: path.clone(),
             interval,
-            routers,
-            gateway,
-            table: None,
-            addresses: BTreeMap::new(),
+            routers: routers.clone(),
+            gateway: gateway.clone(),
+            in_force: Arc::clone(&in_force),
+            legacy: legacy.clone(),
+            table: estate.table,
+            addresses: estate.addresses,
             loading: false,
             again: false,
             settling: false,
-            last_error: None,
-            unreadable: 0,
-            mistaken: 0,
+            last_error: estate.last_error,
+            unreadable: estate.unreadable,
+            mistaken: estate.mistaken,
             _watch: None,
         }
+    });
+}
+
+impl Drop for ConfigWatcher {
+    fn drop(&mut self) {
+        self.legacy.leave(|| Estate {
+            table: self.table.take(),
+            addresses: std::mem::take(&mut self.addresses),
+            last_error: self.last_error.take(),
+            unreadable: self.unreadable,
+            mistaken: self.mistaken,
+        });
+    }
+}
+
+impl Account for ConfigWatcher {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
-    fn watch(&mut self, ctx: &mut Context<Self>) {
-        let address = ctx.address();
+    fn account(&self) -> serde_json::Value {
+        json!({
+            "source": self.path,
+            "version": self.table.as_ref().map_or(0, |table| table.version()),
+            "names": self.addresses.len(),
+            "loading": self.loading,
+            "last_error": self.last_error.as_deref(),
+        })
+    }
+}
+
+inspectable!(ConfigWatcher);
+
+impl ConfigWatcher {
+    fn watch(&mut self, ctx: &Context<Self>) {
+        let address = self.vitals.address(ctx);
         let touched = move |event: notify::Result<notify::Event>| {
             // Reading the file is an event too; only changes matter.
             if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -203,7 +272,9 @@ impl ConfigWatcher {
             realms = parsed.data.realms.len(),
             "routes in force"
         );
+        self.in_force.store(Some(Arc::clone(&table)));
         for router in &self.routers {
+            // One that is just being rebuilt takes the table that is in force.
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
         self.table = Some(table);
@@ -224,6 +295,7 @@ impl Handler<Reload> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         self.load(ctx);
     }
 }
@@ -232,6 +304,7 @@ impl Handler<FileTouched> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, _: FileTouched, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         if !std::mem::replace(&mut self.settling, true) {
             ctx.run_later(SETTLE, |watcher, ctx| {
                 watcher.settling = false;

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
-use super::router::{Router, RoutesChanged};
+use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, CloseLinks, CutOffClients, Worker};
 use crate::config::Config;
@@ -105,11 +106,13 @@ impl State {
 
 /// The actor.
 pub struct Gateway {
+    vitals: Vitals,
     config: Arc<Config>,
     gate: Arc<Gate>,
-    routers: Vec<Addr<Router>>,
-    workers: Vec<Addr<Worker>>,
-    watcher: Option<Addr<ConfigWatcher>>,
+    workers: Vec<Seat<Worker>>,
+    watcher: Seat<ConfigWatcher>,
+    /// Too many actors have died: the process says so when it has drained.
+    failed: bool,
     state: State,
     routes: Option<RoutesLoaded>,
     /// Told once, when the first attempt to load routes has ended one way or the other.
@@ -119,20 +122,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway whose workers run already.
+    /// A gateway whose workers run already. Its watcher follows.
     pub fn new(
+        vitals: Vitals,
         config: Arc<Config>,
         gate: Arc<Gate>,
-        routers: Vec<Addr<Router>>,
-        workers: Vec<Addr<Worker>>,
+        workers: Vec<Seat<Worker>>,
+        watcher: Seat<ConfigWatcher>,
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
+            vitals,
             config,
             gate,
-            routers,
             workers,
-            watcher: None,
+            watcher,
+            failed: false,
             state: State::Serving,
             routes: None,
             first_load: Some(first_load),
@@ -161,9 +166,9 @@ impl Gateway {
         if self.state == State::Refusing && (empty || elapsed >= window) {
             self.state = State::Closing;
             self.cut_off = self.gate.connections();
-            self.workers
-                .iter()
-                .for_each(|worker| worker.do_send(CutOffClients));
+            for worker in &self.workers {
+                worker.do_send(CutOffClients);
+            }
             // From here the clock runs for those that are cut off.
             self.drain_began = Some(Instant::now());
             return;
@@ -182,21 +187,41 @@ impl Gateway {
                 tracing::warn!("some links did not take their last frames in time");
             }
             tracing::info!(cut_off = gateway.cut_off, "drained");
-            System::current().stop();
+            System::current().stop_with_code(i32::from(gateway.failed));
         }));
     }
 }
 
 impl Actor for Gateway {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        let routers: Vec<Recipient<RoutesChanged>> =
-            self.routers.iter().map(|r| r.clone().recipient()).collect();
-        let path = self.config.routes.file.clone();
-        let interval = self.config.backend.resolve_interval;
-        let gateway = ctx.address().recipient();
-        self.watcher = Some(ConfigWatcher::new(path, interval, routers, gateway).start());
+impl Account for Gateway {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        json!({
+            "state": self.state.name(),
+            "connections": self.gate.connections(),
+            "connections_peak": self.gate.peak(),
+            "connections_limit": self.gate.limit(),
+            "routes_version": self.routes.as_ref().map_or(0, |routes| routes.version),
+            "failed": self.failed,
+        })
+    }
+}
+
+inspectable!(Gateway);
+
+impl Handler<Exhausted> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.failed = true;
+        ctx.notify(Drain);
     }
 }
 
@@ -204,6 +229,7 @@ impl Handler<RoutesLoaded> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.routes = Some(msg);
         if let Some(first_load) = self.first_load.take() {
             // Nobody waits any more where it has taken too long.
@@ -216,10 +242,10 @@ impl Handler<Reload> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: Reload, _: &mut Context<Self>) {
+        self.vitals.handled();
         tracing::info!("reading the routes again");
-        if let Some(watcher) = &self.watcher {
-            watcher.do_send(msg);
-        }
+        // One that is just being rebuilt reads everything anyway.
+        self.watcher.do_send(msg);
     }
 }
 
@@ -241,6 +267,7 @@ impl Handler<CheckHealth> for Gateway {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
+        self.vitals.handled();
         let answers = join_all(self.workers.iter().map(|worker| worker.send(CheckWorker)));
         Box::pin(async move {
             match actix::clock::timeout(HEALTH_TIMEOUT, answers).await {
@@ -255,6 +282,7 @@ impl Handler<AskStatus> for Gateway {
     type Result = StatusSnapshot;
 
     fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> StatusSnapshot {
+        self.vitals.handled();
         StatusSnapshot {
             state: self.state,
             routes: self.routes.clone(),

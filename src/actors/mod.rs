@@ -9,6 +9,7 @@ pub mod census;
 pub mod client;
 pub mod config_watcher;
 pub mod gateway;
+pub mod life;
 pub mod link;
 pub mod link_book;
 pub mod router;

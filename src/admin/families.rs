@@ -255,6 +255,9 @@ pub const FAMILIES: [Family; 40] = [
     family(
         "dropped_frames",
         "Frames that were dropped, by reason",
-        Labelled("reason", |m| owned(m.dropped.iter())),
+        Labelled("reason", |m| {
+            let relays = [("registry_gone", m.relays_lost.get())];
+            owned(m.dropped.iter().chain(relays))
+        }),
     ),
 ];

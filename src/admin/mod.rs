@@ -10,11 +10,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use actix::Addr;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
 use crate::actors::gateway::Gateway;
+use crate::actors::life::Address;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 
@@ -26,7 +26,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// What every request may use.
 struct Desk {
     config: Arc<Config>,
-    gateway: Addr<Gateway>,
+    gateway: Address<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     started_at: std::time::SystemTime,
     started: std::time::Instant,
@@ -67,7 +67,7 @@ pub fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 pub fn start(
     listener: TcpListener,
     config: Arc<Config>,
-    gateway: Addr<Gateway>,
+    gateway: Address<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
 ) -> io::Result<Admin> {
     let desk = web::Data::new(Desk {

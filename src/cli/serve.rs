@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::ConfigFile;
 use crate::actors::config_watcher::Reload;
 use crate::actors::gateway::{Drain, Gateway};
+use crate::actors::life::Address;
 use crate::config::{self, Config};
 use crate::run;
 
@@ -109,7 +110,7 @@ impl Signals {
     }
 
     /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
-    fn obey(self, gateway: &actix::Addr<Gateway>) {
+    fn obey(self, gateway: &Address<Gateway>) {
         let Signals {
             runtime,
             mut terminate,
