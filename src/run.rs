@@ -116,7 +116,9 @@ impl Running {
     pub fn wait(self) -> io::Result<()> {
         let result = self.system.join();
         self.admin_api.stop();
-        result.unwrap_or_else(|_| Err(io::Error::other("the gateway's thread panicked")))
+        let ended = result.map_err(|_| io::Error::other("the gateway's thread panicked"))?;
+        let failed = "drained, because too many actors have died; see the log";
+        ended.map_err(|_| io::Error::other(failed))
     }
 }
 

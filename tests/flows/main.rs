@@ -18,3 +18,4 @@ mod routes;
 mod scene;
 mod sessions;
 mod stage;
+mod supervision;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
+#[cfg(feature = "fault-injection")]
+use super::life::Fault;
 use super::life::{ActorId, Entry, Inspect, Roster, Seat};
 use super::scope::RoutesInForce;
 use super::session_registry::{FindOwner, SessionRegistry};
@@ -201,7 +203,7 @@ impl Census {
         let question = ReadClient {
             owner: id.number,
             #[cfg(feature = "fault-injection")]
-            panic: None,
+            fault: None,
         };
         timeout(ANSWER_TIMEOUT, worker.send(question))
             .await
@@ -287,20 +289,20 @@ impl Census {
         }
     }
 
-    /// Has an actor panic.
+    /// Has something befall an actor.
     #[cfg(feature = "fault-injection")]
-    pub async fn inject_panic(&self, id: &str, text: &str) {
+    pub fn inject(&self, id: &str, fault: Fault) {
         let Ok(id) = id.parse::<ActorId>() else {
             return;
         };
-        let panic = Some(text.to_owned());
+        let fault = Some(fault);
         if id.kind == Kind::Client {
             let owner = id.number;
             if let Some(worker) = self.workers.get(worker_of(owner)) {
-                drop(worker.send(ReadClient { owner, panic }).await);
+                worker.do_send(ReadClient { owner, fault });
             }
         } else if let Some(port) = self.roster.find(id).and_then(|entry| entry.inspect()) {
-            drop(port.send(Inspect { panic }).await);
+            port.do_send(Inspect { fault });
         }
     }
 }

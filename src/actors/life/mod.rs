@@ -23,5 +23,7 @@ pub use panics::record_panics;
 pub use roster::{ActorId, Entry, ROOT, Roster};
 pub use supervision::{Budget, Exhausted, Legacy, Outlet, Seat, supervise};
 pub use tally::Tally;
+#[cfg(feature = "fault-injection")]
+pub use vitals::Fault;
 pub(crate) use vitals::inspectable;
 pub use vitals::{Account, Inspect, Vitals};

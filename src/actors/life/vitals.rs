@@ -101,17 +101,29 @@ impl Drop for Vitals {
 #[derive(Debug, Default, Message)]
 #[rtype(result = "serde_json::Value")]
 pub struct Inspect {
-    /// The actor is to panic with this text instead: how tests see that what dies comes back.
+    /// What befalls the actor instead: how tests see that what dies comes back.
     #[cfg(feature = "fault-injection")]
-    pub panic: Option<String>,
+    pub fault: Option<Fault>,
+}
+
+/// What can befall an actor.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It panics with this text.
+    Panic(String),
+    /// It holds its thread until somebody else waits at this barrier of two.
+    Stall(Arc<std::sync::Barrier>),
 }
 
 impl Inspect {
     /// Does what is asked beside the account.
     pub fn obey(&self) {
         #[cfg(feature = "fault-injection")]
-        if let Some(text) = &self.panic {
-            panic!("{text}");
+        match &self.fault {
+            Some(Fault::Panic(text)) => panic!("{text}"),
+            Some(Fault::Stall(barrier)) => drop(barrier.wait()),
+            None => {}
         }
     }
 }

@@ -9,9 +9,9 @@ use serde_json::json;
 use super::shared::worker_of;
 use super::{Seated, Worker};
 use crate::actors::client::Kick;
-#[cfg(feature = "fault-injection")]
-use crate::actors::life::Inspect;
 use crate::actors::life::{Account, Vitals, inspectable};
+#[cfg(feature = "fault-injection")]
+use crate::actors::life::{Fault, Inspect};
 use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, SessionFilter, SessionSnapshot};
 
 /// Clients that one question looks at.
@@ -83,9 +83,9 @@ pub struct KickSession {
 pub struct ReadClient {
     /// Its number.
     pub owner: u64,
-    /// It is to panic with this text.
+    /// What befalls it.
     #[cfg(feature = "fault-injection")]
-    pub panic: Option<String>,
+    pub fault: Option<Fault>,
 }
 
 impl Worker {
@@ -201,11 +201,11 @@ impl Handler<ReadClient> for Worker {
         self.vitals.handled();
         let seated = self.find(msg.owner)?;
         #[cfg(feature = "fault-injection")]
-        if msg.panic.is_some()
+        if msg.fault.is_some()
             && let Some(client) = seated.client.upgrade()
         {
             seated.card.meter.sent();
-            client.do_send(Inspect { panic: msg.panic });
+            client.do_send(Inspect { fault: msg.fault });
         }
         Some(self.client_snapshot(seated))
     }
