@@ -221,7 +221,7 @@ impl Handler<Exhausted> for Gateway {
     fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
         self.vitals.handled();
         self.failed = true;
-        ctx.notify(Drain);
+        self.begin_drain(ctx);
     }
 }
 
@@ -253,6 +253,13 @@ impl Handler<Drain> for Gateway {
     type Result = ();
 
     fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.begin_drain(ctx);
+    }
+}
+
+impl Gateway {
+    fn begin_drain(&mut self, ctx: &mut Context<Self>) {
         if self.state != State::Serving {
             return;
         }
