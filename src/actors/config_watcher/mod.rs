@@ -352,7 +352,11 @@ impl Handler<SourceNews> for ConfigWatcher {
                 self.connection(None);
                 if self.fails(&Refused::unreadable(format!("redis: {why}"))) {
                     let version_in_force = self.told.version;
-                    tracing::warn!(why, version_in_force, "Redis is not there; trying again");
+                    tracing::warn!(
+                        why,
+                        version_in_force,
+                        "not subscribed to Redis; trying again"
+                    );
                 }
                 self.tell();
             }

@@ -24,6 +24,9 @@ use super::connect::{Connected, Server};
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest wait for the answer to such a check; `redis.timeout` where that is shorter.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// With sentinels, every so many checks they are asked whether the master is still the same: for
+/// seconds after a failover the old one does not know.
+const CHECKS_AN_ELECTION: u32 = 3;
 /// The wait before the second attempt; it doubles with each further one.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait between two attempts, shortened by up to half at random.
@@ -105,6 +108,7 @@ async fn check(
     backoff: &mut Duration,
 ) -> Result<Infallible, String> {
     let patience = CHECK_TIMEOUT.min(server.timeout());
+    let mut since_election = 0;
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
         let checks = async {
@@ -117,5 +121,10 @@ async fn check(
             Err(_) => return Err(format!("no answer within {patience:?}")),
         }
         *backoff = MIN_BACKOFF;
+        since_election += 1;
+        if since_election == CHECKS_AN_ELECTION {
+            since_election = 0;
+            server.is_elected(connected).await?;
+        }
     }
 }
