@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, TlsCertificates,
 };
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::config::redis_url::show_server;
 use crate::config::{self, RedisUrl, Secret};
@@ -28,12 +31,18 @@ pub struct Server {
 }
 
 /// A connection for commands, and what else to know of it.
-#[derive(Clone)]
 pub struct Connected {
-    /// For commands; clones share it.
+    /// For commands; its clones share it.
     pub commands: MultiplexedConnection,
     client: Client,
     pub(super) address: Address,
+}
+
+impl Connected {
+    /// What goes wrong over this connection, with the server's address.
+    pub(super) fn says(&self, why: &str) -> String {
+        format!("redis: {}: {why}", show_server(&self.address))
+    }
 }
 
 impl Server {
@@ -105,8 +114,9 @@ impl Server {
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, String> {
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => answer.map_err(explain),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+            Ok(Err(error)) if !error.is_timeout() => Err(explain(error)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         }
     }
 
@@ -158,6 +168,9 @@ impl Server {
         };
         let wrong = |why: String| format!("redis.ca {}: {why}", ca.display());
         let pem = std::fs::read(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        if CertificateDer::pem_slice_iter(&pem).next().is_none() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
         let certificates = TlsCertificates {
             client_tls: None,
             root_cert: Some(pem),
@@ -232,6 +245,9 @@ fn install_crypto() {
 
 /// What Redis said, in one line.
 pub(super) fn explain(error: RedisError) -> String {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "authentication failed: the user or the password is wrong".to_owned();
+    }
     let said = |code: &str, detail: Option<&str>| match detail {
         Some(detail) => format!("{code} {detail}"),
         None => code.to_owned(),

@@ -10,6 +10,7 @@
 //! first news tells the listener to read everything again.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
@@ -35,7 +36,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// What a follower hears.
 pub enum News {
     /// Subscribed: everything that was missed is to be read, over this connection.
-    Connected(Connected),
+    Connected(Arc<Connected>),
     /// So many messages have come, one or more: something may have changed.
     Notified(u64),
     /// The subscription is gone, or could not be had, and why. The next attempt follows.
@@ -61,13 +62,13 @@ async fn subscription(
     tell: &impl Fn(News),
     backoff: &mut Duration,
 ) -> Result<Infallible, String> {
-    let connected = server.connect().await?;
+    let connected = Arc::new(server.connect().await?);
     // A server that is still loading its data takes connections, but is not there yet.
     server.is_alive(&connected).await?;
     let mut subscriber = server.subscriber(&connected).await?;
     subscribe(server, keys, &mut subscriber).await?;
     let (mut sink, messages) = subscriber.split();
-    tell(News::Connected(connected.clone()));
+    tell(News::Connected(Arc::clone(&connected)));
     tokio::select! {
         why = listen(messages, tell) => Err(why),
         ended = check(server, &connected, &mut sink, backoff) => ended,
