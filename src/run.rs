@@ -12,7 +12,7 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use crate::actors::census::Census;
-use crate::actors::config_watcher::{self, Reload};
+use crate::actors::config_watcher::{self, Audience, Reload};
 use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
@@ -248,16 +248,12 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         }
     });
     budget.report_to(gateway.port());
-    let (config, roster, routes) = (&config, &parts.roster, parts.routes);
-    config_watcher::launch(
-        config,
-        roster,
-        budget,
-        watcher,
-        routes,
-        parts.routers,
-        gateway.port(),
-    );
+    let audience = Audience {
+        routers: parts.routers,
+        in_force: parts.routes,
+        gateway: gateway.port(),
+    };
+    config_watcher::launch(&config, &parts.roster, budget, watcher, audience);
     Ok(gateway)
 }
 
