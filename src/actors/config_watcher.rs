@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 use notify::Watcher;
@@ -46,6 +46,12 @@ pub struct RoutesLoaded {
     pub unreadable: u64,
     /// How often data was refused because of mistakes in it.
     pub mistaken: u64,
+    /// Where the data comes from, for example `file config/routes.json`.
+    pub source: Arc<str>,
+    /// The table in force.
+    pub table: Option<Arc<RouteTable>>,
+    /// Since when it is.
+    pub loaded_at: Option<SystemTime>,
 }
 
 /// The actor.
@@ -63,6 +69,7 @@ pub struct ConfigWatcher {
     last_error: Option<Arc<str>>,
     unreadable: u64,
     mistaken: u64,
+    loaded_at: Option<SystemTime>,
     /// Ends the watch when it is dropped.
     _watch: Option<notify::RecommendedWatcher>,
 }
@@ -91,6 +98,7 @@ impl ConfigWatcher {
             last_error: None,
             unreadable: 0,
             mistaken: 0,
+            loaded_at: None,
             _watch: None,
         }
     }
@@ -155,6 +163,9 @@ impl ConfigWatcher {
             error: self.last_error.clone(),
             unreadable: self.unreadable,
             mistaken: self.mistaken,
+            source: format!("file {}", self.path.display()).into(),
+            table: self.table.clone(),
+            loaded_at: self.loaded_at,
         });
     }
 
@@ -207,6 +218,7 @@ impl ConfigWatcher {
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
         self.table = Some(table);
+        self.loaded_at = Some(SystemTime::now());
     }
 }
 
