@@ -13,14 +13,15 @@ use tokio::sync::oneshot;
 
 use crate::actors::census::Census;
 use crate::actors::config_watcher::{self, Audience, Reload};
-use crate::actors::gateway::{Drain, Gateway};
+use crate::actors::drain::Drain;
+use crate::actors::gateway::Gateway;
 use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
 use crate::actors::router::Router;
 use crate::actors::scope::{Gate, RoutesInForce, Scope};
 use crate::actors::session_registry::SessionRegistry;
 use crate::actors::worker::{self, Worker};
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, LogLevel, Sources};
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
@@ -79,7 +80,7 @@ pub struct Totals {
 impl Running {
     /// Begins to drain. The gateway ends when it is done.
     pub fn drain(&self) {
-        self.gateway.do_send(Drain);
+        self.gateway.do_send(Drain::by_signal());
     }
 
     /// Reads the routes again now.
@@ -128,6 +129,14 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
+    start_with(config, None)
+}
+
+/// As [`start`]; `log_level` is what the admin API may change.
+///
+/// # Errors
+/// See [`StartError`]; then nothing is left running.
+pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let count = config.gateway.worker_count();
     let gate = Arc::new(Gate::new(connection_limit(&config)?));
@@ -174,7 +183,14 @@ pub fn start(config: Config) -> Result<Running, StartError> {
             if failed { Ok(()) } else { system.run() }
         })?;
     let gateway = ready.recv().map_err(|_| StartError::Ended)??;
-    let admin_api = admin::start(admin_listener, config, gateway.clone(), metrics.clone())?;
+    let sources = Sources {
+        config,
+        gateway: gateway.clone(),
+        metrics: metrics.clone(),
+        census: census.clone(),
+        log_level,
+    };
+    let admin_api = admin::start(admin_listener, sources)?;
     // `/ready` says what is wrong where there are none.
     let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {

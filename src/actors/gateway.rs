@@ -1,10 +1,12 @@
 //! The root: starts the other actors, leaves first, knows how they are, and drains the process.
 //!
 //! ```text
-//!   Serving ── Drain ──▶ Draining ── accept grace over ──▶ Refusing
-//!                                                            │ nobody left, or window over
-//!   gone ◀── links flushed ── Closing ◀── clients cut off ───┘
+//!   Serving ── Drain ──▶ Draining ── accept grace over ──▶ Refusing ──┐
+//!                                                                     │ nobody left, or window over
+//!   gone ◀── links flushed ── Closing ◀── clients cut off, signal ────┤
+//!                             Drained ◀── clients cut off, admin API ─┘
 //! ```
+//! `CancelDrain` leads back to Serving unless a signal has begun the drain, or has taken it over.
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -12,9 +14,14 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
+use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
+use super::drain::{
+    AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator, UnderWay, progress,
+};
 use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, CloseLinks, CutOffClients, Worker};
@@ -28,11 +35,6 @@ const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(7);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Within this every worker answers, or the process is not healthy.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Begins to drain; the process ends when it is done. Again: no effect.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Drain;
 
 /// Asks whether every worker and its actors answer within [`HEALTH_TIMEOUT`].
 #[derive(Debug, Message)]
@@ -65,7 +67,9 @@ impl StatusSnapshot {
         let mut reasons = Vec::new();
         match self.state {
             State::Serving => {}
-            State::Draining | State::Refusing | State::Closing => reasons.push("draining"),
+            State::Draining | State::Refusing | State::Drained | State::Closing => {
+                reasons.push("draining");
+            }
         }
         match &self.routes {
             None => reasons.push("starting"),
@@ -80,7 +84,8 @@ impl StatusSnapshot {
 }
 
 /// Where the gateway is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum State {
     /// Sessions come and go.
     Serving,
@@ -88,6 +93,8 @@ pub enum State {
     Draining,
     /// No session starts; the others go on.
     Refusing,
+    /// No session starts, and nobody is left but newcomers that are told so. The process stays.
+    Drained,
     /// The clients that were left are being cut off, and the links flushed.
     Closing,
 }
@@ -99,6 +106,7 @@ impl State {
             State::Serving => "serving",
             State::Draining => "draining",
             State::Refusing => "refusing",
+            State::Drained => "drained",
             State::Closing => "closing",
         }
     }
@@ -117,8 +125,11 @@ pub struct Gateway {
     routes: Option<RoutesLoaded>,
     /// Told once, when the first attempt to load routes has ended one way or the other.
     first_load: Option<mpsc::Sender<()>>,
-    drain_began: Option<Instant>,
-    cut_off: usize,
+    drain: Option<UnderWay>,
+    /// Looks at the drain now and then.
+    drain_ticks: Option<SpawnHandle>,
+    /// When links are closed although clients that were cut off are not gone yet.
+    close_by: Option<Instant>,
 }
 
 impl Gateway {
@@ -141,41 +152,56 @@ impl Gateway {
             state: State::Serving,
             routes: None,
             first_load: Some(first_load),
-            drain_began: None,
-            cut_off: 0,
+            drain: None,
+            drain_ticks: None,
+            close_by: None,
         }
     }
 
     /// One look at a drain that is under way.
     fn drain_tick(&mut self, ctx: &mut Context<Self>) {
-        let Some(began) = self.drain_began else {
-            return;
-        };
-        let window = self.config.drain.window;
-        let grace = self.config.drain.accept_grace.min(window);
-        let elapsed = began.elapsed();
-        if self.state == State::Draining && elapsed >= grace {
+        let Some(drain) = &mut self.drain else { return };
+        let connections = self.gate.connections();
+        if self.state == State::Draining && drain.grace_is_over() {
             self.state = State::Refusing;
             self.gate.refuse_sessions();
-            tracing::info!(
-                connections = self.gate.connections(),
-                "no session starts any more"
-            );
+            tracing::info!(connections, "no session starts any more");
         }
-        let empty = self.gate.connections() == 0;
-        if self.state == State::Refusing && (empty || elapsed >= window) {
-            self.state = State::Closing;
-            self.cut_off = self.gate.connections();
+        if self.state == State::Refusing && (connections == 0 || drain.window_is_over()) {
+            drain.cut_off(&self.gate);
+            let go_on_accepting = drain.by == Initiator::Admin;
             for worker in &self.workers {
-                worker.do_send(CutOffClients);
+                worker.do_send(CutOffClients { go_on_accepting });
             }
-            // From here the clock runs for those that are cut off.
-            self.drain_began = Some(Instant::now());
+            if go_on_accepting {
+                self.state = State::Drained;
+                self.stop_ticks(ctx);
+                tracing::info!(
+                    cut_off = connections,
+                    "drained; waiting to be undone or ended"
+                );
+                return;
+            }
+            self.state = State::Closing;
+            self.close_by = Some(Instant::now() + CUT_OFF_TIMEOUT);
             return;
         }
-        if self.state == State::Closing && (empty || elapsed >= CUT_OFF_TIMEOUT) {
-            self.drain_began = None;
+        let late = self.close_by.is_some_and(|by| Instant::now() >= by);
+        if self.state == State::Closing && (connections == 0 || late) {
+            self.stop_ticks(ctx);
             self.close_links(ctx);
+        }
+    }
+
+    fn start_ticks(&mut self, ctx: &mut Context<Self>) {
+        if self.drain_ticks.is_none() {
+            self.drain_ticks = Some(ctx.run_interval(DRAIN_TICK, Self::drain_tick));
+        }
+    }
+
+    fn stop_ticks(&mut self, ctx: &mut Context<Self>) {
+        if let Some(ticks) = self.drain_ticks.take() {
+            ctx.cancel_future(ticks);
         }
     }
 
@@ -186,9 +212,14 @@ impl Gateway {
             if result.is_err() {
                 tracing::warn!("some links did not take their last frames in time");
             }
-            tracing::info!(cut_off = gateway.cut_off, "drained");
+            let cut_off = gateway.drain.as_ref().map_or(0, UnderWay::cut_off_count);
+            tracing::info!(cut_off, "drained");
             System::current().stop_with_code(i32::from(gateway.failed));
         }));
+    }
+
+    fn progress(&self) -> DrainSnapshot {
+        progress(self.state, self.drain.as_ref(), &self.gate)
     }
 }
 
@@ -221,7 +252,8 @@ impl Handler<Exhausted> for Gateway {
     fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
         self.vitals.handled();
         self.failed = true;
-        self.begin_drain(ctx);
+        // One that is under way goes on.
+        let _ = self.begin_drain(Drain::by_signal(), ctx);
     }
 }
 
@@ -250,23 +282,84 @@ impl Handler<Reload> for Gateway {
 }
 
 impl Handler<Drain> for Gateway {
-    type Result = ();
+    type Result = Result<Begun, BySignal>;
 
-    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.vitals.handled();
-        self.begin_drain(ctx);
+        self.begin_drain(msg, ctx)
     }
 }
 
 impl Gateway {
-    fn begin_drain(&mut self, ctx: &mut Context<Self>) {
-        if self.state != State::Serving {
-            return;
+    fn begin_drain(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Result<Begun, BySignal> {
+        let window = msg.window.unwrap_or(self.config.drain.window);
+        let now = self.drain.is_none();
+        match &mut self.drain {
+            None => {
+                let grace = self.config.drain.accept_grace;
+                self.state = State::Draining;
+                self.drain = Some(UnderWay::begin(msg.by, window, grace, &self.gate));
+                tracing::info!(by = ?msg.by, ?window, connections = self.gate.connections(), "draining");
+                self.start_ticks(ctx);
+            }
+            Some(drain) => match (drain.by, msg.by) {
+                (Initiator::Signal, Initiator::Admin) if msg.window.is_some() => {
+                    return Err(BySignal);
+                }
+                (Initiator::Signal, _) => {}
+                (Initiator::Admin, Initiator::Admin) => {
+                    // Once everybody is gone a window means nothing any more.
+                    if msg.window.is_some() && self.state != State::Drained {
+                        drain.set_window(window);
+                    }
+                }
+                (Initiator::Admin, Initiator::Signal) => {
+                    drain.take_over(window);
+                    if self.state == State::Drained {
+                        self.state = State::Refusing;
+                    }
+                    tracing::info!(
+                        ?window,
+                        connections = self.gate.connections(),
+                        "a signal takes over the drain"
+                    );
+                    self.start_ticks(ctx);
+                }
+            },
         }
-        self.state = State::Draining;
-        self.drain_began = Some(Instant::now());
-        tracing::info!(window = ?self.config.drain.window, connections = self.gate.connections(), "draining");
-        ctx.run_interval(DRAIN_TICK, Self::drain_tick);
+        let progress = self.progress();
+        Ok(Begun { now, progress })
+    }
+}
+
+impl Handler<AskDrain> for Gateway {
+    type Result = DrainSnapshot;
+
+    fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
+        self.vitals.handled();
+        self.progress()
+    }
+}
+
+impl Handler<CancelDrain> for Gateway {
+    type Result = Result<DrainSnapshot, BySignal>;
+
+    fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        if self
+            .drain
+            .as_ref()
+            .is_some_and(|drain| drain.by == Initiator::Signal)
+        {
+            return Err(BySignal);
+        }
+        if self.drain.take().is_some() {
+            self.stop_ticks(ctx);
+            self.state = State::Serving;
+            self.gate.allow_sessions();
+            tracing::info!("the drain is undone");
+        }
+        Ok(self.progress())
     }
 }
 

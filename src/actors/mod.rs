@@ -8,6 +8,7 @@ pub mod backend_pool;
 pub mod census;
 pub mod client;
 pub mod config_watcher;
+pub mod drain;
 pub mod gateway;
 pub mod life;
 pub mod link;

@@ -2,7 +2,7 @@
 //! of them may need. Immutable but for its atomics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 
@@ -66,6 +66,7 @@ impl Scope {
 pub struct Gate {
     connections: AtomicUsize,
     peak: AtomicUsize,
+    entered: AtomicU64,
     limit: usize,
     refusing: AtomicBool,
 }
@@ -91,6 +92,7 @@ impl Gate {
         Gate {
             connections: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            entered: AtomicU64::new(0),
             limit,
             refusing: AtomicBool::new(false),
         }
@@ -99,6 +101,7 @@ impl Gate {
     /// Counts a new connection in.
     pub fn enter(self: &Arc<Gate>) -> Admission {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        self.entered.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(self));
         if before < self.limit {
             self.peak.fetch_max(before + 1, Ordering::Relaxed);
@@ -120,6 +123,11 @@ impl Gate {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// Connections that ever came, refused ones included.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
+    }
+
     /// How many are served at a time.
     pub fn limit(&self) -> usize {
         self.limit
@@ -128,6 +136,11 @@ impl Gate {
     /// From now on no session starts.
     pub fn refuse_sessions(&self) {
         self.refusing.store(true, Ordering::Release);
+    }
+
+    /// Sessions may start again.
+    pub fn allow_sessions(&self) {
+        self.refusing.store(false, Ordering::Release);
     }
 
     /// Whether sessions may no longer start.

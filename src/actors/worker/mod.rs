@@ -49,10 +49,13 @@ pub struct ClientEnded {
     pub slot: u32,
 }
 
-/// Ends all clients with CLOSE 503; accepts no more.
+/// Ends all clients with CLOSE 503.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct CutOffClients;
+pub struct CutOffClients {
+    /// Whether connections are still accepted, to be told that no session starts.
+    pub go_on_accepting: bool,
+}
 
 /// Ends all links in order. The answer comes when they are gone.
 #[derive(Debug, Message)]
@@ -212,10 +215,12 @@ impl Handler<ClientEnded> for Worker {
 impl Handler<CutOffClients> for Worker {
     type Result = ();
 
-    fn handle(&mut self, _: CutOffClients, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
         self.vitals.handled();
-        self.listener = None;
-        self.cutting_off = true;
+        if !msg.go_on_accepting {
+            self.listener = None;
+            self.cutting_off = true;
+        }
         self.clients
             .iter()
             .for_each(|(_, seated)| seated.tell(CutOff));
