@@ -193,10 +193,8 @@ impl Actor for Gateway {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let routers: Vec<Recipient<RoutesChanged>> =
             self.routers.iter().map(|r| r.clone().recipient()).collect();
-        let path = self.config.routes.file.clone();
-        let interval = self.config.backend.resolve_interval;
         let gateway = ctx.address().recipient();
-        self.watcher = Some(ConfigWatcher::new(path, interval, routers, gateway).start());
+        self.watcher = Some(ConfigWatcher::new(&self.config, routers, gateway).start());
     }
 }
 

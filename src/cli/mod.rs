@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 pub mod check;
 pub mod demo;
 pub mod loadtest;
+pub mod routes;
 pub mod serve;
 mod units;
 
@@ -29,6 +30,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Drive a gateway and check every answer.
     Loadtest(Box<loadtest::LoadtestArgs>),
+    /// Read and write the routing data in Redis.
+    Routes(routes::RoutesArgs),
 }
 
 /// Runs the subcommand.
@@ -38,6 +41,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
+        Command::Routes(args) => routes::run(&args),
     }
 }
 
