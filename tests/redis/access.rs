@@ -4,11 +4,11 @@ use std::process::Command;
 
 use crate::stage::{
     environment, game_at, named, notify, ready, set_rules, unready, until_at, until_ready,
-    until_ready_says, visit, wait_for_subscriber,
+    until_ready_at, until_ready_says, visit, wait_for_subscriber,
 };
 use crate::support::process::Process;
 use crate::support::redis::RedisServer;
-use crate::support::wire::{get, soon};
+use crate::support::wire::get;
 
 /// All that a gateway needs, as docs/operations.md has it.
 const MINIMAL: &str = include_str!("../../docs/operations.md");
@@ -38,16 +38,7 @@ async fn a_wrong_password_is_refused_and_shown_nowhere() {
         let line = process.wait_for_line("game-gateway ready: players on ");
         let (_, admin) = line.split_once(", admin on ").expect("both addresses");
         let admin = admin.trim().parse().expect("an address");
-        let (status, body) = soon(async {
-            loop {
-                let (status, body) = get(admin, "/ready").await;
-                if body.contains("WRONGPASS") {
-                    return (status, body);
-                }
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        let (status, body) = until_ready_at(admin, "WRONGPASS").await;
         assert_eq!(status, 503);
         let (_, metrics) = get(admin, "/metrics").await;
         let (_, info) = get(admin, "/api/v1/info").await;

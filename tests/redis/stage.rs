@@ -9,7 +9,7 @@ use game_gateway::config;
 
 use crate::support::redis::{RedisServer, wait_until};
 use crate::support::resp::Reply;
-use crate::support::wire::{Backend, Gateway, Link, Player, soon};
+use crate::support::wire::{Backend, DEADLINE, Gateway, Link, Player, get, soon};
 
 pub(crate) const RULES: &str = "game-gateway:routing:rules";
 pub(crate) const REALMS: &str = "game-gateway:realm:mapping";
@@ -55,16 +55,22 @@ pub(crate) async fn until_ready(gateway: &Gateway) {
 
 /// Waits until `/ready` has this text in it; returns the status and all of it.
 pub(crate) async fn until_ready_says(gateway: &Gateway, text: &str) -> (u16, String) {
-    soon(async {
-        loop {
-            let (status, body) = gateway.get("/ready").await;
-            if body.contains(text) {
-                return (status, body);
-            }
-            tokio::task::yield_now().await;
+    until_ready_at(gateway.admin, text).await
+}
+
+/// The same for any admin API.
+pub(crate) async fn until_ready_at(admin: SocketAddr, text: &str) -> (u16, String) {
+    let mut last = (0, String::new());
+    let said = async {
+        while !last.1.contains(text) {
+            last = get(admin, "/ready").await;
         }
-    })
-    .await
+    };
+    // A test that fails shows what came instead.
+    if tokio::time::timeout(DEADLINE, said).await.is_err() {
+        panic!("no {text:?} in {last:?}");
+    }
+    last
 }
 
 /// A backend that answers everything with its name.
