@@ -43,7 +43,7 @@ enum SourceNews {
     /// Something may have changed.
     Changed { messages: u64 },
     /// Redis is there and subscribed.
-    Connected(Box<Connected>),
+    Connected(Arc<Connected>),
     /// Redis is gone, or not there yet.
     Lost(String),
 }
@@ -304,7 +304,7 @@ impl ConfigWatcher {
         }
     }
 
-    fn connection(&mut self, is: Option<Connected>) {
+    fn connection(&mut self, is: Option<Arc<Connected>>) {
         self.told.redis_connected = is.is_some();
         self.told.watching = is.is_some();
         if let Source::Redis { connected, .. } = &mut self.source {
@@ -345,14 +345,18 @@ impl Handler<SourceNews> for ConfigWatcher {
                 let again = std::mem::replace(&mut self.connected_before, true);
                 self.told.reconnects += u64::from(again);
                 tracing::info!(source = %self.told.source, "subscribed to the routes");
-                self.connection(Some(*connected));
+                self.connection(Some(connected));
                 self.load(ctx);
             }
             SourceNews::Lost(why) => {
                 self.connection(None);
                 if self.fails(&Refused::unreadable(format!("redis: {why}"))) {
                     let version_in_force = self.told.version;
-                    tracing::warn!(why, version_in_force, "Redis is not there; trying again");
+                    tracing::warn!(
+                        why,
+                        version_in_force,
+                        "not subscribed to Redis; trying again"
+                    );
                 }
                 self.tell();
             }

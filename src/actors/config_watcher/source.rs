@@ -26,7 +26,7 @@ pub(super) enum Source {
         server: Arc<Server>,
         keys: Arc<Keys>,
         /// None while the subscription is gone.
-        connected: Option<Connected>,
+        connected: Option<Arc<Connected>>,
     },
 }
 
@@ -116,7 +116,7 @@ impl Source {
 impl From<News> for SourceNews {
     fn from(news: News) -> SourceNews {
         match news {
-            News::Connected(connected) => SourceNews::Connected(Box::new(connected)),
+            News::Connected(connected) => SourceNews::Connected(connected),
             News::Notified(messages) => SourceNews::Changed { messages },
             News::Lost(why) => SourceNews::Lost(why),
         }

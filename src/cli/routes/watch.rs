@@ -1,6 +1,7 @@
 //! `game-gateway routes watch`: a line for each change, through all outages.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::mpsc;
@@ -40,7 +41,7 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
     let follower = follow(&place.server, &place.keys, tell);
     let mut follower = std::pin::pin!(follower);
     let mut shown = Shown::default();
-    let mut connection: Option<Connected> = None;
+    let mut connection: Option<Arc<Connected>> = None;
     loop {
         let mut item = tokio::select! {
             item = news.recv() => item,

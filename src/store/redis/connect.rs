@@ -6,35 +6,43 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, TlsCertificates,
 };
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::config::redis_url::show_server;
 use crate::config::{self, RedisUrl, Secret};
 
 /// A host and a port.
-type Address = (String, u16);
+pub(super) type Address = (String, u16);
 
 /// Where Redis is and how to be let in.
 #[derive(Debug, Clone)]
 pub struct Server {
-    url: RedisUrl,
-    sentinel_password: Option<Secret>,
+    pub(super) url: RedisUrl,
+    pub(super) sentinel_password: Option<Secret>,
     ca: Option<PathBuf>,
     timeout: Duration,
 }
 
 /// A connection for commands, and what else to know of it.
-#[derive(Clone)]
 pub struct Connected {
-    /// For commands; clones share it.
+    /// For commands; its clones share it.
     pub commands: MultiplexedConnection,
     client: Client,
-    address: Address,
+    pub(super) address: Address,
+}
+
+impl Connected {
+    /// What goes wrong over this connection, with the server's address.
+    pub(super) fn says(&self, why: &str) -> String {
+        format!("redis: {}: {why}", show_server(&self.address))
+    }
 }
 
 impl Server {
@@ -106,12 +114,13 @@ impl Server {
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, String> {
         match tokio::time::timeout(self.timeout, answer).await {
-            Ok(answer) => answer.map_err(explain),
-            Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+            Ok(Err(error)) if !error.is_timeout() => Err(explain(error)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(format!("no answer within {:?}", self.timeout)),
         }
     }
 
-    async fn connect_to(&self, address: &Address) -> Result<Connected, String> {
+    pub(super) async fn connect_to(&self, address: &Address) -> Result<Connected, String> {
         let settings = RedisConnectionInfo::default()
             // Users that may only read must not need to be granted this too.
             .set_skip_set_lib_name()
@@ -120,7 +129,7 @@ impl Server {
         self.open(address, settings).await
     }
 
-    async fn open(
+    pub(super) async fn open(
         &self,
         address: &Address,
         settings: RedisConnectionInfo,
@@ -159,55 +168,14 @@ impl Server {
         };
         let wrong = |why: String| format!("redis.ca {}: {why}", ca.display());
         let pem = std::fs::read(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        if CertificateDer::pem_slice_iter(&pem).next().is_none() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
         let certificates = TlsCertificates {
             client_tls: None,
             root_cert: Some(pem),
         };
         Client::build_with_tls(info, certificates).map_err(|error| wrong(explain(error)))
-    }
-
-    /// Asks all sentinels at once and goes where the first of them is right: after a failover, one
-    /// that was cut off may still name the old master.
-    async fn connect_to_master(&self, service: &str) -> Result<Connected, String> {
-        let asked = self.url.servers.iter().map(|sentinel| async move {
-            let answer = self.ask_sentinel(sentinel, service).await;
-            (sentinel, answer)
-        });
-        let mut answers: FuturesUnordered<_> = asked.collect();
-        let mut tried = Vec::new();
-        let mut errors = Vec::new();
-        while let Some((sentinel, answer)) = answers.next().await {
-            let address = match answer {
-                Ok(address) if tried.contains(&address) => continue,
-                Ok(address) => address,
-                Err(error) => {
-                    errors.push(format!("sentinel {}: {error}", show_server(sentinel)));
-                    continue;
-                }
-            };
-            let connected = match self.connect_to(&address).await {
-                Ok(connected) => self.is_master(&connected).await.map(|()| connected),
-                Err(error) => Err(error),
-            };
-            match connected {
-                Ok(connected) => return Ok(connected),
-                Err(error) => errors.push(format!("{}: {error}", show_server(&address))),
-            }
-            tried.push(address);
-        }
-        errors.sort();
-        Err(format!("no master {service}: {}", errors.join("; ")))
-    }
-
-    async fn ask_sentinel(&self, sentinel: &Address, service: &str) -> Result<Address, String> {
-        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let settings = with_credentials(settings, &None, &self.sentinel_password);
-        let mut sentinel = self.open(sentinel, settings).await?.commands;
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("get-master-addr-by-name").arg(service);
-        let answer = self.in_time(question.query_async(&mut sentinel)).await?;
-        let address: Option<Address> = answer;
-        address.ok_or_else(|| format!("knows no service {service}"))
     }
 
     /// Whether commands are answered; with sentinels, whether by a master.
@@ -226,7 +194,7 @@ impl Server {
         alive.map_err(|error| format!("{}: {error}", show_server(&connected.address)))
     }
 
-    async fn is_master(&self, connected: &Connected) -> Result<(), String> {
+    pub(super) async fn is_master(&self, connected: &Connected) -> Result<(), String> {
         let mut commands = connected.commands.clone();
         let role = redis::cmd("ROLE").query_async(&mut commands).await;
         let role = permitted(role, redis::Value::Nil).map_err(explain)?;
@@ -249,7 +217,7 @@ fn permitted<T>(answer: Result<T, RedisError>, otherwise: T) -> Result<T, RedisE
     }
 }
 
-fn with_credentials(
+pub(super) fn with_credentials(
     settings: RedisConnectionInfo,
     username: &Option<String>,
     password: &Option<Secret>,
@@ -277,12 +245,20 @@ fn install_crypto() {
 
 /// What Redis said, in one line.
 pub(super) fn explain(error: RedisError) -> String {
-    let text = match error.clone().into_server_errors() {
-        Some(errors) => match errors.first() {
-            Some((_, first)) => first.to_string(),
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "authentication failed: the user or the password is wrong".to_owned();
+    }
+    let said = |code: &str, detail: Option<&str>| match detail {
+        Some(detail) => format!("{code} {detail}"),
+        None => code.to_owned(),
+    };
+    let first = error.clone().into_server_errors();
+    let text = match first.as_deref().and_then(<[_]>::first) {
+        Some((_, error)) => said(error.code(), error.details()),
+        None => match error.code() {
+            Some(code) => said(code, error.detail()),
             None => error.to_string(),
         },
-        None => error.to_string(),
     };
     text.replace(['\r', '\n'], " ")
 }

@@ -10,6 +10,7 @@
 //! first news tells the listener to read everything again.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
@@ -24,6 +25,9 @@ use super::connect::{Connected, Server};
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest wait for the answer to such a check; `redis.timeout` where that is shorter.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// With sentinels, every so many checks they are asked whether the master is still the same: for
+/// seconds after a failover the old one does not know.
+const CHECKS_AN_ELECTION: u32 = 3;
 /// The wait before the second attempt; it doubles with each further one.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait between two attempts, shortened by up to half at random.
@@ -32,7 +36,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 /// What a follower hears.
 pub enum News {
     /// Subscribed: everything that was missed is to be read, over this connection.
-    Connected(Connected),
+    Connected(Arc<Connected>),
     /// So many messages have come, one or more: something may have changed.
     Notified(u64),
     /// The subscription is gone, or could not be had, and why. The next attempt follows.
@@ -58,13 +62,13 @@ async fn subscription(
     tell: &impl Fn(News),
     backoff: &mut Duration,
 ) -> Result<Infallible, String> {
-    let connected = server.connect().await?;
+    let connected = Arc::new(server.connect().await?);
     // A server that is still loading its data takes connections, but is not there yet.
     server.is_alive(&connected).await?;
     let mut subscriber = server.subscriber(&connected).await?;
     subscribe(server, keys, &mut subscriber).await?;
     let (mut sink, messages) = subscriber.split();
-    tell(News::Connected(connected.clone()));
+    tell(News::Connected(Arc::clone(&connected)));
     tokio::select! {
         why = listen(messages, tell) => Err(why),
         ended = check(server, &connected, &mut sink, backoff) => ended,
@@ -105,6 +109,7 @@ async fn check(
     backoff: &mut Duration,
 ) -> Result<Infallible, String> {
     let patience = CHECK_TIMEOUT.min(server.timeout());
+    let mut since_election = 0;
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;
         let checks = async {
@@ -117,5 +122,10 @@ async fn check(
             Err(_) => return Err(format!("no answer within {patience:?}")),
         }
         *backoff = MIN_BACKOFF;
+        since_election += 1;
+        if since_election == CHECKS_AN_ELECTION {
+            since_election = 0;
+            server.is_elected(connected).await?;
+        }
     }
 }

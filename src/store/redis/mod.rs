@@ -11,6 +11,7 @@ use crate::store::Refused;
 pub mod connect;
 pub mod follow;
 pub mod read;
+mod sentinel;
 pub mod write;
 
 pub use connect::Server;

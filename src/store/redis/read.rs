@@ -31,12 +31,30 @@ pub async fn read(
     connected: &Connected,
     keys: &Keys,
 ) -> Result<Documents, Refused> {
+    read_pair(server, connected, keys, true).await
+}
+
+/// The same without a transaction of its own: the end of one forgets what is watched.
+pub(super) async fn read_watched(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+) -> Result<Documents, Refused> {
+    read_pair(server, connected, keys, false).await
+}
+
+async fn read_pair(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+    atomic: bool,
+) -> Result<Documents, Refused> {
     let mut commands = connected.commands.clone();
     let mut sizes = redis::pipe();
     sizes.cmd("STRLEN").arg(&keys.rules);
     sizes.cmd("HLEN").arg(&keys.realms);
     let sizes = sizes.ignore_errors().query_async(&mut commands);
-    let answers: Vec<RedisResult<usize>> = unreadable(server.in_time(sizes).await)?;
+    let answers: Vec<RedisResult<usize>> = answered(connected, server.in_time(sizes).await)?;
     let mut trouble = Trouble::default();
     let [rules_bytes, realms] = trouble.both(keys, answers)?;
     trouble.limit(&keys.rules, rules_bytes, MAX_DOCUMENT_BYTES, "bytes");
@@ -44,10 +62,13 @@ pub async fn read(
     trouble.end()?;
 
     let mut both = redis::pipe();
-    both.atomic().cmd("GET").arg(&keys.rules);
+    if atomic {
+        both.atomic();
+    }
+    both.cmd("GET").arg(&keys.rules);
     both.cmd("HGETALL").arg(&keys.realms);
     let both = both.ignore_errors().query_async(&mut commands);
-    let answers: Vec<RedisResult<Value>> = unreadable(server.in_time(both).await)?;
+    let answers: Vec<RedisResult<Value>> = answered(connected, server.in_time(both).await)?;
     let mut trouble = Trouble::default();
     let [rules, realms] = trouble.both(keys, answers)?;
     trouble.end()?;
@@ -58,8 +79,8 @@ pub async fn read(
     Ok(Documents { rules, realms })
 }
 
-fn unreadable<T>(answer: Result<T, String>) -> Result<T, Refused> {
-    answer.map_err(|why| Refused::unreadable(format!("redis: {why}")))
+fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Refused> {
+    answer.map_err(|why| Refused::unreadable(connected.says(&why)))
 }
 
 /// What is wrong with either key.
@@ -203,7 +224,9 @@ fn located<T>(key: &str, mistakes: &mut Vec<String>, result: Result<T, Vec<Mista
 mod tests {
     use super::*;
 
-    fn refused(rules: Option<&[u8]>, realms: &[(&[u8], &[u8])]) -> (RefusedKind, String) {
+    type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
+
+    fn refused(rules: Option<&[u8]>, realms: Pairs<'_>) -> (RefusedKind, String) {
         let realms = realms.iter().map(|(id, to)| (id.to_vec(), to.to_vec()));
         let documents = Documents {
             rules: rules.map(<[u8]>::to_vec),
@@ -216,7 +239,7 @@ mod tests {
     #[test]
     fn each_mistake_names_its_key() {
         let good: &[u8] = br#"{"a":{"strategy":"round_robin","endpoints":["h:1"]}}"#;
-        let cases: [(&[u8], &[(&[u8], &[u8])], &str); 6] = [
+        let cases: [(&[u8], Pairs<'_>, &str); 6] = [
             (
                 b"",
                 &[],

@@ -2,7 +2,7 @@
 
 use super::Keys;
 use super::connect::{Connected, Server, explain};
-use super::read::{Documents, read};
+use super::read::{Documents, read_watched};
 
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum WriteError {
     #[error("somebody else has changed it meanwhile; nothing was written")]
     Conflict,
     /// Redis does not answer, or refuses.
-    #[error("redis: {0}")]
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -29,8 +29,8 @@ pub async fn watch(
     let mut watch = redis::cmd("WATCH");
     watch.arg(&keys.rules).arg(&keys.realms);
     let watched = server.in_time(watch.exec_async(&mut commands)).await;
-    watched.map_err(WriteError::Refused)?;
-    match read(server, connected, keys).await {
+    watched.map_err(|why| WriteError::Refused(connected.says(&why)))?;
+    match read_watched(server, connected, keys).await {
         Ok(documents) => Ok(documents),
         Err(refused) if refused.kind == crate::store::RefusedKind::Mistaken => {
             Ok(Documents::default())
@@ -70,13 +70,13 @@ pub async fn replace(
     match tokio::time::timeout(server.timeout(), answer).await {
         Ok(Ok(Some(_))) => Ok(()),
         Ok(Ok(None)) => Err(WriteError::Conflict),
-        Ok(Err(error)) => Err(WriteError::Refused(explain(error))),
+        Ok(Err(error)) => Err(WriteError::Refused(connected.says(&explain(error)))),
         Err(_) => {
             let why = format!(
                 "no answer within {:?}; it may or may not be written",
                 server.timeout()
             );
-            Err(WriteError::Refused(why))
+            Err(WriteError::Refused(connected.says(&why)))
         }
     }
 }
