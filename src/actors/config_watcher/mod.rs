@@ -98,13 +98,15 @@ impl ConfigWatcher {
         routers: Vec<Recipient<RoutesChanged>>,
         gateway: Recipient<RoutesLoaded>,
     ) -> ConfigWatcher {
+        let source = Source::new(config);
+        let described = source.describe(config);
         ConfigWatcher {
-            source: Source::new(config),
+            source,
             interval: Source::interval(config),
             routers,
             gateway,
             told: RoutesLoaded {
-                source: Source::describe(config).into(),
+                source: described.into(),
                 ..RoutesLoaded::default()
             },
             data: None,
@@ -361,5 +363,20 @@ impl Handler<SourceNews> for ConfigWatcher {
                 self.tell();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_news_is_one_more_run() {
+        let mut runs = OneAtATime::default();
+        assert!(runs.begin());
+        assert!((0..1000).all(|_| !runs.begin()));
+        assert!(runs.end(), "what came meanwhile");
+        assert!(runs.begin());
+        assert!(!runs.end());
     }
 }
