@@ -13,6 +13,9 @@ use crate::support::wire::get;
 /// All that a gateway needs, as docs/operations.md has it.
 const MINIMAL: &str = include_str!("../../docs/operations.md");
 
+/// How a wrong user or password is called. Redis does not say which.
+const REFUSED: &str = "authentication failed";
+
 /// The words of the command in docs/operations.md that makes the gateway's user.
 fn minimal_user() -> Vec<&'static str> {
     let line = MINIMAL.lines().find(|l| l.contains("ACL SETUSER gateway"));
@@ -38,14 +41,14 @@ async fn a_wrong_password_is_refused_and_shown_nowhere() {
         let line = process.wait_for_line("game-gateway ready: players on ");
         let (_, admin) = line.split_once(", admin on ").expect("both addresses");
         let admin = admin.trim().parse().expect("an address");
-        let (status, body) = until_ready_at(admin, "WRONGPASS").await;
+        let (status, body) = until_ready_at(admin, REFUSED).await;
         assert_eq!(status, 503);
         let (_, metrics) = get(admin, "/metrics").await;
         let (_, info) = get(admin, "/api/v1/info").await;
         for text in [body, metrics, info, process.output()] {
             assert!(!text.contains("barley"), "{text}");
         }
-        assert!(process.output().contains("WRONGPASS"));
+        assert!(process.output().contains(REFUSED));
     }
 }
 
@@ -97,6 +100,8 @@ async fn each_right_that_is_missing_is_named_and_waited_for() {
     set_rules(&redis, &game_at(a));
     let commands = minimal_user().into_iter();
     let commands = commands.filter_map(|word| word.strip_prefix('+'));
+    // A PING that is refused is an answer too; it would only fill Redis's own log of refusals.
+    let commands = commands.filter(|command| *command != "ping");
     let mut missing: Vec<String> = commands.map(|command| format!("-{command}")).collect();
     assert!(missing.len() > 3, "{missing:?}");
     missing.extend(["resetkeys".to_owned(), "resetchannels".to_owned()]);
@@ -124,7 +129,7 @@ async fn rights_that_are_taken_away_leave_the_routes_and_can_be_given_back() {
     wait_for_subscriber(&redis);
     // Redis ends the connections of a user who loses a channel or is removed.
     redis.command(&["ACL", "DELUSER", "gateway"]);
-    let (status, _) = until_ready_says(&gateway, "WRONGPASS").await;
+    let (status, _) = until_ready_says(&gateway, REFUSED).await;
     assert_eq!(status, 200);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     set_rules(&redis, &game_at(b));

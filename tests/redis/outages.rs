@@ -82,7 +82,7 @@ async fn a_redis_that_hangs_at_start_is_waited_for() {
     set_rules(&redis, &game_at(a));
     redis.pause();
     let gateway = unready(&redis.url(), &[TIMEOUT]);
-    let (status, body) = until_ready_says(&gateway, "no answer").await;
+    let (status, body) = until_ready_says(&gateway, "no answer within").await;
     assert_eq!(status, 503, "{body}");
     redis.go_on();
     until_ready(&gateway).await;
