@@ -3,26 +3,15 @@
 use std::process::Command;
 
 use crate::stage::{
-    environment, game_at, named, notify, ready, set_rules, unready, until_at, until_ready,
-    until_ready_at, until_ready_says, visit, wait_for_subscriber,
+    documented_user, environment, game_at, named, nothing_was_refused, notify, ready, set_rules,
+    unready, until_at, until_ready, until_ready_at, until_ready_says, visit, wait_for_subscriber,
 };
 use crate::support::process::Process;
 use crate::support::redis::RedisServer;
 use crate::support::wire::get;
 
-/// All that a gateway needs, as docs/operations.md has it.
-const MINIMAL: &str = include_str!("../../docs/operations.md");
-
 /// How a wrong user or password is called. Redis does not say which.
 const REFUSED: &str = "authentication failed";
-
-/// The words of the command in docs/operations.md that makes the gateway's user.
-fn minimal_user() -> Vec<&'static str> {
-    let line = MINIMAL.lines().find(|l| l.contains("ACL SETUSER gateway"));
-    let words = line.expect("the command").split_whitespace();
-    let quoted = words.map(|word| word.trim_matches('\''));
-    quoted.skip_while(|word| *word != "ACL").collect()
-}
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_shown_nowhere() {
@@ -78,7 +67,7 @@ async fn a_user_with_minimal_rights_is_enough() {
     let (a, b, c) = (named("a").await, named("b").await, named("c").await);
     let redis = RedisServer::start_with("notify-keyspace-events K$h");
     set_rules(&redis, &game_at(a));
-    redis.command(&minimal_user());
+    redis.command(&documented_user("gateway"));
     let url = redis.url().replace("//", "//gateway:secret@");
     let gateway = ready(&url, &[]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
@@ -89,8 +78,7 @@ async fn a_user_with_minimal_rights_is_enough() {
     set_rules(&redis, &game_at(c));
     assert_eq!(notify(&redis), 1);
     until_at(&gateway, "c").await;
-    let refused = redis.command(&["ACL", "LOG"]);
-    assert_eq!(refused, crate::support::resp::Reply::List(Vec::new()));
+    nothing_was_refused(&redis);
 }
 
 #[tokio::test]
@@ -98,7 +86,7 @@ async fn each_right_that_is_missing_is_named_and_waited_for() {
     let a = named("a").await;
     let redis = RedisServer::start();
     set_rules(&redis, &game_at(a));
-    let commands = minimal_user().into_iter();
+    let commands = documented_user("gateway").into_iter();
     let commands = commands.filter_map(|word| word.strip_prefix('+'));
     // A PING that is refused is an answer too; it would only fill Redis's own log of refusals.
     let commands = commands.filter(|command| *command != "ping");
@@ -106,13 +94,13 @@ async fn each_right_that_is_missing_is_named_and_waited_for() {
     assert!(missing.len() > 3, "{missing:?}");
     missing.extend(["resetkeys".to_owned(), "resetchannels".to_owned()]);
     for missing in missing {
-        redis.command(&minimal_user());
+        redis.command(&documented_user("gateway"));
         redis.command(&["ACL", "SETUSER", "gateway", &missing]);
         let keys = [("redis.username", "gateway"), ("redis.password", "secret")];
         let gateway = unready(&redis.url(), &keys);
         let (status, body) = until_ready_says(&gateway, "NOPERM").await;
         assert_eq!(status, 503, "{missing}: {body}");
-        redis.command(&minimal_user());
+        redis.command(&documented_user("gateway"));
         until_ready(&gateway).await;
         assert_eq!(visit(&gateway, "game", 0).await, "a");
     }
@@ -123,7 +111,7 @@ async fn rights_that_are_taken_away_leave_the_routes_and_can_be_given_back() {
     let (a, b) = (named("a").await, named("b").await);
     let redis = RedisServer::start();
     set_rules(&redis, &game_at(a));
-    redis.command(&minimal_user());
+    redis.command(&documented_user("gateway"));
     let url = redis.url().replace("//", "//gateway:secret@");
     let gateway = ready(&url, &[]).await;
     wait_for_subscriber(&redis);
@@ -133,6 +121,6 @@ async fn rights_that_are_taken_away_leave_the_routes_and_can_be_given_back() {
     assert_eq!(status, 200);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     set_rules(&redis, &game_at(b));
-    redis.command(&minimal_user());
+    redis.command(&documented_user("gateway"));
     until_at(&gateway, "b").await;
 }

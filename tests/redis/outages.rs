@@ -53,6 +53,23 @@ async fn routes_stay_while_redis_is_gone_and_what_has_changed_meanwhile_is_read(
 }
 
 #[tokio::test]
+async fn a_redis_that_comes_back_empty_changes_nothing() {
+    let (a, b) = (named("a").await, named("b").await);
+    let mut redis = RedisServer::start();
+    set_rules(&redis, &game_at(a));
+    let gateway = ready(&redis.url(), &[]).await;
+    redis.stop("TERM");
+    redis.start_again();
+    let (status, _) = until_ready_says(&gateway, "is not there").await;
+    assert_eq!(status, 200);
+    assert_eq!(visit(&gateway, "game", 0).await, "a");
+    wait_for_subscriber(&redis);
+    set_rules(&redis, &game_at(b));
+    notify(&redis);
+    until_at(&gateway, "b").await;
+}
+
+#[tokio::test]
 async fn a_redis_that_hangs_is_noticed_and_found_again() {
     let (a, b) = (named("a").await, named("b").await);
     let redis = RedisServer::start();

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::stage::{
-    REALMS, RULES, game_at, named, notify, ready, set_rules, until_at, visit, wait_for_subscriber,
+    REALMS, RULES, game_at, named, notify, ready, set_rules, until_at, until_realm_at, visit,
+    wait_for_subscriber,
 };
 use crate::support::redis::RedisServer;
 
@@ -70,7 +71,7 @@ async fn ten_thousand_realms_and_a_thousand_services() {
     wait_for_subscriber(&redis);
     redis.command(&["HSET", REALMS, "10001", &a.to_string()]);
     redis.command(&["PUBLISH", &format!("{REALMS}:notify"), ""]);
-    crate::stage::until_realm_at(&gateway, "s0", 10_001, "a").await;
+    until_realm_at(&gateway, "s0", 10_001, "a").await;
 }
 
 /// From PUBLISH to the answer of the first new session that goes where the change says. Prints the

@@ -1,13 +1,15 @@
 //! Redis under Sentinel: the gateway follows the master.
 
 use crate::stage::{
-    game_at, named, notify, ready, set_rules, until_at, visit, wait_for_subscriber,
+    RULES, documented_user, game_at, named, nothing_was_refused, notify, ready, set_rules, unready,
+    until_at, until_ready_says, visit, wait_for_subscriber,
 };
 use crate::support::redis::{RedisServer, Sentinel, free_port, wait_until};
 use crate::support::resp::Reply;
+use crate::support::wire::Gateway;
 
 /// Whoever is the master notifies of a change; it is the gateway that has to be there.
-async fn follow(gateway: &crate::support::wire::Gateway, master: &RedisServer, rules: [&str; 2]) {
+async fn follow(gateway: &Gateway, master: &RedisServer, rules: [&str; 2]) {
     for (rules, name) in rules.into_iter().zip(["b", "c"]) {
         wait_for_subscriber(master);
         set_rules(master, rules);
@@ -53,19 +55,24 @@ async fn a_master_that_dies_is_replaced() {
     let mut master = RedisServer::start();
     let replica = RedisServer::start_with(&format!("replicaof 127.0.0.1 {}", master.port));
     set_rules(&master, &game_at(a));
+    for server in [&master, &replica] {
+        server.command(&documented_user("gateway"));
+        server.command(&["ACL", "SETUSER", "gateway", "+role"]);
+    }
     let sentinel = Sentinel::start(&master, "");
     sentinel.wait_for_replica();
-    let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port);
+    let port = sentinel.port;
+    let url = format!("redis+sentinel://gateway:secret@127.0.0.1:{port}/main");
     let gateway = ready(&url, &[("redis.timeout", "500ms")]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
-    // The change has to be there when the gateway arrives.
-    let info = || replica.command(&["GET", crate::stage::RULES]);
-    wait_until("a copy", || info() != Reply::Nil);
+    // What the replica has not yet would be lost with its master.
+    wait_until("a copy", || replica.command(&["GET", RULES]) != Reply::Nil);
     master.stop("KILL");
     sentinel.wait_for_master(replica.port);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     follow(&gateway, &replica, [&game_at(b), &game_at(c)]).await;
     assert_eq!(gateway.get("/ready").await.0, 200);
+    nothing_was_refused(&replica);
 }
 
 #[tokio::test]
@@ -73,7 +80,7 @@ async fn a_sentinel_that_does_not_know_the_service_is_named() {
     let master = RedisServer::start();
     let sentinel = Sentinel::start(&master, "");
     let url = format!("redis+sentinel://127.0.0.1:{}/other/0", sentinel.port);
-    let gateway = crate::stage::unready(&url, &[]);
-    let (status, body) = crate::stage::until_ready_says(&gateway, "other").await;
+    let gateway = unready(&url, &[]);
+    let (status, body) = until_ready_says(&gateway, "other").await;
     assert_eq!(status, 503, "{body}");
 }

@@ -160,3 +160,19 @@ pub(crate) fn wait_for_subscriber_of(server: &RedisServer, channel: &str) {
         }
     });
 }
+
+/// The words of the command in docs/operations.md that makes this user, with the password `secret`.
+pub(crate) fn documented_user(name: &str) -> Vec<&'static str> {
+    let page = include_str!("../../docs/operations.md");
+    let command = format!("ACL SETUSER {name} ");
+    let line = page.lines().find(|line| line.contains(&command));
+    let words = line.expect("the command").split_whitespace();
+    let quoted = words.map(|word| word.trim_matches('\''));
+    quoted.skip_while(|word| *word != "ACL").collect()
+}
+
+/// Checks that Redis has refused nobody anything.
+pub(crate) fn nothing_was_refused(server: &RedisServer) {
+    let refused = server.command(&["ACL", "LOG"]);
+    assert_eq!(refused, Reply::List(Vec::new()));
+}

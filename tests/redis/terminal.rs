@@ -4,8 +4,8 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use crate::stage::{
-    REALMS, RULES, game_at, named, notify, ready, set_rules, until_at, until_realm_at,
-    wait_for_subscriber,
+    REALMS, RULES, documented_user, game_at, named, nothing_was_refused, notify, ready, set_rules,
+    until_at, until_realm_at, wait_for_subscriber,
 };
 use crate::support::process::Process;
 use crate::support::redis::{RedisServer, free_port, wait_until};
@@ -127,6 +127,24 @@ async fn set_takes_a_file_and_a_configuration() {
     let (code, got, said) = run(&["get", "--redis-url", &with_password, "--prefix", "eu:"]);
     assert_eq!(code, 0, "{said}");
     assert!(got.contains(&a.to_string()), "{got}");
+}
+
+#[tokio::test]
+async fn a_user_with_the_rights_of_an_operator_is_enough() {
+    let a = named("a").await;
+    let redis = RedisServer::start();
+    redis.command(&documented_user("operator"));
+    let url = redis.url().replace("//", "//operator:secret@");
+    for command in [&["set", "-"][..], &["get"], &["validate"]] {
+        let command = [command, &["--redis-url", &url]].concat();
+        let (code, _, said) = run_with(&command, &document(a));
+        assert_eq!(code, 0, "{command:?}: {said}");
+    }
+    let watch = Process::spawn(&mut routes(&["watch", "--redis-url", &url]));
+    wait_until("a first look", || {
+        watch.output().contains("now: 1 services")
+    });
+    nothing_was_refused(&redis);
 }
 
 #[tokio::test]
