@@ -17,17 +17,11 @@ async fn document() -> (Gateway, Value) {
 
 /// Every operation: path, method, itself.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
-    let paths = document["paths"].as_object().expect("paths").iter();
-    let of_path = |(path, item): (&'_ String, &'_ Value)| -> Vec<(&str, &str, &Value)> {
-        let path: &str = path;
-        let item = item.as_object().expect("an item");
-        item.iter()
-            .map(|(method, operation)| (path, method.as_str(), operation))
-            .collect()
-    };
     let mut all = Vec::new();
-    for (path, item) in paths {
-        all.extend(of_path(path, item));
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("an item") {
+            all.push((path.as_str(), method.as_str(), operation));
+        }
     }
     all
 }
