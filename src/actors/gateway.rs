@@ -15,13 +15,14 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use futures_util::future::join_all;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
 use super::drain::{
     AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator, UnderWay, progress,
 };
-use super::router::{Router, RoutesChanged};
+use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, CloseLinks, CutOffClients, Worker};
 use crate::config::Config;
@@ -113,11 +114,13 @@ impl State {
 
 /// The actor.
 pub struct Gateway {
+    vitals: Vitals,
     config: Arc<Config>,
     gate: Arc<Gate>,
-    routers: Vec<Addr<Router>>,
-    workers: Vec<Addr<Worker>>,
-    watcher: Option<Addr<ConfigWatcher>>,
+    workers: Vec<Seat<Worker>>,
+    watcher: Seat<ConfigWatcher>,
+    /// Too many actors have died: the process says so when it has drained.
+    failed: bool,
     state: State,
     routes: Option<RoutesLoaded>,
     /// Told once, when the first attempt to load routes has ended one way or the other.
@@ -130,20 +133,22 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway whose workers run already.
+    /// A gateway whose workers run already. Its watcher follows.
     pub fn new(
+        vitals: Vitals,
         config: Arc<Config>,
         gate: Arc<Gate>,
-        routers: Vec<Addr<Router>>,
-        workers: Vec<Addr<Worker>>,
+        workers: Vec<Seat<Worker>>,
+        watcher: Seat<ConfigWatcher>,
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
+            vitals,
             config,
             gate,
-            routers,
             workers,
-            watcher: None,
+            watcher,
+            failed: false,
             state: State::Serving,
             routes: None,
             first_load: Some(first_load),
@@ -209,7 +214,7 @@ impl Gateway {
             }
             let cut_off = gateway.drain.as_ref().map_or(0, UnderWay::cut_off_count);
             tracing::info!(cut_off, "drained");
-            System::current().stop();
+            System::current().stop_with_code(i32::from(gateway.failed));
         }));
     }
 
@@ -220,14 +225,35 @@ impl Gateway {
 
 impl Actor for Gateway {
     type Context = Context<Self>;
+}
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        let routers: Vec<Recipient<RoutesChanged>> =
-            self.routers.iter().map(|r| r.clone().recipient()).collect();
-        let path = self.config.routes.file.clone();
-        let interval = self.config.backend.resolve_interval;
-        let gateway = ctx.address().recipient();
-        self.watcher = Some(ConfigWatcher::new(path, interval, routers, gateway).start());
+impl Account for Gateway {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        json!({
+            "state": self.state.name(),
+            "connections": self.gate.connections(),
+            "connections_peak": self.gate.peak(),
+            "connections_limit": self.gate.limit(),
+            "routes_version": self.routes.as_ref().map_or(0, |routes| routes.version),
+            "failed": self.failed,
+        })
+    }
+}
+
+inspectable!(Gateway);
+
+impl Handler<Exhausted> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.failed = true;
+        // One that is under way goes on.
+        let _ = self.begin_drain(Drain::by_signal(), ctx);
     }
 }
 
@@ -235,6 +261,7 @@ impl Handler<RoutesLoaded> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.routes = Some(msg);
         if let Some(first_load) = self.first_load.take() {
             // Nobody waits any more where it has taken too long.
@@ -247,10 +274,10 @@ impl Handler<Reload> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: Reload, _: &mut Context<Self>) {
+        self.vitals.handled();
         tracing::info!("reading the routes again");
-        if let Some(watcher) = &self.watcher {
-            watcher.do_send(msg);
-        }
+        // One that is just being rebuilt reads everything anyway.
+        self.watcher.do_send(msg);
     }
 }
 
@@ -258,6 +285,13 @@ impl Handler<Drain> for Gateway {
     type Result = Result<Begun, BySignal>;
 
     fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        self.begin_drain(msg, ctx)
+    }
+}
+
+impl Gateway {
+    fn begin_drain(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Result<Begun, BySignal> {
         let window = msg.window.unwrap_or(self.config.drain.window);
         let now = self.drain.is_none();
         match &mut self.drain {
@@ -302,6 +336,7 @@ impl Handler<AskDrain> for Gateway {
     type Result = DrainSnapshot;
 
     fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
+        self.vitals.handled();
         self.progress()
     }
 }
@@ -310,6 +345,7 @@ impl Handler<CancelDrain> for Gateway {
     type Result = Result<DrainSnapshot, BySignal>;
 
     fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
         if self
             .drain
             .as_ref()
@@ -331,6 +367,7 @@ impl Handler<CheckHealth> for Gateway {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
+        self.vitals.handled();
         let answers = join_all(self.workers.iter().map(|worker| worker.send(CheckWorker)));
         Box::pin(async move {
             match actix::clock::timeout(HEALTH_TIMEOUT, answers).await {
@@ -345,6 +382,7 @@ impl Handler<AskStatus> for Gateway {
     type Result = StatusSnapshot;
 
     fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> StatusSnapshot {
+        self.vitals.handled();
         StatusSnapshot {
             state: self.state,
             routes: self.routes.clone(),

@@ -10,6 +10,7 @@ pub mod client;
 pub mod config_watcher;
 pub mod drain;
 pub mod gateway;
+pub mod life;
 pub mod link;
 pub mod link_book;
 pub mod router;

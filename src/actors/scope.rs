@@ -4,12 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use actix::Addr;
+use arc_swap::ArcSwapOption;
 
+use super::life::{ActorId, Budget, Roster, Seat};
 use super::link_book::LinkBook;
+use super::router::Router;
 use super::session_registry::SessionRegistry;
+use super::snapshots::Kind;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::routing::RouteTable;
 use crate::session::id::Homes;
 
 /// The view that one worker's actors have of the process.
@@ -26,15 +30,34 @@ pub struct Scope {
     /// Which worker is at home with a session id.
     pub homes: Homes,
     /// Every worker's registry shard, by worker index.
-    pub registries: Vec<Addr<SessionRegistry>>,
+    pub registries: Vec<Seat<SessionRegistry>>,
+    /// This worker's router.
+    pub router: Seat<Router>,
     /// Who holds the links of services whose number of links is limited.
     pub book: Arc<LinkBook>,
+    /// Every actor but the clients.
+    pub roster: Arc<Roster>,
+    /// How many deaths of supervised actors the process bears.
+    pub budget: Arc<Budget>,
+    /// The table in force, for a router that takes the seat of one that has died.
+    pub routes: Arc<RoutesInForce>,
 }
+
+/// The route table in force; none before the first good one.
+pub type RoutesInForce = ArcSwapOption<RouteTable>;
 
 impl Scope {
     /// The registry shard that is the authority for this id.
-    pub fn home(&self, session_id: u64) -> &Addr<SessionRegistry> {
+    pub fn home(&self, session_id: u64) -> &Seat<SessionRegistry> {
         &self.registries[self.homes.home(session_id)]
+    }
+
+    /// The id of an actor of which each worker has one.
+    pub fn id(&self, kind: Kind) -> ActorId {
+        ActorId {
+            kind,
+            number: self.worker as u64,
+        }
     }
 }
 

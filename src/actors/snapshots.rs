@@ -89,6 +89,23 @@ pub struct KindSnapshot {
     pub last_error: Option<LastError>,
 }
 
+impl KindSnapshot {
+    /// Before any was started.
+    pub fn none(kind: Kind) -> KindSnapshot {
+        KindSnapshot {
+            kind,
+            live: 0,
+            started: 0,
+            restarts: 0,
+            panics: 0,
+            handled: 0,
+            waiting: 0,
+            waiting_highest: 0,
+            last_error: None,
+        }
+    }
+}
+
 /// Where one actor is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -249,7 +266,7 @@ pub struct SessionPage {
 }
 
 /// Whether an endpoint can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendHealth {
     /// Not tried since the last rules, or the last attempt is too long ago.
@@ -263,26 +280,40 @@ pub enum BackendHealth {
 }
 
 /// Whether new sessions are sent to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
     /// They are.
     Closed,
-    /// They are refused at once until the next attempt.
-    Open,
     /// An attempt is under way; sessions wait for it.
     HalfOpen,
+    /// They are refused at once until the next attempt.
+    Open,
+}
+
+/// Where a link is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Its first PONG has not come.
+    Connecting,
+    /// It takes sessions.
+    Ready,
+    /// Its backend takes no new sessions.
+    Leaving,
+    /// It writes what it holds and ends.
+    Quitting,
 }
 
 /// One link.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct LinkSnapshot {
     /// The id of its actor.
     pub id: String,
     /// Which worker it lives on.
     pub worker: usize,
-    /// `connecting`, `ready`, `leaving` or `quitting`.
-    pub state: &'static str,
+    /// Where it is in its life.
+    pub state: LinkState,
     /// Sessions that it carries.
     pub sessions: u64,
     /// The time from the last PING to its PONG, in microseconds.
@@ -297,6 +328,27 @@ pub struct LinkSnapshot {
     pub bytes_in: u64,
     /// Bytes to the backend.
     pub bytes_out: u64,
+}
+
+/// One worker's links to one endpoint of one service: a pool's account of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PoolSnapshot {
+    /// The service_type.
+    pub service: String,
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+    /// Whether it can be reached.
+    pub health: BackendHealth,
+    /// Whether new sessions are sent to it.
+    pub breaker: Breaker,
+    /// No rule names it any more; it goes when its last session has left.
+    pub retired: bool,
+    /// Sessions that wait for a link.
+    pub waiting_sessions: u64,
+    /// Final CLOSEs that wait for a link.
+    pub owed_closes: u64,
+    /// Its links.
+    pub links: Vec<LinkSnapshot>,
 }
 
 /// One endpoint of one service, over all workers.

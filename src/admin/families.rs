@@ -14,6 +14,8 @@ pub(super) enum Source {
     Labelled(&'static str, fn(&WorkerMetrics) -> Vec<(String, u64)>),
     /// A gauge of the process.
     Status(fn(&StatusSnapshot) -> u64),
+    /// A counter of the process.
+    StatusCounter(fn(&StatusSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> [(&'static str, u64); 2]),
 }
@@ -43,10 +45,10 @@ fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
 
-use Source::{Counter, Gauge, Labelled, Status, StatusReasons};
+use Source::{Counter, Gauge, Labelled, Status, StatusCounter, StatusReasons};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 40] = [
+pub const FAMILIES: [Family; 44] = [
     family(
         "connections",
         "Client connections now",
@@ -79,7 +81,7 @@ pub const FAMILIES: [Family; 40] = [
     ),
     family(
         "routes_rejected",
-        "1 while the newest routing data has mistakes and older routes are in force",
+        "1 while the newest routing data cannot be read or has mistakes",
         Status(|s| u64::from(s.routes.as_ref().is_some_and(|r| r.error.is_some()))),
     ),
     family(
@@ -92,6 +94,26 @@ pub const FAMILIES: [Family; 40] = [
                 .map_or((0, 0), |r| (r.unreadable, r.mistaken));
             [("unreadable", counts.0), ("mistaken", counts.1)]
         }),
+    ),
+    family(
+        "routes_loads",
+        "Reads of the routing data, successful or not",
+        StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.loads)),
+    ),
+    family(
+        "routes_notifications",
+        "Notifications that the routing data may have changed",
+        StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.notifications)),
+    ),
+    family(
+        "redis_connected",
+        "1 while the subscription to Redis is there; 0 where routes come from a file",
+        Status(|s| u64::from(s.routes.as_ref().is_some_and(|r| r.redis_connected))),
+    ),
+    family(
+        "redis_reconnects",
+        "Times that the subscription to Redis was there again after it was lost",
+        StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.reconnects)),
     ),
     family(
         "accepted_connections",
@@ -255,6 +277,9 @@ pub const FAMILIES: [Family; 40] = [
     family(
         "dropped_frames",
         "Frames that were dropped, by reason",
-        Labelled("reason", |m| owned(m.dropped.iter())),
+        Labelled("reason", |m| {
+            let relays = [("registry_gone", m.relays_lost.get())];
+            owned(m.dropped.iter().chain(relays))
+        }),
     ),
 ];

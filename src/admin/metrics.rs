@@ -49,7 +49,7 @@ impl Figures {
 
     fn encode_family(&self, family: &Family, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match family.source {
-            Counter(_) | Labelled(..) | StatusReasons(_) => MetricType::Counter,
+            Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) => MetricType::Counter,
             Gauge(_) | Status(_) => MetricType::Gauge,
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
@@ -59,6 +59,9 @@ impl Figures {
             // A gateway that does not answer has no status: better no figure than a stale one.
             Status(read) => self.status.as_ref().map_or(Ok(()), |status| {
                 ConstGauge::new(read(status) as i64).encode(encoder)
+            }),
+            StatusCounter(read) => self.status.as_ref().map_or(Ok(()), |status| {
+                ConstCounter::new(read(status)).encode(encoder)
             }),
             StatusReasons(read) => {
                 for (reason, n) in self.status.iter().flat_map(read) {
@@ -111,7 +114,7 @@ mod tests {
         let document = std::fs::read_to_string(path).unwrap();
         for family in &FAMILIES {
             let total = match family.source {
-                Counter(_) | Labelled(..) | StatusReasons(_) => "_total",
+                Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) => "_total",
                 Gauge(_) | Status(_) => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);

@@ -30,12 +30,13 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use actix::{Addr, Handler, Message};
+use actix::{Handler, Message};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
 use crate::actors::census::Census;
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
+use crate::actors::life::Address;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use errors::ApiError;
@@ -53,7 +54,7 @@ pub struct Sources {
     /// The effective configuration.
     pub config: Arc<Config>,
     /// The root of the actors.
-    pub gateway: Addr<Gateway>,
+    pub gateway: Address<Gateway>,
     /// Each worker's counters.
     pub metrics: Vec<Arc<WorkerMetrics>>,
     /// Knows the other actors.
@@ -65,7 +66,7 @@ pub struct Sources {
 /// What every request may use.
 struct Desk {
     config: Arc<Config>,
-    gateway: Addr<Gateway>,
+    gateway: Address<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     census: Census,
     log_level: Option<Arc<LogLevel>>,

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::ConfigFile;
-use crate::config;
-use crate::store::file;
+use crate::config::{self, Config, RouteSource};
+use crate::routing::Parsed;
+use crate::store::redis::{Keys, Server};
+use crate::store::{Refused, file, redis};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -47,24 +49,42 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
     findings
         .warnings
         .extend(config.without_effect.iter().map(unused));
-    let routes = &config.routes.file;
-    match file::read(routes) {
+    let (place, routes) = read_routes(&config);
+    match routes {
         Ok(parsed) => {
-            let place =
-                |warning: &crate::routing::Mistake| format!("{}: {warning}", routes.display());
-            findings.warnings.extend(parsed.warnings.iter().map(place));
+            let located = |warning: &crate::routing::Mistake| format!("{place}: {warning}");
+            let warnings = parsed.warnings.iter().map(located);
+            findings.warnings.extend(warnings);
             let (rules, realms) = (parsed.data.rules.len(), parsed.data.realms.len());
-            let summary = format!(
-                "routes: {}: {rules} services, {realms} realms",
-                routes.display()
-            );
+            let summary = format!("routes: {place}: {rules} services, {realms} realms");
             findings.good.push(summary);
         }
-        Err(error) => findings
-            .mistakes
-            .extend(error.to_string().lines().map(str::to_owned)),
+        Err(refused) => findings.mistakes.extend(refused.lines),
     }
     findings
+}
+
+/// The routing data from wherever the configuration says, and what to call that place.
+fn read_routes(config: &Config) -> (String, Result<Parsed, Refused>) {
+    match config.routes.source {
+        RouteSource::File => {
+            let path = &config.routes.file;
+            let read = file::read(path).map_err(Refused::from);
+            (path.display().to_string(), read)
+        }
+        RouteSource::Redis => {
+            let server = Server::new(&config.redis);
+            let keys = Keys::new(&config.redis.prefix);
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let loaded = match runtime {
+                Ok(runtime) => runtime.block_on(redis::load(&server, &keys)),
+                Err(error) => Err(Refused::unreadable(format!("no thread: {error}"))),
+            };
+            (format!("redis key {}", keys.rules), loaded)
+        }
+    }
 }
 
 /// Prints the findings; success only without mistakes.
@@ -101,7 +121,7 @@ mod tests {
         );
         std::fs::write(
             &toml,
-            format!("routes.file = {routes:?}\nredis.prefix = \"x:\""),
+            format!("routes.file = {routes:?}\nsession.replay_bytes = 1"),
         )
         .unwrap();
         std::fs::write(&routes, r#"{"rules": {"game": {"strategy": "best", "endpoints": ["h:1"]}, "chat": {"strategy": "round_robin", "endpoints": ["h"]}}}"#).unwrap();
@@ -115,7 +135,7 @@ mod tests {
         );
         assert_eq!(
             findings.warnings,
-            ["redis.prefix has no effect in this version"]
+            ["session.replay_bytes has no effect in this version"]
         );
 
         std::fs::write(

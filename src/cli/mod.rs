@@ -9,6 +9,7 @@ pub mod admin;
 pub mod check;
 pub mod demo;
 pub mod loadtest;
+pub mod routes;
 pub mod serve;
 mod units;
 
@@ -32,6 +33,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Drive a gateway and check every answer.
     Loadtest(Box<loadtest::LoadtestArgs>),
+    /// Read and write the routing data in Redis.
+    Routes(routes::RoutesArgs),
 }
 
 /// Runs the subcommand.
@@ -42,6 +45,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Admin(args) => admin::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
+        Command::Routes(args) => routes::run(&args),
     }
 }
 

@@ -14,6 +14,7 @@ use super::ConfigFile;
 use crate::actors::config_watcher::Reload;
 use crate::actors::drain::Drain;
 use crate::actors::gateway::Gateway;
+use crate::actors::life::Address;
 use crate::admin::LogLevel;
 use crate::config::{self, Config};
 use crate::run;
@@ -125,7 +126,7 @@ impl Signals {
     }
 
     /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
-    fn obey(self, gateway: &actix::Addr<Gateway>) {
+    fn obey(self, gateway: &Address<Gateway>) {
         let Signals {
             runtime,
             mut terminate,

@@ -8,6 +8,13 @@ const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
 /// What a client's outbound queue holds beyond one largest frame, in bytes.
 const QUEUE_MARGIN: usize = 4 * 1024;
 
+/// The longest `redis.prefix`, in bytes.
+const MAX_PREFIX: usize = 256;
+
+fn is_empty(secret: &Option<Secret>) -> bool {
+    secret.as_ref().is_some_and(|s| s.expose().is_empty())
+}
+
 impl Loading {
     /// Looks at the configuration as a whole.
     pub(super) fn contradictions(&mut self) {
@@ -16,6 +23,7 @@ impl Loading {
         self.durations(&config);
         self.addresses(&config);
         self.texts(&config);
+        self.redis(&config);
     }
 
     /// A mistake in how these keys go together, unless one of them has one of its own already.
@@ -85,10 +93,32 @@ impl Loading {
             ("backend.ping_interval", c.backend.ping_interval),
             ("backend.max_backoff", c.backend.max_backoff),
             ("backend.resolve_interval", c.backend.resolve_interval),
+            ("redis.refresh", c.redis.refresh),
+            ("redis.timeout", c.redis.timeout),
         ];
         for (key, value) in positive {
             self.require(&[key], !value.is_zero(), "must be longer than 0");
         }
+    }
+
+    fn redis(&mut self, c: &Config) {
+        let redis = &c.redis;
+        for (key, secret) in [
+            ("redis.password", &redis.password),
+            ("redis.sentinel_password", &redis.sentinel_password),
+        ] {
+            self.require(
+                &[key],
+                !is_empty(secret),
+                "must not be empty; leave it out for none",
+            );
+        }
+        let printable = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        self.require(
+            &["redis.prefix"],
+            printable(&redis.prefix) && redis.prefix.len() <= MAX_PREFIX,
+            format!("must be at most {MAX_PREFIX} printable ASCII characters without spaces"),
+        );
     }
 
     fn addresses(&mut self, c: &Config) {
@@ -105,16 +135,14 @@ impl Loading {
     }
 
     fn texts(&mut self, c: &Config) {
-        let empty =
-            |secret: &Option<Secret>| secret.as_ref().is_some_and(|s| s.expose().is_empty());
         self.require(
             &["admin.token"],
-            !empty(&c.admin.token),
+            !is_empty(&c.admin.token),
             "must not be empty; leave it out for none",
         );
         self.require(
             &["backend.token"],
-            !empty(&c.backend.token),
+            !is_empty(&c.backend.token),
             "must not be empty; leave it out for none",
         );
         let level = &c.log.level;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, LogFormat, RouteSource, Secret};
+use super::{Config, LogFormat, RedisUrl, RouteSource, Secret};
 
 /// One key.
 pub struct Key {
@@ -47,7 +47,13 @@ pub enum Field<'a> {
     Address(&'a mut SocketAddr),
     /// Text that is never shown.
     Secret(&'a mut Option<Secret>),
-    /// `file`.
+    /// Text that may be absent; empty is absent.
+    OptionalText(&'a mut Option<String>),
+    /// A file that may be absent; empty is absent.
+    OptionalPath(&'a mut Option<PathBuf>),
+    /// A URL whose password is not shown.
+    RedisUrl(&'a mut RedisUrl),
+    /// `file` or `redis`.
     Source(&'a mut RouteSource),
     /// `text` or `json`.
     Format(&'a mut LogFormat),
@@ -75,7 +81,7 @@ const fn only(name: &'static str, value: &'static str) -> Key {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 49] = [
+pub const KEYS: [Key; 54] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -97,9 +103,18 @@ pub const KEYS: [Key; 49] = [
     without_effect("listen.websocket.allowed_origins"),
     sets("routes.source", |c| Field::Source(&mut c.routes.source)),
     sets("routes.file", |c| Field::Path(&mut c.routes.file)),
-    without_effect("redis.url"),
-    without_effect("redis.prefix"),
-    without_effect("redis.refresh"),
+    sets("redis.url", |c| Field::RedisUrl(&mut c.redis.url)),
+    sets("redis.username", |c| {
+        Field::OptionalText(&mut c.redis.username)
+    }),
+    sets("redis.password", |c| Field::Secret(&mut c.redis.password)),
+    sets("redis.sentinel_password", |c| {
+        Field::Secret(&mut c.redis.sentinel_password)
+    }),
+    sets("redis.ca", |c| Field::OptionalPath(&mut c.redis.ca)),
+    sets("redis.prefix", |c| Field::Text(&mut c.redis.prefix)),
+    sets("redis.refresh", |c| Field::Duration(&mut c.redis.refresh)),
+    sets("redis.timeout", |c| Field::Duration(&mut c.redis.timeout)),
     sets("session.idle_timeout", |c| {
         Field::Duration(&mut c.session.idle_timeout)
     }),
@@ -202,13 +217,16 @@ impl Field<'_> {
                 *field = text.parse().map_err(wrong)?;
             }
             Field::Secret(field) => *field = Some(Secret::new(text.to_owned())),
+            Field::OptionalText(field) => {
+                *field = (!text.is_empty()).then(|| text.to_owned());
+            }
+            Field::OptionalPath(field) => *field = (!text.is_empty()).then(|| text.into()),
+            Field::RedisUrl(field) => *field = text.parse()?,
             Field::Source(field) => {
                 *field = match text {
                     "file" => RouteSource::File,
-                    "redis" => {
-                        return Err("`redis` is not available in this version, only `file`".into());
-                    }
-                    _ => return Err(format!("`{text}` is not `file`")),
+                    "redis" => RouteSource::Redis,
+                    _ => return Err(format!("`{text}` is neither `file` nor `redis`")),
                 };
             }
             Field::Format(field) => {
@@ -222,7 +240,8 @@ impl Field<'_> {
         Ok(())
     }
 
-    /// The field's value as the documents write it; secrets and unset values are empty.
+    /// The field's value as the documents write it; secrets and unset values are empty,
+    /// and a URL's password is masked.
     pub fn show(self) -> String {
         match self {
             Field::Count(field) => field.to_string(),
@@ -235,7 +254,14 @@ impl Field<'_> {
             Field::Path(field) => field.display().to_string(),
             Field::Address(field) => field.to_string(),
             Field::Secret(_) => String::new(),
+            Field::OptionalText(field) => field.clone().unwrap_or_default(),
+            Field::OptionalPath(field) => match field {
+                Some(path) => path.display().to_string(),
+                None => String::new(),
+            },
+            Field::RedisUrl(field) => field.to_string(),
             Field::Source(RouteSource::File) => "file".to_owned(),
+            Field::Source(RouteSource::Redis) => "redis".to_owned(),
             Field::Format(LogFormat::Text) => "text".to_owned(),
             Field::Format(LogFormat::Json) => "json".to_owned(),
         }

@@ -139,8 +139,8 @@ fn each_bad_value_has_its_sentence() {
         "FILE:1: log.format: `xml` is neither `text` nor `json`",
     );
     check(
-        "routes.source = \"redis\"",
-        "FILE:1: routes.source: `redis` is not available in this version, only `file`",
+        "routes.source = \"etcd\"",
+        "FILE:1: routes.source: `etcd` is neither `file` nor `redis`",
     );
     check(
         "listen.tls.certificate = \"x.pem\"",
@@ -164,11 +164,11 @@ fn each_bad_value_has_its_sentence() {
 #[test]
 fn what_has_no_effect_yet_is_taken_and_named() {
     let config = load_text(
-        "redis.url = \"redis://x\"\nlimits.frames_per_second = 0\nlisten.proxy_protocol_from = []",
+        "session.replay_bytes = 1\nlimits.frames_per_second = 0\nlisten.proxy_protocol_from = []",
         &[],
     )
     .unwrap();
-    assert_eq!(config.without_effect, ["redis.url"]);
+    assert_eq!(config.without_effect, ["session.replay_bytes"]);
 }
 
 #[test]

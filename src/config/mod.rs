@@ -2,11 +2,13 @@
 //!
 //! * [`keys`]: every key once: its name, its field, whether this version has it.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
+//! * [`redis_url`]: where Redis is, with the password masked.
 //! * [`units`]: durations and sizes as people write them.
 
 mod contradictions;
 pub mod keys;
 pub mod load;
+pub mod redis_url;
 pub mod units;
 
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use load::{Mistake, Place, environment, load};
+pub use redis_url::RedisUrl;
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes
 /// each.
@@ -26,6 +29,7 @@ pub struct Config {
     pub gateway: Gateway,
     pub listen: Listen,
     pub routes: Routes,
+    pub redis: Redis,
     pub session: Session,
     pub backend: Backend,
     pub drain: Drain,
@@ -73,6 +77,21 @@ pub struct Routes {
 pub enum RouteSource {
     /// A watched file.
     File,
+    /// Two keys in Redis, with notifications.
+    Redis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Redis {
+    pub url: RedisUrl,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub sentinel_password: Option<Secret>,
+    pub ca: Option<PathBuf>,
+    pub prefix: String,
+    pub refresh: Duration,
+    pub timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,6 +188,16 @@ impl Default for Config {
             routes: Routes {
                 source: RouteSource::File,
                 file: "config/routes.json".into(),
+            },
+            redis: Redis {
+                url: RedisUrl::default(),
+                username: None,
+                password: None,
+                sentinel_password: None,
+                ca: None,
+                prefix: "game-gateway:".to_owned(),
+                refresh: 10 * SECOND,
+                timeout: 2 * SECOND,
             },
             session: Session {
                 idle_timeout: 300 * SECOND,

@@ -46,7 +46,12 @@ pub(super) enum Strategy {
 }
 
 impl ServiceRoute {
-    /// How this service chooses.
+    /// The endpoints that its rule lists, sorted; those of realms are not among them.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        &self.endpoints
+    }
+
+    /// How its endpoint is chosen.
     pub fn strategy(&self) -> StrategyKind {
         match self.strategy {
             Strategy::RoundRobin(_) => StrategyKind::RoundRobin,

@@ -1,69 +1,45 @@
 //! One worker: its own thread, its own share of the listener, its clients. Accepts connections,
 //! keeps the clients' deadlines, and cuts clients off at the end of a drain.
+//!
+//! When it panics, the next one inherits the listener and the clients, which play on meanwhile.
 
-use std::cell::{Cell, RefCell};
-use std::net::{SocketAddr, TcpListener as StdListener};
+mod launch;
+mod queries;
+mod shared;
+
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::WeakAddr;
 use actix::prelude::*;
 use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{CheckDeadline, Client, CutOff};
-use super::router::{self, Router};
-use super::scope::{Admission, Scope};
+use super::client::{Card, CheckDeadline, Client, CutOff};
+use super::life::{Legacy, Vitals};
+use super::router;
+use super::scope::Admission;
 use super::session_registry;
-use crate::net::timers::{TICK_MS, Timers};
+use super::snapshots::Kind;
+use crate::net::socket::Socket;
+use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
+
+pub use launch::launch;
+pub use queries::{
+    ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
+    SessionsSnapshot,
+};
+pub use shared::{WorkerScope, worker_of};
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long accepting pauses when the process is out of open files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the clients of one worker share, on its thread alone.
-pub struct WorkerScope {
-    /// The worker's view of the process.
-    pub scope: Arc<Scope>,
-    /// The worker's router.
-    pub router: Addr<Router>,
-    /// The worker.
-    pub worker: Addr<Worker>,
-    timers: RefCell<Timers>,
-    /// Milliseconds since the worker started, as of the last tick.
-    now_ms: Cell<u64>,
-    next_owner: Cell<u64>,
-}
-
-impl WorkerScope {
-    /// Milliseconds since the worker started, exact to a tick.
-    #[inline]
-    pub fn now_ms(&self) -> u64 {
-        self.now_ms.get()
-    }
-
-    /// The time by which the wheel has noticed that `wait` is over; never 0.
-    pub fn after(&self, wait: Duration) -> u64 {
-        self.now_ms.get() + wait.as_millis() as u64 + TICK_MS
-    }
-
-    /// Has [`CheckDeadline`] sent to the client in `slot` at `at_ms`, or up to a tick later.
-    pub fn wake_at(&self, slot: u32, at_ms: u64) {
-        self.timers.borrow_mut().arm(slot, at_ms);
-    }
-
-    /// A number that no other client of the process has.
-    fn owner(&self) -> u64 {
-        let serial = self.next_owner.get();
-        self.next_owner.set(serial + 1);
-        (self.scope.worker as u64) << 48 | serial
-    }
-}
 
 /// The client in this slot is gone.
 #[derive(Debug, Message)]
@@ -93,70 +69,85 @@ pub struct CheckHealth;
 
 /// The actor.
 pub struct Worker {
-    scope: Arc<Scope>,
-    router: Addr<Router>,
-    listener: Option<StdListener>,
-    accepting: Option<TcpListener>,
+    vitals: Vitals,
+    shared: Rc<WorkerScope>,
+    listener: Option<TcpListener>,
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
+    clients: Clients,
+    cutting_off: bool,
+    legacy: Legacy<Estate>,
+}
+
+/// A client as its worker has it.
+struct Seated {
     /// Weak, because it costs an idle client less; they are told something rarely.
-    clients: Slab<WeakAddr<Client>>,
-    shared: Option<Rc<WorkerScope>>,
+    client: WeakAddr<Client>,
+    card: Rc<Card>,
+}
+
+type Clients = Slab<Seated>;
+
+impl Seated {
+    fn tell<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Client: Handler<M>,
+    {
+        if let Some(client) = self.client.upgrade() {
+            self.card.meter.sent();
+            client.do_send(message);
+        }
+    }
+}
+
+/// What a worker leaves to the next one.
+struct Estate {
+    listener: Option<TcpListener>,
+    clients: Clients,
     cutting_off: bool,
 }
 
 impl Worker {
-    /// A worker that accepts on `listener` as soon as it is started.
-    pub fn new(scope: Arc<Scope>, router: Addr<Router>, listener: StdListener) -> Worker {
-        Worker {
-            scope,
-            router,
-            listener: Some(listener),
-            accepting: None,
-            paused_until: None,
-            clients: Slab::new(),
-            shared: None,
-            cutting_off: false,
-        }
-    }
-
-    fn tick(&mut self, started: Instant) {
-        let Some(shared) = &self.shared else { return };
-        shared.now_ms.set(started.elapsed().as_millis() as u64);
-        let due = shared.timers.borrow_mut().take_due(shared.now_ms.get());
-        for slot in due {
-            if let Some(client) = self.clients.get(slot as usize).and_then(WeakAddr::upgrade) {
-                client.do_send(CheckDeadline);
+    fn tick(&mut self) {
+        for slot in self.shared.tick() {
+            if let Some(seated) = self.clients.get(slot as usize) {
+                seated.tell(CheckDeadline);
             }
         }
     }
 
     fn accepted(&mut self, socket: TcpStream, peer: SocketAddr) {
-        let Some(shared) = &self.shared else { return };
-        let (permit, refusal) = match self.scope.gate.enter() {
+        let scope = &self.shared.scope;
+        let (permit, refusal) = match scope.gate.enter() {
             Admission::Admitted(permit) => (permit, None),
             Admission::Refused(permit) => (permit, Some(Closing::Full)),
             Admission::Dropped => {
-                return self.scope.metrics.closings.add("full", 1);
+                return scope.metrics.closings.add("full", 1);
             }
         };
-        self.scope.metrics.accepted.one();
+        scope.metrics.accepted.one();
         if socket.set_nodelay(true).is_err() {
             return; // It was reset already.
         }
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let vitals = Vitals::unlisted(scope.roster.tally(Kind::Client, Some(scope.worker)));
+        let meter = Arc::clone(vitals.meter());
+        let card = Card::new(self.shared.owner(), peer, meter, self.shared.now_ms());
+        let card = Rc::new(card);
         let entry = self.clients.vacant_entry();
         let slot = entry.key() as u32;
         let client = Client::new(
-            Rc::clone(shared),
+            vitals,
+            Rc::clone(&self.shared),
             slot,
-            shared.owner(),
-            socket,
-            peer,
+            Rc::clone(&card),
+            Socket::Tcp(socket),
             permit,
             refusal,
         );
-        entry.insert(client.start().downgrade());
+        let client = client.start().downgrade();
+        entry.insert(Seated { client, card });
     }
 
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -165,13 +156,13 @@ impl Worker {
             self.paused_until = None;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = &self.accepting else {
+            let Some(listener) = &self.listener else {
                 return Poll::Ready(());
             };
             match std::task::ready!(listener.poll_accept(cx)) {
                 Ok((socket, peer)) => self.accepted(socket, peer),
                 Err(error) => {
-                    self.scope.metrics.accept_errors.one();
+                    self.shared.scope.metrics.accept_errors.one();
                     tracing::warn!(%error, "cannot accept; trying again shortly");
                     let mut pause = Box::pin(tokio::time::sleep(ACCEPT_PAUSE));
                     let _ = pause.as_mut().poll(cx);
@@ -205,23 +196,9 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.shared = Some(Rc::new(WorkerScope {
-            scope: Arc::clone(&self.scope),
-            router: self.router.clone(),
-            worker: ctx.address(),
-            timers: RefCell::default(),
-            now_ms: Cell::new(0),
-            next_owner: Cell::new(0),
-        }));
-        match self.listener.take().map(TcpListener::from_std) {
-            Some(Ok(listener)) => self.accepting = Some(listener),
-            Some(Err(error)) => tracing::error!(%error, "cannot listen"),
-            None => {}
-        }
-        let started = Instant::now();
-        ctx.run_interval(Duration::from_millis(TICK_MS), move |worker, _| {
-            worker.tick(started)
-        });
+        let gone = |seated: &Seated| !seated.client.upgrade().is_some_and(|c| c.connected());
+        self.clients.retain(|_, seated| !gone(seated));
+        ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
         ctx.spawn(Accept);
     }
 }
@@ -230,6 +207,7 @@ impl Handler<ClientEnded> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: ClientEnded, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.clients.try_remove(msg.slot as usize);
     }
 }
@@ -238,17 +216,14 @@ impl Handler<CutOffClients> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
+        self.vitals.handled();
         if !msg.go_on_accepting {
-            self.accepting = None;
+            self.listener = None;
             self.cutting_off = true;
         }
-        for client in self
-            .clients
+        self.clients
             .iter()
-            .filter_map(|(_, client)| client.upgrade())
-        {
-            client.do_send(CutOff);
-        }
+            .for_each(|(_, seated)| seated.tell(CutOff));
     }
 }
 
@@ -256,7 +231,8 @@ impl Handler<CloseLinks> for Worker {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
-        let closing = self.router.send(router::CloseLinks);
+        self.vitals.handled();
+        let closing = self.shared.scope.router.send(router::CloseLinks);
         Box::pin(async move {
             // A router that is gone has no links.
             let _ = closing.await;
@@ -268,9 +244,11 @@ impl Handler<CheckHealth> for Worker {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
-        let router = self.router.send(router::Ping);
-        let registry = self.scope.registries[self.scope.worker].send(session_registry::Ping);
-        let accepting = self.accepting.is_some() || self.cutting_off;
+        self.vitals.handled();
+        let router = self.shared.scope.router.send(router::Ping);
+        let scope = &self.shared.scope;
+        let registry = scope.registries[scope.worker].send(session_registry::Ping);
+        let accepting = self.listener.is_some() || self.cutting_off;
         Box::pin(async move {
             let (router, registry) = futures_util::future::join(router, registry).await;
             accepting && router.is_ok() && registry.is_ok()

@@ -1,0 +1,337 @@
+//! Reads the routing data from a file or Redis, hears of changes, and keeps the last good table.
+//!
+//! Reading and looking names up are apart: news is read at once although some name's look-up takes
+//! long. Each has at most one run under way and one more after it, however much news comes. A
+//! periodic look catches what a lost notification missed, and resolves names again. When it panics,
+//! the next one inherits what was told and looked up, connects and reads anew.
+
+mod launch;
+mod news;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use actix::prelude::*;
+
+use super::life::{Legacy, Vitals};
+use super::router::RoutesChanged;
+use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
+use crate::store::redis::connect::Connected;
+use crate::store::resolve::{Resolved, resolve};
+use crate::store::{Refused, RefusedKind};
+
+use launch::Estate;
+pub use launch::{Audience, launch};
+pub use news::RoutesLoaded;
+use source::{Source, Watch};
+
+/// How long one name look-up may take.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after a source could not be read it is tried again, unless news comes first.
+const RETRY: Duration = Duration::from_secs(1);
+/// How many mistakes are logged and shown at most; `routes validate` and `check` name all.
+const MAX_TOLD: usize = 20;
+
+/// Reads everything again now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reload;
+
+/// What the source says of itself.
+#[derive(Message)]
+#[rtype(result = "()")]
+enum SourceNews {
+    /// Something may have changed.
+    Changed { messages: u64 },
+    /// Redis is there and subscribed.
+    Connected(Arc<Connected>),
+    /// Redis is gone, or not there yet.
+    Lost(String),
+}
+
+/// Work of which one run at a time is under way.
+#[derive(Debug, Default)]
+struct OneAtATime {
+    running: bool,
+    again: bool,
+}
+
+impl OneAtATime {
+    /// Whether to begin now; if not, there is one more run after the one under way.
+    fn begin(&mut self) -> bool {
+        self.again = self.running;
+        !std::mem::replace(&mut self.running, true)
+    }
+
+    /// Whether to begin again.
+    fn end(&mut self) -> bool {
+        self.running = false;
+        std::mem::take(&mut self.again)
+    }
+}
+
+/// The actor.
+pub struct ConfigWatcher {
+    vitals: Vitals,
+    legacy: Legacy<Estate>,
+    source: Source,
+    interval: Duration,
+    audience: Audience,
+    /// What the gateway was told last.
+    told: RoutesLoaded,
+    /// The newest good data; in force unless some of its names were never looked up.
+    data: Option<RoutingData>,
+    addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
+    /// Names that were looked up before, successfully or not.
+    looked_up: BTreeSet<EndpointName>,
+    reading: OneAtATime,
+    resolving: OneAtATime,
+    settling: bool,
+    retrying: bool,
+    connected_before: bool,
+    watch: Watch,
+}
+
+impl ConfigWatcher {
+    fn tell(&self) {
+        self.audience.gateway.do_send(self.told.clone());
+    }
+
+    /// Reads the source; without a connection only names are looked up again.
+    fn load(&mut self, ctx: &mut Context<Self>) {
+        if !self.source.is_reachable() {
+            self.resolve(ctx);
+        } else if self.reading.begin() {
+            let read = self.source.clone().read();
+            ctx.spawn(read.into_actor(self).map(|outcome, watcher, ctx| {
+                watcher.told.loads += 1;
+                watcher.loaded(outcome, ctx);
+                if watcher.reading.end() {
+                    watcher.load(ctx);
+                }
+            }));
+        }
+    }
+
+    fn loaded(&mut self, outcome: Result<Parsed, Refused>, ctx: &mut Context<Self>) {
+        // While Redis is gone its error stands, whatever a read says that was under way.
+        let current = self.source.is_reachable();
+        match outcome {
+            Ok(parsed) => {
+                self.take(parsed);
+                if current {
+                    self.told.error = None;
+                    self.told.error_kind = None;
+                    self.told.error_at = None;
+                }
+            }
+            Err(refused) if current => {
+                if self.fails(&refused) {
+                    let version_in_force = self.told.version;
+                    let error = self.told.error.as_deref().unwrap_or_default();
+                    tracing::error!(error, version_in_force, "the routes cannot be used");
+                }
+                if refused.kind == RefusedKind::Unreadable && self.told.redis_connected {
+                    self.retry(ctx);
+                }
+            }
+            Err(_) => {}
+        }
+        // The first table is told when its names have been looked up.
+        let first_is_near = self.told.version == 0 && self.data.is_some();
+        if !first_is_near {
+            self.tell();
+        }
+        self.resolve(ctx);
+    }
+
+    fn retry(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.retrying, true) {
+            ctx.run_later(RETRY, |watcher, ctx| {
+                watcher.retrying = false;
+                watcher.load(ctx);
+            });
+        }
+    }
+
+    /// Notes what is wrong. Whether that is new: it is logged once for as long as it stays so.
+    fn fails(&mut self, refused: &Refused) -> bool {
+        let text = Arc::<str>::from(refused.summary(MAX_TOLD));
+        if self.told.error.as_ref() == Some(&text) {
+            return false;
+        }
+        match refused.kind {
+            RefusedKind::Unreadable => self.told.unreadable += 1,
+            RefusedKind::Mistaken => self.told.mistaken += 1,
+        }
+        self.told.error = Some(text);
+        self.told.error_kind = Some(refused.kind);
+        self.told.error_at = Some(SystemTime::now());
+        true
+    }
+
+    /// Good data: in force at once, unless it has names that were never looked up.
+    fn take(&mut self, parsed: Parsed) {
+        if self.data.as_ref() == Some(&parsed.data) {
+            return;
+        }
+        for warning in &parsed.warnings {
+            tracing::warn!(source = %self.told.source, %warning, "in the routes");
+        }
+        let names = parsed.data.endpoint_names();
+        let known =
+            |name: &&EndpointName| name.literal().is_some() || self.looked_up.contains(*name);
+        let all_known = names.iter().all(known);
+        let address = |name: &EndpointName| match name.literal() {
+            Some(address) => Some(vec![address]),
+            None => self.addresses.get(name).cloned(),
+        };
+        let addresses: BTreeMap<_, _> = names
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), address(name)?)))
+            .collect();
+        self.data = Some(parsed.data);
+        if all_known {
+            self.addresses = addresses;
+            self.put_in_force();
+        }
+    }
+
+    /// Looks up the names of the newest good data.
+    fn resolve(&mut self, ctx: &mut Context<Self>) {
+        let Some(data) = &self.data else { return };
+        if !self.resolving.begin() {
+            return;
+        }
+        let names: BTreeSet<EndpointName> = data.endpoint_names().into_iter().cloned().collect();
+        let last_good = self.addresses.clone();
+        let look_up = async move {
+            let resolved = resolve(names.iter(), LOOKUP_TIMEOUT, &last_good).await;
+            (names, resolved)
+        };
+        ctx.spawn(
+            look_up
+                .into_actor(self)
+                .map(|(names, resolved), watcher, ctx| {
+                    let again = watcher.resolving.end();
+                    watcher.resolved(names, resolved);
+                    if again {
+                        watcher.resolve(ctx);
+                    }
+                }),
+        );
+    }
+
+    fn resolved(&mut self, names: BTreeSet<EndpointName>, resolved: Resolved) {
+        for (name, failure) in &resolved.failures {
+            tracing::warn!(%name, %failure, "a backend's name cannot be resolved");
+        }
+        self.looked_up = names;
+        let data = self.data.as_ref();
+        let wanted = data.map(RoutingData::endpoint_names).unwrap_or_default();
+        if wanted.iter().any(|name| !self.looked_up.contains(*name)) {
+            // Newer data has come meanwhile, and its own look-up follows.
+            return;
+        }
+        let unchanged = resolved.addresses == self.addresses;
+        let in_force = self.told.table.as_ref().map(|table| table.data());
+        if unchanged && in_force == data {
+            return;
+        }
+        self.addresses = resolved.addresses;
+        self.put_in_force();
+        self.tell();
+    }
+
+    fn put_in_force(&mut self) {
+        let Some(data) = &self.data else { return };
+        let version = self.told.version + 1;
+        let previous = self.told.table.as_deref();
+        let table = Arc::new(RouteTable::build(version, data, &self.addresses, previous));
+        let (services, realms) = (data.rules.len(), data.realms.len());
+        tracing::info!(version, services, realms, "routes in force");
+        self.audience.in_force.store(Some(Arc::clone(&table)));
+        for router in &self.audience.routers {
+            // One that is just being rebuilt takes the table that is in force.
+            router.do_send(RoutesChanged(Arc::clone(&table)));
+        }
+        self.told.version = version;
+        self.told.services = services;
+        self.told.loaded_at = Some(SystemTime::now());
+        self.told.table = Some(table);
+    }
+
+    /// Reads soon, once for all the news that comes until then.
+    fn load_soon(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.settling, true) {
+            ctx.run_later(self.source.settle(), |watcher, ctx| {
+                watcher.settling = false;
+                watcher.load(ctx);
+            });
+        }
+    }
+
+    fn connection(&mut self, is: Option<Arc<Connected>>) {
+        self.told.redis_connected = is.is_some();
+        self.told.watching = is.is_some();
+        if let Source::Redis { connected, .. } = &mut self.source {
+            *connected = is;
+        }
+    }
+}
+
+impl Actor for ConfigWatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.watch = self.source.listen(self.vitals.address(ctx), ctx);
+        self.told.watching = self.watch.is_some();
+        self.load(ctx);
+        ctx.run_interval(self.interval, Self::load);
+    }
+}
+
+impl Handler<Reload> for ConfigWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.load(ctx);
+    }
+}
+
+impl Handler<SourceNews> for ConfigWatcher {
+    type Result = ();
+
+    fn handle(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        match news {
+            SourceNews::Changed { messages } => {
+                self.told.notifications += messages;
+                self.load_soon(ctx);
+            }
+            SourceNews::Connected(connected) => {
+                let again = std::mem::replace(&mut self.connected_before, true);
+                self.told.reconnects += u64::from(again);
+                tracing::info!(source = %self.told.source, "subscribed to the routes");
+                self.connection(Some(connected));
+                self.load(ctx);
+            }
+            SourceNews::Lost(why) => {
+                self.connection(None);
+                if self.fails(&Refused::unreadable(format!("redis: {why}"))) {
+                    let version_in_force = self.told.version;
+                    tracing::warn!(
+                        why,
+                        version_in_force,
+                        "not subscribed to Redis; trying again"
+                    );
+                }
+                self.tell();
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! `game-gateway routes`: reads and writes the routing data in Redis.
+
+mod diff;
+mod document;
+mod watch;
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use self::document::Checked;
+use super::ConfigFile;
+use crate::config;
+use crate::routing::RoutingData;
+use crate::store::redis::connect::Connected;
+use crate::store::redis::write;
+use crate::store::redis::{Keys, Server, load, read};
+
+/// The exit code of bad usage.
+const EXIT_USAGE: u8 = 2;
+
+/// Arguments of `routes`.
+#[derive(Debug, Args)]
+pub struct RoutesArgs {
+    #[command(subcommand)]
+    command: RoutesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RoutesCommand {
+    /// Print what is in Redis as one document, in the format of the routes file.
+    Get {
+        #[command(flatten)]
+        place: RedisPlace,
+        /// On one line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a document to Redis and tell all gateways; refused where it has mistakes.
+    Set {
+        #[command(flatten)]
+        place: RedisPlace,
+        /// The document, in the format of the routes file; - is standard input.
+        file: PathBuf,
+        /// Only show what would change.
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask, even at a terminal.
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Name every mistake in a document, or in what is in Redis.
+    Validate {
+        #[command(flatten)]
+        place: RedisPlace,
+        /// The document; - is standard input; without it what is in Redis.
+        file: Option<PathBuf>,
+    },
+    /// Print each change in Redis as it happens, until interrupted.
+    Watch {
+        #[command(flatten)]
+        place: RedisPlace,
+    },
+}
+
+/// Which Redis; the same for every subcommand.
+#[derive(Debug, Args)]
+struct RedisPlace {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Where Redis is; goes before redis.url. A password is better kept in GATEWAY__REDIS__PASSWORD.
+    #[arg(long, value_name = "URL")]
+    redis_url: Option<String>,
+    /// What all keys and channels start with; goes before redis.prefix.
+    #[arg(long)]
+    prefix: Option<String>,
+}
+
+/// Which Redis, and what is of interest there.
+pub(super) struct Place {
+    pub(super) server: Server,
+    pub(super) keys: Keys,
+}
+
+/// Why a subcommand fails: lines for stderr, and the exit code.
+struct Failure {
+    lines: Vec<String>,
+    code: u8,
+}
+
+impl<T: Display> From<T> for Failure {
+    fn from(line: T) -> Failure {
+        Failure {
+            lines: vec![line.to_string()],
+            code: 1,
+        }
+    }
+}
+
+impl RedisPlace {
+    fn read(&self) -> Result<Place, Failure> {
+        let file = self.config.config.as_deref();
+        let loaded = config::load(file, config::environment());
+        let mut config = loaded.map_err(|mistakes| Failure {
+            lines: mistakes.iter().map(ToString::to_string).collect(),
+            code: 1,
+        })?;
+        if let Some(url) = &self.redis_url {
+            let usage = |why: String| Failure {
+                lines: vec![format!("--redis-url: {why}")],
+                code: EXIT_USAGE,
+            };
+            config.redis.url = url.parse().map_err(usage)?;
+            // Credentials belong together: those of one place go.
+            if config.redis.url.password.is_some() {
+                (config.redis.username, config.redis.password) = (None, None);
+            }
+        }
+        let prefix = self.prefix.as_ref().unwrap_or(&config.redis.prefix);
+        Ok(Place {
+            keys: Keys::new(prefix),
+            server: Server::new(&config.redis),
+        })
+    }
+}
+
+impl Place {
+    async fn connect(&self) -> Result<Connected, Failure> {
+        let connected = self.server.connect().await;
+        connected.map_err(|why| format!("redis: {why}").into())
+    }
+}
+
+/// Runs the subcommand.
+pub fn run(args: &RoutesArgs) -> ExitCode {
+    let result = match &args.command {
+        RoutesCommand::Get { place, json } => get(place, *json),
+        RoutesCommand::Set {
+            place,
+            file,
+            dry_run,
+            yes,
+        } => set(place, file, *dry_run, *yes),
+        RoutesCommand::Validate { place, file } => validate(place, file.as_deref()),
+        RoutesCommand::Watch { place } => place
+            .read()
+            .and_then(|place| wait_for(watch::watch(&place))),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.lines {
+                eprintln!("game-gateway routes: {line}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(work)
+}
+
+fn refused(refused: crate::store::Refused) -> Failure {
+    Failure {
+        lines: refused.lines,
+        code: 1,
+    }
+}
+
+fn mistaken(lines: Vec<String>) -> Failure {
+    Failure { lines, code: 1 }
+}
+
+/// A closed pipe is told like any other failure.
+fn say(text: impl Display) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
+}
+
+fn warn(warnings: &[crate::routing::Mistake], of: &str) {
+    for warning in warnings {
+        eprintln!("warning: {of}: {warning}");
+    }
+}
+
+fn get(place: &RedisPlace, compact: bool) -> Result<(), Failure> {
+    let place = place.read()?;
+    let read = async {
+        let connected = place.connect().await?;
+        read(&place.server, &connected, &place.keys)
+            .await
+            .map_err(refused)
+    };
+    let documents = wait_for(read)?;
+    say(document::document(&documents, &place.keys, compact)?)?;
+    // It is printed all the same: whoever repairs it needs it.
+    if let Err(refused) = documents.parse(&place.keys) {
+        refused
+            .lines
+            .iter()
+            .for_each(|line| eprintln!("warning: {line}"));
+    }
+    Ok(())
+}
+
+fn validate(place: &RedisPlace, file: Option<&Path>) -> Result<(), Failure> {
+    let (name, parsed) = match file {
+        Some(file) => {
+            let checked = document::checked(file).map_err(mistaken)?;
+            (checked.name, checked.parsed)
+        }
+        None => {
+            let Place { server, keys } = place.read()?;
+            let loaded = async { load(&server, &keys).await.map_err(refused) };
+            (format!("redis key {}", keys.rules), wait_for(loaded)?)
+        }
+    };
+    warn(&parsed.warnings, &name);
+    let (rules, realms) = (parsed.data.rules.len(), parsed.data.realms.len());
+    say(format!("ok: {name}: {rules} services, {realms} realms"))
+}
+
+fn set(place: &RedisPlace, file: &Path, dry_run: bool, yes: bool) -> Result<(), Failure> {
+    let place = place.read()?;
+    let checked = document::checked(file).map_err(mistaken)?;
+    warn(&checked.parsed.warnings, &checked.name);
+    wait_for(replace(&place, &checked, dry_run, yes))
+}
+
+async fn replace(
+    place: &Place,
+    checked: &Checked,
+    dry_run: bool,
+    yes: bool,
+) -> Result<(), Failure> {
+    let connected = place.connect().await?;
+    let old = write::watch(&place.server, &connected, &place.keys).await?;
+    if document::same(&old, &checked.documents) {
+        return say("no change");
+    }
+    let old_data = match old.parse(&place.keys) {
+        Ok(parsed) => parsed.data,
+        Err(_) => {
+            say(match old.rules {
+                None => "no usable rules are there yet",
+                Some(_) => "what is there has mistakes; compared with nothing",
+            })?;
+            RoutingData::default()
+        }
+    };
+    let lines = diff::differences(&old_data, &checked.parsed.data);
+    for line in &lines {
+        say(line)?;
+    }
+    if lines.is_empty() {
+        say("only what this version does not know or care for changes")?;
+    }
+    if dry_run {
+        return say("nothing was written: --dry-run");
+    }
+    if !yes && !agreed()? {
+        return Err("nothing was written".into());
+    }
+    write::replace(&place.server, &connected, &place.keys, &checked.documents).await?;
+    let (rules, realms) = (&checked.parsed.data.rules, &checked.parsed.data.realms);
+    say(format!(
+        "written: {} services, {} realms",
+        rules.len(),
+        realms.len()
+    ))
+}
+
+/// Asks whoever sits at the terminal; scripts are not asked.
+fn agreed() -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("write this? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,124 @@
+//! `game-gateway routes watch`: a line for each change, through all outages.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use super::diff::differences;
+use super::{Failure, Place, say};
+use crate::routing::RoutingData;
+use crate::store::redis::connect::Connected;
+use crate::store::redis::{News, follow, read};
+use crate::store::{Refused, RefusedKind};
+
+/// What was printed last, so that nothing is said twice.
+#[derive(Default)]
+struct Shown {
+    data: Option<RoutingData>,
+    trouble: Option<String>,
+}
+
+/// Prints until SIGINT or SIGTERM.
+pub(super) async fn watch(place: &Place) -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        never = print_changes(place) => never,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn print_changes(place: &Place) -> Result<(), Failure> {
+    let (tell, mut news) = mpsc::unbounded_channel();
+    let tell = |item| {
+        // The receiver lives as long as this function.
+        let _ = tell.send(item);
+    };
+    let follower = follow(&place.server, &place.keys, tell);
+    let mut follower = std::pin::pin!(follower);
+    let mut shown = Shown::default();
+    let mut connection: Option<Arc<Connected>> = None;
+    loop {
+        let mut item = tokio::select! {
+            item = news.recv() => item,
+            never = &mut follower => match never {},
+        };
+        // What has come together is one look.
+        while let Some(next) = item.take() {
+            match next {
+                News::Connected(connected) => connection = Some(connected),
+                News::Notified(_) => {}
+                News::Lost(why) => {
+                    connection = None;
+                    shown.trouble(format!("redis: {why}"))?;
+                }
+            }
+            item = news.try_recv().ok();
+        }
+        if let Some(connected) = &connection {
+            let look = async {
+                let documents = read(&place.server, connected, &place.keys).await?;
+                documents.parse(&place.keys)
+            };
+            shown.outcome(look.await.map(|parsed| parsed.data))?;
+        }
+    }
+}
+
+impl Shown {
+    fn trouble(&mut self, why: String) -> Result<(), Failure> {
+        if self.trouble.as_ref() != Some(&why) {
+            for line in why.lines() {
+                say(stamped(&format!("! {line}")))?;
+            }
+            self.trouble = Some(why);
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, outcome: Result<RoutingData, Refused>) -> Result<(), Failure> {
+        let data = match outcome {
+            Ok(data) => data,
+            Err(refused) => {
+                let what = match refused.kind {
+                    RefusedKind::Unreadable => "cannot be read",
+                    RefusedKind::Mistaken => "has mistakes",
+                };
+                return self.trouble(format!("{what}: {refused}"));
+            }
+        };
+        if self.trouble.take().is_some() {
+            say(stamped("in order again"))?;
+        }
+        match &self.data {
+            None => {
+                let (rules, realms) = (data.rules.len(), data.realms.len());
+                say(stamped(&format!("now: {rules} services, {realms} realms")))?;
+            }
+            Some(old) => {
+                for line in differences(old, &data) {
+                    say(stamped(&line))?;
+                }
+            }
+        }
+        self.data = Some(data);
+        Ok(())
+    }
+}
+
+/// The line behind the time, UTC.
+fn stamped(line: &str) -> String {
+    let mut text = String::new();
+    let timer = tracing_subscriber::fmt::time::SystemTime;
+    if timer.format_time(&mut Writer::new(&mut text)).is_err() {
+        // Seconds since 1970 will do where the calendar will not.
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        text.clear();
+        let _ = write!(text, "{}", since.as_secs());
+    }
+    format!("{text} {line}")
+}

@@ -1,0 +1,264 @@
+//! Connects to the server, or through sentinels to the master. Every step has a timeout, and no
+//! connection repairs itself: whoever uses one sees that it is gone.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Once;
+use std::time::Duration;
+
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, TlsCertificates,
+};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::config::redis_url::show_server;
+use crate::config::{self, RedisUrl, Secret};
+
+/// A host and a port.
+pub(super) type Address = (String, u16);
+
+/// Where Redis is and how to be let in.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub(super) url: RedisUrl,
+    pub(super) sentinel_password: Option<Secret>,
+    ca: Option<PathBuf>,
+    timeout: Duration,
+}
+
+/// A connection for commands, and what else to know of it.
+pub struct Connected {
+    /// For commands; its clones share it.
+    pub commands: MultiplexedConnection,
+    client: Client,
+    pub(super) address: Address,
+}
+
+impl Connected {
+    /// What goes wrong over this connection, with the server's address.
+    pub(super) fn says(&self, why: &str) -> String {
+        format!("redis: {}: {why}", show_server(&self.address))
+    }
+}
+
+impl Server {
+    /// As configured; `redis.username` and `redis.password` go before what the URL has.
+    pub fn new(config: &config::Redis) -> Server {
+        install_crypto();
+        let mut url = config.url.clone();
+        url.username = config.username.clone().or(url.username);
+        url.password = config.password.clone().or(url.password);
+        Server {
+            url,
+            sentinel_password: config.sentinel_password.clone(),
+            ca: config.ca.clone(),
+            timeout: config.timeout,
+        }
+    }
+
+    /// How long each command, and each attempt to connect, may take.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The number of the database.
+    pub fn database(&self) -> u32 {
+        self.url.database
+    }
+
+    /// Whether sentinels say where the master is.
+    pub fn has_sentinels(&self) -> bool {
+        self.url.service.is_some()
+    }
+
+    /// The URL for everybody to see.
+    pub fn shown(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// A connection for commands: to the server, or to what the sentinels and it itself say is the
+    /// master.
+    ///
+    /// # Errors
+    /// Why there is none, in one line without any password.
+    pub async fn connect(&self) -> Result<Connected, String> {
+        match &self.url.service {
+            None => {
+                let address = self.url.servers[0].clone();
+                let connected = self.connect_to(&address).await;
+                connected.map_err(|error| format!("{}: {error}", show_server(&address)))
+            }
+            Some(service) => self.connect_to_master(service).await,
+        }
+    }
+
+    /// A connection for subscriptions, to the same server.
+    ///
+    /// # Errors
+    /// Why there is none, in one line.
+    pub async fn subscriber(&self, to: &Connected) -> Result<PubSub, String> {
+        let subscriber = self.in_time(to.client.get_async_pubsub()).await;
+        subscriber.map_err(|error| format!("{}: {error}", show_server(&to.address)))
+    }
+
+    /// Waits at most `redis.timeout`, and puts what Redis says in plain words.
+    ///
+    /// # Errors
+    /// What Redis said, or that it said nothing.
+    pub async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Err(error)) if !error.is_timeout() => Err(explain(error)),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+        }
+    }
+
+    pub(super) async fn connect_to(&self, address: &Address) -> Result<Connected, String> {
+        let settings = RedisConnectionInfo::default()
+            // Users that may only read must not need to be granted this too.
+            .set_skip_set_lib_name()
+            .set_db(i64::from(self.url.database));
+        let settings = with_credentials(settings, &self.url.username, &self.url.password);
+        self.open(address, settings).await
+    }
+
+    pub(super) async fn open(
+        &self,
+        address: &Address,
+        settings: RedisConnectionInfo,
+    ) -> Result<Connected, String> {
+        let client = self.client(address, settings)?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout));
+        let commands = client.get_multiplexed_async_connection_with_config(&config);
+        Ok(Connected {
+            commands: self.in_time(commands).await?,
+            client,
+            address: address.clone(),
+        })
+    }
+
+    /// What the crate needs to connect. The CA is read anew each time, so that it can be replaced.
+    fn client(
+        &self,
+        (host, port): &Address,
+        settings: RedisConnectionInfo,
+    ) -> Result<Client, String> {
+        let address = match self.url.tls {
+            false => ConnectionAddr::Tcp(host.clone(), *port),
+            true => ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            },
+        };
+        let info = address.into_connection_info().map_err(explain)?;
+        let info = info.set_redis_settings(settings);
+        let Some(ca) = &self.ca else {
+            return Client::open(info).map_err(explain);
+        };
+        let wrong = |why: String| format!("redis.ca {}: {why}", ca.display());
+        let pem = std::fs::read(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+        if CertificateDer::pem_slice_iter(&pem).next().is_none() {
+            return Err(wrong("holds no certificate".to_owned()));
+        }
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: Some(pem),
+        };
+        Client::build_with_tls(info, certificates).map_err(|error| wrong(explain(error)))
+    }
+
+    /// Whether commands are answered; with sentinels, whether by a master.
+    ///
+    /// # Errors
+    /// Why this connection is to be given up.
+    pub async fn is_alive(&self, connected: &Connected) -> Result<(), String> {
+        let alive = match self.has_sentinels() {
+            true => self.is_master(connected).await,
+            false => {
+                let mut commands = connected.commands.clone();
+                let ping = redis::cmd("PING").exec_async(&mut commands).await;
+                permitted(ping, ()).map_err(explain)
+            }
+        };
+        alive.map_err(|error| format!("{}: {error}", show_server(&connected.address)))
+    }
+
+    pub(super) async fn is_master(&self, connected: &Connected) -> Result<(), String> {
+        let mut commands = connected.commands.clone();
+        let role = redis::cmd("ROLE").query_async(&mut commands).await;
+        let role = permitted(role, redis::Value::Nil).map_err(explain)?;
+        match role {
+            redis::Value::Array(parts) => match parts.first() {
+                Some(redis::Value::BulkString(name)) if name == b"master" => Ok(()),
+                _ => Err("is no longer the master".to_owned()),
+            },
+            // A user who may not ask gets its notice from the sentinels, which cut it off.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A server that refuses a command to this user is alive all the same.
+fn permitted<T>(answer: Result<T, RedisError>, otherwise: T) -> Result<T, RedisError> {
+    match answer {
+        Err(error) if error.code() == Some("NOPERM") => Ok(otherwise),
+        answer => answer,
+    }
+}
+
+pub(super) fn with_credentials(
+    settings: RedisConnectionInfo,
+    username: &Option<String>,
+    password: &Option<Secret>,
+) -> RedisConnectionInfo {
+    let settings = match username {
+        Some(username) => settings.set_username(username),
+        None => settings,
+    };
+    match (username, password) {
+        (_, Some(password)) => settings.set_password(password.expose()),
+        // Without a password the crate would not name the user either.
+        (Some(_), None) => settings.set_password(""),
+        (None, None) => settings,
+    }
+}
+
+/// rustls wants to be told once a process which implementation of its algorithms to take.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Refused where somebody has chosen already; then theirs is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// What Redis said, in one line.
+pub(super) fn explain(error: RedisError) -> String {
+    if error.kind() == ErrorKind::AuthenticationFailed {
+        return "authentication failed: the user or the password is wrong".to_owned();
+    }
+    let said = |code: &str, detail: Option<&str>| match detail {
+        Some(detail) => format!("{code} {detail}"),
+        None => code.to_owned(),
+    };
+    let first = error.clone().into_server_errors();
+    let text = match first.as_deref().and_then(<[_]>::first) {
+        Some((_, error)) => said(error.code(), error.details()),
+        None => match error.code() {
+            Some(code) => said(code, error.detail()),
+            None => error.to_string(),
+        },
+    };
+    text.replace(['\r', '\n'], " ")
+}

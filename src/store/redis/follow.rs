@@ -1,0 +1,131 @@
+//! Keeps a subscription alive for as long as it is polled, and says what it hears.
+//!
+//! ```text
+//!   Connecting ── subscribed ──▶ Subscribed (Connected, then Notified …)
+//!       ▲                            │ end of input, no PONG, no longer the master
+//!       └──── back-off (Lost) ◀──────┘
+//! ```
+//!
+//! No connection is repaired: a new one begins with a full look at where the master is, and its
+//! first news tells the listener to read everything again.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::FutureExt;
+use futures_util::stream::{Stream, StreamExt};
+use rand::Rng;
+use redis::aio::{PubSub, PubSubSink};
+
+use super::Keys;
+use super::connect::{Connected, Server};
+
+/// How often the connections are checked, so that a server which says nothing is noticed.
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// The longest wait for the answer to such a check; `redis.timeout` where that is shorter.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// With sentinels, every so many checks they are asked whether the master is still the same: for
+/// seconds after a failover the old one does not know.
+const CHECKS_AN_ELECTION: u32 = 3;
+/// The wait before the second attempt; it doubles with each further one.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
+/// The longest wait between two attempts, shortened by up to half at random.
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+
+/// What a follower hears.
+pub enum News {
+    /// Subscribed: everything that was missed is to be read, over this connection.
+    Connected(Arc<Connected>),
+    /// So many messages have come, one or more: something may have changed.
+    Notified(u64),
+    /// The subscription is gone, or could not be had, and why. The next attempt follows.
+    Lost(String),
+}
+
+/// Follows both keys, for ever. What it hears goes to `tell`.
+pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infallible {
+    let mut backoff = MIN_BACKOFF;
+    loop {
+        let Err(why) = subscription(server, keys, &tell, &mut backoff).await;
+        tell(News::Lost(why));
+        let shortened = rand::rng().random_range(0.5..=1.0);
+        tokio::time::sleep(backoff.mul_f64(shortened)).await;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
+    }
+}
+
+/// One subscription from its beginning to its end; the error says why it ended.
+async fn subscription(
+    server: &Server,
+    keys: &Keys,
+    tell: &impl Fn(News),
+    backoff: &mut Duration,
+) -> Result<Infallible, String> {
+    let connected = Arc::new(server.connect().await?);
+    // A server that is still loading its data takes connections, but is not there yet.
+    server.is_alive(&connected).await?;
+    let mut subscriber = server.subscriber(&connected).await?;
+    subscribe(server, keys, &mut subscriber).await?;
+    let (mut sink, messages) = subscriber.split();
+    tell(News::Connected(Arc::clone(&connected)));
+    tokio::select! {
+        why = listen(messages, tell) => Err(why),
+        ended = check(server, &connected, &mut sink, backoff) => ended,
+    }
+}
+
+async fn subscribe(server: &Server, keys: &Keys, subscriber: &mut PubSub) -> Result<(), String> {
+    for channel in keys.notify_channels() {
+        let subscribed = server.in_time(subscriber.subscribe(&channel)).await;
+        subscribed.map_err(|error| format!("channel {channel}: {error}"))?;
+    }
+    for channel in keys.keyspace_channels(server.database()) {
+        // Many users may not; writers' own notifications and the refresh are enough.
+        if let Err(error) = server.in_time(subscriber.subscribe(&channel)).await {
+            tracing::debug!(channel, error, "no keyspace notifications");
+        }
+    }
+    Ok(())
+}
+
+/// Counts what has come together as one piece of news.
+async fn listen(messages: impl Stream<Item = redis::Msg>, tell: &impl Fn(News)) -> String {
+    let mut messages = std::pin::pin!(messages);
+    while messages.next().await.is_some() {
+        let mut count = 1;
+        while let Some(Some(_)) = messages.next().now_or_never() {
+            count += 1;
+        }
+        tell(News::Notified(count));
+    }
+    "the connection has ended".to_owned()
+}
+
+async fn check(
+    server: &Server,
+    connected: &Connected,
+    sink: &mut PubSubSink,
+    backoff: &mut Duration,
+) -> Result<Infallible, String> {
+    let patience = CHECK_TIMEOUT.min(server.timeout());
+    let mut since_election = 0;
+    loop {
+        tokio::time::sleep(CHECK_INTERVAL).await;
+        let checks = async {
+            let answer = server.in_time(sink.ping::<redis::Value>()).await;
+            answer.map_err(|error| format!("the subscription: {error}"))?;
+            server.is_alive(connected).await
+        };
+        match tokio::time::timeout(patience, checks).await {
+            Ok(alive) => alive?,
+            Err(_) => return Err(format!("no answer within {patience:?}")),
+        }
+        *backoff = MIN_BACKOFF;
+        since_election += 1;
+        if since_election == CHECKS_AN_ELECTION {
+            since_election = 0;
+            server.is_elected(connected).await?;
+        }
+    }
+}

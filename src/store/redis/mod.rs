@@ -1,0 +1,58 @@
+//! Routing data in Redis (protocol section 4). No actors.
+//!
+//! * [`connect`]: to the server, or through sentinels to the master.
+//! * [`mod@read`]: both keys as they belong together.
+//! * [`mod@follow`]: a subscription that is kept alive, and its news.
+//! * [`write`](mod@write): both keys replaced, and everybody told, in one transaction.
+
+use crate::routing::Parsed;
+use crate::store::Refused;
+
+pub mod connect;
+pub mod follow;
+pub mod read;
+mod sentinel;
+pub mod write;
+
+pub use connect::Server;
+pub use follow::{News, follow};
+pub use read::{Documents, read};
+
+/// Connects, reads both documents and checks them, once.
+///
+/// # Errors
+/// Redis does not answer or refuses, there are no rules, or they have mistakes: all of them.
+pub async fn load(server: &Server, keys: &Keys) -> Result<Parsed, Refused> {
+    let connected = server.connect().await;
+    let connected = connected.map_err(|why| Refused::unreadable(format!("redis: {why}")))?;
+    read(server, &connected, keys).await?.parse(keys)
+}
+
+/// The names of keys and channels under one prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// A string: the rules, JSON.
+    pub rules: String,
+    /// A hash: realm id to `host:port`.
+    pub realms: String,
+}
+
+impl Keys {
+    /// Those under `prefix`, for example `game-gateway:`.
+    pub fn new(prefix: &str) -> Keys {
+        Keys {
+            rules: format!("{prefix}routing:rules"),
+            realms: format!("{prefix}realm:mapping"),
+        }
+    }
+
+    /// The channels on which writers say that a key has changed.
+    pub fn notify_channels(&self) -> [String; 2] {
+        [&self.rules, &self.realms].map(|key| format!("{key}:notify"))
+    }
+
+    /// The channels on which a server with keyspace notifications says so itself.
+    pub fn keyspace_channels(&self, database: u32) -> [String; 2] {
+        [&self.rules, &self.realms].map(|key| format!("__keyspace@{database}__:{key}"))
+    }
+}

@@ -1,0 +1,311 @@
+//! Reads both keys as they belong together, and says precisely what is wrong with them.
+
+use redis::{RedisResult, Value};
+
+use super::Keys;
+use super::connect::{Connected, Server, explain};
+use crate::routing::{Mistake, Parsed, RoutingData, parse_realms, parse_rules};
+use crate::store::file::MAX_FILE_BYTES;
+use crate::store::{Refused, RefusedKind};
+
+/// The largest rules, and the largest realm map, in bytes: the same as a routes file's.
+pub const MAX_DOCUMENT_BYTES: usize = MAX_FILE_BYTES as usize;
+/// The most realms: so many are in the largest file at the shortest.
+pub const MAX_REALMS: usize = MAX_DOCUMENT_BYTES / 16;
+
+/// What is under the two keys, as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Documents {
+    /// The rules' text; none: no such key.
+    pub rules: Option<Vec<u8>>,
+    /// Realm ids and addresses, sorted; empty: no such key.
+    pub realms: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Reads both keys, in one transaction.
+///
+/// # Errors
+/// Redis does not answer or refuses, or what is there is too large or of another type.
+pub async fn read(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+) -> Result<Documents, Refused> {
+    read_pair(server, connected, keys, true).await
+}
+
+/// The same without a transaction of its own: the end of one forgets what is watched.
+pub(super) async fn read_watched(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+) -> Result<Documents, Refused> {
+    read_pair(server, connected, keys, false).await
+}
+
+async fn read_pair(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+    atomic: bool,
+) -> Result<Documents, Refused> {
+    let mut commands = connected.commands.clone();
+    let mut sizes = redis::pipe();
+    sizes.cmd("STRLEN").arg(&keys.rules);
+    sizes.cmd("HLEN").arg(&keys.realms);
+    let sizes = sizes.ignore_errors().query_async(&mut commands);
+    let answers: Vec<RedisResult<usize>> = answered(connected, server.in_time(sizes).await)?;
+    let mut trouble = Trouble::default();
+    let [rules_bytes, realms] = trouble.both(keys, answers)?;
+    trouble.limit(&keys.rules, rules_bytes, MAX_DOCUMENT_BYTES, "bytes");
+    trouble.limit(&keys.realms, realms, MAX_REALMS, "realms");
+    trouble.end()?;
+
+    let mut both = redis::pipe();
+    if atomic {
+        both.atomic();
+    }
+    both.cmd("GET").arg(&keys.rules);
+    both.cmd("HGETALL").arg(&keys.realms);
+    let both = both.ignore_errors().query_async(&mut commands);
+    let answers: Vec<RedisResult<Value>> = answered(connected, server.in_time(both).await)?;
+    let mut trouble = Trouble::default();
+    let [rules, realms] = trouble.both(keys, answers)?;
+    trouble.end()?;
+    let unusual = |error: redis::ParsingError| Refused::unreadable(format!("redis: {error}"));
+    let rules = redis::from_redis_value(rules).map_err(unusual)?;
+    let mut realms: Vec<(Vec<u8>, Vec<u8>)> = redis::from_redis_value(realms).map_err(unusual)?;
+    realms.sort();
+    Ok(Documents { rules, realms })
+}
+
+fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Refused> {
+    answer.map_err(|why| Refused::unreadable(connected.says(&why)))
+}
+
+/// What is wrong with either key.
+#[derive(Default)]
+struct Trouble {
+    unreadable: Vec<String>,
+    mistaken: Vec<String>,
+}
+
+impl Trouble {
+    /// The answers for the two keys, in the order of [`Keys`]; defaults where one has none.
+    fn both<T: Default>(
+        &mut self,
+        keys: &Keys,
+        answers: Vec<RedisResult<T>>,
+    ) -> Result<[T; 2], Refused> {
+        let told: [RedisResult<T>; 2] = answers
+            .try_into()
+            .map_err(|_| Refused::unreadable("redis: has not answered each command"))?;
+        let [rules, realms] = told;
+        Ok([
+            self.take(&keys.rules, rules, "a string"),
+            self.take(&keys.realms, realms, "a hash"),
+        ])
+    }
+
+    fn take<T: Default>(&mut self, key: &str, answer: RedisResult<T>, kind: &str) -> T {
+        match answer {
+            Ok(answer) => return answer,
+            Err(error) if error.code() == Some("WRONGTYPE") => {
+                self.mistaken.push(format!(
+                    "redis key {key}: must be {kind}, and is of another type"
+                ));
+            }
+            Err(error) => self
+                .unreadable
+                .push(format!("redis key {key}: {}", explain(error))),
+        }
+        T::default()
+    }
+
+    fn limit(&mut self, key: &str, is: usize, most: usize, unit: &str) {
+        if is > most {
+            self.mistaken.push(format!(
+                "redis key {key}: has {is} {unit}, at most {most} are read"
+            ));
+        }
+    }
+
+    fn end(self) -> Result<(), Refused> {
+        let (kind, lines) = match self.unreadable.is_empty() {
+            true => (RefusedKind::Mistaken, self.mistaken),
+            false => (RefusedKind::Unreadable, self.unreadable),
+        };
+        if lines.is_empty() {
+            Ok(())
+        } else {
+            Err(Refused { kind, lines })
+        }
+    }
+}
+
+impl Documents {
+    /// Checks what was read.
+    ///
+    /// # Errors
+    /// There are no rules, or mistakes in either document: all of them, each with the key's name.
+    pub fn parse(&self, keys: &Keys) -> Result<Parsed, Refused> {
+        let Some(rules) = &self.rules else {
+            let why = "is not there; `game-gateway routes set` writes it";
+            return Err(Refused::unreadable(format!(
+                "redis key {}: {why}",
+                keys.rules
+            )));
+        };
+        let mut mistakes = Vec::new();
+        let rules = located(&keys.rules, &mut mistakes, rules_in(rules));
+        let realms = located(&keys.realms, &mut mistakes, self.realm_map());
+        match (rules, realms) {
+            (Some((rules, warnings)), Some(realms)) => {
+                let data = RoutingData { rules, realms };
+                Ok(Parsed { data, warnings })
+            }
+            _ => Err(Refused {
+                kind: RefusedKind::Mistaken,
+                lines: mistakes,
+            }),
+        }
+    }
+
+    fn realm_map(&self) -> Result<Realms, Vec<Mistake>> {
+        let bytes: usize = self.realms.iter().map(|(id, to)| id.len() + to.len()).sum();
+        if bytes > MAX_DOCUMENT_BYTES {
+            let message = format!("has {bytes} bytes, at most {MAX_DOCUMENT_BYTES} are read");
+            return Err(vec![mistake(message)]);
+        }
+        // Nothing that is not UTF-8 can be right; with its replacement characters it is named.
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let pairs = self.realms.iter().map(|(id, to)| (text(id), text(to)));
+        let pairs: Vec<(String, String)> = pairs.collect();
+        parse_realms(pairs.iter().map(|(id, to)| (id.as_str(), to.as_str())))
+    }
+}
+
+type Rules = std::collections::BTreeMap<String, crate::routing::Rule>;
+type Realms = std::collections::BTreeMap<u32, crate::routing::EndpointName>;
+
+fn mistake(message: impl Into<String>) -> Mistake {
+    Mistake {
+        at: String::new(),
+        line: None,
+        message: message.into(),
+    }
+}
+
+fn rules_in(bytes: &[u8]) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
+    match std::str::from_utf8(bytes) {
+        Err(_) => Err(vec![mistake("is not UTF-8")]),
+        Ok(text) if text.trim().is_empty() => {
+            Err(vec![mistake("is empty; {} would route nothing")])
+        }
+        Ok(text) => parse_rules(text),
+    }
+}
+
+fn located<T>(key: &str, mistakes: &mut Vec<String>, result: Result<T, Vec<Mistake>>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(found) => {
+            mistakes.extend(
+                found
+                    .iter()
+                    .map(|mistake| format!("redis key {key}: {mistake}")),
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs<'a> = &'a [(&'a [u8], &'a [u8])];
+
+    fn refused(rules: Option<&[u8]>, realms: Pairs<'_>) -> (RefusedKind, String) {
+        let realms = realms.iter().map(|(id, to)| (id.to_vec(), to.to_vec()));
+        let documents = Documents {
+            rules: rules.map(<[u8]>::to_vec),
+            realms: realms.collect(),
+        };
+        let refused = documents.parse(&Keys::new("p:")).unwrap_err();
+        (refused.kind, refused.to_string())
+    }
+
+    #[test]
+    fn each_mistake_names_its_key() {
+        let good: &[u8] = br#"{"a":{"strategy":"round_robin","endpoints":["h:1"]}}"#;
+        let cases: [(&[u8], Pairs<'_>, &str); 6] = [
+            (
+                b"",
+                &[],
+                "redis key p:routing:rules: is empty; {} would route nothing",
+            ),
+            (b"\xFF", &[], "redis key p:routing:rules: is not UTF-8"),
+            (
+                b"[]",
+                &[],
+                "redis key p:routing:rules: line 1: rules: must be an object, not a list",
+            ),
+            (
+                good,
+                &[(b"01", b"h:1")],
+                "redis key p:realm:mapping: realms.01: a realm id is a number from 1 to 4294967295",
+            ),
+            (
+                good,
+                &[(b"1", b"\xFF:1")],
+                "redis key p:realm:mapping: realms.1: \"\u{fffd}:1\" \"\u{fffd}\" is not a host name",
+            ),
+            (
+                b"{\n\"a\":7}",
+                &[(b"x", b"h:1"), (b"2", b"h")],
+                "redis key p:routing:rules: line 2: rules.a: must be an object, not a number\n\
+                 redis key p:realm:mapping: realms.x: a realm id is a number from 1 to 4294967295\n\
+                 redis key p:realm:mapping: realms.2: \"h\" has no port: write host:port",
+            ),
+        ];
+        for (rules, realms, text) in cases {
+            let expected = (RefusedKind::Mistaken, text.to_owned());
+            assert_eq!(refused(Some(rules), realms), expected);
+        }
+        let (kind, text) = refused(None, &[]);
+        assert_eq!(kind, RefusedKind::Unreadable);
+        assert!(
+            text.starts_with("redis key p:routing:rules: is not there"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_too_large_is_refused() {
+        let large = vec![b'h'; MAX_DOCUMENT_BYTES];
+        let (_, text) = refused(Some(b"{}"), &[(b"1", &large)]);
+        assert!(
+            text.starts_with("redis key p:realm:mapping: has 16777217 bytes"),
+            "{text}"
+        );
+        let mut trouble = Trouble::default();
+        trouble.limit("k", 2, 1, "realms");
+        let refused = trouble.end().unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "redis key k: has 2 realms, at most 1 are read"
+        );
+    }
+
+    #[test]
+    fn good_documents() {
+        let documents = Documents {
+            rules: Some(br#"{"a":{"strategy":"realm_based","later":1}}"#.to_vec()),
+            realms: vec![(b"1".to_vec(), b"h:1".to_vec())],
+        };
+        let parsed = documents.parse(&Keys::new("p:")).unwrap();
+        assert_eq!((parsed.data.rules.len(), parsed.data.realms.len()), (1, 1));
+        assert_eq!(parsed.warnings.len(), 1);
+    }
+}

@@ -1,0 +1,82 @@
+//! Replaces both keys and tells everybody, in one transaction.
+
+use super::Keys;
+use super::connect::{Connected, Server, explain};
+use super::read::{Documents, read_watched};
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Somebody else wrote between the look and the write.
+    #[error("somebody else has changed it meanwhile; nothing was written")]
+    Conflict,
+    /// Redis does not answer, or refuses.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Watches both keys and returns what is there. A [`replace`] over this connection then fails where
+/// one of them has changed since. The connection must not be shared.
+///
+/// # Errors
+/// Redis does not answer, or refuses. What is there and of the wrong type counts as not there.
+pub async fn watch(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+) -> Result<Documents, WriteError> {
+    let mut commands = connected.commands.clone();
+    let mut watch = redis::cmd("WATCH");
+    watch.arg(&keys.rules).arg(&keys.realms);
+    let watched = server.in_time(watch.exec_async(&mut commands)).await;
+    watched.map_err(|why| WriteError::Refused(connected.says(&why)))?;
+    match read_watched(server, connected, keys).await {
+        Ok(documents) => Ok(documents),
+        Err(refused) if refused.kind == crate::store::RefusedKind::Mistaken => {
+            Ok(Documents::default())
+        }
+        Err(refused) => Err(WriteError::Refused(refused.to_string())),
+    }
+}
+
+/// Writes both documents, and a message to both channels, or nothing at all.
+///
+/// # Errors
+/// Nothing was written; or Redis has not said whether it was.
+pub async fn replace(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+    documents: &Documents,
+) -> Result<(), WriteError> {
+    let mut commands = connected.commands.clone();
+    let mut writes = redis::pipe();
+    writes.atomic();
+    match &documents.rules {
+        Some(rules) => writes.cmd("SET").arg(&keys.rules).arg(rules),
+        None => writes.cmd("DEL").arg(&keys.rules),
+    };
+    writes.cmd("DEL").arg(&keys.realms);
+    if !documents.realms.is_empty() {
+        let mut fields = writes.cmd("HSET").arg(&keys.realms);
+        for (id, address) in &documents.realms {
+            fields = fields.arg(id).arg(address);
+        }
+    }
+    for channel in keys.notify_channels() {
+        writes.cmd("PUBLISH").arg(channel).arg("changed");
+    }
+    let answer = writes.query_async::<Option<Vec<redis::Value>>>(&mut commands);
+    match tokio::time::timeout(server.timeout(), answer).await {
+        Ok(Ok(Some(_))) => Ok(()),
+        Ok(Ok(None)) => Err(WriteError::Conflict),
+        Ok(Err(error)) => Err(WriteError::Refused(connected.says(&explain(error)))),
+        Err(_) => {
+            let why = format!(
+                "no answer within {:?}; it may or may not be written",
+                server.timeout()
+            );
+            Err(WriteError::Refused(connected.says(&why)))
+        }
+    }
+}
