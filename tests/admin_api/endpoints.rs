@@ -6,7 +6,7 @@ use game_gateway::config::Secret;
 use serde_json::json;
 
 use crate::http::{get, request};
-use crate::support::wire::{Backend, Gateway};
+use crate::support::wire::{Backend, Gateway, Player};
 
 /// What a GET answers with 200 in a gateway that has just started.
 const PATHS: [&str; 14] = [
@@ -16,7 +16,7 @@ const PATHS: [&str; 14] = [
     "/metrics",
     "/api/v1/info",
     "/api/v1/actors",
-    "/api/v1/actors?kind=link&limit=1000&cursor=a-1",
+    "/api/v1/actors?kind=link&limit=1000&cursor=1",
     "/api/v1/sessions?limit=1&service=game&realm_id=4294967295&user_id=18446744073709551615\
      &backend=[::1]:9&transport=tcp&state=active",
     "/api/v1/backends",
@@ -129,7 +129,6 @@ async fn the_rules_in_force_and_why_newer_ones_are_not() {
     assert_eq!(parse(&again), parse(routes));
 
     gateway.set_routes("{");
-    let refused = "game_gateway_routes_refused_total{reason=\"mistaken\"}";
     let reasons = async || {
         loop {
             let answer = get(gateway.admin, "/api/v1/routes").await.json();
@@ -140,12 +139,10 @@ async fn the_rules_in_force_and_why_newer_ones_are_not() {
         }
     };
     let answer = crate::support::wire::soon(reasons()).await;
-    assert!(
-        answer["error"]
-            .as_str()
-            .is_some_and(|e| e.contains("not JSON")),
-        "{answer} {refused}"
-    );
+    let error = answer["error"].as_str().expect("an error");
+    assert!(error.contains("not JSON"), "{error}");
+    assert_eq!(answer["error_kind"], "mistaken");
+    assert!(answer["error_at_seconds"].is_u64(), "{answer}");
     assert_eq!(
         (
             &answer["version"],
@@ -301,4 +298,29 @@ async fn pages_load_nothing_from_elsewhere() {
     }
     let start = get(at, "/api/docs/swagger-initializer.js").await.body;
     assert!(start.contains("/api/openapi.json"), "{start}");
+}
+
+#[tokio::test]
+async fn a_player_is_found_and_kicked() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let at = gateway.admin;
+    let mut player = Player::connect(&gateway).await;
+    player.data("game", b"hello").await;
+    let mut link = backend.link().await;
+    let id = link.opened().await.session_id;
+    link.data().await;
+
+    let page = get(at, "/api/v1/sessions?service=game").await.json();
+    assert_eq!(page["sessions"][0]["session_id"], id.to_string());
+    let others = get(at, "/api/v1/sessions?service=chat").await.json();
+    assert_eq!(others["sessions"], json!([]));
+    let one = get(at, &format!("/api/v1/sessions/{id}")).await.json();
+    assert_eq!(one["global_id"], format!("gw-test:{id}"));
+    let line = format!("DELETE /api/v1/sessions/gw-test:{id}");
+    let kicked = request(at, &line, &[], "").await;
+    assert_eq!((kicked.status, kicked.body.as_str()), (204, ""));
+    assert_eq!(player.closed().await.0, 440);
+    assert_eq!(link.closed().await, (id, 440));
+    request(at, &line, &[], "").await.error(404, "not_found");
 }
