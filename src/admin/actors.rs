@@ -32,7 +32,7 @@ pub(super) struct Overview {
     kinds: Vec<KindSnapshot>,
     /// The root, with everything below it but the clients, which are counted; `null` where it
     /// could not be had.
-    tree: Option<ActorNode>,
+    tree: Option<Box<ActorNode>>,
 }
 
 /// The overview, or a page of single actors.
@@ -55,7 +55,7 @@ pub(super) async fn list(
     let limit = limit(which.limit)?;
     let cursor = cursor(which.cursor.as_deref())?;
     let Some(kind) = which.kind else {
-        let (kinds, tree) = (desk.census.kinds(), desk.census.tree());
+        let (kinds, tree) = (desk.census.kinds(), desk.census.tree().map(Box::new));
         return Ok(web::Json(Listing::Overview(Overview { kinds, tree })));
     };
     let page = in_time(desk.census.actors(kind, cursor, limit)).await??;

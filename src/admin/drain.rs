@@ -21,9 +21,7 @@ pub(super) struct Wish {
     /// are told at once. Without it `drain.window`.
     #[schema(
         pattern = "^(0|[0-9]{1,2}h|[0-9]{1,4}m|[0-9]{1,6}s|[0-9]{1,9}ms)$",
-        example = "30s",
-        nullable = false,
-        required = false
+        example = "30s"
     )]
     window: Option<String>,
 }
@@ -45,7 +43,7 @@ pub(super) async fn progress(
 /// The gateway is not ready any more; after `drain.accept_grace` it refuses new sessions; at the
 /// window's end whoever is left gets CLOSE 503. The process stays, and this can be undone.
 #[utoipa::path(post, path = "/api/v1/drain", tag = "drain",
-    request_body(content = inline(Option<Wish>), description = "Optional."),
+    request_body(content = Option<Wish>, description = "Optional."),
     responses(
         (status = 202, description = "It begins.", body = DrainSnapshot),
         (status = 200, description = "It drains already.", body = DrainSnapshot),

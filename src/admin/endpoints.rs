@@ -7,7 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, guard, web};
 use utoipa::OpenApi;
 
 use super::access::authorise;
-use super::errors::ApiError;
+use super::errors::{ApiError, ErrorBody};
+use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::openapi::Finished;
 use super::{actors, backends, config, drain, log_level, pages, probes, routes, sessions};
 
@@ -31,6 +32,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
+            components(schemas(ErrorBody, DecimalId, SessionId, ServiceName, Address, Token)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",

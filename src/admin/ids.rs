@@ -141,7 +141,7 @@ documented! {
         let pattern = format!(r"(({octet}\.){{3}}{octet}|{v6}):{}", up_to("65535"));
         text(pattern, "`ip:port`. Short forms of IPv6 addresses are understood too.", "10.0.0.7:9300")
     };
-    Token: text("[A-Za-z0-9.:_-]{1,128}".to_owned(), "As this gateway gave it.", "link-17");
+    Token: text("[A-Za-z0-9.:_-]{1,128}".to_owned(), "As this gateway gave it.", "router-0");
 }
 
 #[cfg(test)]

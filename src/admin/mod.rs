@@ -46,8 +46,11 @@ pub use log_level::{LogLevel, MAX_LEVEL};
 
 /// Requests being served at a time; the admin API is for few.
 const MAX_CONNECTIONS: usize = 256;
-/// How long actors may take to answer; beyond it the request is answered without them.
+/// How long the gateway may take to answer; beyond it the request is answered without it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the census may take. It has deadlines of its own, all of them shorter, and then says
+/// what it has; this one is for what they forget.
+const CENSUS_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What the admin API asks, and answers by itself.
 pub struct Sources {
@@ -83,8 +86,9 @@ impl Desk {
         Gateway: Handler<M>,
         <Gateway as actix::Actor>::Context: actix::dev::ToEnvelope<Gateway, M>,
     {
-        let answer = in_time(self.gateway.send(message)).await?;
-        answer.map_err(|_| ApiError::timeout("the gateway does not answer"))
+        let answer = actix_web::rt::time::timeout(ANSWER_TIMEOUT, self.gateway.send(message)).await;
+        let late = || ApiError::timeout("the gateway has not answered in time");
+        answer.ok().and_then(Result::ok).ok_or_else(late)
     }
 
     async fn status(&self) -> Result<StatusSnapshot, ApiError> {
@@ -92,9 +96,9 @@ impl Desk {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for the census, but not for ever.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ApiError> {
-    actix_web::rt::time::timeout(ANSWER_TIMEOUT, answer)
+    actix_web::rt::time::timeout(CENSUS_TIMEOUT, answer)
         .await
         .map_err(|_| ApiError::timeout("the actors concerned have not answered in time"))
 }

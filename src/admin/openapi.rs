@@ -25,16 +25,27 @@ impl Modify for Finished {
         components.add_security_scheme(TOKEN, SecurityScheme::Http(token));
         for (path, item) in &mut document.paths.paths {
             let operations = [
-                &mut item.get,
-                &mut item.post,
-                &mut item.put,
-                &mut item.delete,
+                ("get", &mut item.get),
+                ("post", &mut item.post),
+                ("put", &mut item.put),
+                ("delete", &mut item.delete),
             ];
-            for operation in operations.into_iter().flatten() {
-                finish(path, operation);
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(name(method, path));
+                    finish(path, operation);
+                }
             }
         }
     }
+}
+
+/// A name that no other operation has: `delete_sessions_id` for DELETE of `/api/v1/sessions/{id}`.
+fn name(method: &str, path: &str) -> String {
+    let words = path.strip_prefix(GUARDED).unwrap_or(path);
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{method}_{}", words.join("_"))
 }
 
 fn finish(path: &str, operation: &mut Operation) {

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::fmt::Display;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
+use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -11,7 +13,6 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::value::{Error as ValueError, MapDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
-use utoipa::IntoParams;
 
 use super::errors::ApiError;
 
@@ -92,7 +93,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// A whole number as it is written plainly: no sign, no leading zeros.
-pub(super) fn plain_number<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(super) fn plain_number<T: FromStr>(text: &str) -> Option<T> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     plain.then(|| text.parse().ok())?
 }
@@ -109,10 +110,7 @@ impl<'de> IntoDeserializer<'de, ValueError> for Part<'de> {
 }
 
 impl<'de> Part<'de> {
-    fn number<T: std::str::FromStr>(&self, most: T) -> Result<T, ValueError>
-    where
-        T: std::fmt::Display,
-    {
+    fn number<T: FromStr + Display>(&self, most: T) -> Result<T, ValueError> {
         plain_number(self.0).ok_or_else(|| {
             let value = self.0;
             ValueError::custom(format!("`{value}` is not a whole number from 0 to {most}"))
@@ -162,19 +160,6 @@ impl<'de> Deserializer<'de> for Part<'de> {
     }
 }
 
-/// Which page of a list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Page {
-    /// The most entries.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub(super) limit: Option<u16>,
-    /// Where to go on: the `next_cursor` of the page before.
-    #[param(value_type = super::ids::Token)]
-    pub(super) cursor: Option<String>,
-}
-
 /// The number of entries that was asked for.
 ///
 /// # Errors
@@ -218,7 +203,7 @@ pub(super) fn path_part(request: &HttpRequest, name: &str) -> Result<String, Api
         .ok_or_else(|| ApiError::bad_request(format!("{name}: not percent-encoded UTF-8")))
 }
 
-/// A JSON body; `None`: there is none.
+/// A JSON body; `None`: there is none, or `null`.
 pub(super) struct Body<T>(pub(super) Option<T>);
 
 impl<T: DeserializeOwned> FromRequest for Body<T> {
@@ -243,9 +228,7 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
                 return Err(ApiError::not_json());
             }
             let wrong = |error| ApiError::bad_request(format!("the body: {error}"));
-            serde_json::from_slice(&body)
-                .map(|body| Body(Some(body)))
-                .map_err(wrong)
+            serde_json::from_slice(&body).map(Body).map_err(wrong)
         })
     }
 }
@@ -258,6 +241,13 @@ pub(super) fn not_a<E: serde::de::Error>(value: Cow<'_, str>, what: &str) -> E {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Page {
+        limit: Option<u16>,
+        cursor: Option<String>,
+    }
 
     fn page(text: &str) -> Result<(Option<u16>, Option<String>), String> {
         let page: Result<Page, _> = read_query(text);

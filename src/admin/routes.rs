@@ -29,8 +29,17 @@ pub(super) struct Routes {
     version: u64,
     /// When the rules in force were loaded, in seconds since 1970.
     loaded_at_seconds: Option<u64>,
+    /// How many services they have.
+    services: usize,
     /// Why newer data is not in force, if there is any.
     error: Option<String>,
+    /// Whose fault that is: `unreadable`, the source's, or `mistaken`, the data's.
+    #[schema(example = "mistaken")]
+    error_kind: Option<&'static str>,
+    /// Since when, in seconds since 1970.
+    error_at_seconds: Option<u64>,
+    /// Whether changes are heard of at once: the file's directory is watched, or Redis subscribed.
+    watching: bool,
     /// By service_type, in the form of the routes file.
     rules: BTreeMap<String, Rule>,
     /// By realm_id: where `realm_based` services send it.
@@ -57,7 +66,11 @@ pub(super) async fn in_force(
         source: Some(loaded.source.to_string()),
         version: loaded.version,
         loaded_at_seconds: loaded.loaded_at.map(|at| since_1970(at).as_secs()),
+        services: loaded.services,
         error: loaded.error.as_ref().map(ToString::to_string),
+        error_kind: loaded.error_kind.map(RefusedKind::name),
+        error_at_seconds: loaded.error_at.map(|at| since_1970(at).as_secs()),
+        watching: loaded.watching,
         rules: data.map(|data| data.rules.clone()).unwrap_or_default(),
         realms: realms.map(|(id, name)| (*id, name.to_string())).collect(),
     }))
