@@ -76,7 +76,7 @@ async fn what_is_wrong_is_told_with_its_kind_and_time() {
     while told.error_kind != Some(RefusedKind::Mistaken) {
         told = heard.recv().await.unwrap();
     }
-    assert!(told.error.unwrap().contains("must be an object"));
+    assert!(told.error.as_ref().unwrap().contains("must be an object"));
     assert_eq!((told.unreadable, told.version), (1, 0));
     std::fs::write(&file, r#"{"rules":{}}"#).unwrap();
     watcher.do_send(Reload);
