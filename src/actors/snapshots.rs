@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::codec::link::Transport;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -196,6 +197,21 @@ pub struct SessionFilter {
 pub enum TransportName {
     /// Frames directly on TCP.
     Tcp,
+    /// Frames in WebSocket messages.
+    #[serde(rename = "websocket")]
+    WebSocket,
+    /// A one-shot HTTP request.
+    Http,
+}
+
+impl From<Transport> for TransportName {
+    fn from(transport: Transport) -> TransportName {
+        match transport {
+            Transport::Tcp => TransportName::Tcp,
+            Transport::WebSocket => TransportName::WebSocket,
+            Transport::Http => TransportName::Http,
+        }
+    }
 }
 
 /// Where a session is in its life.

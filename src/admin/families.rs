@@ -48,7 +48,7 @@ fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
 use Source::{Counter, Gauge, Labelled, Status, StatusCounter, StatusReasons};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 44] = [
+pub const FAMILIES: [Family; 45] = [
     family(
         "connections",
         "Client connections now",
@@ -135,19 +135,24 @@ pub const FAMILIES: [Family; 44] = [
         "Sessions now",
         Gauge(|m| {
             m.sessions_started
-                .get()
+                .total()
                 .saturating_sub(m.sessions_ended.get())
         }),
     ),
     family(
         "started_sessions",
-        "Sessions started",
-        Counter(|m| m.sessions_started.get()),
+        "Sessions started, by transport",
+        Labelled("transport", |m| owned(m.sessions_started.iter())),
     ),
     family(
         "ended_sessions",
         "Sessions ended",
         Counter(|m| m.sessions_ended.get()),
+    ),
+    family(
+        "http_responses",
+        "HTTP responses to players, by status",
+        Labelled("status", |m| owned(m.http_responses.iter())),
     ),
     family(
         "client_in_frames",

@@ -46,6 +46,22 @@ pub enum Closing {
     Full,
     /// Something inside failed.
     Internal,
+    /// An HTTP connection is over; its requests were answered one by one.
+    Served,
+    /// A PROXY header where none belongs.
+    ProxyUnexpected,
+    /// No PROXY header from a network that must send one.
+    ProxyMissing,
+    /// A PROXY header with mistakes.
+    ProxyMalformed,
+    /// A WebSocket's text message.
+    TextMessage,
+    /// A WebSocket's message that ends within a frame.
+    CutMessage,
+    /// A WebSocket's message that is larger than any frame may be.
+    MessageTooLarge,
+    /// Not what RFC 6455 lets a client send.
+    BrokenWebSocket,
 }
 
 /// How loudly a closing is logged. Peers' everyday mistakes must not fill a log.
@@ -141,11 +157,61 @@ impl Closing {
             ),
             Closing::Full => told(Code::UNAVAILABLE, "this gateway is full", "full", Debug),
             Closing::Internal => told(Code::INTERNAL, "internal error", "internal", Warn),
+            Closing::Served => silent(Code::NORMAL, "served"),
+            Closing::ProxyUnexpected => silent(Code::NORMAL, "proxy_unexpected"),
+            Closing::ProxyMissing => silent(Code::NORMAL, "proxy_missing"),
+            Closing::ProxyMalformed => silent(Code::NORMAL, "proxy_malformed"),
+            Closing::TextMessage => told(
+                Code::MALFORMED,
+                "text messages are not spoken here",
+                "text_message",
+                Debug,
+            ),
+            Closing::CutMessage => told(
+                Code::MALFORMED,
+                "the message ends within a frame",
+                "cut_message",
+                Debug,
+            ),
+            Closing::MessageTooLarge => told(
+                Code::TOO_LARGE,
+                "message over the limit",
+                "payload_too_large",
+                Debug,
+            ),
+            Closing::BrokenWebSocket => told(
+                Code::MALFORMED,
+                "not a WebSocket's frames",
+                "bad_websocket",
+                Debug,
+            ),
         }
     }
 
+    /// The close code of a WebSocket that ends with it (protocol 1.6).
+    pub fn websocket_code(&self) -> u16 {
+        match self {
+            Closing::TextMessage => 1003,
+            closing => closing.verdict().backends.websocket(),
+        }
+    }
+
+    /// Whether the socket is of no use any more, or nothing is to be sent on it.
+    pub fn is_abrupt(&self) -> bool {
+        matches!(
+            self,
+            Closing::Failed
+                | Closing::Disconnected
+                | Closing::Unrecognised
+                | Closing::Served
+                | Closing::ProxyUnexpected
+                | Closing::ProxyMissing
+                | Closing::ProxyMalformed
+        )
+    }
+
     /// Every metric label, so that all series exist from the start.
-    pub const LABELS: [&'static str; 19] = [
+    pub const LABELS: [&'static str; 26] = [
         "client",
         "disconnected",
         "failed",
@@ -165,12 +231,35 @@ impl Closing {
         "draining",
         "full",
         "internal",
+        "served",
+        "proxy_unexpected",
+        "proxy_missing",
+        "proxy_malformed",
+        "text_message",
+        "cut_message",
+        "bad_websocket",
     ];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_websocket_ends_with_the_code_of_its_closing() {
+        for (closing, code) in [
+            (Closing::TextMessage, 1003),
+            (Closing::CutMessage, 1002),
+            (Closing::MessageTooLarge, 1009),
+            (Closing::Draining, 1001),
+            (Closing::Idle, 1013),
+            (Closing::Internal, 1011),
+            (Closing::Kicked, 1008),
+            (Closing::ByClient(Code::NORMAL), 1000),
+        ] {
+            assert_eq!(closing.websocket_code(), code, "{closing:?}");
+        }
+    }
 
     #[test]
     fn backends_get_the_code_that_the_client_sent_or_got() {
@@ -214,5 +303,13 @@ mod tests {
         check(Closing::Draining, Some(503), 503);
         check(Closing::Full, Some(503), 503);
         check(Closing::Internal, Some(500), 500);
+        check(Closing::Served, None, 0);
+        check(Closing::ProxyUnexpected, None, 0);
+        check(Closing::ProxyMissing, None, 0);
+        check(Closing::ProxyMalformed, None, 0);
+        check(Closing::TextMessage, Some(400), 400);
+        check(Closing::CutMessage, Some(400), 400);
+        check(Closing::MessageTooLarge, Some(413), 413);
+        check(Closing::BrokenWebSocket, Some(400), 400);
     }
 }

@@ -1,0 +1,174 @@
+//! One HTTP/1.1 connection: actix-http reads requests and writes responses, keep-alive and
+//! pipelining included; what a request means is here.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_codec::Framed;
+use actix_http::body::BoxBody;
+use actix_http::{HttpServiceBuilder, Method, Request, Response, h1};
+use actix_service::{Service, ServiceFactory, fn_service};
+use bytes::BytesMut;
+use tokio::time::Instant;
+
+use super::request::{self, Post};
+use super::response::Reply;
+use super::{Entered, Replay, Terms, one_shot, upgrade};
+use crate::net::socket::Socket;
+
+/// How long a connection may be idle between two requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a connection may take, beyond [`KEEP_ALIVE`], to bring the next request's head and to
+/// take the last response.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(15);
+/// What a connection gets at least for its first head: none would be no limit.
+const LEAST_PATIENCE: Duration = Duration::from_millis(1);
+/// How long input is discarded behind a response that ends the connection.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection that is to end may take for what is under way.
+const LEAVING_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the requests of one connection share.
+pub(super) struct House {
+    pub(super) terms: Terms,
+    /// A WebSocket that a request has become.
+    pub(super) upgraded: RefCell<Option<Socket>>,
+    /// Requests that are being answered.
+    busy: Cell<bool>,
+    /// When the last request began or ended.
+    active: Cell<Instant>,
+    leaving: Cell<bool>,
+}
+
+impl House {
+    /// Counts a response on its way out, and ends the connection behind it where it must.
+    pub(super) fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
+        self.terms.reception.answered(response.status().as_u16());
+        if self.leaving.get() || self.terms.reception.refusal().is_some() {
+            let close = actix_http::ConnectionType::Close;
+            response.head_mut().set_connection_type(close);
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request) -> Response<BoxBody> {
+        self.busy.set(true);
+        self.active.set(Instant::now());
+        let origin = request::origin(request.head());
+        let reply = self.reply(request).await;
+        self.busy.set(false);
+        self.active.set(Instant::now());
+        self.finish(reply.into_response(origin.as_deref(), &self.terms.config.listen.http))
+    }
+
+    async fn reply(&self, mut request: Request) -> Reply {
+        if let Some(reply) = request::refusal(request.head(), &self.terms) {
+            return reply;
+        }
+        let listen = &self.terms.config.listen;
+        if *request.method() == Method::OPTIONS {
+            return Reply::preflight();
+        }
+        let post = match Post::of(request.head()) {
+            Ok(Some(post)) => post,
+            // What is neither refused nor a POST asks for our health.
+            Ok(None) => return Reply::health(self.terms.reception.refusal()),
+            Err(reply) => return reply,
+        };
+        let body = request::body(request.take_payload(), listen.max_payload as usize);
+        match tokio::time::timeout(listen.http.timeout, body).await {
+            Ok(Ok(body)) => one_shot::exchange(&self.terms, &post, &body).await,
+            Ok(Err(reply)) => reply,
+            Err(_) => Reply::refusal(408, "the body came too slowly").closing(),
+        }
+    }
+
+    /// Ends when the connection has been of no use for too long, or is to leave and has.
+    async fn watch(&self) {
+        let quiet = KEEP_ALIVE + TRANSFER_PATIENCE;
+        loop {
+            let end = if self.leaving.get() {
+                self.active.get() + LEAVING_PATIENCE
+            } else {
+                self.active.get() + quiet
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => {}
+                () = self.terms.leaving.notified() => {
+                    self.leaving.set(true);
+                    if !self.busy.get() {
+                        return;
+                    }
+                    self.active.set(Instant::now());
+                    continue;
+                }
+            }
+            if self.leaving.get() || (!self.busy.get() && self.active.get().elapsed() >= quiet) {
+                return;
+            }
+            // A request that is being answered has a deadline of its own.
+            tokio::time::sleep(TRANSFER_PATIENCE).await;
+        }
+    }
+}
+
+/// Serves the connection until it ends or has become a WebSocket.
+pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Entered {
+    terms.reception.serving_http();
+    let (peer, patience) = (terms.peer, terms.patience);
+    let house = Rc::new(House {
+        terms,
+        upgraded: RefCell::default(),
+        busy: Cell::new(false),
+        active: Cell::new(Instant::now()),
+        leaving: Cell::new(false),
+    });
+    let (answering, expecting, upgrading) = (house.clone(), house.clone(), house.clone());
+    let factory = HttpServiceBuilder::default()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(patience.max(LEAST_PATIENCE))
+        .client_disconnect_timeout(LINGER)
+        .expect(fn_service(move |request: Request| {
+            let refusal = expected(&expecting, &request);
+            std::future::ready(refusal.map_or(Ok(request), Err))
+        }))
+        .upgrade(fn_service(
+            move |(request, framed): (Request, Framed<Replay<Socket>, h1::Codec>)| {
+                let house = upgrading.clone();
+                async move {
+                    // A connection that fails meanwhile has nobody to be told.
+                    let _ = upgrade::upgrade(&house, &request, framed).await;
+                    Ok::<(), Infallible>(())
+                }
+            },
+        ))
+        .h1(fn_service(move |request: Request| {
+            let house = answering.clone();
+            async move { Ok::<_, Infallible>(house.answer(request).await) }
+        }));
+    let Ok(service) = factory.new_service(()).await else {
+        return Entered::Served;
+    };
+    let connection = service.call((Replay::new(read, socket), Some(peer)));
+    tokio::select! {
+        // How it ended concerns nobody: each request has had its answer.
+        _ = connection => {}
+        () = house.watch() => {}
+    }
+    match house.upgraded.take() {
+        Some(socket) => Entered::WebSocket(socket),
+        None => Entered::Served,
+    }
+}
+
+/// What is said instead of 100 to a request that waits for it, if it is to be refused.
+fn expected(house: &House, request: &Request) -> Option<Response<BoxBody>> {
+    let head = request.head();
+    let early = request::refusal(head, &house.terms);
+    let reply = early.or_else(|| Post::of(head).err())?;
+    let origin = request::origin(head);
+    let http = &house.terms.config.listen.http;
+    Some(house.finish(reply.closing().into_response(origin.as_deref(), http)))
+}
