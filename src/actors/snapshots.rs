@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use crate::codec::link::Transport;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -202,16 +201,6 @@ pub enum TransportName {
     WebSocket,
     /// A one-shot HTTP request.
     Http,
-}
-
-impl From<Transport> for TransportName {
-    fn from(transport: Transport) -> TransportName {
-        match transport {
-            Transport::Tcp => TransportName::Tcp,
-            Transport::WebSocket => TransportName::WebSocket,
-            Transport::Http => TransportName::Http,
-        }
-    }
 }
 
 /// Where a session is in its life.

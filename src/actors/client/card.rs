@@ -11,7 +11,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::actors::life::Meter;
-use crate::actors::snapshots::{SessionFilter, SessionService, SessionSnapshot, SessionState};
+use crate::actors::snapshots::{
+    SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
+};
 use crate::codec::link::Transport;
 
 /// One client's card.
@@ -158,6 +160,16 @@ impl Card {
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             queued_bytes: self.queued.get(),
+        }
+    }
+}
+
+impl From<Transport> for TransportName {
+    fn from(transport: Transport) -> TransportName {
+        match transport {
+            Transport::Tcp => TransportName::Tcp,
+            Transport::WebSocket => TransportName::WebSocket,
+            Transport::Http => TransportName::Http,
         }
     }
 }

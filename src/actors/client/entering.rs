@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::{Card, Changed, Client, Closing, Entering, Sniffing, Stage, card};
 use crate::actors::worker::{BeginSession, WorkerScope};
 use crate::codec::link::Transport;
-use crate::net::entry::websocket::Fault;
+use crate::net::entry::websocket::fault_of;
 use crate::net::entry::{self, Entered, Reception, Refused, Terms};
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
@@ -161,11 +161,5 @@ impl From<Refused> for Closing {
 
 /// Why a connection ends whose socket cannot be read any more.
 pub(super) fn closing_of(error: &io::Error) -> Closing {
-    match Fault::of(error) {
-        None => Closing::Failed,
-        Some(Fault::Text) => Closing::TextMessage,
-        Some(Fault::CutFrame) => Closing::CutMessage,
-        Some(Fault::TooLarge) => Closing::MessageTooLarge,
-        Some(Fault::Malformed) => Closing::BrokenWebSocket,
-    }
+    fault_of(error).map_or(Closing::Failed, Closing::BadMessage)
 }

@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSoc
 use crate::codec::Decoded;
 use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
+use crate::session::closing::MessageFault;
 
 /// What an idle WebSocket keeps for reading, in bytes; a larger message gets room of its own.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -25,28 +26,9 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// frames may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// What a client did that ends its WebSocket. Comes as the inner error of an [`io::Error`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// A text message.
-    #[error("a text message")]
-    Text,
-    /// A message that ends within a frame.
-    #[error("a message that ends within a frame")]
-    CutFrame,
-    /// A message that is larger than any frame may be.
-    #[error("a message over the limit")]
-    TooLarge,
-    /// Not RFC 6455.
-    #[error("not a WebSocket's frames")]
-    Malformed,
-}
-
-impl Fault {
-    /// The fault in a socket's error, if that is what it is.
-    pub fn of(error: &io::Error) -> Option<Fault> {
-        error.get_ref()?.downcast_ref().copied()
-    }
+/// What a client did that ends its WebSocket, where that is what a socket's error says.
+pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
+    error.get_ref()?.downcast_ref().copied()
 }
 
 /// The server's side of a WebSocket whose handshake is done.
@@ -57,7 +39,7 @@ pub struct WebSocket {
     /// Whole frames that have come and are not read yet.
     incoming: Bytes,
     /// What the client did behind them.
-    fault: Option<Fault>,
+    fault: Option<MessageFault>,
     /// The beginning of a frame that is being written.
     outgoing: BytesMut,
     /// Whether the socket has not taken all that was written.
@@ -107,7 +89,7 @@ impl WebSocket {
             match client::decode(&message[at..], self.max_payload) {
                 Ok(Decoded::Frame(_, used)) => at += used,
                 Ok(Decoded::Need(_)) => {
-                    self.fault = Some(Fault::CutFrame);
+                    self.fault = Some(MessageFault::CutFrame);
                     message.truncate(at);
                 }
                 // Whoever reads it sees the same, and knows what to say.
@@ -205,9 +187,9 @@ fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
         Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::NotConnected.into(),
-        Error::Capacity(_) => io::Error::other(Fault::TooLarge),
+        Error::Capacity(_) => io::Error::other(MessageFault::TooLarge),
         Error::Protocol(ProtocolError::SendAfterClosing) => io::ErrorKind::BrokenPipe.into(),
-        _ => io::Error::other(Fault::Malformed),
+        _ => io::Error::other(MessageFault::Malformed),
     }
 }
 
@@ -235,7 +217,7 @@ impl AsyncRead for WebSocket {
             }
             match ready!(Pin::new(&mut this.stream).poll_next(cx)) {
                 Some(Ok(Message::Binary(message))) => this.take_message(message),
-                Some(Ok(Message::Text(_))) => this.fault = Some(Fault::Text),
+                Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
                 Some(Ok(
                     Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_),
                 )) => {}

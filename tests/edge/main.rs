@@ -1,0 +1,14 @@
+//! One port for every player: PROXY protocol, HTTP and WebSocket beside raw frames, with bytes made
+//! by hand and with programs that others wrote.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod handshake;
+mod http;
+mod peers;
+mod proxy;
+mod scene;
+mod smuggling;
+mod sniffing;
+mod websocket;
