@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::entry::websocket::WebSocket;
 
 /// The socket of a client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Socket {
     /// Frames directly on TCP.
     Tcp(TcpStream),
@@ -21,6 +21,7 @@ pub enum Socket {
     /// In this process: the other end belongs to an HTTP request.
     Duplex(DuplexStream),
     /// Somebody else has it.
+    #[default]
     Taken,
 }
 

@@ -11,6 +11,8 @@ use actix_http::body::BoxBody;
 use actix_http::{HttpServiceBuilder, Method, Request, Response, h1};
 use actix_service::{Service, ServiceFactory, fn_service};
 use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::request::{self, Post};
@@ -26,8 +28,9 @@ const TRANSFER_PATIENCE: Duration = Duration::from_secs(15);
 /// What a connection gets at least for its first head: none would be no limit.
 const LEAST_PATIENCE: Duration = Duration::from_millis(1);
 /// How long input is discarded behind a response that ends the connection.
-pub(super) const LINGER: Duration = Duration::from_secs(1);
-/// How long a connection that is to end may take for what is under way.
+const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection that is to end may take for what is under way, and for the rest of a body
+/// that nobody wants.
 const LEAVING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the requests of one connection share.
@@ -35,31 +38,42 @@ pub(super) struct House {
     pub(super) terms: Terms,
     /// A WebSocket that a request has become.
     pub(super) upgraded: RefCell<Option<Socket>>,
-    /// Requests that are being answered.
+    /// Whether a request is being answered.
     busy: Cell<bool>,
     /// When the last request began or ended.
     active: Cell<Instant>,
+    /// Whether the connection ends behind the next response.
     leaving: Cell<bool>,
+    /// Told when a request begins or ends.
+    stirred: Notify,
 }
 
 impl House {
     /// Counts a response on its way out, and ends the connection behind it where it must.
     pub(super) fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
         self.terms.reception.answered(response.status().as_u16());
-        if self.leaving.get() || self.terms.reception.refusal().is_some() {
-            let close = actix_http::ConnectionType::Close;
+        let close = actix_http::ConnectionType::Close;
+        if self.terms.reception.refusal().is_some() || response.head().connection_type() == close {
+            self.leaving.set(true);
+        }
+        if self.leaving.get() {
             response.head_mut().set_connection_type(close);
         }
         response
     }
 
-    async fn answer(&self, request: Request) -> Response<BoxBody> {
-        self.busy.set(true);
+    /// A request begins or ends.
+    fn stir(&self, busy: bool) {
+        self.busy.set(busy);
         self.active.set(Instant::now());
+        self.stirred.notify_one();
+    }
+
+    async fn answer(&self, request: Request) -> Response<BoxBody> {
+        self.stir(true);
         let origin = request::origin(request.head());
         let reply = self.reply(request).await;
-        self.busy.set(false);
-        self.active.set(Instant::now());
+        self.stir(false);
         self.finish(reply.into_response(origin.as_deref(), &self.terms.config.listen.http))
     }
 
@@ -87,30 +101,40 @@ impl House {
 
     /// Ends when the connection has been of no use for too long, or is to leave and has.
     async fn watch(&self) {
-        let quiet = KEEP_ALIVE + TRANSFER_PATIENCE;
         loop {
-            let end = if self.leaving.get() {
-                self.active.get() + LEAVING_PATIENCE
-            } else {
-                self.active.get() + quiet
+            // A request that is being answered has a deadline of its own.
+            let end = match (self.leaving.get(), self.busy.get()) {
+                (true, _) => Some(self.active.get() + LEAVING_PATIENCE),
+                (false, true) => None,
+                (false, false) => Some(self.active.get() + KEEP_ALIVE + TRANSFER_PATIENCE),
+            };
+            let patience = async {
+                match end {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
             };
             tokio::select! {
-                () = tokio::time::sleep_until(end) => {}
+                () = patience => return,
+                () = self.stirred.notified() => {}
                 () = self.terms.leaving.notified() => {
                     self.leaving.set(true);
                     if !self.busy.get() {
                         return;
                     }
                     self.active.set(Instant::now());
-                    continue;
                 }
             }
-            if self.leaving.get() || (!self.busy.get() && self.active.get().elapsed() >= quiet) {
-                return;
-            }
-            // A request that is being answered has a deadline of its own.
-            tokio::time::sleep(TRANSFER_PATIENCE).await;
         }
+    }
+}
+
+/// Shuts the connection down and reads on for a moment, so that no reset overtakes what was said.
+async fn part(mut socket: Socket) {
+    if socket.shutdown().await.is_ok() {
+        let mut sink = tokio::io::sink();
+        // The end of this is the end of the connection, whether the peer has ended or not.
+        let _ = tokio::time::timeout(LINGER, tokio::io::copy(&mut socket, &mut sink)).await;
     }
 }
 
@@ -124,6 +148,7 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
         busy: Cell::new(false),
         active: Cell::new(Instant::now()),
         leaving: Cell::new(false),
+        stirred: Notify::new(),
     });
     let (answering, expecting, upgrading) = (house.clone(), house.clone(), house.clone());
     let factory = HttpServiceBuilder::default()
@@ -135,7 +160,7 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
             std::future::ready(refusal.map_or(Ok(request), Err))
         }))
         .upgrade(fn_service(
-            move |(request, framed): (Request, Framed<Replay<Socket>, h1::Codec>)| {
+            move |(request, framed): (Request, Framed<Replay, h1::Codec>)| {
                 let house = upgrading.clone();
                 async move {
                     // A connection that fails meanwhile has nobody to be told.
@@ -151,16 +176,19 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
     let Ok(service) = factory.new_service(()).await else {
         return Entered::Served;
     };
-    let connection = service.call((Replay::new(read, socket), Some(peer)));
+    let replay = Replay::new(read, socket);
+    let home = replay.home();
+    let connection = service.call((replay, Some(peer)));
     tokio::select! {
         // How it ended concerns nobody: each request has had its answer.
         _ = connection => {}
         () = house.watch() => {}
     }
-    match house.upgraded.take() {
-        Some(socket) => Entered::WebSocket(socket),
-        None => Entered::Served,
+    if let Some(socket) = house.upgraded.take() {
+        return Entered::WebSocket(socket);
     }
+    part(home.take()).await;
+    Entered::Served
 }
 
 /// What is said instead of 100 to a request that waits for it, if it is to be refused.

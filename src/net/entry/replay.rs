@@ -1,39 +1,67 @@
-//! A stream whose first bytes were read already: they are read again before the rest.
+//! A socket whose first bytes were read already: they are read again before the rest.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The stream, and what was read of it.
+use crate::net::socket::Socket;
+
+/// The socket, and what was read of it.
 #[derive(Debug)]
-pub struct Replay<S> {
+pub struct Replay {
     read: BytesMut,
-    stream: S,
+    socket: Socket,
+    home: Home,
 }
 
-impl<S> Replay<S> {
-    /// Has `read` come before what `stream` still brings.
-    pub fn new(read: BytesMut, stream: S) -> Replay<S> {
-        Replay { read, stream }
-    }
+/// Where a lent socket comes back to.
+#[derive(Debug, Clone, Default)]
+pub struct Home(Rc<RefCell<Socket>>);
 
-    /// The stream, and what has not been read again.
-    pub fn into_parts(self) -> (BytesMut, S) {
-        (self.read, self.stream)
+impl Home {
+    /// The socket, once whoever had it has dropped it.
+    pub fn take(&self) -> Socket {
+        self.0.borrow_mut().take()
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
+impl Replay {
+    /// Has `read` come before what `socket` still brings.
+    pub fn new(read: BytesMut, socket: Socket) -> Replay {
+        let home = Home::default();
+        Replay { read, socket, home }
+    }
+
+    /// Where the socket will be when this is dropped.
+    pub fn home(&self) -> Home {
+        self.home.clone()
+    }
+
+    /// The socket, and what has not been read again.
+    pub fn into_parts(mut self) -> (BytesMut, Socket) {
+        (std::mem::take(&mut self.read), self.socket.take())
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        *self.home.0.borrow_mut() = self.socket.take();
+    }
+}
+
+impl AsyncRead for Replay {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            return Pin::new(&mut self.socket).poll_read(cx, buf);
         }
         let n = self.read.len().min(buf.remaining());
         buf.put_slice(&self.read[..n]);
@@ -45,13 +73,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Replay<S> {
+impl AsyncWrite for Replay {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -59,18 +87,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Replay<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 }

@@ -7,10 +7,9 @@ use actix_http::body::{BodySize, MessageBody};
 use actix_http::header::{self, HeaderMap};
 use actix_http::{ConnectionType, Method, Request, RequestHead, Response, StatusCode, Version, h1};
 use futures_util::SinkExt;
-use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::http::{House, LINGER};
+use super::http::House;
 use super::response::Reply;
 use super::websocket::WebSocket;
 use super::{Replay, request};
@@ -23,7 +22,7 @@ const VERSION: &str = "13";
 /// Characters of a key: 16 bytes in base64, of which the last two are padding.
 const KEY_CHARS: usize = 24;
 
-type Io = Framed<Replay<Socket>, h1::Codec>;
+type Io = Framed<Replay, h1::Codec>;
 
 /// Answers a request to upgrade: 101, and the house has a WebSocket, or a refusal.
 ///
@@ -64,19 +63,13 @@ pub(super) async fn upgrade(house: &House, request: &Request, mut io: Io) -> io:
     Ok(())
 }
 
-/// Sends the refusal and lets the client read it.
+/// Sends the refusal.
 async fn refuse<B: MessageBody>(response: Response<B>, mut io: Io) -> io::Result<()> {
     let (response, body) = response.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();
     let size = BodySize::Sized(body.len() as u64);
     io.feed(h1::Message::Item((response, size))).await?;
-    io.send(h1::Message::Chunk(Some(body))).await?;
-    let socket = io.io_mut();
-    socket.shutdown().await?;
-    // The end of this is the end of the connection, whether the peer has ended or not.
-    let mut sink = tokio::io::sink();
-    let _ = tokio::time::timeout(LINGER, tokio::io::copy(socket, &mut sink)).await;
-    Ok(())
+    io.send(h1::Message::Chunk(Some(body))).await
 }
 
 /// What proves that the handshake was understood, or why it is refused.

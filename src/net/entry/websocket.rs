@@ -36,6 +36,8 @@ pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
 pub struct WebSocket {
     stream: WebSocketStream<Socket>,
     max_payload: u32,
+    /// What comes cannot be understood any more.
+    broken: bool,
     /// Whole frames that have come and are not read yet.
     incoming: Bytes,
     /// What the client did behind them.
@@ -63,6 +65,7 @@ impl WebSocket {
         WebSocket {
             stream,
             max_payload,
+            broken: false,
             incoming: Bytes::new(),
             fault: None,
             outgoing: BytesMut::new(),
@@ -100,13 +103,19 @@ impl WebSocket {
     }
 
     /// Input is of no interest any more: only its end is.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.broken {
             match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Ok(())),
+                Some(Err(_)) => self.broken = true,
+                None => return Poll::Ready(Ok(())),
             }
         }
+        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
     }
 
     /// Takes as much of `bytes` as there is room for, one message for each frame that is complete.
@@ -201,7 +210,7 @@ impl AsyncRead for WebSocket {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.closing {
-            return this.poll_discard(cx);
+            return this.poll_discard(cx, buf);
         }
         loop {
             if !this.incoming.is_empty() {
@@ -224,7 +233,10 @@ impl AsyncRead for WebSocket {
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
                     return Poll::Ready(Ok(()));
                 }
-                Some(Err(error)) => return Poll::Ready(Err(io_error(error))),
+                Some(Err(error)) => {
+                    this.broken = true;
+                    return Poll::Ready(Err(io_error(error)));
+                }
             }
         }
     }
