@@ -13,6 +13,7 @@ fn handshake(line: &str, headers: &[&str]) -> Vec<u8> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table: one line a case")]
 async fn handshakes_with_mistakes_are_refused() {
     let allowed = "https://play.example.com".parse().expect("an origin");
     let gateway = echo(|config| config.listen.websocket.allowed_origins = allowed).await;
