@@ -111,9 +111,9 @@ pub const DROPPED: [&str; 7] = [
 pub const TRANSPORTS: [&str; 3] = ["tcp", "websocket", "http"];
 
 /// The statuses of HTTP responses that are counted one by one.
-pub const HTTP_STATUSES: [&str; 17] = [
-    "101", "200", "204", "400", "401", "403", "404", "405", "408", "413", "426", "429", "440",
-    "502", "503", "504", "other",
+pub const HTTP_STATUSES: [&str; 18] = [
+    "101", "200", "204", "400", "401", "403", "404", "405", "408", "413", "426", "429", "431",
+    "440", "502", "503", "504", "other",
 ];
 
 /// Why a link was lost or given up.
@@ -138,7 +138,7 @@ pub struct WorkerMetrics {
     pub closings: Labelled<26>,
     pub sessions_started: Labelled<3>,
     pub sessions_ended: Count,
-    pub http_responses: Labelled<17>,
+    pub http_responses: Labelled<18>,
     pub client_frames_in: Count,
     pub client_frames_out: Count,
     pub client_bytes_in: Count,

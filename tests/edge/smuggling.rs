@@ -7,6 +7,7 @@ use crate::scene::{Response, answer, echo};
 const SMUGGLED: &str = "POST /game HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsmuggled";
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table: one line a case")]
 async fn ambiguous_requests_are_refused_and_closed() {
     let gateway = echo(|_| ()).await;
     let chunked = "Transfer-Encoding: chunked\r\n";
@@ -67,6 +68,7 @@ async fn ambiguous_requests_are_refused_and_closed() {
         "POST  /game HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "POST /ga\tme HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
     ];
+    let count = cases.len() as u64;
     for case in cases {
         let wire = format!("{case}{SMUGGLED}");
         let got = answer(&gateway, wire.as_bytes()).await;
@@ -74,6 +76,8 @@ async fn ambiguous_requests_are_refused_and_closed() {
         let statuses: Vec<u16> = responses.iter().map(|r| r.status).collect();
         assert_eq!(statuses, [400], "{case:?}");
     }
+    let refused = "game_gateway_http_responses_total{status=\"400\"}";
+    gateway.until(refused, |n| n == count).await;
     let started = gateway.metric("game_gateway_started_sessions_total").await;
     assert_eq!(started, 0, "none of them was a session");
 }

@@ -120,6 +120,8 @@ async fn a_request_that_never_ends_is_told_so() {
     let mut socket = connect(&gateway).await;
     send(&mut socket, b"POST /game HTTP/1.1\r\nHost: x\r\n").await;
     assert_eq!(Response::all(&rest(&mut socket).await)[0].status, 408);
+    let slow = "game_gateway_http_responses_total{status=\"408\"}";
+    gateway.until(slow, |n| n == 1).await;
     let mut socket = connect(&gateway).await;
     send(&mut socket, b"POS").await;
     assert!(rest(&mut socket).await.is_empty());

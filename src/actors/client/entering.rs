@@ -1,7 +1,6 @@
 //! A connection that does not begin with a frame: the client leaves its socket to an entry
 //! ([`crate::net::entry`]) and goes on with what comes back. Off the way of a frame.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,7 +27,7 @@ pub(super) struct Enter;
 struct Hall {
     shared: Rc<WorkerScope>,
     card: Rc<Card>,
-    full: Cell<bool>,
+    full: bool,
 }
 
 impl Reception for Hall {
@@ -49,7 +48,7 @@ impl Reception for Hall {
     }
 
     fn refusal(&self) -> Option<&'static str> {
-        if self.full.get() {
+        if self.full {
             Some("this gateway is full")
         } else if self.shared.scope.gate.refuses_sessions() {
             Some("this gateway is draining")
@@ -131,7 +130,7 @@ impl Handler<Enter> for Client {
         let hall = Hall {
             shared: Rc::clone(&self.shared),
             card: Rc::clone(&self.card),
-            full: Cell::new(entering.refusal.is_some()),
+            full: entering.refusal.is_some(),
         };
         let terms = Terms {
             patience: timeout.saturating_sub(Duration::from_millis(waited)),

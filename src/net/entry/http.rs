@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
+use actix_http::error::{DispatchError, ParseError};
 use actix_http::{HttpServiceBuilder, Method, Request, Response, h1};
 use actix_service::{Service, ServiceFactory, fn_service};
 use bytes::BytesMut;
@@ -40,6 +41,8 @@ pub(super) struct House {
     pub(super) upgraded: RefCell<Option<Socket>>,
     /// Whether a request is being answered.
     busy: Cell<bool>,
+    /// Whether a request ever was.
+    begun: Cell<bool>,
     /// When the last request began or ended.
     active: Cell<Instant>,
     /// Whether the connection ends behind the next response.
@@ -65,6 +68,7 @@ impl House {
     /// A request begins or ends.
     fn stir(&self, busy: bool) {
         self.busy.set(busy);
+        self.begun.set(true);
         self.active.set(Instant::now());
         self.stirred.notify_one();
     }
@@ -96,6 +100,16 @@ impl House {
             Ok(Ok(body)) => one_shot::exchange(&self.terms, &post, &body).await,
             Ok(Err(reply)) => reply,
             Err(_) => Reply::refusal(408, "the body came too slowly").closing(),
+        }
+    }
+
+    /// Counts what the library has answered by itself at the connection's end.
+    fn count_end(&self, result: Result<(), DispatchError>, late: bool) {
+        match result {
+            Err(DispatchError::Parse(ParseError::TooLarge)) => self.terms.reception.answered(431),
+            Err(DispatchError::Parse(_)) => self.terms.reception.answered(400),
+            Ok(()) if late && !self.begun.get() => self.terms.reception.answered(408),
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -146,6 +160,7 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
         terms,
         upgraded: RefCell::default(),
         busy: Cell::new(false),
+        begun: Cell::new(false),
         active: Cell::new(Instant::now()),
         leaving: Cell::new(false),
         stirred: Notify::new(),
@@ -179,9 +194,9 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
     let replay = Replay::new(read, socket);
     let home = replay.home();
     let connection = service.call((replay, Some(peer)));
+    let begun = Instant::now();
     tokio::select! {
-        // How it ended concerns nobody: each request has had its answer.
-        _ = connection => {}
+        result = connection => house.count_end(result, begun.elapsed() >= patience),
         () = house.watch() => {}
     }
     if let Some(socket) = house.upgraded.take() {

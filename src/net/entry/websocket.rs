@@ -26,6 +26,10 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// frames may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// Messages without a byte for the session, such as PINGs, that one read takes before others get
+/// their turn.
+const MAX_MESSAGES: usize = 64;
+
 /// What a client did that ends its WebSocket, where that is what a socket's error says.
 pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
     error.get_ref()?.downcast_ref().copied()
@@ -212,7 +216,7 @@ impl AsyncRead for WebSocket {
         if this.closing {
             return this.poll_discard(cx, buf);
         }
-        loop {
+        for _ in 0..MAX_MESSAGES {
             if !this.incoming.is_empty() {
                 let n = this.incoming.len().min(buf.remaining());
                 buf.put_slice(&this.incoming.split_to(n));
@@ -239,6 +243,8 @@ impl AsyncRead for WebSocket {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
