@@ -166,14 +166,15 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
         stirred: Notify::new(),
     });
     let (answering, expecting, upgrading) = (house.clone(), house.clone(), house.clone());
-    let factory = HttpServiceBuilder::default()
+    let continuing = fn_service(move |request: Request| {
+        let refusal = expected(&expecting, &request);
+        std::future::ready(refusal.map_or(Ok(request), Err))
+    });
+    let builder = HttpServiceBuilder::default()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(patience.max(LEAST_PATIENCE))
-        .client_disconnect_timeout(LINGER)
-        .expect(fn_service(move |request: Request| {
-            let refusal = expected(&expecting, &request);
-            std::future::ready(refusal.map_or(Ok(request), Err))
-        }))
+        .client_disconnect_timeout(LINGER);
+    let factory = HttpServiceBuilder::expect(builder, continuing)
         .upgrade(fn_service(
             move |(request, framed): (Request, Framed<Replay, h1::Codec>)| {
                 let house = upgrading.clone();
