@@ -18,6 +18,7 @@ use crate::codec::code::Code;
 use crate::routing::{
     Avoid, Explained, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
+use crate::store::RefusedKind;
 
 /// The rules in force and where they come from.
 #[derive(Debug, Default, Serialize, ToSchema)]
