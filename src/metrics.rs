@@ -21,10 +21,20 @@ impl Count {
         self.0.store(now.wrapping_add(n), Ordering::Relaxed);
     }
 
+    /// Adds `n`, whichever thread calls. Never mixed with the others for one counter.
+    pub fn add_shared(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
     /// Adds 1.
     #[inline]
     pub fn one(&self) {
         self.add(1);
+    }
+
+    /// Replaces the count, for figures that go up and down.
+    pub fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
     }
 
     /// The count so far.
@@ -111,7 +121,7 @@ pub const LINK_ENDS: [&str; 9] = [
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
-    pub closings: Labelled<18>,
+    pub closings: Labelled<19>,
     pub sessions_started: Count,
     pub sessions_ended: Count,
     pub client_frames_in: Count,
@@ -134,6 +144,7 @@ pub struct WorkerMetrics {
     pub links_lost_sessions: Count,
     pub refused_on_link: Count,
     pub relayed: Count,
+    pub relays_lost: Count,
     pub multicast_recipients: Count,
     pub binds: Count,
     pub bind_failures: Count,
@@ -181,6 +192,7 @@ impl Default for WorkerMetrics {
             links_lost_sessions: count(),
             refused_on_link: count(),
             relayed: count(),
+            relays_lost: count(),
             multicast_recipients: count(),
             binds: count(),
             bind_failures: count(),

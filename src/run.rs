@@ -1,6 +1,7 @@
 //! Starts a whole gateway: its threads, its actors, its admin API. Used by `serve`, the demo and
 //! the tests alike.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -8,15 +9,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
-use crate::actors::config_watcher::Reload;
-use crate::actors::gateway::{Drain, Gateway};
+use crate::actors::census::Census;
+use crate::actors::config_watcher::{self, Audience, Reload};
+use crate::actors::drain::Drain;
+use crate::actors::gateway::Gateway;
+use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
 use crate::actors::router::Router;
-use crate::actors::scope::{Gate, Scope};
+use crate::actors::scope::{Gate, RoutesInForce, Scope};
 use crate::actors::session_registry::SessionRegistry;
-use crate::actors::worker::Worker;
-use crate::admin::{self, Admin};
+use crate::actors::worker::{self, Worker};
+use crate::admin::{self, Admin, LogLevel, Sources};
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
@@ -30,16 +35,16 @@ const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum StartError {
     /// The players' port cannot be had.
     #[error("listen.address {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
+    Listen(SocketAddr, io::Error),
     /// The admin API's port cannot be had.
     #[error("admin.address {0}: {1}")]
-    Admin(SocketAddr, std::io::Error),
+    Admin(SocketAddr, io::Error),
     /// The open-file limit cannot be read, or leaves no room for clients.
     #[error("open files: {0}")]
     Files(String),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
-    Thread(#[from] std::io::Error),
+    Thread(#[from] io::Error),
     /// The gateway's thread ended before it was ready.
     #[error("the gateway ended while it started")]
     Ended,
@@ -52,9 +57,10 @@ pub struct Running {
     pub players: SocketAddr,
     /// Where the admin API answers.
     pub admin: SocketAddr,
-    gateway: Addr<Gateway>,
+    gateway: Address<Gateway>,
+    census: Census,
     metrics: Vec<Arc<WorkerMetrics>>,
-    system: JoinHandle<std::io::Result<()>>,
+    system: JoinHandle<io::Result<()>>,
     admin_api: Admin,
 }
 
@@ -74,7 +80,7 @@ pub struct Totals {
 impl Running {
     /// Begins to drain. The gateway ends when it is done.
     pub fn drain(&self) {
-        self.gateway.do_send(Drain);
+        self.gateway.do_send(Drain::by_signal());
     }
 
     /// Reads the routes again now.
@@ -83,8 +89,13 @@ impl Running {
     }
 
     /// The gateway's address, for its messages.
-    pub fn gateway(&self) -> &Addr<Gateway> {
+    pub fn gateway(&self) -> &Address<Gateway> {
         &self.gateway
+    }
+
+    /// Asks its actors how they are.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// What it has done so far.
@@ -103,10 +114,12 @@ impl Running {
     ///
     /// # Errors
     /// The gateway's thread failed.
-    pub fn wait(self) -> std::io::Result<()> {
+    pub fn wait(self) -> io::Result<()> {
         let result = self.system.join();
         self.admin_api.stop();
-        result.unwrap_or_else(|_| Err(std::io::Error::other("the gateway's thread panicked")))
+        let ended = result.map_err(|_| io::Error::other("the gateway's thread panicked"))?;
+        let failed = "drained, because too many actors have died; see the log";
+        ended.map_err(|_| io::Error::other(failed))
     }
 }
 
@@ -116,6 +129,14 @@ impl Running {
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
 pub fn start(config: Config) -> Result<Running, StartError> {
+    start_with(config, None)
+}
+
+/// As [`start`]; `log_level` is what the admin API may change.
+///
+/// # Errors
+/// See [`StartError`]; then nothing is left running.
+pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let count = config.gateway.worker_count();
     let gate = Arc::new(Gate::new(connection_limit(&config)?));
@@ -129,22 +150,47 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         .map(|_| Arc::new(WorkerMetrics::default()))
         .collect();
 
+    let parts = Parts {
+        config: Arc::clone(&config),
+        gate,
+        metrics: metrics.clone(),
+        listeners,
+        roster: Roster::new(count),
+        registries: vec_of(count),
+        routers: vec_of(count),
+        workers: vec_of(count),
+        homes: Homes::new(count),
+        routes: Arc::default(),
+    };
+    let census = Census {
+        roster: Arc::clone(&parts.roster),
+        workers: parts.workers.clone(),
+        registries: parts.registries.clone(),
+        homes: parts.homes.clone(),
+        routes: Arc::clone(&parts.routes),
+    };
+    life::record_panics();
     let (started, ready) = mpsc::channel();
     let (first_load, loaded) = mpsc::channel();
-    let (thread_config, thread_metrics) = (Arc::clone(&config), metrics.clone());
     let system = std::thread::Builder::new()
         .name("gateway".into())
         .spawn(move || {
             let system = System::new();
-            let gateway = system.block_on(async move {
-                start_actors(thread_config, gate, thread_metrics, listeners, first_load)
-            });
+            let gateway = system.block_on(start_actors(parts, first_load));
+            let failed = gateway.is_err();
             // The receiver waits for exactly this.
             let _ = started.send(gateway);
-            system.run()
+            if failed { Ok(()) } else { system.run() }
         })?;
-    let gateway = ready.recv().map_err(|_| StartError::Ended)?;
-    let admin_api = admin::start(admin_listener, config, gateway.clone(), metrics.clone())?;
+    let gateway = ready.recv().map_err(|_| StartError::Ended)??;
+    let sources = Sources {
+        config,
+        gateway: gateway.clone(),
+        metrics: metrics.clone(),
+        census: census.clone(),
+        log_level,
+    };
+    let admin_api = admin::start(admin_listener, sources)?;
     // `/ready` says what is wrong where there are none.
     let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {
@@ -152,46 +198,79 @@ pub fn start(config: Config) -> Result<Running, StartError> {
         admin: admin_address,
         gateway,
         metrics,
+        census,
         system,
         admin_api,
     })
 }
 
-/// Leaves first: each constructor gets live addresses of what it depends on.
-fn start_actors(
+fn vec_of<T: Default>(count: usize) -> Vec<T> {
+    (0..count).map(|_| T::default()).collect()
+}
+
+/// What the threads of a gateway share before its actors are there.
+struct Parts {
     config: Arc<Config>,
     gate: Arc<Gate>,
     metrics: Vec<Arc<WorkerMetrics>>,
     listeners: Vec<std::net::TcpListener>,
-    first_load: mpsc::Sender<()>,
-) -> Addr<Gateway> {
-    let arbiters: Vec<Arbiter> = metrics.iter().map(|_| Arbiter::new()).collect();
-    let registry = |arbiter: &Arbiter| {
-        SessionRegistry::start_in_arbiter(&arbiter.handle(), |_| SessionRegistry::default())
-    };
-    let registries: Vec<_> = arbiters.iter().map(registry).collect();
-    let homes = Homes::new(arbiters.len());
-    let book = Arc::new(LinkBook::default());
-    let (mut routers, mut workers) = (Vec::new(), Vec::new());
-    for (worker, ((arbiter, metrics), listener)) in
-        arbiters.iter().zip(metrics).zip(listeners).enumerate()
-    {
+    roster: Arc<Roster>,
+    registries: Vec<Seat<SessionRegistry>>,
+    routers: Vec<Seat<Router>>,
+    workers: Vec<Seat<Worker>>,
+    homes: Homes,
+    routes: Arc<RoutesInForce>,
+}
+
+/// Leaves first: what others depend on is there before them.
+async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<Address<Gateway>> {
+    let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkBook>::default());
+    let seats = parts.routers.iter().zip(&parts.workers);
+    let threads = parts.metrics.into_iter().zip(parts.listeners).zip(seats);
+    for (worker, ((metrics, listener), (router, seat))) in threads.enumerate() {
         let scope = Arc::new(Scope {
             worker,
-            config: Arc::clone(&config),
+            config: Arc::clone(&parts.config),
             metrics,
-            gate: Arc::clone(&gate),
-            homes: homes.clone(),
-            registries: registries.clone(),
+            gate: Arc::clone(&parts.gate),
+            homes: parts.homes.clone(),
+            registries: parts.registries.clone(),
+            router: router.clone(),
             book: Arc::clone(&book),
+            roster: Arc::clone(&parts.roster),
+            budget: Arc::clone(&budget),
+            routes: Arc::clone(&parts.routes),
         });
-        let routing = Arc::clone(&scope);
-        let router = Router::start_in_arbiter(&arbiter.handle(), move |_| Router::new(routing));
-        routers.push(router.clone());
-        let worker = move |_: &mut Context<Worker>| Worker::new(scope, router, listener);
-        workers.push(Worker::start_in_arbiter(&arbiter.handle(), worker));
+        let (launched, answer) = oneshot::channel();
+        let seat = seat.clone();
+        Arbiter::new().spawn_fn(move || {
+            // The receiver waits for exactly this.
+            let _ = launched.send(worker::launch(scope, seat, listener));
+        });
+        answer.await.map_err(io::Error::other)??;
     }
-    Gateway::new(config, gate, routers, workers, first_load).start()
+    let watcher = Seat::default();
+    let entry = parts.roster.enter(life::ROOT, String::new(), None, None);
+    let config = parts.config;
+    let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
+    let own_watcher = watcher.clone();
+    let (gateway, panicked) = entry.start_watched(move |vitals| {
+        Gateway::new(vitals, own, gate, workers, own_watcher, first_load)
+    });
+    actix::spawn(async move {
+        if panicked.await {
+            // Nothing is above it that could start it again.
+            System::current().stop_with_code(1);
+        }
+    });
+    budget.report_to(gateway.port());
+    let audience = Audience {
+        routers: parts.routers,
+        in_force: parts.routes,
+        gateway: gateway.port(),
+    };
+    config_watcher::launch(&config, &parts.roster, budget, watcher, audience);
+    Ok(gateway)
 }
 
 /// `listen.max_connections`, lowered where the open-file limit is.

@@ -10,9 +10,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix::Addr;
-
 use super::backend_pool::BackendPool;
+use super::life::Seat;
 
 /// What the pools of all workers share.
 #[derive(Debug, Default)]
@@ -27,7 +26,7 @@ type Place = (Arc<str>, SocketAddr);
 #[derive(Debug)]
 struct Holder {
     endpoint: SocketAddr,
-    pool: Addr<BackendPool>,
+    pool: Seat<BackendPool>,
 }
 
 /// The answer to a claim.
@@ -36,7 +35,7 @@ pub enum Claim {
     /// The link may be opened; it counts until the permit is dropped.
     Granted(LinkPermit),
     /// The limit is reached, but this pool has a link to the same endpoint.
-    Elsewhere(Addr<BackendPool>),
+    Elsewhere(Seat<BackendPool>),
     /// The limit is reached by links to other endpoints.
     Exhausted,
 }
@@ -48,7 +47,7 @@ impl LinkBook {
         service: &Arc<str>,
         max: u32,
         endpoint: SocketAddr,
-        pool: Addr<BackendPool>,
+        pool: Seat<BackendPool>,
     ) -> Claim {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         let holders = services.entry(Arc::clone(service)).or_default();
@@ -123,7 +122,7 @@ pub struct LinkPermit {
     book: Arc<LinkBook>,
     service: Arc<str>,
     endpoint: SocketAddr,
-    pool: Addr<BackendPool>,
+    pool: Seat<BackendPool>,
 }
 
 impl Drop for LinkPermit {

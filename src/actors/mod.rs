@@ -5,12 +5,16 @@
 //! way travels as a `Recipient` of an event. See ARCHITECTURE.md for the whole picture.
 
 pub mod backend_pool;
+pub mod census;
 pub mod client;
 pub mod config_watcher;
+pub mod drain;
 pub mod gateway;
+pub mod life;
 pub mod link;
 pub mod link_book;
 pub mod router;
 pub mod scope;
 pub mod session_registry;
+pub mod snapshots;
 pub mod worker;

@@ -1,7 +1,8 @@
 //! Answers where a session goes. One a worker, over one immutable table that all share.
 //!
 //! It is the parent of the worker's pools: it starts them when they are first needed and retires
-//! them when no rule names their endpoint any more.
+//! them when no rule names their endpoint any more. When it panics, the next one inherits the pools,
+//! takes the table in force from [`Scope::routes`], and asks each pool for its health.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -9,7 +10,10 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::backend_pool::{BackendPool, Close, EndpointHealth, Retire};
+use serde_json::json;
+
+use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire};
+use super::life::{Account, Legacy, Seat, Vitals, inspectable};
 use super::scope::Scope;
 use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
@@ -18,7 +22,7 @@ use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
 const MAILBOX: usize = 4096;
 
 /// Asks where a session's service is.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Resolved, Unresolved>")]
 pub struct Resolve {
     /// As the client named it.
@@ -41,7 +45,7 @@ pub struct Resolved {
     /// Where.
     pub endpoint: SocketAddr,
     /// Who has links to it on this worker.
-    pub pool: Addr<BackendPool>,
+    pub pool: Seat<BackendPool>,
 }
 
 /// Why a session goes nowhere.
@@ -72,44 +76,42 @@ pub struct Ping;
 
 /// The actor.
 pub struct Router {
+    vitals: Vitals,
     scope: Arc<Scope>,
     table: Option<Arc<RouteTable>>,
-    pools: HashMap<Arc<str>, HashMap<SocketAddr, Addr<BackendPool>>>,
+    pools: Pools,
+    legacy: Legacy<Estate>,
     /// Endpoints that cannot be reached or take no new sessions, by service.
     dead: HashMap<Arc<str>, BTreeSet<SocketAddr>>,
 }
 
+/// The pools of a worker, by service and endpoint.
+pub type Pools = HashMap<Arc<str>, HashMap<SocketAddr, Seat<BackendPool>>>;
+
+/// What a router leaves to the next one: its pools, and the table that they were started by.
+pub type Estate = (Pools, Option<Arc<RouteTable>>);
+
 impl Router {
-    /// A router without a table: until [`RoutesChanged`] nothing can be routed.
-    pub fn new(scope: Arc<Scope>) -> Router {
+    /// A router with the pools of the one before it, if there was one.
+    pub fn new(vitals: Vitals, scope: Arc<Scope>, legacy: Legacy<Estate>) -> Router {
+        let (pools, table) = legacy.take().unwrap_or_default();
         Router {
+            vitals,
             scope,
-            table: None,
-            pools: HashMap::new(),
+            table,
+            pools,
+            legacy,
             dead: HashMap::new(),
         }
     }
 
-    fn pool(
-        &mut self,
-        service: &Arc<ServiceRoute>,
-        endpoint: SocketAddr,
-        ctx: &mut Context<Self>,
-    ) -> Addr<BackendPool> {
+    fn pool(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
         let pools = self.pools.entry(Arc::clone(&service.name)).or_default();
-        let scope = &self.scope;
-        let start = || {
-            let router = ctx.address().recipient();
-            BackendPool::new(Arc::clone(scope), Arc::clone(service), endpoint, router).start()
-        };
-        let pool = pools.entry(endpoint).or_insert_with(start);
-        if !pool.connected() {
-            *pool = start();
-        }
-        pool.clone()
+        let start = || backend_pool::start(&self.scope, service, endpoint);
+        pools.entry(endpoint).or_insert_with(start).clone()
     }
 
-    fn resolve(&mut self, msg: &Resolve, ctx: &mut Context<Self>) -> Result<Resolved, Unresolved> {
+    fn resolve(&mut self, msg: &Resolve) -> Result<Resolved, Unresolved> {
         let table = self.table.clone().ok_or(Unresolved {
             code: Code::UNAVAILABLE,
             text: "no routes yet",
@@ -150,24 +152,56 @@ impl Router {
             endpoint = %route.endpoint, why = %route.why, "routed");
         Ok(Resolved {
             endpoint: route.endpoint,
-            pool: self.pool(&route.service, route.endpoint, ctx),
+            pool: self.pool(&route.service, route.endpoint),
         })
     }
 }
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        let estate = || (std::mem::take(&mut self.pools), self.table.take());
+        self.legacy.leave(estate);
+    }
+}
+
+impl Account for Router {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        json!({
+            "routes_version": self.table.as_ref().map_or(0, |table| table.version()),
+            "pools": self.pools.values().map(HashMap::len).sum::<usize>(),
+            "unusable_endpoints": self.dead.values().map(BTreeSet::len).sum::<usize>(),
+        })
+    }
+}
+
+inspectable!(Router);
 
 impl Actor for Router {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(table) = self.scope.routes.load_full() {
+            // Whatever changed while nobody sat here.
+            self.adopt(table);
+        }
+        for pool in self.pools.values().flat_map(HashMap::values) {
+            // One that is just being rebuilt announces itself.
+            pool.do_send(Announce);
+        }
     }
 }
 
 impl Handler<Resolve> for Router {
     type Result = Result<Resolved, Unresolved>;
 
-    fn handle(&mut self, msg: Resolve, ctx: &mut Context<Self>) -> Self::Result {
-        let result = self.resolve(&msg, ctx);
+    fn handle(&mut self, msg: Resolve, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        let result = self.resolve(&msg);
         match &result {
             Ok(_) => self.scope.metrics.resolved.one(),
             Err(unresolved) => self.scope.metrics.unresolved.add(unresolved.code, 1),
@@ -180,7 +214,13 @@ impl Handler<RoutesChanged> for Router {
     type Result = ();
 
     fn handle(&mut self, msg: RoutesChanged, _: &mut Context<Self>) {
-        let table = msg.0;
+        self.vitals.handled();
+        self.adopt(msg.0);
+    }
+}
+
+impl Router {
+    fn adopt(&mut self, table: Arc<RouteTable>) {
         for (service, pools) in &mut self.pools {
             let limit = |t: &RouteTable| t.service(service).map(|s| s.max_connections);
             // A pool keeps the limit that it was started with, so a changed one needs new pools.
@@ -188,6 +228,7 @@ impl Handler<RoutesChanged> for Router {
             pools.retain(|endpoint, pool| {
                 let named = same_limit && table.names_for(service, *endpoint);
                 if !named {
+                    // One that is just being rebuilt announces itself, and is told then.
                     pool.do_send(Retire);
                     // Only the pool that found it dead would say that it is back.
                     if let Some(dead) = self.dead.get_mut(service) {
@@ -207,8 +248,11 @@ impl Handler<EndpointHealth> for Router {
     type Result = ();
 
     fn handle(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
+        self.vitals.handled();
         let pools = self.pools.get(&msg.service);
         if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
+            // Retired, and perhaps it has not heard so.
+            msg.pool.do_send(Retire);
             return;
         }
         if msg.usable {
@@ -228,6 +272,7 @@ impl Handler<CloseLinks> for Router {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.vitals.handled();
         let pools: Vec<_> = self
             .pools
             .values()
@@ -243,5 +288,7 @@ impl Handler<CloseLinks> for Router {
 impl Handler<Ping> for Router {
     type Result = ();
 
-    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
+        self.vitals.handled();
+    }
 }

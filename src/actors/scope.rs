@@ -2,14 +2,18 @@
 //! of them may need. Immutable but for its atomics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use actix::Addr;
+use arc_swap::ArcSwapOption;
 
+use super::life::{ActorId, Budget, Roster, Seat};
 use super::link_book::LinkBook;
+use super::router::Router;
 use super::session_registry::SessionRegistry;
+use super::snapshots::Kind;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::routing::RouteTable;
 use crate::session::id::Homes;
 
 /// The view that one worker's actors have of the process.
@@ -26,15 +30,34 @@ pub struct Scope {
     /// Which worker is at home with a session id.
     pub homes: Homes,
     /// Every worker's registry shard, by worker index.
-    pub registries: Vec<Addr<SessionRegistry>>,
+    pub registries: Vec<Seat<SessionRegistry>>,
+    /// This worker's router.
+    pub router: Seat<Router>,
     /// Who holds the links of services whose number of links is limited.
     pub book: Arc<LinkBook>,
+    /// Every actor but the clients.
+    pub roster: Arc<Roster>,
+    /// How many deaths of supervised actors the process bears.
+    pub budget: Arc<Budget>,
+    /// The table in force, for a router that takes the seat of one that has died.
+    pub routes: Arc<RoutesInForce>,
 }
+
+/// The route table in force; none before the first good one.
+pub type RoutesInForce = ArcSwapOption<RouteTable>;
 
 impl Scope {
     /// The registry shard that is the authority for this id.
-    pub fn home(&self, session_id: u64) -> &Addr<SessionRegistry> {
+    pub fn home(&self, session_id: u64) -> &Seat<SessionRegistry> {
         &self.registries[self.homes.home(session_id)]
+    }
+
+    /// The id of an actor of which each worker has one.
+    pub fn id(&self, kind: Kind) -> ActorId {
+        ActorId {
+            kind,
+            number: self.worker as u64,
+        }
     }
 }
 
@@ -43,6 +66,7 @@ impl Scope {
 pub struct Gate {
     connections: AtomicUsize,
     peak: AtomicUsize,
+    entered: AtomicU64,
     limit: usize,
     refusing: AtomicBool,
 }
@@ -68,6 +92,7 @@ impl Gate {
         Gate {
             connections: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
+            entered: AtomicU64::new(0),
             limit,
             refusing: AtomicBool::new(false),
         }
@@ -76,6 +101,7 @@ impl Gate {
     /// Counts a new connection in.
     pub fn enter(self: &Arc<Gate>) -> Admission {
         let before = self.connections.fetch_add(1, Ordering::Relaxed);
+        self.entered.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Arc::clone(self));
         if before < self.limit {
             self.peak.fetch_max(before + 1, Ordering::Relaxed);
@@ -97,6 +123,11 @@ impl Gate {
         self.peak.load(Ordering::Relaxed)
     }
 
+    /// Connections that ever came, refused ones included.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
+    }
+
     /// How many are served at a time.
     pub fn limit(&self) -> usize {
         self.limit
@@ -105,6 +136,11 @@ impl Gate {
     /// From now on no session starts.
     pub fn refuse_sessions(&self) {
         self.refusing.store(true, Ordering::Release);
+    }
+
+    /// Sessions may start again.
+    pub fn allow_sessions(&self) {
+        self.refusing.store(false, Ordering::Release);
     }
 
     /// Whether sessions may no longer start.

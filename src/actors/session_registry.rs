@@ -1,19 +1,28 @@
 //! One shard of the sessions of this process: the authority for every session id that is at home
 //! with its worker (see [`Homes`](crate::session::id::Homes)). It knows which client has a session,
 //! and passes on what a backend says of it on a link that does not carry it.
+//!
+//! When it panics, the next one inherits the sessions. What lay in its mailbox is lost: those who asked
+//! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use actix::WeakRecipient;
 use actix::prelude::*;
 use bytes::Bytes;
+use serde_json::json;
 
+use super::life::{Account, Legacy, Port, Vitals, WeakPort, inspectable};
 use super::link::{BackendClose, Refuse};
+use super::scope::Scope;
 use crate::codec::link::Bind;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
+/// When a registry that has taken over looks once more for clients that are gone: by then those that
+/// were closing have closed.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Registers a session.
 #[derive(Message)]
@@ -24,7 +33,7 @@ pub struct OpenSession {
     /// The client, unique in the process.
     pub owner: u64,
     /// The client.
-    pub client: WeakRecipient<Strayed>,
+    pub client: WeakPort<Strayed>,
 }
 
 /// Another live client has this session id.
@@ -50,7 +59,16 @@ pub struct Relay {
     /// The frames, in order; all their sessions are at home here.
     pub strays: Vec<Stray>,
     /// The link, for what must be refused.
-    pub origin: Recipient<Refuse>,
+    pub origin: Port<Refuse>,
+    /// Where it is counted if nobody takes them.
+    pub scope: Arc<Scope>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let lost = self.strays.len() as u64;
+        self.scope.metrics.relays_lost.add_shared(lost);
+    }
 }
 
 /// One frame of a [`Relay`].
@@ -83,7 +101,15 @@ pub struct Strayed {
     /// The frame.
     pub stray: Stray,
     /// The link, for when it must be refused.
-    pub origin: Recipient<Refuse>,
+    pub origin: Port<Refuse>,
+}
+
+/// Asks whose client has a session: its number, unique in the process.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<u64>")]
+pub struct FindOwner {
+    /// Which session.
+    pub session_id: u64,
 }
 
 /// Asks whether the actor answers.
@@ -92,22 +118,65 @@ pub struct Strayed {
 pub struct Ping;
 
 /// The actor.
-#[derive(Default)]
 pub struct SessionRegistry {
-    sessions: HashMap<u64, Entry, foldhash::fast::RandomState>,
+    vitals: Vitals,
+    sessions: Sessions,
+    legacy: Legacy<Sessions>,
 }
 
-struct Entry {
+/// The sessions of a shard, by id.
+pub type Sessions = HashMap<u64, Entry, foldhash::fast::RandomState>;
+
+/// Who has a session.
+#[derive(Debug)]
+pub struct Entry {
     owner: u64,
     /// Weak, because it costs an idle session less; a stray frame is rare.
-    client: WeakRecipient<Strayed>,
+    client: WeakPort<Strayed>,
 }
+
+impl SessionRegistry {
+    /// A shard with the sessions of the one before it, if there was one.
+    pub fn new(vitals: Vitals, legacy: Legacy<Sessions>) -> SessionRegistry {
+        let mut registry = SessionRegistry {
+            vitals,
+            sessions: legacy.take().unwrap_or_default(),
+            legacy,
+        };
+        registry.forget_the_gone();
+        registry
+    }
+
+    fn forget_the_gone(&mut self) {
+        self.sessions
+            .retain(|_, entry| entry.client.upgrade().is_some());
+    }
+}
+
+impl Drop for SessionRegistry {
+    fn drop(&mut self) {
+        self.legacy.leave(|| std::mem::take(&mut self.sessions));
+    }
+}
+
+impl Account for SessionRegistry {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        json!({"sessions": self.sessions.len()})
+    }
+}
+
+inspectable!(SessionRegistry);
 
 impl Actor for SessionRegistry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_later(LOOK_AGAIN, |registry, _| registry.forget_the_gone());
     }
 }
 
@@ -115,12 +184,21 @@ impl Handler<OpenSession> for SessionRegistry {
     type Result = Result<(), IdInUse>;
 
     fn handle(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
         let entry = Entry {
             owner: msg.owner,
             client: msg.client,
         };
         match self.sessions.entry(msg.session_id) {
-            std::collections::hash_map::Entry::Occupied(_) => Err(IdInUse),
+            std::collections::hash_map::Entry::Occupied(mut occupied) => {
+                // Asked again, or the word of its end is lost or still on its way.
+                let known = occupied.get();
+                if known.owner != entry.owner && known.client.upgrade().is_some() {
+                    return Err(IdInUse);
+                }
+                occupied.insert(entry);
+                Ok(())
+            }
             std::collections::hash_map::Entry::Vacant(vacant) => {
                 vacant.insert(entry);
                 Ok(())
@@ -133,6 +211,7 @@ impl Handler<SessionEnded> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
+        self.vitals.handled();
         let ended = |entry: &Entry| entry.owner == msg.owner;
         if self.sessions.get(&msg.session_id).is_some_and(ended) {
             self.sessions.remove(&msg.session_id);
@@ -143,9 +222,10 @@ impl Handler<SessionEnded> for SessionRegistry {
 impl Handler<Relay> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, msg: Relay, _: &mut Context<Self>) {
+    fn handle(&mut self, mut msg: Relay, _: &mut Context<Self>) {
+        self.vitals.handled();
         let mut unknown = Vec::new();
-        for stray in msg.strays {
+        for stray in std::mem::take(&mut msg.strays) {
             let entry = self.sessions.get(&stray.session_id);
             match entry.and_then(|entry| entry.client.upgrade()) {
                 Some(client) => client.do_send(Strayed {
@@ -166,8 +246,19 @@ impl Handler<Relay> for SessionRegistry {
     }
 }
 
+impl Handler<FindOwner> for SessionRegistry {
+    type Result = Option<u64>;
+
+    fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
+        self.vitals.handled();
+        self.sessions.get(&msg.session_id).map(|entry| entry.owner)
+    }
+}
+
 impl Handler<Ping> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {}
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
+        self.vitals.handled();
+    }
 }

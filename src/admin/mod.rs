@@ -1,35 +1,106 @@
 //! The admin API: actix-web on a thread of its own. It asks actors by messages with a deadline and
 //! never reaches into them; so however many ask, players do not notice.
+//!
+//! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
+//! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
+//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`backends`], [`routes`],
+//!   [`drain`], [`log_level`], [`config`]; [`pages`] for people.
 
-mod api;
+mod access;
+mod actors;
+mod backends;
+mod config;
+mod drain;
+mod endpoints;
+mod errors;
 mod families;
+mod ids;
+mod log_level;
 mod metrics;
+mod openapi;
+mod pages;
+mod params;
+mod probes;
+mod routes;
+mod sessions;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
-use actix::Addr;
+use actix::{Handler, Message};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
-use crate::actors::gateway::Gateway;
+use crate::actors::census::Census;
+use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
+use crate::actors::life::Address;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use errors::ApiError;
 
 pub use families::{FAMILIES, Family};
+pub use log_level::{LogLevel, MAX_LEVEL};
 
 /// Requests being served at a time; the admin API is for few.
 const MAX_CONNECTIONS: usize = 256;
+/// How long the gateway may take to answer; beyond it the request is answered without it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the census may take. It has deadlines of its own, all of them shorter, and then says
+/// what it has; this one is for what they forget.
+const CENSUS_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the admin API asks, and answers by itself.
+pub struct Sources {
+    /// The effective configuration.
+    pub config: Arc<Config>,
+    /// The root of the actors.
+    pub gateway: Address<Gateway>,
+    /// Each worker's counters.
+    pub metrics: Vec<Arc<WorkerMetrics>>,
+    /// Knows the other actors.
+    pub census: Census,
+    /// What is logged, where it can be changed.
+    pub log_level: Option<Arc<LogLevel>>,
+}
 
 /// What every request may use.
 struct Desk {
     config: Arc<Config>,
-    gateway: Addr<Gateway>,
+    gateway: Address<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
+    census: Census,
+    log_level: Option<Arc<LogLevel>>,
     started_at: std::time::SystemTime,
     started: std::time::Instant,
+}
+
+impl Desk {
+    /// Asks the gateway.
+    async fn ask<M>(&self, message: M) -> Result<M::Result, ApiError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        Gateway: Handler<M>,
+        <Gateway as actix::Actor>::Context: actix::dev::ToEnvelope<Gateway, M>,
+    {
+        let answer = actix_web::rt::time::timeout(ANSWER_TIMEOUT, self.gateway.send(message)).await;
+        let late = || ApiError::timeout("the gateway has not answered in time");
+        answer.ok().and_then(Result::ok).ok_or_else(late)
+    }
+
+    async fn status(&self) -> Result<StatusSnapshot, ApiError> {
+        self.ask(AskStatus).await
+    }
+}
+
+/// Waits for the census, but not for ever.
+async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ApiError> {
+    actix_web::rt::time::timeout(CENSUS_TIMEOUT, answer)
+        .await
+        .map_err(|_| ApiError::timeout("the actors concerned have not answered in time"))
 }
 
 /// The admin API as it runs.
@@ -64,16 +135,13 @@ pub fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
 ///
 /// # Errors
 /// Its thread cannot be started.
-pub fn start(
-    listener: TcpListener,
-    config: Arc<Config>,
-    gateway: Addr<Gateway>,
-    metrics: Vec<Arc<WorkerMetrics>>,
-) -> io::Result<Admin> {
+pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
     let desk = web::Data::new(Desk {
-        config,
-        gateway,
-        metrics,
+        config: sources.config,
+        gateway: sources.gateway,
+        metrics: sources.metrics,
+        census: sources.census,
+        log_level: sources.log_level,
         started_at: std::time::SystemTime::now(),
         started: std::time::Instant::now(),
     });
@@ -81,7 +149,9 @@ pub fn start(
     let serve = move || {
         actix_web::rt::System::new().block_on(async move {
             let server = HttpServer::new(move || {
-                App::new().app_data(desk.clone()).configure(api::configure)
+                App::new()
+                    .app_data(desk.clone())
+                    .configure(endpoints::configure)
             })
             .workers(1)
             .max_connections(MAX_CONNECTIONS)

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod admin;
 pub mod check;
 pub mod demo;
 pub mod loadtest;
@@ -26,6 +27,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Validate the configuration and the routing data; every mistake at once.
     Check(check::CheckArgs),
+    /// Ask a running gateway how it is, and tell it what to do.
+    Admin(admin::AdminArgs),
     /// Watch it work: gateway, sample backends and sample players in one process.
     Demo(demo::DemoArgs),
     /// Drive a gateway and check every answer.
@@ -39,6 +42,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Admin(args) => admin::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
         Command::Routes(args) => routes::run(&args),

@@ -2,14 +2,20 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, reload};
 
 use super::ConfigFile;
 use crate::actors::config_watcher::Reload;
-use crate::actors::gateway::{Drain, Gateway};
+use crate::actors::drain::Drain;
+use crate::actors::gateway::Gateway;
+use crate::actors::life::Address;
+use crate::admin::LogLevel;
 use crate::config::{self, Config};
 use crate::run;
 
@@ -34,11 +40,14 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Err(error) = log(&config) {
-        eprintln!("game-gateway: log.level: {error}");
-        return ExitCode::FAILURE;
-    }
-    match serve(config) {
+    let log_level = match log(&config) {
+        Ok(log_level) => log_level,
+        Err(error) => {
+            eprintln!("game-gateway: log.level: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(config, log_level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("game-gateway: {error}");
@@ -47,25 +56,33 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-fn log(config: &Config) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(&config.log.level)?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// Begins to log; what it returns changes what is logged.
+fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + Sync>> {
+    let (filter, in_force) = reload::Layer::new(EnvFilter::try_new(&config.log.level)?);
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match config.log.format {
-        config::LogFormat::Text => log.try_init(),
-        config::LogFormat::Json => log.json().try_init(),
-    }
+    let lines = match config.log.format {
+        config::LogFormat::Text => lines.boxed(),
+        config::LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()?;
+    Ok(LogLevel::new(config.log.level.clone(), move |level| {
+        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+        in_force.reload(filter).map_err(|error| error.to_string())
+    }))
 }
 
-fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+fn serve(config: Config, log_level: LogLevel) -> Result<(), Box<dyn std::error::Error>> {
     let gateway_id = config.gateway.id.clone();
     for key in &config.without_effect {
         tracing::warn!(key, "this key has no effect in this version");
     }
     let signals = Signals::new()?;
-    let running = run::start(config)?;
+    let running = run::start_with(config, Some(Arc::new(log_level)))?;
     let (players, admin) = (running.players, running.admin);
     tracing::info!(%gateway_id, %players, %admin, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
     let gateway = running.gateway().clone();
@@ -109,7 +126,7 @@ impl Signals {
     }
 
     /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
-    fn obey(self, gateway: &actix::Addr<Gateway>) {
+    fn obey(self, gateway: &Address<Gateway>) {
         let Signals {
             runtime,
             mut terminate,
@@ -133,7 +150,7 @@ impl Signals {
                 }
                 // For scripts that wait for it; a closed stdout must not stop a drain.
                 let _ = writeln!(std::io::stdout(), "game-gateway draining");
-                gateway.do_send(Drain);
+                gateway.do_send(Drain::by_signal());
             }
         });
     }

@@ -8,4 +8,5 @@
 pub mod buffers;
 pub mod listen;
 pub mod outbox;
+pub mod socket;
 pub mod timers;

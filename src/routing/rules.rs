@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::endpoint::EndpointName;
 
 /// How a service chooses an endpoint for a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyKind {
     /// One after the other, by weight, even over the whole process.
@@ -44,7 +45,7 @@ impl fmt::Display for StrategyKind {
 }
 
 /// What `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HashKey {
     /// The default.
@@ -81,11 +82,13 @@ impl fmt::Display for HashKey {
 }
 
 /// An endpoint of a rule, and its share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WeightedEndpoint {
     /// Where it is. Several addresses behind one name are several endpoints of this weight each.
+    #[schema(value_type = String, example = "game-1.internal:9300")]
     pub address: EndpointName,
     /// 1 (the default) to 100: its share relative to the rule's other endpoints.
+    #[schema(minimum = 1, maximum = 100)]
     pub weight: u8,
 }
 
@@ -97,7 +100,7 @@ impl WeightedEndpoint {
 }
 
 /// How one service is routed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rule {
     /// How an endpoint is chosen.
     pub strategy: StrategyKind,

@@ -17,7 +17,7 @@ pub struct RouteTable {
     data: RoutingData,
     services: BTreeMap<Arc<str>, Arc<ServiceRoute>>,
     /// The addresses of each realm's endpoint, sorted.
-    realms: HashMap<u32, Box<[SocketAddr]>>,
+    pub(super) realms: HashMap<u32, Box<[SocketAddr]>>,
     realm_endpoints: BTreeSet<SocketAddr>,
     /// Those of all rules and realms.
     endpoints: BTreeSet<SocketAddr>,
@@ -34,19 +34,24 @@ pub struct ServiceRoute {
     pub max_connections: Option<u32>,
     /// Every address of the rule's endpoints, sorted.
     pub endpoints: Vec<SocketAddr>,
-    weights: Vec<u8>,
-    strategy: Strategy,
+    pub(super) weights: Vec<u8>,
+    pub(super) strategy: Strategy,
 }
 
 #[derive(Debug)]
-enum Strategy {
+pub(super) enum Strategy {
     RoundRobin(Turns),
     ConsistentHash(HashKey, Arc<Ring>),
     RealmBased,
 }
 
 impl ServiceRoute {
-    /// How this service chooses.
+    /// The endpoints that its rule lists, sorted; those of realms are not among them.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        &self.endpoints
+    }
+
+    /// How its endpoint is chosen.
     pub fn strategy(&self) -> StrategyKind {
         match self.strategy {
             Strategy::RoundRobin(_) => StrategyKind::RoundRobin,
@@ -199,7 +204,11 @@ impl RouteTable {
 
     /// Where the name of a realm's endpoint has several addresses, the realm is at the first one,
     /// on every gateway, and the others stand in for it.
-    fn by_realm(&self, realm_id: u32, avoid: &Avoid<'_>) -> Result<(SocketAddr, Why), NoRoute> {
+    pub(super) fn by_realm(
+        &self,
+        realm_id: u32,
+        avoid: &Avoid<'_>,
+    ) -> Result<(SocketAddr, Why), NoRoute> {
         let endpoints = self.realms.get(&realm_id).filter(|_| realm_id != 0);
         let endpoints = endpoints.ok_or(NoRoute::NoRealm(realm_id))?;
         let choice = Choice::among(endpoints, avoid)?;
@@ -227,7 +236,7 @@ fn by_turn(
     Ok((endpoints[chosen], why))
 }
 
-fn by_hash(
+pub(super) fn by_hash(
     hash_key: HashKey,
     ring: &Ring,
     endpoints: &[SocketAddr],
@@ -256,14 +265,17 @@ fn by_hash(
 }
 
 /// Which endpoints may be the answer.
-struct Choice<'a> {
+pub(super) struct Choice<'a> {
     avoid: &'a Avoid<'a>,
     /// Nothing that is up is left, so what is down will do.
     last_resort: bool,
 }
 
 impl<'a> Choice<'a> {
-    fn among(endpoints: &[SocketAddr], avoid: &'a Avoid<'a>) -> Result<Choice<'a>, NoRoute> {
+    pub(super) fn among(
+        endpoints: &[SocketAddr],
+        avoid: &'a Avoid<'a>,
+    ) -> Result<Choice<'a>, NoRoute> {
         if endpoints.is_empty() {
             return Err(NoRoute::Unresolved);
         }
@@ -277,7 +289,7 @@ impl<'a> Choice<'a> {
             .ok_or(NoRoute::AllTried)
     }
 
-    fn accepts(&self, endpoint: SocketAddr) -> bool {
+    pub(super) fn accepts(&self, endpoint: SocketAddr) -> bool {
         match self.avoid.cause(endpoint) {
             None => true,
             Some(Cause::Down) => self.last_resort,

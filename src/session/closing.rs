@@ -36,6 +36,8 @@ pub enum Closing {
         /// Passed on as it came.
         text: Box<str>,
     },
+    /// An operator ended the session.
+    Kicked,
     /// The client's outbound queue overflowed.
     TooSlow,
     /// This gateway is draining.
@@ -124,6 +126,7 @@ impl Closing {
                 told(Code::GONE, "cannot be resumed here", "not_resumable", Debug)
             }
             Closing::ByBackend { code, text, .. } => told(*code, text, "backend", Debug),
+            Closing::Kicked => told(Code::KICKED, "ended by an operator", "kicked", Debug),
             Closing::TooSlow => told(
                 Code::TOO_SLOW,
                 "outbound queue overflowed",
@@ -142,7 +145,7 @@ impl Closing {
     }
 
     /// Every metric label, so that all series exist from the start.
-    pub const LABELS: [&'static str; 18] = [
+    pub const LABELS: [&'static str; 19] = [
         "client",
         "disconnected",
         "failed",
@@ -157,6 +160,7 @@ impl Closing {
         "id_in_use",
         "not_resumable",
         "backend",
+        "kicked",
         "too_slow",
         "draining",
         "full",
@@ -205,6 +209,7 @@ mod tests {
             text: "bye".into(),
         };
         check(backend, Some(440), 440);
+        check(Closing::Kicked, Some(440), 440);
         check(Closing::TooSlow, Some(507), 507);
         check(Closing::Draining, Some(503), 503);
         check(Closing::Full, Some(503), 503);

@@ -5,6 +5,7 @@ mod support;
 
 mod admin;
 mod bad_input;
+mod census;
 mod chaos;
 mod drain;
 mod endings;
@@ -18,3 +19,4 @@ mod routes;
 mod scene;
 mod sessions;
 mod stage;
+mod supervision;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix_codec::Framed;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use game_gateway::actors::census::Census;
 use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
@@ -104,6 +105,11 @@ impl Gateway {
         std::fs::rename(&fresh, &self.routes).expect("renamed");
     }
 
+    /// Asks its actors how they are.
+    pub(crate) fn census(&self) -> &Census {
+        self.running.as_ref().expect("it runs").census()
+    }
+
     /// Begins to drain.
     pub(crate) fn drain(&self) {
         self.running.as_ref().expect("it runs").drain();
@@ -114,6 +120,14 @@ impl Gateway {
         let running = self.running.take().expect("it runs");
         let waited = tokio::task::spawn_blocking(move || running.wait());
         soon(waited).await.expect("no panic").expect("it ends well");
+    }
+
+    /// Waits until the gateway has ended with a failure; returns what it says.
+    pub(crate) async fn failed(mut self) -> String {
+        let running = self.running.take().expect("it runs");
+        let waited = tokio::task::spawn_blocking(move || running.wait());
+        let result = soon(waited).await.expect("no panic");
+        result.expect_err("a failure").to_string()
     }
 
     /// Asks the admin API; returns the status and the body.
@@ -296,7 +310,8 @@ impl Link {
         }
     }
 
-    async fn greet(&mut self) {
+    /// HELLO and PING come, PONG goes.
+    pub(crate) async fn greet(&mut self) {
         let hello = self.next_raw().await.expect("HELLO");
         assert_eq!(hello.kind, link::Kind::Hello as u8);
         self.hello = Some(serde_json::from_slice(&hello.payload).expect("HELLO is JSON"));

@@ -3,16 +3,18 @@
 use actix::prelude::*;
 
 use super::{
-    BackendPool, Bind, BindFailed, Close, Farewell, MAX_WAITING, Placed, Retire, Slot, SlotState,
+    Announce, BackendPool, Bind, BindFailed, Close, Farewell, MAX_WAITING, Placed, Retire, Slot,
+    SlotState,
 };
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 
 impl Handler<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
 
-    fn handle(&mut self, msg: Bind, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
         let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
-        match self.place(msg, ctx) {
+        match self.place(msg) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
             Ok(Placed::Here(lease)) => {
                 Box::pin(async move { lease.await.map_err(|_| unreachable) })
@@ -28,10 +30,11 @@ impl Handler<LinkReport> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         match msg.what {
-            LinkChange::Ready => self.ready(msg.link_id, ctx),
-            LinkChange::Goaway => self.leaving(ctx),
-            LinkChange::Idle => self.idle(msg.link_id, ctx),
+            LinkChange::Ready => self.ready(msg.link_id),
+            LinkChange::Goaway => self.leaving(msg.link_id, ctx),
+            LinkChange::Idle => self.idle(msg.link_id),
             LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
         }
     }
@@ -41,6 +44,7 @@ impl Handler<Farewell> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
+        self.vitals.handled();
         let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
         if let Some(slot) = self.links.iter().find(alive) {
             slot.link.do_send(msg);
@@ -53,10 +57,20 @@ impl Handler<Farewell> for BackendPool {
     }
 }
 
+impl Handler<Announce> for BackendPool {
+    type Result = ();
+
+    fn handle(&mut self, _: Announce, _: &mut Context<Self>) {
+        self.vitals.handled();
+        self.announce();
+    }
+}
+
 impl Handler<Retire> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         self.retired = true;
         self.quit_unused(ctx);
     }
@@ -66,6 +80,7 @@ impl Handler<Close> for BackendPool {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.vitals.handled();
         self.retired = true;
         self.waiting.clear();
         let links = std::mem::take(&mut self.links);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::BackendPool;
+use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
 
 /// Asks for a link for a session. Answered when the link is there or cannot be had.
@@ -19,7 +20,7 @@ pub struct Bind {
     /// The payload of OPEN.
     pub open: Vec<u8>,
     /// The client.
-    pub client: Recipient<LinkEvent>,
+    pub client: Port<LinkEvent>,
 }
 
 /// Why a session gets no link here.
@@ -47,10 +48,15 @@ pub struct EndpointHealth {
     /// The endpoint.
     pub endpoint: SocketAddr,
     /// Who says so; what a retired pool says counts no more.
-    pub pool: Addr<BackendPool>,
+    pub pool: Seat<BackendPool>,
     /// Whether it is worth trying.
     pub usable: bool,
 }
+
+/// Asks for an [`EndpointHealth`], for a router that knows nothing yet.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Announce;
 
 /// The rules no longer name this endpoint: links end when their last session has left.
 #[derive(Debug, Message)]

@@ -12,6 +12,7 @@
 
 mod commands;
 mod messages;
+mod takeover;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,12 +22,15 @@ use actix::prelude::*;
 use rand::Rng;
 use tokio::sync::oneshot;
 
+use super::life::{Address, Legacy, Outlet, Seat, Vitals};
 use super::link::{Attach, Farewell, Gauge, Lease, Link, Quit};
 use super::link_book::{Claim, LeavingMark, LinkPermit};
 use super::scope::Scope;
 use crate::routing::ServiceRoute;
 
-pub use messages::{Bind, BindFailed, Close, EndpointHealth, Retire};
+pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
+use takeover::Estate;
+pub use takeover::start;
 
 /// The first wait after a failure; it doubles up to `backend.max_backoff`.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -37,10 +41,14 @@ const MAILBOX: usize = 4096;
 
 /// The actor.
 pub struct BackendPool {
+    vitals: Vitals,
+    /// Where others reach it.
+    seat: Seat<BackendPool>,
+    legacy: Legacy<Estate>,
     scope: Arc<Scope>,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
-    router: Recipient<EndpointHealth>,
+    router: Outlet<EndpointHealth>,
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
@@ -53,7 +61,7 @@ pub struct BackendPool {
 
 struct Slot {
     id: u64,
-    link: Addr<Link>,
+    link: Address<Link>,
     gauge: Arc<Gauge>,
     state: SlotState,
     /// Held only where the service limits its links.
@@ -76,28 +84,7 @@ enum Health {
 }
 
 impl BackendPool {
-    /// A pool without links; the first session brings them.
-    pub fn new(
-        scope: Arc<Scope>,
-        service: Arc<ServiceRoute>,
-        endpoint: SocketAddr,
-        router: Recipient<EndpointHealth>,
-    ) -> BackendPool {
-        BackendPool {
-            scope,
-            service,
-            endpoint,
-            router,
-            links: Vec::new(),
-            waiting: Vec::new(),
-            farewells: Vec::new(),
-            health: Health::Unknown,
-            leaving: None,
-            retired: false,
-        }
-    }
-
-    fn set_health(&mut self, health: Health, ctx: &mut Context<Self>) {
+    fn set_health(&mut self, health: Health) {
         let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
         let before = std::mem::replace(&mut self.health, health);
         self.leaving = (health == Health::Leaving).then(|| {
@@ -115,13 +102,19 @@ impl BackendPool {
                     tracing::info!(%service, %endpoint, "backend takes no new sessions")
                 }
             }
-            self.router.do_send(EndpointHealth {
-                service: Arc::clone(&self.service.name),
-                endpoint: self.endpoint,
-                pool: ctx.address(),
-                usable: usable(health),
-            });
+            self.announce();
         }
+    }
+
+    /// Tells the router whether new sessions should come here.
+    fn announce(&self) {
+        // A router that is just being rebuilt asks.
+        self.router.do_send(EndpointHealth {
+            service: Arc::clone(&self.service.name),
+            endpoint: self.endpoint,
+            pool: self.seat.clone(),
+            usable: matches!(self.health, Health::Unknown | Health::Up),
+        });
     }
 
     /// The ready link with the fewest sessions.
@@ -135,24 +128,29 @@ impl BackendPool {
     }
 
     /// Opens a link, if the service may have one more.
-    fn open_link(&mut self, ctx: &mut Context<Self>) -> Result<(), Claim> {
+    fn open_link(&mut self) -> Result<(), Claim> {
         let permit = match self.service.max_connections {
             None => None,
             Some(max) => {
                 let (book, name) = (&self.scope.book, &self.service.name);
-                match book.claim(name, max, self.endpoint, ctx.address()) {
+                match book.claim(name, max, self.endpoint, self.seat.clone()) {
                     Claim::Granted(permit) => Some(permit),
                     refused @ (Claim::Elsewhere(_) | Claim::Exhausted) => return Err(refused),
                 }
             }
         };
         let (scope, service) = (Arc::clone(&self.scope), Arc::clone(&self.service.name));
-        let (reports, farewells) = (ctx.address().recipient(), ctx.address().recipient());
-        let link = Link::new(scope, service, self.endpoint, reports, farewells);
+        let link = Link::start_new(
+            &scope,
+            &service,
+            self.endpoint,
+            &self.seat,
+            self.vitals.id(),
+        );
         self.links.push(Slot {
-            id: link.id(),
-            gauge: link.gauge(),
-            link: link.start(),
+            id: link.id,
+            gauge: link.gauge,
+            link: link.address,
             state: SlotState::Connecting,
             permit,
         });
@@ -172,7 +170,7 @@ impl BackendPool {
 
     /// Finds a link for a session or says why there is none. `Ok` with a channel: the answer comes
     /// through it, and its end without one means that the link is gone.
-    fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
+    fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         // Perhaps said on another worker's link.
         if self
@@ -186,7 +184,7 @@ impl BackendPool {
             self.attach(slot, bind, answer);
             if self.links.len() < self.scope.config.backend.links_per_endpoint {
                 // For the sessions to come; this one does not wait for it, nor need it succeed.
-                let _ = self.open_link(ctx);
+                let _ = self.open_link();
             }
             return Ok(Placed::Here(lease));
         }
@@ -199,7 +197,7 @@ impl BackendPool {
                         retry_after_ms: wait.as_millis() as u32 + 1,
                     });
                 }
-                Health::Unknown | Health::Up | Health::Down { .. } => match self.open_link(ctx) {
+                Health::Unknown | Health::Up | Health::Down { .. } => match self.open_link() {
                     Ok(()) => {}
                     Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
                     Err(Claim::Exhausted | Claim::Granted(_)) => {
@@ -215,11 +213,11 @@ impl BackendPool {
         Ok(Placed::Here(lease))
     }
 
-    fn ready(&mut self, link_id: u64, ctx: &mut Context<Self>) {
+    fn ready(&mut self, link_id: u64) {
         if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
             slot.state = SlotState::Ready;
         }
-        self.set_health(Health::Up, ctx);
+        self.set_health(Health::Up);
         let farewells = std::mem::take(&mut self.farewells);
         if let Some(slot) = self.best() {
             // Before the sessions that wait: one of them may be a session that starts anew.
@@ -235,12 +233,12 @@ impl BackendPool {
     }
 
     /// GOAWAY on one link speaks for the backend, and so for all that are ready.
-    fn leaving(&mut self, ctx: &mut Context<Self>) {
-        let ready = |s: &&mut Slot| s.state == SlotState::Ready;
+    fn leaving(&mut self, link_id: u64, ctx: &mut Context<Self>) {
+        let ready = |s: &&mut Slot| s.state == SlotState::Ready || s.id == link_id;
         for slot in self.links.iter_mut().filter(ready) {
             slot.state = SlotState::Leaving;
         }
-        self.set_health(Health::Leaving, ctx);
+        self.set_health(Health::Leaving);
         self.quit_unused(ctx);
     }
 
@@ -263,18 +261,15 @@ impl BackendPool {
         } else if self.links.is_empty() && self.health == Health::Leaving {
             let wait = self.scope.config.backend.max_backoff;
             let retry_at = Instant::now() + wait;
-            self.set_health(
-                Health::Down {
-                    failures: 1,
-                    retry_at,
-                },
-                ctx,
-            );
-            ctx.run_later(wait, Self::retry);
+            self.set_health(Health::Down {
+                failures: 1,
+                retry_at,
+            });
+            ctx.run_later(wait, |pool, _| pool.retry());
         }
     }
 
-    fn idle(&mut self, link_id: u64, ctx: &mut Context<Self>) {
+    fn idle(&mut self, link_id: u64) {
         // Only the pool attaches sessions, so one that it sees without any stays so.
         if let Some(place) = self.links.iter().position(|s| s.id == link_id)
             && self.links[place].gauge.sessions() == 0
@@ -282,7 +277,7 @@ impl BackendPool {
             let slot = self.links.swap_remove(place);
             slot.link.do_send(Quit { reason: "idle" });
             if self.links.is_empty() && self.health == Health::Leaving {
-                self.set_health(Health::Unknown, ctx);
+                self.set_health(Health::Unknown);
             }
         }
     }
@@ -311,11 +306,11 @@ impl BackendPool {
         };
         let wait = self.backoff(failures);
         let retry_at = Instant::now() + wait;
-        self.set_health(Health::Down { failures, retry_at }, ctx);
+        self.set_health(Health::Down { failures, retry_at });
         // Dropping the answers tells those who wait that this endpoint cannot be reached.
         self.waiting.clear();
         if !self.retired {
-            ctx.run_later(wait, Self::retry);
+            ctx.run_later(wait, |pool, _| pool.retry());
         }
     }
 
@@ -330,25 +325,16 @@ impl BackendPool {
         most.mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
-    fn retry(&mut self, ctx: &mut Context<Self>) {
+    fn retry(&mut self) {
         let due = matches!(self.health, Health::Down { .. }) && !self.connecting();
-        if due && !self.retired && self.open_link(ctx).is_err() {
+        if due && !self.retired && self.open_link().is_err() {
             // Another worker has taken the place; sessions will be sent there.
-            self.set_health(Health::Unknown, ctx);
+            self.set_health(Health::Unknown);
         }
     }
 }
 
 enum Placed {
     Here(oneshot::Receiver<Lease>),
-    With(Addr<BackendPool>, Bind),
-}
-
-impl Actor for BackendPool {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(self.scope.config.backend.ping_interval, Self::quit_unused);
-    }
+    With(Seat<BackendPool>, Bind),
 }

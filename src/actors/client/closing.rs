@@ -7,14 +7,17 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
+use actix::clock::timeout;
 use actix::prelude::*;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{Client, Stage};
 use crate::actors::link::BackendClose;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::Notice;
 use crate::net::buffers;
+use crate::net::outbox::Outbox;
+use crate::net::socket::Socket;
 use crate::session::closing::{Closing, Loudness};
 use crate::session::id::spread_retry_ms;
 use crate::session::state::Session;
@@ -62,7 +65,7 @@ impl Client {
         metrics.closings.add(verdict.label, 1);
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.peer, verdict.label);
+        let (peer, reason) = (self.card.peer, verdict.label);
         match verdict.loudness {
             Loudness::Debug => {
                 tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
@@ -108,6 +111,27 @@ impl Client {
             ctx.stop();
         }
         self.enter(Ending::Flushing);
+    }
+
+    /// The actor panics: what is queued for the client and a CLOSE are left to a task of their own.
+    pub(super) fn last_words(&mut self) {
+        let verdict = Closing::Internal.verdict();
+        let metrics = &self.shared.scope.metrics;
+        metrics.closings.add(verdict.label, 1);
+        if let (Stage::Talking, Some(code)) = (&self.stage, verdict.client) {
+            let notice = Notice {
+                code,
+                retry_after_ms: 0,
+                text: verdict.text,
+            };
+            let session_id = self.session.as_ref().map_or(0, Session::id);
+            let mut frame = buffers::take();
+            client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
+            metrics.client_frames_out.one();
+            self.outbox.push(frame);
+            let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
+            actix::spawn(part(socket, outbox));
+        }
     }
 
     fn enter(&mut self, ending: Ending) {
@@ -164,5 +188,21 @@ impl Client {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// Writes what is queued, shuts down, and discards input until the peer ends too.
+async fn part(mut socket: Socket, mut outbox: Outbox) {
+    let flush = async {
+        std::future::poll_fn(|cx| outbox.poll_write(&mut socket, cx)).await?;
+        socket.shutdown().await
+    };
+    if let Ok(Ok(())) = timeout(FLUSH_PATIENCE, flush).await {
+        // The end of this is the end of the connection, whether the peer has ended or not.
+        let _ = timeout(
+            DISCARD_PATIENCE,
+            tokio::io::copy(&mut socket, &mut tokio::io::sink()),
+        )
+        .await;
     }
 }

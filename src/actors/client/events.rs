@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 
-use super::{Changed, CheckDeadline, Client, CutOff, Hold, Stage, retag_if_changed};
+use super::{Changed, CheckDeadline, Client, CutOff, Hold, Kick, Stage, retag_if_changed};
 use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::session_registry::{StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
@@ -32,6 +32,8 @@ impl Client {
             let before = session.realm_id();
             session.bind(bind);
             retag_if_changed(session, before);
+            self.card.realm_id.set(session.realm_id());
+            self.card.user_id.set(session.user_id());
         }
     }
 
@@ -60,6 +62,7 @@ impl Handler<LinkEvent> for Client {
 
     #[inline]
     fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.enqueue(head, tail, frames, ctx),
             LinkEvent::Bound(bind) => self.bound(bind),
@@ -74,6 +77,7 @@ impl Handler<Strayed> for Client {
     type Result = ();
 
     fn handle(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
         if !self.session.as_ref().is_some_and(uses) {
             msg.origin.do_send(Refuse {
@@ -101,6 +105,7 @@ impl Handler<CheckDeadline> for Client {
     type Result = ();
 
     fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         if self.shared.now_ms() < self.armed_ms {
             return; // Meant for the slot's previous client, or already answered.
         }
@@ -133,7 +138,18 @@ impl Handler<Changed> for Client {
     type Result = ();
 
     fn handle(&mut self, _: Changed, _: &mut Context<Self>) {
-        // The pump is polled after every message.
+        // From itself; the pump is polled after every message.
+    }
+}
+
+impl Handler<Kick> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: Kick, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        if self.card.session_id() == Some(msg.session_id) {
+            self.close(Closing::Kicked, ctx);
+        }
     }
 }
 
@@ -141,6 +157,7 @@ impl Handler<CutOff> for Client {
     type Result = ();
 
     fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         // In the form of a transport that is known, or not at all.
         let unknown = sniff(&self.inbox) != Sniffed::Frames;
         let silent = matches!(self.stage, Stage::Sniffing(_)) && unknown;

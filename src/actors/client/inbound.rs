@@ -5,7 +5,7 @@
 
 use actix::prelude::*;
 
-use super::{Client, Closing, Hold, Stage, retag_if_changed};
+use super::{Client, Closing, Hold, Stage, card, retag_if_changed};
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame, HEADER_LEN, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
@@ -53,8 +53,13 @@ impl Client {
         // What came before a mistake still goes its way.
         self.forward(batch);
         self.shared.scope.metrics.client_frames_in.add(frames);
-        if frames > 0 && self.session.is_some() {
+        if frames > 0
+            && let Some(session) = &self.session
+        {
             self.alive_ms = self.shared.now_ms();
+            card::add(&self.card.frames_in, frames);
+            self.card.realm_id.set(session.realm_id());
+            self.card.user_id.set(session.user_id());
         }
         match result {
             Err(_) if self.end_must_wait() => Ok(at),

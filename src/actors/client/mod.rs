@@ -14,21 +14,21 @@
 //! after the mailbox is empty, so what several links delivered goes out in one write. An idle client
 //! owns no buffer.
 
+mod card;
 mod closing;
 mod events;
 mod inbound;
 mod opening;
 mod pump;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Context as TaskContext;
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
 
+use super::life::{Account, Vitals, inspectable};
 use super::link::Lease;
 use super::scope::Permit;
 use super::worker::{ClientEnded, WorkerScope};
@@ -36,9 +36,11 @@ use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::net::buffers;
 use crate::net::outbox::Outbox;
+use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::state::Session;
 
+pub use card::Card;
 use closing::Ending;
 use pump::Pump;
 
@@ -52,6 +54,14 @@ pub struct CheckDeadline;
 #[rtype(result = "()")]
 pub struct CutOff;
 
+/// An operator ends the session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Kick {
+    /// Which; another one of this client is left alone.
+    pub session_id: u64,
+}
+
 /// Something outside the mailbox has changed the client: its pump is to look again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -59,11 +69,11 @@ struct Changed;
 
 /// The actor.
 pub struct Client {
+    vitals: Vitals,
     shared: Rc<WorkerScope>,
     slot: u32,
-    owner: u64,
-    peer: SocketAddr,
-    socket: TcpStream,
+    card: Rc<Card>,
+    socket: Socket,
     /// Bytes that were read and not handled yet: the beginning of a frame, or what is held back.
     inbox: BytesMut,
     outbox: Outbox,
@@ -106,20 +116,20 @@ enum Hold {
 impl Client {
     /// A client for an accepted connection. `refusal`: it is only told why it is not served.
     pub fn new(
+        vitals: Vitals,
         shared: Rc<WorkerScope>,
         slot: u32,
-        owner: u64,
-        socket: TcpStream,
-        peer: SocketAddr,
+        card: Rc<Card>,
+        socket: Socket,
         permit: Permit,
         refusal: Option<Closing>,
     ) -> Client {
         Client {
             alive_ms: shared.now_ms(),
+            vitals,
             shared,
             slot,
-            owner,
-            peer,
+            card,
             socket,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
@@ -208,6 +218,8 @@ impl Client {
             .metrics
             .client_frames_out
             .add(u64::from(frames));
+        card::add(&self.card.frames_out, u64::from(frames));
+        card::add(&self.card.bytes_out, bytes as u64);
         self.outbox.push(head);
         if let Some(tail) = tail {
             self.outbox.push_shared(tail);
@@ -231,13 +243,25 @@ impl Actor for Client {
     }
 }
 
+impl Account for Client {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        // What there is to say is on its card, where its worker reads it.
+        serde_json::Value::Null
+    }
+}
+
+inspectable!(Client);
+
 /// An orderly end and a panic both pass here: the registry and the worker forget the client, and
 /// the leases, dropped with the session, tell the backends.
 impl Drop for Client {
     fn drop(&mut self) {
         if !matches!(self.stage, Stage::Ending(_)) && std::thread::panicking() {
-            let label = Closing::Internal.verdict().label;
-            self.shared.scope.metrics.closings.add(label, 1);
+            self.last_words();
         }
         self.leave_registry();
         self.shared.worker.do_send(ClientEnded { slot: self.slot });

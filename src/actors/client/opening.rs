@@ -8,6 +8,7 @@ use actix::prelude::*;
 
 use super::{Changed, Client, Closing, Hold};
 use crate::actors::backend_pool::{Bind, BindFailed};
+use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{Resolve, Router, Unresolved};
 use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
@@ -62,12 +63,17 @@ impl Client {
         ctx: &mut Context<Self>,
     ) {
         self.hold = Hold::Registering(id);
-        let open = OpenSession {
-            session_id: id,
-            owner: self.owner,
-            client: ctx.address().downgrade().recipient(),
+        let (owner, address) = (self.card.owner, self.vitals.address(ctx));
+        let home = self.shared.scope.home(id).clone();
+        let answer = async move {
+            let open = || OpenSession {
+                session_id: id,
+                owner,
+                client: address.weak_port(),
+            };
+            home.ask(open).await
         };
-        let answer = self.shared.scope.home(id).send(open).into_actor(self);
+        let answer = answer.into_actor(self);
         ctx.spawn(answer.map(move |result, client, ctx| {
             match result {
                 Ok(Ok(())) => client.session_opened(id, resumable, ctx),
@@ -92,9 +98,12 @@ impl Client {
         let config = &self.shared.scope.config;
         let max_services = usize::from(config.session.max_services);
         let idle_timeout_ms = config.session.idle_timeout.as_millis() as u32;
-        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.peer, "session starts");
+        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer, "session starts");
         self.shared.scope.metrics.sessions_started.one();
         self.session = Some(Session::new(id, resumable, max_services));
+        self.card.session_id.set(id);
+        self.card.resumable.set(resumable);
+        self.card.started_ms.set(self.shared.now_ms());
         self.resume_reading(Hold::Registering(id));
         if resumable {
             let opened = Opened {
@@ -118,12 +127,14 @@ impl Client {
         let session = self.session.take();
         if session.is_some() {
             self.shared.scope.metrics.sessions_ended.one();
+            self.card.session_ended();
         }
         if let Some(session_id) = session.map(|s| s.id()).or(registering) {
             self.hold = Hold::None;
+            // A registry that is just being rebuilt looks for clients that are gone.
             self.shared.scope.home(session_id).do_send(SessionEnded {
                 session_id,
-                owner: self.owner,
+                owner: self.card.owner,
             });
         }
     }
@@ -141,7 +152,7 @@ impl Client {
             tried: Vec::new(),
         };
         let mut open = Vec::with_capacity(64);
-        let client = self.peer.to_string();
+        let client = self.card.peer.to_string();
         Open {
             realm_id: resolve.realm_id,
             user_id: resolve.user_id,
@@ -152,8 +163,9 @@ impl Client {
             previous_gateway: "",
         }
         .encode(&mut open);
-        let router = self.shared.router.clone();
-        let opening = find_link(router, resolve, open, ctx.address().recipient());
+        let router = self.shared.scope.router.clone();
+        let client = self.vitals.address(ctx).port();
+        let opening = find_link(router, resolve, open, client);
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
             match result {
                 Ok(lease) => client.service_opened(&service, lease, ctx),
@@ -181,6 +193,8 @@ impl Client {
             };
             return self.service_failed(service, lost, ctx);
         }
+        self.card
+            .service_opened(session.name(place), lease.endpoint());
         // Whatever the session has learned of its realm since it asked.
         lease.retag(session.realm_id());
         if let Some(mut before) = session.take_lost(place)
@@ -216,6 +230,7 @@ impl Client {
         };
         let its = |lease: &Lease| lease.link_id() == link_id;
         if session.lost(service, link_id, its).is_some() {
+            self.card.service_closed(service);
             let lost = |lease: &&mut Lease| lease.link_id() == link_id;
             let code = Code::BAD_GATEWAY;
             session
@@ -233,10 +248,10 @@ impl Client {
 /// Asks the router and pools in turn until one has a link: first where the session belongs, then
 /// where else its strategy allows.
 async fn find_link(
-    router: Addr<Router>,
+    router: Seat<Router>,
     resolve: Resolve,
     open: Vec<u8>,
-    client: Recipient<LinkEvent>,
+    client: Port<LinkEvent>,
 ) -> Result<Lease, Unresolved> {
     let unreachable = |retry_after_ms| Unresolved {
         code: Code::BAD_GATEWAY,
@@ -246,25 +261,25 @@ async fn find_link(
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut why = unreachable(0);
     while tried.len() < MAX_ENDPOINTS_TRIED {
-        let ask = Resolve {
+        let ask = || Resolve {
             service: Arc::clone(&resolve.service),
             tried: tried.clone(),
-            ..resolve
+            ..resolve.clone()
         };
-        let resolved = match router.send(ask).await {
+        let resolved = match router.ask(ask).await {
             Ok(Ok(resolved)) => resolved,
             // Nothing is left to try: what the last one said is more to the point.
             Ok(Err(_)) if !tried.is_empty() => return Err(why),
             Ok(Err(unresolved)) => return Err(unresolved),
             Err(_) => return Err(why),
         };
-        let bind = Bind {
+        let bind = || Bind {
             session_id: resolve.session_id,
             realm_id: resolve.realm_id,
             open: open.clone(),
             client: client.clone(),
         };
-        why = match resolved.pool.send(bind).await {
+        why = match resolved.pool.ask(bind).await {
             Ok(Ok(lease)) => return Ok(lease),
             Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
             Ok(Err(BindFailed::Leaving)) => Unresolved {

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::{Client, Hold, Stage};
+use super::{Client, Hold, Stage, card};
 use crate::codec::Decoded;
 use crate::codec::client;
 use crate::net::buffers;
@@ -63,6 +63,7 @@ impl Client {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
         }
+        self.card.queued.set(self.outbox.queued() as u64);
         self.poll_ending(ctx, cx)
     }
 
@@ -148,6 +149,7 @@ impl Client {
             Ok(0) => Err(Closing::Disconnected),
             Ok(read) => {
                 self.shared.scope.metrics.client_bytes_in.add(read as u64);
+                card::add(&self.card.bytes_in, read as u64);
                 self.shared.scope.metrics.client_reads.one();
                 Ok(())
             }

@@ -2,8 +2,10 @@
 //!
 //! Reading and looking names up are apart: news is read at once although some name's look-up takes
 //! long. Each has at most one run under way and one more after it, however much news comes. A
-//! periodic look catches what a lost notification missed, and resolves names again.
+//! periodic look catches what a lost notification missed, and resolves names again. When it panics,
+//! the next one inherits what was told and looked up, connects and reads anew.
 
+mod launch;
 mod news;
 mod one_at_a_time;
 mod source;
@@ -14,13 +16,15 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 
+use super::life::{Legacy, Vitals};
 use super::router::RoutesChanged;
-use crate::config::Config;
 use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::resolve::{Resolved, resolve};
 use crate::store::{Refused, RefusedKind};
 
+use launch::Estate;
+pub use launch::{Audience, launch};
 pub use news::RoutesLoaded;
 use one_at_a_time::OneAtATime;
 use source::{Source, Watch};
@@ -51,10 +55,11 @@ enum SourceNews {
 
 /// The actor.
 pub struct ConfigWatcher {
+    vitals: Vitals,
+    legacy: Legacy<Estate>,
     source: Source,
     interval: Duration,
-    routers: Vec<Recipient<RoutesChanged>>,
-    gateway: Recipient<RoutesLoaded>,
+    audience: Audience,
     /// What the gateway was told last.
     told: RoutesLoaded,
     /// The newest good data; in force unless some of its names were never looked up.
@@ -72,48 +77,8 @@ pub struct ConfigWatcher {
 }
 
 impl ConfigWatcher {
-    /// A watcher of the source that the configuration names. Tables go to the routers, news of
-    /// them to the gateway; the first comes when the first attempt to load has ended.
-    pub fn new(
-        config: &Config,
-        routers: Vec<Recipient<RoutesChanged>>,
-        gateway: Recipient<RoutesLoaded>,
-    ) -> ConfigWatcher {
-        let source = Source::new(config);
-        let described = source.describe(config);
-        ConfigWatcher {
-            source,
-            interval: Source::interval(config),
-            routers,
-            gateway,
-            told: RoutesLoaded {
-                source: described.into(),
-                ..RoutesLoaded::default()
-            },
-            data: None,
-            looked_up: BTreeSet::new(),
-            failures: Vec::new(),
-            reading: OneAtATime::default(),
-            resolving: OneAtATime::default(),
-            settling: false,
-            retrying: false,
-            connected_before: false,
-            watch: None,
-        }
-    }
-
-    /// Goes on where an earlier watcher has ended: with its table, versions and counters.
-    pub fn resuming(mut self, earlier: RoutesLoaded) -> ConfigWatcher {
-        self.data = earlier.table.as_ref().map(|table| table.data().clone());
-        self.looked_up = earlier.addresses.keys().cloned().collect();
-        self.told = earlier;
-        self.connected_before = self.told.redis_connected;
-        self.connection(None);
-        self
-    }
-
     fn tell(&self) {
-        self.gateway.do_send(self.told.clone());
+        self.audience.gateway.do_send(self.told.clone());
     }
 
     /// Reads the source; without a connection only names are looked up again.
@@ -279,7 +244,9 @@ impl ConfigWatcher {
         ));
         let (services, realms) = (data.rules.len(), data.realms.len());
         tracing::info!(version, services, realms, "routes in force");
-        for router in &self.routers {
+        self.audience.in_force.store(Some(Arc::clone(&table)));
+        for router in &self.audience.routers {
+            // One that is just being rebuilt takes the table that is in force.
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
         self.told.version = version;
@@ -311,7 +278,7 @@ impl Actor for ConfigWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.watch = self.source.listen(ctx);
+        self.watch = self.source.listen(self.vitals.address(ctx), ctx);
         self.told.watching = self.watch.is_some();
         self.load(ctx);
         ctx.run_interval(self.interval, Self::load);
@@ -322,6 +289,7 @@ impl Handler<Reload> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         self.load(ctx);
     }
 }
@@ -330,6 +298,7 @@ impl Handler<SourceNews> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         match news {
             SourceNews::Changed { messages } => {
                 self.told.notifications += messages;

@@ -8,6 +8,7 @@ use actix::prelude::*;
 use notify::Watcher;
 
 use super::{ConfigWatcher, SourceNews};
+use crate::actors::life::Address;
 use crate::config::{Config, RouteSource};
 use crate::routing::Parsed;
 use crate::store::redis::{Keys, News, Server, connect::Connected, follow, read};
@@ -94,14 +95,17 @@ impl Source {
     }
 
     /// Begins to listen for changes; they come as [`SourceNews`].
-    pub(super) fn listen(&self, ctx: &mut Context<ConfigWatcher>) -> Watch {
+    pub(super) fn listen(
+        &self,
+        watcher: Address<ConfigWatcher>,
+        ctx: &mut Context<ConfigWatcher>,
+    ) -> Watch {
         match self {
-            Source::File(path) => watch_directory(path, ctx),
+            Source::File(path) => watch_directory(path, watcher),
             Source::Redis { server, keys, .. } => {
                 let (server, keys) = (Arc::clone(server), Arc::clone(keys));
-                let address = ctx.address();
                 let follower = async move {
-                    let tell = |news| address.do_send(SourceNews::from(news));
+                    let tell = |news| watcher.do_send(SourceNews::from(news));
                     match follow(&server, &keys, tell).await {}
                 };
                 // The actor's own: it ends with the actor.
@@ -123,12 +127,11 @@ impl From<News> for SourceNews {
 }
 
 /// The directory rather than the file: editors and Kubernetes replace files by renaming.
-fn watch_directory(path: &Path, ctx: &mut Context<ConfigWatcher>) -> Watch {
-    let address = ctx.address();
+fn watch_directory(path: &Path, watcher: Address<ConfigWatcher>) -> Watch {
     let touched = move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too; only changes matter.
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            address.do_send(SourceNews::Changed { messages: 1 });
+            watcher.do_send(SourceNews::Changed { messages: 1 });
         }
     };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());

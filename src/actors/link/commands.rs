@@ -6,8 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Link, LinkEvent, Quit, Refuse, Release,
-    Retag,
+    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Link, LinkChange, LinkEvent, Quit,
+    Refuse, Release, Report, Retag,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
@@ -19,6 +19,7 @@ impl Handler<Attach> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
+        self.vitals.handled();
         if msg.answer.is_closed() || self.quitting {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
@@ -45,10 +46,13 @@ impl Handler<Forward> for Link {
 
     #[inline]
     fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.scope
             .metrics
             .link_frames_out
             .add(u64::from(msg.frames));
+        let carried = &self.gauge.carried;
+        carried.frames_out.add(u64::from(msg.frames));
         self.outbox.push(msg.bytes);
     }
 }
@@ -57,6 +61,7 @@ impl Handler<Release> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
+        self.vitals.handled();
         if self.detach(msg.session_id).is_some()
             && let Some(code) = msg.code
         {
@@ -70,6 +75,7 @@ impl Handler<Farewell> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.enqueue_close(msg.session_id, msg.code);
     }
 }
@@ -78,6 +84,7 @@ impl Handler<Retag> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
+        self.vitals.handled();
         if let Some(place) = self.places.get(&msg.session_id) {
             self.sessions[*place as usize].realm_id = msg.realm_id;
         }
@@ -88,6 +95,7 @@ impl Handler<AwaitRoom> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
+        self.vitals.handled();
         if self.gauge.has_room() {
             self.tell(msg.session_id, LinkEvent::Room);
         } else {
@@ -100,6 +108,7 @@ impl Handler<Refuse> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Refuse, _: &mut Context<Self>) {
+        self.vitals.handled();
         self.scope
             .metrics
             .refused_on_link
@@ -111,10 +120,26 @@ impl Handler<Refuse> for Link {
     }
 }
 
+impl Handler<Report> for Link {
+    type Result = ();
+
+    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
+        self.vitals.handled();
+        if self.leaving {
+            self.report(LinkChange::Goaway);
+        } else if self.liveness.ready() {
+            self.report(LinkChange::Ready);
+        }
+        // It will be said again if it still is so.
+        self.idle_reported = false;
+    }
+}
+
 impl Handler<Quit> for Link {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        self.vitals.handled();
         let (answer, gone) = oneshot::channel();
         self.quit_answers.push(answer);
         self.quitting = true;

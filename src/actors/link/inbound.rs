@@ -2,6 +2,7 @@
 //!
 //! Hot path.
 
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::prelude::*;
@@ -55,7 +56,10 @@ impl Link {
             match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err("peer_closed"),
-                Poll::Ready(Ok(read)) => self.scope.metrics.link_bytes_in.add(read as u64),
+                Poll::Ready(Ok(read)) => {
+                    self.scope.metrics.link_bytes_in.add(read as u64);
+                    self.gauge.carried.bytes_in.add(read as u64);
+                }
                 Poll::Ready(Err(_)) => return Err("io_error"),
             }
             if let Err(error) = self.take_frames(ctx) {
@@ -116,6 +120,7 @@ impl Link {
             self.take_frame(&frame, tail, strays)?;
         }
         self.scope.metrics.link_frames_in.add(frames);
+        self.gauge.carried.frames_in.add(frames);
         Ok(())
     }
 
@@ -159,7 +164,10 @@ impl Link {
                 }
             }
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
-            Kind::Goaway => self.report(LinkChange::Goaway),
+            Kind::Goaway => {
+                self.leaving = true;
+                self.report(LinkChange::Goaway);
+            }
             Kind::Accept => self.scope.metrics.dropped.add("unexpected_accept", 1),
             Kind::Hello | Kind::Open | Kind::Suspend => {
                 self.scope.metrics.dropped.add("unexpected_kind", 1);
@@ -251,7 +259,7 @@ impl Link {
     }
 
     /// Frames for sessions that this link does not carry: their homes know them, or nobody does.
-    fn relay(&mut self, strays: Vec<Stray>, ctx: &mut Context<Self>) {
+    fn relay(&mut self, strays: Vec<Stray>, ctx: &Context<Self>) {
         if strays.is_empty() {
             return;
         }
@@ -263,10 +271,12 @@ impl Link {
         }
         for (registry, strays) in self.scope.registries.iter().zip(by_home) {
             if !strays.is_empty() {
+                // What nobody takes is counted when it is dropped.
                 registry.do_send(Relay {
                     service: self.service.clone(),
                     strays,
-                    origin: ctx.address().recipient(),
+                    origin: self.vitals.address(ctx).port(),
+                    scope: Arc::clone(&self.scope),
                 });
             }
         }

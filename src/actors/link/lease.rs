@@ -5,18 +5,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use actix::{Addr, Message, Recipient};
+use actix::Message;
 
 use super::Link;
+use crate::actors::life::{ActorId, Address, Outlet};
+use crate::actors::snapshots::{Kind, LinkSnapshot, LinkState};
 use crate::codec::code::Code;
+use crate::metrics::Count;
 
-/// How full a link is. Whoever queues adds, the link subtracts what it has written; so what lies in
-/// the link's mailbox counts too.
+/// How full a link is, and what it has carried. Whoever queues adds, the link subtracts what it has
+/// written; so what lies in the link's mailbox counts too.
 #[derive(Debug)]
 pub struct Gauge {
     queued: AtomicUsize,
     sessions: AtomicUsize,
     high_watermark: usize,
+    /// The link alone writes these.
+    pub(super) carried: Carried,
+}
+
+/// What a link has carried. Directions are the gateway's.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub(super) frames_in: Count,
+    pub(super) frames_out: Count,
+    pub(super) bytes_in: Count,
+    pub(super) bytes_out: Count,
+    /// Microseconds; 0: not known yet.
+    pub(super) rtt_us: Count,
 }
 
 impl Gauge {
@@ -25,6 +41,33 @@ impl Gauge {
             queued: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             high_watermark,
+            carried: Carried::default(),
+        }
+    }
+
+    /// How the link is, as its pool or it itself sees its state.
+    pub(in crate::actors) fn snapshot(
+        &self,
+        link_id: u64,
+        worker: usize,
+        state: LinkState,
+    ) -> LinkSnapshot {
+        let carried = &self.carried;
+        let id = ActorId {
+            kind: Kind::Link,
+            number: link_id,
+        };
+        LinkSnapshot {
+            id: id.to_string(),
+            worker,
+            state,
+            sessions: self.sessions() as u64,
+            rtt_us: Some(carried.rtt_us.get()).filter(|rtt| *rtt > 0),
+            queued_bytes: self.queued() as u64,
+            frames_in: carried.frames_in.get(),
+            frames_out: carried.frames_out.get(),
+            bytes_in: carried.bytes_in.get(),
+            bytes_out: carried.bytes_out.get(),
         }
     }
 
@@ -119,8 +162,8 @@ pub struct Farewell {
 /// What all leases of one link share, so that a lease itself is small.
 #[derive(Debug)]
 pub(super) struct Anchor {
-    pub(super) link: Addr<Link>,
-    pub(super) pool: Recipient<Farewell>,
+    pub(super) link: Address<Link>,
+    pub(super) pool: Outlet<Farewell>,
     pub(super) link_id: u64,
     pub(super) endpoint: SocketAddr,
     pub(super) gauge: Arc<Gauge>,
@@ -191,6 +234,11 @@ impl Lease {
         self.silent = true;
     }
 
+    /// The backend.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.anchor.endpoint
+    }
+
     /// Whether both lead to the same backend.
     pub fn same_backend(&self, other: &Lease) -> bool {
         self.anchor.endpoint == other.anchor.endpoint
@@ -209,6 +257,8 @@ impl Drop for Lease {
         if self.anchor.link.connected() {
             self.anchor.link.do_send(Release { session_id, code });
         } else if let Some(code) = code {
+            // Lost where the pool is just being rebuilt; then the backend ends the session by itself
+            // when its resume window is over.
             self.anchor.pool.do_send(Farewell { session_id, code });
         }
     }

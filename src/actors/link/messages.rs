@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::lease::Lease;
+use crate::actors::life::Port;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 
@@ -62,7 +63,7 @@ pub struct Attach {
     /// The payload of OPEN.
     pub open: Vec<u8>,
     /// The client.
-    pub client: Recipient<LinkEvent>,
+    pub client: Port<LinkEvent>,
     /// Who waits for the lease.
     pub answer: oneshot::Sender<Lease>,
 }
@@ -82,6 +83,11 @@ pub struct Quit {
     /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
     pub reason: &'static str,
 }
+
+/// Says again to its pool how it is, for one that has just taken over.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Report;
 
 /// What a link tells its pool.
 #[derive(Debug, Message)]

@@ -8,13 +8,13 @@ mod commands;
 mod inbound;
 mod lease;
 mod messages;
+mod start;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Instant;
 
@@ -25,6 +25,7 @@ use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::life::{Outlet, Port, Vitals};
 use super::scope::Scope;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Hello, Kind};
@@ -33,21 +34,21 @@ use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 use lease::Anchor;
 pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
-pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse};
+pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Report};
+pub use start::Started;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
 /// The actor.
 pub struct Link {
+    vitals: Vitals,
     id: u64,
     scope: Arc<Scope>,
     service: Arc<str>,
     endpoint: SocketAddr,
-    pool: Recipient<LinkReport>,
-    farewells: Recipient<Farewell>,
+    pool: Outlet<LinkReport>,
+    farewells: Outlet<Farewell>,
     gauge: Arc<Gauge>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
@@ -58,6 +59,8 @@ pub struct Link {
     /// while the backend does not read.
     answers: usize,
     liveness: Liveness,
+    /// When the newest PING was queued.
+    pinged_at: Instant,
     sessions: Slab<Attached>,
     places: HashMap<u64, u32, foldhash::fast::RandomState>,
     /// Places with frames to deliver when the read chunk is done.
@@ -67,6 +70,8 @@ pub struct Link {
     /// When the last session left.
     unused_since: Instant,
     idle_reported: bool,
+    /// The backend has said GOAWAY.
+    leaving: bool,
     quitting: bool,
     fin_sent: bool,
     /// Why the link ends; still empty when the actor panics.
@@ -77,64 +82,18 @@ pub struct Link {
 
 struct Attached {
     realm_id: u32,
-    client: Recipient<LinkEvent>,
+    client: Port<LinkEvent>,
     head: Vec<u8>,
     frames: u32,
 }
 
 impl Link {
-    /// A link that starts to connect as soon as it is started.
-    pub fn new(
-        scope: Arc<Scope>,
-        service: Arc<str>,
-        endpoint: SocketAddr,
-        pool: Recipient<LinkReport>,
-        farewells: Recipient<Farewell>,
-    ) -> Link {
-        let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
-        Link {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            scope,
-            service,
-            endpoint,
-            pool,
-            farewells,
-            gauge,
-            anchor: None,
-            socket: None,
-            outbox: Outbox::default(),
-            inbox: BytesMut::new(),
-            answers: 0,
-            liveness: Liveness::default(),
-            sessions: Slab::new(),
-            places: HashMap::default(),
-            touched: Vec::new(),
-            waiting: Vec::new(),
-            unused_since: Instant::now(),
-            idle_reported: false,
-            quitting: false,
-            fin_sent: false,
-            end: None,
-            quit_answers: Vec::new(),
-        }
-    }
-
-    /// Unique in the process.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// How full the link is.
-    pub fn gauge(&self) -> Arc<Gauge> {
-        Arc::clone(&self.gauge)
-    }
-
-    fn anchor(&mut self, ctx: &mut Context<Self>) -> Arc<Anchor> {
+    fn anchor(&mut self, ctx: &Context<Self>) -> Arc<Anchor> {
         let (link_id, gauge, endpoint) = (self.id, &self.gauge, self.endpoint);
         let farewells = &self.farewells;
         let anchor = self.anchor.get_or_insert_with(|| {
             Arc::new(Anchor {
-                link: ctx.address(),
+                link: self.vitals.address(ctx),
                 pool: farewells.clone(),
                 endpoint,
                 link_id,
@@ -145,6 +104,7 @@ impl Link {
     }
 
     fn report(&self, what: LinkChange) {
+        // A pool that is just being rebuilt asks.
         self.pool.do_send(LinkReport {
             link_id: self.id,
             what,
@@ -162,6 +122,7 @@ impl Link {
         self.outbox
             .append(|out| link::encode(out, kind, session_id, payload));
         self.scope.metrics.link_frames_out.one();
+        self.gauge.carried.frames_out.one();
     }
 
     fn enqueue_close(&mut self, session_id: u64, code: Code) {
@@ -194,13 +155,13 @@ impl Link {
                 return self.end("protocol_error", ctx);
             }
         }
-        self.enqueue(Kind::Ping, 0, &[]);
+        self.ping();
         ctx.spawn(Pump);
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
         match self.liveness.tick() {
-            Ticked::Ping => self.enqueue(Kind::Ping, 0, &[]),
+            Ticked::Ping => self.ping(),
             Ticked::Wait => {}
             Ticked::Lost => return self.end("ping_timeout", ctx),
         }
@@ -211,7 +172,15 @@ impl Link {
         }
     }
 
+    fn ping(&mut self) {
+        self.pinged_at = Instant::now();
+        self.enqueue(Kind::Ping, 0, &[]);
+    }
+
     fn ponged(&mut self) {
+        // Never 0, which means that none has come yet.
+        let rtt_us = self.pinged_at.elapsed().as_micros().max(1) as u64;
+        self.gauge.carried.rtt_us.set(rtt_us);
         match self.liveness.pong() {
             Ponged::Ready => {
                 self.scope.metrics.links_ready.one();
@@ -261,6 +230,7 @@ impl Link {
         self.gauge.sub(written);
         self.answers = self.answers.saturating_sub(written);
         self.scope.metrics.link_bytes_out.add(written as u64);
+        self.gauge.carried.bytes_out.add(written as u64);
         if let Poll::Ready(Err(_)) = result {
             return Err("io_error");
         }
@@ -322,31 +292,5 @@ impl Actor for Link {
             }
         });
         ctx.run_interval(self.scope.config.backend.ping_interval, Link::tick);
-    }
-}
-
-/// The only place where sessions learn that their link is gone: an orderly end and a panic both
-/// pass here.
-impl Drop for Link {
-    fn drop(&mut self) {
-        let unsaid = if std::thread::panicking() {
-            "panicked"
-        } else {
-            "shut_down"
-        };
-        let reason = self.end.unwrap_or(unsaid);
-        let metrics = &self.scope.metrics;
-        metrics.links_ended.add(reason, 1);
-        if self.liveness.ready() {
-            metrics.links_unready.one();
-        }
-        metrics.links_lost_sessions.add(self.sessions.len() as u64);
-        for (_, attached) in &self.sessions {
-            attached.client.do_send(LinkEvent::Lost {
-                service: Arc::clone(&self.service),
-                link_id: self.id,
-            });
-        }
-        self.report(LinkChange::Ended(reason));
     }
 }

@@ -1,0 +1,208 @@
+//! How a pool starts, how the next one takes over when it has panicked, and what it says of itself.
+//! Its links live on meanwhile, with their sessions and traffic.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use actix::prelude::*;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::{BackendPool, Bind, Health, MAILBOX, Slot, SlotState};
+use crate::actors::life::{self, Account, ActorId, Legacy, Seat, Vitals, inspectable};
+use crate::actors::link::{Farewell, Lease, Report};
+use crate::actors::link_book::LeavingMark;
+use crate::actors::scope::Scope;
+use crate::actors::snapshots::{
+    BackendHealth, Breaker, Kind, LinkSnapshot, LinkState, PoolSnapshot,
+};
+use crate::routing::ServiceRoute;
+
+/// What a pool leaves to the next one.
+pub(super) struct Estate {
+    links: Vec<Slot>,
+    waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
+    farewells: Vec<Farewell>,
+    health: Health,
+    leaving: Option<LeavingMark>,
+    retired: bool,
+}
+
+impl Default for Estate {
+    fn default() -> Estate {
+        Estate {
+            links: Vec::new(),
+            waiting: Vec::new(),
+            farewells: Vec::new(),
+            health: Health::Unknown,
+            leaving: None,
+            retired: false,
+        }
+    }
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Starts a supervised pool on this thread. It has no links; the first session brings them.
+pub fn start(
+    scope: &Arc<Scope>,
+    service: &Arc<ServiceRoute>,
+    endpoint: SocketAddr,
+) -> Seat<BackendPool> {
+    let id = ActorId {
+        kind: Kind::BackendPool,
+        number: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+    };
+    let name = format!("{} {endpoint}", service.name);
+    let parent = scope.id(Kind::Router);
+    let entry = scope
+        .roster
+        .enter(id, name, Some(scope.worker), Some(parent));
+    let (seat, legacy) = (Seat::default(), Legacy::default());
+    let (scope, service) = (Arc::clone(scope), Arc::clone(service));
+    let budget = Arc::clone(&scope.budget);
+    let own = seat.clone();
+    life::supervise(seat.clone(), entry, budget, move |vitals| {
+        BackendPool::new(
+            vitals,
+            own.clone(),
+            legacy.clone(),
+            Arc::clone(&scope),
+            Arc::clone(&service),
+            endpoint,
+        )
+    });
+    seat
+}
+
+impl BackendPool {
+    fn new(
+        vitals: Vitals,
+        seat: Seat<BackendPool>,
+        legacy: Legacy<Estate>,
+        scope: Arc<Scope>,
+        service: Arc<ServiceRoute>,
+        endpoint: SocketAddr,
+    ) -> BackendPool {
+        let estate = legacy.take().unwrap_or_default();
+        BackendPool {
+            vitals,
+            seat,
+            legacy,
+            router: scope.router.outlet(),
+            scope,
+            service,
+            endpoint,
+            links: estate.links,
+            waiting: estate.waiting,
+            farewells: estate.farewells,
+            health: estate.health,
+            leaving: estate.leaving,
+            retired: estate.retired,
+        }
+    }
+
+    /// Catches up with what was said while nobody sat here. Nothing to do for a first pool.
+    fn take_over(&mut self, ctx: &mut Context<Self>) {
+        self.links.retain(|slot| slot.link.connected());
+        for slot in &self.links {
+            slot.link.do_send(Report);
+        }
+        let now = Instant::now();
+        let linked = self.best().is_some() || self.connecting();
+        match self.health {
+            Health::Unknown if self.waiting.is_empty() => {}
+            Health::Up | Health::Unknown if linked => {}
+            Health::Up | Health::Unknown => {
+                self.set_health(Health::Down {
+                    failures: 0,
+                    retry_at: now,
+                });
+                self.retry();
+            }
+            // The timer went with the one who set it.
+            Health::Down { retry_at, .. } => {
+                ctx.run_later(retry_at.saturating_duration_since(now), |pool, _| {
+                    pool.retry();
+                });
+            }
+            Health::Leaving => {}
+        }
+        self.announce();
+        if self.retired {
+            self.quit_unused(ctx);
+        }
+    }
+
+    fn breaker(&self) -> Breaker {
+        match self.health {
+            Health::Unknown | Health::Up => Breaker::Closed,
+            Health::Down { .. } if self.connecting() => Breaker::HalfOpen,
+            Health::Down { .. } | Health::Leaving => Breaker::Open,
+        }
+    }
+
+    fn backend_health(&self) -> BackendHealth {
+        match self.health {
+            Health::Unknown => BackendHealth::Unknown,
+            Health::Up => BackendHealth::Up,
+            Health::Down { .. } => BackendHealth::Down,
+            Health::Leaving => BackendHealth::Leaving,
+        }
+    }
+
+    fn link_snapshot(&self, slot: &Slot) -> LinkSnapshot {
+        let state = match slot.state {
+            SlotState::Connecting => LinkState::Connecting,
+            SlotState::Ready => LinkState::Ready,
+            SlotState::Leaving => LinkState::Leaving,
+        };
+        slot.gauge.snapshot(slot.id, self.scope.worker, state)
+    }
+}
+
+impl Drop for BackendPool {
+    fn drop(&mut self) {
+        self.legacy.leave(|| Estate {
+            links: std::mem::take(&mut self.links),
+            waiting: std::mem::take(&mut self.waiting),
+            farewells: std::mem::take(&mut self.farewells),
+            health: self.health,
+            leaving: self.leaving.take(),
+            retired: self.retired,
+        });
+    }
+}
+
+impl Actor for BackendPool {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        ctx.run_interval(self.scope.config.backend.ping_interval, Self::quit_unused);
+        self.take_over(ctx);
+    }
+}
+
+impl Account for BackendPool {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        json!(PoolSnapshot {
+            service: self.service.name.to_string(),
+            endpoint: self.endpoint,
+            health: self.backend_health(),
+            breaker: self.breaker(),
+            retired: self.retired,
+            waiting_sessions: self.waiting.len() as u64,
+            owed_closes: self.farewells.len() as u64,
+            links: self.links.iter().map(|s| self.link_snapshot(s)).collect(),
+        })
+    }
+}
+
+inspectable!(BackendPool);

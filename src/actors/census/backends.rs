@@ -1,0 +1,89 @@
+//! How the backends are: what every worker's pools say, added up.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::{Census, account};
+use crate::actors::snapshots::{BackendHealth, BackendSnapshot, Breaker, Kind, PoolSnapshot};
+use crate::routing::RouteTable;
+
+impl Census {
+    /// Every endpoint that a rule lists, and every other one that is used. Endpoints of realms are
+    /// there once they are used: each of a thousand services may have each of ten thousand.
+    pub async fn backends(&self) -> Vec<BackendSnapshot> {
+        let mut backends: BTreeMap<(String, SocketAddr), BackendSnapshot> = BTreeMap::new();
+        let table = self.routes.load_full();
+        for (name, service) in table.iter().flat_map(|table| table.services()) {
+            for endpoint in service.endpoints() {
+                let row = unused(name.to_owned(), *endpoint, true);
+                backends.insert((name.to_owned(), *endpoint), row);
+            }
+        }
+        let pools = self.roster.list(Kind::BackendPool, None, usize::MAX);
+        let accounts = join_all(pools.iter().map(|entry| account(entry))).await;
+        for pool in accounts.into_iter().filter_map(|actor| actor.detail) {
+            // It was written as this by the pool itself.
+            let Ok(pool) = serde_json::from_value::<PoolSnapshot>(pool) else {
+                continue;
+            };
+            let row = backends
+                .entry((pool.service.clone(), pool.endpoint))
+                .or_insert_with(|| {
+                    let named = |t: &Arc<RouteTable>| t.names_for(&pool.service, pool.endpoint);
+                    let in_rules = table.as_ref().is_some_and(named);
+                    unused(pool.service.clone(), pool.endpoint, in_rules)
+                });
+            add(row, pool);
+        }
+        backends.into_values().collect()
+    }
+}
+
+/// A row for an endpoint that nobody has used.
+fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnapshot {
+    BackendSnapshot {
+        service,
+        endpoint,
+        in_rules,
+        health: BackendHealth::Unknown,
+        breaker: Breaker::Closed,
+        sessions: 0,
+        waiting_sessions: 0,
+        rtt_us: None,
+        queued_bytes: 0,
+        frames_in: 0,
+        frames_out: 0,
+        bytes_in: 0,
+        bytes_out: 0,
+        links: Vec::new(),
+    }
+}
+
+/// Adds what one worker's pool knows.
+fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
+    // A worker that has not tried knows less than one that has.
+    let rank = |health| match health {
+        BackendHealth::Unknown => 0,
+        BackendHealth::Down => 1,
+        BackendHealth::Leaving => 2,
+        BackendHealth::Up => 3,
+    };
+    if rank(pool.health) > rank(row.health) {
+        row.health = pool.health;
+    }
+    row.breaker = row.breaker.max(pool.breaker);
+    row.waiting_sessions += pool.waiting_sessions;
+    for link in &pool.links {
+        row.sessions += link.sessions;
+        row.rtt_us = row.rtt_us.max(link.rtt_us);
+        row.queued_bytes += link.queued_bytes;
+        row.frames_in += link.frames_in;
+        row.frames_out += link.frames_out;
+        row.bytes_in += link.bytes_in;
+        row.bytes_out += link.bytes_out;
+    }
+    row.links.extend(pool.links);
+}

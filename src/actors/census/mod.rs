@@ -1,0 +1,348 @@
+//! Asks actors how they are, by messages with deadlines. The admin API's only way to them.
+//!
+//! A worker looks at a bounded number of its clients for one question; the census asks on until a
+//! page is full, the workers have no more, or its time is over.
+
+mod backends;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::clock::{Instant, timeout};
+use futures_util::future::join_all;
+
+#[cfg(feature = "fault-injection")]
+use super::life::Fault;
+use super::life::{ActorId, Entry, Inspect, Roster, Seat};
+use super::scope::RoutesInForce;
+use super::session_registry::{FindOwner, SessionRegistry};
+use super::snapshots::{
+    ActorNode, ActorPage, ActorSnapshot, Kind, KindSnapshot, SessionFilter, SessionPage,
+    SessionSnapshot,
+};
+use super::worker::{
+    KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker, worker_of,
+};
+use crate::session::id::Homes;
+
+/// The most actors or sessions of one page.
+pub const MAX_PAGE: usize = 1000;
+/// How long one actor may take to answer.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a page may take; then it ends where it is.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why an answer cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CensusError {
+    /// The cursor is none that this gateway has given.
+    #[error("the cursor is not one that this gateway has given")]
+    BadCursor,
+    /// Whoever must answer has not, in time.
+    #[error("worker {0} has not answered in time")]
+    Silent(usize),
+}
+
+/// Knows whom to ask.
+#[derive(Debug, Clone)]
+pub struct Census {
+    /// Every actor but the clients.
+    pub roster: Arc<Roster>,
+    /// The workers, which know the clients.
+    pub workers: Vec<Seat<Worker>>,
+    /// The registries, which know who has a session.
+    pub registries: Vec<Seat<SessionRegistry>>,
+    /// Which registry that is.
+    pub homes: Homes,
+    /// The table in force.
+    pub routes: Arc<RoutesInForce>,
+}
+
+/// A place in the listing of all workers' clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor {
+    worker: usize,
+    slot: usize,
+}
+
+impl Cursor {
+    fn parse(text: Option<&str>, workers: usize) -> Result<Cursor, CensusError> {
+        let start = Cursor { worker: 0, slot: 0 };
+        let Some(text) = text else { return Ok(start) };
+        let parts = text.split_once('.');
+        let number = |text: &str| text.parse().map_err(|_| CensusError::BadCursor);
+        let (worker, slot) = parts.ok_or(CensusError::BadCursor)?;
+        let cursor = Cursor {
+            worker: number(worker)?,
+            slot: number(slot)?,
+        };
+        let known = cursor.worker < workers && cursor.text() == text;
+        known.then_some(cursor).ok_or(CensusError::BadCursor)
+    }
+
+    fn text(self) -> String {
+        format!("{}.{}", self.worker, self.slot)
+    }
+
+    /// Where it goes on after an answer that told this.
+    fn after(self, next: Option<usize>) -> Cursor {
+        match next {
+            Some(slot) => Cursor { slot, ..self },
+            None => Cursor {
+                worker: self.worker + 1,
+                slot: 0,
+            },
+        }
+    }
+}
+
+impl Census {
+    /// Every kind of actor.
+    pub fn kinds(&self) -> Vec<KindSnapshot> {
+        self.roster.kinds()
+    }
+
+    /// The actors as they are supervised; clients as numbers.
+    pub fn tree(&self) -> Option<ActorNode> {
+        let mut below: BTreeMap<Option<ActorId>, Vec<Arc<Entry>>> = BTreeMap::new();
+        for entry in self.roster.all() {
+            below.entry(entry.parent()).or_default().push(entry);
+        }
+        let root = below.remove(&None)?.pop()?;
+        Some(self.node(&root, &mut below))
+    }
+
+    fn node(
+        &self,
+        entry: &Arc<Entry>,
+        below: &mut BTreeMap<Option<ActorId>, Vec<Arc<Entry>>>,
+    ) -> ActorNode {
+        let actor = entry.snapshot();
+        let children = below.remove(&Some(entry.id())).unwrap_or_default();
+        let clients = (actor.kind == Kind::Worker).then(|| {
+            let mut clients = KindSnapshot::none(Kind::Client);
+            self.roster
+                .tally(Kind::Client, actor.worker)
+                .add_to(&mut clients);
+            clients.live
+        });
+        ActorNode {
+            actor,
+            clients,
+            children: children
+                .iter()
+                .map(|child| self.node(child, below))
+                .collect(),
+        }
+    }
+
+    /// At most `limit` actors of one kind, with their own accounts.
+    ///
+    /// # Errors
+    /// The cursor is wrong.
+    pub async fn actors(
+        &self,
+        kind: Kind,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<ActorPage, CensusError> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        if kind == Kind::Client {
+            return self.clients(cursor, limit).await;
+        }
+        let number = |text: &str| text.parse().map_err(|_| CensusError::BadCursor);
+        let after = cursor.map(number).transpose()?;
+        let mut entries = self.roster.list(kind, after, limit + 1);
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let last = entries.last().map(|entry| entry.id().number.to_string());
+        let accounts = entries.iter().map(|entry| account(entry));
+        Ok(ActorPage {
+            actors: join_all(accounts).await,
+            next_cursor: last.filter(|_| more),
+        })
+    }
+
+    async fn clients(&self, cursor: Option<&str>, limit: usize) -> Result<ActorPage, CensusError> {
+        let mut page = ActorPage::default();
+        let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
+        while page.actors.len() < limit
+            && at.worker < self.workers.len()
+            && Instant::now() < deadline
+        {
+            let question = ListClients {
+                from: at.slot,
+                limit: limit - page.actors.len(),
+            };
+            match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
+                Ok(Ok(answer)) => {
+                    page.actors.extend(answer.clients);
+                    at = at.after(answer.next);
+                }
+                // Its worker's row says that it does not answer.
+                _ => at = at.after(None),
+            }
+        }
+        page.next_cursor = self.cursor(at);
+        Ok(page)
+    }
+
+    fn cursor(&self, at: Cursor) -> Option<String> {
+        (at.worker < self.workers.len()).then(|| at.text())
+    }
+
+    /// One actor with its own account; `None`: there is none.
+    pub async fn actor(&self, id: &str) -> Option<ActorSnapshot> {
+        let id: ActorId = id.parse().ok()?;
+        if id.kind != Kind::Client {
+            let entry = self.roster.find(id)?;
+            return Some(account(&entry).await);
+        }
+        let worker = self.workers.get(worker_of(id.number))?;
+        let question = ReadClient {
+            owner: id.number,
+            #[cfg(feature = "fault-injection")]
+            fault: None,
+        };
+        timeout(ANSWER_TIMEOUT, worker.send(question))
+            .await
+            .ok()?
+            .ok()?
+    }
+
+    /// At most `limit` sessions that pass the filter.
+    ///
+    /// # Errors
+    /// The cursor is wrong.
+    pub async fn sessions(
+        &self,
+        filter: &SessionFilter,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<SessionPage, CensusError> {
+        let limit = limit.clamp(1, MAX_PAGE);
+        let mut page = SessionPage::default();
+        let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
+        let filter = Arc::new(filter.clone());
+        while page.sessions.len() < limit
+            && at.worker < self.workers.len()
+            && Instant::now() < deadline
+        {
+            let question = ListSessions {
+                from: at.slot,
+                limit: limit - page.sessions.len(),
+                filter: Arc::clone(&filter),
+            };
+            match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
+                Ok(Ok(answer)) => {
+                    page.sessions.extend(answer.sessions);
+                    at = at.after(answer.next);
+                }
+                _ => {
+                    page.silent_workers.push(at.worker);
+                    at = at.after(None);
+                }
+            }
+        }
+        page.next_cursor = self.cursor(at);
+        Ok(page)
+    }
+
+    /// The number of the client that has a session, and its worker.
+    async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, CensusError> {
+        let home = self.homes.home(session_id);
+        let question = self.registries[home].send(FindOwner { session_id });
+        let owner = timeout(ANSWER_TIMEOUT, question).await;
+        let owner = owner.map_err(drop).and_then(|o| o.map_err(drop));
+        let owner = owner.map_err(|()| CensusError::Silent(home))?;
+        Ok(owner.and_then(|owner| Some((owner, self.workers.get(worker_of(owner))?))))
+    }
+
+    /// One session; `None`: there is none.
+    ///
+    /// # Errors
+    /// Its worker does not answer.
+    pub async fn session(&self, session_id: u64) -> Result<Option<SessionSnapshot>, CensusError> {
+        let Some((owner, worker)) = self.owner(session_id).await? else {
+            return Ok(None);
+        };
+        let question = ReadSession { session_id, owner };
+        match timeout(ANSWER_TIMEOUT, worker.send(question)).await {
+            Ok(Ok(session)) => Ok(session),
+            _ => Err(CensusError::Silent(worker_of(owner))),
+        }
+    }
+
+    /// Ends a session with CLOSE 440; `false`: there is none.
+    ///
+    /// # Errors
+    /// Its worker does not answer.
+    pub async fn kick(&self, session_id: u64) -> Result<bool, CensusError> {
+        let Some((owner, worker)) = self.owner(session_id).await? else {
+            return Ok(false);
+        };
+        let command = KickSession { session_id, owner };
+        match timeout(ANSWER_TIMEOUT, worker.send(command)).await {
+            Ok(Ok(kicked)) => Ok(kicked),
+            _ => Err(CensusError::Silent(worker_of(owner))),
+        }
+    }
+
+    /// Has something befall an actor.
+    #[cfg(feature = "fault-injection")]
+    pub fn inject(&self, id: &str, fault: Fault) {
+        let Ok(id) = id.parse::<ActorId>() else {
+            return;
+        };
+        let fault = Some(fault);
+        if id.kind == Kind::Client {
+            let owner = id.number;
+            if let Some(worker) = self.workers.get(worker_of(owner)) {
+                worker.do_send(ReadClient { owner, fault });
+            }
+        } else if let Some(port) = self.roster.find(id).and_then(|entry| entry.inspect()) {
+            port.do_send(Inspect { fault });
+        }
+    }
+}
+
+fn deadline() -> Instant {
+    Instant::now() + PAGE_TIMEOUT
+}
+
+/// An actor with its own account, if it gives one in time.
+async fn account(entry: &Entry) -> ActorSnapshot {
+    let detail = match entry.inspect() {
+        Some(port) => timeout(ANSWER_TIMEOUT, port.send(Inspect::default())).await,
+        None => Ok(Err(actix::MailboxError::Closed)),
+    };
+    let detail = detail.ok().and_then(Result::ok);
+    ActorSnapshot {
+        responding: detail.is_some(),
+        detail,
+        ..entry.snapshot()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_they_are_written() {
+        for (text, worker, slot) in [("0.0", 0, 0), ("3.4711", 3, 4711)] {
+            let cursor = Cursor::parse(Some(text), 4).unwrap();
+            assert_eq!(cursor, Cursor { worker, slot });
+        }
+        for wrong in [
+            "", ".", "1", "1.", ".1", "a.b", "4.0", "0.00", "0.-1", "0.1.2", " 0.1",
+        ] {
+            assert_eq!(
+                Cursor::parse(Some(wrong), 4),
+                Err(CensusError::BadCursor),
+                "{wrong}"
+            );
+        }
+    }
+}

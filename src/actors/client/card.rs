@@ -1,0 +1,150 @@
+//! What a client's worker may know of it without asking: the client writes it, the worker, on the
+//! same thread, reads it when sessions are listed. So a listing of all sessions costs the clients
+//! nothing.
+//!
+//! Hot path: a few stores for each read and delivery.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::actors::life::Meter;
+use crate::actors::snapshots::{
+    SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
+};
+
+/// One client's card.
+#[derive(Debug)]
+pub struct Card {
+    /// Unique in the process.
+    pub owner: u64,
+    /// The player's address.
+    pub peer: SocketAddr,
+    /// Counts the client's mail.
+    pub meter: Arc<Meter>,
+    /// When the connection was accepted, in the worker's milliseconds.
+    pub accepted_ms: u64,
+    /// 0: no session.
+    pub(super) session_id: Cell<u64>,
+    pub(super) started_ms: Cell<u64>,
+    pub(super) resumable: Cell<bool>,
+    pub(super) realm_id: Cell<u32>,
+    pub(super) user_id: Cell<u64>,
+    pub(super) frames_in: Cell<u64>,
+    pub(super) frames_out: Cell<u64>,
+    pub(super) bytes_in: Cell<u64>,
+    pub(super) bytes_out: Cell<u64>,
+    pub(super) queued: Cell<u64>,
+    services: RefCell<Services>,
+}
+
+/// Services by name, and the endpoints that they are bound to.
+type Services = SmallVec<[(Arc<str>, SocketAddr); 1]>;
+
+/// Adds to a figure of a card.
+#[inline]
+pub(super) fn add(figure: &Cell<u64>, n: u64) {
+    figure.set(figure.get() + n);
+}
+
+impl Card {
+    /// The card of a connection that was just accepted.
+    pub fn new(owner: u64, peer: SocketAddr, meter: Arc<Meter>, accepted_ms: u64) -> Card {
+        Card {
+            owner,
+            peer,
+            meter,
+            accepted_ms,
+            session_id: Cell::default(),
+            started_ms: Cell::default(),
+            resumable: Cell::default(),
+            realm_id: Cell::default(),
+            user_id: Cell::default(),
+            frames_in: Cell::default(),
+            frames_out: Cell::default(),
+            bytes_in: Cell::default(),
+            bytes_out: Cell::default(),
+            queued: Cell::default(),
+            services: RefCell::default(),
+        }
+    }
+
+    /// The session of the client, if it has one.
+    pub fn session_id(&self) -> Option<u64> {
+        Some(self.session_id.get()).filter(|id| *id != 0)
+    }
+
+    pub(super) fn service_opened(&self, service: &Arc<str>, endpoint: SocketAddr) {
+        self.service_closed(service);
+        let mut services = self.services.borrow_mut();
+        services.push((Arc::clone(service), endpoint));
+    }
+
+    pub(super) fn service_closed(&self, service: &str) {
+        self.services
+            .borrow_mut()
+            .retain(|(name, _)| &**name != service);
+    }
+
+    pub(super) fn session_ended(&self) {
+        self.session_id.set(0);
+        self.services.borrow_mut().clear();
+    }
+
+    /// Whether the client has a session that the filter lets pass.
+    pub fn passes(&self, filter: &SessionFilter) -> bool {
+        let uses = |wanted: &String| {
+            self.services
+                .borrow()
+                .iter()
+                .any(|(name, _)| **name == **wanted)
+        };
+        let is_bound =
+            |wanted: &SocketAddr| self.services.borrow().iter().any(|(_, e)| e == wanted);
+        let SessionFilter {
+            service,
+            realm_id,
+            user_id,
+            backend,
+            transport,
+            state,
+        } = filter;
+        self.session_id().is_some()
+            && realm_id.is_none_or(|realm| realm == self.realm_id.get())
+            && user_id.is_none_or(|user| user == self.user_id.get())
+            && transport.is_none_or(|transport| transport == TransportName::Tcp)
+            && state.is_none_or(|state| state == SessionState::Active)
+            && service.as_ref().is_none_or(uses)
+            && backend.as_ref().is_none_or(is_bound)
+    }
+
+    /// The session, as of now.
+    pub fn snapshot(&self, gateway_id: &str, worker: usize, now_ms: u64) -> SessionSnapshot {
+        let session_id = self.session_id.get();
+        let services = self.services.borrow();
+        let service = |(name, endpoint): &(Arc<str>, SocketAddr)| SessionService {
+            service: name.to_string(),
+            endpoint: *endpoint,
+        };
+        SessionSnapshot {
+            session_id: session_id.to_string(),
+            global_id: format!("{gateway_id}:{session_id}"),
+            user_id: self.user_id.get().to_string(),
+            realm_id: self.realm_id.get(),
+            state: SessionState::Active,
+            transport: TransportName::Tcp,
+            client: self.peer,
+            worker,
+            age_seconds: now_ms.saturating_sub(self.started_ms.get()) / 1000,
+            resumable: self.resumable.get(),
+            services: services.iter().map(service).collect(),
+            frames_in: self.frames_in.get(),
+            frames_out: self.frames_out.get(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            queued_bytes: self.queued.get(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A drain: who has asked for it, how long it may take, and how far it is. The gateway carries it out.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::gateway::State;
+use super::scope::Gate;
+use crate::config::units::show_duration;
+
+/// Begins to drain.
+///
+/// One by a signal ends the process when it is done. One by the admin API does not, and can be
+/// undone; a second one changes its window, if it names one. A signal takes over the admin API's.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<Begun, BySignal>")]
+pub struct Drain {
+    /// Who asks.
+    pub by: Initiator,
+    /// How long clients may stay; `None`: `drain.window`.
+    pub window: Option<Duration>,
+}
+
+impl Drain {
+    /// The drain that ends the process.
+    pub fn by_signal() -> Drain {
+        Drain {
+            by: Initiator::Signal,
+            window: None,
+        }
+    }
+}
+
+/// Who has asked for a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Initiator {
+    /// A signal: the process ends when it is done.
+    Signal,
+    /// The admin API: the process stays, and it can be undone.
+    Admin,
+}
+
+/// Asks how far a drain is.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "DrainSnapshot")]
+pub struct AskDrain;
+
+/// Undoes a drain of the admin API, also when it is over. Without one: no effect.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "Result<DrainSnapshot, BySignal>")]
+pub struct CancelDrain;
+
+/// A signal has begun the drain: its window stays, and it cannot be undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway drains because of a signal; it will exit")]
+pub struct BySignal;
+
+/// What has become of a [`Drain`].
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// `false`: one was under way already.
+    pub now: bool,
+    /// How far it is.
+    pub progress: DrainSnapshot,
+}
+
+/// How far a drain is.
+#[derive(Debug, Clone, Serialize, ToSchema, MessageResponse)]
+pub struct DrainSnapshot {
+    /// Where the gateway is in its life; `serving`: it does not drain.
+    pub state: State,
+    /// Who has begun it; `null`: it does not drain. So are the next four.
+    pub by: Option<Initiator>,
+    /// When it began, in seconds since 1970.
+    pub began_seconds: Option<u64>,
+    /// How long clients may stay, as a duration.
+    #[schema(example = "30s")]
+    pub window: Option<String>,
+    /// What is left of it, in seconds, rounded up.
+    pub remaining_seconds: Option<u64>,
+    /// Connections when it began.
+    pub connections_at_begin: Option<u64>,
+    /// Connections now.
+    pub connections: u64,
+    /// Connections that have ended since without being cut off, refused newcomers included.
+    pub left: u64,
+    /// Connections that were cut off at the window's end.
+    pub cut_off: u64,
+}
+
+/// A drain that is under way, or over and not undone.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    pub(super) by: Initiator,
+    began: Instant,
+    began_at: SystemTime,
+    window: Duration,
+    grace: Duration,
+    /// When whoever is left is cut off.
+    ends: Instant,
+    connections_at_begin: usize,
+    entered_at_begin: u64,
+    /// How many had left when the others were cut off.
+    left: Option<u64>,
+    cut_off: usize,
+}
+
+impl UnderWay {
+    pub(super) fn begin(by: Initiator, window: Duration, grace: Duration, gate: &Gate) -> UnderWay {
+        let began = Instant::now();
+        UnderWay {
+            by,
+            began,
+            began_at: SystemTime::now(),
+            window,
+            grace,
+            ends: began + window,
+            connections_at_begin: gate.connections(),
+            entered_at_begin: gate.entered(),
+            left: None,
+            cut_off: 0,
+        }
+    }
+
+    /// Counts the window anew from the beginning.
+    pub(super) fn set_window(&mut self, window: Duration) {
+        self.window = window;
+        self.ends = self.began + window;
+    }
+
+    /// A signal takes over: never later than was said, and within the signal's own window.
+    pub(super) fn take_over(&mut self, window: Duration) {
+        self.by = Initiator::Signal;
+        let latest = Instant::now() + window;
+        if latest < self.ends {
+            self.ends = latest;
+            self.window = latest.duration_since(self.began);
+        }
+    }
+
+    /// Whether newcomers were served for long enough. A longer grace than the window counts as it.
+    pub(super) fn grace_is_over(&self) -> bool {
+        self.began.elapsed() >= self.grace.min(self.window)
+    }
+
+    /// Whether whoever is left must go.
+    pub(super) fn window_is_over(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+
+    /// Those that are still there are cut off. Again, where a signal finds newcomers.
+    pub(super) fn cut_off(&mut self, gate: &Gate) {
+        self.left = Some(self.left(gate));
+        self.cut_off += gate.connections();
+    }
+
+    /// How many had to be cut off.
+    pub(super) fn cut_off_count(&self) -> usize {
+        self.cut_off
+    }
+
+    fn left(&self, gate: &Gate) -> u64 {
+        let came = self.connections_at_begin as u64 + (gate.entered() - self.entered_at_begin);
+        self.left
+            .unwrap_or_else(|| came.saturating_sub(gate.connections() as u64))
+    }
+}
+
+/// How far it is.
+pub(super) fn progress(state: State, drain: Option<&UnderWay>, gate: &Gate) -> DrainSnapshot {
+    let since_1970 = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let remaining = |drain: &UnderWay| drain.ends.saturating_duration_since(Instant::now());
+    DrainSnapshot {
+        state,
+        by: drain.map(|d| d.by),
+        began_seconds: drain.map(|d| since_1970(d.began_at).as_secs()),
+        window: drain.map(|d| show_duration(d.window)),
+        remaining_seconds: drain.map(|d| remaining(d).as_millis().div_ceil(1000) as u64),
+        connections_at_begin: drain.map(|d| d.connections_at_begin as u64),
+        connections: gate.connections() as u64,
+        left: drain.map_or(0, |d| d.left(gate)),
+        cut_off: drain.map_or(0, |d| d.cut_off as u64),
+    }
+}

@@ -1,0 +1,55 @@
+//! What a panic said, for those who look at its actor afterwards.
+
+use std::cell::RefCell;
+use std::panic::PanicHookInfo;
+use std::sync::Once;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::actors::snapshots::LastError;
+
+/// The longest message that is kept, in characters.
+const MAX_MESSAGE: usize = 500;
+
+thread_local! {
+    static NEWEST: RefCell<Option<LastError>> = const { RefCell::new(None) };
+}
+
+/// From now on panics of this process are remembered, besides what happened to them before.
+pub fn record_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            NEWEST.with(|newest| newest.replace(Some(describe(info))));
+            before(info);
+        }));
+    });
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> LastError {
+    let payload = info.payload();
+    let literal = payload.downcast_ref::<&str>().copied();
+    let text = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let said = text.unwrap_or("a panic without a text");
+    let place = info
+        .location()
+        .map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+    LastError {
+        message: said.chars().take(MAX_MESSAGE).collect::<String>() + &place,
+        at_seconds: now_seconds(),
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now_seconds() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_1970.map_or(0, |since| since.as_secs())
+}
+
+/// What the panic that this thread is unwinding from said.
+pub(super) fn current() -> LastError {
+    NEWEST.with(RefCell::take).unwrap_or_else(|| LastError {
+        message: "a panic that was not recorded".to_owned(),
+        at_seconds: now_seconds(),
+    })
+}

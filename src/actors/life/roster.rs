@@ -1,0 +1,338 @@
+//! All actors of the process but the clients, by id. Control path: written when an actor starts or
+//! ends, read by the admin API.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::address::{Address, Port};
+use super::meter::Meter;
+use super::tally::Tally;
+use super::vitals::{Exit, Inspect, Vitals};
+use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
+
+/// The gateway.
+pub const ROOT: ActorId = ActorId {
+    kind: Kind::Gateway,
+    number: 0,
+};
+
+/// Names one actor, or one seat that actors of a kind take in turn: `router-0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActorId {
+    /// Its kind.
+    pub kind: Kind,
+    /// The worker's index for actors of which a worker has one; else drawn in turn.
+    pub number: u64,
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.kind.name(), self.number)
+    }
+}
+
+impl FromStr for ActorId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<ActorId, ()> {
+        let (kind, number) = text.rsplit_once('-').ok_or(())?;
+        let kind = Kind::ALL.into_iter().find(|k| k.name() == kind).ok_or(())?;
+        let id = ActorId {
+            kind,
+            number: number.parse().map_err(drop)?,
+        };
+        // One spelling each: no signs, no leading zeros.
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(())
+        }
+    }
+}
+
+type Tallies = [Arc<Tally>; Kind::ALL.len()];
+
+/// The actors of one process.
+#[derive(Debug)]
+pub struct Roster {
+    /// One a worker, and the last for the gateway's own thread.
+    tallies: Vec<Tallies>,
+    entries: Mutex<BTreeMap<ActorId, Arc<Entry>>>,
+}
+
+impl Roster {
+    /// An empty roster for so many workers.
+    pub fn new(workers: usize) -> Arc<Roster> {
+        let tallies = || std::array::from_fn(|_| Arc::default());
+        Arc::new(Roster {
+            tallies: (0..=workers).map(|_| tallies()).collect(),
+            entries: Mutex::default(),
+        })
+    }
+
+    /// The tally of one kind on one worker's thread, or on the gateway's own.
+    pub fn tally(&self, kind: Kind, worker: Option<usize>) -> &Arc<Tally> {
+        let place = Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0);
+        &self.tallies[worker.unwrap_or(self.tallies.len() - 1)][place]
+    }
+
+    /// Lists a new actor.
+    pub fn enter(
+        self: &Arc<Roster>,
+        id: ActorId,
+        name: String,
+        worker: Option<usize>,
+        parent: Option<ActorId>,
+    ) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            id,
+            name,
+            worker,
+            parent,
+            tally: Arc::clone(self.tally(id.kind, worker)),
+            roster: Arc::downgrade(self),
+            life: Mutex::new(Life {
+                since: Instant::now(),
+                state: ActorState::Running,
+                starts: 0,
+                panics: 0,
+                handled_before: 0,
+                highest_before: 0,
+                meter: None,
+                last_error: None,
+                inspect: None,
+            }),
+        });
+        self.entries().insert(id, Arc::clone(&entry));
+        entry
+    }
+
+    /// Forgets an actor that is gone for good.
+    pub(super) fn strike(entry: &Entry) {
+        if let Some(roster) = entry.roster.upgrade() {
+            roster.entries().remove(&entry.id);
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<ActorId, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One actor.
+    pub fn find(&self, id: ActorId) -> Option<Arc<Entry>> {
+        self.entries().get(&id).cloned()
+    }
+
+    /// At most `limit` actors of one kind whose numbers are over `after`, in their order.
+    pub fn list(&self, kind: Kind, after: Option<u64>, limit: usize) -> Vec<Arc<Entry>> {
+        let entries = self.entries();
+        let wanted = |(id, _): &(&ActorId, &Arc<Entry>)| {
+            id.kind == kind && after.is_none_or(|after| id.number > after)
+        };
+        let entries = entries.iter().filter(wanted).take(limit);
+        entries.map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries().values().cloned().collect()
+    }
+
+    /// Each kind over all threads.
+    pub fn kinds(&self) -> Vec<KindSnapshot> {
+        let sum = |(place, kind): (usize, Kind)| {
+            let mut snapshot = KindSnapshot::none(kind);
+            for tallies in &self.tallies {
+                tallies[place].add_to(&mut snapshot);
+            }
+            snapshot
+        };
+        Kind::ALL.into_iter().enumerate().map(sum).collect()
+    }
+}
+
+/// One actor, or one seat.
+#[derive(Debug)]
+pub struct Entry {
+    id: ActorId,
+    name: String,
+    worker: Option<usize>,
+    parent: Option<ActorId>,
+    tally: Arc<Tally>,
+    roster: Weak<Roster>,
+    life: Mutex<Life>,
+}
+
+#[derive(Debug)]
+struct Life {
+    since: Instant,
+    state: ActorState,
+    starts: u64,
+    panics: u64,
+    /// By those that were here before.
+    handled_before: u64,
+    highest_before: u64,
+    meter: Option<Arc<Meter>>,
+    last_error: Option<LastError>,
+    inspect: Option<Port<Inspect>>,
+}
+
+impl Entry {
+    /// Its id.
+    pub fn id(&self) -> ActorId {
+        self.id
+    }
+
+    /// What it works for; may be empty.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Who supervises it.
+    pub fn parent(&self) -> Option<ActorId> {
+        self.parent
+    }
+
+    /// Where it is asked for its account.
+    pub fn inspect(&self) -> Option<Port<Inspect>> {
+        self.life().inspect.clone()
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new actor begins; its mail is counted here.
+    pub(super) fn begin(&self) -> Arc<Meter> {
+        let meter = Meter::new(Arc::clone(&self.tally));
+        let mut life = self.life();
+        if life.starts > 0 {
+            self.tally.restarted();
+        }
+        life.starts += 1;
+        life.since = Instant::now();
+        life.state = ActorState::Running;
+        if let Some(before) = life.meter.replace(Arc::clone(&meter)) {
+            life.handled_before += before.handled_count();
+            life.highest_before = life.highest_before.max(before.highest());
+        }
+        meter
+    }
+
+    /// Starts an actor that is not started again.
+    pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Vitals) -> A) -> Address<A>
+    where
+        A: Actor<Context = Context<A>> + Handler<Inspect>,
+    {
+        self.start_with(Vitals::listed(Arc::clone(self), None), make)
+    }
+
+    /// As [`start`](Self::start); the second value resolves when the actor is gone, to whether it
+    /// has panicked.
+    pub fn start_watched<A, F>(
+        self: &Arc<Entry>,
+        make: F,
+    ) -> (Address<A>, impl Future<Output = bool> + use<A, F>)
+    where
+        F: FnOnce(Vitals) -> A,
+        A: Actor<Context = Context<A>> + Handler<Inspect>,
+    {
+        let (exit, ended) = oneshot::channel();
+        let vitals = Vitals::listed(Arc::clone(self), Some(exit));
+        let ended = async { matches!(ended.await, Ok(Exit::Panicked)) };
+        (self.start_with(vitals, make), ended)
+    }
+
+    pub(super) fn start_with<A>(&self, vitals: Vitals, make: impl FnOnce(Vitals) -> A) -> Address<A>
+    where
+        A: Actor<Context = Context<A>> + Handler<Inspect>,
+    {
+        let meter = Arc::clone(vitals.meter());
+        let address = Address::new(make(vitals).start(), meter);
+        self.reached_at(address.port());
+        address
+    }
+
+    fn reached_at(&self, inspect: Port<Inspect>) {
+        self.life().inspect = Some(inspect);
+    }
+
+    pub(super) fn panicked(&self, error: LastError) {
+        let mut life = self.life();
+        life.state = ActorState::Restarting;
+        life.panics += 1;
+        life.last_error = Some(error);
+        life.inspect = None;
+    }
+
+    /// How it is, without asking it.
+    pub fn snapshot(&self) -> ActorSnapshot {
+        let life = self.life();
+        let count = |read: fn(&Meter) -> u64| life.meter.as_deref().map_or(0, read);
+        ActorSnapshot {
+            id: self.id.to_string(),
+            kind: self.id.kind,
+            name: self.name.clone(),
+            worker: self.worker,
+            parent: self.parent.map(|parent| parent.to_string()),
+            state: life.state,
+            uptime_seconds: life.since.elapsed().as_secs(),
+            restarts: life.starts.saturating_sub(1),
+            panics: life.panics,
+            handled: life.handled_before + count(Meter::handled_count),
+            waiting: match life.state {
+                ActorState::Running => count(Meter::waiting),
+                ActorState::Restarting => 0,
+            },
+            waiting_highest: life.highest_before.max(count(Meter::highest)),
+            last_error: life.last_error.clone(),
+            detail: None,
+            responding: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_read_as_they_are_written() {
+        for kind in Kind::ALL {
+            let id = ActorId { kind, number: 17 };
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for wrong in [
+            "", "link", "link-", "link-x", "link--1", "link-01", "link-+1", "-1", "lnk-1",
+        ] {
+            assert_eq!(wrong.parse::<ActorId>(), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn pages_follow_each_other() {
+        let roster = Roster::new(1);
+        for number in 0..5 {
+            let id = ActorId {
+                kind: Kind::Link,
+                number,
+            };
+            roster.enter(id, String::new(), Some(0), None);
+        }
+        let numbers = |after, limit| -> Vec<u64> {
+            let page = roster.list(Kind::Link, after, limit);
+            page.iter().map(|entry| entry.id().number).collect()
+        };
+        assert_eq!(numbers(None, 2), [0, 1]);
+        assert_eq!(numbers(Some(1), 9), [2, 3, 4]);
+        Roster::strike(&roster.list(Kind::Link, None, 1)[0]);
+        assert_eq!(numbers(None, 1), [1]);
+        assert!(roster.list(Kind::Router, None, 9).is_empty());
+    }
+}

@@ -1,0 +1,141 @@
+//! How a link starts, what it says of itself, and what is said when it is gone.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use serde_json::json;
+use slab::Slab;
+
+use super::{Gauge, Link, LinkChange, LinkEvent};
+use crate::actors::backend_pool::BackendPool;
+use crate::actors::life::{Account, ActorId, Address, Seat, Vitals, inspectable};
+use crate::actors::scope::Scope;
+use crate::actors::snapshots::{Kind, LinkState};
+use crate::net::outbox::Outbox;
+use crate::session::liveness::Liveness;
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// A link that has just been started.
+pub struct Started {
+    /// Unique in the process.
+    pub id: u64,
+    /// Where it is told things.
+    pub address: Address<Link>,
+    /// How full it is.
+    pub gauge: Arc<Gauge>,
+}
+
+impl Link {
+    /// Starts a link on this thread; it connects at once.
+    pub fn start_new(
+        scope: &Arc<Scope>,
+        service: &Arc<str>,
+        endpoint: SocketAddr,
+        pool: &Seat<BackendPool>,
+        parent: Option<ActorId>,
+    ) -> Started {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
+        let kind = Kind::Link;
+        let entry = scope.roster.enter(
+            ActorId { kind, number: id },
+            format!("{service} {endpoint}"),
+            Some(scope.worker),
+            parent,
+        );
+        let link = |vitals| Link::new(vitals, id, scope, service, endpoint, pool, &gauge);
+        Started {
+            id,
+            address: entry.start(link),
+            gauge,
+        }
+    }
+
+    fn new(
+        vitals: Vitals,
+        id: u64,
+        scope: &Arc<Scope>,
+        service: &Arc<str>,
+        endpoint: SocketAddr,
+        pool: &Seat<BackendPool>,
+        gauge: &Arc<Gauge>,
+    ) -> Link {
+        Link {
+            vitals,
+            id,
+            scope: Arc::clone(scope),
+            service: Arc::clone(service),
+            endpoint,
+            pool: pool.outlet(),
+            farewells: pool.outlet(),
+            gauge: Arc::clone(gauge),
+            anchor: None,
+            socket: None,
+            outbox: Outbox::default(),
+            inbox: BytesMut::new(),
+            answers: 0,
+            liveness: Liveness::default(),
+            pinged_at: Instant::now(),
+            sessions: Slab::new(),
+            places: HashMap::default(),
+            touched: Vec::new(),
+            waiting: Vec::new(),
+            unused_since: Instant::now(),
+            idle_reported: false,
+            leaving: false,
+            quitting: false,
+            fin_sent: false,
+            end: None,
+            quit_answers: Vec::new(),
+        }
+    }
+}
+
+impl Account for Link {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        let state = match (self.quitting, self.leaving, self.liveness.ready()) {
+            (true, _, _) => LinkState::Quitting,
+            (_, true, _) => LinkState::Leaving,
+            (_, _, true) => LinkState::Ready,
+            (_, _, false) => LinkState::Connecting,
+        };
+        json!(self.gauge.snapshot(self.id, self.scope.worker, state))
+    }
+}
+
+inspectable!(Link);
+
+/// The only place where sessions learn that their link is gone: an orderly end and a panic both
+/// pass here.
+impl Drop for Link {
+    fn drop(&mut self) {
+        let unsaid = if std::thread::panicking() {
+            "panicked"
+        } else {
+            "shut_down"
+        };
+        let reason = self.end.unwrap_or(unsaid);
+        let metrics = &self.scope.metrics;
+        metrics.links_ended.add(reason, 1);
+        if self.liveness.ready() {
+            metrics.links_unready.one();
+        }
+        metrics.links_lost_sessions.add(self.sessions.len() as u64);
+        for (_, attached) in &self.sessions {
+            attached.client.do_send(LinkEvent::Lost {
+                service: Arc::clone(&self.service),
+                link_id: self.id,
+            });
+        }
+        self.report(LinkChange::Ended(reason));
+    }
+}

@@ -1,0 +1,257 @@
+//! One worker: its own thread, its own share of the listener, its clients. Accepts connections,
+//! keeps the clients' deadlines, and cuts clients off at the end of a drain.
+//!
+//! When it panics, the next one inherits the listener and the clients, which play on meanwhile.
+
+mod launch;
+mod queries;
+mod shared;
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use actix::WeakAddr;
+use actix::prelude::*;
+use slab::Slab;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::client::{Card, CheckDeadline, Client, CutOff};
+use super::life::{Legacy, Vitals};
+use super::router;
+use super::scope::Admission;
+use super::session_registry;
+use super::snapshots::Kind;
+use crate::net::socket::Socket;
+use crate::net::timers::TICK_MS;
+use crate::session::closing::Closing;
+
+pub use launch::launch;
+pub use queries::{
+    ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
+    SessionsSnapshot,
+};
+pub use shared::{WorkerScope, worker_of};
+
+/// Connections accepted in one turn before others get theirs.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long accepting pauses when the process is out of open files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The client in this slot is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ClientEnded {
+    /// The slot.
+    pub slot: u32,
+}
+
+/// Ends all clients with CLOSE 503.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CutOffClients {
+    /// Whether connections are still accepted, to be told that no session starts.
+    pub go_on_accepting: bool,
+}
+
+/// Ends all links in order. The answer comes when they are gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CloseLinks;
+
+/// Asks whether the worker and its actors answer.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct CheckHealth;
+
+/// The actor.
+pub struct Worker {
+    vitals: Vitals,
+    shared: Rc<WorkerScope>,
+    listener: Option<TcpListener>,
+    paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
+    clients: Clients,
+    cutting_off: bool,
+    legacy: Legacy<Estate>,
+}
+
+/// A client as its worker has it.
+struct Seated {
+    /// Weak, because it costs an idle client less; they are told something rarely.
+    client: WeakAddr<Client>,
+    card: Rc<Card>,
+}
+
+type Clients = Slab<Seated>;
+
+impl Seated {
+    fn tell<M>(&self, message: M)
+    where
+        M: Message<Result = ()> + Send + 'static,
+        Client: Handler<M>,
+    {
+        if let Some(client) = self.client.upgrade() {
+            self.card.meter.sent();
+            client.do_send(message);
+        }
+    }
+}
+
+/// What a worker leaves to the next one.
+struct Estate {
+    listener: Option<TcpListener>,
+    clients: Clients,
+    cutting_off: bool,
+}
+
+impl Worker {
+    fn tick(&mut self) {
+        for slot in self.shared.tick() {
+            if let Some(seated) = self.clients.get(slot as usize) {
+                seated.tell(CheckDeadline);
+            }
+        }
+    }
+
+    fn accepted(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let scope = &self.shared.scope;
+        let (permit, refusal) = match scope.gate.enter() {
+            Admission::Admitted(permit) => (permit, None),
+            Admission::Refused(permit) => (permit, Some(Closing::Full)),
+            Admission::Dropped => {
+                return scope.metrics.closings.add("full", 1);
+            }
+        };
+        scope.metrics.accepted.one();
+        if socket.set_nodelay(true).is_err() {
+            return; // It was reset already.
+        }
+        // A dual-stack listener sees IPv4 clients as IPv6 ones.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let vitals = Vitals::unlisted(scope.roster.tally(Kind::Client, Some(scope.worker)));
+        let meter = Arc::clone(vitals.meter());
+        let card = Card::new(self.shared.owner(), peer, meter, self.shared.now_ms());
+        let card = Rc::new(card);
+        let entry = self.clients.vacant_entry();
+        let slot = entry.key() as u32;
+        let client = Client::new(
+            vitals,
+            Rc::clone(&self.shared),
+            slot,
+            Rc::clone(&card),
+            Socket::Tcp(socket),
+            permit,
+            refusal,
+        );
+        let client = client.start().downgrade();
+        entry.insert(Seated { client, card });
+    }
+
+    fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.paused_until {
+            std::task::ready!(pause.as_mut().poll(cx));
+            self.paused_until = None;
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = &self.listener else {
+                return Poll::Ready(());
+            };
+            match std::task::ready!(listener.poll_accept(cx)) {
+                Ok((socket, peer)) => self.accepted(socket, peer),
+                Err(error) => {
+                    self.shared.scope.metrics.accept_errors.one();
+                    tracing::warn!(%error, "cannot accept; trying again shortly");
+                    let mut pause = Box::pin(tokio::time::sleep(ACCEPT_PAUSE));
+                    let _ = pause.as_mut().poll(cx);
+                    self.paused_until = Some(pause);
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Polls the listener inside the actor.
+struct Accept;
+
+impl ActorFuture<Worker> for Accept {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        worker: &mut Worker,
+        _: &mut Context<Worker>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        worker.poll_accept(cx)
+    }
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let gone = |seated: &Seated| !seated.client.upgrade().is_some_and(|c| c.connected());
+        self.clients.retain(|_, seated| !gone(seated));
+        ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
+        ctx.spawn(Accept);
+    }
+}
+
+impl Handler<ClientEnded> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, msg: ClientEnded, _: &mut Context<Self>) {
+        self.vitals.handled();
+        self.clients.try_remove(msg.slot as usize);
+    }
+}
+
+impl Handler<CutOffClients> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
+        self.vitals.handled();
+        if !msg.go_on_accepting {
+            self.listener = None;
+            self.cutting_off = true;
+        }
+        self.clients
+            .iter()
+            .for_each(|(_, seated)| seated.tell(CutOff));
+    }
+}
+
+impl Handler<CloseLinks> for Worker {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.vitals.handled();
+        let closing = self.shared.scope.router.send(router::CloseLinks);
+        Box::pin(async move {
+            // A router that is gone has no links.
+            let _ = closing.await;
+        })
+    }
+}
+
+impl Handler<CheckHealth> for Worker {
+    type Result = ResponseFuture<bool>;
+
+    fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
+        self.vitals.handled();
+        let router = self.shared.scope.router.send(router::Ping);
+        let scope = &self.shared.scope;
+        let registry = scope.registries[scope.worker].send(session_registry::Ping);
+        let accepting = self.listener.is_some() || self.cutting_off;
+        Box::pin(async move {
+            let (router, registry) = futures_util::future::join(router, registry).await;
+            accepting && router.is_ok() && registry.is_ok()
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! What a worker tells of its clients. A question looks at a bounded number of them, so that
+//! traffic goes on between two; whoever asks goes on from where the answer ended.
+
+use std::sync::Arc;
+
+use actix::prelude::*;
+use serde_json::json;
+
+use super::shared::worker_of;
+use super::{Seated, Worker};
+use crate::actors::client::Kick;
+use crate::actors::life::{Account, Vitals, inspectable};
+#[cfg(feature = "fault-injection")]
+use crate::actors::life::{Fault, Inspect};
+use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, SessionFilter, SessionSnapshot};
+
+/// Clients that one question looks at.
+const MAX_LOOKED_AT: usize = 4096;
+
+/// Asks for sessions.
+#[derive(Debug, Message)]
+#[rtype(result = "SessionsSnapshot")]
+pub struct ListSessions {
+    /// The slot to begin with.
+    pub from: usize,
+    /// How many are wanted at most.
+    pub limit: usize,
+    /// Which.
+    pub filter: Arc<SessionFilter>,
+}
+
+/// Some sessions of a worker, by slot.
+#[derive(Debug, MessageResponse)]
+pub struct SessionsSnapshot {
+    /// Those that pass the filter.
+    pub sessions: Vec<SessionSnapshot>,
+    /// The slot to go on with; `None`: there are no more.
+    pub next: Option<usize>,
+}
+
+/// Asks for clients, as actors.
+#[derive(Debug, Message)]
+#[rtype(result = "ClientsSnapshot")]
+pub struct ListClients {
+    /// The slot to begin with.
+    pub from: usize,
+    /// How many are wanted at most.
+    pub limit: usize,
+}
+
+/// Some clients of a worker, by slot.
+#[derive(Debug, MessageResponse)]
+pub struct ClientsSnapshot {
+    /// The clients.
+    pub clients: Vec<ActorSnapshot>,
+    /// The slot to go on with; `None`: there are no more.
+    pub next: Option<usize>,
+}
+
+/// Asks for one session.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<SessionSnapshot>")]
+pub struct ReadSession {
+    /// Which.
+    pub session_id: u64,
+    /// The number of its client.
+    pub owner: u64,
+}
+
+/// Ends a session with CLOSE 440. `false`: it is not here.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct KickSession {
+    /// Which.
+    pub session_id: u64,
+    /// The number of its client.
+    pub owner: u64,
+}
+
+/// Asks for one client, as an actor.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<ActorSnapshot>")]
+pub struct ReadClient {
+    /// Its number.
+    pub owner: u64,
+    /// What befalls it.
+    #[cfg(feature = "fault-injection")]
+    pub fault: Option<Fault>,
+}
+
+impl Worker {
+    /// Collects at most `limit` values from the slots beginning with `from`; and where to go on.
+    fn collect<T>(
+        &self,
+        from: usize,
+        limit: usize,
+        value: impl Fn(&Seated) -> Option<T>,
+    ) -> (Vec<T>, Option<usize>) {
+        let (mut values, end) = (Vec::new(), self.clients.capacity());
+        let look_until = end.min(from.saturating_add(MAX_LOOKED_AT));
+        for slot in from..look_until {
+            if values.len() == limit {
+                return (values, Some(slot));
+            }
+            values.extend(self.clients.get(slot).and_then(&value));
+        }
+        (values, (look_until < end).then_some(look_until))
+    }
+
+    fn find(&self, owner: u64) -> Option<&Seated> {
+        let its = |seated: &&Seated| seated.card.owner == owner;
+        self.clients.iter().map(|(_, seated)| seated).find(its)
+    }
+
+    fn session(&self, session_id: u64, owner: u64) -> Option<&Seated> {
+        let its = |seated: &&Seated| seated.card.session_id() == Some(session_id);
+        self.find(owner).filter(its)
+    }
+
+    fn session_snapshot(&self, seated: &Seated) -> SessionSnapshot {
+        let scope = &self.shared.scope;
+        let gateway_id = &scope.config.gateway.id;
+        let now_ms = self.shared.now_ms();
+        seated.card.snapshot(gateway_id, scope.worker, now_ms)
+    }
+
+    fn client_snapshot(&self, seated: &Seated) -> ActorSnapshot {
+        let card = &seated.card;
+        let worker = worker_of(card.owner);
+        let session = card.session_id().map(|_| self.session_snapshot(seated));
+        ActorSnapshot {
+            id: format!("{}-{}", Kind::Client.name(), card.owner),
+            kind: Kind::Client,
+            name: card.peer.to_string(),
+            worker: Some(worker),
+            parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
+            state: ActorState::Running,
+            uptime_seconds: self.shared.now_ms().saturating_sub(card.accepted_ms) / 1000,
+            restarts: 0,
+            panics: 0,
+            handled: card.meter.handled_count(),
+            waiting: card.meter.waiting(),
+            waiting_highest: card.meter.highest(),
+            last_error: None,
+            detail: Some(json!({"session": session})),
+            responding: true,
+        }
+    }
+}
+
+impl Handler<ListSessions> for Worker {
+    type Result = SessionsSnapshot;
+
+    fn handle(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
+        self.vitals.handled();
+        let (sessions, next) = self.collect(msg.from, msg.limit, |seated| {
+            let passes = seated.card.passes(&msg.filter);
+            passes.then(|| self.session_snapshot(seated))
+        });
+        SessionsSnapshot { sessions, next }
+    }
+}
+
+impl Handler<ListClients> for Worker {
+    type Result = ClientsSnapshot;
+
+    fn handle(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
+        self.vitals.handled();
+        let (clients, next) = self.collect(msg.from, msg.limit, |seated| {
+            Some(self.client_snapshot(seated))
+        });
+        ClientsSnapshot { clients, next }
+    }
+}
+
+impl Handler<ReadSession> for Worker {
+    type Result = Option<SessionSnapshot>;
+
+    fn handle(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        let seated = self.session(msg.session_id, msg.owner)?;
+        Some(self.session_snapshot(seated))
+    }
+}
+
+impl Handler<KickSession> for Worker {
+    type Result = bool;
+
+    fn handle(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
+        self.vitals.handled();
+        let session_id = msg.session_id;
+        let seated = self.session(session_id, msg.owner);
+        seated.inspect(|s| s.tell(Kick { session_id })).is_some()
+    }
+}
+
+impl Handler<ReadClient> for Worker {
+    type Result = Option<ActorSnapshot>;
+
+    fn handle(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        let seated = self.find(msg.owner)?;
+        #[cfg(feature = "fault-injection")]
+        if msg.fault.is_some()
+            && let Some(client) = seated.client.upgrade()
+        {
+            seated.card.meter.sent();
+            client.do_send(Inspect { fault: msg.fault });
+        }
+        Some(self.client_snapshot(seated))
+    }
+}
+
+impl Account for Worker {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        let metrics = &self.shared.scope.metrics;
+        json!({
+            "clients": self.clients.len(),
+            "accepting": self.listener.is_some(),
+            "sessions_started": metrics.sessions_started.get(),
+            "sessions_ended": metrics.sessions_ended.get(),
+            "client_frames_in": metrics.client_frames_in.get(),
+            "client_frames_out": metrics.client_frames_out.get(),
+        })
+    }
+}
+
+inspectable!(Worker);

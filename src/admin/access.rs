@@ -1,0 +1,153 @@
+//! Who may ask for what.
+//!
+//! With a token: whoever has it. Without one: loopback addresses only; and since every page in a
+//! browser on this machine comes from a loopback address too, a change must be addressed to this
+//! machine by name and must not come from another site's page.
+
+use std::net::IpAddr;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError, web};
+use subtle::ConstantTimeEq;
+
+use super::Desk;
+use super::errors::ApiError;
+
+/// What is open to everyone who can reach the address: probes and scrapes.
+const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
+/// Pages that a browser must get before it can send a token. They are the same for every gateway
+/// of this version and say nothing about this one.
+const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
+/// The folder of more such pages.
+const PAGES_BELOW: &str = "/api/docs/";
+
+/// Refuses whoever may not ask.
+pub(super) async fn authorise(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    match refusal(&request) {
+        None => Ok(next.call(request).await?.map_into_left_body()),
+        Some(error) => {
+            let answer = error.error_response();
+            Ok(request.into_response(answer).map_into_right_body())
+        }
+    }
+}
+
+fn refusal(request: &ServiceRequest) -> Option<ApiError> {
+    let path = request.path();
+    if OPEN.contains(&path) {
+        return None;
+    }
+    let desk = request.app_data::<web::Data<Desk>>()?;
+    if let Some(token) = &desk.config.admin.token {
+        let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
+        let right = is_page || has_token(request.headers(), token.expose());
+        return (!right).then(ApiError::unauthorized);
+    }
+    let local = |ip: IpAddr| ip.to_canonical().is_loopback();
+    if !request.peer_addr().is_some_and(|peer| local(peer.ip())) {
+        let message = "without admin.token only loopback addresses are answered";
+        return Some(ApiError::forbidden(message));
+    }
+    if !request.method().is_safe() && !is_from_here(request.headers()) {
+        let message = "without admin.token a change must be addressed to localhost or a loopback \
+                       address, and not come from another site's page";
+        return Some(ApiError::forbidden(message));
+    }
+    None
+}
+
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let sent = headers.get(header::AUTHORIZATION);
+    let sent = sent.and_then(|value| value.to_str().ok()?.split_once(' '));
+    // The scheme's case does not matter (RFC 9110, 11.1).
+    let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    sent.is_some_and(|(_, sent)| sent.as_bytes().ct_eq(token.as_bytes()).into())
+}
+
+/// A name that some site has pointed at a loopback address is not a name of this machine.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let named = |name| headers.get(name).map(|value| value.to_str().ok());
+    let host = named(header::HOST).flatten().is_some_and(is_loopback);
+    let origin = match named(header::ORIGIN) {
+        None => true,
+        Some(origin) => {
+            let site = origin.and_then(|origin| origin.strip_prefix("http://"));
+            // The same host and port: another program's page on this machine is foreign too.
+            site.is_some() && site == named(header::HOST).flatten()
+        }
+    };
+    host && origin
+}
+
+/// Whether a Host header names this machine: `localhost` or a loopback address, with or without a
+/// port.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::HeaderValue;
+
+    #[test]
+    fn hosts_of_this_machine() {
+        for host in [
+            "localhost",
+            "LOCALHOST:9090",
+            "127.0.0.1:1",
+            "127.9.9.9",
+            "[::1]:9090",
+            "[::1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "localhost.example.org:9090",
+            "10.0.0.1:9090",
+            "[::2]:1",
+            "x",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_change_comes_from_here() {
+        let from_here = |host: &'static str, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
+            }
+            is_from_here(&headers)
+        };
+        assert!(from_here("localhost:9090", None));
+        assert!(from_here("localhost:9090", Some("http://localhost:9090")));
+        assert!(!from_here("localhost:9090", Some("http://localhost:8080")));
+        assert!(!from_here("localhost:9090", Some("http://example.org")));
+        assert!(!from_here("localhost:9090", Some("null")));
+        assert!(!from_here("example.org:9090", None));
+        assert!(!from_here(
+            "example.org:9090",
+            Some("http://example.org:9090")
+        ));
+        assert!(!is_from_here(&HeaderMap::new()));
+    }
+}

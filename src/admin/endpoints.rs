@@ -1,0 +1,129 @@
+//! Every path of the admin API with its methods, once: the routing, the `Allow` of a wrong method
+//! and the OpenAPI document are all made of this list.
+
+use actix_web::http::Method;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, guard, web};
+use utoipa::OpenApi;
+
+use super::access::authorise;
+use super::errors::{ApiError, ErrorBody};
+use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
+use super::openapi::Finished;
+use super::{actors, backends, config, drain, log_level, pages, probes, routes, sessions};
+
+/// A path and its methods, GET standing for HEAD too.
+type Endpoint = (&'static str, &'static [&'static str]);
+
+macro_rules! endpoints {
+    ($($path:literal => $($method:ident $module:ident::$answer:ident),+;)+) => {
+        /// Every path.
+        const ENDPOINTS: &[Endpoint] = &[$(($path, &[$(stringify!($method)),+])),+];
+
+        fn register(app: &mut web::ServiceConfig) {
+            $(app.service(
+                web::resource($path)
+                    $(.route(taking(Method::$method).to($module::$answer)))+
+                    .default_service(web::to(wrong_method)),
+            );)+
+        }
+
+        /// The OpenAPI document.
+        #[derive(OpenApi)]
+        #[openapi(
+            paths($($($module::$answer),+),+),
+            components(schemas(ErrorBody, DecimalId, SessionId, ServiceName, Address, Token)),
+            modifiers(&Finished),
+            info(
+                title = "game-gateway admin API",
+                description = "What operators ask a game-gateway, and tell it.",
+            ),
+        )]
+        pub(super) struct Document;
+    };
+}
+
+endpoints! {
+    "/" => GET pages::index;
+    "/health" => GET probes::health;
+    "/ready" => GET probes::ready;
+    "/metrics" => GET probes::metrics;
+    "/api/v1/info" => GET probes::info;
+    "/api/v1/actors" => GET actors::list;
+    "/api/v1/actors/{id}" => GET actors::one;
+    "/api/v1/sessions" => GET sessions::list;
+    "/api/v1/sessions/{id}" => GET sessions::one, DELETE sessions::kick;
+    "/api/v1/backends" => GET backends::list;
+    "/api/v1/routes" => GET routes::in_force;
+    "/api/v1/routes/resolve" => GET routes::resolve;
+    "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;
+    "/api/v1/log-level" => GET log_level::current, PUT log_level::change;
+    "/api/v1/config" => GET config::effective;
+    "/api/openapi.json" => GET pages::openapi;
+    "/api/docs/" => GET pages::docs;
+    "/api/docs/{file}" => GET pages::docs_file;
+}
+
+/// Whoever answers GET answers HEAD; actix leaves out the body.
+fn taking(method: Method) -> actix_web::Route {
+    if method == Method::GET {
+        web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
+    } else {
+        web::method(method)
+    }
+}
+
+/// All paths, behind the door.
+pub(super) fn configure(app: &mut web::ServiceConfig) {
+    app.service(
+        web::scope("")
+            .wrap(from_fn(authorise))
+            .configure(register)
+            .default_service(web::to(not_found)),
+    );
+}
+
+async fn not_found(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("there is no {}", request.path());
+    Err(ApiError::not_found(message))
+}
+
+async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("{} does not take {}", request.path(), request.method());
+    let pattern = request.match_pattern();
+    let endpoint = ENDPOINTS
+        .iter()
+        .find(|(path, _)| pattern.as_deref() == Some(path));
+    let mut allow = Vec::new();
+    for method in endpoint.map_or(&[][..], |(_, methods)| methods) {
+        allow.push(*method);
+        if *method == "GET" {
+            allow.push("HEAD");
+        }
+    }
+    Err(ApiError::wrong_method(message, &allow.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What the functions say of their own paths is what they are registered under.
+    #[test]
+    fn the_document_lists_exactly_the_endpoints() {
+        let document = serde_json::to_value(Document::openapi()).expect("JSON");
+        let mut documented = BTreeSet::new();
+        for (path, operations) in document["paths"].as_object().expect("paths") {
+            for method in operations.as_object().expect("operations").keys() {
+                documented.insert((path.clone(), method.to_uppercase()));
+            }
+        }
+        let registered: BTreeSet<(String, String)> = ENDPOINTS
+            .iter()
+            .flat_map(|(path, methods)| methods.iter().map(|m| ((*path).into(), (*m).into())))
+            .collect();
+        assert_eq!(documented, registered);
+    }
+}

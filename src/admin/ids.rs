@@ -1,0 +1,187 @@
+//! Ids in paths and queries, as types that read them and say in the API's document what they are.
+
+use std::net::SocketAddr;
+
+use serde::de::{Deserialize, Deserializer};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::params::{not_a, plain_number};
+use crate::codec::client::is_service_name;
+
+/// The longest gateway id, as the configuration allows it, in bytes.
+const MAX_GATEWAY_ID: usize = 255;
+
+/// A 64-bit id in decimal: JavaScript's numbers end at 2^53, so it is text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct DecimalId(pub(super) u64);
+
+/// `{session_id}` or `{gateway_id}:{session_id}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SessionId {
+    /// `None`: this gateway.
+    pub(super) gateway: Option<String>,
+    /// On that gateway.
+    pub(super) id: u64,
+}
+
+/// A service_type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServiceName(pub(super) String);
+
+/// `ip:port`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Address(pub(super) SocketAddr);
+
+/// A cursor or an actor's id.
+pub(super) struct Token;
+
+impl SessionId {
+    /// Reads one; `None`: it is none.
+    pub(super) fn parse(text: &str) -> Option<SessionId> {
+        let (gateway, id) = match text.split_once(':') {
+            None => (None, text),
+            Some((gateway, id)) => (Some(gateway), id),
+        };
+        let good = |g: &str| {
+            (1..=MAX_GATEWAY_ID).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_graphic())
+        };
+        gateway.is_none_or(good).then_some(())?;
+        Some(SessionId {
+            gateway: gateway.map(str::to_owned),
+            id: plain_number(id)?,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for DecimalId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DecimalId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let what = "a decimal id from 0 to 18446744073709551615";
+        plain_number(&text)
+            .map(DecimalId)
+            .ok_or_else(|| not_a(text.into(), what))
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ServiceName, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if is_service_name(text.as_bytes()) {
+            Ok(ServiceName(text))
+        } else {
+            let what = "a service name, 1 to 64 of a-z 0-9 . _ - behind a letter or digit";
+            Err(not_a(text.into(), what))
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let what = "an address such as 10.0.0.7:9300 or [2001:db8::7]:9300";
+        text.parse()
+            .map(Address)
+            .map_err(|_| not_a(text.into(), what))
+    }
+}
+
+/// A regular expression of the whole numbers from 0 to `most`, without leading zeros.
+fn up_to(most: &str) -> String {
+    let mut choices = vec!["0".to_owned(), most.to_owned()];
+    if most.len() > 1 {
+        choices.push(format!("[1-9][0-9]{{0,{}}}", most.len() - 2));
+    }
+    for (place, digit) in most.bytes().enumerate() {
+        let least = if place == 0 { b'1' } else { b'0' };
+        // Alike so far, a smaller digit here, anything behind.
+        if digit > least {
+            let (alike, behind) = (&most[..place], most.len() - place - 1);
+            let smaller = format!("[{}-{}]", least as char, (digit - 1) as char);
+            choices.push(format!("{alike}{smaller}[0-9]{{{behind}}}"));
+        }
+    }
+    format!("({})", choices.join("|"))
+}
+
+fn text(pattern: String, description: &str, example: &str) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .pattern(Some(format!("^{pattern}$")))
+        .description(Some(description))
+        .examples([example])
+        .into()
+}
+
+/// Gives each type its place in the document.
+macro_rules! documented {
+    ($($kind:ident: $schema:expr;)+) => {$(
+        impl PartialSchema for $kind {
+            fn schema() -> RefOr<Schema> {
+                $schema
+            }
+        }
+
+        impl ToSchema for $kind {}
+    )+};
+}
+
+documented! {
+    DecimalId: text(up_to("18446744073709551615"), "A 64-bit id, decimal.", "42");
+    SessionId: text(
+        format!("([!-9;-~]{{1,{MAX_GATEWAY_ID}}}:)?{}", up_to("18446744073709551615")),
+        "A session of this gateway, decimal, or `{gateway_id}:{session_id}`.",
+        "1234567890123456789",
+    );
+    ServiceName: text("[a-z0-9][a-z0-9._-]{0,63}".to_owned(), "A service_type.", "game");
+    Address: {
+        let octet = up_to("255");
+        let v6 = r"\[([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\]";
+        let pattern = format!(r"(({octet}\.){{3}}{octet}|{v6}):{}", up_to("65535"));
+        text(pattern, "`ip:port`. Short forms of IPv6 addresses are understood too.", "10.0.0.7:9300")
+    };
+    Token: text("[A-Za-z0-9.:_-]{1,128}".to_owned(), "As this gateway gave it.", "router-0");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_ids() {
+        let id = |gateway: Option<&str>, id| {
+            let gateway = gateway.map(str::to_owned);
+            Some(SessionId { gateway, id })
+        };
+        assert_eq!(SessionId::parse("0"), id(None, 0));
+        assert_eq!(SessionId::parse("18446744073709551615"), id(None, u64::MAX));
+        assert_eq!(SessionId::parse("gw-1:7"), id(Some("gw-1"), 7));
+        for wrong in [
+            "",
+            "-1",
+            "+1",
+            "01",
+            "1.0",
+            "x",
+            " 1",
+            "18446744073709551616",
+            ":1",
+            "a:b:1",
+            "a:",
+            "a b:1",
+            "ä:1",
+        ] {
+            assert_eq!(SessionId::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_pattern_of_a_range() {
+        assert_eq!(up_to("7"), "(0|7|[1-6][0-9]{0})");
+        assert_eq!(
+            up_to("255"),
+            "(0|255|[1-9][0-9]{0,1}|[1-1][0-9]{2}|2[0-4][0-9]{1}|25[0-4][0-9]{0})"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! What the OpenAPI document says of every endpoint alike: who may ask, and what may go wrong.
+
+use utoipa::Modify;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
+
+/// The name of the token in the document.
+const TOKEN: &str = "token";
+/// What every path that needs the token begins with.
+const GUARDED: &str = "/api/v1/";
+
+/// Adds what is the same everywhere.
+pub(super) struct Finished;
+
+impl Modify for Finished {
+    fn modify(&self, document: &mut OpenApi) {
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "`admin.token`. Where none is configured, loopback addresses need none.",
+            ))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(token));
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                ("get", &mut item.get),
+                ("post", &mut item.post),
+                ("put", &mut item.put),
+                ("delete", &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(name(method, path));
+                    finish(path, operation);
+                }
+            }
+        }
+    }
+}
+
+/// A name that no other operation has: `delete_sessions_id` for DELETE of `/api/v1/sessions/{id}`.
+fn name(method: &str, path: &str) -> String {
+    let words = path.strip_prefix(GUARDED).unwrap_or(path);
+    let words = words.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    format!("{method}_{}", words.join("_"))
+}
+
+fn finish(path: &str, operation: &mut Operation) {
+    if path.starts_with(GUARDED) {
+        let token = utoipa::openapi::security::SecurityRequirement::new(TOKEN, [""; 0]);
+        operation.security = Some(vec![token]);
+        add(
+            operation,
+            400,
+            "A query parameter, id or body is wrong, or not known.",
+        );
+        add(operation, 401, "The token is missing or wrong.");
+    }
+    if path.starts_with("/api/") || path == "/" {
+        let why = "Without `admin.token`: not from a loopback address, or a change from another \
+                   site's page.";
+        add(operation, 403, why);
+    }
+    if operation.request_body.is_some() {
+        add(operation, 413, "The body is too large.");
+        add(operation, 415, "The body is not JSON.");
+    }
+}
+
+/// Adds an error unless the endpoint has said more about it itself.
+fn add(operation: &mut Operation, status: u16, why: &str) {
+    let responses = &mut operation.responses.responses;
+    responses
+        .entry(status.to_string())
+        .or_insert_with(|| RefOr::T(error(why)));
+}
+
+fn error(why: &str) -> Response {
+    let body = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("ErrorBody")))
+        .build();
+    ResponseBuilder::new()
+        .description(why)
+        .content("application/json", body)
+        .build()
+}

@@ -1,0 +1,129 @@
+//! Whether it lives, whether it takes newcomers, what it counts, and what it is.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::errors::{ApiError, ErrorBody};
+use super::params::{Nothing, Query};
+use super::{Desk, metrics as exposition};
+use crate::actors::gateway::{CheckHealth, HEALTH_TIMEOUT, State};
+
+/// A little longer than the gateway itself waits, so that its answer still comes.
+const HEALTH_PATIENCE: Duration = HEALTH_TIMEOUT.saturating_add(Duration::from_millis(500));
+/// The media type of `/metrics`.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// It can do its work.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Healthy {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether the process can do its work: every worker answers within a second. Draining is healthy.
+#[utoipa::path(get, path = "/health", tag = "probes", responses(
+    (status = 200, description = "It can.", body = Healthy),
+    (status = 503, description = "A worker or supervisor has not answered.", body = ErrorBody),
+))]
+pub(super) async fn health(desk: web::Data<Desk>) -> Result<web::Json<Healthy>, ApiError> {
+    let asked = desk.gateway.send(CheckHealth);
+    let answer = actix_web::rt::time::timeout(HEALTH_PATIENCE, asked).await;
+    if matches!(answer, Ok(Ok(true))) {
+        return Ok(web::Json(Healthy { status: "ok" }));
+    }
+    let message = "a worker or its supervisor has not answered within a second";
+    Err(ApiError::unavailable("unhealthy", message))
+}
+
+/// Whether new sessions are welcome.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// Why not: `starting`, `no routes yet`, `draining`, `full`.
+    reasons: Vec<&'static str>,
+    /// Why the newest routing data is not in force, if it is not.
+    routes_error: Option<String>,
+}
+
+/// Whether it takes new sessions.
+#[utoipa::path(get, path = "/ready", tag = "probes", responses(
+    (status = 200, description = "It does.", body = Readiness),
+    (status = 503, description = "It does not, for these reasons.", body = Readiness),
+))]
+pub(super) async fn ready(desk: web::Data<Desk>) -> HttpResponse {
+    let (reasons, error) = match desk.status().await {
+        Ok(status) => (
+            status.reasons_not_ready(),
+            status.routes.and_then(|r| r.error),
+        ),
+        Err(_) => (vec!["the gateway does not answer"], None),
+    };
+    let readiness = Readiness {
+        ready: reasons.is_empty(),
+        reasons,
+        routes_error: error.map(|error| error.to_string()),
+    };
+    if readiness.ready {
+        HttpResponse::Ok().json(readiness)
+    } else {
+        HttpResponse::ServiceUnavailable().json(readiness)
+    }
+}
+
+/// What it counts, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "probes", responses(
+    (status = 200, description = "OpenMetrics text.", body = String,
+        content_type = "application/openmetrics-text"),
+))]
+pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiError> {
+    let status = desk.status().await.ok();
+    let text = exposition::encode(
+        &desk.config,
+        &desk.metrics,
+        status.as_ref(),
+        desk.census.kinds(),
+    );
+    let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
+    Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
+}
+
+/// What it is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Info {
+    version: &'static str,
+    gateway_id: String,
+    /// Seconds since 1970.
+    start_time_seconds: u64,
+    uptime_seconds: u64,
+    /// Threads that carry traffic.
+    workers: usize,
+    /// Where it is in its life.
+    state: State,
+}
+
+/// Version, id, age, workers and state.
+#[utoipa::path(get, path = "/api/v1/info", tag = "gateway", responses(
+    (status = 200, description = "These.", body = Info),
+    (status = 503, description = "The gateway does not answer in time.", body = ErrorBody),
+))]
+pub(super) async fn info(
+    desk: web::Data<Desk>,
+    _: Query<Nothing>,
+) -> Result<web::Json<Info>, ApiError> {
+    let state = desk.status().await?.state;
+    let since_1970 = desk
+        .started_at
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(web::Json(Info {
+        version: env!("CARGO_PKG_VERSION"),
+        gateway_id: desk.config.gateway.id.clone(),
+        start_time_seconds: since_1970.as_secs(),
+        uptime_seconds: desk.started.elapsed().as_secs(),
+        workers: desk.metrics.len(),
+        state,
+    }))
+}

@@ -1,0 +1,213 @@
+//! The rules in force, and where a session would go by them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::web;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::errors::{ApiError, ErrorBody};
+use super::ids::{DecimalId, ServiceName};
+use super::params::{Nothing, Query};
+use super::{Desk, in_time};
+use crate::actors::snapshots::{BackendHealth, BackendSnapshot};
+use crate::codec::code::Code;
+use crate::routing::{
+    Avoid, Explained, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
+};
+use crate::store::RefusedKind;
+
+/// The rules in force and where they come from.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Routes {
+    /// Where the routing data comes from; `null` before it was looked at.
+    #[schema(example = "file config/routes.json")]
+    source: Option<String>,
+    /// Rises with each change; 0: there are no rules yet.
+    version: u64,
+    /// When the rules in force were loaded, in seconds since 1970.
+    loaded_at_seconds: Option<u64>,
+    /// How many services they have.
+    services: usize,
+    /// Why newer data is not in force, if there is any.
+    error: Option<String>,
+    /// Whose fault that is: `unreadable`, the source's, or `mistaken`, the data's.
+    #[schema(example = "mistaken")]
+    error_kind: Option<&'static str>,
+    /// Since when, in seconds since 1970.
+    error_at_seconds: Option<u64>,
+    /// Whether changes are heard of at once: the file's directory is watched, or Redis subscribed.
+    watching: bool,
+    /// By service_type, in the form of the routes file.
+    rules: BTreeMap<String, Rule>,
+    /// By realm_id: where `realm_based` services send it.
+    #[schema(value_type = BTreeMap<String, String>)]
+    realms: BTreeMap<u32, String>,
+}
+
+/// The rules in force, in the form in which they are written.
+#[utoipa::path(get, path = "/api/v1/routes", tag = "routes", responses(
+    (status = 200, description = "The rules.", body = Routes),
+    (status = 503, description = "The gateway does not answer in time.", body = ErrorBody),
+))]
+pub(super) async fn in_force(
+    desk: web::Data<Desk>,
+    _: Query<Nothing>,
+) -> Result<web::Json<Routes>, ApiError> {
+    let Some(loaded) = desk.status().await?.routes else {
+        return Ok(web::Json(Routes::default()));
+    };
+    let data = loaded.table.as_ref().map(|table| table.data());
+    let since_1970 = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let realms = data.into_iter().flat_map(|data| &data.realms);
+    Ok(web::Json(Routes {
+        source: Some(loaded.source.to_string()),
+        version: loaded.version,
+        loaded_at_seconds: loaded.loaded_at.map(|at| since_1970(at).as_secs()),
+        services: loaded.services,
+        error: loaded.error.as_ref().map(ToString::to_string),
+        error_kind: loaded.error_kind.map(RefusedKind::name),
+        error_at_seconds: loaded.error_at.map(|at| since_1970(at).as_secs()),
+        watching: loaded.watching,
+        rules: data.map(|data| data.rules.clone()).unwrap_or_default(),
+        realms: realms.map(|(id, name)| (*id, name.to_string())).collect(),
+    }))
+}
+
+/// Of which session.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Its service.
+    service: ServiceName,
+    /// Its realm; 0, the default: none.
+    #[param(minimum = 0, maximum = 4_294_967_295_u32)]
+    realm_id: Option<u32>,
+    /// Its user; "0", the default: not known.
+    user_id: Option<DecimalId>,
+    /// Its session id; "0", the default: not drawn yet.
+    session_id: Option<DecimalId>,
+}
+
+/// Where a session would go.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Resolution {
+    service: String,
+    strategy: StrategyKind,
+    /// Where it would go; `null` where that is not decided yet, or where it would be refused.
+    #[schema(example = "10.0.0.7:9300")]
+    endpoint: Option<String>,
+    /// Why there, in words.
+    #[schema(example = "consistent_hash on user_id 42")]
+    why: String,
+    /// The protocol's error code, where the session would be refused.
+    error_code: Option<u16>,
+    /// Whether the session must have been bound to a user by a backend first.
+    require_bind: bool,
+    /// What the strategy chooses among.
+    candidates: Vec<Candidate>,
+}
+
+/// An endpoint that a session might go to.
+#[derive(Debug, Serialize, ToSchema)]
+struct Candidate {
+    #[schema(example = "10.0.0.7:9300")]
+    endpoint: String,
+    /// Its share, 1 to 100.
+    weight: u8,
+    /// Whether it may be the answer now: it is up, or nothing is.
+    eligible: bool,
+    /// What is known of it; `null`: it was never used.
+    health: Option<BackendHealth>,
+}
+
+/// Where a session would go, and why. Asking takes no turn of `round_robin`.
+#[utoipa::path(get, path = "/api/v1/routes/resolve", tag = "routes", params(Which), responses(
+    (status = 200, description = "Where.", body = Resolution),
+    (status = 404, description = "No rule for the service, or no mapping for the realm.",
+        body = ErrorBody),
+    (status = 503, description = "There are no routes yet, or no answer in time.",
+        body = ErrorBody),
+))]
+pub(super) async fn resolve(
+    desk: web::Data<Desk>,
+    Query(which): Query<Which>,
+) -> Result<web::Json<Resolution>, ApiError> {
+    let table = desk.status().await?.routes.and_then(|routes| routes.table);
+    let no_routes = || ApiError::unavailable("no_routes", "there are no routes yet");
+    let table = table.ok_or_else(no_routes)?;
+    let backends = in_time(desk.census.backends()).await?;
+    answer(&which, &table, &backends).map(web::Json)
+}
+
+fn answer(
+    which: &Which,
+    table: &Arc<RouteTable>,
+    backends: &[BackendSnapshot],
+) -> Result<Resolution, ApiError> {
+    let service = which.service.0.as_str();
+    let its: BTreeMap<SocketAddr, BackendHealth> = backends
+        .iter()
+        .filter(|backend| backend.service == service)
+        .map(|backend| (backend.endpoint, backend.health))
+        .collect();
+    let gone = |health: &BackendHealth| match health {
+        BackendHealth::Down | BackendHealth::Leaving => true,
+        BackendHealth::Up | BackendHealth::Unknown => false,
+    };
+    let dead: BTreeSet<SocketAddr> = its
+        .iter()
+        .filter(|(_, health)| gone(health))
+        .map(|(endpoint, _)| *endpoint)
+        .collect();
+    let question = Question {
+        service,
+        realm_id: which.realm_id.unwrap_or(0),
+        user_id: which.user_id.map_or(0, |id| id.0),
+        session_id: which.session_id.map_or(0, |id| id.0),
+    };
+    let avoid = Avoid {
+        tried: &[],
+        dead: &dead,
+    };
+    let explained = table.explain(&question, &avoid).map_err(refused)?;
+    let (endpoint, why, error_code) = match explained.outcome {
+        Ok(Explained::To(endpoint, why)) => (Some(endpoint), why.to_string(), None),
+        Ok(any) => {
+            let mut eligible = explained.candidates.iter().filter(|c| c.eligible);
+            // A choice of one is decided already.
+            let only = eligible.next().filter(|_| eligible.next().is_none());
+            (only.map(|only| only.endpoint), any.to_string(), None)
+        }
+        Err(NoRoute::Unresolved | NoRoute::AllTried) => {
+            let why = NoRoute::Unresolved.to_string();
+            (None, why, Some(Code::BAD_GATEWAY.0))
+        }
+        Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
+    };
+    let candidates = explained.candidates.iter().map(|candidate| Candidate {
+        endpoint: candidate.endpoint.to_string(),
+        weight: candidate.weight,
+        eligible: candidate.eligible,
+        health: its.get(&candidate.endpoint).copied(),
+    });
+    Ok(Resolution {
+        service: service.to_owned(),
+        strategy: explained.service.strategy(),
+        endpoint: endpoint.map(|endpoint| endpoint.to_string()),
+        why,
+        error_code,
+        require_bind: explained.service.require_bind,
+        candidates: candidates.collect(),
+    })
+}
+
+/// With the code that a player would get.
+fn refused(no_route: NoRoute) -> ApiError {
+    let code = Code::NO_ROUTE.0;
+    ApiError::no_route(format!("{no_route}; a player would get ERROR {code}"))
+}

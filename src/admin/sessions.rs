@@ -1,0 +1,128 @@
+//! Who plays, and how to end it.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::errors::{ApiError, ErrorBody};
+use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
+use super::params::{Nothing, Query, cursor, limit, path_part};
+use super::{Desk, in_time};
+use crate::actors::snapshots::{
+    SessionFilter, SessionPage, SessionSnapshot, SessionState, TransportName,
+};
+
+/// Which sessions; every filter must hold.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// The most sessions.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u16>,
+    /// Where to go on: the `next_cursor` of the page before.
+    #[param(value_type = Option<Token>)]
+    cursor: Option<String>,
+    /// Sessions that use this service.
+    service: Option<ServiceName>,
+    /// Sessions of this realm; 0: of none.
+    #[param(minimum = 0, maximum = 4_294_967_295_u32)]
+    realm_id: Option<u32>,
+    /// Sessions of this user; "0": of nobody that is known.
+    user_id: Option<DecimalId>,
+    /// Sessions that are bound to this endpoint.
+    backend: Option<Address>,
+    /// Sessions over this transport.
+    transport: Option<TransportName>,
+    /// Sessions in this state.
+    state: Option<SessionState>,
+}
+
+/// The sessions, in pages.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Which), responses(
+    (status = 200, description = "A page.", body = SessionPage),
+    (status = 503, description = "The workers do not answer in time.", body = ErrorBody),
+))]
+pub(super) async fn list(
+    desk: web::Data<Desk>,
+    Query(which): Query<Which>,
+) -> Result<web::Json<SessionPage>, ApiError> {
+    let limit = limit(which.limit)?;
+    let cursor = cursor(which.cursor.as_deref())?;
+    let filter = SessionFilter {
+        service: which.service.map(|service| service.0),
+        realm_id: which.realm_id,
+        user_id: which.user_id.map(|id| id.0),
+        backend: which.backend.map(|address| address.0),
+        transport: which.transport,
+        state: which.state,
+    };
+    let page = in_time(desk.census.sessions(&filter, cursor, limit)).await??;
+    Ok(web::Json(page))
+}
+
+/// One session with its counters.
+#[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session.")),
+    responses(
+        (status = 200, description = "The session.", body = SessionSnapshot),
+        (status = 404, description = "There is none here.", body = ErrorBody),
+        (status = 503, description = "Its worker does not answer in time.", body = ErrorBody),
+    )
+)]
+pub(super) async fn one(
+    desk: web::Data<Desk>,
+    request: HttpRequest,
+    _: Query<Nothing>,
+) -> Result<web::Json<SessionSnapshot>, ApiError> {
+    let id = session_here(&desk, &request)?;
+    let session = in_time(desk.census.session(id)).await??;
+    session.map(web::Json).ok_or_else(|| no_session(id))
+}
+
+/// Kicks a session: its player gets CLOSE 440.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "sessions",
+    params(("id" = SessionId, Path, description = "The session.")),
+    responses(
+        (status = 204, description = "It is kicked."),
+        (status = 404, description = "There is none here.", body = ErrorBody),
+        (status = 503, description = "Its worker does not answer in time.", body = ErrorBody),
+    )
+)]
+pub(super) async fn kick(
+    desk: web::Data<Desk>,
+    request: HttpRequest,
+    _: Query<Nothing>,
+) -> Result<HttpResponse, ApiError> {
+    let id = session_here(&desk, &request)?;
+    if in_time(desk.census.kick(id)).await?? {
+        tracing::info!(session_id = id, "kicked over the admin API");
+        Ok(HttpResponse::NoContent().finish())
+    } else {
+        Err(no_session(id))
+    }
+}
+
+fn no_session(id: u64) -> ApiError {
+    ApiError::not_found(format!("there is no session {id}"))
+}
+
+/// The session id of the path, where it is one of this gateway.
+fn session_here(desk: &Desk, request: &HttpRequest) -> Result<u64, ApiError> {
+    let text = path_part(request, "id")?;
+    let Some(SessionId { gateway, id }) = SessionId::parse(&text) else {
+        let message = format!(
+            "`{text}` is no session's id; one is a whole number up to 18446744073709551615, alone \
+             or behind its gateway's id and a colon"
+        );
+        return Err(ApiError::bad_request(message));
+    };
+    let here = &desk.config.gateway.id;
+    match gateway {
+        Some(other) if other != *here => {
+            let message = format!("session {id} is on gateway {other}; this one is {here}");
+            Err(ApiError::not_found(message))
+        }
+        Some(_) | None => Ok(id),
+    }
+}

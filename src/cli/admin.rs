@@ -1,0 +1,208 @@
+//! `game-gateway admin`: the admin API from a terminal, as tables for people or as its own JSON.
+
+mod api;
+mod args;
+mod show;
+mod table;
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use api::{Api, Failure, Query};
+pub use args::AdminArgs;
+use args::{ActorsArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
+
+/// How often `drain --wait` looks.
+const WAIT_STEP: Duration = Duration::from_millis(500);
+/// The entries of one request where all pages are wanted: the most that the API gives.
+const WHOLE_PAGE: u16 = 1000;
+
+/// Runs one command against a gateway.
+pub fn run(args: &AdminArgs) -> ExitCode {
+    let outcome = Terminal::new(args).and_then(|terminal| terminal.run(&args.command));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("game-gateway admin: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The gateway on one side, the reader on the other.
+struct Terminal {
+    api: Api,
+    json: bool,
+}
+
+impl Terminal {
+    fn new(args: &AdminArgs) -> Result<Terminal, Failure> {
+        Ok(Terminal {
+            api: Api::new(&args.url, args.token())?,
+            json: args.json,
+        })
+    }
+
+    fn run(&self, command: &Command) -> Result<(), Failure> {
+        match command {
+            Command::Actors(args) => self.actors(args),
+            Command::Actor { id } => {
+                self.print(&self.api.get(&["actors", id], &[])?, show::members)
+            }
+            Command::Sessions(args) => self.sessions(args),
+            Command::Session { id } => {
+                self.print(&self.api.get(&["sessions", id], &[])?, show::members)
+            }
+            Command::Kick { ids } => self.kick(ids),
+            Command::Backends => self.print(&self.api.get(&["backends"], &[])?, show::backends),
+            Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
+            Command::Resolve(args) => self.resolve(args),
+            Command::Drain(args) => self.drain(args),
+            Command::LogLevel { level } => self.log_level(level.as_deref()),
+        }
+    }
+
+    fn print(&self, answer: &Value, table: impl Fn(&Value) -> String) -> Result<(), Failure> {
+        let text = if self.json {
+            format!("{answer:#}\n")
+        } else {
+            table(answer)
+        };
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Failure::output),
+        }
+    }
+
+    fn actors(&self, args: &ActorsArgs) -> Result<(), Failure> {
+        let Some(kind) = &args.kind else {
+            return self.print(&self.api.get(&["actors"], &[])?, show::kinds_and_tree);
+        };
+        let query = [("kind", kind.clone())];
+        let page = self.pages("actors", &query, args.limit, args.all)?;
+        self.more(&page);
+        self.print(&page, show::actors)
+    }
+
+    fn sessions(&self, args: &SessionsArgs) -> Result<(), Failure> {
+        let page = self.pages("sessions", &args.filters(), args.limit, args.all)?;
+        let silent: Vec<String> = show::list(&page, "silent_workers")
+            .map(show::cell)
+            .collect();
+        if !silent.is_empty() {
+            let workers = silent.join(", ");
+            eprintln!("warning: workers {workers} have not answered; their sessions are missing");
+        }
+        self.more(&page);
+        self.print(&page, show::sessions)
+    }
+
+    /// Says on stderr that this is not all, for tables do not.
+    fn more(&self, page: &Value) {
+        if !self.json && !page["next_cursor"].is_null() {
+            eprintln!("there are more; --all lists them");
+        }
+    }
+
+    /// One page, or all of them as one.
+    fn pages(
+        &self,
+        list: &str,
+        query: Query<'_>,
+        limit: Option<u16>,
+        all: bool,
+    ) -> Result<Value, Failure> {
+        let limit = if all { Some(WHOLE_PAGE) } else { limit };
+        let mut query = query.to_vec();
+        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        let mut whole = self.api.get(&[list], &query)?;
+        while let Some(cursor) = whole["next_cursor"].as_str().filter(|_| all) {
+            let mut next = query.clone();
+            next.push(("cursor", cursor.to_owned()));
+            let mut page = self.api.get(&[list], &next)?;
+            if page["next_cursor"] == whole["next_cursor"] {
+                return Err(Failure::answer("the gateway gives the same page for ever"));
+            }
+            whole["next_cursor"] = page["next_cursor"].take();
+            for part in [list, "silent_workers"] {
+                let more = page[part].take();
+                if let (Some(entries), Value::Array(more)) = (whole[part].as_array_mut(), more) {
+                    for entry in more {
+                        // The same worker may be silent on every page.
+                        if part == list || !entries.contains(&entry) {
+                            entries.push(entry);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(whole)
+    }
+
+    fn kick(&self, ids: &[String]) -> Result<(), Failure> {
+        let (mut kicked, mut failed) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.api.delete(&["sessions", id]) {
+                Ok(_) => kicked.push(id),
+                Err(failure) => failed.push((id, failure)),
+            }
+        }
+        let told: Vec<Value> = failed
+            .iter()
+            .map(|(id, failure)| json!({"session": id, "error": failure.to_string()}))
+            .collect();
+        let answer = json!({"kicked": kicked, "failed": told});
+        self.print(&answer, show::kicked)?;
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some((_, only)) if ids.len() == 1 => Err(only),
+            Some((id, first)) => {
+                let count = told.len();
+                let message = format!("{count} of {} are not kicked; {id}: {first}", ids.len());
+                Err(Failure::answer(message))
+            }
+        }
+    }
+
+    fn resolve(&self, args: &ResolveArgs) -> Result<(), Failure> {
+        let answer = self.api.get(&["routes", "resolve"], &args.query())?;
+        self.print(&answer, show::resolution)
+    }
+
+    fn drain(&self, args: &DrainArgs) -> Result<(), Failure> {
+        let path = &["drain"];
+        if args.undo {
+            return self.print(&self.api.delete(path)?, show::members);
+        }
+        let mut answer = if args.status {
+            self.api.get(path, &[])?
+        } else {
+            let body = args.window.as_ref().map(|window| json!({"window": window}));
+            self.api.send("POST", path, body.as_ref())?
+        };
+        while args.wait && answer["state"] != "drained" {
+            if answer["state"] == "serving" {
+                return Err(Failure::answer("it does not drain"));
+            }
+            std::thread::sleep(WAIT_STEP);
+            answer = self.api.get(path, &[])?;
+        }
+        self.print(&answer, show::members)
+    }
+
+    fn log_level(&self, level: Option<&str>) -> Result<(), Failure> {
+        let path = &["log-level"];
+        let answer = match level {
+            None => self.api.get(path, &[])?,
+            Some(level) => self.api.send("PUT", path, Some(&json!({"level": level})))?,
+        };
+        self.print(&answer, |answer| {
+            format!("{}\n", show::cell(&answer["level"]))
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! Speaks HTTP with a gateway's admin API.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{Request, Uri};
+use ureq::{Agent, AsSendBody};
+
+/// How long a connection may take to stand.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one answer may take; the gateway itself waits for less.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// The largest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// Query parameters.
+pub(super) type Query<'a> = &'a [(&'static str, String)];
+
+/// Why a command has not done what it should, in one line.
+#[derive(Debug)]
+pub(super) struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Failure {
+    /// The gateway's answer is not what it should be.
+    pub(super) fn answer(message: impl Into<String>) -> Failure {
+        Failure(message.into())
+    }
+
+    /// The answer cannot be printed.
+    pub(super) fn output(error: std::io::Error) -> Failure {
+        Failure(format!("cannot print: {error}"))
+    }
+}
+
+/// Checks where the admin API is said to be; returns it without a slash at its end.
+///
+/// # Errors
+/// It is no `http://host:port`.
+pub(super) fn check_url(text: &str) -> Result<String, String> {
+    let wrong = || {
+        format!("`{text}` is no address of an admin API; write for example http://127.0.0.1:9090")
+    };
+    let uri: Uri = text.parse().map_err(|_| wrong())?;
+    if uri.scheme_str() != Some("http")
+        || uri.host().is_none_or(str::is_empty)
+        || uri.query().is_some()
+    {
+        return Err(wrong());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Checks that a token can be sent.
+///
+/// # Errors
+/// It has characters that a header cannot have.
+pub(super) fn token(text: &str) -> Result<String, String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(text.to_owned())
+    } else {
+        Err("a token is printable ASCII without spaces".to_owned())
+    }
+}
+
+/// The admin API of one gateway.
+pub(super) struct Api {
+    agent: Agent,
+    url: String,
+    authorization: Option<String>,
+}
+
+impl Api {
+    /// The API at `url`, asked with `token`.
+    ///
+    /// # Errors
+    /// The token cannot be sent.
+    pub(super) fn new(url: &str, token: Option<String>) -> Result<Api, Failure> {
+        let token = token
+            .map(|text| self::token(&text))
+            .transpose()
+            .map_err(Failure)?;
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            // A proxy for the world outside has no business here.
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT));
+        Ok(Api {
+            agent: config.build().into(),
+            url: url.to_owned(),
+            authorization: token.map(|token| format!("Bearer {token}")),
+        })
+    }
+
+    /// Asks for something.
+    ///
+    /// # Errors
+    /// The gateway cannot be reached, refuses, or answers something else.
+    pub(super) fn get(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
+        self.request("GET", path, query, ())
+    }
+
+    /// Removes something.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub(super) fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.request("DELETE", path, &[], ())
+    }
+
+    /// Changes something.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        match body {
+            None => self.request(method, path, &[], ()),
+            Some(body) => self.request(method, path, &[], body.to_string()),
+        }
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &[&str],
+        query: Query<'_>,
+        body: impl AsSendBody,
+    ) -> Result<Value, Failure> {
+        let mut url = format!("{}/api/v1", self.url);
+        for part in path {
+            url.push('/');
+            encode(&mut url, part);
+        }
+        for (place, (name, value)) in query.iter().enumerate() {
+            url.push(if place == 0 { '?' } else { '&' });
+            url.push_str(name);
+            url.push('=');
+            encode(&mut url, value);
+        }
+        let unreachable = |error: &dyn fmt::Display| Failure(format!("{}: {error}", self.url));
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        // Without a body nobody looks at it.
+        let request = request
+            .header("Content-Type", "application/json")
+            .body(body);
+        let request = request.map_err(|error| unreachable(&error))?;
+        let mut answer = self
+            .agent
+            .run(request)
+            .map_err(|error| unreachable(&error))?;
+        let status = answer.status();
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_string();
+        let text = text.map_err(|error| unreachable(&error))?;
+        if status.is_success() && text.is_empty() {
+            return Ok(Value::Null);
+        }
+        let json: Result<Value, _> = serde_json::from_str(&text);
+        match json {
+            Ok(json) if status.is_success() => Ok(json),
+            Ok(json) if json["error"]["message"].is_string() => {
+                let message = json["error"]["message"].as_str().unwrap_or_default();
+                Err(Failure(format!("{message} ({})", status.as_u16())))
+            }
+            Ok(_) | Err(_) => {
+                let message = format!("not the answer of an admin API (HTTP {})", status.as_u16());
+                Err(unreachable(&message))
+            }
+        }
+    }
+}
+
+/// Appends a part of a URL, percent-encoded.
+fn encode(url: &mut String, part: &str) {
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        assert_eq!(check_url("http://h:1/"), Ok("http://h:1".to_owned()));
+        assert_eq!(
+            check_url("http://[::1]:1/below"),
+            Ok("http://[::1]:1/below".to_owned())
+        );
+        for wrong in [
+            "",
+            "h:1",
+            "https://h:1",
+            "http://",
+            "http://h:1?a",
+            "ftp://h",
+            "http://a b",
+        ] {
+            assert!(check_url(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn parts_of_urls() {
+        let mut url = String::new();
+        encode(&mut url, "gw-1:7/ä?%");
+        assert_eq!(url, "gw-1:7%2F%C3%A4%3F%25");
+    }
+}

@@ -1,0 +1,320 @@
+//! The admin API's answers as tables.
+
+use serde_json::Value;
+
+use super::table::table;
+
+/// A column: its title, and the JSON pointer to its value in a row.
+type Column = (&'static str, &'static str);
+
+const KINDS: [Column; 8] = [
+    ("KIND", "/kind"),
+    ("LIVE", "/live"),
+    ("STARTED", "/started"),
+    ("RESTARTS", "/restarts"),
+    ("PANICS", "/panics"),
+    ("HANDLED", "/handled"),
+    ("WAITING", "/waiting"),
+    ("HIGHEST", "/waiting_highest"),
+];
+
+/// Without the id, which the tree has in a form of its own.
+const TREE: [Column; 7] = [
+    ("NAME", "/name"),
+    ("STATE", "/state"),
+    ("UPTIME", "/uptime_seconds"),
+    ("RESTARTS", "/restarts"),
+    ("HANDLED", "/handled"),
+    ("WAITING", "/waiting"),
+    ("CLIENTS", "/clients"),
+];
+
+const ACTORS: [Column; 10] = [
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("WORKER", "/worker"),
+    ("PARENT", "/parent"),
+    ("STATE", "/state"),
+    ("UPTIME", "/uptime_seconds"),
+    ("RESTARTS", "/restarts"),
+    ("HANDLED", "/handled"),
+    ("WAITING", "/waiting"),
+    ("LAST ERROR", "/last_error/message"),
+];
+
+const SESSIONS: [Column; 10] = [
+    ("SESSION", "/session_id"),
+    ("USER", "/user_id"),
+    ("REALM", "/realm_id"),
+    ("STATE", "/state"),
+    ("CLIENT", "/client"),
+    ("WORKER", "/worker"),
+    ("AGE", "/age_seconds"),
+    ("IN", "/frames_in"),
+    ("OUT", "/frames_out"),
+    ("SERVICES", "/services"),
+];
+
+const BACKENDS: [Column; 11] = [
+    ("SERVICE", "/service"),
+    ("ENDPOINT", "/endpoint"),
+    ("HEALTH", "/health"),
+    ("BREAKER", "/breaker"),
+    ("LINKS", "/links"),
+    ("SESSIONS", "/sessions"),
+    ("WAITING", "/waiting_sessions"),
+    ("RTT US", "/rtt_us"),
+    ("QUEUED", "/queued_bytes"),
+    ("BYTES IN", "/bytes_in"),
+    ("BYTES OUT", "/bytes_out"),
+];
+
+const RULES: [Column; 4] = [
+    ("STRATEGY", "/strategy"),
+    ("HASH KEY", "/hash_key"),
+    ("BOUND", "/require_bind"),
+    ("ENDPOINTS", "/endpoints"),
+];
+
+const CANDIDATES: [Column; 4] = [
+    ("ENDPOINT", "/endpoint"),
+    ("WEIGHT", "/weight"),
+    ("HEALTH", "/health"),
+    ("ELIGIBLE", "/eligible"),
+];
+
+/// The entries of a list in an answer; none where there is no such list.
+pub(super) fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    answer[name].as_array().into_iter().flatten()
+}
+
+/// A value as a cell.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        // What others have written must not drive the terminal.
+        Value::String(text) => text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect(),
+        Value::Array(values) => {
+            let cells: Vec<String> = values.iter().map(cell).collect();
+            if cells.is_empty() {
+                "-".to_owned()
+            } else {
+                cells.join(" ")
+            }
+        }
+        Value::Object(members) => {
+            // A session's service, a rule's endpoint, or something that later versions have.
+            let text = |name: &str| members.get(name).map(cell);
+            match (
+                text("service"),
+                text("endpoint"),
+                text("address"),
+                text("weight"),
+            ) {
+                (Some(service), Some(endpoint), ..) => format!("{service}={endpoint}"),
+                (_, _, Some(address), Some(weight)) if weight == "1" => address,
+                (_, _, Some(address), Some(weight)) => format!("{address}*{weight}"),
+                _ => value.to_string(),
+            }
+        }
+    }
+}
+
+fn row(entry: &Value, columns: &[Column]) -> Vec<String> {
+    let at = |(title, pointer): &Column| match entry.pointer(pointer) {
+        // Links are counted here; `--json` has each.
+        Some(Value::Array(links)) if *title == "LINKS" => links.len().to_string(),
+        Some(value) => cell(value),
+        None => "-".to_owned(),
+    };
+    columns.iter().map(at).collect()
+}
+
+fn titles(columns: &[Column]) -> Vec<&'static str> {
+    columns.iter().map(|(title, _)| *title).collect()
+}
+
+fn listing<'a>(columns: &[Column], entries: impl Iterator<Item = &'a Value>) -> String {
+    let rows: Vec<Vec<String>> = entries.map(|entry| row(entry, columns)).collect();
+    table(&titles(columns), &rows)
+}
+
+/// Every kind with its sums, and the tree.
+pub(super) fn kinds_and_tree(answer: &Value) -> String {
+    let kinds = listing(&KINDS, list(answer, "kinds"));
+    if answer["tree"].is_null() {
+        return kinds;
+    }
+    let mut rows = Vec::new();
+    branch(&answer["tree"], "", "", &mut rows);
+    let titles: Vec<&str> = std::iter::once("ACTOR").chain(titles(&TREE)).collect();
+    format!("{kinds}\n{}", table(&titles, &rows))
+}
+
+/// One actor and those below it. `stem` stands before it, `below` before its children.
+fn branch(node: &Value, stem: &str, below: &str, rows: &mut Vec<Vec<String>>) {
+    let mut cells = vec![format!("{stem}{}", cell(&node["id"]))];
+    cells.extend(row(node, &TREE));
+    rows.push(cells);
+    let mut children = list(node, "children").peekable();
+    while let Some(child) = children.next() {
+        let (here, further) = match children.peek() {
+            Some(_) => ("├─ ", "│  "),
+            None => ("└─ ", "   "),
+        };
+        branch(
+            child,
+            &format!("{below}{here}"),
+            &format!("{below}{further}"),
+            rows,
+        );
+    }
+}
+
+pub(super) fn actors(page: &Value) -> String {
+    listing(&ACTORS, list(page, "actors"))
+}
+
+pub(super) fn sessions(page: &Value) -> String {
+    listing(&SESSIONS, list(page, "sessions"))
+}
+
+pub(super) fn backends(answer: &Value) -> String {
+    listing(&BACKENDS, list(answer, "backends"))
+}
+
+/// Which sessions are kicked; why others are not is said on stderr.
+pub(super) fn kicked(answer: &Value) -> String {
+    let line = |id: &Value| format!("kicked {}\n", cell(id));
+    list(answer, "kicked").map(line).collect()
+}
+
+/// Where the rules come from, and the rules.
+pub(super) fn routes(answer: &Value) -> String {
+    let mut head = answer.clone();
+    let parts = head
+        .as_object_mut()
+        .map(|members| (members.remove("rules"), members.remove("realms")));
+    let (rules, realms) = parts.unwrap_or_default();
+    let mut text = members(&head);
+    let named = |members: Option<Value>| match members {
+        Some(Value::Object(members)) => members.into_iter().collect(),
+        _ => Vec::new(),
+    };
+    let rows: Vec<Vec<String>> = named(rules)
+        .into_iter()
+        .map(|(service, rule)| std::iter::once(service).chain(row(&rule, &RULES)).collect())
+        .collect();
+    let all: Vec<&str> = std::iter::once("SERVICE").chain(titles(&RULES)).collect();
+    text.push('\n');
+    text.push_str(&table(&all, &rows));
+    let realms: Vec<Vec<String>> = named(realms)
+        .into_iter()
+        .map(|(realm, endpoint)| vec![realm, cell(&endpoint)])
+        .collect();
+    if !realms.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&["REALM", "ENDPOINT"], &realms));
+    }
+    text
+}
+
+/// Where a session would go, and the choice.
+pub(super) fn resolution(answer: &Value) -> String {
+    let mut head = answer.clone();
+    if let Some(members) = head.as_object_mut() {
+        members.remove("candidates");
+    }
+    let candidates = listing(&CANDIDATES, list(answer, "candidates"));
+    format!("{}\n{candidates}", members(&head))
+}
+
+/// An object: a line a member.
+pub(super) fn members(answer: &Value) -> String {
+    let members = answer.as_object().into_iter().flatten();
+    let lines: Vec<(&str, String)> = members
+        .map(|(name, value)| (name.as_str(), cell(value)))
+        .collect();
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): &(&str, String)| format!("{name:<width$}  {value}\n");
+    lines.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_tree_shows_who_supervises_whom() {
+        let actor =
+            |id: &str, children: Value| json!({"id": id, "state": "running", "children": children});
+        let tree = actor(
+            "gateway",
+            json!([
+                actor("worker-0", json!([actor("router-0", json!([]))])),
+                actor("config_watcher", json!([])),
+            ]),
+        );
+        let text = kinds_and_tree(&json!({"kinds": [], "tree": tree}));
+        let ids: Vec<&str> = text
+            .lines()
+            .skip(3)
+            .filter_map(|line| line.split("  -").next())
+            .collect();
+        let ids: Vec<&str> = ids.iter().map(|id| id.trim_end()).collect();
+        assert_eq!(
+            ids,
+            [
+                "gateway",
+                "├─ worker-0",
+                "│  └─ router-0",
+                "└─ config_watcher"
+            ]
+        );
+    }
+
+    #[test]
+    fn cells() {
+        for (value, text) in [
+            (json!(null), "-"),
+            (json!(""), "-"),
+            (json!("a\u{1b}[2Jb"), "a [2Jb"),
+            (json!(7), "7"),
+            (json!(true), "yes"),
+            (json!([]), "-"),
+            (
+                json!([{"service": "game", "endpoint": "1.2.3.4:5"}]),
+                "game=1.2.3.4:5",
+            ),
+            (
+                json!([{"address": "h:1", "weight": 1}, {"address": "i:1", "weight": 9}]),
+                "h:1 i:1*9",
+            ),
+            (json!({"other": 1}), "{\"other\":1}"),
+        ] {
+            assert_eq!(cell(&value), text);
+        }
+    }
+
+    #[test]
+    fn links_are_counted() {
+        let backend = json!({"service": "game", "endpoint": "1.2.3.4:5", "links": [{}, {}]});
+        let text = backends(&json!({"backends": [backend]}));
+        let cells: Vec<&str> = text
+            .lines()
+            .nth(1)
+            .expect("a row")
+            .split_whitespace()
+            .collect();
+        assert_eq!(&cells[..5], ["game", "1.2.3.4:5", "-", "-", "2"]);
+    }
+}

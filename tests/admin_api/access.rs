@@ -1,0 +1,156 @@
+//! Who is answered.
+
+use game_gateway::config::{Config, Secret};
+
+use crate::http::{get, request};
+use crate::support::wire::{Backend, Gateway};
+
+const GUARDED: [&str; 9] = [
+    "GET /api/v1/info",
+    "GET /api/v1/actors",
+    "GET /api/v1/sessions",
+    "DELETE /api/v1/sessions/7",
+    "GET /api/v1/routes/resolve?service=game",
+    "POST /api/v1/drain",
+    "PUT /api/v1/log-level",
+    "GET /nothing",
+    "PATCH /api/v1/drain",
+];
+const PAGES: [&str; 4] = [
+    "/",
+    "/api/openapi.json",
+    "/api/docs/",
+    "/api/docs/swagger-ui.css",
+];
+
+async fn gateway(change: impl FnOnce(&mut Config)) -> Gateway {
+    let backend = Backend::start().await;
+    Gateway::start_with(&backend.routes(), change).await
+}
+
+#[tokio::test]
+async fn with_a_token_only_whoever_has_it() {
+    let gateway = gateway(|config| {
+        config.admin.token = Some(Secret::new("sesame".to_owned()));
+    })
+    .await;
+    for line in GUARDED {
+        for wrong in [
+            &[][..],
+            &["Authorization: Bearer sesam"],
+            &["Authorization: Bearer sesame2"],
+            &["Authorization: Bearer"],
+            &["Authorization: Bearer  sesame"],
+            &["Authorization: Basic sesame"],
+            &["Authorization: sesame"],
+            &["Authorization: Bearer \u{e4}"],
+        ] {
+            let answer = request(gateway.admin, line, wrong, "").await;
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            answer.error(401, "unauthorized");
+        }
+    }
+    assert_eq!(get(gateway.admin, "/health").await.status, 200);
+    for path in PAGES {
+        assert_eq!(get(gateway.admin, path).await.status, 200, "{path}");
+    }
+    let token = &["Authorization: Bearer sesame"];
+    assert_eq!(
+        request(gateway.admin, "GET /api/v1/info", token, "")
+            .await
+            .status,
+        200
+    );
+    let lower = &["Authorization: bearer sesame"];
+    assert_eq!(
+        request(gateway.admin, "GET /api/v1/info", lower, "")
+            .await
+            .status,
+        200
+    );
+    // A token is not sent by a browser on its own, so it may come from anywhere.
+    let elsewhere = &[
+        "Authorization: Bearer sesame",
+        "Host: gw.example.org",
+        "Origin: http://a.example",
+    ];
+    request(gateway.admin, "DELETE /api/v1/sessions/7", elsewhere, "")
+        .await
+        .error(404, "not_found");
+}
+
+#[tokio::test]
+async fn without_one_a_page_of_another_site_changes_nothing() {
+    let gateway = gateway(|_| ()).await;
+    let port = gateway.admin.port();
+    let own = format!("Host: localhost:{port}");
+    let origin = format!("Origin: http://localhost:{port}");
+    for headers in [
+        &["Host: evil.example"][..],
+        &["Host: localhost.evil.example"],
+        &[&own, "Origin: http://evil.example"],
+        &[&own, "Origin: null"],
+        &[&own, "Origin: http://localhost:1"],
+    ] {
+        for line in [
+            "POST /api/v1/drain",
+            "DELETE /api/v1/drain",
+            "PUT /api/v1/log-level",
+            "DELETE /api/v1/sessions/7",
+        ] {
+            request(gateway.admin, line, headers, "")
+                .await
+                .error(403, "forbidden");
+        }
+    }
+    assert_eq!(
+        get(gateway.admin, "/api/v1/drain").await.json()["state"],
+        "serving"
+    );
+    for headers in [
+        &["Host: 127.0.0.1"][..],
+        &[&own],
+        &[&own, &origin],
+        &["Host: [::1]:9090"],
+    ] {
+        let answer = request(gateway.admin, "DELETE /api/v1/sessions/7", headers, "").await;
+        answer.error(404, "not_found");
+    }
+}
+
+/// Skipped, with a word, where the machine has no address but loopback ones.
+#[tokio::test]
+async fn without_one_only_this_machine_is_answered() {
+    let gateway = gateway(|config| {
+        config.admin.address = "0.0.0.0:0".parse().expect("an address");
+    })
+    .await;
+    let Some(mut outside) = outside_address() else {
+        eprintln!("no address but loopback ones: nothing to test");
+        return;
+    };
+    outside.set_port(gateway.admin.port());
+    for line in GUARDED
+        .into_iter()
+        .chain(["GET /", "GET /api/openapi.json"])
+    {
+        let said = request(outside, line, &[], "")
+            .await
+            .error(403, "forbidden");
+        assert!(
+            said.starts_with("without admin.token only loopback addresses"),
+            "{said}"
+        );
+    }
+    for open in ["/health", "/ready", "/metrics"] {
+        assert_eq!(get(outside, open).await.status, 200, "{open}");
+    }
+}
+
+/// An address of this machine that is not a loopback one: connecting a UDP socket sends nothing.
+fn outside_address() -> Option<std::net::SocketAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?;
+    (!address.ip().is_loopback() && !address.ip().is_unspecified()).then_some(address)
+}

@@ -1,0 +1,12 @@
+//! The admin API over real sockets, and `game-gateway admin` as a process.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod bad_input;
+mod document;
+mod drain;
+mod endpoints;
+mod http;
+mod terminal;

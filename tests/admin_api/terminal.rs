@@ -1,0 +1,291 @@
+//! `game-gateway admin` as its users start it.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::process::Process;
+use crate::support::wire::{Backend, Player};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+    command
+        .env_remove("POD_NAME")
+        .env_remove("GATEWAY_ADMIN_TOKEN");
+    command
+}
+
+/// A gateway as a process, its admin API's URL and the players' address.
+struct Served {
+    process: Process,
+    url: String,
+    players: std::net::SocketAddr,
+    _directory: TempDir,
+}
+
+fn serve(more: &str, routes: &str) -> Served {
+    let directory = tempfile::tempdir().expect("a directory");
+    let routes_file = directory.path().join("routes.json");
+    std::fs::write(&routes_file, routes).expect("routes");
+    let config = format!(
+        "gateway.id = \"gw-t\"\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+         gateway.workers = 1\ndrain.accept_grace = \"0\"\nroutes.file = {routes_file:?}\n{more}\n"
+    );
+    let file = directory.path().join("gateway.toml");
+    std::fs::write(&file, config).expect("configuration");
+    let process = Process::spawn(program().arg("serve").arg("--config").arg(&file));
+    let ready = process.wait_for_line("game-gateway ready: players on ");
+    let (players, admin) = ready.split_once(", admin on ").expect("both addresses");
+    Served {
+        url: format!("http://{admin}"),
+        players: players.parse().expect("an address"),
+        process,
+        _directory: directory,
+    }
+}
+
+const ROUTES: &str = r#"{"rules": {"game": {"strategy": "consistent_hash",
+    "endpoints": ["127.0.0.1:1", {"address": "127.0.0.1:2", "weight": 3}]}}, "realms": {"7": "127.0.0.1:3"}}"#;
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    finished(program().arg("admin").args(arguments))
+}
+
+fn finished(command: &mut Command) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().expect("a code"), text(stdout), text(stderr))
+}
+
+impl Served {
+    fn admin(&self, arguments: &[&str]) -> (i32, String, String) {
+        run(&[&["--url", &self.url], arguments].concat())
+    }
+
+    /// What a command prints, which must go well.
+    fn says(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.admin(arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
+        out
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.says(&[&["--json"], arguments].concat());
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// What a command says on stderr, in one line, when it fails.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let (code, _, err) = self.admin(arguments);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+        err.trim_end()
+            .strip_prefix("game-gateway admin: ")
+            .expect("who says it")
+            .to_owned()
+    }
+}
+
+#[test]
+fn tables_and_json() {
+    let served = serve("", ROUTES);
+    assert!(served.says(&["actors"]).starts_with("KIND "));
+    assert!(
+        served
+            .says(&["actors", "--kind", "worker", "--all"])
+            .starts_with("ID ")
+    );
+    assert!(served.json(&["actors"])["kinds"].is_array());
+    assert!(served.json(&["actors", "--kind", "link", "--limit", "3"])["actors"].is_array());
+    assert!(served.says(&["backends"]).starts_with("SERVICE "));
+    assert!(served.json(&["backends"])["backends"].is_array());
+    let filters = [
+        "--service",
+        "game",
+        "--realm-id",
+        "1",
+        "--user-id",
+        "18446744073709551615",
+        "--backend",
+        "127.0.0.1:1",
+        "--transport",
+        "tcp",
+        "--state",
+        "active",
+    ];
+    let sessions = served.json(&[&["sessions", "--all"], &filters[..]].concat());
+    assert_eq!(sessions["sessions"], json!([]));
+    assert!(
+        served
+            .says(&["sessions", "--limit", "1000"])
+            .starts_with("SESSION ")
+    );
+    let routes = served.says(&["routes"]);
+    assert!(routes.contains("127.0.0.1:1 127.0.0.1:2*3"), "{routes}");
+    assert!(routes.contains("REALM"), "{routes}");
+    let resolved = served.says(&["resolve", "game", "--user-id", "42"]);
+    assert!(
+        resolved.contains("consistent_hash on user_id 42"),
+        "{resolved}"
+    );
+    assert_eq!(
+        served.json(&["resolve", "game", "--user-id", "42"])["service"],
+        "game"
+    );
+}
+
+#[test]
+fn the_log_level_is_changed() {
+    let served = serve("log.level = \"warn\"", ROUTES);
+    assert_eq!(served.says(&["log-level"]), "warn\n");
+    assert_eq!(
+        served.says(&["log-level", "info,game_gateway::admin=debug"]),
+        "info,game_gateway::admin=debug\n"
+    );
+    assert_eq!(
+        served.json(&["log-level"]),
+        json!({"level": "info,game_gateway::admin=debug"})
+    );
+    let said = served.fails(&["log-level", "debgu"]);
+    assert!(
+        said.starts_with("level: `debgu` in `debgu` is none of off, error"),
+        "{said}"
+    );
+    assert_eq!(
+        served.says(&["log-level"]),
+        "info,game_gateway::admin=debug\n"
+    );
+    // It is in force: what was not logged before is.
+    served.says(&["drain"]);
+    served.says(&["drain", "--undo"]);
+    let mut served = served;
+    served.process.sigterm();
+    assert!(served.process.wait_for_exit().success());
+    let log = served.process.output();
+    assert!(log.contains("the drain is undone"), "{log}");
+    assert!(!log.contains("the gateway listens"), "{log}");
+}
+
+#[tokio::test]
+async fn drained_and_undone_and_ended_by_a_signal() {
+    let backend = Backend::start().await;
+    let mut served = serve("drain.window = \"1h\"", &backend.routes());
+    let mut player = Player::connect_to(served.players).await;
+    player.data("game", b"hello").await;
+    let mut link = backend.link().await;
+    link.opened().await;
+
+    let begun = served.json(&["drain", "--window", "2h"]);
+    assert_eq!(
+        (&begun["window"], &begun["connections"]),
+        (&json!("2h"), &json!(1))
+    );
+    assert!(served.says(&["drain", "--status"]).contains("admin"));
+    assert_eq!(served.json(&["drain", "--undo"])["state"], "serving");
+    let said = served.fails(&["drain", "--status", "--wait"]);
+    assert_eq!(said, "it does not drain");
+
+    let drained = served.json(&["drain", "--window", "0", "--wait"]);
+    assert_eq!(
+        (&drained["state"], &drained["cut_off"]),
+        (&json!("drained"), &json!(1))
+    );
+    assert_eq!(player.closed().await.0, 503);
+    drop(player);
+    served.process.sigterm();
+    assert!(served.process.wait_for_exit().success());
+}
+
+#[test]
+fn what_goes_wrong_is_one_line() {
+    let served = serve("admin.token = \"sesame\"", ROUTES);
+    assert_eq!(served.fails(&["actors"]), "a bearer token is needed (401)");
+    assert_eq!(
+        served.fails(&["actors", "--token", "other"]),
+        "a bearer token is needed (401)"
+    );
+    let with_token =
+        |arguments: &[&str]| served.fails(&[&["--token", "sesame"], arguments].concat());
+    assert_eq!(with_token(&["session", "7"]), "there is no session 7 (404)");
+    assert_eq!(with_token(&["kick", "7"]), "there is no session 7 (404)");
+    assert_eq!(
+        with_token(&["kick", "7", "8"]),
+        "2 of 2 are not kicked; 7: there is no session 7 (404)"
+    );
+    assert_eq!(
+        with_token(&["kick", "gw-2:7"]),
+        "session 7 is on gateway gw-2; this one is gw-t (404)"
+    );
+    assert_eq!(
+        with_token(&["actor", "nobody"]),
+        "there is no actor nobody (404)"
+    );
+    assert!(with_token(&["session", "a/b"]).starts_with("`a/b` is no session's id"));
+    assert!(with_token(&["sessions", "--state", "happy"]).starts_with("state: unknown variant"));
+    let mut command = program();
+    command
+        .env("GATEWAY_ADMIN_TOKEN", "sesame")
+        .args(["admin", "--url", &served.url, "backends"]);
+    assert_eq!(finished(&mut command).0, 0);
+}
+
+#[test]
+fn no_gateway_there() {
+    // A port that was free just now.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", free.local_addr().expect("an address"));
+    drop(free);
+    let (code, out, err) = run(&["--url", &url, "backends"]);
+    assert_eq!(
+        (code, out.as_str(), err.lines().count()),
+        (1, "", 1),
+        "{err}"
+    );
+    assert!(
+        err.starts_with(&format!("game-gateway admin: {url}: ")),
+        "{err}"
+    );
+}
+
+#[test]
+fn bad_usage_is_2() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["--url", "https://127.0.0.1:9090", "actors"],
+        &["--url", "nonsense", "actors"],
+        &["--token", "two words", "actors"],
+        &["actors", "--kind", "nonsense"],
+        &["actors", "--all"],
+        &["sessions", "--limit", "0"],
+        &["sessions", "--limit", "1001"],
+        &["sessions", "--all", "--limit", "1"],
+        &["sessions", "--user-id", "18446744073709551616"],
+        &["sessions", "--backend", "localhost"],
+        &["kick"],
+        &["drain", "--window", "soon"],
+        &["drain", "--undo", "--status"],
+        &["drain", "--undo", "--wait"],
+    ] {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
+        assert!(!err.is_empty());
+    }
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    for command in [
+        "actors",
+        "sessions",
+        "kick",
+        "backends",
+        "drain",
+        "log-level",
+    ] {
+        assert!(out.contains(command), "{out}");
+    }
+}
