@@ -60,6 +60,8 @@ fn help_and_version_everywhere() {
         &["check", "--help"],
         &["demo", "--help"],
         &["loadtest", "--help"],
+        &["routes", "--help"],
+        &["routes", "set", "--help"],
     ] {
         let (code, text) = run(arguments);
         assert_eq!(code, 0, "{arguments:?}");
@@ -80,6 +82,9 @@ fn bad_usage_is_2_and_says_so() {
         &["serve", "--nonsense"],
         &["check", "--config"],
         &["loadtest", "--sessions", "many"],
+        &["routes"],
+        &["routes", "set"],
+        &["routes", "get", "--redis-url", "http://127.0.0.1"],
     ] {
         let (code, text) = run(arguments);
         assert_eq!(code, 2, "{arguments:?}: {text}");
@@ -108,6 +113,57 @@ fn every_mistake_stops_the_start() {
         text.contains("/no/such/file.toml: cannot be read"),
         "{text}"
     );
+}
+
+#[test]
+fn a_redis_url_is_refused_and_not_shown() {
+    let url = "redis://me:hunter2@127.0.0.1:none/0";
+    let (code, text) = run(&["routes", "get", "--redis-url", url]);
+    assert_eq!(code, 2, "{text}");
+    assert!(text.contains("--redis-url: a port must be"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let (_directory, file) = configured("{}", &format!("redis.url = {url:?}"));
+    for command in ["serve", "check"] {
+        let (code, text) = run(&[command, "--config", &file]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("redis.url: a port must be"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn check_says_that_redis_is_not_there() {
+    // Taken, and nobody listens.
+    let taken = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let taken = taken.expect("a socket");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    taken.bind(&any.into()).expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let port = address.as_socket().expect("of IPv4").port();
+    let redis =
+        format!("routes.source = \"redis\"\nredis.url = \"redis://me:hunter2@127.0.0.1:{port}\"");
+    let (_directory, file) = configured("{}", &redis);
+    let (code, text) = run(&["check", "--config", &file]);
+    assert_eq!(code, 1, "{text}");
+    let mistake = format!("mistake: redis: 127.0.0.1:{port}: Connection refused");
+    assert!(text.contains(&mistake), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn routes_are_validated_without_redis() {
+    let (directory, _) = configured(
+        r#"{"rules": {"game": {"strategy": "best", "endpoints": ["h"]}}}"#,
+        "",
+    );
+    let routes = directory.path().join("routes.json").display().to_string();
+    let (code, text) = run(&["routes", "validate", &routes]);
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(text.matches(&routes).count(), 2, "{text}");
+    std::fs::write(&routes, r#"{"rules": {}}"#).expect("written");
+    let (code, text) = run(&["routes", "validate", &routes]);
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("0 services, 0 realms"), "{text}");
 }
 
 #[test]

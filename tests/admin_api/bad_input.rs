@@ -186,6 +186,10 @@ async fn bad_ids() {
                 .error(400, "bad_request");
         }
     }
+    for file in ["%ff", "%zz"] {
+        let answer = get(gateway.admin, &format!("/api/docs/{file}")).await;
+        answer.error(400, "bad_request");
+    }
     let long = "a".repeat(129);
     for id in ["%20", "a%2Fb", "%ff", "%zz", "%C3%A4", long.as_str()] {
         let answer = get(gateway.admin, &format!("/api/v1/actors/{id}")).await;
@@ -274,4 +278,14 @@ async fn bad_bodies() {
         get(gateway.admin, "/api/v1/drain").await.json()["state"],
         "serving"
     );
+}
+
+/// A request whose body does not come is answered all the same.
+#[tokio::test]
+async fn a_body_that_does_not_come() {
+    let gateway = gateway().await;
+    let headers = &["Content-Type: application/json", "Content-Length: 20"];
+    request(gateway.admin, POST, headers, "")
+        .await
+        .error(408, "too_slow");
 }

@@ -1,4 +1,6 @@
 //! What several integration tests share.
 
 pub(crate) mod process;
+pub(crate) mod redis;
+pub(crate) mod resp;
 pub(crate) mod wire;

@@ -97,13 +97,26 @@ impl Process {
     /// # Panics
     /// There is no `kill` command, or the program has ended already.
     pub(crate) fn sigterm(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    ///
+    /// # Panics
+    /// There is no `kill` command, or the program has ended already.
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
-            .args(["-TERM", &self.child.id().to_string()])
+            .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
             .expect("the kill command");
         if !status.success() {
-            self.fail("cannot be sent SIGTERM");
+            self.fail(&format!("cannot be sent SIG{name}"));
         }
+    }
+
+    /// Whether the program has not ended yet.
+    pub(crate) fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What the program has written so far, stdout and stderr as they came.

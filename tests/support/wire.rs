@@ -23,13 +23,33 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long anything may take; only a failing test ever waits so long.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for what must happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what)
         .await
         .expect("what must happen has not happened")
+}
+
+/// Asks an admin API; returns the status and the body.
+pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut socket = soon(TcpStream::connect(admin))
+        .await
+        .expect("the admin port");
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    soon(socket.read_to_string(&mut answer))
+        .await
+        .expect("an answer");
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|s| s.parse().ok())
+        .expect("a status");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+    (status, body.to_owned())
 }
 
 /// A whole gateway in this process.
@@ -112,22 +132,7 @@ impl Gateway {
 
     /// Asks the admin API; returns the status and the body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        let mut socket = soon(TcpStream::connect(self.admin))
-            .await
-            .expect("the admin port");
-        socket.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        soon(socket.read_to_string(&mut answer))
-            .await
-            .expect("an answer");
-        let status = answer
-            .split(' ')
-            .nth(1)
-            .and_then(|s| s.parse().ok())
-            .expect("a status");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
-        (status, body.to_owned())
+        get(self.admin, path).await
     }
 
     /// A metric now, for example `game_gateway_dropped_frames_total{reason="link_gone"}`.

@@ -1,7 +1,6 @@
 //! How the watcher starts, and how the next one takes over when it has panicked.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -22,7 +21,6 @@ use crate::routing::{EndpointName, RoutingData};
 pub(super) struct Estate {
     told: RoutesLoaded,
     data: Option<RoutingData>,
-    addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
     looked_up: BTreeSet<EndpointName>,
     connected_before: bool,
 }
@@ -50,7 +48,7 @@ pub fn launch(
         kind: Kind::ConfigWatcher,
         number: 0,
     };
-    let source = Source::describe(config);
+    let source = Source::new(config).describe(config);
     let entry = roster.enter(id, source.clone(), None, Some(ROOT));
     let legacy = Legacy::<Estate>::default();
     legacy.begin_with(Estate {
@@ -83,8 +81,8 @@ impl ConfigWatcher {
             audience,
             told: estate.told,
             data: estate.data,
-            addresses: estate.addresses,
             looked_up: estate.looked_up,
+            failures: Vec::new(),
             reading: OneAtATime::default(),
             resolving: OneAtATime::default(),
             settling: false,
@@ -102,7 +100,6 @@ impl Drop for ConfigWatcher {
         self.legacy.leave(|| Estate {
             told: std::mem::take(&mut self.told),
             data: self.data.take(),
-            addresses: std::mem::take(&mut self.addresses),
             looked_up: std::mem::take(&mut self.looked_up),
             connected_before: self.connected_before,
         });
@@ -125,7 +122,7 @@ impl Account for ConfigWatcher {
             "loads": told.loads,
             "notifications": told.notifications,
             "reconnects": told.reconnects,
-            "names": self.addresses.len(),
+            "names": told.addresses.len(),
             "last_error": told.error.as_deref(),
         })
     }

@@ -7,10 +7,10 @@
 
 mod launch;
 mod news;
+mod one_at_a_time;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ use crate::store::{Refused, RefusedKind};
 use launch::Estate;
 pub use launch::{Audience, launch};
 pub use news::RoutesLoaded;
+use one_at_a_time::OneAtATime;
 use source::{Source, Watch};
 
 /// How long one name look-up may take.
@@ -52,27 +53,6 @@ enum SourceNews {
     Lost(String),
 }
 
-/// Work of which one run at a time is under way.
-#[derive(Debug, Default)]
-struct OneAtATime {
-    running: bool,
-    again: bool,
-}
-
-impl OneAtATime {
-    /// Whether to begin now; if not, there is one more run after the one under way.
-    fn begin(&mut self) -> bool {
-        self.again = self.running;
-        !std::mem::replace(&mut self.running, true)
-    }
-
-    /// Whether to begin again.
-    fn end(&mut self) -> bool {
-        self.running = false;
-        std::mem::take(&mut self.again)
-    }
-}
-
 /// The actor.
 pub struct ConfigWatcher {
     vitals: Vitals,
@@ -84,9 +64,10 @@ pub struct ConfigWatcher {
     told: RoutesLoaded,
     /// The newest good data; in force unless some of its names were never looked up.
     data: Option<RoutingData>,
-    addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
     /// Names that were looked up before, successfully or not.
     looked_up: BTreeSet<EndpointName>,
+    /// Names that could not be looked up the last time, and why.
+    failures: Vec<(EndpointName, String)>,
     reading: OneAtATime,
     resolving: OneAtATime,
     settling: bool,
@@ -187,7 +168,7 @@ impl ConfigWatcher {
         let all_known = names.iter().all(known);
         let address = |name: &EndpointName| match name.literal() {
             Some(address) => Some(vec![address]),
-            None => self.addresses.get(name).cloned(),
+            None => self.told.addresses.get(name).cloned(),
         };
         let addresses: BTreeMap<_, _> = names
             .into_iter()
@@ -195,7 +176,7 @@ impl ConfigWatcher {
             .collect();
         self.data = Some(parsed.data);
         if all_known {
-            self.addresses = addresses;
+            self.told.addresses = Arc::new(addresses);
             self.put_in_force();
         }
     }
@@ -207,7 +188,7 @@ impl ConfigWatcher {
             return;
         }
         let names: BTreeSet<EndpointName> = data.endpoint_names().into_iter().cloned().collect();
-        let last_good = self.addresses.clone();
+        let last_good = Arc::clone(&self.told.addresses);
         let look_up = async move {
             let resolved = resolve(names.iter(), LOOKUP_TIMEOUT, &last_good).await;
             (names, resolved)
@@ -226,9 +207,14 @@ impl ConfigWatcher {
     }
 
     fn resolved(&mut self, names: BTreeSet<EndpointName>, resolved: Resolved) {
-        for (name, failure) in &resolved.failures {
-            tracing::warn!(%name, %failure, "a backend's name cannot be resolved");
+        for failed in &resolved.failures {
+            // Once for as long as it stays so.
+            if !self.failures.contains(failed) {
+                let (name, failure) = failed;
+                tracing::warn!(%name, failure, "a backend's name cannot be resolved");
+            }
         }
+        self.failures = resolved.failures;
         self.looked_up = names;
         let data = self.data.as_ref();
         let wanted = data.map(RoutingData::endpoint_names).unwrap_or_default();
@@ -236,12 +222,12 @@ impl ConfigWatcher {
             // Newer data has come meanwhile, and its own look-up follows.
             return;
         }
-        let unchanged = resolved.addresses == self.addresses;
+        let unchanged = resolved.addresses == *self.told.addresses;
         let in_force = self.told.table.as_ref().map(|table| table.data());
         if unchanged && in_force == data {
             return;
         }
-        self.addresses = resolved.addresses;
+        self.told.addresses = Arc::new(resolved.addresses);
         self.put_in_force();
         self.tell();
     }
@@ -250,7 +236,12 @@ impl ConfigWatcher {
         let Some(data) = &self.data else { return };
         let version = self.told.version + 1;
         let previous = self.told.table.as_deref();
-        let table = Arc::new(RouteTable::build(version, data, &self.addresses, previous));
+        let table = Arc::new(RouteTable::build(
+            version,
+            data,
+            &self.told.addresses,
+            previous,
+        ));
         let (services, realms) = (data.rules.len(), data.realms.len());
         tracing::info!(version, services, realms, "routes in force");
         self.audience.in_force.store(Some(Arc::clone(&table)));
@@ -335,3 +326,7 @@ impl Handler<SourceNews> for ConfigWatcher {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,11 +1,13 @@
 //! What the watcher tells the gateway.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::prelude::*;
 
-use crate::routing::RouteTable;
+use crate::routing::{EndpointName, RouteTable};
 use crate::store::RefusedKind;
 
 /// How the routing data is: after each attempt to load it, and when its source comes or goes.
@@ -31,6 +33,8 @@ pub struct RoutesLoaded {
     pub source: Arc<str>,
     /// The table in force.
     pub table: Option<Arc<RouteTable>>,
+    /// What its names have been resolved to.
+    pub addresses: Arc<BTreeMap<EndpointName, Vec<SocketAddr>>>,
     /// Since when it is.
     pub loaded_at: Option<SystemTime>,
     /// Whether changes are heard of at once: the directory is watched, Redis subscribed.

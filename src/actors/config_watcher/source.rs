@@ -47,12 +47,11 @@ impl Source {
     }
 
     /// What an operator reads, without passwords.
-    pub(super) fn describe(config: &Config) -> String {
-        match config.routes.source {
-            RouteSource::File => format!("file {}", config.routes.file.display()),
-            RouteSource::Redis => {
-                let server = Server::new(&config.redis).shown();
-                format!("redis {server} prefix {}", config.redis.prefix)
+    pub(super) fn describe(&self, config: &Config) -> String {
+        match self {
+            Source::File(path) => format!("file {}", path.display()),
+            Source::Redis { server, .. } => {
+                format!("redis {} prefix {}", server.shown(), config.redis.prefix)
             }
         }
     }

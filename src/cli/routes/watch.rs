@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tracing_subscriber::fmt::format::Writer;
@@ -14,6 +14,9 @@ use crate::routing::RoutingData;
 use crate::store::redis::connect::Connected;
 use crate::store::redis::{News, follow, read};
 use crate::store::{Refused, RefusedKind};
+
+/// How often to look although nothing was heard: what could not be read may be readable now.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What was printed last, so that nothing is said twice.
 #[derive(Default)]
@@ -45,6 +48,7 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
     loop {
         let mut item = tokio::select! {
             item = news.recv() => item,
+            () = tokio::time::sleep(LOOK_INTERVAL) => None,
             never = &mut follower => match never {},
         };
         // What has come together is one look.

@@ -187,8 +187,9 @@ impl Server {
             true => self.is_master(connected).await,
             false => {
                 let mut commands = connected.commands.clone();
-                let ping = redis::cmd("PING").exec_async(&mut commands).await;
-                permitted(ping, ()).map_err(explain)
+                let ping = redis::cmd("PING");
+                let ping = ping.exec_async(&mut commands);
+                self.in_time(async { permitted(ping.await, ()) }).await
             }
         };
         alive.map_err(|error| format!("{}: {error}", show_server(&connected.address)))
@@ -196,8 +197,10 @@ impl Server {
 
     pub(super) async fn is_master(&self, connected: &Connected) -> Result<(), String> {
         let mut commands = connected.commands.clone();
-        let role = redis::cmd("ROLE").query_async(&mut commands).await;
-        let role = permitted(role, redis::Value::Nil).map_err(explain)?;
+        let role = redis::cmd("ROLE");
+        let role = role.query_async(&mut commands);
+        let role = async { permitted(role.await, redis::Value::Nil) };
+        let role = self.in_time(role).await?;
         match role {
             redis::Value::Array(parts) => match parts.first() {
                 Some(redis::Value::BulkString(name)) if name == b"master" => Ok(()),

@@ -62,13 +62,20 @@ async fn read_pair(
     trouble.end()?;
 
     let mut both = redis::pipe();
+    // Not `atomic()`: where MULTI itself is refused, the crate's count of answers underflows.
     if atomic {
-        both.atomic();
+        both.cmd("MULTI");
     }
     both.cmd("GET").arg(&keys.rules);
     both.cmd("HGETALL").arg(&keys.realms);
+    if atomic {
+        both.cmd("EXEC");
+    }
     let both = both.ignore_errors().query_async(&mut commands);
-    let answers: Vec<RedisResult<Value>> = answered(connected, server.in_time(both).await)?;
+    let mut answers: Vec<RedisResult<Value>> = answered(connected, server.in_time(both).await)?;
+    if atomic {
+        answers = answered(connected, executed(answers).map_err(explain))?;
+    }
     let mut trouble = Trouble::default();
     let [rules, realms] = trouble.both(keys, answers)?;
     trouble.end()?;
@@ -77,6 +84,16 @@ async fn read_pair(
     let mut realms: Vec<(Vec<u8>, Vec<u8>)> = redis::from_redis_value(realms).map_err(unusual)?;
     realms.sort();
     Ok(Documents { rules, realms })
+}
+
+/// The answers of a transaction's commands. Where it is refused, the first refusal counts: EXEC says
+/// only that there was one.
+fn executed(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
+    let steps: RedisResult<Vec<Value>> = answers.into_iter().collect();
+    match steps?.pop() {
+        Some(Value::Array(answers)) => Ok(answers.into_iter().map(Value::extract_error).collect()),
+        _ => Ok(Vec::new()),
+    }
 }
 
 fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Refused> {

@@ -1,0 +1,37 @@
+//! Gathers what comes while work is under way.
+
+/// Work of which one run at a time is under way.
+#[derive(Debug, Default)]
+pub(super) struct OneAtATime {
+    running: bool,
+    again: bool,
+}
+
+impl OneAtATime {
+    /// Whether to begin now; if not, there is one more run after the one under way.
+    pub(super) fn begin(&mut self) -> bool {
+        self.again = self.running;
+        !std::mem::replace(&mut self.running, true)
+    }
+
+    /// Whether to begin again.
+    pub(super) fn end(&mut self) -> bool {
+        self.running = false;
+        std::mem::take(&mut self.again)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn much_news_is_one_more_run() {
+        let mut runs = OneAtATime::default();
+        assert!(runs.begin());
+        assert!((0..1000).all(|_| !runs.begin()));
+        assert!(runs.end(), "what came meanwhile");
+        assert!(runs.begin());
+        assert!(!runs.end());
+    }
+}

@@ -1,0 +1,88 @@
+//! What the watcher tells of a file that is missing, wrong and changed.
+
+use super::*;
+use crate::actors::life::{Account, ActorId, Roster, Seat, inspectable};
+use crate::actors::snapshots::Kind;
+use crate::config::Config;
+use std::path::Path;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Hears what the gateway hears.
+struct Ear(Vitals, UnboundedSender<RoutesLoaded>);
+
+impl Actor for Ear {
+    type Context = Context<Self>;
+}
+
+impl Account for Ear {
+    fn vitals(&self) -> &Vitals {
+        &self.0
+    }
+
+    fn account(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+inspectable!(Ear);
+
+impl Handler<RoutesLoaded> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+        self.0.handled();
+        self.1.send(msg).unwrap();
+    }
+}
+
+fn watch(file: &Path) -> (Seat<ConfigWatcher>, UnboundedReceiver<RoutesLoaded>) {
+    let (tell, heard) = unbounded_channel();
+    let roster = Roster::new(1);
+    let id = ActorId {
+        kind: Kind::Gateway,
+        number: 0,
+    };
+    let entry = roster.enter(id, String::new(), None, None);
+    let ear = entry.start(|vitals| Ear(vitals, tell));
+    let mut config = Config::default();
+    config.routes.file = file.to_owned();
+    let audience = Audience {
+        routers: Vec::new(),
+        in_force: Arc::default(),
+        gateway: ear.port(),
+    };
+    let seat = Seat::default();
+    launch(
+        &Arc::new(config),
+        &roster,
+        Arc::default(),
+        seat.clone(),
+        audience,
+    );
+    (seat, heard)
+}
+
+#[actix::test]
+async fn what_is_wrong_is_told_with_its_kind_and_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("routes.json");
+    let (watcher, mut heard) = watch(&file);
+    let told = heard.recv().await.unwrap();
+    assert_eq!(told.error_kind, Some(RefusedKind::Unreadable));
+    assert!(told.error_at.is_some() && told.table.is_none());
+    std::fs::write(&file, "[]").unwrap();
+    watcher.do_send(Reload);
+    let mut told = told;
+    while told.error_kind != Some(RefusedKind::Mistaken) {
+        told = heard.recv().await.unwrap();
+    }
+    assert!(told.error.as_ref().unwrap().contains("must be an object"));
+    assert_eq!((told.unreadable, told.version), (1, 0));
+    std::fs::write(&file, r#"{"rules":{}}"#).unwrap();
+    watcher.do_send(Reload);
+    while told.version == 0 {
+        told = heard.recv().await.unwrap();
+    }
+    assert_eq!(&*told.source, format!("file {}", file.display()));
+    assert!(told.watching && told.loaded_at.is_some() && told.error.is_none());
+}
