@@ -95,6 +95,8 @@ def parse_arguments():
                         help="threads of each proxy that carry traffic [%(default)s]")
     parser.add_argument("--idle", type=int, default=4096, metavar="N",
                         help="idle sessions whose memory is measured; 0: none [%(default)s]")
+    parser.add_argument("--only", type=case, metavar="CxB",
+                        help="one case only: C connections with B bytes, without idle sessions")
     parser.add_argument("--listed", action="store_true",
                         help="also a gateway whose actors and sessions are listed every second")
     parser.add_argument("--quick", action="store_true",
@@ -108,6 +110,8 @@ def parse_arguments():
         parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
     if arguments.quick:
         arguments.rounds, arguments.idle = 1, 0
+    if arguments.only:
+        arguments.idle = 0
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     needed = ["setpriv", "unshare", "ip", "haproxy", "nginx", arguments.gateway]
     missing = [name for name in needed if shutil.which(name) is None]
@@ -126,8 +130,15 @@ def positive(text):
     return number
 
 
+def case(text):
+    connections, _, payload = text.partition("x")
+    return positive(connections), positive(payload)
+
+
 def compare(arguments, directory):
     cases = QUICK_CASES if arguments.quick else CASES
+    if arguments.only:
+        cases = [arguments.only]
     runs, idle = [], []
     with (
         peers.echo_backend(arguments.gateway, "link", directory),
