@@ -9,4 +9,5 @@ mod document;
 mod drain;
 mod endpoints;
 mod http;
+mod stuck;
 mod terminal;
