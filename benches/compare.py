@@ -95,15 +95,23 @@ def parse_arguments():
                         help="threads of each proxy that carry traffic [%(default)s]")
     parser.add_argument("--idle", type=int, default=4096, metavar="N",
                         help="idle sessions whose memory is measured; 0: none [%(default)s]")
+    parser.add_argument("--only", type=case, metavar="CxB",
+                        help="one case only: C connections with B bytes, without idle sessions")
+    parser.add_argument("--listed", action="store_true",
+                        help="also a gateway whose actors and sessions are listed every second")
     parser.add_argument("--quick", action="store_true",
                         help="one round, 512 connections with 64 bytes only, no idle sessions")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--inside", metavar="DIRECTORY", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.listed:
+        peers.PEERS["listed"] = peers.listed
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
         parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
     if arguments.quick:
         arguments.rounds, arguments.idle = 1, 0
+    if arguments.only:
+        arguments.idle = 0
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     needed = ["setpriv", "unshare", "ip", "haproxy", "nginx", arguments.gateway]
     missing = [name for name in needed if shutil.which(name) is None]
@@ -122,8 +130,15 @@ def positive(text):
     return number
 
 
+def case(text):
+    connections, _, payload = text.partition("x")
+    return positive(connections), positive(payload)
+
+
 def compare(arguments, directory):
     cases = QUICK_CASES if arguments.quick else CASES
+    if arguments.only:
+        cases = [arguments.only]
     runs, idle = [], []
     with (
         peers.echo_backend(arguments.gateway, "link", directory),
@@ -170,6 +185,7 @@ def measure(arguments, directory, name, connections, payload):
         before = peer.cpu_seconds()
         report = drive(command, connections, arguments.seconds)
         cpu = peer.cpu_seconds() - before
+        listed_rows = getattr(peer, "listed_rows", None)
     answered = report.get("answered_total", report["answered"])
     bad = {key: report[key] for key in ("lost", "doubled", "reordered") if report.get(key)}
     if bad or not answered:
@@ -184,6 +200,7 @@ def measure(arguments, directory, name, connections, payload):
         "p99_us": report["latency_us"]["p99"],
         "cpu_seconds": cpu,
         "answered_total": answered,
+        "listed_rows": listed_rows,
     }
     progress(f"{name:8} {connections:5} x {payload:5} B  {run['cpu_us']:7.2f} us CPU,"
              f" {run['round_trips_per_second']:9.0f} round trips/s")

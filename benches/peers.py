@@ -8,11 +8,16 @@ import pathlib
 import socket
 import struct
 import subprocess
+import threading
 import time
+import urllib.request
 
 HOST = "127.0.0.1"
 LINK_BACKEND = (HOST, 7101)
 RAW_BACKEND = (HOST, 7102)
+ADMIN = (HOST, 9090)
+# How often all actors and sessions of a gateway are listed, in seconds.
+LISTING_SECONDS = 1.0
 # The service that the gateway's rules name and the load generator asks for.
 SERVICE = "echo"
 # Open files that each program may have. A proxied connection takes two.
@@ -174,7 +179,7 @@ def echo_backend(binary, protocol, directory):
     return Program(f"{protocol}-backend", command + ["--backend-protocol", protocol], address, directory)
 
 
-def gateway(binary, threads, directory):
+def gateway(binary, threads, directory, program=Program):
     """The gateway with one rule. Everything that is not set here is its default."""
     address = (HOST, 7000)
     routes = pathlib.Path(directory) / "routes.json"
@@ -183,9 +188,9 @@ def gateway(binary, threads, directory):
         "GATEWAY__GATEWAY__WORKERS": str(threads),
         "GATEWAY__LISTEN__ADDRESS": f"{address[0]}:{address[1]}",
         "GATEWAY__ROUTES__FILE": str(routes),
-        "GATEWAY__ADMIN__ADDRESS": f"{HOST}:9090",
+        "GATEWAY__ADMIN__ADDRESS": f"{ADMIN[0]}:{ADMIN[1]}",
     }
-    return Program("gateway", [binary, "serve"], address, directory, environment)
+    return program("gateway", [binary, "serve"], address, directory, environment)
 
 
 def haproxy(_binary, threads, directory):
@@ -228,6 +233,43 @@ def nginx(_binary, threads, directory):
     )
     command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
     return Program("nginx", command, address, directory)
+
+
+class Listed(Program):
+    """A gateway whose actors and sessions are all listed every second, as dashboards do."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.listed_rows = 0
+        self.over = threading.Event()
+        self.listing = threading.Thread(target=self._list_on)
+        self.listing.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.listing.join()
+        super().__exit__()
+
+    def _list_on(self):
+        while not self.over.wait(LISTING_SECONDS):
+            self._get("/api/v1/actors")
+            cursor = ""
+            while cursor is not None and not self.over.is_set():
+                page = self._get(f"/api/v1/sessions?limit=1000{cursor}")
+                self.listed_rows += len(page["sessions"])
+                following = page["next_cursor"]
+                cursor = f"&cursor={following}" if following else None
+
+    @staticmethod
+    def _get(path):
+        with urllib.request.urlopen(f"http://{ADMIN[0]}:{ADMIN[1]}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+
+def listed(binary, threads, directory):
+    """The gateway again, and its actors and sessions are listed while it works."""
+    return gateway(binary, threads, directory, Listed)
 
 
 # HAProxy first: the others are compared with it.

@@ -37,7 +37,7 @@ impl Drain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Initiator {
-    /// A signal: the process ends when it is done.
+    /// A signal, or the gateway itself after too many panics: the process ends when it is done.
     Signal,
     /// The admin API: the process stays, and it can be undone.
     Admin,
@@ -55,7 +55,7 @@ pub struct CancelDrain;
 
 /// A signal has begun the drain: its window stays, and it cannot be undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the gateway drains because of a signal; it will exit")]
+#[error("the gateway drains because it will exit; nothing else can be done")]
 pub struct BySignal;
 
 /// What has become of a [`Drain`].

@@ -91,6 +91,11 @@ impl ApiError {
         ApiError::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    pub(super) fn too_slow() -> ApiError {
+        let message = "the body has not come whole in time";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+    }
+
     pub(super) fn too_large(limit: usize) -> ApiError {
         let message = format!("the body is over {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)

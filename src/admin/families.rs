@@ -1,6 +1,7 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
 use crate::actors::gateway::StatusSnapshot;
+use crate::actors::snapshots::KindSnapshot;
 use crate::metrics::WorkerMetrics;
 
 /// Where a family's figures come from.
@@ -16,6 +17,10 @@ pub(super) enum Source {
     Status(fn(&StatusSnapshot) -> u64),
     /// A counter of the process.
     StatusCounter(fn(&StatusSnapshot) -> u64),
+    /// A counter for each kind of actor.
+    KindCounter(fn(&KindSnapshot) -> u64),
+    /// A gauge for each kind of actor.
+    KindGauge(fn(&KindSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> [(&'static str, u64); 2]),
 }
@@ -45,10 +50,12 @@ fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
 
-use Source::{Counter, Gauge, Labelled, Status, StatusCounter, StatusReasons};
+use Source::{
+    Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
+};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 45] = [
+pub const FAMILIES: [Family; 52] = [
     family(
         "connections",
         "Client connections now",
@@ -286,5 +293,36 @@ pub const FAMILIES: [Family; 45] = [
             let relays = [("registry_gone", m.relays_lost.get())];
             owned(m.dropped.iter().chain(relays))
         }),
+    ),
+    family("actors", "Actors now, by kind", KindGauge(|k| k.live)),
+    family(
+        "started_actors",
+        "Actors started, by kind",
+        KindCounter(|k| k.started),
+    ),
+    family(
+        "restarted_actors",
+        "Actors started again after a panic, by kind",
+        KindCounter(|k| k.restarts),
+    ),
+    family(
+        "panicked_actors",
+        "Actors that panicked, by kind",
+        KindCounter(|k| k.panics),
+    ),
+    family(
+        "handled_messages",
+        "Messages that actors have handled, by kind",
+        KindCounter(|k| k.handled),
+    ),
+    family(
+        "waiting_messages",
+        "Messages that were sent to actors and are not handled yet, by kind",
+        KindGauge(|k| k.waiting),
+    ),
+    family(
+        "waiting_messages_peak",
+        "The most messages that waited for a single actor at a time, by kind",
+        KindGauge(|k| k.waiting_highest),
     ),
 ];

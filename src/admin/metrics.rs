@@ -12,6 +12,7 @@ use prometheus_client::registry::Registry;
 
 use super::families::{FAMILIES, Family, Source::*};
 use crate::actors::gateway::StatusSnapshot;
+use crate::actors::snapshots::KindSnapshot;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 
@@ -23,12 +24,14 @@ pub(super) fn encode(
     config: &Config,
     workers: &[Arc<WorkerMetrics>],
     status: Option<&StatusSnapshot>,
+    kinds: Vec<KindSnapshot>,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("game_gateway");
     registry.register_collector(Box::new(Figures {
         gateway_id: config.gateway.id.clone(),
         workers: workers.to_vec(),
         status: status.cloned(),
+        kinds,
     }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
@@ -40,6 +43,7 @@ struct Figures {
     gateway_id: String,
     workers: Vec<Arc<WorkerMetrics>>,
     status: Option<StatusSnapshot>,
+    kinds: Vec<KindSnapshot>,
 }
 
 impl Figures {
@@ -49,8 +53,10 @@ impl Figures {
 
     fn encode_family(&self, family: &Family, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match family.source {
-            Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) => MetricType::Counter,
-            Gauge(_) | Status(_) => MetricType::Gauge,
+            Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) | KindCounter(_) => {
+                MetricType::Counter
+            }
+            Gauge(_) | Status(_) | KindGauge(_) => MetricType::Gauge,
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
         match family.source {
@@ -62,6 +68,14 @@ impl Figures {
             }),
             StatusCounter(read) => self.status.as_ref().map_or(Ok(()), |status| {
                 ConstCounter::new(read(status)).encode(encoder)
+            }),
+            KindCounter(read) => self.kinds.iter().try_for_each(|kind| {
+                let labels = [("kind", kind.kind.name())];
+                ConstCounter::new(read(kind)).encode(encoder.encode_family(&labels)?)
+            }),
+            KindGauge(read) => self.kinds.iter().try_for_each(|kind| {
+                let labels = [("kind", kind.kind.name())];
+                ConstGauge::new(read(kind) as i64).encode(encoder.encode_family(&labels)?)
             }),
             StatusReasons(read) => {
                 for (reason, n) in self.status.iter().flat_map(read) {
@@ -114,8 +128,9 @@ mod tests {
         let document = std::fs::read_to_string(path).unwrap();
         for family in &FAMILIES {
             let total = match family.source {
-                Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) => "_total",
-                Gauge(_) | Status(_) => "",
+                Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_)
+                | KindCounter(_) => "_total",
+                Gauge(_) | Status(_) | KindGauge(_) => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);
             assert!(document.contains(&name), "{name}");
@@ -133,7 +148,7 @@ mod tests {
             worker.dropped.add("link_gone", 2);
             worker.accepted.one();
         }
-        let text = encode(&Config::default(), &workers, None).unwrap();
+        let text = encode(&Config::default(), &workers, None, Vec::new()).unwrap();
         assert!(
             text.contains("game_gateway_dropped_frames_total{reason=\"link_gone\"} 4\n"),
             "{text}"

@@ -65,6 +65,7 @@ fn finish(path: &str, operation: &mut Operation) {
         add(operation, 403, why);
     }
     if operation.request_body.is_some() {
+        add(operation, 408, "The body has not come whole in time.");
         add(operation, 413, "The body is too large.");
         add(operation, 415, "The body is not JSON.");
     }

@@ -4,13 +4,13 @@
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
 use super::endpoints::Document;
 use super::errors::{ApiError, ErrorBody};
-use super::params::{Nothing, Query};
+use super::params::{Nothing, Query, path_part};
 
 /// Where the document is.
 const DOCUMENT: &str = "/api/openapi.json";
@@ -58,15 +58,18 @@ pub(super) async fn docs() -> Result<HttpResponse, ApiError> {
     params(("file" = String, Path, description = "Its name.", example = "swagger-ui.css")),
     responses(
         (status = 200, description = "The file.", body = String, content_type = "*/*"),
+        (status = 400, description = "Not percent-encoded UTF-8.", body = ErrorBody),
         (status = 404, description = "There is none.", body = ErrorBody),
     )
 )]
-pub(super) async fn docs_file(name: web::Path<String>) -> Result<HttpResponse, ApiError> {
-    file(&name)
+pub(super) async fn docs_file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    file(&path_part(&request, "file")?)
 }
 
 fn file(name: &str) -> Result<HttpResponse, ApiError> {
-    let file = utoipa_swagger_ui::serve(name, Arc::new(Config::from(DOCUMENT)));
+    // Its default is to ask a validator on the internet.
+    let config = Config::from(DOCUMENT).validator_url("none");
+    let file = utoipa_swagger_ui::serve(name, Arc::new(config));
     let file = file.map_err(|_| ApiError::internal("cannot write the page"))?;
     let none = || ApiError::not_found(format!("there is no /api/docs/{name}"));
     let file = file.ok_or_else(none)?;

@@ -6,9 +6,11 @@ use std::fmt::Display;
 use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::str::FromStr;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
+use actix_web::rt::time::timeout;
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::value::{Error as ValueError, MapDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
@@ -18,6 +20,8 @@ use super::errors::ApiError;
 
 /// The largest body that is read, in bytes; every right one is far smaller.
 pub(super) const MAX_BODY: usize = 16 * 1024;
+/// How long a body may take to come whole.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most entries of a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
 /// The entries of a page that does not say how many.
@@ -216,7 +220,8 @@ impl<T: DeserializeOwned> FromRequest for Body<T> {
         Box::pin(async move {
             let broken = || ApiError::bad_request("the body has not come whole");
             let payload = payload.await.map_err(|_| broken())?;
-            let body = payload.to_bytes_limited(MAX_BODY).await;
+            let body = timeout(BODY_TIMEOUT, payload.to_bytes_limited(MAX_BODY)).await;
+            let body = body.map_err(|_| ApiError::too_slow())?;
             let body = body.map_err(|_| ApiError::too_large(MAX_BODY))?;
             let body = body.map_err(|_| broken())?;
             if body.is_empty() {

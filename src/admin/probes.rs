@@ -80,7 +80,12 @@ pub(super) async fn ready(desk: web::Data<Desk>) -> HttpResponse {
 ))]
 pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiError> {
     let status = desk.status().await.ok();
-    let text = exposition::encode(&desk.config, &desk.metrics, status.as_ref());
+    let text = exposition::encode(
+        &desk.config,
+        &desk.metrics,
+        status.as_ref(),
+        desk.census.kinds(),
+    );
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
     Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
 }

@@ -61,91 +61,94 @@ async fn wrong_methods_are_told_the_right_ones() {
     }
 }
 
+/// What is asked below `/api/v1/`, and how the message begins.
+const BAD_QUERIES: &[(&str, &str)] = &[
+    ("sessions?limit=0", "limit: must be 1 to 1000, not 0"),
+    ("sessions?limit=1001", "limit: must be 1 to 1000, not 1001"),
+    ("sessions?limit=abc", "limit: `abc` is not a whole number"),
+    ("sessions?limit=-1", "limit: `-1` is not a whole number"),
+    ("sessions?limit=1.5", "limit: `1.5` is not a whole number"),
+    ("sessions?limit=", "limit: `` is not a whole number"),
+    ("sessions?limit", "limit: `` is not a whole number"),
+    (
+        "sessions?limit=99999999999999999999",
+        "limit: `99999999999999999999` is not a whole",
+    ),
+    ("sessions?limit=1&limit=2", "limit: given twice"),
+    (
+        "sessions?cursor=%20",
+        "cursor: the cursor is not one that this gateway has given",
+    ),
+    ("sessions?cursor=", "cursor: the cursor is not one"),
+    ("sessions?nonsense=1", "unknown query parameter `nonsense`"),
+    ("sessions?Limit=1", "unknown query parameter `Limit`"),
+    (
+        "sessions?user_id=18446744073709551616",
+        "user_id: `18446744073709551616` is not a decimal id",
+    ),
+    ("sessions?user_id=-1", "user_id: `-1`"),
+    ("sessions?user_id=0x1", "user_id: `0x1`"),
+    (
+        "sessions?realm_id=4294967296",
+        "realm_id: `4294967296` is not a whole number from 0 to 4294967295",
+    ),
+    (
+        "sessions?service=GAME",
+        "service: `GAME` is not a service name",
+    ),
+    ("sessions?service=", "service: `` is not a service name"),
+    (
+        "sessions?backend=localhost:1",
+        "backend: `localhost:1` is not an address",
+    ),
+    (
+        "sessions?backend=127.0.0.1",
+        "backend: `127.0.0.1` is not an address",
+    ),
+    (
+        "sessions?transport=pigeon",
+        "transport: unknown variant `pigeon`",
+    ),
+    ("sessions?state=happy", "state: unknown variant `happy`"),
+    (
+        "sessions?service=%zz",
+        "`service=%zz` is not percent-encoded UTF-8",
+    ),
+    (
+        "sessions?service=%C3%28",
+        "`service=%C3%28` is not percent-encoded UTF-8",
+    ),
+    (
+        "sessions?service=a%",
+        "`service=a%` is not percent-encoded UTF-8",
+    ),
+    ("sessions?%ff=1", "`%ff=1` is not percent-encoded UTF-8"),
+    ("actors?kind=nonsense", "kind: unknown variant `nonsense`"),
+    (
+        "actors?kind=link&limit=0",
+        "limit: must be 1 to 1000, not 0",
+    ),
+    (
+        "actors?kind=link&cursor=%00",
+        "cursor: the cursor is not one",
+    ),
+    ("routes/resolve", "missing query parameter `service`"),
+    (
+        "routes/resolve?service=a&session_id=x",
+        "session_id: `x` is not a decimal id",
+    ),
+    ("info?a=1", "unknown query parameter `a`"),
+    ("actors/router-0?a=1", "unknown query parameter `a`"),
+    ("backends?a=1", "unknown query parameter `a`"),
+    ("routes?a", "unknown query parameter `a`"),
+    ("drain?a=1", "unknown query parameter `a`"),
+    ("config?a=1", "unknown query parameter `a`"),
+];
+
 #[tokio::test]
 async fn bad_queries_are_refused_by_name() {
     let gateway = gateway().await;
-    for (path, message) in [
-        ("sessions?limit=0", "limit: must be 1 to 1000, not 0"),
-        ("sessions?limit=1001", "limit: must be 1 to 1000, not 1001"),
-        ("sessions?limit=abc", "limit: `abc` is not a whole number"),
-        ("sessions?limit=-1", "limit: `-1` is not a whole number"),
-        ("sessions?limit=1.5", "limit: `1.5` is not a whole number"),
-        ("sessions?limit=", "limit: `` is not a whole number"),
-        ("sessions?limit", "limit: `` is not a whole number"),
-        (
-            "sessions?limit=99999999999999999999",
-            "limit: `99999999999999999999` is not a whole",
-        ),
-        ("sessions?limit=1&limit=2", "limit: given twice"),
-        (
-            "sessions?cursor=%20",
-            "cursor: the cursor is not one that this gateway has given",
-        ),
-        ("sessions?cursor=", "cursor: the cursor is not one"),
-        ("sessions?nonsense=1", "unknown query parameter `nonsense`"),
-        ("sessions?Limit=1", "unknown query parameter `Limit`"),
-        (
-            "sessions?user_id=18446744073709551616",
-            "user_id: `18446744073709551616` is not a decimal id",
-        ),
-        ("sessions?user_id=-1", "user_id: `-1`"),
-        ("sessions?user_id=0x1", "user_id: `0x1`"),
-        (
-            "sessions?realm_id=4294967296",
-            "realm_id: `4294967296` is not a whole number from 0 to 4294967295",
-        ),
-        (
-            "sessions?service=GAME",
-            "service: `GAME` is not a service name",
-        ),
-        ("sessions?service=", "service: `` is not a service name"),
-        (
-            "sessions?backend=localhost:1",
-            "backend: `localhost:1` is not an address",
-        ),
-        (
-            "sessions?backend=127.0.0.1",
-            "backend: `127.0.0.1` is not an address",
-        ),
-        (
-            "sessions?transport=pigeon",
-            "transport: unknown variant `pigeon`",
-        ),
-        ("sessions?state=happy", "state: unknown variant `happy`"),
-        (
-            "sessions?service=%zz",
-            "`service=%zz` is not percent-encoded UTF-8",
-        ),
-        (
-            "sessions?service=%C3%28",
-            "`service=%C3%28` is not percent-encoded UTF-8",
-        ),
-        (
-            "sessions?service=a%",
-            "`service=a%` is not percent-encoded UTF-8",
-        ),
-        ("sessions?%ff=1", "`%ff=1` is not percent-encoded UTF-8"),
-        ("actors?kind=nonsense", "kind: unknown variant `nonsense`"),
-        (
-            "actors?kind=link&limit=0",
-            "limit: must be 1 to 1000, not 0",
-        ),
-        (
-            "actors?kind=link&cursor=%00",
-            "cursor: the cursor is not one",
-        ),
-        ("routes/resolve", "missing query parameter `service`"),
-        (
-            "routes/resolve?service=a&session_id=x",
-            "session_id: `x` is not a decimal id",
-        ),
-        ("info?a=1", "unknown query parameter `a`"),
-        ("actors/router-0?a=1", "unknown query parameter `a`"),
-        ("backends?a=1", "unknown query parameter `a`"),
-        ("routes?a", "unknown query parameter `a`"),
-        ("drain?a=1", "unknown query parameter `a`"),
-        ("config?a=1", "unknown query parameter `a`"),
-    ] {
+    for (path, message) in BAD_QUERIES {
         let answer = get(gateway.admin, &format!("/api/v1/{path}")).await;
         let said = answer.error(400, "bad_request");
         assert!(said.starts_with(message), "{path}: {said}");
@@ -183,6 +186,10 @@ async fn bad_ids() {
                 .error(400, "bad_request");
         }
     }
+    for file in ["%ff", "%zz"] {
+        let answer = get(gateway.admin, &format!("/api/docs/{file}")).await;
+        answer.error(400, "bad_request");
+    }
     let long = "a".repeat(129);
     for id in ["%20", "a%2Fb", "%ff", "%zz", "%C3%A4", long.as_str()] {
         let answer = get(gateway.admin, &format!("/api/v1/actors/{id}")).await;
@@ -190,49 +197,53 @@ async fn bad_ids() {
     }
 }
 
+const PUT: &str = "PUT /api/v1/log-level";
+const POST: &str = "POST /api/v1/drain";
+
+/// The request, its body, and how the message begins.
+const BAD_BODIES: &[(&str, &str, &str)] = &[
+    (PUT, "", "the body is missing"),
+    (PUT, "null", "the body is missing"),
+    (PUT, "{", "the body: EOF while parsing"),
+    (PUT, "[]", "the body: invalid"),
+    (PUT, "\"info\"", "the body: invalid type: string"),
+    (PUT, "{}", "the body: missing field `level`"),
+    (PUT, r#"{"level":7}"#, "the body: invalid type: integer"),
+    (
+        PUT,
+        r#"{"level":"info","more":1}"#,
+        "the body: unknown field `more`",
+    ),
+    (
+        PUT,
+        r#"{"level":"info","level":"info"}"#,
+        "the body: duplicate field `level`",
+    ),
+    (
+        PUT,
+        r#"{"level":"info"} x"#,
+        "the body: trailing characters",
+    ),
+    (
+        POST,
+        r#"{"window":"soon"}"#,
+        "window: `soon` is no duration",
+    ),
+    (POST, r#"{"window":"-1s"}"#, "window: `-1s` is no duration"),
+    (POST, r#"{"window":"721h"}"#, "window: `721h` is over 720h"),
+    (POST, r#"{"window":30}"#, "the body: invalid type: integer"),
+    (
+        POST,
+        r#"{"windows":"30s"}"#,
+        "the body: unknown field `windows`",
+    ),
+    (POST, "nonsense", "the body: expected ident"),
+];
+
 #[tokio::test]
 async fn bad_bodies() {
     let gateway = gateway().await;
-    let put = "PUT /api/v1/log-level";
-    let post = "POST /api/v1/drain";
-    for (line, body, message) in [
-        (put, "", "the body is missing"),
-        (put, "null", "the body is missing"),
-        (put, "{", "the body: EOF while parsing"),
-        (put, "[]", "the body: invalid"),
-        (put, "\"info\"", "the body: invalid type: string"),
-        (put, "{}", "the body: missing field `level`"),
-        (put, r#"{"level":7}"#, "the body: invalid type: integer"),
-        (
-            put,
-            r#"{"level":"info","more":1}"#,
-            "the body: unknown field `more`",
-        ),
-        (
-            put,
-            r#"{"level":"info","level":"info"}"#,
-            "the body: duplicate field `level`",
-        ),
-        (
-            put,
-            r#"{"level":"info"} x"#,
-            "the body: trailing characters",
-        ),
-        (
-            post,
-            r#"{"window":"soon"}"#,
-            "window: `soon` is no duration",
-        ),
-        (post, r#"{"window":"-1s"}"#, "window: `-1s` is no duration"),
-        (post, r#"{"window":"721h"}"#, "window: `721h` is over 720h"),
-        (post, r#"{"window":30}"#, "the body: invalid type: integer"),
-        (
-            post,
-            r#"{"windows":"30s"}"#,
-            "the body: unknown field `windows`",
-        ),
-        (post, "nonsense", "the body: expected ident"),
-    ] {
+    for (line, body, message) in BAD_BODIES {
         let said = send(gateway.admin, line, body)
             .await
             .error(400, "bad_request");
@@ -244,7 +255,7 @@ async fn bad_bodies() {
         &["Content-Type: text/plain"],
         &["Content-Type: application/jsonx"],
     ] {
-        let answer = request(gateway.admin, put, kind, info).await;
+        let answer = request(gateway.admin, PUT, kind, info).await;
         assert!(
             answer
                 .error(415, "unsupported_media_type")
@@ -252,11 +263,11 @@ async fn bad_bodies() {
         );
     }
     let charset = &["Content-Type: application/json; charset=utf-8"];
-    request(gateway.admin, put, charset, info)
+    request(gateway.admin, PUT, charset, info)
         .await
         .error(501, "not_available");
     let large = format!("{{\"level\":\"{}\"}}", "a".repeat(16 * 1024));
-    for line in [put, post] {
+    for line in [PUT, POST] {
         let said = send(gateway.admin, line, &large)
             .await
             .error(413, "too_large");
@@ -267,4 +278,14 @@ async fn bad_bodies() {
         get(gateway.admin, "/api/v1/drain").await.json()["state"],
         "serving"
     );
+}
+
+/// A request whose body does not come is answered all the same.
+#[tokio::test]
+async fn a_body_that_does_not_come() {
+    let gateway = gateway().await;
+    let headers = &["Content-Type: application/json", "Content-Length: 20"];
+    request(gateway.admin, POST, headers, "")
+        .await
+        .error(408, "too_slow");
 }

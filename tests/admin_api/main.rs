@@ -9,4 +9,6 @@ mod document;
 mod drain;
 mod endpoints;
 mod http;
+mod pages;
+mod stuck;
 mod terminal;

@@ -1,8 +1,8 @@
 //! How a change of the data reaches the sessions that come after it.
 
 use crate::stage::{
-    REALMS, RULES, game_at, named, notify, ready, set_rules, until_at, until_realm_at, visit,
-    wait_for_subscriber, wait_for_subscriber_of,
+    REALMS, RULES, documented_user, game_at, named, nothing_was_refused, notify, ready, set_rules,
+    until_at, until_realm_at, visit, wait_for_subscriber, wait_for_subscriber_of,
 };
 use crate::support::redis::RedisServer;
 
@@ -105,7 +105,10 @@ async fn another_database_and_another_prefix() {
     };
     in_five(&["SET", RULES, &game_at(decoy)]);
     in_five(&["SET", rules, &game_at(a)]);
-    let url = redis.url().replace("/0", "/5");
+    redis.command(&documented_user("gateway"));
+    let more = ["+select", "%R~eu:*", "&eu:*", "&__keyspace@5__:eu:*"];
+    redis.command(&[&["ACL", "SETUSER", "gateway"][..], &more].concat());
+    let url = format!("redis://gateway:secret@127.0.0.1:{}/5", redis.port);
     let gateway = ready(&url, &[("redis.prefix", "eu:")]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
 
@@ -114,4 +117,5 @@ async fn another_database_and_another_prefix() {
     in_five(&["SET", rules, &game_at(b)]);
     until_at(&gateway, "b").await;
     assert_eq!(notify(&redis), 0, "the default prefix is not listened to");
+    nothing_was_refused(&redis);
 }

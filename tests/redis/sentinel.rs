@@ -34,12 +34,8 @@ async fn a_failover_that_was_asked_for_is_followed() {
         "sentinel auth-pass main sesame\nrequirepass watch",
     );
     sentinel.wait_for_replica();
-    // The first of the Sentinels is not there.
-    let url = format!(
-        "redis+sentinel://:sesame@127.0.0.1:{},127.0.0.1:{}/main/0",
-        free_port(),
-        sentinel.port
-    );
+    let port = sentinel.port;
+    let url = format!("redis+sentinel://:sesame@127.0.0.1:{port}/main/0");
     let gateway = ready(&url, &[("redis.sentinel_password", "watch")]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     wait_for_subscriber(&servers[0]);
@@ -61,8 +57,9 @@ async fn a_master_that_dies_is_replaced() {
     }
     let sentinel = Sentinel::start(&master, "");
     sentinel.wait_for_replica();
-    let port = sentinel.port;
-    let url = format!("redis+sentinel://gateway:secret@127.0.0.1:{port}/main");
+    // The first of the Sentinels is not there.
+    let sentinels = format!("127.0.0.1:{},127.0.0.1:{}", free_port(), sentinel.port);
+    let url = format!("redis+sentinel://gateway:secret@{sentinels}/main");
     let gateway = ready(&url, &[("redis.timeout", "500ms")]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     // What the replica has not yet would be lost with its master.

@@ -25,6 +25,8 @@ pub(crate) fn environment(url: &str, more: &[(&str, &str)]) -> Vec<(String, Stri
         ("routes.source", "redis"),
         ("redis.url", url),
         ("redis.refresh", "1h"),
+        // This is a time to look again too.
+        ("backend.resolve_interval", "1h"),
     ];
     let variable = |key: &str| format!("GATEWAY__{}", key.replace('.', "__").to_uppercase());
     let all = keys.iter().chain(more);
