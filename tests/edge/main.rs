@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod autobahn;
 mod handshake;
 mod http;
 mod peers;

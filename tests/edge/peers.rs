@@ -11,19 +11,19 @@ use crate::scene::{Browser, Response, data, echo, request, scripted, send};
 use crate::support::process::Process;
 use crate::support::wire::{Gateway, soon};
 
-/// Python with the packages of tests/edge/requirements.txt, which scripts/test installs.
-fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin/python");
+/// A program of the packages in tests/edge/requirements.txt.
+pub(crate) fn tool(name: &str) -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin");
     assert!(
-        python.exists(),
+        tools.exists(),
         "{} is missing: run scripts/test-tools",
-        python.display()
+        tools.display()
     );
-    python
+    tools.join(name)
 }
 
 /// Runs a program to its end beside the runtime; returns what it printed.
-async fn run(command: &mut Command) -> String {
+pub(crate) async fn run(command: &mut Command) -> String {
     let mut process = Process::spawn(command);
     let ended = tokio::task::spawn_blocking(move || (process.wait_for_exit(), process.output()));
     let (status, output) = soon(ended).await.expect("no panic");
@@ -125,7 +125,7 @@ asyncio.run(main())
 async fn pythons_websockets_play() {
     let gateway = echo(|_| ()).await;
     let uri = format!("ws://{}/anything", gateway.players);
-    let output = run(Command::new(python()).args(["-c", WEBSOCKETS, &uri])).await;
+    let output = run(Command::new(tool("python")).args(["-c", WEBSOCKETS, &uri])).await;
     assert_eq!(output.trim(), "done");
 }
 

@@ -79,6 +79,11 @@ impl WebSocket {
         }
     }
 
+    /// The messages below, whatever they hold; what was read and not taken is lost.
+    pub fn into_messages(self) -> WebSocketStream<Socket> {
+        self.stream
+    }
+
     /// What the closing frame will say.
     pub fn set_close_code(&mut self, code: u16) {
         self.close_code = code;
