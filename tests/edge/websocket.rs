@@ -213,6 +213,25 @@ async fn a_silent_one_is_idle() {
     assert_eq!(browser.closed().await, (408, 1013));
 }
 
+/// More than the connection's buffers hold: the rest must follow when there is room, although the
+/// client says nothing that could wake the gateway.
+#[tokio::test]
+async fn a_large_answer_arrives_whole_when_it_is_read_late() {
+    // A lost link would say so to the client, and that would wake the gateway as well.
+    let never = Duration::from_secs(3600);
+    let (gateway, backend) = scripted(|config| config.backend.ping_interval = never).await;
+    let mut browser = Browser::connect(&gateway).await;
+    browser.binary(data("game", b"x")).await;
+    let mut link = backend.link().await;
+    let id = link.opened().await.session_id;
+    link.data().await;
+    let large: Vec<u8> = (0..15_u32 << 20).map(|n| (n >> 10) as u8).collect();
+    link.send(link::Kind::Data, id, &large).await;
+    let out = "game_gateway_client_out_bytes_total";
+    gateway.until(out, |n| n > large.len() as u64).await;
+    assert!(browser.answer().await == large);
+}
+
 /// A client that does not read: its queue fills up, and it is cut off like any other.
 #[tokio::test]
 async fn a_slow_reader_is_cut_off() {
