@@ -85,7 +85,7 @@ impl Client {
         if let Stage::Sniffing(sniffing) = &mut self.stage {
             let refusal = sniffing.refusal.take();
             let leaving = Rc::new(Notify::new());
-            self.stage = Stage::Entering(Entering { refusal, leaving });
+            self.stage = Stage::Entering(Box::new(Entering { refusal, leaving }));
             ctx.notify(Enter);
         }
     }

@@ -111,7 +111,7 @@ enum Stage {
     /// The first header is not complete.
     Sniffing(Sniffing),
     /// It does not begin with a frame; somebody else has the socket.
-    Entering(Entering),
+    Entering(Box<Entering>),
     /// Frames come and go.
     Talking,
     /// The end has begun.
