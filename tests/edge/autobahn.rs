@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use game_gateway::config;
-use game_gateway::net::entry::{self, Entered, Reception, Terms};
+use game_gateway::net::entry::{self, Entered, Reception, Refusal, Terms};
 use game_gateway::net::socket::Socket;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -29,7 +29,7 @@ impl Reception for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
     fn serving_http(&self) {}
-    fn refusal(&self) -> Option<&'static str> {
+    fn refusal(&self) -> Option<Refusal> {
         None
     }
     fn begin_session(&self, _: DuplexStream) {}

@@ -330,6 +330,7 @@ async fn a_full_gateway_and_a_draining_one_say_503() {
         let got = answer(&gateway, &request(line, "", b"")).await;
         let responses = Response::all(&got);
         assert_eq!((responses.len(), responses[0].status), (1, 503), "{line}");
+        assert!(responses[0].header("retry-after").is_some(), "{line}");
         gateway.until("game_gateway_connections", |n| n == 1).await;
     }
 

@@ -51,6 +51,15 @@ impl Ending {
     }
 }
 
+/// When a client that this ends may come back, in milliseconds; 0: no advice.
+pub(super) fn retry_after_ms(closing: &Closing) -> u32 {
+    match closing {
+        Closing::Draining | Closing::Full => spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1),
+        Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
+        _ => 0,
+    }
+}
+
 impl Client {
     /// Begins the end. The first reason counts.
     pub(super) fn close(&mut self, closing: Closing, ctx: &mut Context<Self>) {
@@ -84,16 +93,9 @@ impl Client {
                 .for_each(|lease| lease.set_final_code(verdict.backends));
         }
         if let Some(code) = verdict.client {
-            let retry_after_ms = match &closing {
-                Closing::Draining | Closing::Full => {
-                    spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1)
-                }
-                Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
-                _ => 0,
-            };
             let notice = Notice {
                 code,
-                retry_after_ms,
+                retry_after_ms: retry_after_ms(&closing),
                 text: verdict.text,
             };
             // Past the bound on purpose: it is the last frame.

@@ -11,11 +11,12 @@ use actix::prelude::*;
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
+use super::closing::retry_after_ms;
 use super::{Card, Changed, Client, Closing, Entering, Sniffing, Stage, card};
 use crate::actors::worker::{BeginSession, WorkerScope};
 use crate::codec::link::Transport;
 use crate::net::entry::websocket::fault_of;
-use crate::net::entry::{self, Entered, Reception, Refused, Terms};
+use crate::net::entry::{self, Entered, Reception, Refusal, Refused, Terms};
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
 /// about.
@@ -27,7 +28,7 @@ pub(super) struct Enter;
 struct Hall {
     shared: Rc<WorkerScope>,
     card: Rc<Card>,
-    full: bool,
+    refusal: Option<Closing>,
 }
 
 impl Reception for Hall {
@@ -47,14 +48,16 @@ impl Reception for Hall {
         self.card.transport.set(Transport::Http);
     }
 
-    fn refusal(&self) -> Option<&'static str> {
-        if self.full {
-            Some("this gateway is full")
-        } else if self.shared.scope.gate.refuses_sessions() {
-            Some("this gateway is draining")
-        } else {
-            None
-        }
+    fn refusal(&self) -> Option<Refusal> {
+        let draining = self.shared.scope.gate.refuses_sessions();
+        let draining = draining.then_some(Closing::Draining);
+        let closing = self.refusal.clone().or(draining)?;
+        let verdict = closing.verdict();
+        Some(Refusal {
+            code: verdict.backends,
+            retry_after_ms: retry_after_ms(&closing),
+            text: verdict.text.to_owned(),
+        })
     }
 
     fn begin_session(&self, socket: DuplexStream) {
@@ -130,7 +133,7 @@ impl Handler<Enter> for Client {
         let hall = Hall {
             shared: Rc::clone(&self.shared),
             card: Rc::clone(&self.card),
-            full: entering.refusal.is_some(),
+            refusal: entering.refusal.clone(),
         };
         let terms = Terms {
             patience: timeout.saturating_sub(Duration::from_millis(waited)),

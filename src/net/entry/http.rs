@@ -92,7 +92,10 @@ impl House {
         let post = match Post::of(request.head()) {
             Ok(Some(post)) => post,
             // What is neither refused nor a POST asks for our health.
-            Ok(None) => return Reply::health(self.terms.reception.refusal()),
+            Ok(None) => {
+                let refusal = self.terms.reception.refusal();
+                return refusal.map_or_else(Reply::health, |refusal| Reply::refused(&refusal));
+            }
             Err(reply) => return reply,
         };
         let body = request::body(request.take_payload(), listen.max_payload as usize);

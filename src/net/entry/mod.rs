@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::sync::Notify;
 
 use crate::codec::Decoded;
+use crate::codec::code::Code;
 use crate::codec::proxy::{self, Proxied};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::config::Config;
@@ -38,12 +39,23 @@ pub trait Reception {
     fn proxied(&self, peer: SocketAddr);
     /// The first bytes are HTTP: from now on the entry keeps its own deadlines.
     fn serving_http(&self);
-    /// Whether no session may start, and why, for people.
-    fn refusal(&self) -> Option<&'static str>;
+    /// Whether no session may start, and why.
+    fn refusal(&self) -> Option<Refusal>;
     /// Starts a session whose frames come from `socket`.
     fn begin_session(&self, socket: DuplexStream);
     /// An HTTP request was answered with this status.
     fn answered(&self, status: u16);
+}
+
+/// Why no session may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code of protocol 1.4.
+    pub code: Code,
+    /// When it may be tried again, in milliseconds; 0: no advice.
+    pub retry_after_ms: u32,
+    /// For people.
+    pub text: String,
 }
 
 /// What a connection that enters is held to.

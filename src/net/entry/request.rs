@@ -61,8 +61,8 @@ pub(super) fn refusal(head: &RequestHead, terms: &Terms) -> Option<Reply> {
         }
         _ => return Some(Reply::method_not_allowed("POST, OPTIONS")),
     }
-    if let Some(text) = terms.reception.refusal() {
-        return Some(Reply::refusal(503, text));
+    if let Some(refusal) = terms.reception.refusal() {
+        return Some(Reply::refused(&refusal));
     }
     let length = head.headers().get(header::CONTENT_LENGTH);
     let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());

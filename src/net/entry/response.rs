@@ -5,6 +5,7 @@ use actix_http::header::{self, HeaderName, HeaderValue};
 use actix_http::{Response, StatusCode};
 use bytes::Bytes;
 
+use super::Refusal;
 use crate::codec::code::{Code, Notice};
 use crate::config::Http;
 
@@ -15,6 +16,8 @@ const METHODS: &str = "POST, OPTIONS";
 /// The headers that a browser may send, and those that its page may read.
 const REQUEST_HEADERS: &str = "content-type, x-realm-id, x-user-id";
 const RESPONSE_HEADERS: &str = "x-session-id, retry-after";
+/// What the gateway itself says.
+const TEXT: &str = "text/plain; charset=utf-8";
 /// Carries the session id, decimal.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 
@@ -66,13 +69,17 @@ impl Reply {
         }
     }
 
+    /// No session may start.
+    pub(super) fn refused(refusal: &Refusal) -> Reply {
+        Reply {
+            retry_after_ms: refusal.retry_after_ms,
+            ..Reply::refusal(refusal.code.http(), &refusal.text)
+        }
+    }
+
     /// A refusal, with a line for people.
     pub(super) fn refusal(status: u16, text: &str) -> Reply {
-        Reply::new(
-            status,
-            "text/plain; charset=utf-8",
-            format!("{text}\n").into(),
-        )
+        Reply::new(status, TEXT, format!("{text}\n").into())
     }
 
     /// A method that is not for this path.
@@ -90,15 +97,8 @@ impl Reply {
     }
 
     /// To a balancer that probes.
-    pub(super) fn health(refusal: Option<&str>) -> Reply {
-        match refusal {
-            None => Reply::new(
-                200,
-                "text/plain; charset=utf-8",
-                Bytes::from_static(b"ok\n"),
-            ),
-            Some(text) => Reply::refusal(503, text),
-        }
+    pub(super) fn health() -> Reply {
+        Reply::new(200, TEXT, Bytes::from_static(b"ok\n"))
     }
 
     /// With one more header.

@@ -103,7 +103,7 @@ fn accept_key(head: &RequestHead, house: &House) -> Result<String, Reply> {
         return Err(Reply::refusal(403, "this origin is not allowed"));
     }
     match house.terms.reception.refusal() {
-        Some(text) => Err(Reply::refusal(503, text)),
+        Some(refusal) => Err(Reply::refused(&refusal)),
         None => Ok(derive_accept_key(key.as_bytes())),
     }
 }
