@@ -54,22 +54,24 @@ async fn every_session_is_on_exactly_one_page() {
     let gateway = Gateway::start_with(&routes, |config| config.gateway.workers = 3).await;
     let mut hub = Hub::start(backend);
     let (mut players, mut sessions) = (Vec::new(), BTreeSet::new());
-    for user in 1..=50 {
+    for user in 1..=150 {
         players.push(player(&gateway, "game", 0, user).await);
         sessions.insert(hub.expect(LinkKind::Open).await.1.session_id);
         hub.expect(LinkKind::Data).await;
     }
     // A connection without a session is none.
     players.push(Player::connect(&gateway).await);
-    gateway.until("game_gateway_connections", |n| n == 51).await;
+    gateway
+        .until("game_gateway_connections", |n| n == 151)
+        .await;
     let all = SessionFilter::default();
-    for limit in [1, 7, 50, MAX_PAGE] {
+    for limit in [1, 7, 150, MAX_PAGE] {
         let listed = ids(&gateway, &all, limit).await;
         assert_eq!(listed.len(), sessions.len(), "none twice, limit {limit}");
         assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), sessions);
     }
     let page = gateway.census().actors(Kind::Client, None, MAX_PAGE).await;
-    assert_eq!(page.expect("a page").actors.len(), 51);
+    assert_eq!(page.expect("a page").actors.len(), 151);
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, SessionFilter, S
 
 /// Clients that one question looks at.
 const MAX_LOOKED_AT: usize = 4096;
+/// Rows of one answer: nothing else happens on the thread while they are written.
+const MAX_ROWS: usize = 128;
 
 /// Asks for sessions.
 #[derive(Debug, Message)]
@@ -96,6 +98,7 @@ impl Worker {
         limit: usize,
         value: impl Fn(&Seated) -> Option<T>,
     ) -> (Vec<T>, Option<usize>) {
+        let limit = limit.min(MAX_ROWS);
         let (mut values, end) = (Vec::new(), self.clients.capacity());
         let look_until = end.min(from.saturating_add(MAX_LOOKED_AT));
         for slot in from..look_until {
