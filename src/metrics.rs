@@ -97,10 +97,11 @@ impl ByCode {
 }
 
 /// Why frames or messages were dropped: every place that drops names itself here.
-pub const DROPPED: [&str; 7] = [
+pub const DROPPED: [&str; 8] = [
     "client_closing",
     "client_gone",
     "link_gone",
+    "link_left",
     "unexpected_close_307",
     "unexpected_accept",
     "unexpected_kind",
@@ -165,7 +166,7 @@ pub struct WorkerMetrics {
     pub bind_failures: Count,
     pub resolved: Count,
     pub unresolved: ByCode,
-    pub dropped: Labelled<7>,
+    pub dropped: Labelled<8>,
 }
 
 impl WorkerMetrics {

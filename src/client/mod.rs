@@ -16,6 +16,7 @@
 //! ```
 
 mod event;
+pub mod session;
 
 use std::time::Duration;
 

@@ -66,8 +66,12 @@ impl Handler<LinkEvent> for Client {
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.enqueue(head, tail, frames, ctx),
             LinkEvent::Bound(bind) => self.bound(bind),
-            LinkEvent::Closed(close) => self.closed_by_backend(close, ctx),
+            LinkEvent::Closed { close, .. } => self.closed_by_backend(close, ctx),
             LinkEvent::Lost { service, link_id } => self.link_lost(&service, link_id, ctx),
+            LinkEvent::Accepted { .. } | LinkEvent::Left { .. } => {
+                let dropped = &self.shared.scope.metrics.dropped;
+                dropped.add("unexpected_accept", 1);
+            }
             LinkEvent::Room => self.resume_reading(Hold::LinkFull),
         }
     }

@@ -6,14 +6,17 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Link, LinkChange, LinkEvent, Quit,
-    Refuse, Release, Report, Retag,
+    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Leave, Link, LinkChange, LinkEvent,
+    Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 
 /// How long a link that is told to end may take to write what it still holds.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sessions that may have left a link whose backend has not answered; what it says of more is
+/// answered as if they were unknown.
+const MAX_LEFT: usize = 65_536;
 
 impl Handler<Attach> for Link {
     type Result = ();
@@ -32,6 +35,7 @@ impl Handler<Attach> for Link {
             client: msg.client,
             head: Vec::new(),
             frames: 0,
+            leaving: false,
         });
         self.places.insert(session_id, place as u32);
         self.enqueue(Kind::Open, session_id, &msg.open);
@@ -62,10 +66,52 @@ impl Handler<Release> for Link {
 
     fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
         self.vitals.handled();
-        if self.detach(msg.session_id).is_some()
-            && let Some(code) = msg.code
-        {
+        let Some(attached) = self.detach(msg.session_id) else {
+            return;
+        };
+        if let Some(code) = msg.code {
             self.enqueue_close(msg.session_id, code);
+        }
+        let unanswered = attached.leaving || msg.code == Some(Code::LEAVES_LINK);
+        if unanswered && self.left.len() < MAX_LEFT {
+            self.left.insert(msg.session_id);
+        }
+    }
+}
+
+impl Handler<Reopen> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Reopen, _: &mut Context<Self>) {
+        self.vitals.handled();
+        // One that it has lost meanwhile is told by the end of the session that is on its way.
+        if self.places.contains_key(&msg.session_id) {
+            self.enqueue(Kind::Open, msg.session_id, &msg.open);
+        }
+    }
+}
+
+impl Handler<Suspend> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Suspend, _: &mut Context<Self>) {
+        self.vitals.handled();
+        if self.places.contains_key(&msg.session_id) {
+            let payload = msg.window_ms.to_be_bytes();
+            self.enqueue(Kind::Suspend, msg.session_id, &payload);
+        }
+    }
+}
+
+impl Handler<Leave> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Leave, _: &mut Context<Self>) {
+        self.vitals.handled();
+        let place = self.places.get(&msg.session_id);
+        if let Some(attached) = place.and_then(|place| self.sessions.get_mut(*place as usize)) {
+            attached.leaving = true;
+            self.enqueue_close(msg.session_id, Code::LEAVES_LINK);
         }
     }
 }

@@ -160,6 +160,7 @@ impl Link {
                         }
                         self.tell(id, LinkEvent::Bound(bind));
                     }
+                    None if self.left.contains(&id) => {}
                     None => strays.push(stray(id, StrayFrame::Bind(bind))),
                 }
             }
@@ -168,7 +169,7 @@ impl Link {
                 self.leaving = true;
                 self.report(LinkChange::Goaway);
             }
-            Kind::Accept => self.scope.metrics.dropped.add("unexpected_accept", 1),
+            Kind::Accept => self.take_accept(id, frame.payload)?,
             Kind::Hello | Kind::Open | Kind::Suspend => {
                 self.scope.metrics.dropped.add("unexpected_kind", 1);
             }
@@ -179,6 +180,9 @@ impl Link {
     #[inline]
     fn take_data(&mut self, id: u64, payload: &[u8], tail: Option<Bytes>, strays: &mut Vec<Stray>) {
         let Some(&place) = self.places.get(&id) else {
+            if self.left.contains(&id) {
+                return self.scope.metrics.dropped.add("link_left", 1);
+            }
             let payload = tail.unwrap_or_else(|| Bytes::copy_from_slice(payload));
             strays.push(stray(id, StrayFrame::Data(payload)));
             return;
@@ -227,8 +231,7 @@ impl Link {
     fn take_close(&mut self, id: u64, payload: &[u8], strays: &mut Vec<Stray>) {
         let notice = Notice::decode(payload, Code::KICKED);
         if notice.code == Code::LEAVES_LINK {
-            // Only an answer to ours, and this version never leaves a link.
-            return self.scope.metrics.dropped.add("unexpected_close_307", 1);
+            return self.take_leave(id);
         }
         let close = BackendClose {
             code: notice.code,
@@ -239,11 +242,50 @@ impl Link {
             Some(&place) => {
                 self.deliver(place);
                 if let Some(attached) = self.detach(id) {
-                    attached.client.do_send(LinkEvent::Closed(close));
+                    let service = Arc::clone(&self.service);
+                    let closed = LinkEvent::Closed { service, close };
+                    attached.client.do_send(closed);
                 }
             }
+            None if self.left.contains(&id) => {}
             None => strays.push(stray(id, StrayFrame::Close(close))),
         }
+    }
+
+    /// The backend answers CLOSE 307: its last word on the session here.
+    fn take_leave(&mut self, id: u64) {
+        if self.left.remove(&id) {
+            return;
+        }
+        let place = self.places.get(&id).copied();
+        let leaving = place.filter(|place| self.sessions[*place as usize].leaving);
+        let Some(place) = leaving else {
+            return self.scope.metrics.dropped.add("unexpected_close_307", 1);
+        };
+        self.deliver(place);
+        if let Some(attached) = self.detach(id) {
+            attached.client.do_send(LinkEvent::Left {
+                service: Arc::clone(&self.service),
+                link_id: self.id,
+            });
+        }
+    }
+
+    fn take_accept(&mut self, id: u64, payload: &[u8]) -> Result<(), FrameError> {
+        let Some(epoch) = payload.first_chunk() else {
+            let (kind, len) = (Kind::Accept, payload.len());
+            return Err(FrameError::BadPayload { kind, len });
+        };
+        match self.places.get(&id) {
+            Some(&place) => {
+                // What it said before is of the epoch before.
+                self.deliver(place);
+                let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
+                self.tell(id, LinkEvent::Accepted { service, epoch });
+            }
+            None => self.scope.metrics.dropped.add("unexpected_accept", 1),
+        }
+        Ok(())
     }
 
     fn take_multicast(&mut self, multicast: &Multicast<'_>, strays: &mut Vec<Stray>) {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix::Message;
 
 use super::Link;
+use super::messages::{Leave, Reopen, Suspend};
 use crate::actors::life::{ActorId, Address, Outlet};
 use crate::actors::snapshots::{Kind, LinkSnapshot, LinkState};
 use crate::codec::code::Code;
@@ -221,6 +222,33 @@ impl Lease {
             session_id: self.session_id,
             realm_id,
         });
+    }
+
+    /// Sends OPEN again, after a resume; the answer is [`LinkEvent::Accepted`] or a `Closed`.
+    ///
+    /// [`LinkEvent::Accepted`]: super::LinkEvent::Accepted
+    pub fn reopen(&self, open: Vec<u8>) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(Reopen { session_id, open });
+    }
+
+    /// Tells the backend that the session is kept for a resume, for so many milliseconds.
+    pub fn suspend(&self, window_ms: u32) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(Suspend {
+            session_id,
+            window_ms,
+        });
+    }
+
+    /// Leaves the link in order; it delivers until [`LinkEvent::Left`]. No final CLOSE is owed
+    /// any more.
+    ///
+    /// [`LinkEvent::Left`]: super::LinkEvent::Left
+    pub fn leave(&mut self) {
+        self.silent = true;
+        let session_id = self.session_id;
+        self.anchor.link.do_send(Leave { session_id });
     }
 
     /// Sets the code of the final CLOSE and gives the lease up.

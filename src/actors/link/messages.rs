@@ -27,8 +27,29 @@ pub enum LinkEvent {
     },
     /// The backend says who the session is.
     Bound(Bind),
-    /// The backend ends the session; this link has forgotten it already.
-    Closed(BackendClose),
+    /// The backend ends the session, or does not take its OPEN after a resume; this link has
+    /// forgotten it already.
+    Closed {
+        /// Whose link it was.
+        service: Arc<str>,
+        /// How.
+        close: BackendClose,
+    },
+    /// The backend has taken the OPEN after a resume.
+    Accepted {
+        /// Whose link it is.
+        service: Arc<str>,
+        /// Which epoch it has taken.
+        epoch: u32,
+    },
+    /// The backend has let go of the session, which left this link (protocol 2.4). Nothing more
+    /// comes from there.
+    Left {
+        /// Whose link it was.
+        service: Arc<str>,
+        /// Which link.
+        link_id: u64,
+    },
     /// The link is lost, and with it perhaps answers.
     Lost {
         /// Whose link it was.
@@ -66,6 +87,35 @@ pub struct Attach {
     pub client: Port<LinkEvent>,
     /// Who waits for the lease.
     pub answer: oneshot::Sender<Lease>,
+}
+
+/// The session goes on over this link after a resume: sends OPEN again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reopen {
+    /// The session.
+    pub session_id: u64,
+    /// The payload of OPEN.
+    pub open: Vec<u8>,
+}
+
+/// The session's connection is lost, and it is kept for a resume: sends SUSPEND.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Suspend {
+    /// The session.
+    pub session_id: u64,
+    /// How long it is kept, in milliseconds.
+    pub window_ms: u32,
+}
+
+/// The session leaves the link in order (protocol 2.4): sends CLOSE 307. What the backend still
+/// says there is delivered until it answers, which is told by [`LinkEvent::Left`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Leave {
+    /// The session.
+    pub session_id: u64,
 }
 
 /// Sessions that a backend spoke of and that it must not touch: each gets CLOSE 410.

@@ -10,7 +10,7 @@ mod lease;
 mod messages;
 mod start;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -34,7 +34,10 @@ use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 use lease::Anchor;
 pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
-pub use messages::{Attach, BackendClose, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Report};
+pub use messages::{
+    Attach, BackendClose, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen, Report,
+    Suspend,
+};
 pub use start::Started;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
@@ -63,6 +66,9 @@ pub struct Link {
     pinged_at: Instant,
     sessions: Slab<Attached>,
     places: HashMap<u64, u32, foldhash::fast::RandomState>,
+    /// Sessions that left by CLOSE 307 and are not carried any more; until the backend answers, what
+    /// it says of them is neither delivered nor answered (protocol 2.3).
+    left: HashSet<u64, foldhash::fast::RandomState>,
     /// Places with frames to deliver when the read chunk is done.
     touched: Vec<u32>,
     /// Sessions whose clients wait for room.
@@ -85,6 +91,8 @@ struct Attached {
     client: Port<LinkEvent>,
     head: Vec<u8>,
     frames: u32,
+    /// CLOSE 307 was sent, and is not answered yet.
+    leaving: bool,
 }
 
 impl Link {

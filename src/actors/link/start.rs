@@ -1,6 +1,6 @@
 //! How a link starts, what it says of itself, and what is said when it is gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,6 +83,7 @@ impl Link {
             pinged_at: Instant::now(),
             sessions: Slab::new(),
             places: HashMap::default(),
+            left: HashSet::default(),
             touched: Vec::new(),
             waiting: Vec::new(),
             unused_since: Instant::now(),
