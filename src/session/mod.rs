@@ -1,11 +1,15 @@
 //! What a session is, apart from the actors that carry it: values in, values out.
 //!
+//! * [`token`]: what any gateway must know to take a session over, sealed.
 //! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
 //! * [`id`]: session ids, and which worker is at home with one.
 //! * [`closing`]: why a connection ends, and everything that follows from it, in one match.
+//! * [`replay`]: what a client that resumes may lack.
 //! * [`liveness`]: when a link that answers no PING is lost.
 
 pub mod closing;
 pub mod id;
 pub mod liveness;
+pub mod replay;
 pub mod state;
+pub mod token;

@@ -1,0 +1,124 @@
+//! What a token says.
+
+use std::net::SocketAddr;
+
+use super::TokenError;
+use crate::codec::link::Bind;
+
+/// The most bindings that a token holds: `session.max_services` is no larger.
+const MAX_BINDINGS: usize = 64;
+
+/// One service of a session and the endpoint that it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The service's name.
+    pub service: String,
+    /// The endpoint, resolved.
+    pub endpoint: SocketAddr,
+}
+
+/// What any gateway must know to take a session over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenBody {
+    /// Never 0.
+    pub session_id: u64,
+    /// The session's when the token was made.
+    pub epoch: u32,
+    /// Who the session is, as a backend has said; zeros: none has.
+    pub bound: Bind,
+    /// The newest ids that the client has sent.
+    pub newest: Bind,
+    /// The services in use.
+    pub bindings: Vec<Binding>,
+    /// The gateway that has the session.
+    pub holder: String,
+    /// Where other gateways reach that one, `host:port`; empty: nowhere.
+    pub peer: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: u64,
+}
+
+impl TokenBody {
+    /// Appends the body.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.session_id.to_be_bytes());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
+        for bind in [&self.bound, &self.newest] {
+            out.extend_from_slice(&bind.user_id.to_be_bytes());
+            out.extend_from_slice(&bind.realm_id.to_be_bytes());
+        }
+        out.extend_from_slice(&self.expires.to_be_bytes());
+        text(out, &self.holder);
+        text(out, &self.peer);
+        out.push(self.bindings.len().min(MAX_BINDINGS) as u8);
+        for binding in self.bindings.iter().take(MAX_BINDINGS) {
+            text(out, &binding.service);
+            text(out, &binding.endpoint.to_string());
+        }
+    }
+
+    /// Reads a body that was sealed.
+    pub(super) fn decode(bytes: &[u8]) -> Result<TokenBody, TokenError> {
+        let mut rest = Rest(bytes);
+        let body = TokenBody {
+            session_id: u64::from_be_bytes(rest.array()?),
+            epoch: u32::from_be_bytes(rest.array()?),
+            bound: rest.bind()?,
+            newest: rest.bind()?,
+            expires: u64::from_be_bytes(rest.array()?),
+            holder: rest.text()?,
+            peer: rest.text()?,
+            bindings: {
+                let [count] = rest.array()?;
+                (0..count).map(|_| rest.binding()).collect::<Result<_, _>>()?
+            },
+        };
+        if rest.0.is_empty() {
+            Ok(body)
+        } else {
+            Err(TokenError::Malformed)
+        }
+    }
+}
+
+/// A length of one byte, and the text; it is cut at 255 bytes, which configuration keeps it below.
+fn text(out: &mut Vec<u8>, text: &str) {
+    let bytes = &text.as_bytes()[..text.len().min(255)];
+    out.push(bytes.len() as u8);
+    out.extend_from_slice(bytes);
+}
+
+/// What is not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], TokenError> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(TokenError::Malformed)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn bind(&mut self) -> Result<Bind, TokenError> {
+        Ok(Bind {
+            user_id: u64::from_be_bytes(self.array()?),
+            realm_id: u32::from_be_bytes(self.array()?),
+        })
+    }
+
+    fn text(&mut self) -> Result<String, TokenError> {
+        let [len] = self.array()?;
+        let (text, rest) = self
+            .0
+            .split_at_checked(usize::from(len))
+            .ok_or(TokenError::Malformed)?;
+        self.0 = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| TokenError::Malformed)
+    }
+
+    fn binding(&mut self) -> Result<Binding, TokenError> {
+        Ok(Binding {
+            service: self.text()?,
+            endpoint: self.text()?.parse().map_err(|_| TokenError::Malformed)?,
+        })
+    }
+}
