@@ -111,6 +111,9 @@ pub const DROPPED: [&str; 8] = [
 /// How players are connected.
 pub const TRANSPORTS: [&str; 3] = ["tcp", "websocket", "http"];
 
+/// How sessions are resumed.
+pub const RESUMES: [&str; 2] = ["exact", "gap"];
+
 /// The statuses of HTTP responses that are counted one by one.
 pub const HTTP_STATUSES: [&str; 18] = [
     "101", "200", "204", "400", "401", "403", "404", "405", "408", "413", "426", "429", "431",
@@ -136,9 +139,11 @@ pub const LINK_ENDS: [&str; 9] = [
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
-    pub closings: Labelled<26>,
+    pub closings: Labelled<29>,
     pub sessions_started: Labelled<3>,
     pub sessions_ended: Count,
+    pub sessions_suspended: Count,
+    pub sessions_resumed: Labelled<2>,
     pub http_responses: Labelled<18>,
     pub client_frames_in: Count,
     pub client_frames_out: Count,
@@ -188,6 +193,8 @@ impl Default for WorkerMetrics {
             closings: Labelled::new(Closing::LABELS),
             sessions_started: Labelled::new(TRANSPORTS),
             sessions_ended: count(),
+            sessions_suspended: count(),
+            sessions_resumed: Labelled::new(RESUMES),
             http_responses: Labelled::new(HTTP_STATUSES),
             client_frames_in: count(),
             client_frames_out: count(),

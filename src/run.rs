@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use actix::prelude::*;
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::actors::census::Census;
@@ -26,6 +27,8 @@ use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::session::id::Homes;
+use crate::session::token::Keyring;
+use crate::store::token_keys;
 
 /// How long a start waits for the first attempt to load routes; then it goes on without.
 const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +45,9 @@ pub enum StartError {
     /// The open-file limit cannot be read, or leaves no room for clients.
     #[error("open files: {0}")]
     Files(String),
+    /// The keys of resume tokens are not good.
+    #[error("{0}")]
+    TokenKeys(String),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -146,6 +152,8 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let players = listeners[0].local_addr()?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
+    let tokens = token_keys::load(&config).map_err(StartError::TokenKeys)?;
+    let tokens = Arc::new(ArcSwap::from_pointee(tokens));
     let metrics: Vec<_> = (0..count)
         .map(|_| Arc::new(WorkerMetrics::default()))
         .collect();
@@ -161,6 +169,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         workers: vec_of(count),
         homes: Homes::new(count),
         routes: Arc::default(),
+        tokens,
     };
     let census = Census {
         roster: Arc::clone(&parts.roster),
@@ -220,6 +229,7 @@ struct Parts {
     workers: Vec<Seat<Worker>>,
     homes: Homes,
     routes: Arc<RoutesInForce>,
+    tokens: Arc<ArcSwap<Keyring>>,
 }
 
 /// Leaves first: what others depend on is there before them.
@@ -240,6 +250,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
             roster: Arc::clone(&parts.roster),
             budget: Arc::clone(&budget),
             routes: Arc::clone(&parts.routes),
+            tokens: Arc::clone(&parts.tokens),
         });
         let (launched, answer) = oneshot::channel();
         let seat = seat.clone();
@@ -264,6 +275,10 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         }
     });
     budget.report_to(gateway.port());
+    actix::spawn(token_keys::keep_fresh(
+        Arc::clone(&config),
+        Arc::clone(&parts.tokens),
+    ));
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,

@@ -162,12 +162,14 @@ impl Gateway {
     fn drain_tick(&mut self, ctx: &mut Context<Self>) {
         let Some(drain) = &mut self.drain else { return };
         let connections = self.gate.connections();
+        // Sessions that wait for their players wait for the whole window.
+        let nobody = connections == 0 && self.gate.suspended() == 0;
         if self.state == State::Draining && drain.grace_is_over() {
             self.state = State::Refusing;
             self.gate.refuse_sessions();
             tracing::info!(connections, "no session starts any more");
         }
-        if self.state == State::Refusing && (connections == 0 || drain.window_is_over()) {
+        if self.state == State::Refusing && (nobody || drain.window_is_over()) {
             drain.cut_off(&self.gate);
             let go_on_accepting = drain.by == Initiator::Admin;
             for worker in &self.workers {
@@ -298,6 +300,7 @@ impl Gateway {
             None => {
                 let grace = self.config.drain.accept_grace;
                 self.state = State::Draining;
+                self.gate.begin_draining();
                 self.drain = Some(UnderWay::begin(msg.by, window, grace, &self.gate));
                 tracing::info!(by = ?msg.by, ?window, connections = self.gate.connections(), "draining");
                 self.start_ticks(ctx);

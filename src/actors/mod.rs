@@ -7,6 +7,7 @@
 pub mod backend_pool;
 pub mod census;
 pub mod client;
+pub mod comeback;
 pub mod config_watcher;
 pub mod drain;
 pub mod gateway;

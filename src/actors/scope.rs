@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::life::{ActorId, Budget, Roster, Seat};
 use super::link_book::LinkBook;
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::routing::RouteTable;
 use crate::session::id::Homes;
+use crate::session::token::Keyring;
 
 /// The view that one worker's actors have of the process.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Scope {
     pub roster: Arc<Roster>,
     /// How many deaths of supervised actors the process bears.
     pub budget: Arc<Budget>,
+    /// The keys of resume tokens.
+    pub tokens: Arc<ArcSwap<Keyring>>,
     /// The table in force, for a router that takes the seat of one that has died.
     pub routes: Arc<RoutesInForce>,
 }
@@ -67,7 +70,9 @@ pub struct Gate {
     connections: AtomicUsize,
     peak: AtomicUsize,
     entered: AtomicU64,
+    suspended: AtomicUsize,
     limit: usize,
+    draining: AtomicBool,
     refusing: AtomicBool,
 }
 
@@ -93,7 +98,9 @@ impl Gate {
             connections: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
             entered: AtomicU64::new(0),
+            suspended: AtomicUsize::new(0),
             limit,
+            draining: AtomicBool::new(false),
             refusing: AtomicBool::new(false),
         }
     }
@@ -133,13 +140,35 @@ impl Gate {
         self.limit
     }
 
+    /// Sessions that wait for their player now.
+    pub fn suspended(&self) -> usize {
+        self.suspended.load(Ordering::Relaxed)
+    }
+
+    /// One more of them, until the answer is dropped.
+    pub fn suspend(self: &Arc<Gate>) -> Suspension {
+        self.suspended.fetch_add(1, Ordering::Relaxed);
+        Suspension(Arc::clone(self))
+    }
+
+    /// From now on who can go elsewhere should.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether a drain is under way, newcomers being served or not.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// From now on no session starts.
     pub fn refuse_sessions(&self) {
         self.refusing.store(true, Ordering::Release);
     }
 
-    /// Sessions may start again.
+    /// The drain is undone: sessions may start, and stay.
     pub fn allow_sessions(&self) {
+        self.draining.store(false, Ordering::Release);
         self.refusing.store(false, Ordering::Release);
     }
 
@@ -156,6 +185,16 @@ pub struct Permit(Arc<Gate>);
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A counted session that waits for its player; dropping it counts it out.
+#[derive(Debug)]
+pub struct Suspension(Arc<Gate>);
+
+impl Drop for Suspension {
+    fn drop(&mut self) {
+        self.0.suspended.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -13,6 +13,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::comeback::Comeback;
 use super::life::{Account, Legacy, Port, Vitals, WeakPort, inspectable};
 use super::link::{BackendClose, Refuse};
 use super::scope::Scope;
@@ -33,7 +34,7 @@ pub struct OpenSession {
     /// The client, unique in the process.
     pub owner: u64,
     /// The client.
-    pub client: WeakPort<Strayed>,
+    pub client: WeakPort<Errand>,
 }
 
 /// Another live client has this session id.
@@ -91,10 +92,19 @@ pub enum StrayFrame {
     Close(BackendClose),
 }
 
-/// A stray frame for a client. The client knows which services its session was opened on and
-/// refuses the others.
+/// What reaches a session's client by way of the registry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
+pub enum Errand {
+    /// A frame of a backend.
+    Stray(Strayed),
+    /// The session's player, on another connection.
+    Comeback(Box<Comeback>),
+}
+
+/// A stray frame for a client. The client knows which services its session was opened on and
+/// refuses the others.
+#[derive(Debug)]
 pub struct Strayed {
     /// The service whose backend sent it.
     pub service: Arc<str>,
@@ -108,6 +118,14 @@ pub struct Strayed {
 #[derive(Debug, Message)]
 #[rtype(result = "Option<u64>")]
 pub struct FindOwner {
+    /// Which session.
+    pub session_id: u64,
+}
+
+/// Asks for the way to the client that has a session.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Port<Errand>>")]
+pub struct FindClient {
     /// Which session.
     pub session_id: u64,
 }
@@ -132,7 +150,7 @@ pub type Sessions = HashMap<u64, Entry, foldhash::fast::RandomState>;
 pub struct Entry {
     owner: u64,
     /// Weak, because it costs an idle session less; a stray frame is rare.
-    client: WeakPort<Strayed>,
+    client: WeakPort<Errand>,
 }
 
 impl SessionRegistry {
@@ -228,11 +246,11 @@ impl Handler<Relay> for SessionRegistry {
         for stray in std::mem::take(&mut msg.strays) {
             let entry = self.sessions.get(&stray.session_id);
             match entry.and_then(|entry| entry.client.upgrade()) {
-                Some(client) => client.do_send(Strayed {
+                Some(client) => client.do_send(Errand::Stray(Strayed {
                     service: Arc::clone(&msg.service),
                     stray,
                     origin: msg.origin.clone(),
-                }),
+                })),
                 // A CLOSE that crossed ours on the way: a CLOSE is never answered.
                 None if matches!(stray.frame, StrayFrame::Close(_)) => {}
                 None => unknown.push(stray.session_id),
@@ -252,6 +270,15 @@ impl Handler<FindOwner> for SessionRegistry {
     fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
         self.vitals.handled();
         self.sessions.get(&msg.session_id).map(|entry| entry.owner)
+    }
+}
+
+impl Handler<FindClient> for SessionRegistry {
+    type Result = Option<Port<Errand>>;
+
+    fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Port<Errand>> {
+        self.vitals.handled();
+        self.sessions.get(&msg.session_id)?.client.upgrade()
     }
 }
 

@@ -209,6 +209,8 @@ pub enum TransportName {
 pub enum SessionState {
     /// Its client is connected.
     Active,
+    /// Its client's connection is lost; it can be resumed.
+    Suspended,
 }
 
 /// One service of a session.

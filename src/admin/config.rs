@@ -52,11 +52,6 @@ fn settings(config: &Config) -> BTreeMap<&'static str, Setting> {
             default: Some((*only).to_owned()).filter(|only| !only.is_empty()),
             in_effect: false,
         },
-        Effect::None => Setting {
-            value: None,
-            default: None,
-            in_effect: false,
-        },
     };
     KEYS.iter()
         .map(|key| key.name)
@@ -67,6 +62,7 @@ fn settings(config: &Config) -> BTreeMap<&'static str, Setting> {
 fn shown(field: Field<'_>) -> Option<String> {
     match field {
         Field::Secret(secret) => secret.as_ref().map(|_| MASK.to_owned()),
+        Field::Secrets(secrets) => (!secrets.is_empty()).then(|| MASK.to_owned()),
         field => Some(field.show()).filter(|text| !text.is_empty()),
     }
 }

@@ -45,10 +45,6 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
         |f| f.display().to_string(),
     );
     findings.good.push(format!("configuration: {named}"));
-    let unused = |key: &&str| format!("{key} has no effect in this version");
-    findings
-        .warnings
-        .extend(config.without_effect.iter().map(unused));
     let (place, routes) = read_routes(&config);
     match routes {
         Ok(parsed) => {

@@ -86,9 +86,6 @@ fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + S
 
 fn serve(config: Config, log_level: LogLevel) -> Result<(), Box<dyn std::error::Error>> {
     let gateway_id = config.gateway.id.clone();
-    for key in &config.without_effect {
-        tracing::warn!(key, "this key has no effect in this version");
-    }
     let signals = Signals::new()?;
     let running = run::start_with(config, Some(Arc::new(log_level)))?;
     let (players, admin) = (running.players, running.admin);

@@ -2,6 +2,7 @@
 
 use super::load::{Loading, MAX_ID, Mistake, Place, is_id_character};
 use super::{Config, Secret};
+use crate::session::token::Keyring;
 
 /// The largest `listen.max_payload`: the protocol's own limit (protocol 1.1), in bytes.
 const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
@@ -24,6 +25,7 @@ impl Loading {
         self.addresses(&config);
         self.texts(&config);
         self.redis(&config);
+        self.resume(&config);
     }
 
     /// A mistake in how these keys go together, unless one of them has one of its own already.
@@ -120,6 +122,32 @@ impl Loading {
             printable(&redis.prefix) && redis.prefix.len() <= MAX_PREFIX,
             format!("must be at most {MAX_PREFIX} printable ASCII characters without spaces"),
         );
+    }
+
+    fn resume(&mut self, c: &Config) {
+        let session = &c.session;
+        self.require(
+            &["session.replay_bytes", "session.outbound_queue"],
+            session.replay_bytes <= session.outbound_queue,
+            "what is kept for a resume must fit the queue: the first must not be larger than the second",
+        );
+        self.require(
+            &["session.replay_total", "session.replay_bytes"],
+            session.replay_total >= session.replay_bytes,
+            "the first holds all sessions' and must not be smaller than one's",
+        );
+        let both = !session.token_keys.is_empty() && session.token_keys_file.is_some();
+        self.require(
+            &["session.token_keys", "session.token_keys_file"],
+            !both,
+            "both name the keys; one of them is enough",
+        );
+        if !session.token_keys.is_empty() {
+            let secrets: Vec<_> = session.token_keys.iter().map(Secret::expose).collect();
+            if let Err(error) = Keyring::new(&secrets) {
+                self.require(&["session.token_keys"], false, error.to_string());
+            }
+        }
     }
 
     fn addresses(&mut self, c: &Config) {

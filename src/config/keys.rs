@@ -19,8 +19,6 @@ pub struct Key {
 pub enum Effect {
     /// It sets this field.
     Sets(for<'a> fn(&'a mut Config) -> Field<'a>),
-    /// Nothing yet, and nobody is harmed by that; it is said once at the start.
-    None,
     /// It would promise what this version does not do: only this value is taken.
     Only(&'static str),
 }
@@ -47,6 +45,8 @@ pub enum Field<'a> {
     Address(&'a mut SocketAddr),
     /// Text that is never shown.
     Secret(&'a mut Option<Secret>),
+    /// Texts that are never shown, with commas.
+    Secrets(&'a mut Vec<Secret>),
     /// Text that may be absent; empty is absent.
     OptionalText(&'a mut Option<String>),
     /// A file that may be absent; empty is absent.
@@ -70,13 +70,6 @@ const fn sets(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>
     }
 }
 
-const fn without_effect(name: &'static str) -> Key {
-    Key {
-        name,
-        effect: Effect::None,
-    }
-}
-
 const fn only(name: &'static str, value: &'static str) -> Key {
     Key {
         name,
@@ -85,7 +78,7 @@ const fn only(name: &'static str, value: &'static str) -> Key {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 54] = [
+pub const KEYS: [Key; 57] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -133,14 +126,27 @@ pub const KEYS: [Key; 54] = [
     sets("session.resume_window", |c| {
         Field::Duration(&mut c.session.resume_window)
     }),
-    without_effect("session.replay_bytes"),
+    sets("session.replay_bytes", |c| {
+        Field::Size(&mut c.session.replay_bytes)
+    }),
+    sets("session.replay_total", |c| {
+        Field::Size(&mut c.session.replay_total)
+    }),
+    sets("session.max_suspended", |c| {
+        Field::Count(&mut c.session.max_suspended)
+    }),
     sets("session.trust_client_ids", |c| {
         Field::Flag(&mut c.session.trust_client_ids)
     }),
     sets("session.max_services", |c| {
         Field::Small(&mut c.session.max_services)
     }),
-    without_effect("session.token_keys"),
+    sets("session.token_keys", |c| {
+        Field::Secrets(&mut c.session.token_keys)
+    }),
+    sets("session.token_keys_file", |c| {
+        Field::OptionalPath(&mut c.session.token_keys_file)
+    }),
     sets("session.outbound_queue", |c| {
         Field::Size(&mut c.session.outbound_queue)
     }),
@@ -229,6 +235,11 @@ impl Field<'_> {
                 *field = text.parse().map_err(wrong)?;
             }
             Field::Secret(field) => *field = Some(Secret::new(text.to_owned())),
+            Field::Secrets(field) => {
+                let entries = text.split(',').map(str::trim);
+                let entries = entries.filter(|entry| !entry.is_empty());
+                *field = entries.map(|entry| Secret::new(entry.to_owned())).collect();
+            }
             Field::OptionalText(field) => {
                 *field = (!text.is_empty()).then(|| text.to_owned());
             }
@@ -267,7 +278,7 @@ impl Field<'_> {
             Field::Text(field) => field.clone(),
             Field::Path(field) => field.display().to_string(),
             Field::Address(field) => field.to_string(),
-            Field::Secret(_) => String::new(),
+            Field::Secret(_) | Field::Secrets(_) => String::new(),
             Field::OptionalText(field) => field.clone().unwrap_or_default(),
             Field::OptionalPath(field) => match field {
                 Some(path) => path.display().to_string(),

@@ -180,10 +180,6 @@ impl Loading {
     fn apply(&mut self, key: &'static Key, text: &str) -> Result<(), String> {
         let result = match key.effect {
             Effect::Sets(field) => field(&mut self.config).set(text),
-            Effect::None => {
-                self.config.without_effect.push(key.name);
-                Ok(())
-            }
             Effect::Only(value) if text == value => Ok(()),
             Effect::Only("") => Err("not available in this version".to_owned()),
             Effect::Only(value) => Err(format!("not available in this version, only `{value}`")),
@@ -223,7 +219,7 @@ fn flatten<'a, 'i>(
 fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
     let number = match key.effect {
         Effect::Sets(field) => field(&mut Config::default()).is_number(),
-        Effect::None | Effect::Only(_) => true,
+        Effect::Only(_) => true,
     };
     match value {
         DeValue::String(text) => Ok(text.to_string()),

@@ -162,13 +162,19 @@ fn each_bad_value_has_its_sentence() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_taken_and_named() {
-    let config = load_text(
-        "session.replay_bytes = 1\nlimits.frames_per_second = 0\nlisten.proxy_protocol_from = []",
-        &[],
-    )
-    .unwrap();
-    assert_eq!(config.without_effect, ["session.replay_bytes"]);
+fn keys_of_tokens_are_checked_and_not_shown() {
+    let good = "0123456789abcdef0123456789abcdef";
+    let set = format!("session.token_keys = [\"{good}\", \"{good}-older\"]");
+    let config = load_text(&set, &[]).unwrap();
+    assert_eq!(config.session.token_keys.len(), 2);
+    assert!(!format!("{config:?}").contains(good));
+    let short = mistakes("session.token_keys = \"short\"", &[]);
+    assert!(
+        short[0].contains("key 1 has 5 bytes, at least 32"),
+        "{short:?}"
+    );
+    let both = format!("{set}\nsession.token_keys_file = \"keys\"");
+    assert!(mistakes(&both, &[])[0].contains("one of them is enough"));
 }
 
 #[test]

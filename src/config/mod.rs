@@ -38,8 +38,6 @@ pub struct Config {
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
-    /// Keys that were set although this version does not use them.
-    pub without_effect: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +116,11 @@ pub struct Redis {
 pub struct Session {
     pub idle_timeout: Duration,
     pub resume_window: Duration,
+    pub replay_bytes: usize,
+    pub replay_total: usize,
+    pub max_suspended: usize,
+    pub token_keys: Vec<Secret>,
+    pub token_keys_file: Option<PathBuf>,
     pub trust_client_ids: bool,
     pub max_services: u8,
     pub outbound_queue: usize,
@@ -229,6 +232,11 @@ impl Default for Config {
             session: Session {
                 idle_timeout: 300 * SECOND,
                 resume_window: 30 * SECOND,
+                replay_bytes: 64 * 1024,
+                replay_total: 256 * 1024 * 1024,
+                max_suspended: 10_000,
+                token_keys: Vec::new(),
+                token_keys_file: None,
                 trust_client_ids: false,
                 max_services: 8,
                 outbound_queue: 1024 * 1024,
@@ -256,7 +264,6 @@ impl Default for Config {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
             },
-            without_effect: Vec::new(),
         }
     }
 }

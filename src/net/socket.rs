@@ -40,6 +40,24 @@ impl Socket {
         }
     }
 
+    /// Has this thread's event loop watch a socket that comes from another thread.
+    ///
+    /// # Errors
+    /// The system refuses; the socket is gone then.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(_) => {
+                if let Socket::Tcp(socket) = self.take() {
+                    *self = Socket::Tcp(TcpStream::from_std(socket.into_std()?)?);
+                }
+                Ok(())
+            }
+            Socket::WebSocket(socket) => socket.get_mut().move_here(),
+            // No event loop watches it.
+            Socket::Duplex(_) | Socket::Taken => Ok(()),
+        }
+    }
+
     /// What a WebSocket will say when it is shut down.
     pub fn set_close_code(&mut self, code: u16) {
         if let Socket::WebSocket(socket) = self {

@@ -27,6 +27,12 @@ pub enum Closing {
     IdInUse,
     /// RESUME for a session that cannot be resumed here.
     NotResumable,
+    /// The session was resumed on another connection; it goes on there.
+    Replaced,
+    /// A backend says that another gateway has the session.
+    TakenElsewhere,
+    /// RESUME reached a gateway that is to be left, while the old connection stands.
+    ResumeElsewhere,
     /// A backend ended the session.
     ByBackend {
         /// The code that the backend gave, or 440.
@@ -179,6 +185,27 @@ impl Closing {
             Closing::NotResumable => {
                 told(Code::GONE, "cannot be resumed here", "not_resumable", Debug)
             }
+            Closing::Replaced => Verdict {
+                client: Some(Code::REPLACED),
+                backends: Code::LEAVES_LINK,
+                text: "resumed on another connection",
+                label: "replaced",
+                loudness: Debug,
+            },
+            Closing::TakenElsewhere => Verdict {
+                client: Some(Code::GONE),
+                // It is not over, only not here (protocol 2.4).
+                backends: Code::LEAVES_LINK,
+                text: "another gateway has the session",
+                label: "taken_elsewhere",
+                loudness: Debug,
+            },
+            Closing::ResumeElsewhere => told(
+                Code::UNAVAILABLE,
+                "this gateway is draining",
+                "resume_elsewhere",
+                Debug,
+            ),
             Closing::ByBackend { code, text, .. } => told(*code, text, "backend", Debug),
             Closing::Kicked => told(Code::KICKED, "ended by an operator", "kicked", Debug),
             Closing::TooSlow => told(
@@ -210,8 +237,24 @@ impl Closing {
     pub fn websocket_code(&self) -> u16 {
         match self {
             Closing::BadMessage(MessageFault::Text) => 1003,
-            closing => closing.verdict().backends.websocket(),
+            closing => {
+                let verdict = closing.verdict();
+                verdict.client.unwrap_or(verdict.backends).websocket()
+            }
         }
+    }
+
+    /// Whether it ends only the connection of a session that can be resumed (protocol 1.4, 3.2).
+    pub fn only_suspends(&self) -> bool {
+        matches!(
+            self,
+            Closing::Disconnected
+                | Closing::Failed
+                | Closing::Idle
+                | Closing::Internal
+                | Closing::Draining
+                | Closing::TooSlow
+        )
     }
 
     /// Whether the socket is of no use any more, or nothing is to be sent on it.
@@ -229,7 +272,10 @@ impl Closing {
     }
 
     /// Every metric label, so that all series exist from the start.
-    pub const LABELS: [&'static str; 26] = [
+    pub const LABELS: [&'static str; 29] = [
+        "replaced",
+        "taken_elsewhere",
+        "resume_elsewhere",
         "client",
         "disconnected",
         "failed",
@@ -310,6 +356,9 @@ mod tests {
         check(Closing::Idle, Some(408), 408);
         check(Closing::IdInUse, Some(409), 409);
         check(Closing::NotResumable, Some(410), 410);
+        check(Closing::Replaced, Some(205), 307);
+        check(Closing::TakenElsewhere, Some(410), 307);
+        check(Closing::ResumeElsewhere, Some(503), 503);
         let backend = Closing::ByBackend {
             code: Code(440),
             retry_after_ms: 3,

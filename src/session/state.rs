@@ -165,7 +165,7 @@ impl<L> Session<L> {
     pub fn on_data(&mut self, header: &Header, service: &str) -> Taken {
         self.received += 1;
         // In the frame that starts the session it was a wish, granted or not (protocol 1.5).
-        if self.received > 1 && !self.owns(header.session_id) {
+        if !self.services.is_empty() && !self.owns(header.session_id) {
             return refuse(Code::MALFORMED, "session_id is not this session's");
         }
         let contradicts = |sent: u64, bound: u64| sent != 0 && bound != 0 && sent != bound;
@@ -230,6 +230,47 @@ impl<L> Session<L> {
         }
         self.services[place].state = State::Opening(Box::default());
         Taken::Resolve(place)
+    }
+
+    /// Counting begins anew behind a gap (protocol 3.2).
+    pub fn count_anew(&mut self) {
+        self.received = 0;
+    }
+
+    /// The session goes on over a connection on which no service was named yet.
+    pub fn on_another_connection(&mut self) {
+        self.last = None;
+    }
+
+    /// Who a backend has said the session is.
+    pub fn bound(&self) -> Bind {
+        self.bound
+    }
+
+    /// The newest ids that the client has sent.
+    pub fn newest(&self) -> Bind {
+        self.newest
+    }
+
+    /// The services that are open, and their leases.
+    pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &L)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Open(lease) => Some((&s.name, lease)),
+            State::Opening(_) | State::Unbound => None,
+        })
+    }
+
+    /// The service is bound no more: its next DATA is routed anew. Returns the lease that it had.
+    pub fn unbind(&mut self, service: &str) -> Option<L> {
+        let place = self.find(service)?;
+        let state = &mut self.services[place].state;
+        match std::mem::replace(state, State::Unbound) {
+            State::Open(lease) => Some(lease),
+            before @ (State::Opening(_) | State::Unbound) => {
+                *state = before;
+                None
+            }
+        }
     }
 
     /// The name of the service at `place`.

@@ -3,12 +3,14 @@
 //! * [`mod@file`]: the routes file.
 //! * [`redis`]: two keys in Redis, and news of them.
 //! * [`mod@resolve`]: names to addresses.
+//! * [`token_keys`]: the keys of resume tokens.
 
 use std::fmt;
 
 pub mod file;
 pub mod redis;
 pub mod resolve;
+pub mod token_keys;
 
 pub use resolve::{Resolved, resolve};
 

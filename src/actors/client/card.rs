@@ -33,6 +33,7 @@ pub struct Card {
     pub(super) session_id: Cell<u64>,
     pub(super) started_ms: Cell<u64>,
     pub(super) resumable: Cell<bool>,
+    pub(super) suspended: Cell<bool>,
     pub(super) realm_id: Cell<u32>,
     pub(super) user_id: Cell<u64>,
     pub(super) frames_in: Cell<u64>,
@@ -70,6 +71,7 @@ impl Card {
             session_id: Cell::default(),
             started_ms: Cell::default(),
             resumable: Cell::default(),
+            suspended: Cell::default(),
             realm_id: Cell::default(),
             user_id: Cell::default(),
             frames_in: Cell::default(),
@@ -108,6 +110,19 @@ impl Card {
         self.services.borrow_mut().clear();
     }
 
+    /// Whether its session waits for its player.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.get()
+    }
+
+    fn state(&self) -> SessionState {
+        if self.suspended.get() {
+            SessionState::Suspended
+        } else {
+            SessionState::Active
+        }
+    }
+
     /// Whether the client has a session that the filter lets pass.
     pub fn passes(&self, filter: &SessionFilter) -> bool {
         let uses = |wanted: &String| {
@@ -130,7 +145,7 @@ impl Card {
             && realm_id.is_none_or(|realm| realm == self.realm_id.get())
             && user_id.is_none_or(|user| user == self.user_id.get())
             && transport.is_none_or(|transport| transport == self.transport.get().into())
-            && state.is_none_or(|state| state == SessionState::Active)
+            && state.is_none_or(|state| state == self.state())
             && service.as_ref().is_none_or(uses)
             && backend.as_ref().is_none_or(is_bound)
     }
@@ -148,7 +163,7 @@ impl Card {
             global_id: format!("{gateway_id}:{session_id}"),
             user_id: self.user_id.get().to_string(),
             realm_id: self.realm_id.get(),
-            state: SessionState::Active,
+            state: self.state(),
             transport: self.transport.get().into(),
             client: self.peer.get(),
             worker,

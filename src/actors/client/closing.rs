@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{Client, Stage};
 use crate::actors::link::BackendClose;
+use crate::actors::scope::Permit;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::Notice;
 use crate::net::buffers;
@@ -54,7 +55,9 @@ impl Ending {
 /// When a client that this ends may come back, in milliseconds; 0: no advice.
 pub(super) fn retry_after_ms(closing: &Closing) -> u32 {
     match closing {
-        Closing::Draining | Closing::Full => spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1),
+        Closing::Draining | Closing::Full | Closing::ResumeElsewhere => {
+            spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1)
+        }
         Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
         _ => 0,
     }
@@ -71,7 +74,6 @@ impl Client {
         }
         let verdict = closing.verdict();
         let metrics = &self.shared.scope.metrics;
-        self.count(verdict.label);
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
         let (peer, reason) = (self.card.peer(), verdict.label);
@@ -83,6 +85,13 @@ impl Client {
                 tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
             }
         }
+        if self.only_suspends(&closing) {
+            return self.suspend(&closing);
+        }
+        if matches!(self.stage, Stage::Suspended) {
+            return self.end_suspended(verdict.backends, ctx);
+        }
+        self.count(verdict.label);
         self.final_code = verdict.backends;
         if let Some(session) = &mut self.session {
             metrics
@@ -92,15 +101,8 @@ impl Client {
                 .leases()
                 .for_each(|lease| lease.set_final_code(verdict.backends));
         }
-        if let Some(code) = verdict.client {
-            let notice = Notice {
-                code,
-                retry_after_ms: retry_after_ms(&closing),
-                text: verdict.text,
-            };
+        if let Some(frame) = self.close_frame(&closing) {
             // Past the bound on purpose: it is the last frame.
-            let mut frame = buffers::take();
-            client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
             metrics.client_frames_out.one();
             self.outbox.push(frame);
         }
@@ -113,31 +115,37 @@ impl Client {
         self.enter(Ending::Flushing);
     }
 
+    /// The CLOSE that a client gets, where it gets one.
+    pub(super) fn close_frame(&self, closing: &Closing) -> Option<Vec<u8>> {
+        let verdict = closing.verdict();
+        let notice = Notice {
+            code: verdict.client?,
+            retry_after_ms: retry_after_ms(closing),
+            text: verdict.text,
+        };
+        let session_id = self.session.as_ref().map_or(0, Session::id);
+        let mut frame = buffers::take();
+        client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
+        Some(frame)
+    }
+
     /// The actor panics: what is queued for the client and a CLOSE are left to a task of their own.
     pub(super) fn last_words(&mut self) {
         let verdict = Closing::Internal.verdict();
         self.count(verdict.label);
         let metrics = &self.shared.scope.metrics;
-        if let (Stage::Talking, Some(code)) = (&self.stage, verdict.client) {
-            let notice = Notice {
-                code,
-                retry_after_ms: 0,
-                text: verdict.text,
-            };
-            let session_id = self.session.as_ref().map_or(0, Session::id);
-            let mut frame = buffers::take();
-            client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
+        if let (Stage::Talking, Some(frame)) = (&self.stage, self.close_frame(&Closing::Internal)) {
             metrics.client_frames_out.one();
             self.outbox.push(frame);
             self.socket
                 .set_close_code(Closing::Internal.websocket_code());
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
-            actix::spawn(part(socket, outbox));
+            actix::spawn(part(socket, outbox, self.permit.take()));
         }
     }
 
     /// Counts the end of a connection; the session of an HTTP request has none of its own.
-    fn count(&self, label: &str) {
+    pub(super) fn count(&self, label: &str) {
         if self.permit.is_some() {
             self.shared.scope.metrics.closings.add(label, 1);
         }
@@ -200,8 +208,9 @@ impl Client {
     }
 }
 
-/// Writes what is queued, shuts down, and discards input until the peer ends too.
-async fn part(mut socket: Socket, mut outbox: Outbox) {
+/// Writes what is queued, shuts down, and discards input until the peer ends too. The connection
+/// counts until then.
+pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, _permit: Option<Permit>) {
     let flush = async {
         std::future::poll_fn(|cx| outbox.poll_write(&mut socket, cx)).await?;
         socket.shutdown().await

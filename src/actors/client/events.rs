@@ -5,9 +5,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 
-use super::{Changed, CheckDeadline, Client, CutOff, Hold, Kick, Stage, retag_if_changed};
+use super::{Changed, CheckDeadline, Client, CutOff, GiveUp, Hold, Kick, Stage, retag_if_changed};
 use crate::actors::link::{Lease, LinkEvent, Refuse};
-use crate::actors::session_registry::{StrayFrame, Strayed};
+use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
 use crate::codec::link::{Bind, Transport};
 use crate::codec::sniff::{Sniffed, sniff};
@@ -26,7 +26,7 @@ impl Client {
         }
     }
 
-    fn bound(&mut self, bind: Bind) {
+    fn bound(&mut self, bind: Bind, ctx: &mut Context<Self>) {
         self.shared.scope.metrics.binds.one();
         if let Some(session) = &mut self.session {
             let before = session.realm_id();
@@ -35,6 +35,7 @@ impl Client {
             self.card.realm_id.set(session.realm_id());
             self.card.user_id.set(session.user_id());
         }
+        self.renew_token(ctx);
     }
 
     /// A backend's DATA that came by way of the registry.
@@ -53,7 +54,30 @@ impl Client {
         } else {
             Some(payload)
         };
-        self.enqueue(head, tail, 1, ctx);
+        self.deliver(head, tail, 1, ctx);
+    }
+
+    fn stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+        let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
+        if !self.session.as_ref().is_some_and(uses) {
+            msg.origin.do_send(Refuse {
+                session_ids: vec![msg.stray.session_id],
+            });
+            return;
+        }
+        match msg.stray.frame {
+            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
+            StrayFrame::Bind(bind) => self.bound(bind, ctx),
+            StrayFrame::Close(close) => {
+                if let Some(session) = &mut self.session
+                    && let Some(place) = session.find(&msg.service)
+                    && let Some(lease) = session.lease(place)
+                {
+                    lease.silence();
+                }
+                self.closed_by_backend(close, ctx);
+            }
+        }
     }
 }
 
@@ -64,43 +88,26 @@ impl Handler<LinkEvent> for Client {
     fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
         self.vitals.handled();
         match msg {
-            LinkEvent::Deliver { head, tail, frames } => self.enqueue(head, tail, frames, ctx),
-            LinkEvent::Bound(bind) => self.bound(bind),
-            LinkEvent::Closed { close, .. } => self.closed_by_backend(close, ctx),
+            LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
+            LinkEvent::Bound(bind) => self.bound(bind, ctx),
+            LinkEvent::Closed { service, close } => self.closed_on_link(&service, close, ctx),
+            LinkEvent::Accepted { service, epoch } => self.accepted(&service, epoch, ctx),
             LinkEvent::Lost { service, link_id } => self.link_lost(&service, link_id, ctx),
-            LinkEvent::Accepted { .. } | LinkEvent::Left { .. } => {
-                let dropped = &self.shared.scope.metrics.dropped;
-                dropped.add("unexpected_accept", 1);
-            }
+            // No link is left while its session stays here.
+            LinkEvent::Left { .. } => {}
             LinkEvent::Room => self.resume_reading(Hold::LinkFull),
         }
     }
 }
 
-impl Handler<Strayed> for Client {
+impl Handler<Errand> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Errand, ctx: &mut Context<Self>) {
         self.vitals.handled();
-        let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
-        if !self.session.as_ref().is_some_and(uses) {
-            msg.origin.do_send(Refuse {
-                session_ids: vec![msg.stray.session_id],
-            });
-            return;
-        }
-        match msg.stray.frame {
-            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
-            StrayFrame::Bind(bind) => self.bound(bind),
-            StrayFrame::Close(close) => {
-                if let Some(session) = &mut self.session
-                    && let Some(place) = session.find(&msg.service)
-                    && let Some(lease) = session.lease(place)
-                {
-                    lease.silence();
-                }
-                self.closed_by_backend(close, ctx);
-            }
+        match msg {
+            Errand::Stray(stray) => self.stray(stray, ctx),
+            Errand::Comeback(comeback) => self.come_back(*comeback, ctx),
         }
     }
 }
@@ -126,19 +133,23 @@ impl Handler<CheckDeadline> for Client {
                 (config.listen.sniff_timeout, Closing::SilentStart)
             }
             Stage::Talking => (config.session.idle_timeout, Closing::Idle),
+            Stage::Suspended => (config.session.resume_window, Closing::Idle),
             Stage::Ending(ending) => (ending.patience(), Closing::Idle),
         };
-        if self.hold != Hold::None && matches!(self.stage, Stage::Talking) {
+        let held = self.hold != Hold::None || !self.is_connected();
+        if held && matches!(self.stage, Stage::Talking) {
             // Not the client's silence but ours; it is looked at again when that is over.
             self.alive_ms = self.shared.now_ms();
         }
         let silent = Duration::from_millis(self.shared.now_ms().saturating_sub(self.alive_ms));
         if silent < limit {
-            self.arm(limit - silent);
-        } else if matches!(self.stage, Stage::Ending(_)) {
-            ctx.stop();
-        } else {
-            self.close(overdue, ctx);
+            self.renew_old_token(ctx);
+            return self.arm(limit - silent);
+        }
+        match self.stage {
+            Stage::Ending(_) => ctx.stop(),
+            Stage::Suspended => self.give_up(ctx),
+            Stage::Sniffing(_) | Stage::Entering(_) | Stage::Talking => self.close(overdue, ctx),
         }
     }
 }
@@ -162,6 +173,17 @@ impl Handler<Kick> for Client {
     }
 }
 
+impl Handler<GiveUp> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        if matches!(self.stage, Stage::Suspended) {
+            self.give_up(ctx);
+        }
+    }
+}
+
 impl Handler<CutOff> for Client {
     type Result = ();
 
@@ -178,6 +200,8 @@ impl Handler<CutOff> for Client {
             {
                 Closing::SilentStart
             }
+            // Its backends keep it for whoever takes it over.
+            Stage::Suspended => return,
             Stage::Sniffing(_) | Stage::Talking | Stage::Ending(_) => Closing::Draining,
         };
         self.close(closing, ctx);

@@ -56,6 +56,9 @@ impl Client {
         if frames > 0
             && let Some(session) = &self.session
         {
+            if let Some(resumable) = &mut self.resumable {
+                resumable.resumption.heard();
+            }
             self.alive_ms = self.shared.now_ms();
             card::add(&self.card.frames_in, frames);
             self.card.realm_id.set(session.realm_id());
@@ -115,7 +118,7 @@ impl Client {
         let id = frame.header.session_id;
         let owned = self.session.as_ref().is_none_or(|s| s.owns(id));
         let malformed = match kind {
-            Some(Kind::Resume) if first => return Err(Closing::NotResumable),
+            Some(Kind::Resume) if first => return self.resume(frame, ctx).map(|()| true),
             _ if !owned => "session_id is not this session's",
             Some(Kind::Close) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);

@@ -24,6 +24,8 @@ mod events;
 mod inbound;
 mod opening;
 mod pump;
+mod resumable;
+mod returning;
 
 use std::rc::Rc;
 use std::task::Context as TaskContext;
@@ -48,6 +50,7 @@ use crate::session::state::Session;
 pub use card::Card;
 use closing::Ending;
 use pump::Pump;
+use resumable::Resumable;
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]
@@ -58,6 +61,11 @@ pub struct CheckDeadline;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CutOff;
+
+/// A suspended session ends, for there are too many.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct GiveUp;
 
 /// An operator ends the session.
 #[derive(Debug, Message)]
@@ -93,6 +101,8 @@ pub struct Client {
     inbox: BytesMut,
     outbox: Outbox,
     session: Option<Session<Lease>>,
+    /// Only where the session can be resumed.
+    resumable: Option<Box<Resumable>>,
     stage: Stage,
     hold: Hold,
     /// What a backend is told that is opened when the session is over.
@@ -114,6 +124,8 @@ enum Stage {
     Entering(Box<Entering>),
     /// Frames come and go.
     Talking,
+    /// There is no connection; the session waits for its player.
+    Suspended,
     /// The end has begun.
     Ending(Ending),
 }
@@ -137,6 +149,8 @@ enum Hold {
     None,
     /// The registry is asked about this session id; the frame that starts the session waits.
     Registering(u64),
+    /// The connection is to be brought to the client that has its session.
+    Returning,
     /// Much waits for a link that is being opened.
     Opening,
     /// A link that the client feeds is full.
@@ -164,6 +178,7 @@ impl Client {
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             session: None,
+            resumable: None,
             stage: Stage::Sniffing(Sniffing {
                 refusal: arrival.refusal,
                 entered,
@@ -194,7 +209,7 @@ impl Client {
         };
         let mut frame = buffers::take();
         client::encode(&mut frame, &header, "", payload);
-        self.enqueue(frame, None, 1, ctx);
+        self.send(frame, None, 1, ctx);
     }
 
     /// Queues an ERROR; the connection goes on.
@@ -215,18 +230,30 @@ impl Client {
         };
         let mut frame = buffers::take();
         client::encode_notice(&mut frame, Kind::Error, session_id, service, &notice);
-        self.enqueue(frame, None, 1, ctx);
+        if self.keep(&frame, &[], 0) {
+            self.send(frame, None, 1, ctx);
+        }
     }
 
-    /// Queues whole frames for the client, within the bound.
+    /// Takes a backend's DATA: `frames` whole frames for the client.
     #[inline]
-    fn enqueue(
+    fn deliver(
         &mut self,
         head: Vec<u8>,
         tail: Option<Bytes>,
         frames: u32,
         ctx: &mut Context<Self>,
     ) {
+        if self.keep(&head, tail.as_deref().unwrap_or_default(), frames) {
+            self.send(head, tail, frames, ctx);
+        } else {
+            buffers::give(head);
+        }
+    }
+
+    /// Queues whole frames for the client, within the bound.
+    #[inline]
+    fn send(&mut self, head: Vec<u8>, tail: Option<Bytes>, frames: u32, ctx: &mut Context<Self>) {
         let metrics = &self.shared.scope.metrics;
         if matches!(self.stage, Stage::Ending(_)) {
             return metrics.dropped.add("client_closing", u64::from(frames));
@@ -297,6 +324,9 @@ impl Drop for Client {
             self.last_words();
         }
         self.leave_registry();
+        if let Some(resumable) = self.resumable.take() {
+            self.shared.replay_grows(resumable.replay.len(), 0);
+        }
         self.shared.worker.do_send(ClientEnded { slot: self.slot });
     }
 }

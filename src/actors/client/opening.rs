@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use super::{Changed, Client, Closing, Hold};
+use super::{Changed, Client, Closing, Hold, Resumable, Stage};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{Resolve, Router, Unresolved};
 use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
-use crate::codec::client::{FLAG_RESUMABLE, Frame, Kind, Opened};
+use crate::codec::client::{FLAG_RESUMABLE, Frame};
 use crate::codec::code::Code;
-use crate::codec::link::Open;
+use crate::codec::link::OPEN_RESUMED;
 use crate::session::state::{Opening, Session};
 
 /// Endpoints that one session tries for one service before it is refused.
@@ -97,26 +97,19 @@ impl Client {
     fn session_opened(&mut self, id: u64, resumable: bool, ctx: &mut Context<Self>) {
         let config = &self.shared.scope.config;
         let max_services = usize::from(config.session.max_services);
-        let idle_timeout_ms = config.session.idle_timeout.as_millis() as u32;
         tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer(), "session starts");
         let transport = self.card.transport.get();
         let started = &self.shared.scope.metrics.sessions_started;
         started.add(transport.name(), 1);
         self.session = Some(Session::new(id, resumable, max_services));
+        let resumes = resumable && !config.session.resume_window.is_zero();
+        self.resumable = resumes.then(|| Box::new(Resumable::new()));
         self.card.session_id.set(id);
         self.card.resumable.set(resumable);
         self.card.started_ms.set(self.shared.now_ms());
         self.resume_reading(Hold::Registering(id));
         if resumable {
-            let opened = Opened {
-                received: 1,
-                idle_timeout_ms,
-                // Empty: this version cannot resume.
-                token: &[],
-            };
-            let mut payload = Vec::new();
-            opened.encode(&mut payload);
-            self.tell(Kind::Opened, &payload, ctx);
+            self.tell_opened(false, ctx);
         }
     }
 
@@ -124,7 +117,7 @@ impl Client {
     pub(super) fn leave_registry(&mut self) {
         let registering = match self.hold {
             Hold::Registering(id) => Some(id),
-            Hold::None | Hold::Opening | Hold::LinkFull => None,
+            Hold::None | Hold::Returning | Hold::Opening | Hold::LinkFull => None,
         };
         let session = self.session.take();
         if session.is_some() {
@@ -153,31 +146,34 @@ impl Client {
             is_bound: session.is_bound(),
             tried: Vec::new(),
         };
-        let mut open = Vec::with_capacity(64);
-        let client = self.card.peer().to_string();
-        Open {
-            realm_id: resolve.realm_id,
-            user_id: resolve.user_id,
-            transport: self.card.transport.get() as u8,
-            flags: 0,
-            epoch: 1,
-            client: &client,
-            previous_gateway: "",
-        }
-        .encode(&mut open);
+        let (open, epoch) = (self.open_payload(0), self.epoch());
         let router = self.shared.scope.router.clone();
         let client = self.vitals.address(ctx).port();
         let opening = find_link(router, resolve, open, client);
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
             match result {
-                Ok(lease) => client.service_opened(&service, lease, ctx),
+                Ok(lease) => client.service_opened(&service, epoch, lease, ctx),
                 Err(unresolved) => client.service_failed(&service, unresolved, ctx),
             }
             ctx.notify(Changed);
         }));
     }
 
-    fn service_opened(&mut self, service: &str, mut lease: Lease, ctx: &mut Context<Self>) {
+    /// A link is there; `epoch` is the session's when it was asked for.
+    fn service_opened(
+        &mut self,
+        service: &str,
+        epoch: u32,
+        mut lease: Lease,
+        ctx: &mut Context<Self>,
+    ) {
+        if self.session.is_some() && epoch != self.epoch() {
+            // Resumed meanwhile; its ACCEPT is not waited for.
+            lease.reopen(self.open_payload(OPEN_RESUMED));
+        }
+        if matches!(self.stage, Stage::Suspended) {
+            lease.suspend(self.window_left().as_millis() as u32);
+        }
         let Some(session) = &mut self.session else {
             // It ended while the link was being opened; this backend has seen OPEN all the same.
             return lease.release(self.final_code);
@@ -212,6 +208,7 @@ impl Client {
             lease.forward(queue, frames);
         }
         self.resume_reading(Hold::Opening);
+        self.renew_token(ctx);
     }
 
     /// Every frame that waited is refused with an ERROR of its own.
@@ -243,6 +240,11 @@ impl Client {
             self.tell_error(Code::BAD_GATEWAY, 0, text, service, ctx);
             // It will not say that it has room any more.
             self.resume_reading(Hold::LinkFull);
+        }
+        if let Some(resumable) = &mut self.resumable
+            && resumable.resumption.answered(service)
+        {
+            self.finish_resume(ctx);
         }
     }
 }

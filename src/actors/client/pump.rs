@@ -86,7 +86,9 @@ impl Client {
     }
 
     fn may_read(&self) -> bool {
-        self.hold == Hold::None && matches!(self.stage, Stage::Talking | Stage::Sniffing(_))
+        self.hold == Hold::None
+            && matches!(self.stage, Stage::Talking | Stage::Sniffing(_))
+            && self.is_connected()
     }
 
     /// One read and everything that follows from it.

@@ -20,7 +20,7 @@ use slab::Slab;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Arrival, Card, CheckDeadline, Client, CutOff};
+use super::client::{Arrival, Card, CheckDeadline, Client, CutOff, GiveUp};
 use super::life::{Legacy, Vitals};
 use super::router;
 use super::scope::Admission;
@@ -68,6 +68,11 @@ pub struct CutOffClients {
     /// Whether connections are still accepted, to be told that no session starts.
     pub go_on_accepting: bool,
 }
+
+/// Ends the session that has been suspended for longest: there are too many.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndOldest;
 
 /// Ends all links in order. The answer comes when they are gone.
 #[derive(Debug, Message)]
@@ -254,6 +259,21 @@ impl Handler<CutOffClients> for Worker {
         self.clients
             .iter()
             .for_each(|(_, seated)| seated.tell(CutOff));
+    }
+}
+
+impl Handler<EndOldest> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: EndOldest, _: &mut Context<Self>) {
+        self.vitals.handled();
+        while let Some((slot, owner)) = self.shared.oldest_suspended() {
+            let seated = self.clients.get(slot as usize);
+            let seated = seated.filter(|s| s.card.owner == owner && s.card.is_suspended());
+            if let Some(seated) = seated {
+                return seated.tell(GiveUp);
+            }
+        }
     }
 }
 

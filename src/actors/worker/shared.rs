@@ -1,10 +1,11 @@
 //! What the clients of one worker share with it, on its thread alone.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Worker;
+use super::{EndOldest, Worker};
 use crate::actors::life::Seat;
 use crate::actors::scope::Scope;
 use crate::net::timers::{TICK_MS, Timers};
@@ -20,6 +21,10 @@ pub struct WorkerScope {
     /// Milliseconds since the worker started, as of the last tick.
     now_ms: Cell<u64>,
     next_owner: Cell<u64>,
+    /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
+    suspended: RefCell<VecDeque<(u32, u64)>>,
+    /// Bytes in the replay rings of this worker's sessions.
+    replay_bytes: Cell<usize>,
 }
 
 impl WorkerScope {
@@ -31,6 +36,8 @@ impl WorkerScope {
             started: Instant::now(),
             now_ms: Cell::new(0),
             next_owner: Cell::new(0),
+            suspended: RefCell::default(),
+            replay_bytes: Cell::new(0),
         }
     }
 
@@ -56,6 +63,37 @@ impl WorkerScope {
         let now_ms = self.started.elapsed().as_millis() as u64;
         self.now_ms.set(now_ms);
         self.timers.borrow_mut().take_due(now_ms)
+    }
+
+    /// A session's replay ring has changed its size. Where all of them hold too much, the oldest
+    /// suspended session is to end.
+    #[inline]
+    pub fn replay_grows(&self, before: usize, after: usize) {
+        let bytes = self.replay_bytes.get() + after - before;
+        self.replay_bytes.set(bytes);
+        if after > before && bytes > self.replay_limit() && !self.suspended.borrow().is_empty() {
+            self.worker.do_send(EndOldest);
+        }
+    }
+
+    /// A client's session waits for its player from now on. Where too many do, the oldest ends.
+    pub fn suspended(&self, slot: u32, owner: u64) {
+        self.suspended.borrow_mut().push_back((slot, owner));
+        let scope = &self.scope;
+        let others = self.suspended.borrow().len() > 1;
+        if scope.gate.suspended() > scope.config.session.max_suspended && others {
+            self.worker.do_send(EndOldest);
+        }
+    }
+
+    /// The client whose session has been suspended for longest, which may have come back since.
+    pub(super) fn oldest_suspended(&self) -> Option<(u32, u64)> {
+        self.suspended.borrow_mut().pop_front()
+    }
+
+    /// This worker's share of `session.replay_total`.
+    fn replay_limit(&self) -> usize {
+        self.scope.config.session.replay_total / self.scope.registries.len()
     }
 
     /// A number that no other client of the process has.

@@ -55,6 +55,11 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
+    /// The socket underneath.
+    pub fn get_mut(&mut self) -> &mut Socket {
+        self.stream.get_mut()
+    }
+
     /// A WebSocket on `socket`, behind the handshake and `read`.
     pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
         let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;

@@ -70,7 +70,9 @@ impl TokenBody {
             peer: rest.text()?,
             bindings: {
                 let [count] = rest.array()?;
-                (0..count).map(|_| rest.binding()).collect::<Result<_, _>>()?
+                (0..count)
+                    .map(|_| rest.binding())
+                    .collect::<Result<_, _>>()?
             },
         };
         if rest.0.is_empty() {

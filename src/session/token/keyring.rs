@@ -142,7 +142,9 @@ impl Keyring {
             Some(token)
         });
         // An empty token is one that cannot resume; nothing above fails for a body within its bounds.
-        sealed.filter(|t| t.len() <= MAX_TOKEN_LEN).unwrap_or_default()
+        sealed
+            .filter(|t| t.len() <= MAX_TOKEN_LEN)
+            .unwrap_or_default()
     }
 
     /// Opens a token at `now`, in seconds since 1970.
