@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 52] = [
+pub const FAMILIES: [Family; 54] = [
     family(
         "connections",
         "Client connections now",
@@ -155,6 +155,16 @@ pub const FAMILIES: [Family; 52] = [
         "ended_sessions",
         "Sessions ended",
         Counter(|m| m.sessions_ended.get()),
+    ),
+    family(
+        "suspended_sessions",
+        "Sessions that lost their connection and waited for their player",
+        Counter(|m| m.sessions_suspended.get()),
+    ),
+    family(
+        "resumed_sessions",
+        "Sessions that went on over another connection: exactly, or with a gap",
+        Labelled("how", |m| owned(m.sessions_resumed.iter())),
     ),
     family(
         "http_responses",

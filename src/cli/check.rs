@@ -115,11 +115,7 @@ mod tests {
             directory.path().join("g.toml"),
             directory.path().join("r.json"),
         );
-        std::fs::write(
-            &toml,
-            format!("routes.file = {routes:?}\nsession.replay_bytes = 1"),
-        )
-        .unwrap();
+        std::fs::write(&toml, format!("routes.file = {routes:?}")).unwrap();
         std::fs::write(&routes, r#"{"rules": {"game": {"strategy": "best", "endpoints": ["h:1"]}, "chat": {"strategy": "round_robin", "endpoints": ["h"]}}}"#).unwrap();
         let findings = check(Some(&toml), std::iter::empty());
         assert_eq!(findings.mistakes.len(), 2, "{findings:?}");
@@ -129,11 +125,6 @@ mod tests {
                 .iter()
                 .all(|m| m.starts_with(&routes.display().to_string()))
         );
-        assert_eq!(
-            findings.warnings,
-            ["session.replay_bytes has no effect in this version"]
-        );
-
         std::fs::write(
             &routes,
             r#"{"rules": {"game": {"strategy": "round_robin", "endpoints": ["h:1"], "later": 1}}}"#,
@@ -146,7 +137,7 @@ mod tests {
                 findings.warnings.len(),
                 findings.good.len()
             ),
-            (0, 2, 2),
+            (0, 1, 2),
             "{findings:?}"
         );
 

@@ -192,6 +192,24 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+impl Default for Session {
+    fn default() -> Session {
+        const SECOND: Duration = Duration::from_secs(1);
+        Session {
+            idle_timeout: 300 * SECOND,
+            resume_window: 30 * SECOND,
+            replay_bytes: 64 * 1024,
+            replay_total: 256 * 1024 * 1024,
+            max_suspended: 10_000,
+            token_keys: Vec::new(),
+            token_keys_file: None,
+            trust_client_ids: false,
+            max_services: 8,
+            outbound_queue: 1024 * 1024,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         const SECOND: Duration = Duration::from_secs(1);
@@ -229,18 +247,7 @@ impl Default for Config {
                 refresh: 10 * SECOND,
                 timeout: 2 * SECOND,
             },
-            session: Session {
-                idle_timeout: 300 * SECOND,
-                resume_window: 30 * SECOND,
-                replay_bytes: 64 * 1024,
-                replay_total: 256 * 1024 * 1024,
-                max_suspended: 10_000,
-                token_keys: Vec::new(),
-                token_keys_file: None,
-                trust_client_ids: false,
-                max_services: 8,
-                outbound_queue: 1024 * 1024,
-            },
+            session: Session::default(),
             backend: Backend {
                 links_per_endpoint: 1,
                 connect_timeout: 2 * SECOND,

@@ -145,6 +145,13 @@ impl MessageFault {
     }
 }
 
+// What clients are told, where it is long.
+const DRAINING: &str = "this gateway is draining";
+const ELSEWHERE: &str = "another gateway has the session";
+const OVERFLOWED: &str = "outbound queue overflowed";
+const RESUMED: &str = "resumed on another connection";
+const SLOW_START: &str = "first frame came too slowly";
+
 impl Closing {
     /// What follows. Protocol 1.4: "a final CLOSE to a backend carries the code that the client
     /// sent or got; 0 where its connection just ended".
@@ -164,6 +171,11 @@ impl Closing {
             label,
             loudness: Debug,
         };
+        // The session is not over, only not here (protocol 2.4).
+        let left = |code, text, label| Verdict {
+            backends: Code::LEAVES_LINK,
+            ..told(code, text, label, Debug)
+        };
         match self {
             Closing::ByClient(code) => silent(*code, "client"),
             Closing::Disconnected => silent(Code::NORMAL, "disconnected"),
@@ -174,52 +186,21 @@ impl Closing {
                 let (text, label) = frame_words(error);
                 told(error.code(), text, label, Debug)
             }
-            Closing::SlowStart => told(
-                Code::TIMEOUT,
-                "first frame came too slowly",
-                "slow_start",
-                Debug,
-            ),
+            Closing::SlowStart => told(Code::TIMEOUT, SLOW_START, "slow_start", Debug),
             Closing::Idle => told(Code::TIMEOUT, "idle", "idle", Debug),
             Closing::IdInUse => told(Code::CONFLICT, "session id is in use", "id_in_use", Debug),
             Closing::NotResumable => {
                 told(Code::GONE, "cannot be resumed here", "not_resumable", Debug)
             }
-            Closing::Replaced => Verdict {
-                client: Some(Code::REPLACED),
-                backends: Code::LEAVES_LINK,
-                text: "resumed on another connection",
-                label: "replaced",
-                loudness: Debug,
-            },
-            Closing::TakenElsewhere => Verdict {
-                client: Some(Code::GONE),
-                // It is not over, only not here (protocol 2.4).
-                backends: Code::LEAVES_LINK,
-                text: "another gateway has the session",
-                label: "taken_elsewhere",
-                loudness: Debug,
-            },
-            Closing::ResumeElsewhere => told(
-                Code::UNAVAILABLE,
-                "this gateway is draining",
-                "resume_elsewhere",
-                Debug,
-            ),
+            Closing::Replaced => left(Code::REPLACED, RESUMED, "replaced"),
+            Closing::TakenElsewhere => left(Code::GONE, ELSEWHERE, "taken_elsewhere"),
+            Closing::ResumeElsewhere => {
+                told(Code::UNAVAILABLE, DRAINING, "resume_elsewhere", Debug)
+            }
             Closing::ByBackend { code, text, .. } => told(*code, text, "backend", Debug),
             Closing::Kicked => told(Code::KICKED, "ended by an operator", "kicked", Debug),
-            Closing::TooSlow => told(
-                Code::TOO_SLOW,
-                "outbound queue overflowed",
-                "too_slow",
-                Debug,
-            ),
-            Closing::Draining => told(
-                Code::UNAVAILABLE,
-                "this gateway is draining",
-                "draining",
-                Debug,
-            ),
+            Closing::TooSlow => told(Code::TOO_SLOW, OVERFLOWED, "too_slow", Debug),
+            Closing::Draining => told(Code::UNAVAILABLE, DRAINING, "draining", Debug),
             Closing::Full => told(Code::UNAVAILABLE, "this gateway is full", "full", Debug),
             Closing::Internal => told(Code::INTERNAL, "internal error", "internal", Warn),
             Closing::Served => silent(Code::NORMAL, "served"),

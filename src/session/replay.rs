@@ -10,8 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::codec::Decoded;
-use crate::codec::client;
+use crate::codec::client::HEADER_LEN;
 
 /// The last frames to one client.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -74,7 +73,11 @@ impl Replay {
         while self.bytes.len() > limit
             && let Some(batch) = self.batches.front().copied()
         {
-            self.drop_front(batch);
+            if batch.frames > 1 {
+                self.drop_first_frame();
+            } else {
+                self.drop_front(batch);
+            }
             // An ERROR is lacked by whoever has not taken the DATA behind it.
             self.floor = self.front + u64::from(batch.frames == 0);
         }
@@ -86,6 +89,24 @@ impl Replay {
         self.front += u64::from(batch.frames);
     }
 
+    /// Drops the first frame of the first batch, which has more.
+    fn drop_first_frame(&mut self) {
+        let len = self.first_frame_len();
+        if let Some(batch) = self.batches.front_mut() {
+            batch.len -= len as u32;
+            batch.frames -= 1;
+            self.bytes.drain(..len);
+            self.front += 1;
+        }
+    }
+
+    /// The length of the first frame, which is whole (protocol 1.1).
+    fn first_frame_len(&self) -> usize {
+        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
+        let payload_len = u32::from_be_bytes([byte(4), byte(5), byte(6), byte(7)]);
+        HEADER_LEN + usize::from(byte(28)) + payload_len as usize
+    }
+
     /// A client resumes that has taken `count` DATA frames: forgets what it has. Returns whether
     /// anything is missing in between; then counting begins anew, at what is held.
     pub fn resume(&mut self, count: u64) -> bool {
@@ -93,9 +114,8 @@ impl Replay {
         while let Some(batch) = self.batches.front().copied()
             && self.front < count
         {
-            let taken = count - self.front;
-            if u64::from(batch.frames) > taken {
-                self.split_front(taken as u32);
+            if u64::from(batch.frames) > count - self.front {
+                self.drop_first_frame();
             } else {
                 self.drop_front(batch);
             }
@@ -110,24 +130,6 @@ impl Replay {
     pub fn count_anew(&mut self) {
         self.sent -= self.front;
         (self.front, self.floor) = (0, 0);
-    }
-
-    /// Drops the first frames of the first batch.
-    fn split_front(&mut self, frames: u32) {
-        let Some(batch) = self.batches.front_mut() else {
-            return;
-        };
-        let bytes = &self.bytes.make_contiguous()[..batch.len as usize];
-        let mut at = 0;
-        for _ in 0..frames {
-            if let Ok(Decoded::Frame(_, used)) = client::decode(&bytes[at..], u32::MAX) {
-                at += used;
-            }
-        }
-        batch.len -= at as u32;
-        batch.frames -= frames;
-        self.bytes.drain(..at);
-        self.front += u64::from(frames);
     }
 
     /// All that is held, in order.

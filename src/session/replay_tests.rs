@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::client::{Header, Kind};
+use crate::codec::Decoded;
+use crate::codec::client::{self, Header, Kind};
 
 fn frame(kind: Kind, number: u64) -> Vec<u8> {
     let header = Header {

@@ -192,7 +192,7 @@ impl Resumption {
         Some(answer)
     }
 
-    /// OPENED says GAP.
+    /// There is a gap that no OPENED has told of before: counting begins anew.
     pub fn told_gap(&mut self) {
         self.gap_told = self.epoch;
     }

@@ -225,9 +225,12 @@ impl Player {
             .map(|frame| frame.expect("a whole frame"))
     }
 
-    /// The next frame, which must be DATA.
+    /// The next frame that is no newer token, and must be DATA.
     pub(crate) async fn answer(&mut self) -> ClientFrame {
-        let frame = self.next().await.expect("a frame");
+        let mut frame = self.next().await.expect("a frame");
+        while frame.header.kind == client::Kind::Opened as u8 {
+            frame = self.next().await.expect("a frame");
+        }
         assert_eq!(frame.header.kind, client::Kind::Data as u8, "{frame:?}");
         frame
     }

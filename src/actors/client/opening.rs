@@ -109,7 +109,8 @@ impl Client {
         self.card.started_ms.set(self.shared.now_ms());
         self.resume_reading(Hold::Registering(id));
         if resumable {
-            self.tell_opened(false, ctx);
+            // The frame that starts it is held back, and is the first.
+            self.tell_opened(1, false, ctx);
         }
     }
 

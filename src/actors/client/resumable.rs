@@ -21,6 +21,7 @@ use crate::net::buffers;
 use crate::net::outbox::Outbox;
 use crate::session::replay::Replay;
 use crate::session::resume::{Judgement, Resumption};
+use crate::session::state::Session;
 use crate::session::token::{Binding, LIFETIME_SECONDS, TokenBody};
 
 /// What a client has only where its session can be resumed.
@@ -84,8 +85,13 @@ impl Client {
     /// Tells the player a newer token, where it has one.
     pub(super) fn renew_token(&mut self, ctx: &mut Context<Self>) {
         if self.resumable.is_some() && self.is_connected() && matches!(self.stage, Stage::Talking) {
-            self.tell_opened(false, ctx);
+            let received = self.received();
+            self.tell_opened(received, false, ctx);
         }
+    }
+
+    fn received(&self) -> u64 {
+        self.session.as_ref().map_or(0, Session::received)
     }
 
     /// Renews the token at half its life.
@@ -98,13 +104,13 @@ impl Client {
         }
     }
 
-    /// Sends OPENED with a fresh token.
-    pub(super) fn tell_opened(&mut self, gap: bool, ctx: &mut Context<Self>) {
+    /// Sends OPENED with a fresh token. `received`: DATA frames that the session has taken.
+    pub(super) fn tell_opened(&mut self, received: u64, gap: bool, ctx: &mut Context<Self>) {
         let token = self.token();
         let Some(session) = &self.session else { return };
         let idle_timeout = self.shared.scope.config.session.idle_timeout;
         let opened = Opened {
-            received: session.received(),
+            received,
             idle_timeout_ms: idle_timeout.as_millis() as u32,
             token: &token,
         };
@@ -380,7 +386,8 @@ impl Client {
             return;
         };
         let before = resumable.replay.len();
-        let gap = resumable.replay.resume(answer.count) || answer.gap;
+        let lacking = resumable.replay.resume(answer.count);
+        let gap = lacking || answer.gap;
         self.shared.replay_grows(before, resumable.replay.len());
         let mut replay = buffers::take();
         resumable
@@ -388,7 +395,7 @@ impl Client {
             .bytes()
             .for_each(|part| replay.extend_from_slice(part));
         let frames = resumable.replay.held();
-        if gap {
+        if lacking {
             resumable.resumption.told_gap();
             if let Some(session) = &mut self.session {
                 session.count_anew();
@@ -396,7 +403,8 @@ impl Client {
         }
         let how = if gap { "gap" } else { "exact" };
         self.shared.scope.metrics.sessions_resumed.add(how, 1);
-        self.tell_opened(gap, ctx);
+        let received = self.received();
+        self.tell_opened(received, gap, ctx);
         if !replay.is_empty() {
             self.send(replay, None, frames as u32, ctx);
         }

@@ -1,0 +1,9 @@
+//! Sessions that outlive their connections, over real sockets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod case_1;
+mod played;
+mod stage;
+mod tokens;
