@@ -89,6 +89,34 @@ pub struct DrainSnapshot {
     pub left: u64,
     /// Connections that were cut off at the window's end.
     pub cut_off: u64,
+    /// Sessions that other gateways have taken over.
+    pub moved: u64,
+    /// Sessions without a connection that wait for their player.
+    pub suspended: u64,
+    /// Who is still there, as of a second ago at most; `null`: not counted yet.
+    pub remaining: Option<ClientCounts>,
+}
+
+/// The clients of a gateway, by what becomes of them in a drain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClientCounts {
+    /// With sessions that can be resumed: asked to go, they move to another gateway.
+    pub resumable: u64,
+    /// With sessions that cannot: they stay until they leave or are cut off.
+    pub plain: u64,
+    /// HTTP connections: they end with the request under way.
+    pub http: u64,
+    /// Without a session.
+    pub newcomers: u64,
+}
+
+impl std::ops::AddAssign for ClientCounts {
+    fn add_assign(&mut self, other: ClientCounts) {
+        self.resumable += other.resumable;
+        self.plain += other.plain;
+        self.http += other.http;
+        self.newcomers += other.newcomers;
+    }
 }
 
 /// A drain that is under way, or over and not undone.
@@ -106,6 +134,9 @@ pub(super) struct UnderWay {
     /// How many had left when the others were cut off.
     left: Option<u64>,
     cut_off: usize,
+    moved_at_begin: u64,
+    pub(super) remaining: Option<ClientCounts>,
+    pub(super) counted_at: Instant,
 }
 
 impl UnderWay {
@@ -122,6 +153,9 @@ impl UnderWay {
             entered_at_begin: gate.entered(),
             left: None,
             cut_off: 0,
+            moved_at_begin: gate.handed_over_count(),
+            remaining: None,
+            counted_at: began,
         }
     }
 
@@ -144,6 +178,25 @@ impl UnderWay {
     /// Whether newcomers were served for long enough. A longer grace than the window counts as it.
     pub(super) fn grace_is_over(&self) -> bool {
         self.began.elapsed() >= self.grace.min(self.window)
+    }
+
+    /// When whoever is left must go.
+    pub(super) fn ends(&self) -> Instant {
+        self.ends
+    }
+
+    /// How many of those who can go elsewhere should have been asked to: from the end of the grace
+    /// to two thirds of the window, from 0 to 1 (protocol 3.3).
+    pub(super) fn share_asked(&self) -> f64 {
+        let asked_by = self.window.mul_f64(2.0 / 3.0);
+        let grace = self.grace.min(self.window);
+        let spread = asked_by.saturating_sub(grace).as_secs_f64();
+        let passed = self.began.elapsed().saturating_sub(grace).as_secs_f64();
+        if passed < spread {
+            passed / spread
+        } else {
+            1.0
+        }
     }
 
     /// Whether whoever is left must go.
@@ -183,5 +236,8 @@ pub(super) fn progress(state: State, drain: Option<&UnderWay>, gate: &Gate) -> D
         connections: gate.connections() as u64,
         left: drain.map_or(0, |d| d.left(gate)),
         cut_off: drain.map_or(0, |d| d.cut_off as u64),
+        moved: drain.map_or(0, |d| gate.handed_over_count() - d.moved_at_begin),
+        suspended: gate.suspended() as u64,
+        remaining: drain.and_then(|d| d.remaining),
     }
 }

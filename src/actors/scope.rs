@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
@@ -72,7 +73,10 @@ pub struct Gate {
     entered: AtomicU64,
     suspended: AtomicUsize,
     limit: usize,
-    draining: AtomicBool,
+    handed_over: AtomicU64,
+    since: Instant,
+    /// When a drain's window ends, in milliseconds after `since`; 0: no drain.
+    drain_ends_ms: AtomicU64,
     refusing: AtomicBool,
 }
 
@@ -100,7 +104,9 @@ impl Gate {
             entered: AtomicU64::new(0),
             suspended: AtomicUsize::new(0),
             limit,
-            draining: AtomicBool::new(false),
+            handed_over: AtomicU64::new(0),
+            since: Instant::now(),
+            drain_ends_ms: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
         }
     }
@@ -151,14 +157,32 @@ impl Gate {
         Suspension(Arc::clone(self))
     }
 
-    /// From now on who can go elsewhere should.
-    pub fn begin_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+    /// Another gateway has taken a session over.
+    pub fn handed_over(&self) {
+        self.handed_over.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Sessions that other gateways have taken over.
+    pub fn handed_over_count(&self) -> u64 {
+        self.handed_over.load(Ordering::Relaxed)
+    }
+
+    /// A drain is under way: from now on who can go elsewhere should, and nobody stays beyond `ends`.
+    pub fn drain_until(&self, ends: Instant) {
+        let ends_ms = ends.saturating_duration_since(self.since).as_millis() as u64;
+        self.drain_ends_ms.store(ends_ms.max(1), Ordering::Release);
+    }
+
+    /// What is left of a drain's window; `None`: there is no drain.
+    pub fn drain_left(&self) -> Option<Duration> {
+        let ends_ms = self.drain_ends_ms.load(Ordering::Acquire);
+        let ends = self.since + Duration::from_millis(ends_ms);
+        (ends_ms > 0).then(|| ends.saturating_duration_since(Instant::now()))
     }
 
     /// Whether a drain is under way, newcomers being served or not.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.drain_ends_ms.load(Ordering::Acquire) > 0
     }
 
     /// From now on no session starts.
@@ -168,7 +192,7 @@ impl Gate {
 
     /// The drain is undone: sessions may start, and stay.
     pub fn allow_sessions(&self) {
-        self.draining.store(false, Ordering::Release);
+        self.drain_ends_ms.store(0, Ordering::Release);
         self.refusing.store(false, Ordering::Release);
     }
 

@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 54] = [
+pub const FAMILIES: [Family; 57] = [
     family(
         "connections",
         "Client connections now",
@@ -165,6 +165,21 @@ pub const FAMILIES: [Family; 54] = [
         "resumed_sessions",
         "Sessions that went on over another connection: exactly, or with a gap",
         Labelled("how", |m| owned(m.sessions_resumed.iter())),
+    ),
+    family(
+        "waiting_sessions",
+        "Sessions that wait for their player now",
+        Status(|s| s.suspended as u64),
+    ),
+    family(
+        "handed_over_sessions",
+        "Sessions that other gateways have taken over",
+        StatusCounter(|s| s.handed_over),
+    ),
+    family(
+        "goaways",
+        "Players who were asked to go to another gateway",
+        Counter(|m| m.goaways.get()),
     ),
     family(
         "http_responses",

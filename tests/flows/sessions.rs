@@ -173,6 +173,8 @@ async fn a_trusted_clients_id_is_its_own_until_it_leaves() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.session.trust_client_ids = true;
+        // Whoever leaves is gone at once.
+        config.session.resume_window = std::time::Duration::ZERO;
         config.gateway.workers = 4;
     })
     .await;

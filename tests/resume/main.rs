@@ -4,6 +4,7 @@
 mod support;
 
 mod case_1;
+mod drain;
 mod played;
 mod stage;
 mod tokens;

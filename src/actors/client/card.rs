@@ -110,6 +110,16 @@ impl Card {
         self.services.borrow_mut().clear();
     }
 
+    /// Whether it has a session that can be resumed.
+    pub fn is_resumable(&self) -> bool {
+        self.resumable.get() && self.session_id().is_some()
+    }
+
+    /// How the player is connected, as far as it is known.
+    pub fn transport(&self) -> Transport {
+        self.transport.get()
+    }
+
     /// Whether its session waits for its player.
     pub fn is_suspended(&self) -> bool {
         self.suspended.get()

@@ -5,7 +5,9 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 
-use super::{Changed, CheckDeadline, Client, CutOff, GiveUp, Hold, Kick, Stage, retag_if_changed};
+use super::{
+    Changed, CheckDeadline, Client, CutOff, GiveUp, GoAway, Hold, Kick, Stage, retag_if_changed,
+};
 use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
@@ -170,6 +172,15 @@ impl Handler<Kick> for Client {
         if self.card.session_id() == Some(msg.session_id) {
             self.close(Closing::Kicked, ctx);
         }
+    }
+}
+
+impl Handler<GoAway> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: GoAway, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.ask_away(ctx);
     }
 }
 

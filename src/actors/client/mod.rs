@@ -62,6 +62,11 @@ pub struct CheckDeadline;
 #[rtype(result = "()")]
 pub struct CutOff;
 
+/// The gateway drains: a player whose session can be resumed is asked to go elsewhere.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct GoAway;
+
 /// A suspended session ends, for there are too many.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

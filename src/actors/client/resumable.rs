@@ -416,6 +416,19 @@ impl Client {
             self.shared.replay_grows(before, resumable.replay.len());
         }
         self.alive_ms = self.shared.now_ms();
+        self.ask_away(ctx);
+    }
+
+    /// Asks the player to go elsewhere, where a drain is under way.
+    pub(super) fn ask_away(&mut self, ctx: &mut Context<Self>) {
+        let Some(left) = self.shared.scope.gate.drain_left() else {
+            return;
+        };
+        if self.resumable.is_some() && self.is_connected() && matches!(self.stage, Stage::Talking) {
+            let left_ms = left.as_millis() as u32;
+            self.tell(Kind::Goaway, &left_ms.to_be_bytes(), ctx);
+            self.shared.scope.metrics.goaways.one();
+        }
     }
 
     /// How long a suspended session still waits.

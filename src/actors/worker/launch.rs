@@ -71,6 +71,7 @@ impl Worker {
             paused_until: None,
             clients: estate.clients,
             cutting_off: estate.cutting_off,
+            asking: None,
             legacy,
         }
     }

@@ -3,6 +3,7 @@
 //!
 //! When it panics, the next one inherits the listener and the clients, which play on meanwhile.
 
+mod draining;
 mod launch;
 mod queries;
 mod shared;
@@ -20,7 +21,7 @@ use slab::Slab;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Arrival, Card, CheckDeadline, Client, CutOff, GiveUp};
+use super::client::{Arrival, Card, CheckDeadline, Client, GiveUp};
 use super::life::{Legacy, Vitals};
 use super::router;
 use super::scope::Admission;
@@ -31,6 +32,7 @@ use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
 
+pub use draining::{AskAway, CountClients, CutOffClients, StopAsking};
 pub use launch::launch;
 pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
@@ -61,14 +63,6 @@ pub struct BeginSession {
     pub peer: SocketAddr,
 }
 
-/// Ends all clients with CLOSE 503.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct CutOffClients {
-    /// Whether connections are still accepted, to be told that no session starts.
-    pub go_on_accepting: bool,
-}
-
 /// Ends the session that has been suspended for longest: there are too many.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -92,6 +86,8 @@ pub struct Worker {
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
     clients: Clients,
     cutting_off: bool,
+    /// While a drain is under way.
+    asking: Option<draining::Asking>,
     legacy: Legacy<Estate>,
 }
 
@@ -244,21 +240,6 @@ impl Handler<BeginSession> for Worker {
             refusal: None,
         };
         self.seat(arrival, msg.peer, Transport::Http);
-    }
-}
-
-impl Handler<CutOffClients> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
-        self.vitals.handled();
-        if !msg.go_on_accepting {
-            self.listener = None;
-            self.cutting_off = true;
-        }
-        self.clients
-            .iter()
-            .for_each(|(_, seated)| seated.tell(CutOff));
     }
 }
 

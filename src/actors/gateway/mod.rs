@@ -8,6 +8,8 @@
 //! ```
 //! `CancelDrain` leads back to Serving unless a signal has begun the drain, or has taken it over.
 
+mod draining;
+
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -19,20 +21,12 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
-use super::drain::{
-    AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator, UnderWay, progress,
-};
+use super::drain::{Drain, UnderWay};
 use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::scope::Gate;
-use super::worker::{CheckHealth as CheckWorker, CloseLinks, CutOffClients, Worker};
+use super::worker::{CheckHealth as CheckWorker, Worker};
 use crate::config::Config;
 
-/// How often a draining gateway looks whether its clients have left.
-const DRAIN_TICK: Duration = Duration::from_millis(50);
-/// How long clients that are cut off may take to be gone, beyond which the process does not wait.
-const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(7);
-/// How long all links may take to write what they hold.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Within this every worker answers, or the process is not healthy.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -59,6 +53,10 @@ pub struct StatusSnapshot {
     pub peak: usize,
     /// How many are served at a time.
     pub limit: usize,
+    /// Sessions that wait for their player.
+    pub suspended: usize,
+    /// Sessions that other gateways have taken over.
+    pub handed_over: u64,
 }
 
 impl StatusSnapshot {
@@ -157,72 +155,6 @@ impl Gateway {
             close_by: None,
         }
     }
-
-    /// One look at a drain that is under way.
-    fn drain_tick(&mut self, ctx: &mut Context<Self>) {
-        let Some(drain) = &mut self.drain else { return };
-        let connections = self.gate.connections();
-        // Sessions that wait for their players wait for the whole window.
-        let nobody = connections == 0 && self.gate.suspended() == 0;
-        if self.state == State::Draining && drain.grace_is_over() {
-            self.state = State::Refusing;
-            self.gate.refuse_sessions();
-            tracing::info!(connections, "no session starts any more");
-        }
-        if self.state == State::Refusing && (nobody || drain.window_is_over()) {
-            drain.cut_off(&self.gate);
-            let go_on_accepting = drain.by == Initiator::Admin;
-            for worker in &self.workers {
-                worker.do_send(CutOffClients { go_on_accepting });
-            }
-            if go_on_accepting {
-                self.state = State::Drained;
-                self.stop_ticks(ctx);
-                tracing::info!(
-                    cut_off = connections,
-                    "drained; waiting to be undone or ended"
-                );
-                return;
-            }
-            self.state = State::Closing;
-            self.close_by = Some(Instant::now() + CUT_OFF_TIMEOUT);
-            return;
-        }
-        let late = self.close_by.is_some_and(|by| Instant::now() >= by);
-        if self.state == State::Closing && (connections == 0 || late) {
-            self.stop_ticks(ctx);
-            self.close_links(ctx);
-        }
-    }
-
-    fn start_ticks(&mut self, ctx: &mut Context<Self>) {
-        if self.drain_ticks.is_none() {
-            self.drain_ticks = Some(ctx.run_interval(DRAIN_TICK, Self::drain_tick));
-        }
-    }
-
-    fn stop_ticks(&mut self, ctx: &mut Context<Self>) {
-        if let Some(ticks) = self.drain_ticks.take() {
-            ctx.cancel_future(ticks);
-        }
-    }
-
-    fn close_links(&mut self, ctx: &mut Context<Self>) {
-        let closing = join_all(self.workers.iter().map(|worker| worker.send(CloseLinks)));
-        let closing = actix::clock::timeout(CLOSE_TIMEOUT, closing);
-        ctx.spawn(closing.into_actor(self).map(|result, gateway, _| {
-            if result.is_err() {
-                tracing::warn!("some links did not take their last frames in time");
-            }
-            let cut_off = gateway.drain.as_ref().map_or(0, UnderWay::cut_off_count);
-            tracing::info!(cut_off, "drained");
-            System::current().stop_with_code(i32::from(gateway.failed));
-        }));
-    }
-
-    fn progress(&self) -> DrainSnapshot {
-        progress(self.state, self.drain.as_ref(), &self.gate)
-    }
 }
 
 impl Actor for Gateway {
@@ -283,89 +215,6 @@ impl Handler<Reload> for Gateway {
     }
 }
 
-impl Handler<Drain> for Gateway {
-    type Result = Result<Begun, BySignal>;
-
-    fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
-        self.begin_drain(msg, ctx)
-    }
-}
-
-impl Gateway {
-    fn begin_drain(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Result<Begun, BySignal> {
-        let window = msg.window.unwrap_or(self.config.drain.window);
-        let now = self.drain.is_none();
-        match &mut self.drain {
-            None => {
-                let grace = self.config.drain.accept_grace;
-                self.state = State::Draining;
-                self.gate.begin_draining();
-                self.drain = Some(UnderWay::begin(msg.by, window, grace, &self.gate));
-                tracing::info!(by = ?msg.by, ?window, connections = self.gate.connections(), "draining");
-                self.start_ticks(ctx);
-            }
-            Some(drain) => match (drain.by, msg.by) {
-                (Initiator::Signal, Initiator::Admin) if msg.window.is_some() => {
-                    return Err(BySignal);
-                }
-                (Initiator::Signal, _) => {}
-                (Initiator::Admin, Initiator::Admin) => {
-                    // Once everybody is gone a window means nothing any more.
-                    if msg.window.is_some() && self.state != State::Drained {
-                        drain.set_window(window);
-                    }
-                }
-                (Initiator::Admin, Initiator::Signal) => {
-                    drain.take_over(window);
-                    if self.state == State::Drained {
-                        self.state = State::Refusing;
-                    }
-                    tracing::info!(
-                        ?window,
-                        connections = self.gate.connections(),
-                        "a signal takes over the drain"
-                    );
-                    self.start_ticks(ctx);
-                }
-            },
-        }
-        let progress = self.progress();
-        Ok(Begun { now, progress })
-    }
-}
-
-impl Handler<AskDrain> for Gateway {
-    type Result = DrainSnapshot;
-
-    fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
-        self.vitals.handled();
-        self.progress()
-    }
-}
-
-impl Handler<CancelDrain> for Gateway {
-    type Result = Result<DrainSnapshot, BySignal>;
-
-    fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
-        if self
-            .drain
-            .as_ref()
-            .is_some_and(|drain| drain.by == Initiator::Signal)
-        {
-            return Err(BySignal);
-        }
-        if self.drain.take().is_some() {
-            self.stop_ticks(ctx);
-            self.state = State::Serving;
-            self.gate.allow_sessions();
-            tracing::info!("the drain is undone");
-        }
-        Ok(self.progress())
-    }
-}
-
 impl Handler<CheckHealth> for Gateway {
     type Result = ResponseFuture<bool>;
 
@@ -392,6 +241,8 @@ impl Handler<AskStatus> for Gateway {
             connections: self.gate.connections(),
             peak: self.gate.peak(),
             limit: self.gate.limit(),
+            suspended: self.gate.suspended(),
+            handed_over: self.gate.handed_over_count(),
         }
     }
 }

@@ -1,0 +1,221 @@
+//! How the gateway drains: serves newcomers for a while, asks those who can to go elsewhere, cuts off
+//! who is left, and closes the links.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use futures_util::future::join_all;
+
+use super::{Gateway, State};
+use crate::actors::drain::{
+    AskDrain, Begun, BySignal, CancelDrain, ClientCounts, Drain, DrainSnapshot, Initiator,
+    UnderWay, progress,
+};
+use crate::actors::worker::{AskAway, CloseLinks, CountClients, CutOffClients, StopAsking};
+
+/// How often a draining gateway looks whether its clients have left.
+const DRAIN_TICK: Duration = Duration::from_millis(50);
+/// How long clients that are cut off may take to be gone, beyond which the process does not wait.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(7);
+/// How long all links may take to write what they hold.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a drain's progress is logged, and its clients counted.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+
+impl Gateway {
+    /// One look at a drain that is under way.
+    fn drain_tick(&mut self, ctx: &mut Context<Self>) {
+        let Some(drain) = &mut self.drain else { return };
+        let connections = self.gate.connections();
+        // Sessions that wait for their players wait for the whole window.
+        let nobody = connections == 0 && self.gate.suspended() == 0;
+        if self.state == State::Draining && drain.grace_is_over() {
+            self.state = State::Refusing;
+            self.gate.refuse_sessions();
+            tracing::info!(connections, "no session starts any more");
+        }
+        if self.state == State::Refusing {
+            let share = drain.share_asked();
+            for worker in &self.workers {
+                worker.do_send(AskAway { share });
+            }
+        }
+        if drain.counted_at.elapsed() >= PROGRESS_INTERVAL {
+            drain.counted_at = Instant::now();
+            self.count_clients(ctx);
+        }
+        let Some(drain) = &mut self.drain else { return };
+        if self.state == State::Refusing && (nobody || drain.window_is_over()) {
+            drain.cut_off(&self.gate);
+            let go_on_accepting = drain.by == Initiator::Admin;
+            for worker in &self.workers {
+                worker.do_send(CutOffClients { go_on_accepting });
+            }
+            if go_on_accepting {
+                self.state = State::Drained;
+                self.stop_ticks(ctx);
+                tracing::info!(
+                    cut_off = connections,
+                    "drained; waiting to be undone or ended"
+                );
+                return;
+            }
+            self.state = State::Closing;
+            self.close_by = Some(Instant::now() + CUT_OFF_TIMEOUT);
+            return;
+        }
+        let late = self.close_by.is_some_and(|by| Instant::now() >= by);
+        if self.state == State::Closing && (connections == 0 || late) {
+            self.stop_ticks(ctx);
+            self.close_links(ctx);
+        }
+    }
+
+    /// Asks the workers who is still there, and says so.
+    fn count_clients(&mut self, ctx: &mut Context<Self>) {
+        let counts = join_all(self.workers.iter().map(|worker| worker.send(CountClients)));
+        ctx.spawn(counts.into_actor(self).map(|counts, gateway, _| {
+            let mut remaining = ClientCounts::default();
+            // A worker that is just being rebuilt is counted the next time.
+            counts
+                .into_iter()
+                .flatten()
+                .for_each(|count| remaining += count);
+            let Some(drain) = &mut gateway.drain else {
+                return;
+            };
+            drain.remaining = Some(remaining);
+            let progress = gateway.progress();
+            tracing::info!(
+                state = progress.state.name(),
+                moved = progress.moved,
+                left = progress.left,
+                resumable = remaining.resumable,
+                plain = remaining.plain,
+                http = remaining.http,
+                suspended = progress.suspended,
+                "draining"
+            );
+        }));
+    }
+
+    fn start_ticks(&mut self, ctx: &mut Context<Self>) {
+        if self.drain_ticks.is_none() {
+            self.drain_ticks = Some(ctx.run_interval(DRAIN_TICK, Self::drain_tick));
+        }
+    }
+
+    fn stop_ticks(&mut self, ctx: &mut Context<Self>) {
+        if let Some(ticks) = self.drain_ticks.take() {
+            ctx.cancel_future(ticks);
+        }
+    }
+
+    fn close_links(&mut self, ctx: &mut Context<Self>) {
+        let closing = join_all(self.workers.iter().map(|worker| worker.send(CloseLinks)));
+        let closing = actix::clock::timeout(CLOSE_TIMEOUT, closing);
+        ctx.spawn(closing.into_actor(self).map(|result, gateway, _| {
+            if result.is_err() {
+                tracing::warn!("some links did not take their last frames in time");
+            }
+            let cut_off = gateway.drain.as_ref().map_or(0, UnderWay::cut_off_count);
+            tracing::info!(cut_off, "drained");
+            System::current().stop_with_code(i32::from(gateway.failed));
+        }));
+    }
+
+    fn progress(&self) -> DrainSnapshot {
+        progress(self.state, self.drain.as_ref(), &self.gate)
+    }
+
+    pub(super) fn begin_drain(
+        &mut self,
+        msg: Drain,
+        ctx: &mut Context<Self>,
+    ) -> Result<Begun, BySignal> {
+        let window = msg.window.unwrap_or(self.config.drain.window);
+        let now = self.drain.is_none();
+        match &mut self.drain {
+            None => {
+                let grace = self.config.drain.accept_grace;
+                self.state = State::Draining;
+                let drain = UnderWay::begin(msg.by, window, grace, &self.gate);
+                self.gate.drain_until(drain.ends());
+                self.drain = Some(drain);
+                tracing::info!(by = ?msg.by, ?window, connections = self.gate.connections(), "draining");
+                self.start_ticks(ctx);
+            }
+            Some(drain) => match (drain.by, msg.by) {
+                (Initiator::Signal, Initiator::Admin) if msg.window.is_some() => {
+                    return Err(BySignal);
+                }
+                (Initiator::Signal, _) => {}
+                (Initiator::Admin, Initiator::Admin) => {
+                    // Once everybody is gone a window means nothing any more.
+                    if msg.window.is_some() && self.state != State::Drained {
+                        drain.set_window(window);
+                        self.gate.drain_until(drain.ends());
+                    }
+                }
+                (Initiator::Admin, Initiator::Signal) => {
+                    drain.take_over(window);
+                    self.gate.drain_until(drain.ends());
+                    if self.state == State::Drained {
+                        self.state = State::Refusing;
+                    }
+                    tracing::info!(
+                        ?window,
+                        connections = self.gate.connections(),
+                        "a signal takes over the drain"
+                    );
+                    self.start_ticks(ctx);
+                }
+            },
+        }
+        let progress = self.progress();
+        Ok(Begun { now, progress })
+    }
+}
+
+impl Handler<Drain> for Gateway {
+    type Result = Result<Begun, BySignal>;
+
+    fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        self.begin_drain(msg, ctx)
+    }
+}
+
+impl Handler<AskDrain> for Gateway {
+    type Result = DrainSnapshot;
+
+    fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
+        self.vitals.handled();
+        self.progress()
+    }
+}
+
+impl Handler<CancelDrain> for Gateway {
+    type Result = Result<DrainSnapshot, BySignal>;
+
+    fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        if self
+            .drain
+            .as_ref()
+            .is_some_and(|drain| drain.by == Initiator::Signal)
+        {
+            return Err(BySignal);
+        }
+        if self.drain.take().is_some() {
+            self.stop_ticks(ctx);
+            self.state = State::Serving;
+            self.gate.allow_sessions();
+            for worker in &self.workers {
+                worker.do_send(StopAsking);
+            }
+            tracing::info!("the drain is undone");
+        }
+        Ok(self.progress())
+    }
+}

@@ -1,0 +1,122 @@
+//! A worker's part in a drain: who is asked to go elsewhere, who is still there, who is cut off.
+
+use actix::prelude::*;
+
+use super::Worker;
+use crate::actors::client::{CutOff, GoAway};
+use crate::actors::drain::ClientCounts;
+use crate::codec::link::Transport;
+
+/// Ends all clients with CLOSE 503.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CutOffClients {
+    /// Whether connections are still accepted, to be told that no session starts.
+    pub go_on_accepting: bool,
+}
+
+/// Those who can go elsewhere are asked to, up to this share of them.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct AskAway {
+    /// From 0 to 1.
+    pub share: f64,
+}
+
+/// The drain is undone: nobody more is asked to go.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopAsking;
+
+/// Asks who is still there.
+#[derive(Debug, Message)]
+#[rtype(result = "ClientCounts")]
+pub struct CountClients;
+
+/// Those that are asked to go, and how many of them have been.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    /// Slots, and who sat there when the list was made.
+    clients: Vec<(u32, u64)>,
+    asked: usize,
+}
+
+impl Worker {
+    /// Everybody whose session can be resumed now; who comes later is asked at once.
+    fn list(&self) -> Asking {
+        let resumable = self
+            .clients
+            .iter()
+            .filter(|(_, seated)| seated.card.is_resumable());
+        Asking {
+            clients: resumable
+                .map(|(slot, seated)| (slot as u32, seated.card.owner))
+                .collect(),
+            asked: 0,
+        }
+    }
+}
+
+impl Handler<AskAway> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, msg: AskAway, _: &mut Context<Self>) {
+        self.vitals.handled();
+        let mut asking = self.asking.take().unwrap_or_else(|| self.list());
+        let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
+        for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
+            let seated = self.clients.get(*slot as usize);
+            if let Some(seated) = seated.filter(|seated| seated.card.owner == *owner) {
+                seated.tell(GoAway);
+            }
+        }
+        asking.asked = asking.asked.max(due);
+        self.asking = Some(asking);
+    }
+}
+
+impl Handler<StopAsking> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAsking, _: &mut Context<Self>) {
+        self.vitals.handled();
+        self.asking = None;
+    }
+}
+
+impl Handler<CountClients> for Worker {
+    type Result = MessageResult<CountClients>;
+
+    fn handle(&mut self, _: CountClients, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        let mut counts = ClientCounts::default();
+        for (_, seated) in &self.clients {
+            let card = &seated.card;
+            match (card.session_id(), card.is_resumable()) {
+                // The session of an HTTP request is counted with its connection.
+                (Some(_), _) if card.transport() == Transport::Http => {}
+                _ if card.transport() == Transport::Http => counts.http += 1,
+                (Some(_), true) if card.is_suspended() => {}
+                (Some(_), true) => counts.resumable += 1,
+                (Some(_), false) => counts.plain += 1,
+                (None, _) => counts.newcomers += 1,
+            }
+        }
+        MessageResult(counts)
+    }
+}
+
+impl Handler<CutOffClients> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
+        self.vitals.handled();
+        if !msg.go_on_accepting {
+            self.listener = None;
+            self.cutting_off = true;
+        }
+        self.clients
+            .iter()
+            .for_each(|(_, seated)| seated.tell(CutOff));
+    }
+}

@@ -1,0 +1,116 @@
+//! Protocol 3.3: who can go elsewhere is asked to, and nothing ends that can go on.
+
+use std::time::Duration;
+
+use game_gateway::codec::client::Kind;
+
+use crate::stage::{Scene, Ticket, accept, begin, opened, resume, says, suspended};
+use crate::support::wire::{Gateway, Player};
+
+/// The next frame, which must be GOAWAY; returns what is left, in milliseconds.
+async fn asked_away(player: &mut Player) -> u32 {
+    let frame = player.next().await.expect("GOAWAY");
+    assert_eq!(frame.header.kind, Kind::Goaway as u8, "{frame:?}");
+    u32::from_be_bytes(frame.payload[..].try_into().expect("four bytes"))
+}
+
+/// A scene in which a drain takes so long, without a grace.
+async fn scene(window: Duration) -> Scene {
+    Scene::start_with(|config| {
+        config.drain.accept_grace = Duration::ZERO;
+        config.drain.window = window;
+    })
+    .await
+}
+
+async fn refusing(gateway: &Gateway) {
+    gateway.drain();
+    loop {
+        let (_, body) = gateway.get("/api/v1/drain").await;
+        if body.contains("refusing") {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_can_resume_is_asked_away_and_backends_keep_its_session() {
+    let mut scene = scene(Duration::from_secs(3)).await;
+    let mut plain = Player::connect(&scene.gateway).await;
+    plain.data("game", b"plain").await;
+    let plain_id = scene.link.opened().await.session_id;
+    scene.link.data().await;
+    scene.gateway.drain();
+    let left = asked_away(&mut scene.player).await;
+    assert!(left <= 3000, "{left}");
+    // It stays; so it is told like everybody when the window ends.
+    assert_eq!(scene.player.closed().await.0, 503);
+    assert_eq!(plain.closed().await.0, 503);
+    let id = scene.ticket.session_id;
+    let mut ends = Vec::new();
+    while let Some(frame) = scene.link.next().await {
+        ends.push((frame.kind, frame.session_id));
+    }
+    ends.sort_unstable();
+    let close = game_gateway::codec::link::Kind::Close as u8;
+    let suspend = game_gateway::codec::link::Kind::Suspend as u8;
+    assert_eq!(ends, [(close, plain_id), (suspend, id)]);
+    scene.gateway.ended().await;
+}
+
+#[tokio::test]
+async fn a_resume_at_the_draining_gateway_leaves_a_connection_that_stands() {
+    let mut scene = scene(Duration::from_secs(3600)).await;
+    refusing(&scene.gateway).await;
+    asked_away(&mut scene.player).await;
+    let mut second = resume(&scene.gateway, &scene.ticket, 0).await;
+    let (code, retry_after) = second.closed().await;
+    assert_eq!(code, 503);
+    assert!(retry_after > 0);
+    scene.send("untouched").await;
+    says(&mut scene.player, "untouched").await;
+}
+
+#[tokio::test]
+async fn a_suspended_session_resumes_at_the_draining_gateway_and_is_asked_away_again() {
+    let mut scene = scene(Duration::from_secs(3600)).await;
+    scene.cut().await;
+    refusing(&scene.gateway).await;
+    let id = scene.ticket.session_id;
+    // The connection that the scene has made is one more; another one resumes.
+    let mut back = resume(&scene.gateway, &scene.ticket, 0).await;
+    accept(&mut scene.link, id).await;
+    assert_eq!(opened(&mut back, &mut scene.ticket).await.received, 1);
+    let left = asked_away(&mut back).await;
+    assert!(left > 3_000_000, "{left}");
+    back.data("game", b"on").await;
+    scene.link.data().await;
+}
+
+#[tokio::test]
+async fn progress_says_who_does_not_move() {
+    let mut scene = scene(Duration::from_secs(3600)).await;
+    let mut plain = Player::connect(&scene.gateway).await;
+    plain.data("game", b"plain").await;
+    scene.link.opened().await;
+    scene.link.data().await;
+    let mut other = Player::connect(&scene.gateway).await;
+    begin(&mut other, "game", b"1").await;
+    opened(&mut other, &mut Ticket::default()).await;
+    scene.link.opened().await;
+    drop(other);
+    scene.link.data().await;
+    suspended(&mut scene.link).await;
+    scene.gateway.drain();
+    loop {
+        let (_, body) = scene.gateway.get("/api/v1/drain").await;
+        let progress: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        if let Some(remaining) = progress["remaining"].as_object() {
+            assert_eq!(remaining["resumable"], 1, "{body}");
+            assert_eq!(remaining["plain"], 1, "{body}");
+            assert_eq!(remaining["http"], 0, "{body}");
+            assert_eq!(progress["suspended"], 1, "{body}");
+            return;
+        }
+    }
+}
