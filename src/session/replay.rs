@@ -120,6 +120,8 @@ impl Replay {
                 self.drop_front(batch);
             }
         }
+        // No client takes back what it has said that it has taken.
+        self.floor = self.floor.max(self.front);
         if gap {
             self.count_anew();
         }
