@@ -16,6 +16,7 @@ use game_gateway::net::socket::Socket;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
+use tokio::task::LocalSet;
 
 /// Room for all that can be said to one input.
 const PIPE_BYTES: usize = 1 << 20;
@@ -39,7 +40,9 @@ fuzz_target!(|data: &[u8]| {
         .enable_time()
         .start_paused(true)
         .build();
-    runtime.expect("a runtime").block_on(async {
+    // The HTTP library starts a task of its own on the thread.
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime.expect("a runtime"), async {
         let (mut near, far) = tokio::io::duplex(PIPE_BYTES);
         near.write_all(data).await.expect("room");
         near.shutdown().await.expect("an end");

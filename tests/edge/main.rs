@@ -10,6 +10,7 @@ mod http;
 mod peers;
 mod proxy;
 mod scene;
+mod slow;
 mod smuggling;
 mod sniffing;
 mod websocket;

@@ -45,6 +45,7 @@ pub(crate) async fn echo(change: impl FnOnce(&mut Config)) -> Gateway {
     gateway
 }
 
+/// Answers every DATA on a link with its payload.
 async fn echo_link(mut link: Link) {
     while let Some(frame) = link.next().await {
         if frame.kind == link::Kind::Data as u8 {
