@@ -59,11 +59,14 @@ fuzz_target!(|data: &[u8]| {
             leaving: Rc::new(Notify::new()),
         };
         let entered = enter(Socket::Duplex(far), BytesMut::new(), terms).await;
-        if let Ok(Entered::Frames(socket, mut read)) = entered {
-            let mut rest = socket;
-            rest.read_buf(&mut read).await.expect("the rest");
-            assert!(data.ends_with(&read));
-            drop(rest);
+        match entered {
+            Ok(Entered::Frames(mut socket, read)) => {
+                let mut frames = read.to_vec();
+                socket.read_to_end(&mut frames).await.expect("the rest");
+                assert!(data.ends_with(&frames));
+            }
+            Ok(Entered::WebSocket(socket)) => drop(socket),
+            Ok(Entered::Served) | Err(_) => {}
         }
         let mut said = Vec::new();
         near.read_to_end(&mut said).await.expect("an end");
