@@ -1,5 +1,5 @@
-//! slowhttptest against a gateway in a process of its own: connections that are held with next to no
-//! traffic are cut off, cost bounded memory, and nobody else notices.
+//! What connections that do next to nothing cost a gateway in a process of its own, slowhttptest's
+//! among them: bounded memory, until they are cut off, and nobody else notices.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::peers::run;
-use crate::scene::{request, send};
+use crate::scene::{Browser, data, request, send};
 use crate::support::process::Process;
 use crate::support::wire::{Backend, Link, Player, get, soon};
 
@@ -135,6 +135,25 @@ async fn answer(mut link: Link) {
             link.send(link::Kind::Data, frame.session_id, payload).await;
         }
     }
+}
+
+/// A WebSocket that once had a large message keeps no buffer as large.
+#[tokio::test]
+async fn large_messages_leave_no_large_buffers() {
+    let gateway = Served::start().await;
+    let mut idle = Vec::new();
+    let talk = async {
+        for _ in 0..CONNECTIONS {
+            let socket = soon(TcpStream::connect(gateway.players)).await;
+            let mut browser = Browser::over(socket.expect("connected")).await;
+            browser.binary(data("game", &[7; 60_000])).await;
+            assert_eq!(browser.answer().await.len(), 60_000);
+            browser.binary(data("game", b"small")).await;
+            assert_eq!(&browser.answer().await[..], b"small");
+            idle.push(browser);
+        }
+    };
+    gateway.survives(talk, 16 * 1024).await;
 }
 
 #[tokio::test]

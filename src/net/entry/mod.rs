@@ -2,6 +2,7 @@
 //! HTTP, which may become a WebSocket, or raw frames. Everything here is off the way of a frame: it
 //! runs once a connection, or once an HTTP request.
 
+mod boundary;
 mod http;
 mod one_shot;
 mod replay;
