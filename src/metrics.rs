@@ -64,6 +64,11 @@ impl<const N: usize> Labelled<N> {
         self.counts[index.unwrap_or(N - 1)].add(n);
     }
 
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(Count::get).sum()
+    }
+
     /// All labels with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.labels
@@ -102,6 +107,15 @@ pub const DROPPED: [&str; 7] = [
     "other",
 ];
 
+/// How players are connected.
+pub const TRANSPORTS: [&str; 3] = ["tcp", "websocket", "http"];
+
+/// The statuses of HTTP responses that are counted one by one.
+pub const HTTP_STATUSES: [&str; 18] = [
+    "101", "200", "204", "400", "401", "403", "404", "405", "408", "413", "426", "429", "431",
+    "440", "502", "503", "504", "other",
+];
+
 /// Why a link was lost or given up.
 pub const LINK_ENDS: [&str; 9] = [
     "connect_failed",
@@ -121,9 +135,10 @@ pub const LINK_ENDS: [&str; 9] = [
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
-    pub closings: Labelled<19>,
-    pub sessions_started: Count,
+    pub closings: Labelled<26>,
+    pub sessions_started: Labelled<3>,
     pub sessions_ended: Count,
+    pub http_responses: Labelled<18>,
     pub client_frames_in: Count,
     pub client_frames_out: Count,
     pub client_bytes_in: Count,
@@ -170,8 +185,9 @@ impl Default for WorkerMetrics {
             accepted: count(),
             accept_errors: count(),
             closings: Labelled::new(Closing::LABELS),
-            sessions_started: count(),
+            sessions_started: Labelled::new(TRANSPORTS),
             sessions_ended: count(),
+            http_responses: Labelled::new(HTTP_STATUSES),
             client_frames_in: count(),
             client_frames_out: count(),
             client_bytes_in: count(),

@@ -102,7 +102,7 @@ impl Running {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for metrics in &self.metrics {
-            totals.sessions += metrics.sessions_started.get() - metrics.sessions_ended.get();
+            totals.sessions += metrics.sessions_started.total() - metrics.sessions_ended.get();
             totals.client_frames_in += metrics.client_frames_in.get();
             totals.client_frames_out += metrics.client_frames_out.get();
             totals.links += metrics.links_now();

@@ -196,6 +196,11 @@ pub struct SessionFilter {
 pub enum TransportName {
     /// Frames directly on TCP.
     Tcp,
+    /// Frames in WebSocket messages.
+    #[serde(rename = "websocket")]
+    WebSocket,
+    /// A one-shot HTTP request.
+    Http,
 }
 
 /// Where a session is in its life.

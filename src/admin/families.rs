@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 51] = [
+pub const FAMILIES: [Family; 52] = [
     family(
         "connections",
         "Client connections now",
@@ -142,19 +142,24 @@ pub const FAMILIES: [Family; 51] = [
         "Sessions now",
         Gauge(|m| {
             m.sessions_started
-                .get()
+                .total()
                 .saturating_sub(m.sessions_ended.get())
         }),
     ),
     family(
         "started_sessions",
-        "Sessions started",
-        Counter(|m| m.sessions_started.get()),
+        "Sessions started, by transport",
+        Labelled("transport", |m| owned(m.sessions_started.iter())),
     ),
     family(
         "ended_sessions",
         "Sessions ended",
         Counter(|m| m.sessions_ended.get()),
+    ),
+    family(
+        "http_responses",
+        "HTTP responses to players, by status",
+        Labelled("status", |m| owned(m.http_responses.iter())),
     ),
     family(
         "client_in_frames",

@@ -56,9 +56,17 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
+/// What logs of players' HTTP mistakes at `error`; they are everyday, and counted. A level that names
+/// it still goes before this.
+const QUIET: &str = "actix_http=off";
+
+fn filtered(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
+    EnvFilter::try_new(format!("{QUIET},{level}"))
+}
+
 /// Begins to log; what it returns changes what is logged.
 fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + Sync>> {
-    let (filter, in_force) = reload::Layer::new(EnvFilter::try_new(&config.log.level)?);
+    let (filter, in_force) = reload::Layer::new(filtered(&config.log.level)?);
     let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
@@ -71,7 +79,7 @@ fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + S
         .with(lines)
         .try_init()?;
     Ok(LogLevel::new(config.log.level.clone(), move |level| {
-        let filter = EnvFilter::try_new(level).map_err(|error| error.to_string())?;
+        let filter = filtered(level).map_err(|error| error.to_string())?;
         in_force.reload(filter).map_err(|error| error.to_string())
     }))
 }

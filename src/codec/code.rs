@@ -68,6 +68,30 @@ impl Code {
     ];
 }
 
+impl Code {
+    /// The close code of a WebSocket that ends with this code (protocol 1.6).
+    pub fn websocket(self) -> u16 {
+        match self {
+            Code::NORMAL | Code::REPLACED => 1000,
+            Code::UNAVAILABLE => 1001,
+            Code::MALFORMED => 1002,
+            Code::TOO_LARGE => 1009,
+            Code::INTERNAL => 1011,
+            Code::TOO_SLOW | Code::TIMEOUT => 1013,
+            _ => 1008,
+        }
+    }
+
+    /// The status of an HTTP response that says this code: the code itself, where that is a refusal
+    /// that HTTP can express (protocol 1.6).
+    pub fn http(self) -> u16 {
+        match self.0 {
+            400..=599 => self.0,
+            _ => Code::BAD_GATEWAY.0,
+        }
+    }
+}
+
 impl std::fmt::Debug for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)
@@ -168,6 +192,39 @@ mod tests {
         payload.insert(6, b'x');
         let notice = Notice::decode(&payload, Code::NORMAL);
         assert_eq!(notice.text.len(), MAX_TEXT_BYTES - 1);
+    }
+
+    #[test]
+    fn other_transports_have_numbers_of_their_own() {
+        let websocket = [
+            (0, 1000),
+            (205, 1000),
+            (503, 1001),
+            (400, 1002),
+            (413, 1009),
+            (500, 1011),
+            (507, 1013),
+            (408, 1013),
+            (401, 1008),
+            (409, 1008),
+            (440, 1008),
+            (429, 1008),
+            (7, 1008),
+        ];
+        for (code, close) in websocket {
+            assert_eq!(Code(code).websocket(), close, "{code}");
+        }
+        for (code, status) in [
+            (400, 400),
+            (440, 440),
+            (504, 504),
+            (599, 599),
+            (600, 502),
+            (205, 502),
+            (0, 502),
+        ] {
+            assert_eq!(Code(code).http(), status, "{code}");
+        }
     }
 
     #[test]

@@ -164,6 +164,17 @@ pub enum Transport {
     Http = 3,
 }
 
+impl Transport {
+    /// The name in metrics and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::WebSocket => "websocket",
+            Transport::Http => "http",
+        }
+    }
+}
+
 /// OPEN's payload: who the session is (protocol 2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open<'a> {

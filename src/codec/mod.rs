@@ -4,6 +4,7 @@
 //! * [`client`]: the client protocol, GGP/1 section 1.
 //! * [`link`]: the link protocol between gateway and backends, section 2.
 //! * [`code`]: the numbers in ERROR and CLOSE, section 1.4.
+//! * [`proxy`]: PROXY protocol headers, section 1.6.
 //! * [`sniff`]: which transport the first bytes of a connection announce, section 1.6.
 //! * [`framed`]: the same codecs as [`actix_codec::Decoder`] and [`actix_codec::Encoder`], for
 //!   everything that is not the gateway's hot path.
@@ -12,6 +13,7 @@ pub mod client;
 pub mod code;
 pub mod framed;
 pub mod link;
+pub mod proxy;
 pub mod sniff;
 
 /// What a decoder made of the bytes that it was shown.

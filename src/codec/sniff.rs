@@ -1,11 +1,8 @@
 //! Which transport the first bytes of a connection announce (protocol 1.6).
 
 use super::client::MAGIC;
+use super::proxy::{V1_SIGNATURE, V2_SIGNATURE};
 
-/// The signature of PROXY protocol version 2.
-const PROXY_V2: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// What PROXY protocol version 1 starts with.
-const PROXY_V1: &[u8] = b"PROXY ";
 /// A TLS handshake record of any version.
 const TLS: [u8; 2] = [0x16, 0x03];
 /// The methods that an HTTP/1.1 request may start with here; each is followed by a space.
@@ -43,8 +40,8 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     let signatures: [(&[u8], Sniffed); 4] = [
         (&MAGIC, Sniffed::Frames),
         (&TLS, Sniffed::Tls),
-        (PROXY_V1, Sniffed::Proxy),
-        (&PROXY_V2, Sniffed::Proxy),
+        (V1_SIGNATURE, Sniffed::Proxy),
+        (&V2_SIGNATURE, Sniffed::Proxy),
     ];
     let methods = METHODS.iter().map(|&method| (method, Sniffed::Http));
     let mut verdict = Sniffed::Unknown;

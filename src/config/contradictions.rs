@@ -87,6 +87,7 @@ impl Loading {
     fn durations(&mut self, c: &Config) {
         let positive = [
             ("listen.sniff_timeout", c.listen.sniff_timeout),
+            ("listen.http.timeout", c.listen.http.timeout),
             ("session.idle_timeout", c.session.idle_timeout),
             ("backend.connect_timeout", c.backend.connect_timeout),
             ("backend.idle_timeout", c.backend.idle_timeout),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, LogFormat, RedisUrl, RouteSource, Secret};
+use super::{Config, LogFormat, Networks, Origins, RedisUrl, RouteSource, Secret};
 
 /// One key.
 pub struct Key {
@@ -57,6 +57,10 @@ pub enum Field<'a> {
     Source(&'a mut RouteSource),
     /// `text` or `json`.
     Format(&'a mut LogFormat),
+    /// Networks, with commas.
+    Networks(&'a mut Networks),
+    /// Origins, with commas.
+    Origins(&'a mut Origins),
 }
 
 const fn sets(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>) -> Key {
@@ -94,13 +98,21 @@ pub const KEYS: [Key; 54] = [
     sets("listen.max_payload", |c| {
         Field::Size32(&mut c.listen.max_payload)
     }),
-    only("listen.proxy_protocol_from", ""),
+    sets("listen.proxy_protocol_from", |c| {
+        Field::Networks(&mut c.listen.proxy_protocol_from)
+    }),
     only("listen.tls.certificate", ""),
     only("listen.tls.key", ""),
     only("listen.tls.client_ca", ""),
-    without_effect("listen.http.timeout"),
-    without_effect("listen.http.allowed_origins"),
-    without_effect("listen.websocket.allowed_origins"),
+    sets("listen.http.timeout", |c| {
+        Field::Duration(&mut c.listen.http.timeout)
+    }),
+    sets("listen.http.allowed_origins", |c| {
+        Field::Origins(&mut c.listen.http.allowed_origins)
+    }),
+    sets("listen.websocket.allowed_origins", |c| {
+        Field::Origins(&mut c.listen.websocket.allowed_origins)
+    }),
     sets("routes.source", |c| Field::Source(&mut c.routes.source)),
     sets("routes.file", |c| Field::Path(&mut c.routes.file)),
     sets("redis.url", |c| Field::RedisUrl(&mut c.redis.url)),
@@ -236,6 +248,8 @@ impl Field<'_> {
                     _ => return Err(format!("`{text}` is neither `text` nor `json`")),
                 };
             }
+            Field::Networks(field) => *field = text.parse()?,
+            Field::Origins(field) => *field = text.parse()?,
         }
         Ok(())
     }
@@ -264,6 +278,8 @@ impl Field<'_> {
             Field::Source(RouteSource::Redis) => "redis".to_owned(),
             Field::Format(LogFormat::Text) => "text".to_owned(),
             Field::Format(LogFormat::Json) => "json".to_owned(),
+            Field::Networks(field) => field.to_string(),
+            Field::Origins(field) => field.to_string(),
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! * [`keys`]: every key once: its name, its field, whether this version has it.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
+//! * [`lists`]: networks and origins.
 //! * [`redis_url`]: where Redis is, with the password masked.
 //! * [`units`]: durations and sizes as people write them.
 
 mod contradictions;
 pub mod keys;
+pub mod lists;
 pub mod load;
 pub mod redis_url;
 pub mod units;
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use lists::{Networks, Origins};
 pub use load::{Mistake, Place, environment, load};
 pub use redis_url::RedisUrl;
 
@@ -63,6 +66,22 @@ pub struct Listen {
     pub max_connections: usize,
     pub sniff_timeout: Duration,
     pub max_payload: u32,
+    pub proxy_protocol_from: Networks,
+    pub http: Http,
+    pub websocket: WebSocket,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Http {
+    pub timeout: Duration,
+    pub allowed_origins: Origins,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct WebSocket {
+    pub allowed_origins: Origins,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,6 +203,14 @@ impl Default for Config {
                 max_connections: 100_000,
                 sniff_timeout: 5 * SECOND,
                 max_payload: 65_536,
+                proxy_protocol_from: Networks::default(),
+                http: Http {
+                    timeout: 10 * SECOND,
+                    allowed_origins: Origins::default(),
+                },
+                websocket: WebSocket {
+                    allowed_origins: Origins::default(),
+                },
             },
             routes: Routes {
                 source: RouteSource::File,

@@ -2,10 +2,12 @@
 //!
 //! * [`listen`]: listening sockets that the workers share, and the open-file limit.
 //! * [`buffers`]: the thread's scratch buffer and its pool.
+//! * [`entry`]: how a connection begins that does not begin with a frame: PROXY, HTTP, WebSocket.
 //! * [`outbox`]: what waits to be written to one socket.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
 pub mod buffers;
+pub mod entry;
 pub mod listen;
 pub mod outbox;
 pub mod socket;

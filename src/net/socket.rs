@@ -6,15 +6,22 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::entry::websocket::WebSocket;
+
 /// The socket of a client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum Socket {
     /// Frames directly on TCP.
     Tcp(TcpStream),
+    /// Frames in WebSocket messages.
+    WebSocket(Box<WebSocket>),
+    /// In this process: the other end belongs to an HTTP request.
+    Duplex(DuplexStream),
     /// Somebody else has it.
+    #[default]
     Taken,
 }
 
@@ -22,6 +29,22 @@ impl Socket {
     /// Takes it out; afterwards nothing can be read or written here.
     pub fn take(&mut self) -> Socket {
         std::mem::replace(self, Socket::Taken)
+    }
+
+    /// Whether it has taken bytes that it has not passed on: it must be flushed.
+    #[inline]
+    pub fn is_unflushed(&self) -> bool {
+        match self {
+            Socket::Tcp(_) | Socket::Duplex(_) | Socket::Taken => false,
+            Socket::WebSocket(socket) => socket.is_unflushed(),
+        }
+    }
+
+    /// What a WebSocket will say when it is shut down.
+    pub fn set_close_code(&mut self, code: u16) {
+        if let Socket::WebSocket(socket) = self {
+            socket.set_close_code(code);
+        }
     }
 }
 
@@ -38,6 +61,8 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Duplex(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Taken => taken(),
         }
     }
@@ -52,6 +77,8 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::Duplex(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Taken => taken(),
         }
     }
@@ -64,17 +91,21 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Socket::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Socket::Duplex(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Taken => taken(),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Socket::Tcp(_))
+        matches!(self, Socket::Tcp(_) | Socket::WebSocket(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::Duplex(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Taken => taken(),
         }
     }
@@ -82,6 +113,8 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Duplex(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Taken => taken(),
         }
     }

@@ -46,6 +46,16 @@ pub enum Closing {
     Full,
     /// Something inside failed.
     Internal,
+    /// An HTTP connection is over; its requests were answered one by one.
+    Served,
+    /// A PROXY header where none belongs.
+    ProxyUnexpected,
+    /// No PROXY header from a network that must send one.
+    ProxyMissing,
+    /// A PROXY header with mistakes.
+    ProxyMalformed,
+    /// A WebSocket's message is not what it must be.
+    BadMessage(MessageFault),
 }
 
 /// How loudly a closing is logged. Peers' everyday mistakes must not fill a log.
@@ -70,6 +80,63 @@ pub struct Verdict<'a> {
     pub label: &'static str,
     /// The log level.
     pub loudness: Loudness,
+}
+
+/// What is said and counted of lost framing.
+fn frame_words(error: &FrameError) -> (&'static str, &'static str) {
+    match error {
+        FrameError::Magic => ("wrong magic", "bad_magic"),
+        FrameError::Version(_) => ("this version is not spoken here, only 1", "bad_version"),
+        FrameError::ServiceLength(_) => ("service name over 64 bytes", "bad_service_name"),
+        FrameError::ServiceName => (
+            "service name is not [a-z0-9][a-z0-9._-]*",
+            "bad_service_name",
+        ),
+        FrameError::PayloadTooLarge { .. } => ("payload over the limit", "payload_too_large"),
+    }
+}
+
+/// What is wrong with a WebSocket's message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MessageFault {
+    /// It is text.
+    #[error("a text message")]
+    Text,
+    /// It ends within a frame.
+    #[error("a message that ends within a frame")]
+    CutFrame,
+    /// It is larger than any frame may be.
+    #[error("a message over the limit")]
+    TooLarge,
+    /// It is not what RFC 6455 lets a client send.
+    #[error("not a WebSocket's frames")]
+    Malformed,
+}
+
+impl MessageFault {
+    /// What is said and counted of it.
+    fn words(self) -> (Code, &'static str, &'static str) {
+        match self {
+            MessageFault::Text => (
+                Code::MALFORMED,
+                "text messages are not spoken here",
+                "text_message",
+            ),
+            MessageFault::CutFrame => (
+                Code::MALFORMED,
+                "the message ends within a frame",
+                "cut_message",
+            ),
+            MessageFault::TooLarge => (
+                Code::TOO_LARGE,
+                "message over the limit",
+                "payload_too_large",
+            ),
+            MessageFault::Malformed => {
+                (Code::MALFORMED, "not a WebSocket's frames", "bad_websocket")
+            }
+        }
+    }
 }
 
 impl Closing {
@@ -97,23 +164,10 @@ impl Closing {
             Closing::Failed => silent(Code::NORMAL, "failed"),
             Closing::Unrecognised => silent(Code::NORMAL, "unrecognised"),
             Closing::SilentStart => silent(Code::NORMAL, "silent_start"),
-            Closing::BrokenFrame(error) => told(
-                error.code(),
-                match error {
-                    FrameError::Magic => "wrong magic",
-                    FrameError::Version(_) => "this version is not spoken here, only 1",
-                    FrameError::ServiceLength(_) => "service name over 64 bytes",
-                    FrameError::ServiceName => "service name is not [a-z0-9][a-z0-9._-]*",
-                    FrameError::PayloadTooLarge { .. } => "payload over the limit",
-                },
-                match error {
-                    FrameError::Magic => "bad_magic",
-                    FrameError::Version(_) => "bad_version",
-                    FrameError::ServiceLength(_) | FrameError::ServiceName => "bad_service_name",
-                    FrameError::PayloadTooLarge { .. } => "payload_too_large",
-                },
-                Debug,
-            ),
+            Closing::BrokenFrame(error) => {
+                let (text, label) = frame_words(error);
+                told(error.code(), text, label, Debug)
+            }
             Closing::SlowStart => told(
                 Code::TIMEOUT,
                 "first frame came too slowly",
@@ -141,11 +195,41 @@ impl Closing {
             ),
             Closing::Full => told(Code::UNAVAILABLE, "this gateway is full", "full", Debug),
             Closing::Internal => told(Code::INTERNAL, "internal error", "internal", Warn),
+            Closing::Served => silent(Code::NORMAL, "served"),
+            Closing::ProxyUnexpected => silent(Code::NORMAL, "proxy_unexpected"),
+            Closing::ProxyMissing => silent(Code::NORMAL, "proxy_missing"),
+            Closing::ProxyMalformed => silent(Code::NORMAL, "proxy_malformed"),
+            Closing::BadMessage(fault) => {
+                let (code, text, label) = fault.words();
+                told(code, text, label, Debug)
+            }
         }
     }
 
+    /// The close code of a WebSocket that ends with it (protocol 1.6).
+    pub fn websocket_code(&self) -> u16 {
+        match self {
+            Closing::BadMessage(MessageFault::Text) => 1003,
+            closing => closing.verdict().backends.websocket(),
+        }
+    }
+
+    /// Whether the socket is of no use any more, or nothing is to be sent on it.
+    pub fn is_abrupt(&self) -> bool {
+        matches!(
+            self,
+            Closing::Failed
+                | Closing::Disconnected
+                | Closing::Unrecognised
+                | Closing::Served
+                | Closing::ProxyUnexpected
+                | Closing::ProxyMissing
+                | Closing::ProxyMalformed
+        )
+    }
+
     /// Every metric label, so that all series exist from the start.
-    pub const LABELS: [&'static str; 19] = [
+    pub const LABELS: [&'static str; 26] = [
         "client",
         "disconnected",
         "failed",
@@ -165,12 +249,35 @@ impl Closing {
         "draining",
         "full",
         "internal",
+        "served",
+        "proxy_unexpected",
+        "proxy_missing",
+        "proxy_malformed",
+        "text_message",
+        "cut_message",
+        "bad_websocket",
     ];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_websocket_ends_with_the_code_of_its_closing() {
+        for (closing, code) in [
+            (Closing::BadMessage(MessageFault::Text), 1003),
+            (Closing::BadMessage(MessageFault::CutFrame), 1002),
+            (Closing::BadMessage(MessageFault::TooLarge), 1009),
+            (Closing::Draining, 1001),
+            (Closing::Idle, 1013),
+            (Closing::Internal, 1011),
+            (Closing::Kicked, 1008),
+            (Closing::ByClient(Code::NORMAL), 1000),
+        ] {
+            assert_eq!(closing.websocket_code(), code, "{closing:?}");
+        }
+    }
 
     #[test]
     fn backends_get_the_code_that_the_client_sent_or_got() {
@@ -214,5 +321,13 @@ mod tests {
         check(Closing::Draining, Some(503), 503);
         check(Closing::Full, Some(503), 503);
         check(Closing::Internal, Some(500), 500);
+        check(Closing::Served, None, 0);
+        check(Closing::ProxyUnexpected, None, 0);
+        check(Closing::ProxyMissing, None, 0);
+        check(Closing::ProxyMalformed, None, 0);
+        check(Closing::BadMessage(MessageFault::Text), Some(400), 400);
+        check(Closing::BadMessage(MessageFault::CutFrame), Some(400), 400);
+        check(Closing::BadMessage(MessageFault::TooLarge), Some(413), 413);
+        check(Closing::BadMessage(MessageFault::Malformed), Some(400), 400);
     }
 }

@@ -80,7 +80,6 @@ async fn ends(scene: &mut Scene, wire: &[u8], frames: &[(u8, u16)], reason: &str
 #[tokio::test]
 async fn what_is_no_transport_of_this_version_is_closed_with_nothing_sent() {
     let mut scene = Scene::start().await;
-    let proxy_v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C\x7F\0\0\x01\x7F\0\0\x01\0\x50\0\x51";
     let tls = [&[0x16, 3, 1, 0, 200, 1, 0, 0, 196][..], &[7; 196]].concat();
     for wire in [
         &b"x"[..],
@@ -91,15 +90,7 @@ async fn what_is_no_transport_of_this_version_is_closed_with_nothing_sent() {
         b"\x47\xA7\x01\0",
         b"\x16\x04",
         b"get / HTTP/1.1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /game HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
-        b"PROXY TCP4 127.0.0.1 127.0.0.1 80 81\r\n",
-        &[
-            &b"PROXY TCP4 127.0.0.1 127.0.0.1 80 81\r\n"[..],
-            &data("a", b""),
-        ]
-        .concat(),
-        proxy_v2,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         &tls,
         &[0xFF; 4000],
     ] {

@@ -135,15 +135,21 @@ impl Gateway {
         get(self.admin, path).await
     }
 
-    /// A metric now, for example `game_gateway_dropped_frames_total{reason="link_gone"}`.
+    /// A metric now, for example `game_gateway_dropped_frames_total{reason="link_gone"}`; without
+    /// labels the sum over all of them.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, body) = self.get("/metrics").await;
-        let line = body
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name} in\n{body}"))
-            .parse()
-            .expect("a number")
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let rest = match rest.strip_prefix('{') {
+                Some(labelled) => labelled.split_once('}')?.1,
+                None => rest,
+            };
+            rest.strip_prefix(' ')?.parse::<u64>().ok()
+        };
+        let values: Vec<u64> = body.lines().filter_map(value).collect();
+        assert!(!values.is_empty(), "no {name} in\n{body}");
+        values.iter().sum()
     }
 
     /// Waits until a metric is as it must become.

@@ -14,14 +14,17 @@ use crate::actors::life::Meter;
 use crate::actors::snapshots::{
     SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
+use crate::codec::link::Transport;
 
 /// One client's card.
 #[derive(Debug)]
 pub struct Card {
     /// Unique in the process.
     pub owner: u64,
-    /// The player's address.
-    pub peer: SocketAddr,
+    /// The player's address: the balancer's until a PROXY header says more.
+    pub(super) peer: Cell<SocketAddr>,
+    /// As far as it is known.
+    pub(super) transport: Cell<Transport>,
     /// Counts the client's mail.
     pub meter: Arc<Meter>,
     /// When the connection was accepted, in the worker's milliseconds.
@@ -50,11 +53,18 @@ pub(super) fn add(figure: &Cell<u64>, n: u64) {
 }
 
 impl Card {
-    /// The card of a connection that was just accepted.
-    pub fn new(owner: u64, peer: SocketAddr, meter: Arc<Meter>, accepted_ms: u64) -> Card {
+    /// The card of a connection that was just accepted, or of a session of an HTTP request.
+    pub fn new(
+        owner: u64,
+        peer: SocketAddr,
+        transport: Transport,
+        meter: Arc<Meter>,
+        accepted_ms: u64,
+    ) -> Card {
         Card {
             owner,
-            peer,
+            peer: Cell::new(peer),
+            transport: Cell::new(transport),
             meter,
             accepted_ms,
             session_id: Cell::default(),
@@ -69,6 +79,11 @@ impl Card {
             queued: Cell::default(),
             services: RefCell::default(),
         }
+    }
+
+    /// The player's address.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer.get()
     }
 
     /// The session of the client, if it has one.
@@ -114,7 +129,7 @@ impl Card {
         self.session_id().is_some()
             && realm_id.is_none_or(|realm| realm == self.realm_id.get())
             && user_id.is_none_or(|user| user == self.user_id.get())
-            && transport.is_none_or(|transport| transport == TransportName::Tcp)
+            && transport.is_none_or(|transport| transport == self.transport.get().into())
             && state.is_none_or(|state| state == SessionState::Active)
             && service.as_ref().is_none_or(uses)
             && backend.as_ref().is_none_or(is_bound)
@@ -134,8 +149,8 @@ impl Card {
             user_id: self.user_id.get().to_string(),
             realm_id: self.realm_id.get(),
             state: SessionState::Active,
-            transport: TransportName::Tcp,
-            client: self.peer,
+            transport: self.transport.get().into(),
+            client: self.peer.get(),
             worker,
             age_seconds: now_ms.saturating_sub(self.started_ms.get()) / 1000,
             resumable: self.resumable.get(),
@@ -145,6 +160,16 @@ impl Card {
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             queued_bytes: self.queued.get(),
+        }
+    }
+}
+
+impl From<Transport> for TransportName {
+    fn from(transport: Transport) -> TransportName {
+        match transport {
+            Transport::Tcp => TransportName::Tcp,
+            Transport::WebSocket => TransportName::WebSocket,
+            Transport::Http => TransportName::Http,
         }
     }
 }

@@ -51,6 +51,15 @@ impl Ending {
     }
 }
 
+/// When a client that this ends may come back, in milliseconds; 0: no advice.
+pub(super) fn retry_after_ms(closing: &Closing) -> u32 {
+    match closing {
+        Closing::Draining | Closing::Full => spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1),
+        Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
+        _ => 0,
+    }
+}
+
 impl Client {
     /// Begins the end. The first reason counts.
     pub(super) fn close(&mut self, closing: Closing, ctx: &mut Context<Self>) {
@@ -62,10 +71,10 @@ impl Client {
         }
         let verdict = closing.verdict();
         let metrics = &self.shared.scope.metrics;
-        metrics.closings.add(verdict.label, 1);
+        self.count(verdict.label);
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.card.peer, verdict.label);
+        let (peer, reason) = (self.card.peer(), verdict.label);
         match verdict.loudness {
             Loudness::Debug => {
                 tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
@@ -84,16 +93,9 @@ impl Client {
                 .for_each(|lease| lease.set_final_code(verdict.backends));
         }
         if let Some(code) = verdict.client {
-            let retry_after_ms = match &closing {
-                Closing::Draining | Closing::Full => {
-                    spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1)
-                }
-                Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
-                _ => 0,
-            };
             let notice = Notice {
                 code,
-                retry_after_ms,
+                retry_after_ms: retry_after_ms(&closing),
                 text: verdict.text,
             };
             // Past the bound on purpose: it is the last frame.
@@ -104,20 +106,18 @@ impl Client {
         }
         self.leave_registry();
         self.inbox = bytes::BytesMut::new();
-        if matches!(
-            closing,
-            Closing::Failed | Closing::Disconnected | Closing::Unrecognised
-        ) {
+        if closing.is_abrupt() {
             ctx.stop();
         }
+        self.socket.set_close_code(closing.websocket_code());
         self.enter(Ending::Flushing);
     }
 
     /// The actor panics: what is queued for the client and a CLOSE are left to a task of their own.
     pub(super) fn last_words(&mut self) {
         let verdict = Closing::Internal.verdict();
+        self.count(verdict.label);
         let metrics = &self.shared.scope.metrics;
-        metrics.closings.add(verdict.label, 1);
         if let (Stage::Talking, Some(code)) = (&self.stage, verdict.client) {
             let notice = Notice {
                 code,
@@ -129,8 +129,17 @@ impl Client {
             client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
             metrics.client_frames_out.one();
             self.outbox.push(frame);
+            self.socket
+                .set_close_code(Closing::Internal.websocket_code());
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
             actix::spawn(part(socket, outbox));
+        }
+    }
+
+    /// Counts the end of a connection; the session of an HTTP request has none of its own.
+    fn count(&self, label: &str) {
+        if self.permit.is_some() {
+            self.shared.scope.metrics.closings.add(label, 1);
         }
     }
 
@@ -157,7 +166,7 @@ impl Client {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         if matches!(self.stage, Stage::Ending(Ending::Flushing)) && self.outbox.is_empty() {
-            if let Poll::Ready(Err(_)) = Pin::new(&mut self.socket).poll_shutdown(cx) {
+            if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
                 ctx.stop();
                 return Poll::Ready(());
             }

@@ -9,7 +9,7 @@ use super::{Changed, CheckDeadline, Client, CutOff, Hold, Kick, Stage, retag_if_
 use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::session_registry::{StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
-use crate::codec::link::Bind;
+use crate::codec::link::{Bind, Transport};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::net::buffers;
 use crate::net::outbox::VECTORED_BYTES;
@@ -115,7 +115,12 @@ impl Handler<CheckDeadline> for Client {
             Stage::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
                 (config.listen.sniff_timeout, Closing::SlowStart)
             }
-            Stage::Sniffing(_) => (config.listen.sniff_timeout, Closing::SilentStart),
+            Stage::Entering(_) if self.card.transport.get() == Transport::Http => {
+                return; // Its entry keeps its deadlines.
+            }
+            Stage::Sniffing(_) | Stage::Entering(_) => {
+                (config.listen.sniff_timeout, Closing::SilentStart)
+            }
             Stage::Talking => (config.session.idle_timeout, Closing::Idle),
             Stage::Ending(ending) => (ending.patience(), Closing::Idle),
         };
@@ -159,12 +164,17 @@ impl Handler<CutOff> for Client {
     fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
         self.vitals.handled();
         // In the form of a transport that is known, or not at all.
-        let unknown = sniff(&self.inbox) != Sniffed::Frames;
-        let silent = matches!(self.stage, Stage::Sniffing(_)) && unknown;
-        let closing = if silent {
-            Closing::SilentStart
-        } else {
-            Closing::Draining
+        let closing = match &self.stage {
+            Stage::Entering(entering) if self.card.transport.get() == Transport::Http => {
+                return entering.leaving.notify_one();
+            }
+            Stage::Entering(_) => Closing::SilentStart,
+            Stage::Sniffing(sniffing)
+                if !sniffing.entered && sniff(&self.inbox) != Sniffed::Frames =>
+            {
+                Closing::SilentStart
+            }
+            Stage::Sniffing(_) | Stage::Talking | Stage::Ending(_) => Closing::Draining,
         };
         self.close(closing, ctx);
     }

@@ -30,7 +30,7 @@ impl Client {
         ctx: &mut Context<Self>,
     ) -> Result<usize, Closing> {
         if let Stage::Sniffing(_) = self.stage
-            && !self.sniffed(bytes)?
+            && !self.sniffed(bytes, ctx)?
         {
             return Ok(0);
         }
@@ -78,19 +78,15 @@ impl Client {
     }
 
     /// Whether the first header is complete, and with it the transport known.
-    fn sniffed(&mut self, bytes: &[u8]) -> Result<bool, Closing> {
-        match sniff(bytes) {
-            Sniffed::Frames => {}
-            Sniffed::More => return Ok(false),
-            // Known, but not served by this version.
-            Sniffed::Tls | Sniffed::Proxy | Sniffed::Http | Sniffed::Unknown => {
-                return Err(Closing::Unrecognised);
-            }
+    fn sniffed(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<bool, Closing> {
+        if sniff(bytes) != Sniffed::Frames || self.owes_proxy() {
+            self.leave_socket_to_entry(ctx);
+            return Ok(false);
         }
         let limit = self.shared.scope.config.listen.max_payload;
         client::decode(bytes, limit).map_err(Closing::BrokenFrame)?;
-        if let Stage::Sniffing(refusal) = &mut self.stage
-            && let Some(closing) = refusal.take()
+        if let Stage::Sniffing(sniffing) = &mut self.stage
+            && let Some(closing) = sniffing.refusal.take()
         {
             return Err(closing);
         }

@@ -3,8 +3,11 @@
 //! ```text
 //!              first frame's         first DATA          OpenSession
 //!   Sniffing ── header there ──▶ Talking ── held back ──▶ answered ──▶ Talking, with a session
-//!      │                           │                                      │
-//!      └───────────────────────────┴───────── close(Closing) ─────────────┘
+//!    │  ▲ │                        ▲ │                                    │
+//!    ▼  │ │        WebSocket       │ │                                    │
+//!   Entering ──────────────────────┘ │                                    │
+//!      │  │                          │                                    │
+//!      └────────────────────────────┴───────── close(Closing) ─────────────┘
 //!                                               │
 //!                     Closing: flush, shut down, discard input, stop
 //! ```
@@ -16,6 +19,7 @@
 
 mod card;
 mod closing;
+mod entering;
 mod events;
 mod inbound;
 mod opening;
@@ -27,6 +31,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
 
 use super::life::{Account, Vitals, inspectable};
 use super::link::Lease;
@@ -67,6 +72,16 @@ pub struct Kick {
 #[rtype(result = "()")]
 struct Changed;
 
+/// A connection that was accepted, or the inner end of an HTTP request's session.
+pub struct Arrival {
+    /// Where frames come from.
+    pub socket: Socket,
+    /// Counts the connection; the session of an HTTP request counts with its connection.
+    pub permit: Option<Permit>,
+    /// It is only told why it is not served.
+    pub refusal: Option<Closing>,
+}
+
 /// The actor.
 pub struct Client {
     vitals: Vitals,
@@ -88,17 +103,32 @@ pub struct Client {
     alive_ms: u64,
     /// When the worker's wheel wakes this client; 0: not at all.
     armed_ms: u64,
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 /// How far the connection is.
 enum Stage {
-    /// The first header is not complete. `Some`: it will be refused with this when it is known how.
-    Sniffing(Option<Closing>),
+    /// The first header is not complete.
+    Sniffing(Sniffing),
+    /// It does not begin with a frame; somebody else has the socket.
+    Entering(Box<Entering>),
     /// Frames come and go.
     Talking,
     /// The end has begun.
     Ending(Ending),
+}
+
+struct Sniffing {
+    /// It will be refused with this when it is known how.
+    refusal: Option<Closing>,
+    /// Whether it is known to be frames, and whose they are.
+    entered: bool,
+}
+
+struct Entering {
+    refusal: Option<Closing>,
+    /// Has an HTTP connection end in order.
+    leaving: Rc<Notify>,
 }
 
 /// Why the client is not read for now.
@@ -114,32 +144,35 @@ enum Hold {
 }
 
 impl Client {
-    /// A client for an accepted connection. `refusal`: it is only told why it is not served.
+    /// A client for what has arrived.
     pub fn new(
         vitals: Vitals,
         shared: Rc<WorkerScope>,
         slot: u32,
         card: Rc<Card>,
-        socket: Socket,
-        permit: Permit,
-        refusal: Option<Closing>,
+        arrival: Arrival,
     ) -> Client {
+        // What another client has let in is frames.
+        let entered = matches!(arrival.socket, Socket::Duplex(_));
         Client {
             alive_ms: shared.now_ms(),
             vitals,
             shared,
             slot,
             card,
-            socket,
+            socket: arrival.socket,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             session: None,
-            stage: Stage::Sniffing(refusal),
+            stage: Stage::Sniffing(Sniffing {
+                refusal: arrival.refusal,
+                entered,
+            }),
             hold: Hold::None,
             final_code: Code::INTERNAL,
             talked: false,
             armed_ms: 0,
-            _permit: permit,
+            permit: arrival.permit,
         }
     }
 

@@ -14,7 +14,7 @@ use crate::actors::router::{Resolve, Router, Unresolved};
 use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
 use crate::codec::client::{FLAG_RESUMABLE, Frame, Kind, Opened};
 use crate::codec::code::Code;
-use crate::codec::link::{Open, Transport};
+use crate::codec::link::Open;
 use crate::session::state::{Opening, Session};
 
 /// Endpoints that one session tries for one service before it is refused.
@@ -98,8 +98,10 @@ impl Client {
         let config = &self.shared.scope.config;
         let max_services = usize::from(config.session.max_services);
         let idle_timeout_ms = config.session.idle_timeout.as_millis() as u32;
-        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer, "session starts");
-        self.shared.scope.metrics.sessions_started.one();
+        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer(), "session starts");
+        let transport = self.card.transport.get();
+        let started = &self.shared.scope.metrics.sessions_started;
+        started.add(transport.name(), 1);
         self.session = Some(Session::new(id, resumable, max_services));
         self.card.session_id.set(id);
         self.card.resumable.set(resumable);
@@ -152,11 +154,11 @@ impl Client {
             tried: Vec::new(),
         };
         let mut open = Vec::with_capacity(64);
-        let client = self.card.peer.to_string();
+        let client = self.card.peer().to_string();
         Open {
             realm_id: resolve.realm_id,
             user_id: resolve.user_id,
-            transport: Transport::Tcp as u8,
+            transport: self.card.transport.get() as u8,
             flags: 0,
             epoch: 1,
             client: &client,

@@ -7,10 +7,10 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::prelude::*;
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::{Client, Hold, Stage, card};
+use super::{Client, Hold, Stage, card, entering};
 use crate::codec::Decoded;
 use crate::codec::client;
 use crate::net::buffers;
@@ -69,10 +69,13 @@ impl Client {
 
     pub(super) fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
         let before = self.outbox.queued();
-        if before == 0 {
+        if before == 0 && !self.socket.is_unflushed() {
             return Poll::Ready(Ok(()));
         }
-        let result = self.outbox.poll_write(&mut self.socket, cx);
+        let mut result = self.outbox.poll_write(&mut self.socket, cx);
+        if matches!(result, Poll::Ready(Ok(()))) && self.socket.is_unflushed() {
+            result = Pin::new(&mut self.socket).poll_flush(cx);
+        }
         let written = before - self.outbox.queued();
         self.shared
             .scope
@@ -83,7 +86,7 @@ impl Client {
     }
 
     fn may_read(&self) -> bool {
-        self.hold == Hold::None && !matches!(self.stage, Stage::Ending(_))
+        self.hold == Hold::None && matches!(self.stage, Stage::Talking | Stage::Sniffing(_))
     }
 
     /// One read and everything that follows from it.
@@ -153,7 +156,7 @@ impl Client {
                 self.shared.scope.metrics.client_reads.one();
                 Ok(())
             }
-            Err(_) => Err(Closing::Failed),
+            Err(error) => Err(entering::closing_of(&error)),
         }
     }
 }

@@ -17,14 +17,16 @@ use std::time::Duration;
 use actix::WeakAddr;
 use actix::prelude::*;
 use slab::Slab;
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Card, CheckDeadline, Client, CutOff};
+use super::client::{Arrival, Card, CheckDeadline, Client, CutOff};
 use super::life::{Legacy, Vitals};
 use super::router;
 use super::scope::Admission;
 use super::session_registry;
 use super::snapshots::Kind;
+use crate::codec::link::Transport;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
@@ -47,6 +49,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ClientEnded {
     /// The slot.
     pub slot: u32,
+}
+
+/// Starts the client of a session that an HTTP request is.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct BeginSession {
+    /// The session's end of the way to the request.
+    pub socket: DuplexStream,
+    /// The player's address.
+    pub peer: SocketAddr,
 }
 
 /// Ends all clients with CLOSE 503.
@@ -131,21 +143,25 @@ impl Worker {
         }
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let arrival = Arrival {
+            socket: Socket::Tcp(socket),
+            permit: Some(permit),
+            refusal,
+        };
+        self.seat(arrival, peer, Transport::Tcp);
+    }
+
+    /// Starts the client of what has arrived.
+    fn seat(&mut self, arrival: Arrival, peer: SocketAddr, transport: Transport) {
+        let scope = &self.shared.scope;
         let vitals = Vitals::unlisted(scope.roster.tally(Kind::Client, Some(scope.worker)));
         let meter = Arc::clone(vitals.meter());
-        let card = Card::new(self.shared.owner(), peer, meter, self.shared.now_ms());
-        let card = Rc::new(card);
+        let (owner, now_ms) = (self.shared.owner(), self.shared.now_ms());
+        let card = Rc::new(Card::new(owner, peer, transport, meter, now_ms));
         let entry = self.clients.vacant_entry();
         let slot = entry.key() as u32;
-        let client = Client::new(
-            vitals,
-            Rc::clone(&self.shared),
-            slot,
-            Rc::clone(&card),
-            Socket::Tcp(socket),
-            permit,
-            refusal,
-        );
+        let shared = Rc::clone(&self.shared);
+        let client = Client::new(vitals, shared, slot, Rc::clone(&card), arrival);
         let client = client.start().downgrade();
         entry.insert(Seated { client, card });
     }
@@ -209,6 +225,20 @@ impl Handler<ClientEnded> for Worker {
     fn handle(&mut self, msg: ClientEnded, _: &mut Context<Self>) {
         self.vitals.handled();
         self.clients.try_remove(msg.slot as usize);
+    }
+}
+
+impl Handler<BeginSession> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, msg: BeginSession, _: &mut Context<Self>) {
+        self.vitals.handled();
+        let arrival = Arrival {
+            socket: Socket::Duplex(msg.socket),
+            permit: None,
+            refusal: None,
+        };
+        self.seat(arrival, msg.peer, Transport::Http);
     }
 }
 

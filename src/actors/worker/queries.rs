@@ -134,7 +134,7 @@ impl Worker {
         ActorSnapshot {
             id: format!("{}-{}", Kind::Client.name(), card.owner),
             kind: Kind::Client,
-            name: card.peer.to_string(),
+            name: card.peer().to_string(),
             worker: Some(worker),
             parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
             state: ActorState::Running,
@@ -224,7 +224,7 @@ impl Account for Worker {
         json!({
             "clients": self.clients.len(),
             "accepting": self.listener.is_some(),
-            "sessions_started": metrics.sessions_started.get(),
+            "sessions_started": metrics.sessions_started.total(),
             "sessions_ended": metrics.sessions_ended.get(),
             "client_frames_in": metrics.client_frames_in.get(),
             "client_frames_out": metrics.client_frames_out.get(),

@@ -1,0 +1,167 @@
+//! A connection that does not begin with a frame: the client leaves its socket to an entry
+//! ([`crate::net::entry`]) and goes on with what comes back. Off the way of a frame.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use tokio::io::DuplexStream;
+use tokio::sync::Notify;
+
+use super::closing::retry_after_ms;
+use super::{Card, Changed, Client, Closing, Entering, Sniffing, Stage, card};
+use crate::actors::worker::{BeginSession, WorkerScope};
+use crate::codec::link::Transport;
+use crate::net::entry::websocket::fault_of;
+use crate::net::entry::{self, Entered, Reception, Refusal, Refused, Terms};
+
+/// The client's own word that its socket is to be left to an entry, behind the read that brought it
+/// about.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct Enter;
+
+/// The gateway as an entry sees it.
+struct Hall {
+    shared: Rc<WorkerScope>,
+    card: Rc<Card>,
+    refusal: Option<Closing>,
+}
+
+impl Reception for Hall {
+    fn read(&self, bytes: usize) {
+        let metrics = &self.shared.scope.metrics;
+        metrics.client_bytes_in.add(bytes as u64);
+        metrics.client_reads.one();
+        card::add(&self.card.bytes_in, bytes as u64);
+    }
+
+    fn proxied(&self, peer: SocketAddr) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        self.card.peer.set(peer);
+    }
+
+    fn serving_http(&self) {
+        self.card.transport.set(Transport::Http);
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        let draining = self.shared.scope.gate.refuses_sessions();
+        let draining = draining.then_some(Closing::Draining);
+        let closing = self.refusal.clone().or(draining)?;
+        let verdict = closing.verdict();
+        Some(Refusal {
+            code: verdict.backends,
+            retry_after_ms: retry_after_ms(&closing),
+            text: verdict.text.to_owned(),
+        })
+    }
+
+    fn begin_session(&self, socket: DuplexStream) {
+        let peer = self.card.peer();
+        self.shared.worker.do_send(BeginSession { socket, peer });
+    }
+
+    fn answered(&self, status: u16) {
+        let mut label = [0; 3];
+        let digits = [status / 100, status / 10, status];
+        for (place, digit) in label.iter_mut().zip(digits) {
+            *place = b'0' + (digit % 10) as u8;
+        }
+        let label = std::str::from_utf8(&label).unwrap_or_default();
+        self.shared.scope.metrics.http_responses.add(label, 1);
+    }
+}
+
+impl Client {
+    /// Whether a PROXY header must come first and has not come.
+    pub(super) fn owes_proxy(&self) -> bool {
+        let entered = matches!(&self.stage, Stage::Sniffing(sniffing) if sniffing.entered);
+        !entered && entry::owes_proxy(&self.shared.scope.config, self.card.peer())
+    }
+
+    /// The first bytes are no frame, or not alone: the rest is off this path.
+    pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut Context<Self>) {
+        if let Stage::Sniffing(sniffing) = &mut self.stage {
+            let refusal = sniffing.refusal.take();
+            let leaving = Rc::new(Notify::new());
+            self.stage = Stage::Entering(Box::new(Entering { refusal, leaving }));
+            ctx.notify(Enter);
+        }
+    }
+
+    fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut Context<Self>) {
+        let Stage::Entering(entering) = &mut self.stage else {
+            return; // Its end has begun meanwhile.
+        };
+        match result {
+            Ok(Entered::Frames(socket, read)) => {
+                (self.socket, self.inbox) = (socket, read);
+                self.stage = Stage::Sniffing(Sniffing {
+                    refusal: entering.refusal.take(),
+                    entered: true,
+                });
+            }
+            Ok(Entered::WebSocket(socket)) => {
+                self.socket = socket;
+                self.card.transport.set(Transport::WebSocket);
+                self.stage = Stage::Talking;
+                self.alive_ms = self.shared.now_ms();
+                self.arm(self.shared.scope.config.session.idle_timeout);
+            }
+            Ok(Entered::Served) => self.close(Closing::Served, ctx),
+            Err(refused) => self.close(refused.into(), ctx),
+        }
+        ctx.notify(Changed);
+    }
+}
+
+impl Handler<Enter> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: Enter, ctx: &mut Context<Self>) {
+        // From itself.
+        let Stage::Entering(entering) = &self.stage else {
+            return; // Its end has begun meanwhile.
+        };
+        let config = Arc::clone(&self.shared.scope.config);
+        let waited = self.shared.now_ms().saturating_sub(self.alive_ms);
+        let timeout = config.listen.sniff_timeout;
+        let hall = Hall {
+            shared: Rc::clone(&self.shared),
+            card: Rc::clone(&self.card),
+            refusal: entering.refusal.clone(),
+        };
+        let terms = Terms {
+            patience: timeout.saturating_sub(Duration::from_millis(waited)),
+            peer: self.card.peer(),
+            reception: Rc::new(hall),
+            leaving: Rc::clone(&entering.leaving),
+            config,
+        };
+        let entry = entry::enter(self.socket.take(), std::mem::take(&mut self.inbox), terms);
+        let entry = entry.into_actor(self);
+        ctx.spawn(entry.map(|result, client, ctx| client.entered(result, ctx)));
+    }
+}
+
+impl From<Refused> for Closing {
+    fn from(refused: Refused) -> Closing {
+        match refused {
+            Refused::Unrecognised => Closing::Unrecognised,
+            Refused::ProxyUnexpected => Closing::ProxyUnexpected,
+            Refused::ProxyMissing => Closing::ProxyMissing,
+            Refused::ProxyMalformed => Closing::ProxyMalformed,
+            Refused::Disconnected => Closing::Disconnected,
+            Refused::Failed => Closing::Failed,
+        }
+    }
+}
+
+/// Why a connection ends whose socket cannot be read any more.
+pub(super) fn closing_of(error: &io::Error) -> Closing {
+    fault_of(error).map_or(Closing::Failed, Closing::BadMessage)
+}

@@ -1,0 +1,210 @@
+//! Networks and origins as people list them: with commas between them.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// The entries of a list, without the spaces around them.
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|e| !e.is_empty())
+}
+
+fn show(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
+    for (index, entry) in entries.iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        write!(f, "{comma}{entry}")?;
+    }
+    Ok(())
+}
+
+/// A set of networks such as `10.0.0.0/8`, `2001:db8::/32` or `192.0.2.7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+/// An address as a number, and how many bits it has.
+fn bits(ip: IpAddr) -> (u128, u8) {
+    match ip {
+        IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32),
+        IpAddr::V6(ip) => (u128::from(ip), 128),
+    }
+}
+
+impl Network {
+    fn contains(self, ip: IpAddr) -> bool {
+        let ((base, width), (ip, same)) = (bits(self.base), bits(ip));
+        // A shift by all 128 bits would be none.
+        let differing = (base ^ ip).checked_shr(u32::from(width - self.prefix));
+        width == same && differing.unwrap_or(0) == 0
+    }
+}
+
+impl Networks {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of them has this address. An IPv4 address in IPv6 clothes is an IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.0.iter().any(|network| network.contains(ip))
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Network, String> {
+        let wrong = || {
+            format!("`{text}` is no network; write for example \"10.0.0.0/8\" or \"2001:db8::/32\"")
+        };
+        let (base, prefix) = match text.split_once('/') {
+            Some((base, prefix)) => (base, Some(prefix)),
+            None => (text, None),
+        };
+        let base: IpAddr = base.parse().map_err(|_| wrong())?;
+        let (number, width) = bits(base);
+        let prefix = prefix.map_or(Ok(width), |p| p.parse().map_err(|_| wrong()))?;
+        if prefix > width {
+            return Err(wrong());
+        }
+        let host = number
+            .checked_shl(u32::from(128 - width) + u32::from(prefix))
+            .unwrap_or(0);
+        if host != 0 {
+            return Err(format!("`{text}` has bits set behind its prefix"));
+        }
+        Ok(Network { base, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Networks, String> {
+        entries(text)
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map(Networks)
+    }
+}
+
+impl fmt::Display for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.0)
+    }
+}
+
+/// Web origins such as `https://play.example.com`; `*` is every origin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(Vec<String>);
+
+impl Origins {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the value of an `Origin` header is one of them.
+    pub fn contains(&self, origin: &str) -> bool {
+        let same = |known: &String| known == "*" || known.eq_ignore_ascii_case(origin);
+        self.0.iter().any(same)
+    }
+}
+
+impl FromStr for Origins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Origins, String> {
+        let origin = |entry: &str| {
+            let host = entry.split_once("://").map_or("", |(_, host)| host);
+            let plain = host.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+            if entry == "*" || (!host.is_empty() && plain) {
+                Ok(entry.to_owned())
+            } else {
+                Err(format!(
+                    "`{entry}` is no origin; write for example \"https://play.example.com\""
+                ))
+            }
+        };
+        entries(text)
+            .map(origin)
+            .collect::<Result<_, _>>()
+            .map(Origins)
+    }
+}
+
+impl fmt::Display for Origins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_their_addresses_only() {
+        let networks: Networks = "10.0.0.0/8, 192.0.2.7,2001:db8::/32".parse().unwrap();
+        let check = |ip: &str, inside| {
+            assert_eq!(networks.contains(ip.parse().unwrap()), inside, "{ip}");
+        };
+        check("10.0.0.0", true);
+        check("10.255.255.255", true);
+        check("::ffff:10.1.2.3", true);
+        check("11.0.0.0", false);
+        check("192.0.2.7", true);
+        check("192.0.2.6", false);
+        check("2001:db8:ffff::1", true);
+        check("2001:db9::1", false);
+        check("::a00:0", false);
+        assert_eq!(
+            networks.to_string(),
+            "10.0.0.0/8,192.0.2.7/32,2001:db8::/32"
+        );
+        let all: Networks = "0.0.0.0/0,::/0".parse().unwrap();
+        assert!(all.contains("8.8.8.8".parse().unwrap()) && all.contains("::1".parse().unwrap()));
+        assert!("".parse::<Networks>().unwrap().is_empty());
+        for bad in [
+            "10.0.0.0/33",
+            "10.0.0.1/8",
+            "::1/127",
+            "::/129",
+            "10.0.0/8",
+            "x",
+            "10.0.0.0/-1",
+        ] {
+            assert!(bad.parse::<Networks>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_are_compared_whole() {
+        let origins: Origins = "https://a.example,http://b.example:8080".parse().unwrap();
+        assert!(origins.contains("https://a.example") && origins.contains("HTTPS://A.example"));
+        assert!(
+            !origins.contains("http://a.example") && !origins.contains("https://a.example.evil")
+        );
+        assert!("*".parse::<Origins>().unwrap().contains("null"));
+        assert_eq!(
+            origins.to_string(),
+            "https://a.example,http://b.example:8080"
+        );
+        for bad in ["a.example", "https://", "https://a.example/", "https://a b"] {
+            assert!(bad.parse::<Origins>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One HTTP request as one session: a client of the gateway's own, over a socket that never leaves
+//! the process, sends one DATA and takes the first answer.
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+
+use super::Terms;
+use super::request::Post;
+use super::response::Reply;
+use crate::codec::Decoded;
+use crate::codec::client::{self, Frame, Header, Kind};
+use crate::codec::code::{Code, Notice};
+
+/// Bytes that either direction of the socket holds.
+const SOCKET_BYTES: usize = 16 * 1024;
+/// What an answer is given room for before more of it has come, in bytes.
+const FIRST_ANSWER_BYTES: usize = 4 * 1024;
+
+/// Sends the message and waits for its answer, at most `listen.http.timeout`.
+pub(super) async fn exchange(terms: &Terms, post: &Post, body: &Bytes) -> Reply {
+    let (near, far) = tokio::io::duplex(SOCKET_BYTES);
+    terms.reception.begin_session(far);
+    let (mut answers, mut requests) = tokio::io::split(near);
+    let config = &terms.config;
+    let header = Header {
+        realm_id: post.realm_id,
+        user_id: post.user_id,
+        ..Header::default()
+    };
+    let limit = config.backend.max_link_payload;
+    let talk = async {
+        let mut frame = Vec::new();
+        client::encode_header(&mut frame, &header, &post.service, body.len() as u32);
+        let receiving = first_answer(&mut answers, limit);
+        tokio::pin!(receiving);
+        let sending = async {
+            requests.write_all(&frame).await?;
+            requests.write_all(body).await
+        };
+        // An answer may come before the request is taken: then it is a refusal.
+        tokio::select! {
+            biased;
+            reply = &mut receiving => return reply,
+            _ = sending => {}
+        }
+        receiving.await
+    };
+    match tokio::time::timeout(config.listen.http.timeout, talk).await {
+        Ok(reply) => {
+            leave(&mut requests, Code::NORMAL);
+            reply
+        }
+        Err(_) => {
+            leave(&mut requests, Code::BACKEND_TIMEOUT);
+            Reply::refusal(504, "the backend did not answer in time")
+        }
+    }
+}
+
+/// Ends the session with this code if there is room to say so; its end ends it anyway.
+fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
+    let notice = Notice {
+        code,
+        retry_after_ms: 0,
+        text: "",
+    };
+    let mut frame = Vec::new();
+    client::encode_notice(&mut frame, Kind::Close, 0, "", &notice);
+    let _ = futures_util::FutureExt::now_or_never(requests.write_all(&frame));
+}
+
+/// The first frame that answers; 500 where the session just ends.
+async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply {
+    let mut read = BytesMut::new();
+    loop {
+        let need = match client::decode(&read, limit) {
+            Ok(Decoded::Frame(frame, used)) => {
+                if let Some(reply) = reply_of(&frame) {
+                    return reply;
+                }
+                read.advance(used);
+                continue;
+            }
+            Ok(Decoded::Need(need)) => need,
+            Err(_) => return Reply::refusal(500, "internal error"),
+        };
+        let have = read.len();
+        read.reserve((need - have).min(have.max(FIRST_ANSWER_BYTES)));
+        if !matches!(answers.read_buf(&mut read).await, Ok(1..)) {
+            return Reply::refusal(500, "the session ended without an answer");
+        }
+    }
+}
+
+fn reply_of(frame: &Frame<'_>) -> Option<Reply> {
+    let id = frame.header.session_id;
+    let notice = || Notice::decode(frame.payload, Code::NORMAL);
+    match Kind::from_byte(frame.header.kind) {
+        Some(Kind::Data) => Some(Reply::data(id, Bytes::copy_from_slice(frame.payload))),
+        Some(Kind::Error) => Some(Reply::notice(id, &notice(), false)),
+        Some(Kind::Close) => Some(Reply::notice(id, &notice(), true)),
+        Some(Kind::Opened | Kind::Resume | Kind::Ping | Kind::Pong | Kind::Goaway) | None => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! What an HTTP request is answered with.
+
+use actix_http::body::BoxBody;
+use actix_http::header::{self, HeaderName, HeaderValue};
+use actix_http::{Response, StatusCode};
+use bytes::Bytes;
+
+use super::Refusal;
+use crate::codec::code::{Code, Notice};
+use crate::config::Http;
+
+/// How long a browser may remember what a preflight has said, in seconds.
+const PREFLIGHT_SECONDS: &str = "600";
+/// The methods that a service answers.
+const METHODS: &str = "POST, OPTIONS";
+/// The headers that a browser may send, and those that its page may read.
+const REQUEST_HEADERS: &str = "content-type, x-realm-id, x-user-id";
+const RESPONSE_HEADERS: &str = "x-session-id, retry-after";
+/// What the gateway itself says.
+const TEXT: &str = "text/plain; charset=utf-8";
+/// Carries the session id, decimal.
+const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+
+/// An answer, before it is HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    status: u16,
+    content_type: &'static str,
+    body: Bytes,
+    session_id: u64,
+    retry_after_ms: u32,
+    headers: Vec<(HeaderName, &'static str)>,
+    closing: bool,
+}
+
+impl Reply {
+    fn new(status: u16, content_type: &'static str, body: Bytes) -> Reply {
+        Reply {
+            status,
+            content_type,
+            body,
+            session_id: 0,
+            retry_after_ms: 0,
+            headers: Vec::new(),
+            closing: false,
+        }
+    }
+
+    /// A backend's DATA.
+    pub(super) fn data(session_id: u64, payload: Bytes) -> Reply {
+        Reply {
+            session_id,
+            ..Reply::new(200, "application/octet-stream", payload)
+        }
+    }
+
+    /// An ERROR or CLOSE of the session; 204 where it just ended.
+    pub(super) fn notice(session_id: u64, notice: &Notice<'_>, fatal: bool) -> Reply {
+        if fatal && notice.code == Code::NORMAL {
+            return Reply {
+                session_id,
+                ..Reply::new(204, "", Bytes::new())
+            };
+        }
+        Reply {
+            session_id,
+            retry_after_ms: notice.retry_after_ms,
+            ..Reply::refusal(notice.code.http(), notice.text)
+        }
+    }
+
+    /// No session may start.
+    pub(super) fn refused(refusal: &Refusal) -> Reply {
+        Reply {
+            retry_after_ms: refusal.retry_after_ms,
+            ..Reply::refusal(refusal.code.http(), &refusal.text)
+        }
+    }
+
+    /// A refusal, with a line for people.
+    pub(super) fn refusal(status: u16, text: &str) -> Reply {
+        Reply::new(status, TEXT, format!("{text}\n").into())
+    }
+
+    /// A method that is not for this path.
+    pub(super) fn method_not_allowed(allowed: &'static str) -> Reply {
+        Reply::refusal(405, "not for this method").with(header::ALLOW, allowed)
+    }
+
+    /// To a browser that asks whether it may.
+    pub(super) fn preflight() -> Reply {
+        Reply::new(204, "", Bytes::new())
+            .with(header::ALLOW, METHODS)
+            .with(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
+            .with(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS)
+            .with(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS)
+    }
+
+    /// To a balancer that probes.
+    pub(super) fn health() -> Reply {
+        Reply::new(200, TEXT, Bytes::from_static(b"ok\n"))
+    }
+
+    /// With one more header.
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Reply {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The connection ends behind it.
+    pub(super) fn closing(self) -> Reply {
+        Reply {
+            closing: true,
+            ..self
+        }
+    }
+
+    /// The response to a request from `origin`.
+    pub(super) fn into_response(self, origin: Option<&str>, http: &Http) -> Response<BoxBody> {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let mut response = Response::build(status);
+        if !self.content_type.is_empty() {
+            response.insert_header((header::CONTENT_TYPE, self.content_type));
+        }
+        if self.session_id != 0 {
+            response.insert_header((SESSION_ID, self.session_id.to_string()));
+        }
+        if self.retry_after_ms > 0 {
+            let seconds = self.retry_after_ms.div_ceil(1000);
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+        }
+        for (name, value) in self.headers {
+            response.insert_header((name, value));
+        }
+        if !http.allowed_origins.is_empty() {
+            response.insert_header((header::VARY, "origin"));
+        }
+        if let Some(origin) = origin.filter(|origin| http.allowed_origins.contains(origin))
+            && let Ok(origin) = HeaderValue::from_str(origin)
+        {
+            response.insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+            response.insert_header((header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS));
+        }
+        if self.closing {
+            response.force_close();
+        }
+        match self.status {
+            204 => response.finish().map_into_boxed_body(),
+            _ => response.body(self.body).map_into_boxed_body(),
+        }
+    }
+}

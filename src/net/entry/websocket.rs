@@ -1,0 +1,337 @@
+//! A WebSocket as a stream of bytes: what is read are the whole frames of binary messages, what is
+//! written becomes one binary message a frame (protocol 1.6). Control frames, fragmentation and
+//! masks are the library's.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{FutureExt, Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+
+use super::boundary::{Boundary, Followed};
+use crate::codec::Decoded;
+use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
+use crate::net::socket::Socket;
+use crate::session::closing::MessageFault;
+
+/// What an idle WebSocket keeps for reading, in bytes; a larger message gets room of its own.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+/// Bytes that are gathered before they are written; one message more may wait with them.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// A message over so many bytes leaves the library with a buffer as large; it is not left to an idle
+/// WebSocket.
+const KEPT_BYTES: usize = 8 * 1024;
+/// Messages of at least this many bytes are taken whatever `listen.max_payload` is: several small
+/// frames may share one.
+const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// Messages without a byte for the session, such as PINGs, that one read takes before others get
+/// their turn.
+const MAX_MESSAGES: usize = 64;
+
+/// What a client did that ends its WebSocket, where that is what a socket's error says.
+pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
+    error.get_ref()?.downcast_ref().copied()
+}
+
+/// The server's side of a WebSocket whose handshake is done.
+#[derive(Debug)]
+pub struct WebSocket {
+    stream: WebSocketStream<Followed>,
+    max_payload: u32,
+    /// Whether the library has had a message over [`KEPT_BYTES`].
+    grown: bool,
+    /// What comes cannot be understood any more.
+    broken: bool,
+    /// Whole frames that have come and are not read yet.
+    incoming: Bytes,
+    /// What the client did behind them.
+    fault: Option<MessageFault>,
+    /// The beginning of a frame that is being written.
+    outgoing: BytesMut,
+    /// Whether the socket has not taken all that was written.
+    unflushed: bool,
+    close_code: u16,
+    closing: bool,
+}
+
+impl WebSocket {
+    /// A WebSocket on `socket`, behind the handshake and `read`.
+    pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
+        let mut boundary = Boundary::default();
+        boundary.pass(&read);
+        let socket = Followed { socket, boundary };
+        let (server, limits) = (Role::Server, Some(limits(max_payload)));
+        let stream = WebSocketStream::from_partially_read(socket, read, server, limits).await;
+        WebSocket {
+            stream,
+            max_payload,
+            grown: false,
+            broken: false,
+            incoming: Bytes::new(),
+            fault: None,
+            outgoing: BytesMut::new(),
+            unflushed: false,
+            close_code: 1000,
+            closing: false,
+        }
+    }
+
+    /// The messages below, whatever they hold; what was read and not taken is lost.
+    pub fn into_messages(self) -> WebSocketStream<Followed> {
+        self.stream
+    }
+
+    /// What the closing frame will say.
+    pub fn set_close_code(&mut self, code: u16) {
+        self.close_code = code;
+    }
+
+    /// Whether [`poll_flush`](AsyncWrite::poll_flush) has something to do.
+    pub fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+
+    /// Has the library begun anew, with small buffers, where it has nothing under way.
+    fn poll_shrink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.stream.get_ref().boundary.is_reached() {
+            return Poll::Pending;
+        }
+        ready!(self.poll_written(cx))?;
+        let limits = Some(limits(self.max_payload));
+        let socket = std::mem::take(self.stream.get_mut());
+        let fresh = WebSocketStream::from_raw_socket(socket, Role::Server, limits);
+        if let Some(fresh) = fresh.now_or_never() {
+            self.stream = fresh;
+        }
+        self.grown = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes a message: its whole frames are readable from now on.
+    fn take_message(&mut self, mut message: Bytes) {
+        self.grown |= message.len() > KEPT_BYTES;
+        let mut at = 0;
+        while at < message.len() {
+            match client::decode(&message[at..], self.max_payload) {
+                Ok(Decoded::Frame(_, used)) => at += used,
+                Ok(Decoded::Need(_)) => {
+                    self.fault = Some(MessageFault::CutFrame);
+                    message.truncate(at);
+                }
+                // Whoever reads it sees the same, and knows what to say.
+                Err(_) => break,
+            }
+        }
+        self.incoming = message;
+    }
+
+    /// Input is of no interest any more: only its end is.
+    fn poll_discard(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.broken {
+            match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => self.broken = true,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+    }
+
+    /// Takes as much of `bytes` as there is room for, one message for each frame that is complete.
+    fn take_bytes(&mut self, mut bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let all = bytes.len();
+        while !bytes.is_empty() {
+            match Pin::new(&mut self.stream).poll_ready(cx) {
+                Poll::Ready(result) => result.map_err(io_error)?,
+                Poll::Pending if bytes.len() == all => return Poll::Pending,
+                Poll::Pending => break,
+            }
+            let frame = if self.outgoing.is_empty() && missing(bytes)? == 0 {
+                let whole = Bytes::copy_from_slice(&bytes[..frame_len(bytes)?]);
+                bytes.advance(whole.len());
+                whole
+            } else {
+                let wanted = missing(&self.outgoing)?.min(bytes.len());
+                self.outgoing.extend_from_slice(&bytes[..wanted]);
+                bytes.advance(wanted);
+                if missing(&self.outgoing)? > 0 {
+                    continue;
+                }
+                std::mem::take(&mut self.outgoing).freeze()
+            };
+            self.grown |= frame.len() > KEPT_BYTES;
+            let message = Message::Binary(frame);
+            let stream = Pin::new(&mut self.stream);
+            stream.start_send(message).map_err(io_error)?;
+            self.unflushed = true;
+        }
+        Poll::Ready(Ok(all - bytes.len()))
+    }
+
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        self.unflushed = false;
+        Poll::Ready(result.map_err(io_error))
+    }
+
+    fn poll_write_all<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a [u8]>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let mut taken = 0;
+        for slice in slices {
+            match self.take_bytes(slice, cx)? {
+                Poll::Ready(n) => {
+                    taken += n;
+                    if n < slice.len() {
+                        break;
+                    }
+                }
+                Poll::Pending if taken == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        if let Poll::Ready(Err(error)) = self.poll_written(cx) {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(taken))
+    }
+}
+
+/// What the library is held to.
+fn limits(max_payload: u32) -> WebSocketConfig {
+    let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
+    let limit = Some(largest.max(LEAST_MESSAGE_BYTES));
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(limit)
+        .max_frame_size(limit)
+}
+
+/// Bytes of the frame that these begin, as far as they tell.
+fn frame_len(bytes: &[u8]) -> io::Result<usize> {
+    match client::decode(bytes, u32::MAX) {
+        Ok(Decoded::Frame(_, len) | Decoded::Need(len)) => Ok(len),
+        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+    }
+}
+
+/// How many bytes lack until the frame that these begin is complete, or says how long it is.
+fn missing(bytes: &[u8]) -> io::Result<usize> {
+    Ok(frame_len(bytes)?.saturating_sub(bytes.len()))
+}
+
+fn io_error(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::NotConnected.into(),
+        Error::Capacity(_) => io::Error::other(MessageFault::TooLarge),
+        Error::Protocol(ProtocolError::SendAfterClosing) => io::ErrorKind::BrokenPipe.into(),
+        _ => io::Error::other(MessageFault::Malformed),
+    }
+}
+
+impl AsyncRead for WebSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.closing {
+            return this.poll_discard(cx, buf);
+        }
+        for _ in 0..MAX_MESSAGES {
+            if !this.incoming.is_empty() {
+                let n = this.incoming.len().min(buf.remaining());
+                buf.put_slice(&this.incoming.split_to(n));
+                if this.incoming.is_empty() {
+                    this.incoming = Bytes::new();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(fault) = this.fault {
+                return Poll::Ready(Err(io::Error::other(fault)));
+            }
+            let next = match Pin::new(&mut this.stream).poll_next(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending if this.grown => {
+                    ready!(this.poll_shrink(cx))?;
+                    continue;
+                }
+                Poll::Pending => return Poll::Pending,
+            };
+            match next {
+                Some(Ok(Message::Binary(message))) => this.take_message(message),
+                Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
+                // It has an answer under way that a new beginning would not know of.
+                Some(Ok(Message::Close(_))) => this.grown = false,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
+                    return Poll::Ready(Ok(()));
+                }
+                Some(Err(error)) => {
+                    this.broken = true;
+                    return Poll::Ready(Err(io_error(error)));
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for WebSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().poll_write_all(std::iter::once(bytes), cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let slices = slices.iter().map(|slice| &**slice);
+        self.get_mut().poll_write_all(slices, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_written(cx)
+    }
+
+    /// Sends the closing frame. The TCP connection stays: the client answers with its own.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.closing {
+            ready!(Pin::new(&mut this.stream).poll_ready(cx)).map_err(io_error)?;
+            this.closing = true;
+            let frame = CloseFrame {
+                code: this.close_code.into(),
+                reason: "".into(),
+            };
+            // It fails where the client has closed first; then there is only the rest to flush.
+            let _ = Pin::new(&mut this.stream).start_send(Message::Close(Some(frame)));
+        }
+        this.poll_written(cx)
+    }
+}

@@ -1,0 +1,252 @@
+//! What the tests of the edge share: a gateway in front of an echo, bytes as they are, HTTP
+//! responses, and a WebSocket.
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use game_gateway::codec::Decoded;
+use game_gateway::codec::client::{self, Frame, Header, Kind};
+use game_gateway::codec::code::{Code, Notice};
+use game_gateway::codec::link;
+use game_gateway::config::Config;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::support::wire::{Backend, Gateway, Link, soon};
+
+pub(crate) const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
+
+/// A frame of this kind without ids, as bytes.
+pub(crate) fn frame(kind: Kind, service: &str, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        kind: kind as u8,
+        ..Header::default()
+    };
+    let mut out = Vec::new();
+    client::encode(&mut out, &header, service, payload);
+    out
+}
+
+pub(crate) fn data(service: &str, payload: &[u8]) -> Vec<u8> {
+    frame(Kind::Data, service, payload)
+}
+
+/// A gateway whose one service `game` answers every DATA with its payload.
+pub(crate) async fn echo(change: impl FnOnce(&mut Config)) -> Gateway {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), change).await;
+    tokio::spawn(async move {
+        loop {
+            tokio::spawn(echo_link(backend.link().await));
+        }
+    });
+    gateway
+}
+
+/// Answers every DATA on a link with its payload.
+async fn echo_link(mut link: Link) {
+    while let Some(frame) = link.next().await {
+        if frame.kind == link::Kind::Data as u8 {
+            link.send(link::Kind::Data, frame.session_id, &frame.payload)
+                .await;
+        }
+    }
+}
+
+/// A gateway whose one service `game` is on the link that comes with it, once a session needs it.
+pub(crate) async fn scripted(change: impl FnOnce(&mut Config)) -> (Gateway, Backend) {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), change).await;
+    (gateway, backend)
+}
+
+pub(crate) fn closed(reason: &str) -> String {
+    format!("game_gateway_closed_connections_total{{reason=\"{reason}\"}}")
+}
+
+pub(crate) async fn connect(gateway: &Gateway) -> TcpStream {
+    let socket = soon(TcpStream::connect(gateway.players)).await;
+    let socket = socket.expect("the players' port");
+    socket.set_nodelay(true).expect("set");
+    socket
+}
+
+pub(crate) async fn send(socket: &mut TcpStream, bytes: &[u8]) {
+    soon(socket.write_all(bytes)).await.expect("sent");
+}
+
+/// All that comes until the connection ends. Where nothing comes a reset is as good an end as any.
+pub(crate) async fn rest(socket: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Err(error) = soon(socket.read_to_end(&mut bytes)).await {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert!(bytes.is_empty(), "no reset after {bytes:?}");
+    }
+    bytes
+}
+
+/// What a gateway answers to these bytes until it closes.
+pub(crate) async fn answer(gateway: &Gateway, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = connect(gateway).await;
+    send(&mut socket, bytes).await;
+    rest(&mut socket).await
+}
+
+/// An HTTP response.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The response that these bytes begin with, and how many they are; `None`: more must come.
+    fn parse(bytes: &[u8]) -> Option<(Response, usize)> {
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
+        let status = head.split(' ').nth(1).expect("a status");
+        let status = status.parse().expect("a number");
+        let mut response = Response {
+            status,
+            head,
+            body: Vec::new(),
+        };
+        let length = response.header("content-length");
+        let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
+        response.body = bytes.get(end..end + length)?.to_vec();
+        Some((response, end + length))
+    }
+
+    /// The responses that these bytes are.
+    pub(crate) fn all(mut bytes: &[u8]) -> Vec<Response> {
+        let mut responses = Vec::new();
+        while !bytes.is_empty() {
+            let (response, used) = Response::parse(bytes).expect("a whole response");
+            bytes = &bytes[used..];
+            responses.push(response);
+        }
+        responses
+    }
+
+    /// The next response on a connection, and nothing behind it.
+    pub(crate) async fn read(socket: &mut TcpStream) -> Response {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some((response, used)) = Response::parse(&bytes) {
+                assert_eq!(used, bytes.len(), "more than one response");
+                return response;
+            }
+            let read = soon(socket.read_buf(&mut bytes)).await.expect("bytes");
+            assert!(
+                read > 0,
+                "ended after {:?}",
+                String::from_utf8_lossy(&bytes)
+            );
+        }
+    }
+}
+
+/// A request with `Host`, these further header lines and this body.
+pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let length = if body.is_empty() { "" } else { &length };
+    let head = format!("{line} HTTP/1.1\r\nHost: x\r\n{headers}{length}\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// The one response to one request on a connection of its own.
+pub(crate) async fn ask(gateway: &Gateway, line: &str, headers: &str, body: &[u8]) -> Response {
+    let mut socket = connect(gateway).await;
+    send(&mut socket, &request(line, headers, body)).await;
+    Response::read(&mut socket).await
+}
+
+/// A player over WebSocket.
+pub(crate) struct Browser {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+}
+
+impl Browser {
+    pub(crate) async fn connect(gateway: &Gateway) -> Browser {
+        Browser::over(connect(gateway).await).await
+    }
+
+    /// Shakes hands on a connection.
+    pub(crate) async fn over(socket: TcpStream) -> Browser {
+        let mut request = "ws://gateway/play".into_client_request().expect("a URL");
+        let protocol = "ggp.v1".parse().expect("a value");
+        request
+            .headers_mut()
+            .insert("Sec-WebSocket-Protocol", protocol);
+        let connecting = tokio_tungstenite::client_async(request, socket);
+        let (socket, response) = soon(connecting).await.expect("a WebSocket");
+        assert_eq!(response.headers()["Sec-WebSocket-Protocol"], "ggp.v1");
+        Browser { socket }
+    }
+
+    pub(crate) async fn send(&mut self, message: Message) {
+        soon(self.socket.send(message)).await.expect("sent");
+    }
+
+    pub(crate) async fn binary(&mut self, bytes: Vec<u8>) {
+        self.send(Message::Binary(bytes.into())).await;
+    }
+
+    pub(crate) async fn next(&mut self) -> Message {
+        let message = soon(self.socket.next()).await.expect("a message");
+        message.expect("a message")
+    }
+
+    /// The next message, which must be one whole frame; its kind, session, service and payload.
+    pub(crate) async fn frame(&mut self) -> (u8, u64, String, Bytes) {
+        let Message::Binary(bytes) = self.next().await else {
+            panic!("no binary message");
+        };
+        let Ok(Decoded::Frame(frame, used)) = client::decode(&bytes, MAX_PAYLOAD) else {
+            panic!("no frame: {bytes:?}");
+        };
+        assert_eq!(used, bytes.len(), "one frame a message");
+        let Frame {
+            header,
+            service,
+            payload,
+        } = frame;
+        let payload = Bytes::copy_from_slice(payload);
+        (header.kind, header.session_id, service.to_owned(), payload)
+    }
+
+    /// The payload of the next frame, which must be DATA.
+    pub(crate) async fn answer(&mut self) -> Bytes {
+        let (kind, _, _, payload) = self.frame().await;
+        assert_eq!(kind, Kind::Data as u8);
+        payload
+    }
+
+    /// The next frame must be CLOSE, then the WebSocket must end; returns both codes.
+    pub(crate) async fn closed(&mut self) -> (u16, u16) {
+        let (kind, _, _, payload) = self.frame().await;
+        assert_eq!(kind, Kind::Close as u8);
+        let code = Notice::decode(&payload, Code::NORMAL).code.0;
+        (code, self.ended().await)
+    }
+
+    /// The WebSocket must end in order; returns its code.
+    pub(crate) async fn ended(&mut self) -> u16 {
+        let Message::Close(Some(close)) = self.next().await else {
+            panic!("no closing frame");
+        };
+        let end = soon(self.socket.next()).await;
+        assert!(end.is_none(), "{end:?}");
+        close.code.into()
+    }
+}
