@@ -5,6 +5,7 @@
 mod support;
 
 mod autobahn;
+mod backend_tls;
 mod handshake;
 mod http;
 mod peers;
@@ -12,4 +13,8 @@ mod proxy;
 mod scene;
 mod smuggling;
 mod sniffing;
+mod tls;
+mod tls_files;
+mod tls_peers;
+mod tls_scene;
 mod websocket;
