@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use game_gateway::config::Config;
+use game_gateway::net::tls::Tls;
 use game_gateway::run;
 
 use crate::scene::{connect, data, echo};
@@ -55,7 +56,7 @@ impl Secret {
 
     fn configured(&self) -> impl FnOnce(&mut Config) + use<> {
         let (certificate, key) = (self.path("tls.crt"), self.path("tls.key"));
-        |config| {
+        move |config| {
             config.listen.tls.certificate = paths([certificate.as_path()]);
             config.listen.tls.key = paths([key.as_path()]);
         }
@@ -175,6 +176,27 @@ fn a_bad_file_stops_the_start() {
     let keys: Vec<_> = said.lines().filter_map(|l| l.split_once(':')).collect();
     let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["listen.tls.client_ca", "backend.tls.ca"], "{said}");
+}
+
+#[test]
+fn a_certificate_that_ends_is_warned_of() {
+    let authority = Authority::new();
+    for (days, expected) in [
+        ("-days 30", None),
+        ("-days 3", Some("the certificate ends in ")),
+        ("-days -1", Some("the certificate has ended ")),
+    ] {
+        let issued = authority.issue_with("own", "IP:127.0.0.1", days);
+        let mut config = Config::default();
+        config.listen.tls.certificate = paths([issued.certificate.as_path()]);
+        config.listen.tls.key = paths([issued.key.as_path()]);
+        let (tls, warnings) = Tls::load(&config.into()).expect("good files");
+        assert!(tls.server().is_some() && tls.client().is_none());
+        let path = issued.certificate.display().to_string();
+        let right = |w: &String| w.contains(&path) && w.contains(expected.unwrap_or("nothing"));
+        assert_eq!(warnings.len(), usize::from(expected.is_some()));
+        assert!(warnings.iter().all(right), "{warnings:?}");
+    }
 }
 
 #[test]

@@ -25,8 +25,11 @@ const CURVE: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 impl Authority {
     pub(crate) fn new() -> Authority {
         let directory = tempfile::tempdir().expect("a directory");
+        // Two of them must not have one name.
+        let name = directory.path().file_name().expect("a name");
+        let name = name.to_string_lossy();
         let command =
-            format!("req -x509 {CURVE} -days 30 -subj /CN=authority -keyout ca.key -out ca.pem");
+            format!("req -x509 {CURVE} -days 30 -subj /CN={name} -keyout ca.key -out ca.pem");
         openssl(directory.path(), &command);
         Authority { directory }
     }

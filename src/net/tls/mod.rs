@@ -216,7 +216,3 @@ impl Loaded {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
