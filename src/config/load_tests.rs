@@ -144,7 +144,31 @@ fn each_bad_value_has_its_sentence() {
     );
     check(
         "listen.tls.certificate = \"x.pem\"",
-        "FILE:1: listen.tls.certificate: not available in this version",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\"]",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "listen.tls.client_ca = \"x.pem\"",
+        "listen.tls.client_ca and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.required = true",
+        "listen.tls.required and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.max_handshakes = 0",
+        "listen.tls.max_handshakes: must be at least 1",
+    );
+    check(
+        "backend.tls.ca = \"x.pem\"",
+        "backend.tls.ca and backend.tls.enabled: the first is of no use unless the second is true",
+    );
+    check(
+        "[backend.tls]\nenabled = true\nkey = \"x.key\"",
+        "backend.tls.certificate and backend.tls.key: one is of no use without the other",
     );
     check(
         "limits.frames_per_second = 5",
@@ -190,6 +214,28 @@ fn secrets_are_not_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
+/// What must be set for a key to make sense.
+fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
+    let variables: &[_] = if key.starts_with("listen.tls.") {
+        &[
+            "GATEWAY__LISTEN__TLS__CERTIFICATE",
+            "GATEWAY__LISTEN__TLS__KEY",
+        ]
+    } else if key.starts_with("backend.tls.") && key != "backend.tls.enabled" {
+        &[
+            "GATEWAY__BACKEND__TLS__CERTIFICATE",
+            "GATEWAY__BACKEND__TLS__KEY",
+        ]
+    } else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = variables.iter().map(|v| (*v, "x")).collect();
+    if key.starts_with("backend") {
+        all.push(("GATEWAY__BACKEND__TLS__ENABLED", "true"));
+    }
+    all
+}
+
 #[test]
 fn every_key_can_be_set_from_file_and_environment() {
     for key in &KEYS {
@@ -206,9 +252,11 @@ fn every_key_can_be_set_from_file_and_environment() {
             "{PREFIX}{}",
             key.name.replace('.', "__").to_ascii_uppercase()
         );
-        load_text("", &[(&variable, &text)]).unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
-        load_text(&format!("{} = \"{text}\"", key.name), &[])
+        let mut environment = companions(key.name);
+        load_text(&format!("{} = \"{text}\"", key.name), &environment)
             .unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
+        environment.push((&variable, &text));
+        load_text("", &environment).unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
     }
 }
 

@@ -181,12 +181,17 @@ fn a_bad_file_stops_the_start() {
 #[test]
 fn a_certificate_that_ends_is_warned_of() {
     let authority = Authority::new();
-    for (days, expected) in [
-        ("-days 30", None),
-        ("-days 3", Some("the certificate ends in ")),
-        ("-days -1", Some("the certificate has ended ")),
+    let lasting = |days: &str| authority.issue_with(&days.replace(" ", ""), "IP:127.0.0.1", days);
+    for (issued, expected) in [
+        (lasting("-days 30"), None),
+        (lasting("-days 3"), Some("the certificate ends in ")),
+        (
+            authority.issue_ended("old"),
+            Some("the certificate has ended "),
+        ),
+        // It begins after its end.
+        (lasting("-days -1"), Some("cannot be told")),
     ] {
-        let issued = authority.issue_with("own", "IP:127.0.0.1", days);
         let mut config = Config::default();
         config.listen.tls.certificate = paths([issued.certificate.as_path()]);
         config.listen.tls.key = paths([issued.key.as_path()]);

@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use rustls::client::ResolvesClientCert;
 use rustls::pki_types::ServerName;
-use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::files::{FileMistake, Files};
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::BackendTls;
+
+/// Where authorities come from when no file is named, as mistakes call it.
+const SYSTEM: &str = "the system's";
 
 /// What the files make; or mistakes, and nothing.
 pub(super) fn build(
@@ -23,7 +26,7 @@ pub(super) fn build(
 ) -> Option<ClientConfig> {
     let roots = match &config.ca {
         Some(path) => files.authorities(path).map_err(|why| (path.as_path(), why)),
-        None => system_authorities().map_err(|why| (Path::new("the system's"), why)),
+        None => system_authorities().map_err(|why| (Path::new(SYSTEM), why)),
     };
     let roots = roots
         .map_err(|(path, why)| mistakes.push(FileMistake::new("backend.tls.ca", path, why)))
@@ -39,10 +42,19 @@ pub(super) fn build(
         }
         _ => None,
     };
-    let builder = ClientConfig::builder_with_provider(provider());
-    let builder = builder.with_protocol_versions(&VERSIONS).ok()?;
-    let builder = builder.with_root_certificates(roots?);
-    Some(match own {
+    let wrong = |error: Error| {
+        let (path, why) = (config.ca.as_deref(), error.to_string());
+        let path = path.unwrap_or(Path::new(SYSTEM));
+        mistakes.push(FileMistake::new("backend.tls.ca", path, why));
+    };
+    configure(roots?, own).map_err(wrong).ok()
+}
+
+fn configure(roots: RootCertStore, own: Option<CertifiedKey>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&VERSIONS)?
+        .with_root_certificates(roots);
+    Ok(match own {
         None => builder.with_no_client_auth(),
         Some(own) => {
             let shown: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(own));

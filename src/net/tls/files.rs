@@ -19,6 +19,8 @@ use crate::config::Config;
 
 /// The largest file that is read, in bytes; the bundle of a system's authorities is far smaller.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// A certificate that ends sooner is warned of.
+const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Beyond every date that a certificate can have: the year 10000, in seconds since 1970.
 const BEYOND: u64 = 253_402_300_800;
 
@@ -168,10 +170,6 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-pub(super) fn now() -> UnixTime {
-    UnixTime::now()
-}
-
 /// When a certificate ends. The library tells that only where it refuses one, so it is asked about
 /// a time when all have ended.
 pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
@@ -190,12 +188,19 @@ pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     }
 }
 
-/// What there is to say of a certificate that ends then.
-pub(super) fn days(end: UnixTime) -> String {
+/// What there is to warn of where a certificate ends then.
+pub(super) fn warning(end: Option<UnixTime>) -> Option<String> {
     const DAY: u64 = 24 * 3600;
-    let (end, now) = (end.as_secs(), now().as_secs());
+    let Some(end) = end else {
+        return Some("when the certificate ends cannot be told".to_owned());
+    };
+    let (end, now) = (end.as_secs(), UnixTime::now().as_secs());
     match end.checked_sub(now) {
-        Some(left) => format!("the certificate ends in {} days", left / DAY),
-        None => format!("the certificate has ended {} days ago", (now - end) / DAY),
+        Some(left) if left >= EXPIRY_WARNING.as_secs() => None,
+        Some(left) => Some(format!("the certificate ends in {} days", left / DAY)),
+        None => {
+            let days = (now - end) / DAY;
+            Some(format!("the certificate has ended {days} days ago"))
+        }
     }
 }

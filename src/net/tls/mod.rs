@@ -14,7 +14,6 @@ mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::crypto::CryptoProvider;
@@ -27,14 +26,11 @@ pub use files::FileMistake;
 pub use server::{HandshakeFailed, accept};
 pub use stream::TlsSocket;
 
-use files::{Files, days};
+use files::{Files, warning};
 
 /// Newest first.
 static VERSIONS: [&SupportedProtocolVersion; 2] =
     [&rustls::version::TLS13, &rustls::version::TLS12];
-/// A certificate that ends sooner is warned of.
-const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
-
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -186,17 +182,16 @@ impl Loaded {
         let server = if config.listen.tls.certificate.is_empty() {
             None
         } else {
-            server::build(files, &config.listen.tls, &mut mistakes).map(|(server, shown)| {
-                for (path, end) in shown {
-                    let left = end.as_secs().saturating_sub(files::now().as_secs());
-                    if left < EXPIRY_WARNING.as_secs() {
-                        warnings.push(format!("{}: {}", path.display(), days(end)));
-                    }
-                    if expires_at == 0 || end.as_secs() < expires_at {
-                        expires_at = end.as_secs();
+            let built = server::build(files, &config.listen.tls, &mut mistakes);
+            built.map(|shown| {
+                for (path, end) in shown.ends {
+                    warnings.extend(warning(end).map(|w| format!("{}: {w}", path.display())));
+                    let end = end.map_or(0, |end| end.as_secs());
+                    if end != 0 && (expires_at == 0 || end < expires_at) {
+                        expires_at = end;
                     }
                 }
-                Arc::new(server)
+                Arc::new(shown.config)
             })
         };
         let client = if config.backend.tls.enabled {

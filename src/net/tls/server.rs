@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     Acceptor, ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
     WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, crypto};
+use rustls::{Error, ServerConfig, crypto};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -62,12 +63,19 @@ fn is_for(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
         .is_ok_and(|certificate| rustls::client::verify_server_name(&certificate, name).is_ok())
 }
 
-/// What the files make, and when each certificate ends; or mistakes, and nothing.
+/// What the files make.
+pub(super) struct Shown {
+    pub(super) config: ServerConfig,
+    /// When each certificate ends, where that can be told.
+    pub(super) ends: Vec<(PathBuf, Option<UnixTime>)>,
+}
+
+/// What the files make; or mistakes, and nothing.
 pub(super) fn build(
     files: &Files,
     config: &ListenTls,
     mistakes: &mut Vec<FileMistake>,
-) -> Option<(ServerConfig, Vec<(PathBuf, UnixTime)>)> {
+) -> Option<Shown> {
     let (mut certificates, mut ends) = (Vec::new(), Vec::new());
     for (certificate, key) in config.certificate.iter().zip(config.key.iter()) {
         let certified = files.certified(
@@ -77,38 +85,45 @@ pub(super) fn build(
         );
         if let Some(certified) = certified {
             let end = certified.end_entity_cert().ok().and_then(end_of);
-            ends.extend(end.map(|end| (certificate.to_owned(), end)));
+            ends.push((certificate.to_owned(), end));
             certificates.push(Arc::new(certified));
         }
     }
     let verifier = match &config.client_ca {
         None => WebPkiClientVerifier::no_client_auth(),
         Some(path) => {
-            let built = files.authorities(path).and_then(|roots| {
-                let builder = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-                builder.build().map_err(|error| error.to_string())
+            let verifier = files.authorities(path).and_then(|roots| {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+                verifier.build().map_err(|error| error.to_string())
             });
-            match built {
-                Ok(verifier) => verifier,
-                Err(why) => {
-                    mistakes.push(FileMistake::new("listen.tls.client_ca", path, why));
-                    return None;
-                }
-            }
+            let wrong = |why| mistakes.push(FileMistake::new("listen.tls.client_ca", path, why));
+            verifier.map_err(wrong).ok()?
         }
     };
-    let builder = ServerConfig::builder_with_provider(provider());
-    let mut server = builder
-        .with_protocol_versions(&VERSIONS)
-        .ok()?
+    let (first, _) = ends.first()?;
+    let wrong = |error: Error| {
+        let why = format!("cannot be used: {error}");
+        mistakes.push(FileMistake::new("listen.tls.certificate", first, why));
+    };
+    let config = configure(certificates, verifier).map_err(wrong).ok()?;
+    Some(Shown { config, ends })
+}
+
+fn configure(
+    certificates: Vec<Arc<CertifiedKey>>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&VERSIONS)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Certificates(certificates)));
-    server.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     // A client keeps its session itself, sealed with keys that live as long as this: whoever was
     // let in by authorities that are no longer trusted must not come back by resuming.
-    server.session_storage = Arc::new(NoServerSessionStorage {});
-    server.ticketer = crypto::ring::Ticketer::new().ok()?;
-    Some((server, ends))
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = crypto::ring::Ticketer::new()?;
+    Ok(config)
 }
 
 /// A handshake that has failed. TLS's alert is sent.
