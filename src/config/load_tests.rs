@@ -143,34 +143,6 @@ fn each_bad_value_has_its_sentence() {
         "FILE:1: routes.source: `etcd` is neither `file` nor `redis`",
     );
     check(
-        "listen.tls.certificate = \"x.pem\"",
-        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
-    );
-    check(
-        "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\"]",
-        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
-    );
-    check(
-        "listen.tls.client_ca = \"x.pem\"",
-        "listen.tls.client_ca and listen.tls.certificate: without a certificate there is no TLS",
-    );
-    check(
-        "listen.tls.required = true",
-        "listen.tls.required and listen.tls.certificate: without a certificate there is no TLS",
-    );
-    check(
-        "listen.tls.max_handshakes = 0",
-        "listen.tls.max_handshakes: must be at least 1",
-    );
-    check(
-        "backend.tls.ca = \"x.pem\"",
-        "backend.tls.ca and backend.tls.enabled: the first is of no use unless the second is true",
-    );
-    check(
-        "[backend.tls]\nenabled = true\nkey = \"x.key\"",
-        "backend.tls.certificate and backend.tls.key: one is of no use without the other",
-    );
-    check(
         "limits.frames_per_second = 5",
         "FILE:1: limits.frames_per_second: not available in this version, only `0`",
     );
@@ -212,6 +184,45 @@ fn secrets_are_not_shown() {
     let config = load_text("admin.token = \"hunter2\"", &[]).unwrap();
     assert_eq!(config.admin.token.as_ref().unwrap().expose(), "hunter2");
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn keys_of_tls_go_together() {
+    let check = |text: &str, expected: &str| assert_eq!(mistakes(text, &[]), [expected], "{text}");
+    check(
+        "listen.tls.certificate = \"x.pem\"",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\"]",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "listen.tls.client_ca = \"x.pem\"",
+        "listen.tls.client_ca and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.required = true",
+        "listen.tls.required and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.max_handshakes = 0",
+        "listen.tls.max_handshakes: must be at least 1",
+    );
+    check(
+        "backend.tls.ca = \"x.pem\"",
+        "backend.tls.ca and backend.tls.enabled: the first is of no use unless the second is true",
+    );
+    check(
+        "[backend.tls]\nenabled = true\nkey = \"x.key\"",
+        "backend.tls.certificate and backend.tls.key: one is of no use without the other",
+    );
+    let text = "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\", \"b.key\"]";
+    let tls = load_text(text, &[]).unwrap().listen.tls;
+    assert_eq!(
+        (tls.certificate.len(), tls.key.to_string().as_str()),
+        (2, "a.key,b.key")
+    );
 }
 
 /// What must be set for a key to make sense.

@@ -100,17 +100,20 @@ async fn a_bad_file_leaves_the_old_one_in_force() {
     let other = old.issue("other", "IP:127.0.0.1");
     let empty = old.path("empty.pem");
     fs::write(&empty, "").expect("written");
-    let mut failures = 0;
-    for (certificate, key, reason) in [
-        (&own.certificate, &other.key, "does not belong to"),
-        (&empty, &own.key, "holds no certificate"),
-        (&own.certificate, &own.certificate, "holds no private key"),
+    for (failures, certificate, key, reason) in [
+        (1, &own.certificate, &other.key, "does not belong to"),
+        (2, &empty, &own.key, "holds no certificate"),
+        (
+            3,
+            &own.certificate,
+            &own.certificate,
+            "holds no private key",
+        ),
     ] {
         secret.replace(&Issued {
             certificate: certificate.clone(),
             key: key.clone(),
         });
-        failures += 1;
         gateway.until(FAILURES, |n| n == failures).await;
         assert!(is_shown(&gateway, &old).await, "{reason}");
         let watcher = "/api/v1/actors?kind=certificate_watcher";

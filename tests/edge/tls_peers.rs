@@ -72,6 +72,30 @@ async fn openssl_plays_over_both_versions() {
 }
 
 #[tokio::test]
+async fn two_kinds_of_key_for_one_name() {
+    let authority = Authority::new();
+    let names = "DNS:play.example,IP:127.0.0.1";
+    let ecdsa = authority.issue("ecdsa", names);
+    let rsa = authority.issue_rsa("rsa", names);
+    let gateway = echo(shows(&[&ecdsa, &rsa])).await;
+    for (algorithms, kind) in [
+        ("ECDSA+SHA256:RSA-PSS+SHA256", "ECDSA"),
+        ("ECDSA+SHA256", "ECDSA"),
+        ("RSA-PSS+SHA256:RSA+SHA256", "RSA-PSS"),
+    ] {
+        for version in ["-tls1_2", "-tls1_3"] {
+            // No name at all, so the first that can be used.
+            for name in ["-noservername", "-servername play.example"] {
+                let options = format!("{version} -sigalgs {algorithms} {name}");
+                let said = plays(&gateway, &authority.ca(), &options).await;
+                let line = format!("Signature type: {kind}");
+                assert!(said.contains(&line), "{options}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_weak_is_refused() {
     let (authority, _, gateway) = trusted().await;
     for (n, options) in [

@@ -44,11 +44,21 @@ impl Authority {
         self.issue_with(file, names, "-days 30")
     }
 
+    /// The same with an RSA key.
+    pub(crate) fn issue_rsa(&self, file: &str, names: &str) -> Issued {
+        self.issue_of("-newkey rsa:2048 -nodes", file, names, "-days 30")
+    }
+
+    /// The same with other options of `openssl x509`.
     pub(crate) fn issue_with(&self, file: &str, names: &str, options: &str) -> Issued {
+        self.issue_of(CURVE, file, names, options)
+    }
+
+    fn issue_of(&self, kind: &str, file: &str, names: &str, options: &str) -> Issued {
         let path = |end: &str| self.directory.path().join(format!("{file}.{end}"));
         let extensions = format!("subjectAltName={names}\n");
         fs::write(path("names"), extensions).expect("written");
-        let request = format!("req {CURVE} -subj /CN={file} -keyout {file}.key -out {file}.csr");
+        let request = format!("req {kind} -subj /CN={file} -keyout {file}.key -out {file}.csr");
         openssl(self.directory.path(), &request);
         let sign = format!(
             "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial {options} \
