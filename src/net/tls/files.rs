@@ -124,8 +124,8 @@ impl Files {
         Ok(roots)
     }
 
-    /// A chain and its key, which belong together. `keys` are those of the configuration, for the
-    /// mistakes.
+    /// A chain and its key, which belong together. Each file comes behind the key of the
+    /// configuration that names it, for the mistakes.
     pub(super) fn certified(
         &self,
         (certificate_key, certificate): (&'static str, &Path),
