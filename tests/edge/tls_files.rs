@@ -12,7 +12,7 @@ use crate::scene::{connect, data, echo};
 use crate::support::authority::{Authority, Issued};
 use crate::support::process::Process;
 use crate::support::wire::{Gateway, soon};
-use crate::tls_scene::{Way, answer, paths, send};
+use crate::tls_scene::{Way, answer, paths, send, shows};
 
 const RELOADS: &str = "game_gateway_tls_reloads_total";
 const FAILURES: &str = "game_gateway_tls_reload_failures_total";
@@ -89,6 +89,32 @@ async fn a_secret_that_changes() {
     send(&mut player, &data("game", b"after")).await;
     assert_eq!(answer(&mut player).await, b"after");
     assert_eq!(gateway.metric(FAILURES).await, 0);
+}
+
+/// Behind a link to a directory that is not watched.
+#[tokio::test]
+async fn a_change_that_nobody_tells_of() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let (directory, elsewhere) = (old.path("linked"), old.path("elsewhere"));
+    fs::create_dir(&directory).expect("a directory");
+    fs::create_dir(&elsewhere).expect("a directory");
+    let write = |issued: &Issued| {
+        fs::copy(&issued.certificate, elsewhere.join("tls.crt")).expect("copied");
+        fs::copy(&issued.key, elsewhere.join("tls.key")).expect("copied");
+    };
+    write(&old.issue("a", "IP:127.0.0.1"));
+    for file in ["tls.crt", "tls.key"] {
+        symlink(elsewhere.join(file), directory.join(file)).expect("a link");
+    }
+    let linked = Issued {
+        certificate: directory.join("tls.crt"),
+        key: directory.join("tls.key"),
+    };
+    let gateway = echo(shows(&[&linked])).await;
+    write(&new.issue("b", "IP:127.0.0.1"));
+    gateway.reload();
+    gateway.until(RELOADS, |n| n == 1).await;
+    assert!(is_shown(&gateway, &new).await);
 }
 
 #[tokio::test]
