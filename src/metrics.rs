@@ -108,7 +108,14 @@ pub const DROPPED: [&str; 7] = [
 ];
 
 /// How players are connected.
-pub const TRANSPORTS: [&str; 3] = ["tcp", "websocket", "http"];
+pub const TRANSPORTS: [&str; 6] = [
+    "tcp",
+    "websocket",
+    "http",
+    "tcp+tls",
+    "websocket+tls",
+    "http+tls",
+];
 
 /// The statuses of HTTP responses that are counted one by one.
 pub const HTTP_STATUSES: [&str; 18] = [
@@ -135,8 +142,9 @@ pub const LINK_ENDS: [&str; 9] = [
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
-    pub closings: Labelled<26>,
-    pub sessions_started: Labelled<3>,
+    pub tls_handshakes: Count,
+    pub closings: Labelled<29>,
+    pub sessions_started: Labelled<6>,
     pub sessions_ended: Count,
     pub http_responses: Labelled<18>,
     pub client_frames_in: Count,
@@ -184,6 +192,7 @@ impl Default for WorkerMetrics {
         WorkerMetrics {
             accepted: count(),
             accept_errors: count(),
+            tls_handshakes: count(),
             closings: Labelled::new(Closing::LABELS),
             sessions_started: Labelled::new(TRANSPORTS),
             sessions_ended: count(),

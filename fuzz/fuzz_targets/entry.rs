@@ -27,6 +27,7 @@ struct Nobody;
 impl Reception for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
+    fn encrypted(&self) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {
         None
@@ -52,6 +53,7 @@ fuzz_target!(|data: &[u8]| {
             settings.listen.proxy_protocol_from = "192.0.2.0/24".parse().expect("a network");
         }
         let terms = Terms {
+            tls: Arc::default(),
             config: Arc::new(settings),
             peer: "192.0.2.1:1".parse().expect("an address"),
             patience: Duration::from_secs(5),

@@ -4,6 +4,7 @@
 //! * [`buffers`]: the thread's scratch buffer and its pool.
 //! * [`entry`]: how a connection begins that does not begin with a frame: PROXY, HTTP, WebSocket.
 //! * [`outbox`]: what waits to be written to one socket.
+//! * [`tls`]: TLS for players and to backends.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
 pub mod buffers;
@@ -12,3 +13,4 @@ pub mod listen;
 pub mod outbox;
 pub mod socket;
 pub mod timers;
+pub mod tls;

@@ -1,4 +1,4 @@
-//! A client's socket, which can be taken out of the client that it belongs to.
+//! A client's or a link's socket, which can be taken out of what it belongs to.
 //!
 //! Hot path.
 
@@ -10,12 +10,15 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::entry::websocket::WebSocket;
+use super::tls::TlsSocket;
 
-/// The socket of a client.
+/// The socket of a client or a link.
 #[derive(Debug, Default)]
 pub enum Socket {
     /// Frames directly on TCP.
     Tcp(TcpStream),
+    /// Frames inside TLS.
+    Tls(Box<TlsSocket>),
     /// Frames in WebSocket messages.
     WebSocket(Box<WebSocket>),
     /// In this process: the other end belongs to an HTTP request.
@@ -36,6 +39,7 @@ impl Socket {
     pub fn is_unflushed(&self) -> bool {
         match self {
             Socket::Tcp(_) | Socket::Duplex(_) | Socket::Taken => false,
+            Socket::Tls(socket) => socket.is_unflushed(),
             Socket::WebSocket(socket) => socket.is_unflushed(),
         }
     }
@@ -61,6 +65,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Tls(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Duplex(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Taken => taken(),
@@ -77,6 +82,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Duplex(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Taken => taken(),
@@ -91,6 +97,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Duplex(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Taken => taken(),
@@ -98,12 +105,13 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Socket::Tcp(_) | Socket::WebSocket(_))
+        matches!(self, Socket::Tcp(_) | Socket::Tls(_) | Socket::WebSocket(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::Tls(socket) => Pin::new(socket).poll_flush(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Taken => taken(),
@@ -113,6 +121,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Taken => taken(),

@@ -5,6 +5,7 @@
 mod support;
 
 mod autobahn;
+mod backend_tls;
 mod handshake;
 mod http;
 mod peers;
@@ -13,4 +14,8 @@ mod scene;
 mod slow;
 mod smuggling;
 mod sniffing;
+mod tls;
+mod tls_files;
+mod tls_peers;
+mod tls_scene;
 mod websocket;

@@ -98,7 +98,7 @@ async fn curl_posts() {
 }
 
 /// Says hello in one message, then two frames in one, reads three answers, and is told off.
-const WEBSOCKETS: &str = r#"
+pub(crate) const WEBSOCKETS: &str = r#"
 import asyncio, struct, sys, websockets
 
 def frame(service, payload, kind=0):

@@ -59,6 +59,8 @@ pub struct BeginSession {
     pub socket: DuplexStream,
     /// The player's address.
     pub peer: SocketAddr,
+    /// HTTP, inside TLS or not.
+    pub transport: Transport,
 }
 
 /// Ends all clients with CLOSE 503.
@@ -238,7 +240,7 @@ impl Handler<BeginSession> for Worker {
             permit: None,
             refusal: None,
         };
-        self.seat(arrival, msg.peer, Transport::Http);
+        self.seat(arrival, msg.peer, msg.transport);
     }
 }
 
