@@ -289,6 +289,15 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
     .map(str::to_owned);
     for more in [
         &["--sessions", "20", "--duration", "500ms", "--warmup", "0s"][..],
+        &["--transport", "websocket", "--duration", "500ms"],
+        &[
+            "--transport",
+            "http",
+            "--duration",
+            "500ms",
+            "--in-flight",
+            "3",
+        ],
         &[
             "--sessions",
             "5",
@@ -300,6 +309,8 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
             "0s",
             "--payload",
             "5000",
+            "--transport",
+            "tcp,websocket,http",
         ],
     ] {
         let arguments: Vec<&str> = with_backend
@@ -314,7 +325,7 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
             .find_map(|line| serde_json::from_str(line).ok())
             .unwrap_or_else(|| panic!("no JSON in {text}"));
         assert!(json["answered"].as_u64() > Some(0), "{text}");
-        // The second run's backend is a new one: some frames are told that it is not there yet.
+        // Each run's backend is a new one: some frames are told that it is not there yet.
         for fault in ["lost", "doubled", "reordered", "corrupted"] {
             assert_eq!(json[fault], 0, "{text}");
         }

@@ -16,6 +16,7 @@
 //! ```
 
 mod event;
+pub mod http;
 
 use std::time::Duration;
 
