@@ -39,6 +39,8 @@ FEWER_CASES = [(512, 64), (512, 512), (32, 16 * 1024)]
 SPARE_SECONDS = 120
 # Sessions opened and closed before idle memory is measured: what a program allocates once for all.
 FIRST_SESSIONS = 16
+# Sessions whose memory is measured, unless told otherwise.
+IDLE_SESSIONS = 4096
 # Time for a program to give back what its last round trips needed, in seconds.
 SETTLE_SECONDS = 1.0
 REFERENCE = "haproxy"
@@ -96,10 +98,11 @@ def parse_arguments():
                         help="measured time of each run, after 1 s of warm-up [%(default)s]")
     parser.add_argument("--threads", type=positive, default=1, metavar="N",
                         help="threads of each proxy that carry traffic [%(default)s]")
-    parser.add_argument("--idle", type=int, default=4096, metavar="N",
-                        help="idle sessions whose memory is measured; 0: none [%(default)s]")
+    parser.add_argument("--idle", type=int, metavar="N",
+                        help="idle sessions whose memory is measured; 0: none"
+                             f" [{IDLE_SESSIONS}; none with --only and --quick]")
     parser.add_argument("--only", type=case, metavar="CxB",
-                        help="one case only: C connections with B bytes, without idle sessions")
+                        help="one case only: C connections with B bytes")
     parser.add_argument("--transport", type=transport_list, default=transport_list("tcp"),
                         metavar="NAME,...",
                         help=f"of {', '.join(transports.TRANSPORTS)}; or all [tcp]")
@@ -108,19 +111,19 @@ def parse_arguments():
     parser.add_argument("--listed", action="store_true",
                         help="also a gateway whose actors and sessions are listed every second")
     parser.add_argument("--quick", action="store_true",
-                        help="one round, 512 connections with 64 bytes only, no idle sessions")
+                        help="one round, 512 connections with 64 bytes only")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--inside", metavar="DIRECTORY", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.listed:
         peers.PEERS["listed"] = peers.listed
         arguments.peers.append("listed")
+    if arguments.idle is None:
+        arguments.idle = 0 if arguments.quick or arguments.only else IDLE_SESSIONS
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
         parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
     if arguments.quick:
-        arguments.rounds, arguments.idle = 1, 0
-    if arguments.only:
-        arguments.idle = 0
+        arguments.rounds = 1
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     needed = ["setpriv", "unshare", "ip", "haproxy", "nginx", arguments.gateway]
     if any(transport.tls for transport in arguments.transport):
