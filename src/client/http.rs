@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The longest head of a response, in bytes.
-pub(super) const MAX_HEAD_BYTES: usize = 8 * 1024;
+const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// Between head and body.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
@@ -33,8 +33,8 @@ impl Response<'_> {
     /// The response that `input` begins with, and its bytes; `None`: it is not whole.
     ///
     /// # Errors
-    /// It is none, or its body has no Content-Length.
-    pub fn parse(input: &[u8]) -> Result<Option<(Response<'_>, usize)>, Malformed> {
+    /// It is none; its body has no Content-Length, or one over `max_body` bytes.
+    pub fn parse(input: &[u8], max_body: u32) -> Result<Option<(Response<'_>, usize)>, Malformed> {
         let window = &input[..input.len().min(MAX_HEAD_BYTES)];
         let end = window.windows(HEAD_END.len()).position(|w| w == HEAD_END);
         let Some(end) = end else {
@@ -64,10 +64,11 @@ impl Response<'_> {
                 _ => {}
             }
         }
-        let start = end + HEAD_END.len();
-        let whole = start
-            .checked_add(length.ok_or(Malformed)?)
+        let length = length
+            .filter(|length| *length <= max_body)
             .ok_or(Malformed)?;
+        let start = end + HEAD_END.len();
+        let whole = start + length as usize;
         Ok(input.get(start..whole).map(|body| {
             response.body = body;
             (response, whole)
@@ -116,21 +117,21 @@ mod tests {
             body: b"hello",
         };
         for cut in 0..ANSWER.len() {
-            assert_eq!(Response::parse(&ANSWER[..cut]), Ok(None), "{cut}");
+            assert_eq!(Response::parse(&ANSWER[..cut], 5), Ok(None), "{cut}");
         }
         let two = ANSWER.repeat(2);
-        assert_eq!(Response::parse(&two), Ok(Some((expected, ANSWER.len()))));
+        assert_eq!(Response::parse(&two, 5), Ok(Some((expected, ANSWER.len()))));
     }
 
     #[test]
     fn a_refusal_says_when_to_come_back() {
         let text = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\nConnection: close\r\ncontent-length: 0\r\n\r\n";
-        let (response, used) = Response::parse(text).unwrap().unwrap();
+        let (response, used) = Response::parse(text, 0).unwrap().unwrap();
         assert_eq!(used, text.len());
         assert_eq!((response.status, response.closes), (503, true));
         assert_eq!(response.retry_after, Duration::from_secs(2));
         let none = b"HTTP/1.1 204 No Content\r\n\r\n";
-        let (response, _) = Response::parse(none).unwrap().unwrap();
+        let (response, _) = Response::parse(none, 0).unwrap().unwrap();
         assert_eq!((response.status, response.body), (204, &b""[..]));
     }
 
@@ -143,9 +144,10 @@ mod tests {
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n",
             b"HTTP/1.1 200 OK\r\ncontent-length\r\n\r\n",
+            ANSWER,
             &[b'x'; MAX_HEAD_BYTES],
         ] {
-            assert_eq!(Response::parse(bad), Err(Malformed));
+            assert_eq!(Response::parse(bad, 4), Err(Malformed));
         }
     }
 

@@ -302,3 +302,5 @@ async fn dial(address: impl ToSocketAddrs, options: &Options) -> io::Result<(Str
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transport_tests;

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::ToSocketAddrs;
 use tokio::time::timeout;
 
-use super::http::{MAX_HEAD_BYTES, Malformed, Response, request_head};
+use super::http::{Response, request_head};
 use super::{ClientError, Options, Outgoing, dial};
 use crate::codec::code::Code;
 use crate::net::dial::Stream;
@@ -82,7 +82,8 @@ impl HttpClient {
             .await?;
         self.stream.flush().await?;
         loop {
-            if let Some((response, used)) = Response::parse(&self.input)? {
+            if let Some((response, used)) = Response::parse(&self.input, self.options.max_payload)?
+            {
                 let code = match response.status {
                     200 => Code::NORMAL,
                     status => Code(status),
@@ -96,9 +97,6 @@ impl HttpClient {
                 self.closes = response.closes;
                 self.input.advance(used);
                 return Ok(reply);
-            }
-            if self.input.len() > self.options.max_payload as usize + MAX_HEAD_BYTES {
-                return Err(Malformed.into());
             }
             if self.stream.read_buf(&mut self.input).await? == 0 {
                 return Err(ClientError::Ended);

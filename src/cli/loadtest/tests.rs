@@ -214,9 +214,11 @@ fn what_is_told_is_not_lost() {
     assert_eq!(report.refused_by_code, BTreeMap::from([(404, 20)]));
     assert_eq!((report.answered, report.told), (180, 20));
 
+    // It accounts for what else is under way too; nobody waits for that at the end.
     let report = spoiled(|_, _| Answer::Send(told(Kind::Error, Code::BAD_GATEWAY)));
     assert!(report.ok, "{report}");
-    assert_eq!((report.answered, report.told), (180, 20));
+    assert_eq!(report.answered + report.told, 200, "{report}");
+    assert!(report.told >= 20, "{report}");
 
     let report = spoiled(|number, frame| match number {
         45 => Answer::Send(told(Kind::Close, Code::UNAVAILABLE)),

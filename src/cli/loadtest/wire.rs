@@ -42,7 +42,7 @@ impl Transport {
                 Err(_) => Err(Broken),
             },
             Transport::Websocket => decode_message(input),
-            Transport::Http => match Response::parse(input) {
+            Transport::Http => match Response::parse(input, u32::MAX) {
                 Ok(Some((response, used))) => Ok(Some((Item::Response(response), used))),
                 Ok(None) => Ok(None),
                 Err(_) => Err(Broken),
