@@ -82,6 +82,9 @@ fn bad_usage_is_2_and_says_so() {
         &["serve", "--nonsense"],
         &["check", "--config"],
         &["loadtest", "--sessions", "many"],
+        &["loadtest", "--transport", "quic"],
+        &["loadtest", "--tls"],
+        &["loadtest", "--transport", "tcp,http", "--idle"],
         &["routes"],
         &["routes", "set"],
         &["routes", "get", "--redis-url", "http://127.0.0.1"],
@@ -266,6 +269,16 @@ async fn a_second_signal_exits_at_once() {
     process.wait_for_line("game-gateway draining");
     process.sigterm();
     assert_eq!(process.wait_for_exit().code(), Some(1));
+}
+
+#[test]
+fn a_demo_without_a_place_for_its_page_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, text) = run(&["demo", "--page", &address]);
+    assert_eq!(code, 1, "{text}");
+    let expected = format!("game-gateway demo: --page {address}: ");
+    assert!(text.starts_with(&expected), "{text}");
 }
 
 #[test]

@@ -55,13 +55,17 @@ impl Response<'_> {
         for line in headers.split("\r\n").filter(|line| !line.is_empty()) {
             let (name, value) = line.split_once(':').ok_or(Malformed)?;
             let value = value.trim();
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = Some(number(value)?),
-                "x-session-id" => response.session_id = number(value)?,
-                "retry-after" => response.retry_after = Duration::from_secs(number(value)?),
-                "connection" => response.closes = value.eq_ignore_ascii_case("close"),
-                "transfer-encoding" => return Err(Malformed),
-                _ => {}
+            let is = |known: &str| name.eq_ignore_ascii_case(known);
+            if is("content-length") {
+                length = Some(number(value)?);
+            } else if is("x-session-id") {
+                response.session_id = number(value)?;
+            } else if is("retry-after") {
+                response.retry_after = Duration::from_secs(number(value)?);
+            } else if is("connection") {
+                response.closes = value.eq_ignore_ascii_case("close");
+            } else if is("transfer-encoding") {
+                return Err(Malformed);
             }
         }
         let length = length
