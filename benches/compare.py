@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the gateway with HAProxy and nginx as TCP proxies, all in one run, taking turns.
+"""Compares the gateway with HAProxy and nginx as proxies, all in one run, taking turns.
 
 What is measured and how to read it: docs/benchmarks.md. Needs root, Debian's haproxy, nginx and
-libnginx-mod-stream, and a release build of the gateway.
+libnginx-mod-stream, openssl for TLS, and a release build of the gateway.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import tempfile
 import time
 
 import peers
+import transports
 
 # Connections and bytes of payload.
 CASES = [
@@ -32,10 +33,14 @@ CASES = [
     (32, 16 * 1024),
 ]
 QUICK_CASES = [(512, 64)]
+# Over another transport than tcp.
+FEWER_CASES = [(512, 64), (512, 512), (32, 16 * 1024)]
 # Beyond connecting, driving and draining, before a run of the load generator counts as stuck.
 SPARE_SECONDS = 120
 # Sessions opened and closed before idle memory is measured: what a program allocates once for all.
 FIRST_SESSIONS = 16
+# Sessions whose memory is measured, unless told otherwise.
+IDLE_SESSIONS = 4096
 # Time for a program to give back what its last round trips needed, in seconds.
 SETTLE_SECONDS = 1.0
 REFERENCE = "haproxy"
@@ -52,7 +57,7 @@ def main():
                 # nginx's workers are another user.
                 os.chmod(directory, 0o755)
                 sys.exit(run_inside(directory))
-    except peers.Broken as error:
+    except (peers.Broken, ConnectionError) as error:
         sys.exit(f"compare.py: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -93,27 +98,36 @@ def parse_arguments():
                         help="measured time of each run, after 1 s of warm-up [%(default)s]")
     parser.add_argument("--threads", type=positive, default=1, metavar="N",
                         help="threads of each proxy that carry traffic [%(default)s]")
-    parser.add_argument("--idle", type=int, default=4096, metavar="N",
-                        help="idle sessions whose memory is measured; 0: none [%(default)s]")
+    parser.add_argument("--idle", type=int, metavar="N",
+                        help="idle sessions whose memory is measured; 0: none"
+                             f" [{IDLE_SESSIONS}; none with --only and --quick]")
     parser.add_argument("--only", type=case, metavar="CxB",
-                        help="one case only: C connections with B bytes, without idle sessions")
+                        help="one case only: C connections with B bytes")
+    parser.add_argument("--transport", type=transport_list, default=transport_list("tcp"),
+                        metavar="NAME,...",
+                        help=f"of {', '.join(transports.TRANSPORTS)}; or all [tcp]")
+    parser.add_argument("--peers", type=peer_list, default=list(peers.PEERS), metavar="NAME,...",
+                        help=f"of {', '.join(peers.PEERS)}; {REFERENCE} is always there [all]")
     parser.add_argument("--listed", action="store_true",
                         help="also a gateway whose actors and sessions are listed every second")
     parser.add_argument("--quick", action="store_true",
-                        help="one round, 512 connections with 64 bytes only, no idle sessions")
+                        help="one round, 512 connections with 64 bytes only")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--inside", metavar="DIRECTORY", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.listed:
         peers.PEERS["listed"] = peers.listed
+        arguments.peers.append("listed")
+    if arguments.idle is None:
+        arguments.idle = 0 if arguments.quick or arguments.only else IDLE_SESSIONS
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
         parser.error(f"--idle is at most {peers.MAX_CONNECTIONS}")
     if arguments.quick:
-        arguments.rounds, arguments.idle = 1, 0
-    if arguments.only:
-        arguments.idle = 0
+        arguments.rounds = 1
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     needed = ["setpriv", "unshare", "ip", "haproxy", "nginx", arguments.gateway]
+    if any(transport.tls for transport in arguments.transport):
+        needed.append("openssl")
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         parser.error(f"not found: {', '.join(missing)} (see docs/benchmarks.md)")
@@ -135,52 +149,85 @@ def case(text):
     return positive(connections), positive(payload)
 
 
-def compare(arguments, directory):
-    cases = QUICK_CASES if arguments.quick else CASES
+def transport_list(text):
+    names = list(transports.TRANSPORTS) if text == "all" else text.split(",")
+    unknown = [name for name in names if name not in transports.TRANSPORTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no transport: {', '.join(unknown)}")
+    return [transports.TRANSPORTS[name] for name in dict.fromkeys(names)]
+
+
+def peer_list(text):
+    names = dict.fromkeys([REFERENCE, *text.split(",")])
+    unknown = [name for name in names if name not in peers.PEERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no peer: {', '.join(unknown)}")
+    return list(names)
+
+
+def cases_of(arguments, transport):
     if arguments.only:
-        cases = [arguments.only]
+        return [arguments.only]
+    if arguments.quick:
+        return QUICK_CASES
+    return CASES if transport.name == "tcp" else FEWER_CASES
+
+
+def compare(arguments, directory):
     runs, idle = [], []
+    if any(transport.tls for transport in arguments.transport):
+        transports.make_certificates(directory, peers.HOST)
     with (
         peers.echo_backend(arguments.gateway, "link", directory),
         peers.echo_backend(arguments.gateway, "raw", directory),
+        peers.echo_backend(arguments.gateway, "websocket", directory),
     ):
-        for connections, payload in cases:
-            for round_number in range(arguments.rounds):
-                for name in in_turn(round_number):
-                    run = measure(arguments, directory, name, connections, payload)
+        for transport in arguments.transport:
+            for case in cases_of(arguments, transport):
+                for round_number, name in turns(arguments):
+                    run = measure(arguments, directory, name, transport, case)
                     runs.append({**run, "round": round_number})
         if arguments.idle:
-            for round_number in range(arguments.rounds):
-                for name in in_turn(round_number):
-                    memory = measure_idle(arguments, directory, name)
+            for transport in arguments.transport:
+                for round_number, name in turns(arguments):
+                    memory = measure_idle(arguments, directory, name, transport)
                     idle.append({**memory, "round": round_number})
+    cases = [
+        (transport.name, *case)
+        for transport in arguments.transport
+        for case in cases_of(arguments, transport)
+    ]
     return {
         "machine": machine(arguments),
         "threads": arguments.threads,
         "rounds": arguments.rounds,
         "seconds": arguments.seconds,
-        "cases": [summary for case in cases for summary in summarise(runs, case)],
-        "idle": summarise_idle(idle),
+        "cases": [row for case in cases for row in summarise(runs, arguments.peers, case)],
+        "idle": summarise_idle(idle, arguments),
         "runs": runs,
         "idle_runs": idle,
     }
 
 
-def in_turn(round_number):
-    """Every peer once, each round with another one first."""
-    names = list(peers.PEERS)
-    first = round_number % len(names)
-    return names[first:] + names[:first]
+def turns(arguments):
+    """In each round every peer once, each round with another one first."""
+    names = arguments.peers
+    for round_number in range(arguments.rounds):
+        first = round_number % len(names)
+        for name in names[first:] + names[:first]:
+            yield round_number, name
 
 
-def measure(arguments, directory, name, connections, payload):
+def measure(arguments, directory, name, transport, case):
     """One peer, freshly started, under one load."""
-    with peers.PEERS[name](arguments.gateway, arguments.threads, directory) as peer:
+    connections, payload = case
+    with peers.PEERS[name](arguments.gateway, arguments.threads, directory, transport) as peer:
         command = [
             arguments.gateway, "loadtest", "--json",
             "--target", f"{peer.address[0]}:{peer.address[1]}", "--service", peers.SERVICE,
             "--sessions", str(connections), "--payload", str(payload), "--in-flight", "1",
             "--warmup", "1s", "--duration", f"{arguments.seconds}s",
+            *transport.load_options(directory),
         ]
         before = peer.cpu_seconds()
         report = drive(command, connections, arguments.seconds)
@@ -189,9 +236,11 @@ def measure(arguments, directory, name, connections, payload):
     answered = report.get("answered_total", report["answered"])
     bad = {key: report[key] for key in ("lost", "doubled", "reordered") if report.get(key)}
     if bad or not answered:
-        raise peers.Broken(f"{name}, {connections} x {payload} B: {answered} answered, {bad}")
+        raise peers.Broken(f"{name} over {transport.name}, {connections} x {payload} B:"
+                           f" {answered} answered, {bad}")
     run = {
         "peer": name,
+        "transport": transport.name,
         "connections": connections,
         "payload_bytes": payload,
         "cpu_us": cpu * 1e6 / answered,
@@ -202,7 +251,7 @@ def measure(arguments, directory, name, connections, payload):
         "answered_total": answered,
         "listed_rows": listed_rows,
     }
-    progress(f"{name:8} {connections:5} x {payload:5} B  {run['cpu_us']:7.2f} us CPU,"
+    progress(f"{transport.name:9} {name:8} {connections:5} x {payload:5} B  {run['cpu_us']:7.2f} us CPU,"
              f" {run['round_trips_per_second']:9.0f} round trips/s")
     return run
 
@@ -225,19 +274,22 @@ def drive(command, connections, seconds):
                        f"{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def measure_idle(arguments, directory, name):
+def measure_idle(arguments, directory, name, transport):
     """The memory that idle sessions add to one freshly started peer."""
-    with peers.PEERS[name](arguments.gateway, arguments.threads, directory) as peer:
-        with peers.IdleSessions(peer.address) as first:
+    with peers.PEERS[name](arguments.gateway, arguments.threads, directory, transport) as peer:
+        def idle_sessions():
+            return transports.IdleSessions(peer.address, transport, peers.SERVICE, directory,
+                                           peers.START_SECONDS)
+        with idle_sessions() as first:
             first.open(FIRST_SESSIONS)
         time.sleep(SETTLE_SECONDS)
         before = peer.anonymous_bytes()
-        with peers.IdleSessions(peer.address) as sessions:
+        with idle_sessions() as sessions:
             sessions.open(arguments.idle)
             time.sleep(SETTLE_SECONDS)
             added = peer.anonymous_bytes() - before
-    memory = {"peer": name, "sessions": arguments.idle, "bytes_per_session": added / arguments.idle}
-    progress(f"{name:8} {arguments.idle} idle sessions  {memory['bytes_per_session']:.0f} B each")
+    memory = {"peer": name, "transport": transport.name, "sessions": arguments.idle, "bytes_per_session": added / arguments.idle}
+    progress(f"{transport.name:9} {name:8} {arguments.idle} idle sessions  {memory['bytes_per_session']:.0f} B each")
     return memory
 
 
@@ -245,27 +297,31 @@ def progress(line):
     print(line, file=sys.stderr, flush=True)
 
 
-def summarise(runs, case):
+def summarise(runs, names, case):
     """For each peer the medians of one case over the rounds; ratios are those within a round."""
-    keys = ("cpu_us", "round_trips_per_second", "p50_us", "p99_us")
-    of_case = [run for run in runs if (run["connections"], run["payload_bytes"]) == case]
+    figures = ("cpu_us", "round_trips_per_second", "p50_us", "p99_us")
+    key = ("transport", "connections", "payload_bytes")
+    of_case = [run for run in runs if tuple(run[name] for name in key) == case]
     reference = {run["round"]: run for run in of_case if run["peer"] == REFERENCE}
-    for name in peers.PEERS:
+    for name in names:
         mine = [run for run in of_case if run["peer"] == name]
-        summary = {"peer": name, "connections": case[0], "payload_bytes": case[1]}
-        for key in keys:
-            summary[key] = statistics.median(run[key] for run in mine)
-            ratios = [run[key] / reference[run["round"]][key] for run in mine]
-            summary[f"{key}_ratio"] = statistics.median(ratios)
+        summary = {"peer": name, **dict(zip(key, case))}
+        for figure in figures:
+            summary[figure] = statistics.median(run[figure] for run in mine)
+            ratios = [run[figure] / reference[run["round"]][figure] for run in mine]
+            summary[f"{figure}_ratio"] = statistics.median(ratios)
         yield summary
 
 
-def summarise_idle(idle):
+def summarise_idle(idle, arguments):
     summaries = []
-    for name in peers.PEERS:
-        mine = [memory["bytes_per_session"] for memory in idle if memory["peer"] == name]
-        if mine:
-            summaries.append({"peer": name, "bytes_per_session": statistics.median(mine)})
+    for transport in arguments.transport:
+        for name in arguments.peers:
+            key = (transport.name, name)
+            mine = [m["bytes_per_session"] for m in idle if (m["transport"], m["peer"]) == key]
+            if mine:
+                summaries.append({"peer": name, "transport": transport.name,
+                                  "bytes_per_session": statistics.median(mine)})
     return summaries
 
 
@@ -295,20 +351,21 @@ def markdown(result):
         f"{facts['gateway']}; {facts['haproxy']}; {facts['nginx']}.",
         f"{result['threads']} thread(s) each, {result['rounds']} round(s) of {result['seconds']} s.",
         "",
-        "| connections | payload | peer | CPU µs a round trip | ratio | round trips a second | ratio"
+        "| transport | connections | payload | peer | CPU µs a round trip | ratio | round trips a second | ratio"
         " | p50 µs | p99 µs |",
-        "| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for case in result["cases"]:
         lines.append(
-            f"| {case['connections']} | {case['payload_bytes']} B | {case['peer']}"
+            f"| {case['transport']} | {case['connections']} | {case['payload_bytes']} B | {case['peer']}"
             f" | {case['cpu_us']:.2f} | {case['cpu_us_ratio']:.2f}"
             f" | {case['round_trips_per_second']:.0f} | {case['round_trips_per_second_ratio']:.2f}"
             f" | {case['p50_us']:.0f} | {case['p99_us']:.0f} |"
         )
     if result["idle"]:
-        lines += ["", "| peer | bytes of user memory an idle session |", "| --- | ---: |"]
-        lines += [f"| {m['peer']} | {m['bytes_per_session']:.0f} |" for m in result["idle"]]
+        lines += ["", "| transport | peer | bytes of user memory an idle session |",
+                  "| --- | --- | ---: |"]
+        lines += [f"| {m['transport']} | {m['peer']} | {m['bytes_per_session']:.0f} |" for m in result["idle"]]
     lines += ["", "Medians over the rounds; a ratio is to HAProxy in the same round."]
     return "\n".join(lines)
 

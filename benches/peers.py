@@ -6,15 +6,17 @@ import json
 import os
 import pathlib
 import socket
-import struct
 import subprocess
 import threading
 import time
 import urllib.request
 
+import configs
+
 HOST = "127.0.0.1"
 LINK_BACKEND = (HOST, 7101)
 RAW_BACKEND = (HOST, 7102)
+WEBSOCKET_BACKEND = (HOST, 7103)
 ADMIN = (HOST, 9090)
 # How often all actors and sessions of a gateway are listed, in seconds.
 LISTING_SECONDS = 1.0
@@ -26,38 +28,6 @@ MAX_CONNECTIONS = 9_000
 # How long a program may take to start, and to end after SIGTERM, in seconds.
 START_SECONDS = 10
 STOP_SECONDS = 5
-
-HAPROXY_CONFIG = """\
-global
-    nbthread {threads}
-    maxconn {connections}
-defaults
-    mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen players
-    bind {host}:{port}
-    server echo {backend_host}:{backend_port}
-"""
-
-NGINX_CONFIG = """\
-{load_module}
-worker_processes {threads};
-worker_rlimit_nofile {files};
-daemon off;
-pid {directory}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections {files}; }}
-stream {{
-    access_log off;
-    server {{
-        listen {host}:{port} backlog=4096 {reuseport};
-        proxy_pass {backend_host}:{backend_port};
-    }}
-}}
-"""
-NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 GATEWAY_RULES = {
     "rules": {
@@ -173,13 +143,20 @@ def stat_fields(pid):
 
 
 def echo_backend(binary, protocol, directory):
-    """The load generator's echo backend: `link` for the gateway, `raw` for TCP proxies."""
-    address = {"link": LINK_BACKEND, "raw": RAW_BACKEND}[protocol]
+    """The load generator's echo backend: `link` for the gateway, `raw` for what proxies bytes,
+    `websocket` for what proxies WebSockets."""
+    backends = {"link": LINK_BACKEND, "raw": RAW_BACKEND, "websocket": WEBSOCKET_BACKEND}
+    address = backends[protocol]
     command = [binary, "loadtest", "--backend-only", f"{address[0]}:{address[1]}"]
     return Program(f"{protocol}-backend", command + ["--backend-protocol", protocol], address, directory)
 
 
-def gateway(binary, threads, directory, program=Program):
+def behind(transport):
+    """Where a proxy finds its echo."""
+    return WEBSOCKET_BACKEND if transport.messages else RAW_BACKEND
+
+
+def gateway(binary, threads, directory, transport, program=Program):
     """The gateway with one rule. Everything that is not set here is its default."""
     address = (HOST, 7000)
     routes = pathlib.Path(directory) / "routes.json"
@@ -190,47 +167,29 @@ def gateway(binary, threads, directory, program=Program):
         "GATEWAY__ROUTES__FILE": str(routes),
         "GATEWAY__ADMIN__ADDRESS": f"{ADMIN[0]}:{ADMIN[1]}",
     }
+    if transport.tls:
+        environment["GATEWAY__LISTEN__TLS__CERTIFICATE"] = f"{directory}/server.pem"
+        environment["GATEWAY__LISTEN__TLS__KEY"] = f"{directory}/server.key"
     return program("gateway", [binary, "serve"], address, directory, environment)
 
 
-def haproxy(_binary, threads, directory):
-    """HAProxy in TCP mode: one backend connection for each client connection."""
+def haproxy(_binary, threads, directory, transport):
+    """HAProxy: one backend connection for each client connection."""
     address = (HOST, 7001)
     config = pathlib.Path(directory) / "haproxy.cfg"
-    config.write_text(
-        HAPROXY_CONFIG.format(
-            threads=threads,
-            connections=MAX_CONNECTIONS,
-            host=address[0],
-            port=address[1],
-            backend_host=RAW_BACKEND[0],
-            backend_port=RAW_BACKEND[1],
-        ),
-        encoding="utf-8",
+    text = configs.haproxy(
+        transport, address, behind(transport), threads, MAX_CONNECTIONS, directory
     )
+    config.write_text(text, encoding="utf-8")
     return Program("haproxy", ["haproxy", "-db", "-q", "-f", str(config)], address, directory)
 
 
-def nginx(_binary, threads, directory):
-    """nginx's stream module: one backend connection for each client connection."""
+def nginx(_binary, threads, directory, transport):
+    """nginx: one backend connection for each client connection."""
     address = (HOST, 7002)
     config = pathlib.Path(directory) / "nginx.conf"
-    module = f"load_module {NGINX_STREAM};" if os.path.exists(NGINX_STREAM) else ""
-    config.write_text(
-        NGINX_CONFIG.format(
-            load_module=module,
-            threads=threads,
-            files=OPEN_FILES,
-            directory=directory,
-            host=address[0],
-            port=address[1],
-            # Without it one worker of several may take most connections.
-            reuseport="reuseport" if threads > 1 else "",
-            backend_host=RAW_BACKEND[0],
-            backend_port=RAW_BACKEND[1],
-        ),
-        encoding="utf-8",
-    )
+    text = configs.nginx(transport, address, behind(transport), threads, OPEN_FILES, directory)
+    config.write_text(text, encoding="utf-8")
     command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
     return Program("nginx", command, address, directory)
 
@@ -267,9 +226,9 @@ class Listed(Program):
             return json.load(answer)
 
 
-def listed(binary, threads, directory):
+def listed(binary, threads, directory, transport):
     """The gateway again, and its actors and sessions are listed while it works."""
-    return gateway(binary, threads, directory, Listed)
+    return gateway(binary, threads, directory, transport, Listed)
 
 
 # HAProxy first: the others are compared with it.
@@ -280,39 +239,3 @@ def version(command):
     """The first line that a program says of itself."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     return (done.stdout + done.stderr).strip().partition("\n")[0]
-
-
-class IdleSessions:
-    """Sessions that were used once and then say nothing, ended at the end of a `with` block."""
-
-    def __init__(self, address):
-        self.address = address
-        self.sockets = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for connection in self.sockets:
-            connection.close()
-
-    def open(self, count):
-        """Opens more sessions, each with one round trip of 64 bytes, so that it is a session."""
-        name, payload = SERVICE.encode(), bytes(64)
-        # A DATA frame of the client protocol.
-        header = struct.pack(
-            ">HBBIIQQBBH", 0xA747, 1, 0, len(payload), 0, 0, 0, len(name), 0, 0
-        )
-        frame = header + name + payload
-        for _ in range(count):
-            connection = socket.create_connection(self.address, timeout=START_SECONDS)
-            self.sockets.append(connection)
-            connection.sendall(frame)
-            answer = b""
-            while len(answer) < len(frame):
-                piece = connection.recv(65_536)
-                if not piece:
-                    raise Broken(f"{self.address} closed session {len(self.sockets)}")
-                answer += piece
-            if answer[len(header) :] != name + payload:
-                raise Broken(f"{self.address} answered session {len(self.sockets)} wrongly")

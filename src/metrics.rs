@@ -109,7 +109,14 @@ pub const DROPPED: [&str; 8] = [
 ];
 
 /// How players are connected.
-pub const TRANSPORTS: [&str; 3] = ["tcp", "websocket", "http"];
+pub const TRANSPORTS: [&str; 6] = [
+    "tcp",
+    "websocket",
+    "http",
+    "tcp+tls",
+    "websocket+tls",
+    "http+tls",
+];
 
 /// How sessions are resumed.
 pub const RESUMES: [&str; 2] = ["exact", "gap"];
@@ -139,8 +146,9 @@ pub const LINK_ENDS: [&str; 9] = [
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
-    pub closings: Labelled<29>,
-    pub sessions_started: Labelled<3>,
+    pub tls_handshakes: Count,
+    pub closings: Labelled<32>,
+    pub sessions_started: Labelled<6>,
     pub sessions_ended: Count,
     pub sessions_suspended: Count,
     pub sessions_resumed: Labelled<2>,
@@ -191,6 +199,7 @@ impl Default for WorkerMetrics {
         WorkerMetrics {
             accepted: count(),
             accept_errors: count(),
+            tls_handshakes: count(),
             closings: Labelled::new(Closing::LABELS),
             sessions_started: Labelled::new(TRANSPORTS),
             sessions_ended: count(),

@@ -13,9 +13,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::actors::census::Census;
+use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience, Reload};
 use crate::actors::drain::Drain;
-use crate::actors::gateway::Gateway;
+use crate::actors::gateway::{Gateway, Watchers};
 use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
 use crate::actors::router::Router;
@@ -26,6 +27,7 @@ use crate::admin::{self, Admin, LogLevel, Sources};
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
+use crate::net::tls::{FileMistake, Tls};
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
 use crate::store::token_keys;
@@ -42,6 +44,9 @@ pub enum StartError {
     /// The admin API's port cannot be had.
     #[error("admin.address {0}: {1}")]
     Admin(SocketAddr, io::Error),
+    /// Files of TLS have mistakes; one a line.
+    #[error("{}", lines(.0))]
+    Tls(Vec<FileMistake>),
     /// The open-file limit cannot be read, or leaves no room for clients.
     #[error("open files: {0}")]
     Files(String),
@@ -54,6 +59,11 @@ pub enum StartError {
     /// The gateway's thread ended before it was ready.
     #[error("the gateway ended while it started")]
     Ended,
+}
+
+fn lines(mistakes: &[FileMistake]) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
 }
 
 /// A gateway that runs.
@@ -144,6 +154,10 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// See [`StartError`]; then nothing is left running.
 pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
     let config = Arc::new(config);
+    let (tls, warnings) = Tls::load(&config).map_err(StartError::Tls)?;
+    for warning in warnings {
+        tracing::warn!(warning, "TLS");
+    }
     let count = config.gateway.worker_count();
     let gate = Arc::new(Gate::new(connection_limit(&config)?));
     let address = config.listen.address;
@@ -160,6 +174,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
 
     let parts = Parts {
         config: Arc::clone(&config),
+        tls: Arc::new(tls),
         gate,
         metrics: metrics.clone(),
         listeners,
@@ -220,6 +235,7 @@ fn vec_of<T: Default>(count: usize) -> Vec<T> {
 /// What the threads of a gateway share before its actors are there.
 struct Parts {
     config: Arc<Config>,
+    tls: Arc<Tls>,
     gate: Arc<Gate>,
     metrics: Vec<Arc<WorkerMetrics>>,
     listeners: Vec<std::net::TcpListener>,
@@ -241,6 +257,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         let scope = Arc::new(Scope {
             worker,
             config: Arc::clone(&parts.config),
+            tls: Arc::clone(&parts.tls),
             metrics,
             gate: Arc::clone(&parts.gate),
             homes: parts.homes.clone(),
@@ -260,13 +277,13 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         });
         answer.await.map_err(io::Error::other)??;
     }
-    let watcher = Seat::default();
+    let watchers = Watchers::default();
     let entry = parts.roster.enter(life::ROOT, String::new(), None, None);
     let config = parts.config;
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
-    let own_watcher = watcher.clone();
+    let (own_watchers, tls) = (watchers.clone(), Arc::clone(&parts.tls));
     let (gateway, panicked) = entry.start_watched(move |vitals| {
-        Gateway::new(vitals, own, gate, workers, own_watcher, first_load)
+        Gateway::new(vitals, own, gate, workers, own_watchers, tls, first_load)
     });
     actix::spawn(async move {
         if panicked.await {
@@ -284,7 +301,11 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         in_force: parts.routes,
         gateway: gateway.port(),
     };
-    config_watcher::launch(&config, &parts.roster, budget, watcher, audience);
+    if !parts.tls.paths().is_empty() {
+        let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
+        certificate_watcher::launch(&parts.tls, &parts.roster, budget, seat);
+    }
+    config_watcher::launch(&config, &parts.roster, budget, watchers.routes, audience);
     Ok(gateway)
 }
 

@@ -82,6 +82,9 @@ fn bad_usage_is_2_and_says_so() {
         &["serve", "--nonsense"],
         &["check", "--config"],
         &["loadtest", "--sessions", "many"],
+        &["loadtest", "--transport", "quic"],
+        &["loadtest", "--tls"],
+        &["loadtest", "--transport", "tcp,http", "--idle"],
         &["routes"],
         &["routes", "set"],
         &["routes", "get", "--redis-url", "http://127.0.0.1"],
@@ -269,6 +272,16 @@ async fn a_second_signal_exits_at_once() {
 }
 
 #[test]
+fn a_demo_without_a_place_for_its_page_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, text) = run(&["demo", "--page", &address]);
+    assert_eq!(code, 1, "{text}");
+    let expected = format!("game-gateway demo: --page {address}: ");
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
 fn loadtest_drives_a_gateway_and_checks_every_answer() {
     let backend = std::net::TcpListener::bind("127.0.0.1:0")
         .and_then(|l| l.local_addr())
@@ -289,6 +302,15 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
     .map(str::to_owned);
     for more in [
         &["--sessions", "20", "--duration", "500ms", "--warmup", "0s"][..],
+        &["--transport", "websocket", "--duration", "500ms"],
+        &[
+            "--transport",
+            "http",
+            "--duration",
+            "500ms",
+            "--in-flight",
+            "3",
+        ],
         &[
             "--sessions",
             "5",
@@ -300,6 +322,8 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
             "0s",
             "--payload",
             "5000",
+            "--transport",
+            "tcp,websocket,http",
         ],
     ] {
         let arguments: Vec<&str> = with_backend
@@ -314,7 +338,7 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
             .find_map(|line| serde_json::from_str(line).ok())
             .unwrap_or_else(|| panic!("no JSON in {text}"));
         assert!(json["answered"].as_u64() > Some(0), "{text}");
-        // The second run's backend is a new one: some frames are told that it is not there yet.
+        // Each run's backend is a new one: some frames are told that it is not there yet.
         for fault in ["lost", "doubled", "reordered", "corrupted"] {
             assert_eq!(json[fault], 0, "{text}");
         }

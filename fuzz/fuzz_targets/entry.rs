@@ -16,6 +16,7 @@ use game_gateway::net::socket::Socket;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::Notify;
+use tokio::task::LocalSet;
 
 /// Room for all that can be said to one input.
 const PIPE_BYTES: usize = 1 << 20;
@@ -26,6 +27,7 @@ struct Nobody;
 impl Reception for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
+    fn encrypted(&self) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {
         None
@@ -39,7 +41,9 @@ fuzz_target!(|data: &[u8]| {
         .enable_time()
         .start_paused(true)
         .build();
-    runtime.expect("a runtime").block_on(async {
+    // The HTTP library starts a task of its own on the thread.
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime.expect("a runtime"), async {
         let (mut near, far) = tokio::io::duplex(PIPE_BYTES);
         near.write_all(data).await.expect("room");
         near.shutdown().await.expect("an end");
@@ -49,6 +53,7 @@ fuzz_target!(|data: &[u8]| {
             settings.listen.proxy_protocol_from = "192.0.2.0/24".parse().expect("a network");
         }
         let terms = Terms {
+            tls: Arc::default(),
             config: Arc::new(settings),
             peer: "192.0.2.1:1".parse().expect("an address"),
             patience: Duration::from_secs(5),
@@ -56,11 +61,14 @@ fuzz_target!(|data: &[u8]| {
             leaving: Rc::new(Notify::new()),
         };
         let entered = enter(Socket::Duplex(far), BytesMut::new(), terms).await;
-        if let Ok(Entered::Frames(socket, mut read)) = entered {
-            let mut rest = socket;
-            rest.read_buf(&mut read).await.expect("the rest");
-            assert!(data.ends_with(&read));
-            drop(rest);
+        match entered {
+            Ok(Entered::Frames(mut socket, read)) => {
+                let mut frames = read.to_vec();
+                socket.read_to_end(&mut frames).await.expect("the rest");
+                assert!(data.ends_with(&frames));
+            }
+            Ok(Entered::WebSocket(socket)) => drop(socket),
+            Ok(Entered::Served) | Err(_) => {}
         }
         let mut said = Vec::new();
         near.read_to_end(&mut said).await.expect("an end");

@@ -6,11 +6,13 @@
 
 pub mod backend_pool;
 pub mod census;
+pub mod certificate_watcher;
 pub mod client;
 pub mod comeback;
 pub mod config_watcher;
 pub mod drain;
 pub mod gateway;
+mod kind;
 pub mod life;
 pub mod link;
 pub mod link_book;
@@ -18,4 +20,5 @@ pub mod router;
 pub mod scope;
 pub mod session_registry;
 pub mod snapshots;
+pub mod status;
 pub mod worker;

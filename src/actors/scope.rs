@@ -14,6 +14,7 @@ use super::session_registry::SessionRegistry;
 use super::snapshots::Kind;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::net::tls::Tls;
 use crate::routing::RouteTable;
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
@@ -29,6 +30,8 @@ pub struct Scope {
     pub metrics: Arc<WorkerMetrics>,
     /// Whether newcomers are let in.
     pub gate: Arc<Gate>,
+    /// What TLS goes by, for players and to backends.
+    pub tls: Arc<Tls>,
     /// Which worker is at home with a session id.
     pub homes: Homes,
     /// Every worker's registry shard, by worker index.

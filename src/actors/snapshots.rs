@@ -5,57 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The kinds of actors.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The root.
-    Gateway,
-    /// Reads and watches the routing data.
-    ConfigWatcher,
-    /// One thread with its share of the listener.
-    Worker,
-    /// A shard of the sessions.
-    SessionRegistry,
-    /// Answers where a session goes.
-    Router,
-    /// One worker's links to one endpoint of one service.
-    BackendPool,
-    /// One multiplexed connection to a backend.
-    Link,
-    /// One connection of a player.
-    Client,
-}
-
-impl Kind {
-    /// All kinds, parents first.
-    pub const ALL: [Kind; 8] = [
-        Kind::Gateway,
-        Kind::ConfigWatcher,
-        Kind::Worker,
-        Kind::SessionRegistry,
-        Kind::Router,
-        Kind::BackendPool,
-        Kind::Link,
-        Kind::Client,
-    ];
-
-    /// The name in ids, metrics and the admin API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Gateway => "gateway",
-            Kind::ConfigWatcher => "config_watcher",
-            Kind::Worker => "worker",
-            Kind::SessionRegistry => "session_registry",
-            Kind::Router => "router",
-            Kind::BackendPool => "backend_pool",
-            Kind::Link => "link",
-            Kind::Client => "client",
-        }
-    }
-}
+pub use super::kind::Kind;
 
 /// Why an actor died last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -201,6 +151,16 @@ pub enum TransportName {
     WebSocket,
     /// A one-shot HTTP request.
     Http,
+    /// As `tcp`, inside TLS.
+    // A plus that a URL does not escape means a space.
+    #[serde(rename = "tcp+tls", alias = "tcp tls")]
+    TcpTls,
+    /// As `websocket`, inside TLS.
+    #[serde(rename = "websocket+tls", alias = "websocket tls")]
+    WebSocketTls,
+    /// As `http`, inside TLS.
+    #[serde(rename = "http+tls", alias = "http tls")]
+    HttpTls,
 }
 
 /// Where a session is in its life.
@@ -348,6 +308,8 @@ pub struct PoolSnapshot {
     pub health: BackendHealth,
     /// Whether new sessions are sent to it.
     pub breaker: Breaker,
+    /// Why its newest link that has ended in disorder did; none once one is ready.
+    pub last_error: Option<String>,
     /// No rule names it any more; it goes when its last session has left.
     pub retired: bool,
     /// Sessions that wait for a link.
@@ -372,6 +334,9 @@ pub struct BackendSnapshot {
     pub health: BackendHealth,
     /// The most open that any worker's is.
     pub breaker: Breaker,
+    /// Why a link to it could not be had or was lost, a certificate that is not trusted for example;
+    /// `null` once a link is ready.
+    pub last_error: Option<String>,
     /// Sessions that are bound to it.
     pub sessions: u64,
     /// Sessions that wait for a link to it.

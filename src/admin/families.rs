@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 57] = [
+pub const FAMILIES: [Family; 62] = [
     family(
         "connections",
         "Client connections now",
@@ -121,6 +121,31 @@ pub const FAMILIES: [Family; 57] = [
         "redis_reconnects",
         "Times that the subscription to Redis was there again after it was lost",
         StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.reconnects)),
+    ),
+    family(
+        "tls_handshakes_under_way",
+        "TLS handshakes with players that are under way",
+        Status(|s| s.tls.handshakes),
+    ),
+    family(
+        "tls_handshakes",
+        "TLS handshakes with players that were completed",
+        Counter(|m| m.tls_handshakes.get()),
+    ),
+    family(
+        "tls_reloads",
+        "Times that changed files of TLS were put in force",
+        StatusCounter(|s| s.tls.reloads),
+    ),
+    family(
+        "tls_reload_failures",
+        "Times that changed files of TLS could not be used and the old ones stayed in force",
+        StatusCounter(|s| s.tls.reload_failures),
+    ),
+    family(
+        "tls_certificate_expiry_timestamp_seconds",
+        "When the first of the players' certificates ends, in seconds since 1970; 0: there is none",
+        Status(|s| s.tls.expires_at),
     ),
     family(
         "accepted_connections",

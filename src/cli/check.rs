@@ -3,9 +3,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::ConfigFile;
 use crate::config::{self, Config, RouteSource};
+use crate::net::tls::Tls;
 use crate::routing::Parsed;
 use crate::store::redis::{Keys, Server};
 use crate::store::{Refused, file, redis};
@@ -45,6 +47,14 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
         |f| f.display().to_string(),
     );
     findings.good.push(format!("configuration: {named}"));
+    let config = Arc::new(config);
+    match Tls::load(&config) {
+        Ok((_, warnings)) => findings.warnings.extend(warnings),
+        Err(mistakes) => {
+            let mistakes = mistakes.iter().map(ToString::to_string);
+            findings.mistakes.extend(mistakes);
+        }
+    }
     let (place, routes) = read_routes(&config);
     match routes {
         Ok(parsed) => {

@@ -3,6 +3,8 @@
 
 mod backends;
 mod books;
+mod launcher;
+mod page;
 mod player;
 mod routes;
 mod show;
@@ -17,11 +19,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval_at, sleep_until, timeout};
 
-use crate::config::Config;
+use crate::client::Transport;
 use crate::config::units::parse_duration;
+use crate::config::{Config, Origins};
 use crate::run::{self, Running, StartError};
 use backends::Backends;
 use books::{Books, Totals};
+use launcher::Launcher;
+use page::Page;
+use player::Player;
 use show::Screen;
 
 /// The most players: they share this process's descriptors with gateway and backends.
@@ -41,14 +47,19 @@ pub struct DemoArgs {
     /// How long to play.
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
-    /// Players at a time.
+    /// Players at a time: a third over TCP, a third over WebSocket, a third over HTTP.
     #[arg(long, default_value_t = 48, value_name = "N")]
     pub sessions: usize,
+    /// Where a page for browsers is served, to play along.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub page: SocketAddr,
 }
 
 /// Why the demo could not be played.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
+    #[error("--page {0}: {1}")]
+    Page(SocketAddr, std::io::Error),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("the gateway: {0}")]
@@ -83,16 +94,23 @@ fn play(args: &DemoArgs) -> Result<Totals, DemoError> {
         .build()?;
     let backends = runtime.block_on(Backends::start())?;
     let routes = routes::File::create(&backends.rules())?;
-    let gateway = run::start(config(routes.path()))?;
+    let page = Page::start(args.page).map_err(|error| DemoError::Page(args.page, error))?;
+    let gateway = run::start(config(routes.path(), page.origins()?))?;
+    println!(
+        "A page to play along, while this runs: {}",
+        page.url(gateway.players)
+    );
     let totals = runtime.block_on(perform(args, backends, &routes, &gateway));
     gateway.drain();
+    page.stop()?;
     gateway.wait()?;
     Ok(totals?)
 }
 
 /// The demo's gateway: the defaults, on free loopback ports.
-fn config(routes: PathBuf) -> Config {
+fn config(routes: PathBuf, origins: Origins) -> Config {
     let mut config = Config::default();
+    config.listen.websocket.allowed_origins = origins;
     config.gateway.id = "demo".into();
     config.gateway.workers = WORKERS;
     config.listen.address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -114,11 +132,16 @@ async fn perform(
     let (stop, stopped) = watch::channel(false);
     let mut players = JoinSet::new();
     for number in 1..=args.sessions {
-        let player = player::Player::new(number, gateway.players, books.clone());
-        players.spawn(player.play(stopped.clone()));
+        let (address, books) = (gateway.players, books.clone());
+        let player = |transport| Player::new(number, address, transport, books.clone());
+        match number % 3 {
+            1 => players.spawn(player(Transport::Tcp).play(stopped.clone())),
+            2 => players.spawn(player(Transport::Websocket).play(stopped.clone())),
+            _ => players.spawn(Launcher::new(number, address, books).play(stopped.clone())),
+        };
     }
     println!(
-        "{} players, a gateway on {} (figures: http://{}/metrics), {} backends",
+        "{} players over TCP, WebSocket and HTTP, a gateway on {} (figures: http://{}/metrics), {} backends",
         args.sessions,
         gateway.players,
         gateway.admin,
@@ -165,6 +188,7 @@ mod tests {
         let args = DemoArgs {
             duration: Duration::from_secs(2),
             sessions: 8,
+            page: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
         let totals = play(&args).unwrap();
         assert!(totals.is_clean(), "{}", show::summary(&totals));
@@ -174,6 +198,9 @@ mod tests {
         assert_eq!(sent, answered + sum(|frames| frames.told));
         for service in ["account", "version", "game"] {
             assert!(totals.services[service].answered > 0, "{service}");
+        }
+        for transport in ["tcp", "websocket", "http"] {
+            assert!(totals.answered_over[transport] > 0, "{transport}");
         }
     }
 }

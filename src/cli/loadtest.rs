@@ -17,6 +17,7 @@ mod report;
 mod session;
 mod tally;
 mod track;
+mod wire;
 
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -156,3 +157,5 @@ fn raise_file_limit(sessions: usize) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transport_tests;

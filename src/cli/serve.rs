@@ -50,7 +50,9 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     match serve(config, log_level) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("game-gateway: {error}");
+            for line in error.to_string().lines() {
+                eprintln!("game-gateway: {line}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -16,21 +16,28 @@
 //! ```
 
 mod event;
+pub mod http;
+mod line;
+mod one_shot;
 pub mod session;
 
+use std::io;
 use std::time::Duration;
 
-use actix_codec::Framed;
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
-use tokio::net::{TcpStream, ToSocketAddrs};
+use tokio::net::{ToSocketAddrs, lookup_host};
 use tokio::time::timeout;
 
 use crate::codec::client::{FLAG_RESUMABLE, Header, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::framed::{ClientCodec, ClientFrame, StreamError};
 
+use crate::net::dial::Stream;
+use line::Line;
+
+pub use crate::net::dial::Tls;
 pub use event::{Data, Event, Told};
+pub use one_shot::{HttpClient, Reply};
 
 /// How long [`Client::connect`] waits for the connection, unless told otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,10 +46,24 @@ pub const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest payload that is taken, in bytes, unless told otherwise: the protocol's ceiling.
 pub const MAX_PAYLOAD: u32 = 16 << 20;
 
-/// Bounds of a [`Client`].
+/// What carries a [`Client`]'s frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, as they are.
+    #[default]
+    Tcp,
+    /// WebSocket messages.
+    Websocket,
+}
+
+/// How a [`Client`] connects, and its bounds.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// For the connection to be made.
+    /// What carries the frames.
+    pub transport: Transport,
+    /// TLS around it; `None`: there is none.
+    pub tls: Option<Tls>,
+    /// For the connection to be made, with its handshakes.
     pub connect_timeout: Duration,
     /// For one event to come or one frame to be written.
     pub wait_timeout: Duration,
@@ -53,6 +74,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            transport: Transport::Tcp,
+            tls: None,
             connect_timeout: CONNECT_TIMEOUT,
             wait_timeout: WAIT_TIMEOUT,
             max_payload: MAX_PAYLOAD,
@@ -76,6 +99,9 @@ pub enum ClientError {
     /// A PING payload over [`MAX_PING_LEN`] bytes.
     #[error("a PING of {0} bytes, at most 125")]
     PingTooLong(usize),
+    /// What came is no HTTP response.
+    #[error(transparent)]
+    Http(#[from] http::Malformed),
     /// The connection failed, or the gateway broke the protocol.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -113,29 +139,36 @@ impl Outgoing {
 /// One connection to a gateway and its session.
 #[derive(Debug)]
 pub struct Client {
-    framed: Framed<TcpStream, ClientCodec>,
+    line: Line,
     options: Options,
     session_id: u64,
 }
 
 impl Client {
-    /// Connects over TCP. The session starts with the first [`send`](Self::send).
+    /// Connects. The session starts with the first [`send`](Self::send).
     ///
     /// # Errors
-    /// The connection is refused or not made in time.
+    /// The connection is refused or not made in time; the gateway is not the one that
+    /// `options.tls` wants, or no WebSocket server.
     pub async fn connect(
         address: impl ToSocketAddrs,
         options: Options,
     ) -> Result<Client, ClientError> {
-        let stream = timeout(options.connect_timeout, TcpStream::connect(address))
-            .await
-            .map_err(|_| ClientError::ConnectTimeout(options.connect_timeout))??;
-        stream.set_nodelay(true)?;
         let codec = ClientCodec {
             max_payload: options.max_payload,
         };
+        let connect = async {
+            let (stream, host) = dial(address, &options).await?;
+            match options.transport {
+                Transport::Tcp => Ok(Line::bytes(stream, codec)),
+                Transport::Websocket => Line::messages(stream, &host, codec).await,
+            }
+        };
+        let line = timeout(options.connect_timeout, connect)
+            .await
+            .map_err(|_| ClientError::ConnectTimeout(options.connect_timeout))??;
         Ok(Client {
-            framed: Framed::new(stream, codec),
+            line,
             options,
             session_id: 0,
         })
@@ -211,7 +244,7 @@ impl Client {
         self.write(self.frame(Kind::Close, payload.into())).await?;
         let wait = self.options.wait_timeout;
         let rest = async {
-            while let Some(frame) = self.framed.next().await {
+            while let Some(frame) = self.line.next().await {
                 frame?;
             }
             Ok(())
@@ -223,7 +256,7 @@ impl Client {
 
     async fn next_unbounded(&mut self) -> Result<Event, ClientError> {
         loop {
-            let frame = self.framed.next().await.ok_or(ClientError::Ended)??;
+            let frame = self.line.next().await.ok_or(ClientError::Ended)??;
             if frame.header.session_id != 0 {
                 self.session_id = frame.header.session_id;
             }
@@ -249,12 +282,26 @@ impl Client {
 
     async fn write(&mut self, frame: ClientFrame) -> Result<(), ClientError> {
         let wait = self.options.wait_timeout;
-        timeout(wait, self.framed.send(frame))
+        timeout(wait, self.line.send(frame))
             .await
             .map_err(|_| ClientError::WaitTimeout(wait))??;
         Ok(())
     }
 }
 
+/// Connects to the first address that answers; returns it too.
+async fn dial(address: impl ToSocketAddrs, options: &Options) -> io::Result<(Stream, String)> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host(address).await? {
+        match Stream::connect(address, options.tls.as_ref()).await {
+            Ok(stream) => return Ok((stream, address.to_string())),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transport_tests;

@@ -1,4 +1,6 @@
-use tokio::net::TcpListener;
+use actix_codec::Framed;
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::codec::client::Opened;

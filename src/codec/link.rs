@@ -162,15 +162,46 @@ pub enum Transport {
     WebSocket = 2,
     /// A one-shot HTTP request.
     Http = 3,
+    /// As [`Transport::Tcp`], inside TLS.
+    TcpTls = 1 | TRANSPORT_TLS,
+    /// As [`Transport::WebSocket`], inside TLS.
+    WebSocketTls = 2 | TRANSPORT_TLS,
+    /// As [`Transport::Http`], inside TLS.
+    HttpTls = 3 | TRANSPORT_TLS,
 }
 
 impl Transport {
+    /// The same inside TLS.
+    pub fn over_tls(self) -> Transport {
+        match self {
+            Transport::Tcp | Transport::TcpTls => Transport::TcpTls,
+            Transport::WebSocket | Transport::WebSocketTls => Transport::WebSocketTls,
+            Transport::Http | Transport::HttpTls => Transport::HttpTls,
+        }
+    }
+
+    /// What a connection over this one becomes that goes on with `next`.
+    pub fn becomes(self, next: Transport) -> Transport {
+        match self as u8 & TRANSPORT_TLS {
+            0 => next,
+            _ => next.over_tls(),
+        }
+    }
+
+    /// Whether it is HTTP, inside TLS or not.
+    pub fn is_http(self) -> bool {
+        matches!(self, Transport::Http | Transport::HttpTls)
+    }
+
     /// The name in metrics and the admin API.
     pub fn name(self) -> &'static str {
         match self {
             Transport::Tcp => "tcp",
             Transport::WebSocket => "websocket",
             Transport::Http => "http",
+            Transport::TcpTls => "tcp+tls",
+            Transport::WebSocketTls => "websocket+tls",
+            Transport::HttpTls => "http+tls",
         }
     }
 }

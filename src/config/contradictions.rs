@@ -26,6 +26,7 @@ impl Loading {
         self.texts(&config);
         self.redis(&config);
         self.resume(&config);
+        self.tls(&config);
     }
 
     /// A mistake in how these keys go together, unless one of them has one of its own already.
@@ -147,6 +148,45 @@ impl Loading {
             if let Err(error) = Keyring::new(&secrets) {
                 self.require(&["session.token_keys"], false, error.to_string());
             }
+        }
+    }
+
+    fn tls(&mut self, c: &Config) {
+        let (players, backend) = (&c.listen.tls, &c.backend.tls);
+        self.require(
+            &["listen.tls.certificate", "listen.tls.key"],
+            players.certificate.len() == players.key.len(),
+            "there must be one key for each certificate, in the same order",
+        );
+        for (key, set) in [
+            ("listen.tls.client_ca", players.client_ca.is_some()),
+            ("listen.tls.required", players.required),
+        ] {
+            self.require(
+                &[key, "listen.tls.certificate"],
+                !set || !players.certificate.is_empty(),
+                "without a certificate there is no TLS",
+            );
+        }
+        self.require(
+            &["listen.tls.max_handshakes"],
+            players.max_handshakes > 0,
+            "must be at least 1",
+        );
+        self.require(
+            &["backend.tls.certificate", "backend.tls.key"],
+            backend.certificate.is_some() == backend.key.is_some(),
+            "one is of no use without the other",
+        );
+        for (key, file) in [
+            ("backend.tls.ca", &backend.ca),
+            ("backend.tls.certificate", &backend.certificate),
+        ] {
+            self.require(
+                &[key, "backend.tls.enabled"],
+                file.is_none() || backend.enabled,
+                "the first is of no use unless the second is true",
+            );
         }
     }
 

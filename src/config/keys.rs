@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, LogFormat, Networks, Origins, RedisUrl, RouteSource, Secret};
+use super::{Config, LogFormat, Networks, Origins, Paths, RedisUrl, RouteSource, Secret};
 
 /// One key.
 pub struct Key {
@@ -51,6 +51,8 @@ pub enum Field<'a> {
     OptionalText(&'a mut Option<String>),
     /// A file that may be absent; empty is absent.
     OptionalPath(&'a mut Option<PathBuf>),
+    /// Files, with commas.
+    Paths(&'a mut Paths),
     /// A URL whose password is not shown.
     RedisUrl(&'a mut RedisUrl),
     /// `file` or `redis`.
@@ -78,7 +80,7 @@ const fn only(name: &'static str, value: &'static str) -> Key {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 57] = [
+pub const KEYS: [Key; 59] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -94,9 +96,19 @@ pub const KEYS: [Key; 57] = [
     sets("listen.proxy_protocol_from", |c| {
         Field::Networks(&mut c.listen.proxy_protocol_from)
     }),
-    only("listen.tls.certificate", ""),
-    only("listen.tls.key", ""),
-    only("listen.tls.client_ca", ""),
+    sets("listen.tls.certificate", |c| {
+        Field::Paths(&mut c.listen.tls.certificate)
+    }),
+    sets("listen.tls.key", |c| Field::Paths(&mut c.listen.tls.key)),
+    sets("listen.tls.client_ca", |c| {
+        Field::OptionalPath(&mut c.listen.tls.client_ca)
+    }),
+    sets("listen.tls.required", |c| {
+        Field::Flag(&mut c.listen.tls.required)
+    }),
+    sets("listen.tls.max_handshakes", |c| {
+        Field::Count(&mut c.listen.tls.max_handshakes)
+    }),
     sets("listen.http.timeout", |c| {
         Field::Duration(&mut c.listen.http.timeout)
     }),
@@ -175,10 +187,18 @@ pub const KEYS: [Key; 57] = [
         Field::Size32(&mut c.backend.max_link_payload)
     }),
     sets("backend.token", |c| Field::Secret(&mut c.backend.token)),
-    only("backend.tls.enabled", "false"),
-    only("backend.tls.ca", ""),
-    only("backend.tls.certificate", ""),
-    only("backend.tls.key", ""),
+    sets("backend.tls.enabled", |c| {
+        Field::Flag(&mut c.backend.tls.enabled)
+    }),
+    sets("backend.tls.ca", |c| {
+        Field::OptionalPath(&mut c.backend.tls.ca)
+    }),
+    sets("backend.tls.certificate", |c| {
+        Field::OptionalPath(&mut c.backend.tls.certificate)
+    }),
+    sets("backend.tls.key", |c| {
+        Field::OptionalPath(&mut c.backend.tls.key)
+    }),
     only("limits.connections_per_ip", "0"),
     only("limits.connections_per_second_per_ip", "0"),
     only("limits.frames_per_second", "0"),
@@ -244,6 +264,10 @@ impl Field<'_> {
                 *field = (!text.is_empty()).then(|| text.to_owned());
             }
             Field::OptionalPath(field) => *field = (!text.is_empty()).then(|| text.into()),
+            Field::Paths(field) => {
+                let Ok(paths) = text.parse();
+                *field = paths;
+            }
             Field::RedisUrl(field) => *field = text.parse()?,
             Field::Source(field) => {
                 *field = match text {
@@ -284,6 +308,7 @@ impl Field<'_> {
                 Some(path) => path.display().to_string(),
                 None => String::new(),
             },
+            Field::Paths(field) => field.to_string(),
             Field::RedisUrl(field) => field.to_string(),
             Field::Source(RouteSource::File) => "file".to_owned(),
             Field::Source(RouteSource::Redis) => "redis".to_owned(),

@@ -1,7 +1,9 @@
-//! Networks and origins as people list them: with commas between them.
+//! Networks, origins and files as people list them: with commas between them.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The entries of a list, without the spaces around them.
@@ -149,6 +151,42 @@ impl FromStr for Origins {
 impl fmt::Display for Origins {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show(f, &self.0)
+    }
+}
+
+/// Files in an order that matters. Their names hold no commas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paths(Vec<PathBuf>);
+
+impl Paths {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The files, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(PathBuf::as_path)
+    }
+}
+
+impl FromStr for Paths {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Paths, Infallible> {
+        Ok(Paths(entries(text).map(PathBuf::from).collect()))
+    }
+}
+
+impl fmt::Display for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: Vec<_> = self.iter().map(Path::display).collect();
+        show(f, &shown)
     }
 }
 

@@ -143,10 +143,6 @@ fn each_bad_value_has_its_sentence() {
         "FILE:1: routes.source: `etcd` is neither `file` nor `redis`",
     );
     check(
-        "listen.tls.certificate = \"x.pem\"",
-        "FILE:1: listen.tls.certificate: not available in this version",
-    );
-    check(
         "limits.frames_per_second = 5",
         "FILE:1: limits.frames_per_second: not available in this version, only `0`",
     );
@@ -197,6 +193,67 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn keys_of_tls_go_together() {
+    let check = |text: &str, expected: &str| assert_eq!(mistakes(text, &[]), [expected], "{text}");
+    check(
+        "listen.tls.certificate = \"x.pem\"",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\"]",
+        "listen.tls.certificate and listen.tls.key: there must be one key for each certificate, in the same order",
+    );
+    check(
+        "listen.tls.client_ca = \"x.pem\"",
+        "listen.tls.client_ca and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.required = true",
+        "listen.tls.required and listen.tls.certificate: without a certificate there is no TLS",
+    );
+    check(
+        "listen.tls.max_handshakes = 0",
+        "listen.tls.max_handshakes: must be at least 1",
+    );
+    check(
+        "backend.tls.ca = \"x.pem\"",
+        "backend.tls.ca and backend.tls.enabled: the first is of no use unless the second is true",
+    );
+    check(
+        "[backend.tls]\nenabled = true\nkey = \"x.key\"",
+        "backend.tls.certificate and backend.tls.key: one is of no use without the other",
+    );
+    let text = "[listen.tls]\ncertificate = [\"a.pem\", \"b.pem\"]\nkey = [\"a.key\", \"b.key\"]";
+    let tls = load_text(text, &[]).unwrap().listen.tls;
+    assert_eq!(
+        (tls.certificate.len(), tls.key.to_string().as_str()),
+        (2, "a.key,b.key")
+    );
+}
+
+/// What must be set for a key to make sense.
+fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
+    let variables: &[_] = if key.starts_with("listen.tls.") {
+        &[
+            "GATEWAY__LISTEN__TLS__CERTIFICATE",
+            "GATEWAY__LISTEN__TLS__KEY",
+        ]
+    } else if key.starts_with("backend.tls.") && key != "backend.tls.enabled" {
+        &[
+            "GATEWAY__BACKEND__TLS__CERTIFICATE",
+            "GATEWAY__BACKEND__TLS__KEY",
+        ]
+    } else {
+        return Vec::new();
+    };
+    let mut all: Vec<_> = variables.iter().map(|v| (*v, "x")).collect();
+    if key.starts_with("backend") {
+        all.push(("GATEWAY__BACKEND__TLS__ENABLED", "true"));
+    }
+    all
+}
+
+#[test]
 fn every_key_can_be_set_from_file_and_environment() {
     for key in &KEYS {
         let Effect::Sets(field) = key.effect else {
@@ -213,9 +270,11 @@ fn every_key_can_be_set_from_file_and_environment() {
             "{PREFIX}{}",
             key.name.replace('.', "__").to_ascii_uppercase()
         );
-        load_text("", &[(&variable, &text)]).unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
-        load_text(&format!("{} = \"{text}\"", key.name), &[])
+        let mut environment = companions(key.name);
+        load_text(&format!("{} = \"{text}\"", key.name), &environment)
             .unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
+        environment.push((&variable, &text));
+        load_text("", &environment).unwrap_or_else(|m| panic!("{}: {m:?}", key.name));
     }
 }
 

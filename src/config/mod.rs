@@ -2,7 +2,7 @@
 //!
 //! * [`keys`]: every key once: its name, its field, whether this version has it.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
-//! * [`lists`]: networks and origins.
+//! * [`lists`]: networks, origins and files.
 //! * [`redis_url`]: where Redis is, with the password masked.
 //! * [`units`]: durations and sizes as people write them.
 
@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use lists::{Networks, Origins};
+pub use lists::{Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, load};
 pub use redis_url::RedisUrl;
 
@@ -65,8 +65,19 @@ pub struct Listen {
     pub sniff_timeout: Duration,
     pub max_payload: u32,
     pub proxy_protocol_from: Networks,
+    pub tls: ListenTls,
     pub http: Http,
     pub websocket: WebSocket,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct ListenTls {
+    pub certificate: Paths,
+    pub key: Paths,
+    pub client_ca: Option<PathBuf>,
+    pub required: bool,
+    pub max_handshakes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +149,16 @@ pub struct Backend {
     pub high_watermark: usize,
     pub max_link_payload: u32,
     pub token: Option<Secret>,
+    pub tls: BackendTls,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct BackendTls {
+    pub enabled: bool,
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,6 +231,18 @@ impl Default for Session {
     }
 }
 
+impl Default for ListenTls {
+    fn default() -> ListenTls {
+        ListenTls {
+            certificate: Paths::default(),
+            key: Paths::default(),
+            client_ca: None,
+            required: false,
+            max_handshakes: 4096,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         const SECOND: Duration = Duration::from_secs(1);
@@ -225,6 +258,7 @@ impl Default for Config {
                 sniff_timeout: 5 * SECOND,
                 max_payload: 65_536,
                 proxy_protocol_from: Networks::default(),
+                tls: ListenTls::default(),
                 http: Http {
                     timeout: 10 * SECOND,
                     allowed_origins: Origins::default(),
@@ -258,6 +292,7 @@ impl Default for Config {
                 high_watermark: 1024 * 1024,
                 max_link_payload: 16 * 1024 * 1024,
                 token: None,
+                tls: BackendTls::default(),
             },
             drain: Drain {
                 window: 30 * SECOND,

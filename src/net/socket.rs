@@ -1,4 +1,4 @@
-//! A client's socket, which can be taken out of the client that it belongs to.
+//! A client's or a link's socket, which can be taken out of what it belongs to.
 //!
 //! Hot path.
 
@@ -6,16 +6,20 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::entry::websocket::WebSocket;
+use super::tls::TlsSocket;
 
-/// The socket of a client.
+/// The socket of a client or a link.
 #[derive(Debug, Default)]
 pub enum Socket {
     /// Frames directly on TCP.
     Tcp(TcpStream),
+    /// Frames inside TLS.
+    Tls(Box<TlsSocket>),
     /// Frames in WebSocket messages.
     WebSocket(Box<WebSocket>),
     /// In this process: the other end belongs to an HTTP request.
@@ -36,6 +40,7 @@ impl Socket {
     pub fn is_unflushed(&self) -> bool {
         match self {
             Socket::Tcp(_) | Socket::Duplex(_) | Socket::Taken => false,
+            Socket::Tls(socket) => socket.is_unflushed(),
             Socket::WebSocket(socket) => socket.is_unflushed(),
         }
     }
@@ -43,15 +48,11 @@ impl Socket {
     /// Has this thread's event loop watch a socket that comes from another thread.
     ///
     /// # Errors
-    /// The system refuses; the socket is gone then.
+    /// The system refuses.
     pub fn move_here(&mut self) -> io::Result<()> {
         match self {
-            Socket::Tcp(_) => {
-                if let Socket::Tcp(socket) = self.take() {
-                    *self = Socket::Tcp(TcpStream::from_std(socket.into_std()?)?);
-                }
-                Ok(())
-            }
+            Socket::Tcp(socket) => move_here(socket),
+            Socket::Tls(socket) => move_here(socket.tcp_mut()),
             Socket::WebSocket(socket) => socket.get_mut().move_here(),
             // No event loop watches it.
             Socket::Duplex(_) | Socket::Taken => Ok(()),
@@ -64,6 +65,13 @@ impl Socket {
             socket.set_close_code(code);
         }
     }
+}
+
+/// A second descriptor takes the place of the first: a loop keeps what it watches until it is closed.
+fn move_here(socket: &mut TcpStream) -> io::Result<()> {
+    let second = SockRef::from(&*socket).try_clone()?;
+    *socket = TcpStream::from_std(second.into())?;
+    Ok(())
 }
 
 fn taken<T>() -> Poll<io::Result<T>> {
@@ -79,6 +87,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::Tls(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Duplex(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Taken => taken(),
@@ -95,6 +104,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Duplex(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Taken => taken(),
@@ -109,6 +119,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Duplex(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Taken => taken(),
@@ -116,12 +127,13 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Socket::Tcp(_) | Socket::WebSocket(_))
+        matches!(self, Socket::Tcp(_) | Socket::Tls(_) | Socket::WebSocket(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::Tls(socket) => Pin::new(socket).poll_flush(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Taken => taken(),
@@ -131,6 +143,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Taken => taken(),

@@ -21,6 +21,8 @@ pub struct RouteTable {
     realm_endpoints: BTreeSet<SocketAddr>,
     /// Those of all rules and realms.
     endpoints: BTreeSet<SocketAddr>,
+    /// The host of each endpoint that was resolved from a name.
+    hosts: HashMap<SocketAddr, Arc<str>>,
 }
 
 /// How one service is routed.
@@ -116,6 +118,20 @@ fn addresses_of(
     }
 }
 
+fn hosts(addresses: &BTreeMap<EndpointName, Vec<SocketAddr>>) -> HashMap<SocketAddr, Arc<str>> {
+    let mut hosts = HashMap::new();
+    for (name, addresses) in addresses
+        .iter()
+        .filter(|(name, _)| name.literal().is_none())
+    {
+        let host: Arc<str> = name.host.as_str().into();
+        for address in addresses {
+            hosts.entry(*address).or_insert_with(|| Arc::clone(&host));
+        }
+    }
+    hosts
+}
+
 impl RouteTable {
     /// Makes the table of `data`. `addresses` are those of its names; IP addresses need none, and
     /// a name without any is left out. Rings of unchanged endpoints are taken from the `previous`
@@ -143,6 +159,7 @@ impl RouteTable {
             services,
             realms,
             realm_endpoints,
+            hosts: hosts(addresses),
         }
     }
 
@@ -166,6 +183,12 @@ impl RouteTable {
     /// The service of this name.
     pub fn service(&self, name: &str) -> Option<&Arc<ServiceRoute>> {
         self.services.get(name)
+    }
+
+    /// The host of this endpoint as rules and realms write it; none where they write its IP address.
+    /// Of several names that have led to one address it is the first in the alphabet.
+    pub fn host(&self, endpoint: SocketAddr) -> Option<&Arc<str>> {
+        self.hosts.get(&endpoint)
     }
 
     /// Whether any rule or realm names this endpoint.

@@ -60,6 +60,12 @@ pub enum Closing {
     ProxyMissing,
     /// A PROXY header with mistakes.
     ProxyMalformed,
+    /// The TLS handshake failed; TLS's own alert has said why.
+    TlsFailed,
+    /// `listen.tls.max_handshakes` are under way.
+    TlsBusy,
+    /// No TLS where `listen.tls.required` wants it.
+    TlsMissing,
     /// A WebSocket's message is not what it must be.
     BadMessage(MessageFault),
 }
@@ -207,6 +213,9 @@ impl Closing {
             Closing::ProxyUnexpected => silent(Code::NORMAL, "proxy_unexpected"),
             Closing::ProxyMissing => silent(Code::NORMAL, "proxy_missing"),
             Closing::ProxyMalformed => silent(Code::NORMAL, "proxy_malformed"),
+            Closing::TlsFailed => silent(Code::NORMAL, "tls_failed"),
+            Closing::TlsBusy => silent(Code::NORMAL, "tls_busy"),
+            Closing::TlsMissing => silent(Code::NORMAL, "tls_missing"),
             Closing::BadMessage(fault) => {
                 let (code, text, label) = fault.words();
                 told(code, text, label, Debug)
@@ -249,11 +258,14 @@ impl Closing {
                 | Closing::ProxyUnexpected
                 | Closing::ProxyMissing
                 | Closing::ProxyMalformed
+                | Closing::TlsFailed
+                | Closing::TlsBusy
+                | Closing::TlsMissing
         )
     }
 
     /// Every metric label, so that all series exist from the start.
-    pub const LABELS: [&'static str; 29] = [
+    pub const LABELS: [&'static str; 32] = [
         "replaced",
         "taken_elsewhere",
         "resume_elsewhere",
@@ -283,6 +295,9 @@ impl Closing {
         "text_message",
         "cut_message",
         "bad_websocket",
+        "tls_failed",
+        "tls_busy",
+        "tls_missing",
     ];
 }
 
@@ -355,6 +370,9 @@ mod tests {
         check(Closing::ProxyUnexpected, None, 0);
         check(Closing::ProxyMissing, None, 0);
         check(Closing::ProxyMalformed, None, 0);
+        check(Closing::TlsFailed, None, 0);
+        check(Closing::TlsBusy, None, 0);
+        check(Closing::TlsMissing, None, 0);
         check(Closing::BadMessage(MessageFault::Text), Some(400), 400);
         check(Closing::BadMessage(MessageFault::CutFrame), Some(400), 400);
         check(Closing::BadMessage(MessageFault::TooLarge), Some(413), 413);

@@ -28,6 +28,7 @@ struct Nobody;
 impl Reception for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
+    fn encrypted(&self) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {
         None
@@ -38,6 +39,7 @@ impl Reception for Nobody {
 
 async fn echo(socket: Socket, peer: SocketAddr, config: Arc<config::Config>) {
     let terms = Terms {
+        tls: Arc::default(),
         config,
         peer,
         patience: Duration::from_secs(30),

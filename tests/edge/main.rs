@@ -5,11 +5,17 @@
 mod support;
 
 mod autobahn;
+mod backend_tls;
 mod handshake;
 mod http;
 mod peers;
 mod proxy;
 mod scene;
+mod slow;
 mod smuggling;
 mod sniffing;
+mod tls;
+mod tls_files;
+mod tls_peers;
+mod tls_scene;
 mod websocket;

@@ -1,4 +1,4 @@
-//! Programs that others wrote: curl, Python's websockets, HAProxy.
+//! Programs that others wrote: curl, Python's websockets, Node's ws, HAProxy.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,22 @@ use crate::scene::{Browser, Response, data, echo, request, scripted, send};
 use crate::support::process::Process;
 use crate::support::wire::{Gateway, soon};
 
+/// What scripts/test-tools has installed.
+fn tools(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/test-tools")
+        .join(path);
+    assert!(
+        path.exists(),
+        "{} is missing: run scripts/test-tools",
+        path.display()
+    );
+    path
+}
+
 /// A program of the packages in tests/edge/requirements.txt.
 pub(crate) fn tool(name: &str) -> PathBuf {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin");
-    assert!(
-        tools.exists(),
-        "{} is missing: run scripts/test-tools",
-        tools.display()
-    );
-    tools.join(name)
+    tools("bin").join(name)
 }
 
 /// Runs a program to its end beside the runtime; returns what it printed.
@@ -91,7 +98,7 @@ async fn curl_posts() {
 }
 
 /// Says hello in one message, then two frames in one, reads three answers, and is told off.
-const WEBSOCKETS: &str = r#"
+pub(crate) const WEBSOCKETS: &str = r#"
 import asyncio, struct, sys, websockets
 
 def frame(service, payload, kind=0):
@@ -127,6 +134,16 @@ async fn pythons_websockets_play() {
     let uri = format!("ws://{}/anything", gateway.players);
     let output = run(Command::new(tool("python")).args(["-c", WEBSOCKETS, &uri])).await;
     assert_eq!(output.trim(), "done");
+}
+
+#[tokio::test]
+async fn nodes_ws_plays() {
+    let gateway = echo(|_| ()).await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/edge/ws.cjs");
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", tools("node_modules")).arg(script);
+    command.arg(format!("ws://{}/anything", gateway.players));
+    assert_eq!(run(&mut command).await.trim(), "done");
 }
 
 /// A HAProxy in front of a gateway, and where its clients connect.

@@ -8,7 +8,7 @@ use game_gateway::codec::client::{self, Frame, Header, Kind};
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link;
 use game_gateway::config::Config;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -45,6 +45,7 @@ pub(crate) async fn echo(change: impl FnOnce(&mut Config)) -> Gateway {
     gateway
 }
 
+/// Answers every DATA on a link with its payload.
 async fn echo_link(mut link: Link) {
     while let Some(frame) = link.next().await {
         if frame.kind == link::Kind::Data as u8 {
@@ -171,17 +172,19 @@ pub(crate) async fn ask(gateway: &Gateway, line: &str, headers: &str, body: &[u8
 }
 
 /// A player over WebSocket.
-pub(crate) struct Browser {
-    pub(crate) socket: WebSocketStream<TcpStream>,
+pub(crate) struct Browser<S = TcpStream> {
+    pub(crate) socket: WebSocketStream<S>,
 }
 
 impl Browser {
     pub(crate) async fn connect(gateway: &Gateway) -> Browser {
         Browser::over(connect(gateway).await).await
     }
+}
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Browser<S> {
     /// Shakes hands on a connection.
-    pub(crate) async fn over(socket: TcpStream) -> Browser {
+    pub(crate) async fn over(socket: S) -> Browser<S> {
         let mut request = "ws://gateway/play".into_client_request().expect("a URL");
         let protocol = "ggp.v1".parse().expect("a value");
         request

@@ -80,6 +80,15 @@ async fn the_backend_and_the_operator_see_a_websocket() {
     let path = format!("/api/v1/sessions/{}", open.session_id);
     let (_, session) = gateway.get(&path).await;
     assert!(session.contains("\"transport\":\"websocket\""), "{session}");
+    let id = format!("\"{}\"", open.session_id);
+    for (transport, listed) in [("websocket", true), ("tcp", false), ("http", false)] {
+        let path = format!("/api/v1/sessions?transport={transport}");
+        let (status, sessions) = gateway.get(&path).await;
+        assert_eq!(status, 200);
+        assert_eq!(sessions.contains(&id), listed, "{sessions}");
+    }
+    let started = "game_gateway_started_sessions_total{transport=\"websocket\"}";
+    assert_eq!(gateway.metric(started).await, 1);
     link.send(link::Kind::Close, open.session_id, &notice(440))
         .await;
     assert_eq!(browser.closed().await, (440, 1008));

@@ -11,12 +11,21 @@ use crate::support::process::Process;
 use crate::support::redis::{RedisServer, free_port, wait_until};
 use crate::support::resp::Reply;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_game-gateway");
+
 fn routes(arguments: &[&str]) -> Command {
     // What hangs fails; only a failing test ever waits so long.
     let mut command = Command::new("timeout");
-    command.args(["30", env!("CARGO_BIN_EXE_game-gateway"), "routes"]);
+    command.args(["30", PROGRAM, "routes"]);
     command.args(arguments).env_remove("POD_NAME");
     command
+}
+
+/// Starts `routes watch`, which ends with the test: without `timeout`, which would leave it behind.
+fn watching(arguments: &[&str]) -> Process {
+    let mut command = Command::new(PROGRAM);
+    command.args(["routes", "watch"]).args(arguments);
+    Process::spawn(command.env_remove("POD_NAME"))
 }
 
 /// What a command answered: exit code, stdout, stderr.
@@ -140,11 +149,43 @@ async fn a_user_with_the_rights_of_an_operator_is_enough() {
         let (code, _, said) = run_with(&command, &document(a));
         assert_eq!(code, 0, "{command:?}: {said}");
     }
-    let watch = Process::spawn(&mut routes(&["watch", "--redis-url", &url]));
+    let watch = watching(&["--redis-url", &url]);
     wait_until("a first look", || {
         watch.output().contains("now: 1 services")
     });
     nothing_was_refused(&redis);
+}
+
+#[tokio::test]
+async fn set_writes_all_or_nothing_whatever_right_is_missing() {
+    let (a, b) = (named("a").await, named("b").await);
+    let redis = RedisServer::start();
+    set_rules(&redis, &game_at(a));
+    redis.command(&["HSET", REALMS, "7", &a.to_string()]);
+    let url = redis.url().replace("//", "//operator:secret@");
+    let commands = [
+        "watch", "get", "hgetall", "multi", "set", "del", "hset", "publish", "exec",
+    ];
+    let mut missing: Vec<String> = commands.map(|command| format!("-{command}")).into();
+    missing.push("resetchannels".to_owned());
+    for missing in missing {
+        redis.command(&documented_user("operator"));
+        redis.command(&["ACL", "SETUSER", "operator", &missing]);
+        let (code, _, said) = run_with(&["set", "-", "--redis-url", &url], &document(b));
+        assert_eq!(code, 1, "{missing}: {said}");
+        assert!(said.contains("NOPERM"), "{missing}: {said}");
+        assert_eq!(
+            redis.command(&["GET", RULES]).text(),
+            game_at(a),
+            "{missing}"
+        );
+        let realms = redis.command(&["HKEYS", REALMS]);
+        assert_eq!(
+            realms,
+            Reply::List(vec![Reply::Text("7".into())]),
+            "{missing}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -197,7 +238,7 @@ async fn watch_prints_changes_and_lives_through_outages() {
     let (a, b) = (named("a").await, named("b").await);
     let mut redis = RedisServer::start();
     set_rules(&redis, &game_at(a));
-    let watch = Process::spawn(&mut routes(&["watch", "--redis-url", &redis.url()]));
+    let watch = watching(&["--redis-url", &redis.url()]);
     let prints = |text: &str| wait_until(text, || watch.output().contains(text));
     prints("now: 1 services");
     set_rules(&redis, &game_at(b));

@@ -1,5 +1,6 @@
 //! What several integration tests share.
 
+pub(crate) mod authority;
 pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod resp;

@@ -4,13 +4,14 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::authority::openssl;
 use super::process::Process;
 use super::resp::{Connection, Reply};
 
@@ -304,15 +305,4 @@ impl Certificates {
             _directory: directory,
         }
     }
-}
-
-fn openssl(directory: &Path, command: &str) {
-    let output = Command::new("openssl")
-        .args(command.split_whitespace())
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the openssl command");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "openssl {command}: {said}");
 }

@@ -110,6 +110,11 @@ impl Gateway {
         self.running.as_ref().expect("it runs").census()
     }
 
+    /// Has everything read again, as on SIGHUP.
+    pub(crate) fn reload(&self) {
+        self.running.as_ref().expect("it runs").reload();
+    }
+
     /// Begins to drain.
     pub(crate) fn drain(&self) {
         self.running.as_ref().expect("it runs").drain();

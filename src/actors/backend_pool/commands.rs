@@ -35,7 +35,9 @@ impl Handler<LinkReport> for BackendPool {
             LinkChange::Ready => self.ready(msg.link_id),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
             LinkChange::Idle => self.idle(msg.link_id),
-            LinkChange::Ended(reason) => self.ended(msg.link_id, reason, ctx),
+            LinkChange::Ended { reason, error } => {
+                self.ended(msg.link_id, reason, error, ctx);
+            }
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct BackendPool {
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
     farewells: Vec<Farewell>,
     health: Health,
+    /// Why the newest link that has ended in disorder did; empty once one is ready.
+    last_error: Option<Box<str>>,
     /// Held while the health is [`Health::Leaving`].
     leaving: Option<LeavingMark>,
     retired: bool,
@@ -97,7 +99,10 @@ impl BackendPool {
                 Health::Up | Health::Unknown => {
                     tracing::info!(%service, %endpoint, "backend can be reached again")
                 }
-                Health::Down { .. } => tracing::warn!(%service, %endpoint, "backend is down"),
+                Health::Down { .. } => {
+                    let error = self.last_error.as_deref().unwrap_or_default();
+                    tracing::warn!(%service, %endpoint, error, "backend is down");
+                }
                 Health::Leaving => {
                     tracing::info!(%service, %endpoint, "backend takes no new sessions")
                 }
@@ -217,6 +222,7 @@ impl BackendPool {
         if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
             slot.state = SlotState::Ready;
         }
+        self.last_error = None;
         self.set_health(Health::Up);
         let farewells = std::mem::take(&mut self.farewells);
         if let Some(slot) = self.best() {
@@ -282,12 +288,19 @@ impl BackendPool {
         }
     }
 
-    fn ended(&mut self, link_id: u64, reason: &'static str, ctx: &mut Context<Self>) {
+    fn ended(
+        &mut self,
+        link_id: u64,
+        reason: &'static str,
+        error: Option<Box<str>>,
+        ctx: &mut Context<Self>,
+    ) {
         let Some(place) = self.links.iter().position(|s| s.id == link_id) else {
             return; // It was told to quit.
         };
         let slot = self.links.swap_remove(place);
         let (service, endpoint) = (&self.service.name, self.endpoint);
+        self.last_error = Some(error.unwrap_or_else(|| reason.into()));
         // A backend that stays down is told of once, by its health; not at every attempt.
         if slot.state == SlotState::Connecting {
             tracing::debug!(%service, %endpoint, reason, "link failed");

@@ -26,6 +26,7 @@ pub(super) struct Estate {
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     farewells: Vec<Farewell>,
     health: Health,
+    last_error: Option<Box<str>>,
     leaving: Option<LeavingMark>,
     retired: bool,
 }
@@ -37,6 +38,7 @@ impl Default for Estate {
             waiting: Vec::new(),
             farewells: Vec::new(),
             health: Health::Unknown,
+            last_error: None,
             leaving: None,
             retired: false,
         }
@@ -99,6 +101,7 @@ impl BackendPool {
             waiting: estate.waiting,
             farewells: estate.farewells,
             health: estate.health,
+            last_error: estate.last_error,
             leaving: estate.leaving,
             retired: estate.retired,
         }
@@ -170,6 +173,7 @@ impl Drop for BackendPool {
             waiting: std::mem::take(&mut self.waiting),
             farewells: std::mem::take(&mut self.farewells),
             health: self.health,
+            last_error: self.last_error.take(),
             leaving: self.leaving.take(),
             retired: self.retired,
         });
@@ -197,6 +201,7 @@ impl Account for BackendPool {
             endpoint: self.endpoint,
             health: self.backend_health(),
             breaker: self.breaker(),
+            last_error: self.last_error.as_deref().map(str::to_owned),
             retired: self.retired,
             waiting_sessions: self.waiting.len() as u64,
             owed_closes: self.farewells.len() as u64,

@@ -50,6 +50,7 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         in_rules,
         health: BackendHealth::Unknown,
         breaker: Breaker::Closed,
+        last_error: None,
         sessions: 0,
         waiting_sessions: 0,
         rtt_us: None,
@@ -75,6 +76,7 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
         row.health = pool.health;
     }
     row.breaker = row.breaker.max(pool.breaker);
+    row.last_error = row.last_error.take().or(pool.last_error);
     row.waiting_sessions += pool.waiting_sessions;
     for link in &pool.links {
         row.sessions += link.sessions;

@@ -93,6 +93,11 @@ impl Card {
         Some(self.session_id.get()).filter(|id| *id != 0)
     }
 
+    /// The connection goes on with `next`.
+    pub(super) fn becomes(&self, next: Transport) {
+        self.transport.set(self.transport.get().becomes(next));
+    }
+
     pub(super) fn service_opened(&self, service: &Arc<str>, endpoint: SocketAddr) {
         self.service_closed(service);
         let mut services = self.services.borrow_mut();
@@ -195,6 +200,9 @@ impl From<Transport> for TransportName {
             Transport::Tcp => TransportName::Tcp,
             Transport::WebSocket => TransportName::WebSocket,
             Transport::Http => TransportName::Http,
+            Transport::TcpTls => TransportName::TcpTls,
+            Transport::WebSocketTls => TransportName::WebSocketTls,
+            Transport::HttpTls => TransportName::HttpTls,
         }
     }
 }

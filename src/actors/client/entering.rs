@@ -44,8 +44,14 @@ impl Reception for Hall {
         self.card.peer.set(peer);
     }
 
+    fn encrypted(&self) {
+        self.shared.scope.metrics.tls_handshakes.one();
+        let transport = self.card.transport.get();
+        self.card.transport.set(transport.over_tls());
+    }
+
     fn serving_http(&self) {
-        self.card.transport.set(Transport::Http);
+        self.card.becomes(Transport::Http);
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -61,8 +67,11 @@ impl Reception for Hall {
     }
 
     fn begin_session(&self, socket: DuplexStream) {
-        let peer = self.card.peer();
-        self.shared.worker.do_send(BeginSession { socket, peer });
+        self.shared.worker.do_send(BeginSession {
+            socket,
+            peer: self.card.peer(),
+            transport: self.card.transport.get(),
+        });
     }
 
     fn answered(&self, status: u16) {
@@ -77,10 +86,11 @@ impl Reception for Hall {
 }
 
 impl Client {
-    /// Whether a PROXY header must come first and has not come.
-    pub(super) fn owes_proxy(&self) -> bool {
+    /// Whether a PROXY header or TLS must come first and has not come.
+    pub(super) fn owes_entry(&self) -> bool {
         let entered = matches!(&self.stage, Stage::Sniffing(sniffing) if sniffing.entered);
-        !entered && entry::owes_proxy(&self.shared.scope.config, self.card.peer())
+        let config = &self.shared.scope.config;
+        !entered && (config.listen.tls.required || entry::owes_proxy(config, self.card.peer()))
     }
 
     /// The first bytes are no frame, or not alone: the rest is off this path.
@@ -107,7 +117,7 @@ impl Client {
             }
             Ok(Entered::WebSocket(socket)) => {
                 self.socket = socket;
-                self.card.transport.set(Transport::WebSocket);
+                self.card.becomes(Transport::WebSocket);
                 self.stage = Stage::Talking;
                 self.alive_ms = self.shared.now_ms();
                 self.arm(self.shared.scope.config.session.idle_timeout);
@@ -138,6 +148,7 @@ impl Handler<Enter> for Client {
         let terms = Terms {
             patience: timeout.saturating_sub(Duration::from_millis(waited)),
             peer: self.card.peer(),
+            tls: Arc::clone(&self.shared.scope.tls),
             reception: Rc::new(hall),
             leaving: Rc::clone(&entering.leaving),
             config,
@@ -155,6 +166,9 @@ impl From<Refused> for Closing {
             Refused::ProxyUnexpected => Closing::ProxyUnexpected,
             Refused::ProxyMissing => Closing::ProxyMissing,
             Refused::ProxyMalformed => Closing::ProxyMalformed,
+            Refused::TlsFailed => Closing::TlsFailed,
+            Refused::TlsBusy => Closing::TlsBusy,
+            Refused::TlsMissing => Closing::TlsMissing,
             Refused::Disconnected => Closing::Disconnected,
             Refused::Failed => Closing::Failed,
         }

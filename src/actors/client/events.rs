@@ -11,7 +11,7 @@ use super::{
 use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
-use crate::codec::link::{Bind, Transport};
+use crate::codec::link::Bind;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::net::buffers;
 use crate::net::outbox::VECTORED_BYTES;
@@ -128,7 +128,7 @@ impl Handler<CheckDeadline> for Client {
             Stage::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
                 (config.listen.sniff_timeout, Closing::SlowStart)
             }
-            Stage::Entering(_) if self.card.transport.get() == Transport::Http => {
+            Stage::Entering(_) if self.card.transport.get().is_http() => {
                 return; // Its entry keeps its deadlines.
             }
             Stage::Sniffing(_) | Stage::Entering(_) => {
@@ -202,7 +202,7 @@ impl Handler<CutOff> for Client {
         self.vitals.handled();
         // In the form of a transport that is known, or not at all.
         let closing = match &self.stage {
-            Stage::Entering(entering) if self.card.transport.get() == Transport::Http => {
+            Stage::Entering(entering) if self.card.transport.get().is_http() => {
                 return entering.leaving.notify_one();
             }
             Stage::Entering(_) => Closing::SilentStart,

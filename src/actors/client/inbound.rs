@@ -82,7 +82,7 @@ impl Client {
 
     /// Whether the first header is complete, and with it the transport known.
     fn sniffed(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<bool, Closing> {
-        if sniff(bytes) != Sniffed::Frames || self.owes_proxy() {
+        if sniff(bytes) != Sniffed::Frames || self.owes_entry() {
             self.leave_socket_to_entry(ctx);
             return Ok(false);
         }

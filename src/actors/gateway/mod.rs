@@ -16,16 +16,18 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use futures_util::future::join_all;
-use serde::Serialize;
 use serde_json::json;
-use utoipa::ToSchema;
 
+use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
 use super::drain::{Drain, UnderWay};
 use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, Worker};
 use crate::config::Config;
+use crate::net::tls::Tls;
+
+pub use super::status::{State, StatusSnapshot};
 
 /// Within this every worker answers, or the process is not healthy.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -40,74 +42,13 @@ pub struct CheckHealth;
 #[rtype(result = "StatusSnapshot")]
 pub struct AskStatus;
 
-/// How the gateway is.
-#[derive(Debug, Clone, MessageResponse)]
-pub struct StatusSnapshot {
-    /// Where it is in its life.
-    pub state: State,
-    /// The newest news of the routes; `None` before there are any.
-    pub routes: Option<RoutesLoaded>,
-    /// Connections now.
-    pub connections: usize,
-    /// The most at a time.
-    pub peak: usize,
-    /// How many are served at a time.
-    pub limit: usize,
-    /// Sessions that wait for their player.
-    pub suspended: usize,
-    /// Sessions that other gateways have taken over.
-    pub handed_over: u64,
-}
-
-impl StatusSnapshot {
-    /// Why no new session should come here; empty when it should.
-    pub fn reasons_not_ready(&self) -> Vec<&'static str> {
-        let mut reasons = Vec::new();
-        match self.state {
-            State::Serving => {}
-            State::Draining | State::Refusing | State::Drained | State::Closing => {
-                reasons.push("draining");
-            }
-        }
-        match &self.routes {
-            None => reasons.push("starting"),
-            Some(routes) if routes.version == 0 => reasons.push("no routes yet"),
-            Some(_) => {}
-        }
-        if self.connections >= self.limit {
-            reasons.push("full");
-        }
-        reasons
-    }
-}
-
-/// Where the gateway is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// Sessions come and go.
-    Serving,
-    /// Not ready any more, but newcomers are still served: load balancers take time to notice.
-    Draining,
-    /// No session starts; the others go on.
-    Refusing,
-    /// No session starts, and nobody is left but newcomers that are told so. The process stays.
-    Drained,
-    /// The clients that were left are being cut off, and the links flushed.
-    Closing,
-}
-
-impl State {
-    /// The name, as the admin API and metrics have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            State::Serving => "serving",
-            State::Draining => "draining",
-            State::Refusing => "refusing",
-            State::Drained => "drained",
-            State::Closing => "closing",
-        }
-    }
+/// Who watches files, and what for.
+#[derive(Debug, Clone, Default)]
+pub struct Watchers {
+    /// For the routing data.
+    pub routes: Seat<ConfigWatcher>,
+    /// For TLS; nobody sits there where it is not configured.
+    pub certificates: Seat<CertificateWatcher>,
 }
 
 /// The actor.
@@ -116,7 +57,8 @@ pub struct Gateway {
     config: Arc<Config>,
     gate: Arc<Gate>,
     workers: Vec<Seat<Worker>>,
-    watcher: Seat<ConfigWatcher>,
+    watchers: Watchers,
+    tls: Arc<Tls>,
     /// Too many actors have died: the process says so when it has drained.
     failed: bool,
     state: State,
@@ -131,13 +73,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway whose workers run already. Its watcher follows.
+    /// A gateway whose workers run already. Its watchers follow.
     pub fn new(
         vitals: Vitals,
         config: Arc<Config>,
         gate: Arc<Gate>,
         workers: Vec<Seat<Worker>>,
-        watcher: Seat<ConfigWatcher>,
+        watchers: Watchers,
+        tls: Arc<Tls>,
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
@@ -145,7 +88,8 @@ impl Gateway {
             config,
             gate,
             workers,
-            watcher,
+            watchers,
+            tls,
             failed: false,
             state: State::Serving,
             routes: None,
@@ -209,9 +153,12 @@ impl Handler<Reload> for Gateway {
 
     fn handle(&mut self, msg: Reload, _: &mut Context<Self>) {
         self.vitals.handled();
-        tracing::info!("reading the routes again");
+        tracing::info!("reading the routes and the files of TLS again");
         // One that is just being rebuilt reads everything anyway.
-        self.watcher.do_send(msg);
+        self.watchers.routes.do_send(msg);
+        self.watchers
+            .certificates
+            .do_send(certificate_watcher::Reload);
     }
 }
 
@@ -243,6 +190,7 @@ impl Handler<AskStatus> for Gateway {
             limit: self.gate.limit(),
             suspended: self.gate.suspended(),
             handed_over: self.gate.handed_over_count(),
+            tls: self.tls.snapshot(),
         }
     }
 }

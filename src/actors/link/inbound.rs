@@ -60,7 +60,7 @@ impl Link {
                     self.scope.metrics.link_bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
                 }
-                Poll::Ready(Err(_)) => return Err("io_error"),
+                Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
             }
             if let Err(error) = self.take_frames(ctx) {
                 tracing::warn!(service = %self.service, endpoint = %self.endpoint, %error,

@@ -158,6 +158,11 @@ pub enum LinkChange {
     Goaway,
     /// It has had no session for `backend.idle_timeout`.
     Idle,
-    /// It is gone; the label says why.
-    Ended(&'static str),
+    /// It is gone.
+    Ended {
+        /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
+        reason: &'static str,
+        /// What the socket or TLS said, if that is why.
+        error: Option<Box<str>>,
+    },
 }

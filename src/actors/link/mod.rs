@@ -22,7 +22,6 @@ use actix::prelude::*;
 use bytes::BytesMut;
 use slab::Slab;
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::life::{Outlet, Port, Vitals};
@@ -30,6 +29,7 @@ use super::scope::Scope;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
+use crate::net::socket::Socket;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 use lease::Anchor;
@@ -55,7 +55,7 @@ pub struct Link {
     gauge: Arc<Gauge>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     outbox: Outbox,
     inbox: BytesMut,
     /// Bytes of PONG and CLOSE 410 in the outbox. Whatever is written counts off, so they grow only
@@ -82,6 +82,8 @@ pub struct Link {
     fin_sent: bool,
     /// Why the link ends; still empty when the actor panics.
     end: Option<&'static str>,
+    /// What the socket said of it, if that is why.
+    error: Option<Box<str>>,
     /// Resolves for whoever told the link to quit, by being dropped.
     quit_answers: Vec<oneshot::Sender<()>>,
 }
@@ -139,11 +141,12 @@ impl Link {
         self.enqueue(Kind::Close, session_id, &payload);
     }
 
-    fn connected(&mut self, socket: io::Result<TcpStream>, ctx: &mut Context<Self>) {
-        let socket = match socket.and_then(|s| s.set_nodelay(true).map(|()| s)) {
+    fn connected(&mut self, socket: io::Result<Socket>, ctx: &mut Context<Self>) {
+        let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
                 tracing::debug!(service = %self.service, endpoint = %self.endpoint, %error, "cannot connect");
+                self.error = Some(error.to_string().into());
                 return self.end("connect_failed", ctx);
             }
         };
@@ -233,21 +236,23 @@ impl Link {
             return Ok(());
         };
         let before = self.outbox.queued();
-        let result = self.outbox.poll_write(socket, cx);
+        let mut result = self.outbox.poll_write(socket, cx);
         let written = before - self.outbox.queued();
         self.gauge.sub(written);
         self.answers = self.answers.saturating_sub(written);
         self.scope.metrics.link_bytes_out.add(written as u64);
         self.gauge.carried.bytes_out.add(written as u64);
-        if let Poll::Ready(Err(_)) = result {
-            return Err("io_error");
+        if matches!(result, Poll::Ready(Ok(()))) && socket.is_unflushed() {
+            result = Pin::new(&mut *socket).poll_flush(cx);
         }
-        if self.quitting && self.outbox.is_empty() && !self.fin_sent {
+        let flushed = matches!(result, Poll::Ready(Ok(())));
+        if self.quitting && flushed && !self.fin_sent {
             // The end comes when the peer closes too, so that no reset overtakes the last CLOSE.
-            self.fin_sent = true;
-            if let Poll::Ready(Err(_)) = Pin::new(socket).poll_shutdown(cx) {
-                return Err("io_error");
-            }
+            result = Pin::new(socket).poll_shutdown(cx);
+            self.fin_sent = result.is_ready();
+        }
+        if let Poll::Ready(Err(error)) = result {
+            return Err(self.io_error(&error));
         }
         if !self.waiting.is_empty() && self.gauge.has_room() {
             for session_id in std::mem::take(&mut self.waiting) {
@@ -255,6 +260,11 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    fn io_error(&mut self, error: &io::Error) -> &'static str {
+        self.error.get_or_insert_with(|| error.to_string().into());
+        "io_error"
     }
 
     fn tell(&self, session_id: u64, event: LinkEvent) {
@@ -287,8 +297,7 @@ impl Actor for Link {
         ctx.set_mailbox_capacity(MAILBOX);
         self.scope.metrics.links_started.one();
         let timeout = self.scope.config.backend.connect_timeout;
-        let endpoint = self.endpoint;
-        let connect = async move { TcpStream::connect(endpoint).await };
+        let connect = start::dial(Arc::clone(&self.scope), self.endpoint);
         ctx.spawn(
             connect
                 .into_actor(self)

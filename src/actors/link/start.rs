@@ -1,6 +1,7 @@
-//! How a link starts, what it says of itself, and what is said when it is gone.
+//! How a link starts and connects, what it says of itself, and what is said when it is gone.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +10,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use serde_json::json;
 use slab::Slab;
+use tokio::net::TcpStream;
 
 use super::{Gauge, Link, LinkChange, LinkEvent};
 use crate::actors::backend_pool::BackendPool;
@@ -16,6 +18,8 @@ use crate::actors::life::{Account, ActorId, Address, Seat, Vitals, inspectable};
 use crate::actors::scope::Scope;
 use crate::actors::snapshots::{Kind, LinkState};
 use crate::net::outbox::Outbox;
+use crate::net::socket::Socket;
+use crate::net::tls;
 use crate::session::liveness::Liveness;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -28,6 +32,23 @@ pub struct Started {
     pub address: Address<Link>,
     /// How full it is.
     pub gauge: Arc<Gauge>,
+}
+
+/// Connects to a backend, with TLS where that is configured.
+pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<Socket> {
+    let socket = TcpStream::connect(endpoint).await?;
+    socket.set_nodelay(true)?;
+    let Some(config) = scope.tls.client() else {
+        return Ok(Socket::Tcp(socket));
+    };
+    let table = scope.routes.load_full();
+    let host = match table.and_then(|table| table.host(endpoint).cloned()) {
+        Some(host) => host,
+        None => endpoint.ip().to_string().into(),
+    };
+    let socket = tls::connect(config, &host, socket).await;
+    let socket = socket.map_err(|error| io::Error::other(format!("TLS with {host}: {error}")))?;
+    Ok(Socket::Tls(Box::new(socket)))
 }
 
 impl Link {
@@ -92,6 +113,7 @@ impl Link {
             quitting: false,
             fin_sent: false,
             end: None,
+            error: None,
             quit_answers: Vec::new(),
         }
     }
@@ -137,6 +159,7 @@ impl Drop for Link {
                 link_id: self.id,
             });
         }
-        self.report(LinkChange::Ended(reason));
+        let error = self.error.take();
+        self.report(LinkChange::Ended { reason, error });
     }
 }

@@ -61,6 +61,8 @@ pub struct BeginSession {
     pub socket: DuplexStream,
     /// The player's address.
     pub peer: SocketAddr,
+    /// HTTP, inside TLS or not.
+    pub transport: Transport,
 }
 
 /// Ends the session that has been suspended for longest: there are too many.
@@ -239,7 +241,7 @@ impl Handler<BeginSession> for Worker {
             permit: None,
             refusal: None,
         };
-        self.seat(arrival, msg.peer, Transport::Http);
+        self.seat(arrival, msg.peer, msg.transport);
     }
 }
 

@@ -55,7 +55,7 @@ const SESSIONS: [Column; 10] = [
     ("SERVICES", "/services"),
 ];
 
-const BACKENDS: [Column; 11] = [
+const BACKENDS: [Column; 12] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("HEALTH", "/health"),
@@ -67,6 +67,7 @@ const BACKENDS: [Column; 11] = [
     ("QUEUED", "/queued_bytes"),
     ("BYTES IN", "/bytes_in"),
     ("BYTES OUT", "/bytes_out"),
+    ("LAST ERROR", "/last_error"),
 ];
 
 const RULES: [Column; 4] = [

@@ -23,6 +23,8 @@ pub(super) struct Frames {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Totals {
     pub(super) services: BTreeMap<&'static str, Frames>,
+    /// Frames answered, by transport.
+    pub(super) answered_over: BTreeMap<&'static str, u64>,
     /// Frames refused, by the code of the ERROR or CLOSE that said so.
     pub(super) refused: BTreeMap<u16, u64>,
     /// ERRORs that concerned no frame under way, by code.
@@ -38,7 +40,8 @@ pub(super) struct Totals {
 /// How the frame under way ended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
-    Answered(Duration),
+    /// After so long, over that transport.
+    Answered(Duration, &'static str),
     Told(Code),
     Lost,
     Wrong,
@@ -80,7 +83,8 @@ impl Books {
         let Open { totals, latencies } = &mut *open;
         let frames = totals.services.entry(service).or_default();
         match outcome {
-            Outcome::Answered(latency) => {
+            Outcome::Answered(latency, transport) => {
+                *totals.answered_over.entry(transport).or_default() += 1;
                 frames.answered += 1;
                 latencies.push(latency);
             }

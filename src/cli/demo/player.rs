@@ -9,19 +9,19 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::books::{Books, Outcome};
-use crate::client::{Client, ClientError, Data, Event, Options, Outgoing};
+use crate::client::{Client, ClientError, Data, Event, Options, Outgoing, Transport};
 use crate::codec::code::Code;
 
 /// Between two frames.
-const THINK: Duration = Duration::from_millis(30);
+pub(super) const THINK: Duration = Duration::from_millis(30);
 /// After a refusal, a failed connection or a CLOSE; twice as long at most, so that players do not
 /// come back as a herd.
-const PAUSE: Duration = Duration::from_millis(200);
+pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// For an answer, or for word that there is none; beyond it a frame is lost. Shorter than what the
 /// demo waits for its players at the end.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Exchanges of one session.
-const EXCHANGES: usize = 60;
+pub(super) const EXCHANGES: usize = 60;
 /// One session's services, over and over: the account server says who it is first.
 const SERVICES: [&str; 6] = ["account", "version", "game", "game", "game", "game"];
 /// Realms of the game.
@@ -31,6 +31,7 @@ const REALMS: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Player {
     gateway: SocketAddr,
+    transport: Transport,
     books: Arc<Books>,
     user_id: u64,
     realm_id: u32,
@@ -44,9 +45,15 @@ pub(super) struct Player {
 struct SessionEnded;
 
 impl Player {
-    pub(super) fn new(number: usize, gateway: SocketAddr, books: Arc<Books>) -> Player {
+    pub(super) fn new(
+        number: usize,
+        gateway: SocketAddr,
+        transport: Transport,
+        books: Arc<Books>,
+    ) -> Player {
         Player {
             gateway,
+            transport,
             books,
             user_id: number as u64,
             realm_id: 1 + number as u32 % REALMS,
@@ -58,6 +65,7 @@ impl Player {
     /// Plays session after session until `stop` is true.
     pub(super) async fn play(mut self, stop: watch::Receiver<bool>) {
         let options = Options {
+            transport: self.transport,
             wait_timeout: ANSWER_TIMEOUT,
             ..Options::default()
         };
@@ -113,8 +121,8 @@ impl Player {
         while outcome.is_none() {
             outcome = match client.next().await {
                 Ok(Event::Data(data)) if self.is_answer(&data, service, &asked) => {
-                    let latency = sent_at.elapsed();
-                    self.books.ended(service, Outcome::Answered(latency));
+                    let answered = Outcome::Answered(sent_at.elapsed(), self.transport_name());
+                    self.books.ended(service, answered);
                     Some(Ok(()))
                 }
                 Ok(Event::Error(told)) if told.service == service || told.service.is_empty() => {
@@ -194,6 +202,13 @@ impl Player {
                 self.books.broken();
                 Err(SessionEnded)
             }
+        }
+    }
+
+    fn transport_name(&self) -> &'static str {
+        match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Websocket => "websocket",
         }
     }
 

@@ -150,6 +150,11 @@ pub(super) fn summary(totals: &Totals) -> String {
             "{name:<10}{sent:>10}{answered:>10}{told:>10}{lost:>10}{wrong:>10}"
         );
     }
+    let over = totals.answered_over.iter();
+    let over: Vec<String> = over
+        .map(|(name, count)| format!("{name} {count}"))
+        .collect();
+    let _ = writeln!(text, "answered over {}", over.join(", "));
     for (what, by_code) in [
         ("refused with", &totals.refused),
         ("told, no frame under way,", &totals.notices),

@@ -1,6 +1,7 @@
 //! The arguments.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,9 +14,9 @@ use crate::config::units::parse_duration;
 pub enum Transport {
     /// Raw frames over TCP.
     Tcp,
-    /// Not available in this version.
+    /// A frame in a WebSocket message.
     Websocket,
-    /// Not available in this version.
+    /// A POST for each frame, each a session of its own, on a connection that is kept.
     Http,
 }
 
@@ -26,6 +27,8 @@ pub enum BackendProtocol {
     Link,
     /// Bytes back as they came, so that a plain TCP proxy can be driven the same way.
     Raw,
+    /// WebSocket messages back as they came, for a proxy that passes WebSockets on.
+    Websocket,
 }
 
 /// Drives a gateway: sessions, rate, payload; checks every answer.
@@ -34,9 +37,15 @@ pub struct LoadtestArgs {
     /// The gateway (or proxy) to drive.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7000")]
     pub target: String,
-    /// How to reach it; only tcp is available in this version.
-    #[arg(long, value_enum, default_value = "tcp")]
-    pub transport: Transport,
+    /// How to reach it; several, with commas between, are taken in turns.
+    #[arg(long, value_enum, default_value = "tcp", value_delimiter = ',')]
+    pub transport: Vec<Transport>,
+    /// Inside TLS.
+    #[arg(long, requires = "ca")]
+    pub tls: bool,
+    /// With --tls: the certificates to trust, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub ca: Option<PathBuf>,
     /// The service that echoes.
     #[arg(long, default_value = "echo")]
     pub service: String,

@@ -1,17 +1,16 @@
 //! A session of the closed loop, which sends when it was answered; and an idle one, which sends
 //! one frame and then only what keeps it alive.
 
-use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::sleep_until;
 
 use super::payload::Template;
 use super::session::{Receiver, Run, append_plain};
+use super::wire::Writer;
 use crate::codec::client::Kind;
+use crate::net::dial::Stream;
 
 /// How often an idle session sends a PING; below a third of the gateway's default idle timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
@@ -40,7 +39,7 @@ struct Closed {
     run: Rc<Run>,
     pace: Pace,
     template: Template,
-    writer: OwnedWriteHalf,
+    writer: Writer,
     receiver: Receiver,
     out: Vec<u8>,
     sent: u64,
@@ -50,30 +49,30 @@ struct Closed {
 }
 
 /// Drives one session to its end.
-pub(super) async fn drive(run: Rc<Run>, pace: Pace, index: u32, stream: TcpStream) {
+pub(super) async fn drive(run: Rc<Run>, pace: Pace, index: u32, stream: Stream) {
     let (reader, writer) = stream.into_split();
     let template = Template::new(&run.plan, index);
     let burst = template.len().saturating_mul(pace.in_flight as usize);
     let mut session = Closed {
-        receiver: Receiver::new(reader, index, burst),
+        receiver: Receiver::new(reader, run.plan.transport(index), index, burst),
         resume_at: run.clock.start,
         next_ping: run.clock.start + PING_INTERVAL,
         run,
         pace,
         template,
-        writer,
+        writer: Writer::new(writer),
         out: Vec::new(),
         sent: 0,
     };
     session.play().await;
     let Closed {
         receiver,
-        writer,
+        mut writer,
         run,
         sent,
         ..
     } = session;
-    receiver.finish(&writer, &run, sent);
+    receiver.finish(&mut writer, &run, sent);
 }
 
 impl Closed {
@@ -90,7 +89,7 @@ impl Closed {
             if now < clock.stop && now >= self.resume_at {
                 self.fill(now, outstanding);
             }
-            let blocked = self.flush().is_err();
+            let blocked = !self.writer.try_flush(&mut self.out);
             let wake = self.wake(now).into();
             if timer.deadline() != wake {
                 timer.as_mut().reset(wake);
@@ -101,8 +100,7 @@ impl Closed {
                     self.receiver.digest(read, &self.run, self.sent);
                     self.pause();
                 }
-                // A failed connection shows in the next read.
-                _ = self.writer.writable(), if blocked => {}
+                () = self.writer.flush(&mut self.out), if blocked => {}
                 () = &mut timer => {}
             }
         }
@@ -120,18 +118,9 @@ impl Closed {
             self.sent += 1;
         }
         if self.sent == self.pace.frames && now >= self.next_ping {
-            append_plain(&mut self.out, Kind::Ping, b"");
+            append_plain(self.receiver.transport(), Kind::Ping, b"", &mut self.out);
             self.next_ping = now + PING_INTERVAL;
         }
-    }
-
-    /// Writes what the socket takes; an error where it does not take all of it.
-    fn flush(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            let written = self.writer.try_write(&self.out)?;
-            self.out.drain(..written);
-        }
-        Ok(())
     }
 
     fn pause(&mut self) {

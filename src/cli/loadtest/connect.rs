@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::args::Transport;
 use super::plan::Plan;
+use crate::net::dial::{Stream, Tls};
 
-/// For one connection to be made.
+/// For one connection to be made, with its handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connections of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     /// With the session's index, in its order.
-    pub(super) made: Vec<(u32, TcpStream)>,
+    pub(super) made: Vec<(u32, Stream)>,
     /// By reason.
     pub(super) failed: BTreeMap<String, u64>,
 }
@@ -30,13 +32,14 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
     let mut tries = JoinSet::new();
     for (place, index) in indices.enumerate() {
         sleep_until(start + Duration::from_secs_f64(interval * place as f64)).await;
-        let target = plan.target;
+        let (target, tls, host) = (plan.target, plan.tls.clone(), plan.host.clone());
+        let transport = plan.transport(index);
         tries.spawn(async move {
-            let made = match timeout(CONNECT_TIMEOUT, TcpStream::connect(target)).await {
+            let made = connect(target, tls, &host, transport);
+            let made = match timeout(CONNECT_TIMEOUT, made).await {
                 Ok(made) => made,
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             };
-            let made = made.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
             (index, made)
         });
     }
@@ -49,4 +52,19 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
     }
     connections.made.sort_by_key(|(index, _)| *index);
     connections
+}
+
+/// One connection, its handshakes behind it.
+async fn connect(
+    target: SocketAddr,
+    tls: Option<Tls>,
+    host: &str,
+    transport: Transport,
+) -> io::Result<Stream> {
+    let stream = Stream::connect(target, tls.as_ref()).await?;
+    match transport {
+        Transport::Tcp | Transport::Http => Ok(stream),
+        // Nothing has come behind the handshake: a gateway waits for the first frame.
+        Transport::Websocket => Ok(stream.upgrade(host, 0).await?.into_inner()),
+    }
 }

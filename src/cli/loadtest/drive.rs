@@ -7,7 +7,6 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
@@ -18,6 +17,8 @@ use super::pace::{Lane, Paced, Sender, pace, receive};
 use super::plan::{Clock, Mode, Plan};
 use super::session::Run;
 use super::tally::Tally;
+use super::wire::Writer;
+use crate::net::dial::Stream;
 
 /// A thread has connected its sessions and waits for the word to start.
 #[derive(Debug)]
@@ -119,7 +120,7 @@ fn play(runtime: &Runtime, run: &Rc<Run>, go: Go, connections: Connections) -> i
     Ok(())
 }
 
-fn closed(tasks: &LocalSet, run: &Rc<Run>, pace: Pace, made: Vec<(u32, TcpStream)>) {
+fn closed(tasks: &LocalSet, run: &Rc<Run>, pace: Pace, made: Vec<(u32, Stream)>) {
     for (index, stream) in made {
         tasks.spawn_local(closed::drive(run.clone(), pace, index, stream));
     }
@@ -130,13 +131,13 @@ fn open(
     run: &Rc<Run>,
     go: Go,
     rate: f64,
-    made: Vec<(u32, TcpStream)>,
+    made: Vec<(u32, Stream)>,
 ) -> io::Result<Pacer> {
     let (done, paced) = watch::channel(false);
     let mut senders = Vec::with_capacity(made.len());
     for (index, stream) in made {
         let (reader, writer) = stream.into_split();
-        let lane = Lane::new(writer);
+        let lane = Lane::new(Writer::new(writer));
         senders.push(Sender::new(lane.clone(), &run.plan, index));
         tasks.spawn_local(receive(run.clone(), lane, index, reader, paced.clone()));
     }

@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite;
 
 use super::LoadtestError;
 use super::args::{BackendProtocol, LoadtestArgs};
@@ -32,18 +34,18 @@ pub(super) struct Echo {
 /// Either kind, alive as long as the value.
 enum Server {
     Link(Backend),
-    Raw(SocketAddr),
+    Bytes(SocketAddr),
 }
 
 impl Server {
     async fn start(address: SocketAddr, protocol: BackendProtocol) -> io::Result<Server> {
         Ok(match protocol {
             BackendProtocol::Link => Server::Link(Backend::start(address, echo).await?),
-            BackendProtocol::Raw => {
+            BackendProtocol::Raw | BackendProtocol::Websocket => {
                 let listener = TcpListener::bind(address).await?;
                 let address = listener.local_addr()?;
-                tokio::spawn(accept(listener));
-                Server::Raw(address)
+                tokio::spawn(accept(listener, protocol));
+                Server::Bytes(address)
             }
         })
     }
@@ -51,7 +53,7 @@ impl Server {
     fn address(&self) -> SocketAddr {
         match self {
             Server::Link(backend) => backend.address(),
-            Server::Raw(address) => *address,
+            Server::Bytes(address) => *address,
         }
     }
 }
@@ -123,12 +125,18 @@ pub(super) fn run_only(address: SocketAddr, args: &LoadtestArgs) -> Result<(), L
     })
 }
 
-async fn accept(listener: TcpListener) {
+async fn accept(listener: TcpListener, protocol: BackendProtocol) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // The client sees the end of a connection; there is nobody else to tell.
-                tokio::spawn(async { drop(echo_raw(stream).await) });
+                tokio::spawn(async move {
+                    if protocol == BackendProtocol::Websocket {
+                        drop(echo_messages(stream).await);
+                    } else {
+                        drop(echo_raw(stream).await);
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "accept failed");
@@ -148,4 +156,17 @@ async fn echo_raw(mut stream: TcpStream) -> io::Result<()> {
         }
         stream.write_all(&buffer[..read]).await?;
     }
+}
+
+async fn echo_messages(stream: TcpStream) -> Result<(), tungstenite::Error> {
+    stream.set_nodelay(true)?;
+    let mut socket = tokio_tungstenite::accept_async(stream).await?;
+    while let Some(message) = socket.next().await {
+        let message = message?;
+        // What else comes is answered by the library.
+        if message.is_binary() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
 }

@@ -4,12 +4,11 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
@@ -18,6 +17,8 @@ use super::payload::Template;
 use super::plan::Plan;
 use super::session::{Receiver, Run};
 use super::tally::Times;
+use super::wire::Writer;
+use crate::net::dial::Reader;
 
 /// What may wait for one session's socket, in bytes; frames due beyond it are not sent.
 const MAX_PENDING_BYTES: usize = 4 << 20;
@@ -27,19 +28,24 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(1);
 /// What the pacing thread and a session's task share.
 #[derive(Debug)]
 pub(super) struct Lane {
-    writer: OwnedWriteHalf,
+    /// The pacing thread's until it has ended, then the task's: nobody ever waits for it.
+    writer: Mutex<Writer>,
     /// Frames sent; only the pacing thread changes it, before it writes the frame.
     sent: AtomicU64,
     ended: AtomicBool,
 }
 
 impl Lane {
-    pub(super) fn new(writer: OwnedWriteHalf) -> Arc<Lane> {
+    pub(super) fn new(writer: Writer) -> Arc<Lane> {
         Arc::new(Lane {
-            writer,
+            writer: Mutex::new(writer),
             sent: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sent(&self) -> u64 {
@@ -134,17 +140,7 @@ impl Sender {
 
     /// Writes what the socket takes. True where nothing is left to write.
     fn flush(&mut self) -> bool {
-        while !self.pending.is_empty() {
-            match self.lane.writer.try_write(&self.pending) {
-                Ok(written) => {
-                    self.pending.drain(..written);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // The session's task sees the end of the connection and reports it.
-                Err(_) => self.pending.clear(),
-            }
-        }
-        true
+        self.lane.writer().try_flush(&mut self.pending)
     }
 }
 
@@ -153,10 +149,10 @@ pub(super) async fn receive(
     run: Rc<Run>,
     lane: Arc<Lane>,
     index: u32,
-    reader: OwnedReadHalf,
+    reader: Reader,
     mut done: watch::Receiver<bool>,
 ) {
-    let mut receiver = Receiver::new(reader, index, 0);
+    let mut receiver = Receiver::new(reader, run.plan.transport(index), index, 0);
     // A pacing thread that died sends nothing more either.
     let paced = async { drop(done.wait_for(|done| *done).await) };
     let end = sleep_until(run.clock.end.into());
@@ -177,5 +173,5 @@ pub(super) async fn receive(
     if !all_sent {
         paced.await;
     }
-    receiver.finish(&lane.writer, &run, lane.sent());
+    receiver.finish(&mut lane.writer(), &run, lane.sent());
 }

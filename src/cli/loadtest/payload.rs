@@ -4,7 +4,9 @@
 //!
 //! Hot path: no allocation a frame.
 
+use super::args::Transport;
 use super::plan::Plan;
+use crate::client::http::request_head;
 use crate::codec::client::{Header, Kind, encode};
 
 /// Bytes before the pattern.
@@ -61,12 +63,13 @@ impl Pattern {
     }
 }
 
-/// A session's frame, rewritten in place for each sending.
+/// A session's frame, or its request over HTTP, rewritten in place for each sending.
 #[derive(Debug)]
 pub(super) struct Template {
     frame: Vec<u8>,
     payload_at: usize,
     index: u32,
+    transport: Transport,
 }
 
 impl Template {
@@ -81,12 +84,24 @@ impl Template {
             user_id,
             ..Header::default()
         };
+        let transport = plan.transport(index);
         let mut frame = Vec::new();
-        encode(&mut frame, &header, &plan.service, &vec![0; plan.payload]);
+        match transport {
+            Transport::Tcp | Transport::Websocket => {
+                encode(&mut frame, &header, &plan.service, &vec![0; plan.payload]);
+            }
+            Transport::Http => {
+                let (host, service) = (&plan.host, &plan.service);
+                let head = request_head(host, service, plan.realm, user_id, plan.payload);
+                frame.extend_from_slice(head.as_bytes());
+                frame.resize(frame.len() + plan.payload, 0);
+            }
+        }
         Template {
             payload_at: frame.len() - plan.payload,
             frame,
             index,
+            transport,
         }
     }
 
@@ -114,6 +129,6 @@ impl Template {
         payload[12..STAMP_BYTES].copy_from_slice(&sent_nanos.to_be_bytes());
         let body = &mut payload[STAMP_BYTES..];
         body.copy_from_slice(pattern.part(&stamp, body.len()));
-        out.extend_from_slice(&self.frame);
+        self.transport.append(&self.frame, out);
     }
 }

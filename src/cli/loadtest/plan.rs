@@ -7,6 +7,7 @@ use super::LoadtestError;
 use super::args::{LoadtestArgs, Transport};
 use super::payload::{MIN_PAYLOAD_BYTES, Pattern};
 use crate::codec::client::is_service_name;
+use crate::net::dial::Tls;
 
 /// How long is measured, unless told otherwise.
 const DURATION: Duration = Duration::from_secs(10);
@@ -34,6 +35,11 @@ pub(super) enum Mode {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) target: SocketAddr,
+    /// The target's name and port, for HTTP.
+    pub(super) host: String,
+    /// At least one; the sessions take them in turns.
+    transports: Vec<Transport>,
+    pub(super) tls: Option<Tls>,
     pub(super) service: String,
     pub(super) sessions: usize,
     pub(super) threads: usize,
@@ -65,9 +71,10 @@ impl Plan {
                 format!("--{name} {value} is not in {least} to {most}"),
             )
         };
+        let http = args.transport.contains(&Transport::Http);
         usage(
-            args.transport != Transport::Tcp,
-            "--transport: only tcp is available in this version".into(),
+            args.idle && http,
+            "--idle: an HTTP connection holds no session open".into(),
         )?;
         range("sessions", args.sessions, 1, u32::MAX as usize)?;
         range(
@@ -85,6 +92,9 @@ impl Plan {
         )?;
         Ok(Plan {
             target: look_up(&args.target)?,
+            host: args.target.clone(),
+            transports: args.transport.clone(),
+            tls: tls(args)?,
             service: args.service.clone(),
             sessions: args.sessions,
             threads: args.threads.min(args.sessions),
@@ -104,6 +114,23 @@ impl Plan {
             grace: args.grace,
         })
     }
+
+    /// How the session with that index is connected.
+    pub(super) fn transport(&self, index: u32) -> Transport {
+        let turn = index as usize % self.transports.len().max(1);
+        self.transports.get(turn).copied().unwrap_or(Transport::Tcp)
+    }
+}
+
+fn tls(args: &LoadtestArgs) -> Result<Option<Tls>, LoadtestError> {
+    let Some(ca) = args.ca.as_deref().filter(|_| args.tls) else {
+        return Ok(None);
+    };
+    let host = args.target.rsplit_once(':').map_or("", |(host, _)| host);
+    let host = host.trim_matches(['[', ']']);
+    Tls::new(ca, host)
+        .map(Some)
+        .map_err(|error| LoadtestError::Usage(format!("--ca: {error}")))
 }
 
 fn mode(args: &LoadtestArgs) -> Mode {

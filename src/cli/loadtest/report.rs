@@ -33,8 +33,10 @@ pub struct Report {
     pub ok: bool,
     /// `HOST:PORT` as given.
     pub target: String,
-    /// How the sessions were connected.
-    pub transport: &'static str,
+    /// How the sessions were connected: one or several, with commas between.
+    pub transport: String,
+    /// Inside TLS.
+    pub tls: bool,
     /// `closed_loop`, `open_loop` or `idle`.
     pub mode: &'static str,
     /// What `latency_us` is, in words.
@@ -113,7 +115,8 @@ impl Report {
         Report {
             ok: faults == 0 && tally.connected > 0,
             target: args.target.clone(),
-            transport: "tcp",
+            transport: transports(args),
+            tls: args.tls,
             mode,
             latency_measures,
             sessions: plan.sessions,
@@ -154,6 +157,11 @@ impl Report {
     }
 }
 
+fn transports(args: &LoadtestArgs) -> String {
+    let names: Vec<String> = args.transport.iter().map(ToString::to_string).collect();
+    names.join(",")
+}
+
 fn per_second(answers: u64, plan: &Plan) -> f64 {
     let seconds = plan.duration.as_secs_f64();
     if seconds > 0.0 {
@@ -166,7 +174,8 @@ fn per_second(answers: u64, plan: &Plan) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { target, mode, .. } = self;
-        write!(f, "{mode} over {} to {target}: ", self.transport)?;
+        let tls = if self.tls { " in TLS" } else { "" };
+        write!(f, "{mode} over {}{tls} to {target}: ", self.transport)?;
         write!(f, "{} of {} sessions, ", self.connected, self.sessions)?;
         write!(f, "payload {} B, ", self.payload_bytes)?;
         if let Some(rate) = self.rate_per_second {

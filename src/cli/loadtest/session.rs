@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::args::Transport;
 use super::plan::{Clock, Plan};
 use super::tally::Tally;
 use super::track::Tracker;
-use crate::codec::Decoded;
-use crate::codec::client::{self, Frame, FrameError, Header, Kind};
+use super::wire::{Item, Writer};
+use crate::client::http::Response;
+use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
+use crate::net::dial::Reader;
 
 /// A session that was refused something waits at least this long before it sends again (closed
 /// loop).
@@ -37,13 +39,13 @@ pub(super) struct Run {
 enum Ended {
     Told(Code),
     WithoutClose,
-    BrokenFraming(FrameError),
+    BrokenFraming,
 }
 
 /// One session's receiving side.
-#[derive(Debug)]
 pub(super) struct Receiver {
-    reader: OwnedReadHalf,
+    reader: Reader,
+    transport: Transport,
     input: BytesMut,
     read_bytes: usize,
     book: Book,
@@ -63,13 +65,14 @@ struct Book {
 
 impl Receiver {
     /// `burst`: how many bytes of answers to expect at once.
-    pub(super) fn new(reader: OwnedReadHalf, index: u32, burst: usize) -> Receiver {
+    pub(super) fn new(reader: Reader, transport: Transport, index: u32, burst: usize) -> Receiver {
         let book = Book {
             index,
             ..Book::default()
         };
         Receiver {
             reader,
+            transport,
             input: BytesMut::new(),
             read_bytes: burst.clamp(READ_BYTES.0, READ_BYTES.1),
             book,
@@ -93,16 +96,28 @@ impl Receiver {
         let mut tally = run.tally.borrow_mut();
         let mut at = 0;
         while self.book.ended.is_none() {
-            match client::decode(&self.input[at..], u32::MAX) {
-                Ok(Decoded::Frame(frame, used)) => {
+            match self.transport.decode(&self.input[at..]) {
+                Ok(Some((item, used))) => {
                     at += used;
-                    self.book.take(&frame, run, &mut tally, sent, now);
+                    match item {
+                        Item::Frame(frame) => {
+                            self.book.take(&frame, run, &mut tally, sent, now);
+                        }
+                        Item::Response(response) => {
+                            self.book.respond(&response, run, &mut tally, sent, now);
+                        }
+                        Item::Control => tally.other_frames += 1,
+                    }
                 }
-                Ok(Decoded::Need(_)) => break,
-                Err(error) => self.book.ended = Some(Ended::BrokenFraming(error)),
+                Ok(None) => break,
+                Err(_) => self.book.ended = Some(Ended::BrokenFraming),
             }
         }
         self.input.advance(at);
+    }
+
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -120,11 +135,13 @@ impl Receiver {
     }
 
     /// Closes the books on this session, and the session, if it stands and owes nothing.
-    pub(super) fn finish(self, writer: &OwnedWriteHalf, run: &Run, sent: u64) {
+    pub(super) fn finish(self, writer: &mut Writer, run: &Run, sent: u64) {
         let mut tally = run.tally.borrow_mut();
         match self.book.ended {
             Some(ended) => *tally.closed_early.entry(ended.name()).or_default() += 1,
-            None if self.book.tracker.outstanding(sent) == 0 => say_goodbye(writer),
+            None if self.book.tracker.outstanding(sent) == 0 => {
+                say_goodbye(self.transport, writer);
+            }
             None => {}
         }
         let told = matches!(self.book.ended, Some(Ended::Told(_)));
@@ -136,7 +153,12 @@ impl Book {
     #[inline]
     fn take(&mut self, frame: &Frame<'_>, run: &Run, tally: &mut Tally, sent: u64, now: Instant) {
         match Kind::from_byte(frame.header.kind) {
-            Some(Kind::Data) => self.answer(frame, run, tally, sent, now),
+            Some(Kind::Data) => {
+                let session_id = *self.session_id.get_or_insert(frame.header.session_id);
+                let known =
+                    session_id == frame.header.session_id && frame.service == run.plan.service;
+                self.answer(frame.payload, known, run, tally, sent, now);
+            }
             Some(Kind::Error) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);
                 let advice = Duration::from_millis(notice.retry_after_ms.into());
@@ -154,10 +176,38 @@ impl Book {
     }
 
     #[inline]
-    fn answer(&mut self, frame: &Frame<'_>, run: &Run, tally: &mut Tally, sent: u64, now: Instant) {
-        let session_id = *self.session_id.get_or_insert(frame.header.session_id);
-        let known = session_id == frame.header.session_id && frame.service == run.plan.service;
-        let stamp = run.plan.pattern.check(frame.payload, run.plan.payload);
+    fn respond(
+        &mut self,
+        response: &Response<'_>,
+        run: &Run,
+        tally: &mut Tally,
+        sent: u64,
+        now: Instant,
+    ) {
+        // Each is a session of its own, so its id is another every time.
+        if response.status == 200 {
+            self.answer(response.body, true, run, tally, sent, now);
+        } else {
+            self.pause = Some(response.retry_after.max(REFUSED_PAUSE));
+            self.tracker.refused_one(Code(response.status));
+        }
+        if response.closes {
+            self.ended = Some(Ended::Told(Code(response.status)));
+        }
+    }
+
+    /// `known`: it came as this session's and service's.
+    #[inline]
+    fn answer(
+        &mut self,
+        payload: &[u8],
+        known: bool,
+        run: &Run,
+        tally: &mut Tally,
+        sent: u64,
+        now: Instant,
+    ) {
+        let stamp = run.plan.pattern.check(payload, run.plan.payload);
         let Some(stamp) = stamp.filter(|stamp| stamp.index == self.index) else {
             self.tracker.corrupted();
             return;
@@ -179,23 +229,28 @@ impl Ended {
         match self {
             Ended::Told(code) => code.to_string(),
             Ended::WithoutClose => "without_close".into(),
-            Ended::BrokenFraming(_) => "broken_framing".into(),
+            Ended::BrokenFraming => "broken_framing".into(),
         }
     }
 }
 
-/// Appends a frame without a service, such as PING.
-pub(super) fn append_plain(out: &mut Vec<u8>, kind: Kind, payload: &[u8]) {
+/// Appends a frame without a service, such as PING. Over HTTP there is none.
+pub(super) fn append_plain(transport: Transport, kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
+    if transport == Transport::Http {
+        return;
+    }
     let header = Header {
         kind: kind as u8,
         ..Header::default()
     };
-    client::encode(out, &header, "", payload);
+    let mut frame = Vec::new();
+    client::encode(&mut frame, &header, "", payload);
+    transport.append(&frame, out);
 }
 
 /// CLOSE 0. Where the socket does not take it, the end of the connection says the same.
-fn say_goodbye(writer: &OwnedWriteHalf) {
+fn say_goodbye(transport: Transport, writer: &mut Writer) {
     let mut frame = Vec::new();
-    append_plain(&mut frame, Kind::Close, &[0; 6]);
-    let _ = writer.try_write(&frame);
+    append_plain(transport, Kind::Close, &[0; 6], &mut frame);
+    writer.try_flush(&mut frame);
 }

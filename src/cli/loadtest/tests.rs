@@ -17,7 +17,7 @@ struct Line {
 }
 
 /// Runs the load generator with these arguments against `target`.
-fn load(target: SocketAddr, line: &str) -> Report {
+pub(super) fn load(target: SocketAddr, line: &str) -> Report {
     let target = target.to_string();
     let line = ["loadtest", "--target", &target]
         .into_iter()
@@ -25,12 +25,12 @@ fn load(target: SocketAddr, line: &str) -> Report {
     drive(&Line::try_parse_from(line).unwrap().args).unwrap()
 }
 
-fn raw_echo() -> Echo {
+pub(super) fn raw_echo() -> Echo {
     let any = "127.0.0.1:0".parse().unwrap();
     Echo::start(any, BackendProtocol::Raw, 1).unwrap()
 }
 
-fn assert_clean(report: &Report) {
+pub(super) fn assert_clean(report: &Report) {
     assert!(report.ok, "{report}");
     assert!(report.sent > 0, "{report}");
     assert_eq!(report.sent, report.answered, "{report}");
@@ -214,9 +214,11 @@ fn what_is_told_is_not_lost() {
     assert_eq!(report.refused_by_code, BTreeMap::from([(404, 20)]));
     assert_eq!((report.answered, report.told), (180, 20));
 
+    // It accounts for what else is under way too; nobody waits for that at the end.
     let report = spoiled(|_, _| Answer::Send(told(Kind::Error, Code::BAD_GATEWAY)));
     assert!(report.ok, "{report}");
-    assert_eq!((report.answered, report.told), (180, 20));
+    assert_eq!(report.answered + report.told, 200, "{report}");
+    assert!(report.told >= 20, "{report}");
 
     let report = spoiled(|number, frame| match number {
         45 => Answer::Send(told(Kind::Close, Code::UNAVAILABLE)),
@@ -246,7 +248,8 @@ fn an_end_without_close_is_a_loss() {
 #[test]
 fn bad_arguments_are_named() {
     for (line, name) in [
-        ("--transport http", "--transport"),
+        ("--transport tcp,http --idle", "--idle"),
+        ("--tls --ca /no/such.pem", "/no/such.pem"),
         ("--payload 23", "--payload"),
         ("--sessions 0", "--sessions"),
         ("--threads 0", "--threads"),

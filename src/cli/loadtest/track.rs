@@ -97,15 +97,21 @@ impl Tracker {
     /// An ERROR came, `sent` frames having been sent. 502 says that answers may be missing, so it
     /// accounts for every frame that is unanswered now; any other for one.
     pub(super) fn refused(&mut self, code: Code, sent: u64) {
-        *self.counts.refused.entry(code.0).or_default() += 1;
         if code == Code::BAD_GATEWAY {
+            *self.counts.refused.entry(code.0).or_default() += 1;
             self.told_before = sent;
             self.answered_since = 0;
             self.excuses = 0;
             self.spoiled = 0;
         } else {
-            self.excuses += 1;
+            self.refused_one(code);
         }
+    }
+
+    /// A refusal that accounts for one frame whatever its code, as an HTTP status does.
+    pub(super) fn refused_one(&mut self, code: Code) {
+        *self.counts.refused.entry(code.0).or_default() += 1;
+        self.excuses += 1;
     }
 
     /// How many of `sent` frames may still be answered.

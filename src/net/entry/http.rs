@@ -41,7 +41,7 @@ pub(super) struct House {
     pub(super) upgraded: RefCell<Option<Socket>>,
     /// Whether a request is being answered.
     busy: Cell<bool>,
-    /// Whether a request ever was.
+    /// Whether a request ever was, if only to be refused.
     begun: Cell<bool>,
     /// When the last request began or ended.
     active: Cell<Instant>,
@@ -54,6 +54,7 @@ pub(super) struct House {
 impl House {
     /// Counts a response on its way out, and ends the connection behind it where it must.
     pub(super) fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
+        self.begun.set(true);
         self.terms.reception.answered(response.status().as_u16());
         let close = actix_http::ConnectionType::Close;
         if self.terms.reception.refusal().is_some() || response.head().connection_type() == close {
@@ -107,11 +108,12 @@ impl House {
     }
 
     /// Counts what the library has answered by itself at the connection's end.
-    fn count_end(&self, result: Result<(), DispatchError>, late: bool) {
+    fn count_end(&self, result: Result<(), DispatchError>, written: bool) {
         match result {
             Err(DispatchError::Parse(ParseError::TooLarge)) => self.terms.reception.answered(431),
             Err(DispatchError::Parse(_)) => self.terms.reception.answered(400),
-            Ok(()) if late && !self.begun.get() => self.terms.reception.answered(408),
+            // To a head that took too long.
+            Ok(()) if written && !self.begun.get() => self.terms.reception.answered(408),
             Ok(()) | Err(_) => {}
         }
     }
@@ -198,9 +200,8 @@ pub(super) async fn serve(socket: Socket, read: BytesMut, terms: Terms) -> Enter
     let replay = Replay::new(read, socket);
     let home = replay.home();
     let connection = service.call((replay, Some(peer)));
-    let begun = Instant::now();
     tokio::select! {
-        result = connection => house.count_end(result, begun.elapsed() >= patience),
+        result = connection => house.count_end(result, home.is_written()),
         () = house.watch() => {}
     }
     if let Some(socket) = house.upgraded.take() {

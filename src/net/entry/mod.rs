@@ -2,6 +2,7 @@
 //! HTTP, which may become a WebSocket, or raw frames. Everything here is off the way of a frame: it
 //! runs once a connection, or once an HTTP request.
 
+mod boundary;
 mod http;
 mod one_shot;
 mod replay;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::codec::Decoded;
 use crate::codec::code::Code;
@@ -25,6 +27,7 @@ use crate::codec::proxy::{self, Proxied};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::config::Config;
 use crate::net::socket::Socket;
+use crate::net::tls::{self, Tls};
 
 pub use replay::Replay;
 
@@ -37,6 +40,8 @@ pub trait Reception {
     fn read(&self, bytes: usize);
     /// A balancer has said whose connection it is.
     fn proxied(&self, peer: SocketAddr);
+    /// What follows is inside TLS.
+    fn encrypted(&self);
     /// The first bytes are HTTP: from now on the entry keeps its own deadlines.
     fn serving_http(&self);
     /// Whether no session may start, and why.
@@ -67,6 +72,8 @@ pub struct Terms {
     pub peer: SocketAddr,
     /// What is left of `listen.sniff_timeout`. Whoever polls the entry keeps it, but over HTTP.
     pub patience: Duration,
+    /// What TLS goes by.
+    pub tls: Arc<Tls>,
     /// The gateway behind.
     pub reception: Rc<dyn Reception>,
     /// Told when the connection is to end as soon as what is under way is answered.
@@ -84,7 +91,7 @@ pub enum Entered {
     Served,
 }
 
-/// Why a connection does not enter. Nothing is sent.
+/// Why a connection does not enter. Nothing is sent, but for the alert of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// The first bytes are of no transport that is spoken here.
@@ -95,6 +102,12 @@ pub enum Refused {
     ProxyMissing,
     /// A PROXY header with mistakes.
     ProxyMalformed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// Too many TLS handshakes are under way.
+    TlsBusy,
+    /// No TLS where it is required.
+    TlsMissing,
     /// The connection just ended.
     Disconnected,
     /// The connection failed.
@@ -114,8 +127,9 @@ pub fn owes_proxy(config: &Config, peer: SocketAddr) -> bool {
 pub async fn enter(
     mut socket: Socket,
     mut read: BytesMut,
-    terms: Terms,
+    mut terms: Terms,
 ) -> Result<Entered, Refused> {
+    let begun = Instant::now();
     if owes_proxy(&terms.config, terms.peer) {
         take_proxy(&mut socket, &mut read, &terms).await?;
     }
@@ -125,11 +139,48 @@ pub async fn enter(
                 read_more(&mut socket, &mut read, &terms).await?;
                 continue;
             }
+            Sniffed::Tls => {
+                socket = take_tls(socket, read, &terms).await?;
+                read = BytesMut::new();
+                continue;
+            }
+            Sniffed::Frames | Sniffed::Http if owes_tls(&socket, &terms) => {
+                Err(Refused::TlsMissing)
+            }
             Sniffed::Frames => Ok(Entered::Frames(socket, read)),
-            Sniffed::Http => Ok(http::serve(socket, read, terms).await),
+            Sniffed::Http => {
+                terms.patience = terms.patience.saturating_sub(begun.elapsed());
+                Ok(http::serve(socket, read, terms).await)
+            }
             Sniffed::Proxy => Err(Refused::ProxyUnexpected),
-            Sniffed::Tls | Sniffed::Unknown => Err(Refused::Unrecognised),
+            Sniffed::Unknown => Err(Refused::Unrecognised),
         };
+    }
+}
+
+fn owes_tls(socket: &Socket, terms: &Terms) -> bool {
+    terms.config.listen.tls.required && matches!(socket, Socket::Tcp(_))
+}
+
+/// Shakes hands; what follows is what the client says inside.
+async fn take_tls(socket: Socket, read: BytesMut, terms: &Terms) -> Result<Socket, Refused> {
+    let (Socket::Tcp(socket), Some(config)) = (socket, terms.tls.server()) else {
+        // Nobody is here who could speak it, or it would be TLS inside TLS.
+        return Err(Refused::Unrecognised);
+    };
+    let handshake = terms.tls.begin_handshake().ok_or(Refused::TlsBusy)?;
+    let shaken = tls::accept(config, socket, read).await;
+    drop(handshake);
+    match shaken {
+        Ok(socket) => {
+            terms.reception.encrypted();
+            Ok(Socket::Tls(Box::new(socket)))
+        }
+        Err(failed) => {
+            tracing::debug!(peer = %terms.peer, error = %failed.error, "TLS handshake failed");
+            failed.part().await;
+            Err(Refused::TlsFailed)
+        }
     }
 }
 

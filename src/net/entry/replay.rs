@@ -1,6 +1,6 @@
 //! A socket whose first bytes were read already: they are read again before the rest.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,12 +21,23 @@ pub struct Replay {
 
 /// Where a lent socket comes back to.
 #[derive(Debug, Clone, Default)]
-pub struct Home(Rc<RefCell<Socket>>);
+pub struct Home(Rc<Lent>);
+
+#[derive(Debug, Default)]
+struct Lent {
+    socket: RefCell<Socket>,
+    written: Cell<bool>,
+}
 
 impl Home {
     /// The socket, once whoever had it has dropped it.
     pub fn take(&self) -> Socket {
-        self.0.borrow_mut().take()
+        self.0.socket.borrow_mut().take()
+    }
+
+    /// Whether anything was written to it.
+    pub fn is_written(&self) -> bool {
+        self.0.written.get()
     }
 }
 
@@ -50,7 +61,7 @@ impl Replay {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        *self.home.0.borrow_mut() = self.socket.take();
+        *self.home.0.socket.borrow_mut() = self.socket.take();
     }
 }
 
@@ -79,6 +90,7 @@ impl AsyncWrite for Replay {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.home.0.written.set(true);
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
@@ -87,6 +99,7 @@ impl AsyncWrite for Replay {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.home.0.written.set(true);
         Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 

@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Sink, Stream};
+use futures_util::{FutureExt, Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
+use super::boundary::{Boundary, Followed};
 use crate::codec::Decoded;
 use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
@@ -22,6 +23,9 @@ use crate::session::closing::MessageFault;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes that are gathered before they are written; one message more may wait with them.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// A message over so many bytes leaves the library with a buffer as large; it is not left to an idle
+/// WebSocket.
+const KEPT_BYTES: usize = 8 * 1024;
 /// Messages of at least this many bytes are taken whatever `listen.max_payload` is: several small
 /// frames may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
@@ -38,8 +42,10 @@ pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
 /// The server's side of a WebSocket whose handshake is done.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Socket>,
+    stream: WebSocketStream<Followed>,
     max_payload: u32,
+    /// Whether the library has had a message over [`KEPT_BYTES`].
+    grown: bool,
     /// What comes cannot be understood any more.
     broken: bool,
     /// Whole frames that have come and are not read yet.
@@ -57,23 +63,20 @@ pub struct WebSocket {
 impl WebSocket {
     /// The socket underneath.
     pub fn get_mut(&mut self) -> &mut Socket {
-        self.stream.get_mut()
+        &mut self.stream.get_mut().socket
     }
 
     /// A WebSocket on `socket`, behind the handshake and `read`.
     pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
-        let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
-        let limit = Some(largest.max(LEAST_MESSAGE_BYTES));
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_message_size(limit)
-            .max_frame_size(limit);
-        let server = Role::Server;
-        let stream = WebSocketStream::from_partially_read(socket, read, server, Some(config)).await;
+        let mut boundary = Boundary::default();
+        boundary.pass(&read);
+        let socket = Followed { socket, boundary };
+        let (server, limits) = (Role::Server, Some(limits(max_payload)));
+        let stream = WebSocketStream::from_partially_read(socket, read, server, limits).await;
         WebSocket {
             stream,
             max_payload,
+            grown: false,
             broken: false,
             incoming: Bytes::new(),
             fault: None,
@@ -85,7 +88,7 @@ impl WebSocket {
     }
 
     /// The messages below, whatever they hold; what was read and not taken is lost.
-    pub fn into_messages(self) -> WebSocketStream<Socket> {
+    pub fn into_messages(self) -> WebSocketStream<Followed> {
         self.stream
     }
 
@@ -99,8 +102,25 @@ impl WebSocket {
         self.unflushed
     }
 
+    /// Has the library begun anew, with small buffers, where it has nothing under way.
+    fn poll_shrink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.stream.get_ref().boundary.is_reached() {
+            return Poll::Pending;
+        }
+        ready!(self.poll_written(cx))?;
+        let limits = Some(limits(self.max_payload));
+        let socket = std::mem::take(self.stream.get_mut());
+        let fresh = WebSocketStream::from_raw_socket(socket, Role::Server, limits);
+        if let Some(fresh) = fresh.now_or_never() {
+            self.stream = fresh;
+        }
+        self.grown = false;
+        Poll::Ready(Ok(()))
+    }
+
     /// Takes a message: its whole frames are readable from now on.
     fn take_message(&mut self, mut message: Bytes) {
+        self.grown |= message.len() > KEPT_BYTES;
         let mut at = 0;
         while at < message.len() {
             match client::decode(&message[at..], self.max_payload) {
@@ -154,6 +174,7 @@ impl WebSocket {
                 }
                 std::mem::take(&mut self.outgoing).freeze()
             };
+            self.grown |= frame.len() > KEPT_BYTES;
             let message = Message::Binary(frame);
             let stream = Pin::new(&mut self.stream);
             stream.start_send(message).map_err(io_error)?;
@@ -191,6 +212,17 @@ impl WebSocket {
         }
         Poll::Ready(Ok(taken))
     }
+}
+
+/// What the library is held to.
+fn limits(max_payload: u32) -> WebSocketConfig {
+    let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
+    let limit = Some(largest.max(LEAST_MESSAGE_BYTES));
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(limit)
+        .max_frame_size(limit)
 }
 
 /// Bytes of the frame that these begin, as far as they tell.
@@ -238,12 +270,20 @@ impl AsyncRead for WebSocket {
             if let Some(fault) = this.fault {
                 return Poll::Ready(Err(io::Error::other(fault)));
             }
-            match ready!(Pin::new(&mut this.stream).poll_next(cx)) {
+            let next = match Pin::new(&mut this.stream).poll_next(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending if this.grown => {
+                    ready!(this.poll_shrink(cx))?;
+                    continue;
+                }
+                Poll::Pending => return Poll::Pending,
+            };
+            match next {
                 Some(Ok(Message::Binary(message))) => this.take_message(message),
                 Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
-                Some(Ok(
-                    Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_),
-                )) => {}
+                // It has an answer under way that a new beginning would not know of.
+                Some(Ok(Message::Close(_))) => this.grown = false,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
                     return Poll::Ready(Ok(()));
                 }

@@ -1,5 +1,7 @@
 //! Replaces both keys and tells everybody, in one transaction.
 
+use redis::{RedisResult, Value};
+
 use super::Keys;
 use super::connect::{Connected, Server, explain};
 use super::read::{Documents, read_watched};
@@ -49,9 +51,37 @@ pub async fn replace(
     keys: &Keys,
     documents: &Documents,
 ) -> Result<(), WriteError> {
+    // MULTI alone first: where it is refused, what follows in the same pipeline would run at once.
     let mut commands = connected.commands.clone();
+    let begin = redis::cmd("MULTI");
+    let begun = server.in_time(begin.exec_async(&mut commands)).await;
+    begun.map_err(|why| WriteError::Refused(connected.says(&why)))?;
+
+    let mut writes = transaction(keys, documents);
+    let answer = writes
+        .ignore_errors()
+        .query_async::<Vec<RedisResult<Value>>>(&mut commands);
+    let answers = match tokio::time::timeout(server.timeout(), answer).await {
+        Ok(answers) => answers.and_then(|steps| steps.into_iter().collect::<RedisResult<Vec<_>>>()),
+        Err(_) => {
+            let why = format!(
+                "no answer within {:?}; it may or may not be written",
+                server.timeout()
+            );
+            return Err(WriteError::Refused(connected.says(&why)));
+        }
+    };
+    let refused = |error| WriteError::Refused(connected.says(&explain(error)));
+    match answers.map_err(refused)?.pop() {
+        Some(Value::Nil) => Err(WriteError::Conflict),
+        Some(executed) => executed.extract_error().map(drop).map_err(refused),
+        None => Err(WriteError::Refused(connected.says("has not answered EXEC"))),
+    }
+}
+
+/// All that follows MULTI. The first refusal of a command counts: EXEC says only that there was one.
+fn transaction(keys: &Keys, documents: &Documents) -> redis::Pipeline {
     let mut writes = redis::pipe();
-    writes.atomic();
     match &documents.rules {
         Some(rules) => writes.cmd("SET").arg(&keys.rules).arg(rules),
         None => writes.cmd("DEL").arg(&keys.rules),
@@ -66,17 +96,6 @@ pub async fn replace(
     for channel in keys.notify_channels() {
         writes.cmd("PUBLISH").arg(channel).arg("changed");
     }
-    let answer = writes.query_async::<Option<Vec<redis::Value>>>(&mut commands);
-    match tokio::time::timeout(server.timeout(), answer).await {
-        Ok(Ok(Some(_))) => Ok(()),
-        Ok(Ok(None)) => Err(WriteError::Conflict),
-        Ok(Err(error)) => Err(WriteError::Refused(connected.says(&explain(error)))),
-        Err(_) => {
-            let why = format!(
-                "no answer within {:?}; it may or may not be written",
-                server.timeout()
-            );
-            Err(WriteError::Refused(connected.says(&why)))
-        }
-    }
+    writes.cmd("EXEC");
+    writes
 }

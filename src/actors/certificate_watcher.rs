@@ -1,0 +1,200 @@
+//! Watches the files of TLS and has them read again when they change. What is in force is in
+//! [`Tls`], so one that has panicked leaves nothing to the next.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use notify::Watcher;
+use serde_json::json;
+
+use super::life::{
+    self, Account, ActorId, Address, Budget, ROOT, Roster, Seat, Vitals, inspectable,
+};
+use super::snapshots::Kind;
+use crate::net::tls::{Reloaded, Tls};
+
+/// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
+/// so long before both are read.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How often the files are read, notification or not.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Reads the files again now.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reload;
+
+/// Something in a file's directory may have changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Changed;
+
+/// The actor.
+pub struct CertificateWatcher {
+    vitals: Vitals,
+    tls: Arc<Tls>,
+    /// Why the newest files are not in force, if they are not.
+    error: Option<String>,
+    settling: bool,
+    /// A read is under way; news that comes meanwhile brings one more.
+    reading: bool,
+    again: bool,
+    watch: Option<notify::RecommendedWatcher>,
+}
+
+/// Starts the supervised watcher on this thread.
+pub fn launch(
+    tls: &Arc<Tls>,
+    roster: &Arc<Roster>,
+    budget: Arc<Budget>,
+    seat: Seat<CertificateWatcher>,
+) {
+    let id = ActorId {
+        kind: Kind::CertificateWatcher,
+        number: 0,
+    };
+    let entry = roster.enter(id, String::new(), None, Some(ROOT));
+    let tls = Arc::clone(tls);
+    life::supervise(seat, entry, budget, move |vitals| CertificateWatcher {
+        vitals,
+        tls: Arc::clone(&tls),
+        error: None,
+        settling: false,
+        reading: false,
+        again: false,
+        watch: None,
+    });
+}
+
+impl CertificateWatcher {
+    fn read(&mut self, ctx: &mut Context<Self>) {
+        if std::mem::replace(&mut self.reading, true) {
+            self.again = true;
+            return;
+        }
+        let tls = Arc::clone(&self.tls);
+        let read = actix::fut::wrap_future(tokio::task::spawn_blocking(move || tls.reload()));
+        ctx.spawn(read.map(|result, watcher: &mut Self, ctx| {
+            match result {
+                Ok(reloaded) => watcher.take(reloaded),
+                Err(error) => tracing::error!(%error, "the files of TLS could not be read"),
+            }
+            watcher.reading = false;
+            if std::mem::take(&mut watcher.again) {
+                watcher.read(ctx);
+            }
+        }));
+    }
+
+    fn take(&mut self, reloaded: Reloaded) {
+        match reloaded {
+            Reloaded::Unchanged => {}
+            Reloaded::InForce { warnings } => {
+                self.error = None;
+                tracing::info!("changed files of TLS are in force for new connections");
+                for warning in warnings {
+                    tracing::warn!(warning, "TLS");
+                }
+            }
+            Reloaded::Refused(mistakes) => {
+                let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+                let error = all.join("; ");
+                tracing::error!(
+                    error,
+                    "changed files of TLS cannot be used; what was in force stays"
+                );
+                self.error = Some(error);
+            }
+        }
+    }
+
+    fn read_soon(&mut self, ctx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.settling, true) {
+            ctx.run_later(SETTLE, |watcher, ctx| {
+                watcher.settling = false;
+                watcher.read(ctx);
+            });
+        }
+    }
+}
+
+/// The directories rather than the files: Kubernetes and certificate tools replace by renaming.
+fn watch(
+    paths: &[PathBuf],
+    own: Address<CertificateWatcher>,
+) -> Option<notify::RecommendedWatcher> {
+    let touched = move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event too; only changes matter.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            own.do_send(Changed);
+        }
+    };
+    let parent = |path: &PathBuf| match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => Path::new(".").to_owned(),
+    };
+    let directories: BTreeSet<PathBuf> = paths.iter().map(parent).collect();
+    let watching = notify::recommended_watcher(touched).and_then(|mut watcher| {
+        for directory in &directories {
+            watcher.watch(directory, notify::RecursiveMode::NonRecursive)?;
+        }
+        Ok(watcher)
+    });
+    watching
+        .inspect_err(|error| {
+            tracing::warn!(%error, "cannot watch the files of TLS; looking at them periodically");
+        })
+        .ok()
+}
+
+impl Actor for CertificateWatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.watch = watch(&self.tls.paths(), self.vitals.address(ctx));
+        // What has changed before it was watched.
+        self.read(ctx);
+        ctx.run_interval(INTERVAL, Self::read);
+    }
+}
+
+impl Account for CertificateWatcher {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        let tls = self.tls.snapshot();
+        json!({
+            "files": self.tls.paths(),
+            "watching": self.watch.is_some(),
+            "reloads": tls.reloads,
+            "reload_failures": tls.reload_failures,
+            "expires_at_seconds": tls.expires_at,
+            "last_error": self.error,
+        })
+    }
+}
+
+inspectable!(CertificateWatcher);
+
+impl Handler<Reload> for CertificateWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.read(ctx);
+    }
+}
+
+impl Handler<Changed> for CertificateWatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: Changed, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.read_soon(ctx);
+    }
+}

@@ -1,0 +1,60 @@
+//! The kinds of actors.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The kinds of actors.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The root.
+    Gateway,
+    /// Reads and watches the routing data.
+    ConfigWatcher,
+    /// Reads and watches the files of TLS, where it is configured.
+    CertificateWatcher,
+    /// One thread with its share of the listener.
+    Worker,
+    /// A shard of the sessions.
+    SessionRegistry,
+    /// Answers where a session goes.
+    Router,
+    /// One worker's links to one endpoint of one service.
+    BackendPool,
+    /// One multiplexed connection to a backend.
+    Link,
+    /// One connection of a player.
+    Client,
+}
+
+impl Kind {
+    /// All kinds, parents first.
+    pub const ALL: [Kind; 9] = [
+        Kind::Gateway,
+        Kind::ConfigWatcher,
+        Kind::CertificateWatcher,
+        Kind::Worker,
+        Kind::SessionRegistry,
+        Kind::Router,
+        Kind::BackendPool,
+        Kind::Link,
+        Kind::Client,
+    ];
+
+    /// The name in ids, metrics and the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Gateway => "gateway",
+            Kind::ConfigWatcher => "config_watcher",
+            Kind::CertificateWatcher => "certificate_watcher",
+            Kind::Worker => "worker",
+            Kind::SessionRegistry => "session_registry",
+            Kind::Router => "router",
+            Kind::BackendPool => "backend_pool",
+            Kind::Link => "link",
+            Kind::Client => "client",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The connecting side of a player's connection: TCP, TLS over it, and the WebSocket handshake. The
+//! client library and the load generator connect with it; the gateway's own port is [`super::entry`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+/// What a WebSocket reads at a time, in bytes.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// How a server is recognised: by whose certificate, and for which name.
+#[derive(Clone)]
+pub struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Trusts the certificates in `ca`, a PEM file, for a server with the name (or address) `host`.
+    /// Every connection makes a full handshake.
+    ///
+    /// # Errors
+    /// The file cannot be read, holds no certificate or a bad one; `host` is no name.
+    pub fn new(ca: &Path, host: &str) -> io::Result<Tls> {
+        let wrong = |why: String| {
+            let text = format!("{}: {why}", ca.display());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        };
+        let mut roots = RootCertStore::empty();
+        let certificates =
+            CertificateDer::pem_file_iter(ca).map_err(|error| wrong(error.to_string()))?;
+        for certificate in certificates {
+            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            roots
+                .add(certificate)
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong("no certificate in it".into()));
+        }
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        Ok(Tls {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish()
+    }
+}
+
+/// A connection, as bytes.
+#[derive(Debug)]
+pub enum Stream {
+    /// As it is.
+    Tcp(TcpStream),
+    /// Inside TLS.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection's reading half.
+pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
+/// A connection's writing half.
+pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+impl Stream {
+    /// Connects, and ends the TLS handshake where there is one to make. Has no deadline.
+    ///
+    /// # Errors
+    /// Nobody listens, or the server is not the one that `tls` wants.
+    pub async fn connect(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Stream> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(match tls {
+            None => Stream::Tcp(stream),
+            Some(Tls { connector, name }) => {
+                let stream = connector.connect(name.clone(), stream).await?;
+                Stream::Tls(Box::new(stream))
+            }
+        })
+    }
+
+    /// Makes it a WebSocket to `host` whose messages hold at most `max_message` bytes. Has no
+    /// deadline.
+    ///
+    /// # Errors
+    /// The server refuses or is none.
+    pub async fn upgrade(
+        self,
+        host: &str,
+        max_message: usize,
+    ) -> io::Result<WebSocketStream<Stream>> {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(max_message))
+            .max_frame_size(Some(max_message));
+        let uri = format!("ws://{host}/");
+        tokio_tungstenite::client_async_with_config(uri, self, Some(config))
+            .await
+            .map(|(socket, _)| socket)
+            .map_err(io::Error::other)
+    }
+
+    /// Both halves, for two owners.
+    pub fn into_split(self) -> (Reader, Writer) {
+        match self {
+            Stream::Tcp(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Box::new(reader), Box::new(writer))
+            }
+            Stream::Tls(stream) => {
+                let (reader, writer) = tokio::io::split(*stream);
+                (Box::new(reader), Box::new(writer))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

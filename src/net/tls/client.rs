@@ -1,0 +1,93 @@
+//! What backends are shown and held to, and the handshake with them.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::files::{FileMistake, Files};
+use super::{TlsSocket, VERSIONS, provider};
+use crate::config::BackendTls;
+
+/// Where authorities come from when no file is named, as mistakes call it.
+const SYSTEM: &str = "the system's";
+
+/// What the files make; or mistakes, and nothing.
+pub(super) fn build(
+    files: &Files,
+    config: &BackendTls,
+    mistakes: &mut Vec<FileMistake>,
+) -> Option<ClientConfig> {
+    let roots = match &config.ca {
+        Some(path) => files.authorities(path).map_err(|why| (path.as_path(), why)),
+        None => system_authorities().map_err(|why| (Path::new(SYSTEM), why)),
+    };
+    let roots = roots
+        .map_err(|(path, why)| mistakes.push(FileMistake::new("backend.tls.ca", path, why)))
+        .ok();
+    let own = match (&config.certificate, &config.key) {
+        (Some(certificate), Some(key)) => {
+            let certified = files.certified(
+                ("backend.tls.certificate", certificate),
+                ("backend.tls.key", key),
+                mistakes,
+            );
+            Some(certified?)
+        }
+        _ => None,
+    };
+    let wrong = |error: Error| {
+        let (path, why) = (config.ca.as_deref(), error.to_string());
+        let path = path.unwrap_or(Path::new(SYSTEM));
+        mistakes.push(FileMistake::new("backend.tls.ca", path, why));
+    };
+    configure(roots?, own).map_err(wrong).ok()
+}
+
+fn configure(roots: RootCertStore, own: Option<CertifiedKey>) -> Result<ClientConfig, Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&VERSIONS)?
+        .with_root_certificates(roots);
+    Ok(match own {
+        None => builder.with_no_client_auth(),
+        Some(own) => {
+            let shown: Arc<dyn ResolvesClientCert> = Arc::new(SingleCertAndKey::from(own));
+            builder.with_client_cert_resolver(shown)
+        }
+    })
+}
+
+fn system_authorities() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    match (added, found.errors.first()) {
+        (0, Some(error)) => Err(format!("authorities cannot be read: {error}")),
+        (0, None) => Err("authorities are missing: there is no certificate".to_owned()),
+        _ => Ok(roots),
+    }
+}
+
+/// Shakes hands with a backend that must be `host`, a name or an IP address.
+///
+/// # Errors
+/// The backend does not speak TLS, shows a certificate that is not good or not for `host`, or wants
+/// one that we do not have.
+pub async fn connect(
+    config: Arc<ClientConfig>,
+    host: &str,
+    socket: TcpStream,
+) -> io::Result<TlsSocket> {
+    // Certificates have names without the dot that says that a name is complete.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let stream = TlsConnector::from(config).connect(name, socket).await?;
+    Ok(TlsSocket::new(stream.into()))
+}

@@ -1,0 +1,206 @@
+//! What players are shown, and the handshake with them.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    Acceptor, ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, ServerConfig, crypto};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::StartHandshake;
+
+use super::files::{FileMistake, Files, end_of};
+use super::{TlsSocket, VERSIONS, provider};
+use crate::config::ListenTls;
+
+/// What may be spoken inside, for clients that ask: HTTP, and frames by the name that they have as
+/// a WebSocket's subprotocol. What is spoken is sniffed all the same.
+const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"ggp.v1"];
+/// Bytes that one read takes before the client's first message is whole.
+const READ_BYTES: usize = 1024;
+/// How long input is discarded behind an alert, so that no reset overtakes it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Certificates in the order of the configuration; the first is for whoever names no other.
+#[derive(Debug)]
+struct Certificates(Vec<Arc<CertifiedKey>>);
+
+impl Certificates {
+    fn chosen(&self, hello: &ClientHello<'_>) -> Option<&Arc<CertifiedKey>> {
+        let name = hello.server_name();
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        let named = |c: &&Arc<CertifiedKey>| name.as_ref().is_some_and(|n| is_for(c, n));
+        let schemes = hello.signature_schemes();
+        let usable = |c: &&Arc<CertifiedKey>| c.key.choose_scheme(schemes).is_some();
+        let all = || self.0.iter();
+        all()
+            .filter(named)
+            .find(usable)
+            .or_else(|| all().find(usable))
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.chosen(&hello).cloned()
+    }
+}
+
+fn is_for(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
+    let certificate = certified.end_entity_cert();
+    let certificate = certificate.and_then(ParsedCertificate::try_from);
+    certificate
+        .is_ok_and(|certificate| rustls::client::verify_server_name(&certificate, name).is_ok())
+}
+
+/// What the files make.
+pub(super) struct Shown {
+    pub(super) config: ServerConfig,
+    /// When each certificate ends, where that can be told.
+    pub(super) ends: Vec<(PathBuf, Option<UnixTime>)>,
+}
+
+/// What the files make; or mistakes, and nothing.
+pub(super) fn build(
+    files: &Files,
+    config: &ListenTls,
+    mistakes: &mut Vec<FileMistake>,
+) -> Option<Shown> {
+    let (mut certificates, mut ends) = (Vec::new(), Vec::new());
+    for (certificate, key) in config.certificate.iter().zip(config.key.iter()) {
+        let certified = files.certified(
+            ("listen.tls.certificate", certificate),
+            ("listen.tls.key", key),
+            mistakes,
+        );
+        if let Some(certified) = certified {
+            let end = certified.end_entity_cert().ok().and_then(end_of);
+            ends.push((certificate.to_owned(), end));
+            certificates.push(Arc::new(certified));
+        }
+    }
+    let verifier = match &config.client_ca {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(path) => {
+            let verifier = files.authorities(path).and_then(|roots| {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+                verifier.build().map_err(|error| error.to_string())
+            });
+            let wrong = |why| mistakes.push(FileMistake::new("listen.tls.client_ca", path, why));
+            verifier.map_err(wrong).ok()?
+        }
+    };
+    let (first, _) = ends.first()?;
+    let wrong = |error: Error| {
+        let why = format!("cannot be used: {error}");
+        mistakes.push(FileMistake::new("listen.tls.certificate", first, why));
+    };
+    let config = configure(certificates, verifier).map_err(wrong).ok()?;
+    Some(Shown { config, ends })
+}
+
+fn configure(
+    certificates: Vec<Arc<CertifiedKey>>,
+    verifier: Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&VERSIONS)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(Certificates(certificates)));
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    // A client keeps its session itself, sealed with keys that live as long as this: whoever was
+    // let in by authorities that are no longer trusted must not come back by resuming.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = crypto::ring::Ticketer::new()?;
+    Ok(config)
+}
+
+/// A handshake that has failed. TLS's alert is sent.
+#[derive(Debug)]
+pub struct HandshakeFailed {
+    /// Why.
+    pub error: io::Error,
+    socket: Option<TcpStream>,
+}
+
+impl HandshakeFailed {
+    /// Ends the connection so that no reset overtakes the alert; takes at most a second.
+    pub async fn part(self) {
+        if let Some(mut socket) = self.socket
+            && socket.shutdown().await.is_ok()
+        {
+            let mut sink = tokio::io::sink();
+            // The end of this is the end of the connection, whether the peer has ended or not.
+            let _ = timeout(LINGER, tokio::io::copy(&mut socket, &mut sink)).await;
+        }
+    }
+}
+
+impl From<io::Error> for HandshakeFailed {
+    fn from(error: io::Error) -> HandshakeFailed {
+        HandshakeFailed {
+            error,
+            socket: None,
+        }
+    }
+}
+
+/// Shakes hands with a player, of whose first message `read` was read already.
+///
+/// # Errors
+/// The player does not speak TLS, speaks none that is spoken here, or shows no certificate that it
+/// must show; or the connection has ended. The alert is sent, but for the end of the connection.
+pub async fn accept(
+    config: Arc<ServerConfig>,
+    mut socket: TcpStream,
+    mut read: BytesMut,
+) -> Result<TlsSocket, HandshakeFailed> {
+    let mut acceptor = Acceptor::default();
+    let accepted = loop {
+        if read.is_empty() {
+            read.reserve(READ_BYTES);
+            if socket.read_buf(&mut read).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        let mut unread = &read[..];
+        let taken = acceptor.read_tls(&mut unread)?;
+        read.advance(taken);
+        match acceptor.accept() {
+            Ok(None) => {}
+            // Whoever sends more before it is answered does not speak TLS.
+            Ok(Some(_)) if !read.is_empty() => {
+                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+            }
+            Ok(Some(accepted)) => break accepted,
+            Err((error, mut alert)) => {
+                let mut bytes = Vec::new();
+                alert.write_all(&mut bytes)?;
+                socket.write_all(&bytes).await?;
+                return Err(HandshakeFailed {
+                    error: io::Error::new(io::ErrorKind::InvalidData, error),
+                    socket: Some(socket),
+                });
+            }
+        }
+    };
+    let handshake = StartHandshake::from_parts(accepted, socket).into_stream(config);
+    match handshake.into_fallible().await {
+        Ok(stream) => Ok(TlsSocket::new(stream.into())),
+        Err((error, socket)) => Err(HandshakeFailed {
+            error,
+            socket: Some(socket),
+        }),
+    }
+}
