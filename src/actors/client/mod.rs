@@ -26,6 +26,7 @@ mod opening;
 mod pump;
 mod resumable;
 mod returning;
+mod tokens;
 
 use std::rc::Rc;
 use std::task::Context as TaskContext;
