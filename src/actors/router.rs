@@ -39,6 +39,17 @@ pub struct Resolve {
     pub tried: Vec<SocketAddr>,
 }
 
+/// Asks for the links to one endpoint, wherever the rules would send a session now: a binding lasts
+/// while its endpoint lives (protocol 3.1). `None`: there is no such service.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "Option<Seat<BackendPool>>")]
+pub struct PoolAt {
+    /// The service.
+    pub service: Arc<str>,
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+}
+
 /// Where a session goes.
 #[derive(Debug)]
 pub struct Resolved {
@@ -207,6 +218,17 @@ impl Handler<Resolve> for Router {
             Err(unresolved) => self.scope.metrics.unresolved.add(unresolved.code, 1),
         }
         result
+    }
+}
+
+impl Handler<PoolAt> for Router {
+    type Result = Option<Seat<BackendPool>>;
+
+    fn handle(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
+        self.vitals.handled();
+        let table = self.table.clone()?;
+        let service = table.service(&msg.service)?;
+        Some(self.pool(service, msg.endpoint))
     }
 }
 

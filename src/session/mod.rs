@@ -9,6 +9,7 @@
 //! * [`liveness`]: when a link that answers no PING is lost.
 
 pub mod closing;
+mod continued;
 pub mod id;
 pub mod liveness;
 pub mod replay;

@@ -76,6 +76,25 @@ impl Resumption {
         }
     }
 
+    /// A session that this gateway does not have, and takes up by what a token of `token_epoch` says
+    /// (protocol 3.2, case 3): these services are being opened again. `None`: no epoch is left.
+    pub fn by_token(
+        token_epoch: u32,
+        services: impl Iterator<Item = Arc<str>>,
+    ) -> Option<Resumption> {
+        let epoch = token_epoch.checked_add(1)?;
+        Some(Resumption {
+            epoch,
+            phase: Phase::Reopening {
+                count: 0,
+                stale: true,
+                awaiting: services.collect(),
+            },
+            good_from: token_epoch,
+            gap_told: epoch,
+        })
+    }
+
     /// 1 at first; each resume raises it.
     pub fn epoch(&self) -> u32 {
         self.epoch

@@ -85,6 +85,24 @@ fn a_gap_is_told_again_until_it_is_heard_of() {
 }
 
 #[test]
+fn a_session_that_nobody_has_is_taken_up_with_a_gap() {
+    let mut session = Resumption::by_token(4, names(&["a"])).unwrap();
+    assert!(session.accepted("a", 5));
+    let gap = Some(Answer {
+        count: 0,
+        gap: true,
+    });
+    assert_eq!(session.finish(), gap);
+    // Again, for whoever has not heard of it; exactly, for whoever has.
+    assert_eq!(session.judge(4, false), Judgement::Take);
+    assert_eq!(session.begin(4, 9, names(&[])), Some(6));
+    assert_eq!(session.finish(), gap);
+    session.begin(5, 2, names(&[]));
+    assert_eq!(session.finish(), exactly(2));
+    assert!(Resumption::by_token(u32::MAX, names(&[])).is_none());
+}
+
+#[test]
 fn a_gateway_that_is_left_keeps_no_connection_from_going() {
     let mut session = Resumption::new();
     assert_eq!(session.judge(1, true), Judgement::ElsewherePlease);

@@ -29,30 +29,30 @@ pub const OPENING_QUEUE_BYTES: usize = 64 * 1024;
 /// A session's identity and its services.
 #[derive(Debug)]
 pub struct Session<L> {
-    id: u64,
-    resumable: bool,
-    received: u64,
-    bound: Bind,
-    newest: Bind,
-    max_services: usize,
-    services: SmallVec<[Service<L>; 1]>,
+    pub(super) id: u64,
+    pub(super) resumable: bool,
+    pub(super) received: u64,
+    pub(super) bound: Bind,
+    pub(super) newest: Bind,
+    pub(super) max_services: usize,
+    pub(super) services: SmallVec<[Service<L>; 1]>,
     /// The service that the previous DATA frame named.
-    last: Option<u8>,
+    pub(super) last: Option<u8>,
 }
 
 #[derive(Debug)]
-struct Service<L> {
-    name: Arc<str>,
+pub(super) struct Service<L> {
+    pub(super) name: Arc<str>,
     /// Whether a backend of it has seen OPEN.
-    opened: bool,
+    pub(super) opened: bool,
     /// The lease on a link that was lost: its backend may still have the session, and is owed its
     /// final CLOSE until the service is opened again.
-    lost: Option<L>,
-    state: State<L>,
+    pub(super) lost: Option<L>,
+    pub(super) state: State<L>,
 }
 
 #[derive(Debug)]
-enum State<L> {
+pub(super) enum State<L> {
     Unbound,
     Opening(Box<Opening>),
     Open(L),
@@ -230,47 +230,6 @@ impl<L> Session<L> {
         }
         self.services[place].state = State::Opening(Box::default());
         Taken::Resolve(place)
-    }
-
-    /// Counting begins anew behind a gap (protocol 3.2).
-    pub fn count_anew(&mut self) {
-        self.received = 0;
-    }
-
-    /// The session goes on over a connection on which no service was named yet.
-    pub fn on_another_connection(&mut self) {
-        self.last = None;
-    }
-
-    /// Who a backend has said the session is.
-    pub fn bound(&self) -> Bind {
-        self.bound
-    }
-
-    /// The newest ids that the client has sent.
-    pub fn newest(&self) -> Bind {
-        self.newest
-    }
-
-    /// The services that are open, and their leases.
-    pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &L)> {
-        self.services.iter().filter_map(|s| match &s.state {
-            State::Open(lease) => Some((&s.name, lease)),
-            State::Opening(_) | State::Unbound => None,
-        })
-    }
-
-    /// The service is bound no more: its next DATA is routed anew. Returns the lease that it had.
-    pub fn unbind(&mut self, service: &str) -> Option<L> {
-        let place = self.find(service)?;
-        let state = &mut self.services[place].state;
-        match std::mem::replace(state, State::Unbound) {
-            State::Open(lease) => Some(lease),
-            before @ (State::Opening(_) | State::Unbound) => {
-                *state = before;
-                None
-            }
-        }
     }
 
     /// The name of the service at `place`.

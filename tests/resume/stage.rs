@@ -96,7 +96,7 @@ pub(crate) struct Scene {
     pub(crate) player: Player,
     pub(crate) link: Link,
     pub(crate) ticket: Ticket,
-    _backend: Backend,
+    pub(crate) backend: Backend,
 }
 
 impl Scene {
@@ -134,7 +134,7 @@ impl Scene {
             player,
             link,
             ticket,
-            _backend: backend,
+            backend,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
 
 /// Asks for a link for a session. Answered when the link is there or cannot be had.
-#[derive(Message)]
+#[derive(Clone, Message)]
 #[rtype(result = "Result<Lease, BindFailed>")]
 pub struct Bind {
     /// The session.
@@ -21,6 +21,8 @@ pub struct Bind {
     pub open: Vec<u8>,
     /// The client.
     pub client: Port<LinkEvent>,
+    /// The backend has the session already: it goes on, also where no new ones are taken.
+    pub resumes: bool,
 }
 
 /// Why a session gets no link here.

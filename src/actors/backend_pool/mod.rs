@@ -178,14 +178,13 @@ impl BackendPool {
     fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         // Perhaps said on another worker's link.
-        if self
-            .scope
-            .book
-            .is_leaving(&self.service.name, self.endpoint)
-        {
+        let book = &self.scope.book;
+        if book.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
             return Err(BindFailed::Leaving);
         }
-        if let Some(slot) = self.best() {
+        let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.resumes;
+        let slot = self.best().or_else(|| self.links.iter().find(leaving));
+        if let Some(slot) = slot {
             self.attach(slot, bind, answer);
             if self.links.len() < self.scope.config.backend.links_per_endpoint {
                 // For the sessions to come; this one does not wait for it, nor need it succeed.
@@ -195,20 +194,22 @@ impl BackendPool {
         }
         if !self.connecting() {
             match self.health {
-                Health::Leaving => return Err(BindFailed::Leaving),
+                Health::Leaving if !bind.resumes => return Err(BindFailed::Leaving),
                 Health::Down { retry_at, .. } if Instant::now() < retry_at => {
                     let wait = retry_at - Instant::now();
                     return Err(BindFailed::Unreachable {
                         retry_after_ms: wait.as_millis() as u32 + 1,
                     });
                 }
-                Health::Unknown | Health::Up | Health::Down { .. } => match self.open_link() {
-                    Ok(()) => {}
-                    Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
-                    Err(Claim::Exhausted | Claim::Granted(_)) => {
-                        return Err(BindFailed::NoLinkLeft);
+                Health::Unknown | Health::Up | Health::Leaving | Health::Down { .. } => {
+                    match self.open_link() {
+                        Ok(()) => {}
+                        Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
+                        Err(Claim::Exhausted | Claim::Granted(_)) => {
+                            return Err(BindFailed::NoLinkLeft);
+                        }
                     }
-                },
+                }
             }
         }
         if self.waiting.len() >= MAX_WAITING {

@@ -15,6 +15,7 @@ use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
 use crate::codec::client::{FLAG_RESUMABLE, Frame};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
+use crate::session::resume::Resumption;
 use crate::session::state::{Opening, Session};
 
 /// Endpoints that one session tries for one service before it is refused.
@@ -103,7 +104,7 @@ impl Client {
         started.add(transport.name(), 1);
         self.session = Some(Session::new(id, resumable, max_services));
         let resumes = resumable && !config.session.resume_window.is_zero();
-        self.resumable = resumes.then(|| Box::new(Resumable::new()));
+        self.resumable = resumes.then(|| Box::new(Resumable::new(Resumption::new())));
         self.card.session_id.set(id);
         self.card.resumable.set(resumable);
         self.card.started_ms.set(self.shared.now_ms());
@@ -161,7 +162,7 @@ impl Client {
     }
 
     /// A link is there; `epoch` is the session's when it was asked for.
-    fn service_opened(
+    pub(super) fn service_opened(
         &mut self,
         service: &str,
         epoch: u32,
@@ -283,6 +284,7 @@ async fn find_link(
             realm_id: resolve.realm_id,
             open: open.clone(),
             client: client.clone(),
+            resumes: false,
         };
         why = match resolved.pool.ask(bind).await {
             Ok(Ok(lease)) => return Ok(lease),

@@ -26,6 +26,8 @@ use crate::session::resume::{Judgement, Resumption};
 pub(super) struct Resumable {
     pub(super) resumption: Resumption,
     pub(super) replay: Replay,
+    /// It is being taken up by what its token says: a backend must know it.
+    pub(super) by_token: bool,
     /// What the session's end is to say if its player does not come back.
     final_code: Code,
     /// Counts it, while it is suspended.
@@ -35,10 +37,11 @@ pub(super) struct Resumable {
 }
 
 impl Resumable {
-    pub(super) fn new() -> Resumable {
+    pub(super) fn new(resumption: Resumption) -> Resumable {
         Resumable {
-            resumption: Resumption::new(),
+            resumption,
             replay: Replay::default(),
+            by_token: false,
             final_code: Code::NORMAL,
             suspension: None,
             token_ms: 0,
@@ -210,15 +213,25 @@ impl Client {
                     .open()
                     .for_each(|(_, lease)| lease.reopen(self.open_payload(OPEN_RESUMED)));
             }
-            let patience = self.shared.scope.config.backend.connect_timeout;
-            ctx.run_later(patience, move |client, ctx| client.stop_waiting(epoch, ctx));
+            self.wait_for_backends(epoch, ctx);
         }
         self.finish_resume(ctx);
         ctx.notify(Changed);
     }
 
+    /// Backends have so long to take their OPENs.
+    pub(super) fn wait_for_backends(&self, epoch: u32, ctx: &mut Context<Self>) {
+        let patience = self.shared.scope.config.backend.connect_timeout;
+        ctx.run_later(patience, move |client, ctx| client.stop_waiting(epoch, ctx));
+    }
+
     /// The payload of an OPEN, as the session is now.
     pub(super) fn open_payload(&self, flags: u8) -> Vec<u8> {
+        self.open_payload_from(flags, &self.shared.scope.config.gateway.id)
+    }
+
+    /// The same, where `previous` is the gateway that had the session.
+    pub(super) fn open_payload_from(&self, flags: u8, previous: &str) -> Vec<u8> {
         let mut payload = Vec::with_capacity(64);
         let Some(session) = &self.session else {
             return payload;
@@ -231,11 +244,7 @@ impl Client {
             flags,
             epoch: self.epoch(),
             client: &self.card.peer().to_string(),
-            previous_gateway: if resumed {
-                &self.shared.scope.config.gateway.id
-            } else {
-                ""
-            },
+            previous_gateway: if resumed { previous } else { "" },
         }
         .encode(&mut payload);
         payload
@@ -282,16 +291,28 @@ impl Client {
         if resumable.resumption.epoch() != epoch {
             return;
         }
+        // It may take the OPEN yet, and where it came from nobody here knows.
+        let code = if resumable.by_token {
+            Code::LEAVES_LINK
+        } else {
+            Code::BAD_GATEWAY
+        };
         let silent: Vec<Arc<str>> = resumable.resumption.awaited().cloned().collect();
         for service in silent {
-            self.unbind(&service, Some(Code::BAD_GATEWAY), ctx);
+            self.unbind(&service, Some(code), ctx);
         }
         self.finish_resume(ctx);
     }
 
     /// A backend does not go on with the session: it hears `code`, the player 502.
-    fn unbind(&mut self, service: &str, code: Option<Code>, ctx: &mut Context<Self>) {
+    pub(super) fn unbind(&mut self, service: &str, code: Option<Code>, ctx: &mut Context<Self>) {
         self.card.service_closed(service);
+        if let Some(session) = &mut self.session
+            && let Some(place) = session.find(service)
+        {
+            // Where it is still being opened, nothing waits for it.
+            session.failed(place);
+        }
         if let Some(mut lease) = self.session.as_mut().and_then(|s| s.unbind(service)) {
             match code {
                 Some(code) => lease.set_final_code(code),
@@ -307,12 +328,19 @@ impl Client {
 
     /// When every backend has answered: OPENED, what the player lacks, and on.
     pub(super) fn finish_resume(&mut self, ctx: &mut Context<Self>) {
-        let Some(resumable) = &mut self.resumable else {
+        let (Some(resumable), Some(session)) = (&mut self.resumable, &self.session) else {
             return;
         };
+        if resumable.by_token && session.is_opening() {
+            return; // An ACCEPT may overtake the lease on the link that it came on.
+        }
         let Some(answer) = resumable.resumption.finish() else {
             return;
         };
+        let nothing_open = session.open().next().is_none();
+        if std::mem::take(&mut resumable.by_token) && nothing_open {
+            return self.close(Closing::NotResumable, ctx);
+        }
         let before = resumable.replay.len();
         let lacking = resumable.replay.resume(answer.count);
         let gap = lacking || answer.gap;

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! * [`ledger`]: which frames the gateway may not have, and how many were taken. Pure.
-//! * [`line`]: one connection.
+//! * [`mod@line`]: one connection.
 //! * [`drive`]: the task that a session is: the connection in use, the one to come, and the clock.
 //!
 //! The gateway acknowledges frames only when a connection begins. So that what is kept stays small,

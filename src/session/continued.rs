@@ -1,0 +1,76 @@
+//! What becomes of a session that goes on: over another connection, or on another gateway.
+
+use std::sync::Arc;
+
+use super::state::{Service, Session, State};
+use crate::codec::link::Bind;
+
+impl<L> Session<L> {
+    /// A session that another gateway had, of which this is known. Its services are being opened.
+    pub fn taken_up(
+        id: u64,
+        max_services: usize,
+        (bound, newest): (Bind, Bind),
+        services: impl Iterator<Item = Arc<str>>,
+    ) -> Session<L> {
+        let opening = |name| Service {
+            name,
+            opened: false,
+            lost: None,
+            state: State::Opening(Box::default()),
+        };
+        Session {
+            bound,
+            newest,
+            services: services.map(opening).collect(),
+            ..Session::new(id, true, max_services)
+        }
+    }
+
+    /// Counting begins anew behind a gap (protocol 3.2).
+    pub fn count_anew(&mut self) {
+        self.received = 0;
+    }
+
+    /// The session goes on over a connection on which no service was named yet.
+    pub fn on_another_connection(&mut self) {
+        self.last = None;
+    }
+
+    /// Who a backend has said the session is.
+    pub fn bound(&self) -> Bind {
+        self.bound
+    }
+
+    /// The newest ids that the client has sent.
+    pub fn newest(&self) -> Bind {
+        self.newest
+    }
+
+    /// The services that are open, and their leases.
+    pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &L)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Open(lease) => Some((&s.name, lease)),
+            State::Opening(_) | State::Unbound => None,
+        })
+    }
+
+    /// The service is bound no more: its next DATA is routed anew. Returns the lease that it had.
+    pub fn unbind(&mut self, service: &str) -> Option<L> {
+        let place = self.find(service)?;
+        let state = &mut self.services[place].state;
+        match std::mem::replace(state, State::Unbound) {
+            State::Open(lease) => Some(lease),
+            before @ (State::Opening(_) | State::Unbound) => {
+                *state = before;
+                None
+            }
+        }
+    }
+
+    /// Whether a service is being opened.
+    pub fn is_opening(&self) -> bool {
+        let opening = |s: &Service<L>| matches!(s.state, State::Opening(_));
+        self.services.iter().any(opening)
+    }
+}

@@ -1,0 +1,141 @@
+//! Protocol 3.2, case 3: nobody has the session, but its backends know it.
+
+use std::time::Duration;
+
+use game_gateway::codec::link::{Kind, Open};
+use game_gateway::config::{Config, Secret};
+
+use crate::stage::{Answer, Scene, Ticket, opened, resume, resume_on, says};
+use crate::support::wire::{Backend, Gateway, Link, Player};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+const GAP: Answer = Answer {
+    received: 0,
+    gap: true,
+};
+
+fn shared(config: &mut Config) {
+    config.session.token_keys = vec![Secret::new(KEY.to_owned())];
+    config.backend.connect_timeout = Duration::from_secs(1);
+}
+
+/// Another gateway of the same deployment.
+async fn other(backend: &Backend, id: &str) -> Gateway {
+    Gateway::start_with(&backend.routes(), |config| {
+        shared(config);
+        config.gateway.id = id.to_owned();
+    })
+    .await
+}
+
+/// The OPEN of a session that another gateway takes up; returns epoch and gateway before.
+async fn taken_up(link: &mut Link) -> (u32, String) {
+    let frame = link.opened().await;
+    let open = Open::decode(&frame.payload).expect("a payload");
+    assert_eq!((open.flags, open.user_id, open.realm_id), (1, 42, 7));
+    (open.epoch, open.previous_gateway.to_owned())
+}
+
+async fn accept(link: &mut Link, id: u64, epoch: u32) {
+    link.send(Kind::Accept, id, &epoch.to_be_bytes()).await;
+}
+
+#[tokio::test]
+async fn another_gateway_takes_it_up_with_a_gap() {
+    let mut scene = Scene::start_with(shared).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    // What it says before OPENED comes behind it.
+    accept(&mut link, id, 2).await;
+    link.send(Kind::Data, id, b"b").await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+    assert_eq!(ticket.session_id, id);
+    says(&mut player, "b").await;
+    player.data("game", b"2").await;
+    assert_eq!(&link.data().await.payload[..], b"2");
+    // From here it resumes as any other, and the used token is none.
+    let mut thief = resume(&second, &scene.ticket, 0).await;
+    assert_eq!(thief.closed().await.0, 410);
+    drop(player);
+    link.next().await.expect("SUSPEND");
+    let mut player = resume(&second, &ticket, 1).await;
+    assert_eq!(taken_up(&mut link).await, (3, "gw-b".to_owned()));
+    accept(&mut link, id, 3).await;
+    let answer = Answer {
+        received: 1,
+        gap: false,
+    };
+    assert_eq!(opened(&mut player, &mut ticket).await, answer);
+}
+
+#[tokio::test]
+async fn what_backends_do_not_know_is_gone() {
+    for code in [404_u16, 410] {
+        let mut scene = Scene::start_with(shared).await;
+        let second = other(&scene.backend, "gw-b").await;
+        let id = scene.ticket.session_id;
+        let mut player = resume(&second, &scene.ticket, 0).await;
+        let mut link = scene.backend.link().await;
+        taken_up(&mut link).await;
+        link.send(Kind::Close, id, &code.to_be_bytes()).await;
+        assert_eq!(player.closed().await.0, 410, "{code}");
+        second.until("game_gateway_sessions", |n| n == 0).await;
+        scene.send("untouched").await;
+        says(&mut scene.player, "untouched").await;
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_is_gone_or_silent_takes_nobody_up() {
+    let scene = Scene::start_with(shared).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    assert_eq!(player.closed().await.0, 410);
+    // It may have taken the OPEN: the link is left in order.
+    assert_eq!(link.closed().await.1, 307);
+}
+
+#[tokio::test]
+async fn a_token_without_bindings_is_good_on_its_holder_only() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), shared).await;
+    let mut player = Player::connect(&gateway).await;
+    crate::stage::begin(&mut player, "game", b"1").await;
+    let mut ticket = Ticket::default();
+    opened(&mut player, &mut ticket).await;
+    let second = other(&backend, "gw-b").await;
+    let mut player = resume(&second, &ticket, 0).await;
+    assert_eq!(player.closed().await.0, 410);
+}
+
+#[tokio::test]
+async fn a_draining_gateway_takes_nobody_up() {
+    let scene = Scene::start_with(shared).await;
+    let second = Gateway::start_with(&scene.backend.routes(), |config| {
+        shared(config);
+        config.drain.accept_grace = Duration::ZERO;
+        config.drain.window = Duration::from_secs(3600);
+    })
+    .await;
+    // Somebody has to be there, or the drain is over at once.
+    let mut player = Player::connect(&second).await;
+    let mut other = Player::connect(&second).await;
+    other.data("nowhere", b"x").await;
+    other.error().await;
+    second.drain();
+    loop {
+        let (_, body) = second.get("/api/v1/drain").await;
+        if body.contains("refusing") {
+            break;
+        }
+    }
+    resume_on(&mut player, &scene.ticket, 0).await;
+    assert_eq!(player.closed().await.0, 503);
+}
