@@ -121,7 +121,11 @@ class IdleSessions:
             raise ConnectionError(f"{self.address} is no WebSocket: {head!r}")
 
     def _read(self, connection, most):
-        piece = connection.recv(most)
+        number = len(self.sockets)
+        try:
+            piece = connection.recv(most)
+        except TimeoutError as error:
+            raise ConnectionError(f"{self.address} does not answer session {number}") from error
         if not piece:
-            raise ConnectionError(f"{self.address} closed session {len(self.sockets)}")
+            raise ConnectionError(f"{self.address} closed session {number}")
         return piece
