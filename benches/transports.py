@@ -102,7 +102,7 @@ class IdleSessions:
             connection.sendall(self.frame)
         answer = b""
         while len(answer) < length:
-            answer += self._read(connection, 65_536)
+            answer += self._read(connection, 65_536, answer)
         if not answer.endswith(self.answer):
             raise ConnectionError(f"{self.address} answered session {len(self.sockets)} wrongly")
 
@@ -116,12 +116,16 @@ class IdleSessions:
         head = b""
         # Nothing comes behind it before the first message was sent.
         while not head.endswith(b"\r\n\r\n"):
-            head += self._read(connection, 1)
+            head += self._read(connection, 1, head)
         if b" 101 " not in head:
             raise ConnectionError(f"{self.address} is no WebSocket: {head!r}")
 
-    def _read(self, connection, most):
-        piece = connection.recv(most)
+    def _read(self, connection, most, so_far):
+        session = f"session {len(self.sockets)} (so far: {so_far!r})"
+        try:
+            piece = connection.recv(most)
+        except TimeoutError as error:
+            raise ConnectionError(f"{self.address} does not answer {session}") from error
         if not piece:
-            raise ConnectionError(f"{self.address} closed session {len(self.sockets)}")
+            raise ConnectionError(f"{self.address} closed {session}")
         return piece
