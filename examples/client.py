@@ -5,6 +5,7 @@ Sends DATA to a service that echoes, and checks each answer. Exit code 0: all we
 """
 import argparse
 import socket
+import ssl
 import struct
 import sys
 
@@ -22,9 +23,11 @@ class Failed(Exception):
 
 
 class Connection:
-    def __init__(self, address, service, realm, user):
+    def __init__(self, address, service, realm, user, tls=None):
         self.socket = socket.create_connection(address, timeout=PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.service, self.realm, self.user = service.encode(), realm, user
         self.session_id = 0  # the gateway's first answer says it
 
@@ -85,10 +88,14 @@ def main():
     parser.add_argument("--realm", type=int, default=0, help="realm_id, 0: none")
     parser.add_argument("--user", type=int, default=0, help="user_id, 0: none")
     parser.add_argument("--count", type=int, default=10, help="how many messages")
+    parser.add_argument("--tls", action="store_true", help="inside TLS")
+    parser.add_argument("--ca", help="PEM file: whose certificates are trusted; without it the system's")
     options = parser.parse_args()
     host, _, port = options.address.rpartition(":")
     try:
-        connection = Connection((host.strip("[]"), int(port)), options.service, options.realm, options.user)
+        tls = ssl.create_default_context(cafile=options.ca) if options.tls else None
+        address = (host.strip("[]"), int(port))
+        connection = Connection(address, options.service, options.realm, options.user, tls)
         with connection.socket:
             play(connection, options.count)
     except (Failed, OSError, ValueError, struct.error) as error:

@@ -13,6 +13,7 @@ use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
 use game_gateway::codec::link::{Bind, Kind, Multicast, OPEN_RESUMED, Open};
 use game_gateway::codec::{client, link};
+use support::authority::Authority;
 use support::process::Process;
 
 use actix_codec::Decoder;
@@ -72,11 +73,15 @@ fn client_and_backend_through_the_gateway() {
     });
     std::fs::write(&routes, rules.to_string()).expect("the routes");
     let config = directory.path().join("gateway.toml");
+    let authority = Authority::new();
+    let issued = authority.issue("gateway", "IP:127.0.0.1");
     let text = format!(
         "[listen]\naddress = \"127.0.0.1:0\"\n\
          [admin]\naddress = \"127.0.0.1:0\"\n\
          [routes]\nsource = \"file\"\nfile = {routes:?}\n\
-         [drain]\nwindow = \"1s\"\naccept_grace = \"10ms\"\n"
+         [listen.tls]\ncertificate = {:?}\nkey = {:?}\n\
+         [drain]\nwindow = \"1s\"\naccept_grace = \"10ms\"\n",
+        issued.certificate, issued.key
     );
     std::fs::write(&config, text).expect("the configuration");
     let mut gateway = Process::spawn(
@@ -88,6 +93,13 @@ fn client_and_backend_through_the_gateway() {
     let (players, _) = ready.split_once(", admin on ").expect("both addresses");
 
     let mut playing = client("game", players);
+    let status = playing.wait_for_exit();
+    assert!(status.success(), "{}{}", playing.output(), gateway.output());
+
+    let ca = authority.ca().display().to_string();
+    let mut encrypted = python("client.py");
+    encrypted.args(["--tls", "--ca", &ca, players]);
+    let mut playing = Process::spawn(&mut encrypted);
     let status = playing.wait_for_exit();
     assert!(status.success(), "{}{}", playing.output(), gateway.output());
 

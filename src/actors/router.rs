@@ -116,6 +116,15 @@ impl Router {
         }
     }
 
+    /// The table that sessions are routed by. The first one may be in force, and the gateway ready,
+    /// before the word of it is here.
+    fn table(&mut self) -> Option<Arc<RouteTable>> {
+        if self.table.is_none() {
+            self.table = self.scope.routes.load_full();
+        }
+        self.table.clone()
+    }
+
     fn pool(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
         let pools = self.pools.entry(Arc::clone(&service.name)).or_default();
         let start = || backend_pool::start(&self.scope, service, endpoint);
@@ -123,7 +132,7 @@ impl Router {
     }
 
     fn resolve(&mut self, msg: &Resolve) -> Result<Resolved, Unresolved> {
-        let table = self.table.clone().ok_or(Unresolved {
+        let table = self.table().ok_or(Unresolved {
             code: Code::UNAVAILABLE,
             text: "no routes yet",
             retry_after_ms: 1000,
@@ -226,7 +235,7 @@ impl Handler<PoolAt> for Router {
 
     fn handle(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
         self.vitals.handled();
-        let table = self.table.clone()?;
+        let table = self.table()?;
         let service = table.service(&msg.service)?;
         Some(self.pool(service, msg.endpoint))
     }

@@ -3,6 +3,7 @@
 
 mod backends;
 mod books;
+mod certificate;
 mod launcher;
 mod page;
 mod player;
@@ -22,9 +23,11 @@ use tokio::time::{interval_at, sleep_until, timeout};
 use crate::client::Transport;
 use crate::config::units::parse_duration;
 use crate::config::{Config, Origins};
+use crate::net::dial::Tls;
 use crate::run::{self, Running, StartError};
 use backends::Backends;
 use books::{Books, Totals};
+use certificate::Certificate;
 use launcher::Launcher;
 use page::Page;
 use player::Player;
@@ -47,7 +50,8 @@ pub struct DemoArgs {
     /// How long to play.
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
-    /// Players at a time: a third over TCP, a third over WebSocket, a third over HTTP.
+    /// Players at a time: a third over TCP, a third over WebSocket, a third over HTTP; half of each
+    /// inside TLS.
     #[arg(long, default_value_t = 48, value_name = "N")]
     pub sessions: usize,
     /// Where a page for browsers is served, to play along.
@@ -95,12 +99,16 @@ fn play(args: &DemoArgs) -> Result<Totals, DemoError> {
     let backends = runtime.block_on(Backends::start())?;
     let routes = routes::File::create(&backends.rules())?;
     let page = Page::start(args.page).map_err(|error| DemoError::Page(args.page, error))?;
-    let gateway = run::start(config(routes.path(), page.origins()?))?;
+    let certificate = Certificate::create(routes.folder())?;
+    let mut config = config(routes.path(), page.origins()?);
+    certificate.configure(&mut config);
+    let gateway = run::start(config)?;
     println!(
         "A page to play along, while this runs: {}",
         page.url(gateway.players)
     );
-    let totals = runtime.block_on(perform(args, backends, &routes, &gateway));
+    let tls = certificate.trust()?;
+    let totals = runtime.block_on(perform(args, backends, &routes, &gateway, &tls));
     gateway.drain();
     page.stop()?;
     gateway.wait()?;
@@ -127,21 +135,23 @@ async fn perform(
     mut backends: Backends,
     routes: &routes::File,
     gateway: &Running,
+    tls: &Tls,
 ) -> std::io::Result<Totals> {
     let books = Arc::new(Books::default());
     let (stop, stopped) = watch::channel(false);
     let mut players = JoinSet::new();
     for number in 1..=args.sessions {
         let (address, books) = (gateway.players, books.clone());
+        let tls = (number % 2 == 0).then(|| tls.clone());
         let player = |transport| Player::new(number, address, transport, books.clone());
         match number % 3 {
-            1 => players.spawn(player(Transport::Tcp).play(stopped.clone())),
-            2 => players.spawn(player(Transport::Websocket).play(stopped.clone())),
-            _ => players.spawn(Launcher::new(number, address, books).play(stopped.clone())),
+            1 => players.spawn(player(Transport::Tcp).play(tls, stopped.clone())),
+            2 => players.spawn(player(Transport::Websocket).play(tls, stopped.clone())),
+            _ => players.spawn(Launcher::new(number, address, books).play(tls, stopped.clone())),
         };
     }
     println!(
-        "{} players over TCP, WebSocket and HTTP, a gateway on {} (figures: http://{}/metrics), {} backends",
+        "{} players over TCP, WebSocket and HTTP, half of them inside TLS, a gateway on {} (figures: http://{}/metrics), {} backends",
         args.sessions,
         gateway.players,
         gateway.admin,

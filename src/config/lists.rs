@@ -158,6 +158,12 @@ impl fmt::Display for Origins {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths(Vec<PathBuf>);
 
+impl From<PathBuf> for Paths {
+    fn from(path: PathBuf) -> Paths {
+        Paths(vec![path])
+    }
+}
+
 impl Paths {
     /// How many there are.
     pub fn len(&self) -> usize {

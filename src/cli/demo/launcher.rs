@@ -12,6 +12,7 @@ use super::books::{Books, Outcome};
 use super::player::{ANSWER_TIMEOUT, EXCHANGES, PAUSE, THINK};
 use crate::client::{HttpClient, Options, Outgoing};
 use crate::codec::code::Code;
+use crate::net::dial::Tls;
 
 /// What it asks, in turns. The game wants who has logged in, which a session of one question has
 /// not.
@@ -36,9 +37,10 @@ impl Launcher {
         }
     }
 
-    /// Asks over connection after connection until `stop` is true.
-    pub(super) async fn play(mut self, stop: watch::Receiver<bool>) {
+    /// Asks over connection after connection until `stop` is true; inside TLS, where given.
+    pub(super) async fn play(mut self, tls: Option<Tls>, stop: watch::Receiver<bool>) {
         let options = Options {
+            tls,
             wait_timeout: ANSWER_TIMEOUT,
             ..Options::default()
         };

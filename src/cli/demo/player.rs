@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::books::{Books, Outcome};
 use crate::client::{Client, ClientError, Data, Event, Options, Outgoing, Transport};
 use crate::codec::code::Code;
+use crate::net::dial::Tls;
 
 /// Between two frames.
 pub(super) const THINK: Duration = Duration::from_millis(30);
@@ -62,9 +63,10 @@ impl Player {
         }
     }
 
-    /// Plays session after session until `stop` is true.
-    pub(super) async fn play(mut self, stop: watch::Receiver<bool>) {
+    /// Plays session after session until `stop` is true; inside TLS, where given.
+    pub(super) async fn play(mut self, tls: Option<Tls>, stop: watch::Receiver<bool>) {
         let options = Options {
+            tls,
             transport: self.transport,
             wait_timeout: ANSWER_TIMEOUT,
             ..Options::default()

@@ -1,7 +1,9 @@
 //! The routes file, in a place of its own for as long as the demo runs.
 
+use std::fs::DirBuilder;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -16,10 +18,15 @@ impl File {
     pub(super) fn create(rules: &Value) -> io::Result<File> {
         let name = format!("game-gateway-demo-{:016x}", rand::random::<u64>());
         let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder)?;
+        DirBuilder::new().mode(0o700).create(&folder)?;
         let file = File { folder };
         file.write(rules)?;
         Ok(file)
+    }
+
+    /// The folder that it is in.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn path(&self) -> PathBuf {

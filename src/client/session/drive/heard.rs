@@ -71,6 +71,8 @@ impl Drive {
             Code::INTERNAL,
             Code::UNAVAILABLE,
             Code::TOO_SLOW,
+            // An attempt that was given up has arrived late.
+            Code::REPLACED,
         ];
         let resumes = self.ledger.resumable() && keeps_session.contains(&told.code);
         // Before OPENED a refusal means that no session has begun.
