@@ -1,16 +1,16 @@
 //! The client library and the backend library, with connections that are cut while traffic runs.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use game_gateway::backend::{Backend, echo};
-use game_gateway::client::Outgoing;
-use game_gateway::client::session::{Connect, End, Event, Io, Session, SessionOptions};
+use game_gateway::client::session::{Connect, End, Event, Session, SessionOptions, dial};
+use game_gateway::client::{Options, Outgoing, Transport};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::net::TcpStream;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::wire::{Gateway, soon};
 
@@ -19,31 +19,48 @@ const SESSIONS: u64 = 20;
 /// Round trips of each.
 const ROUND_TRIPS: u64 = 2_000;
 
-/// Connections through a relay that cuts each of them after a random number of bytes.
-fn cutting(players: SocketAddr, seed: u64, cuts: Arc<AtomicU64>) -> Connect {
-    let random = std::sync::Mutex::new(StdRng::seed_from_u64(seed));
-    Box::new(move || {
-        // Long enough for the first OPENEDs; then anywhere, also within a frame.
-        let life: u64 = random.lock().expect("no panic").random_range(700..6_000);
-        let cuts = Arc::clone(&cuts);
-        Box::pin(async move {
-            let mut gateway = TcpStream::connect(players).await?;
-            let (near, mut far) = tokio::io::duplex(1024);
-            tokio::spawn(async move {
-                let (mut read, mut write) = gateway.split();
-                let (mut from, mut to) = tokio::io::split(&mut far);
-                let mut limited = tokio::io::AsyncReadExt::take(&mut read, life);
-                let up = tokio::io::copy(&mut from, &mut write);
-                let down = tokio::io::copy(&mut limited, &mut to);
-                // Whichever ends first cuts both.
-                tokio::select! {
-                    _ = up => (),
-                    _ = down => (),
-                }
-                cuts.fetch_add(1, Ordering::Relaxed);
-            });
-            Ok(Box::new(near) as Box<dyn Io>)
-        })
+/// Relays connections, and cuts each of them after a random number of bytes from the gateway.
+async fn cutting_relay(gateway: SocketAddr, seed: u64) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let mut random = StdRng::seed_from_u64(seed);
+        while let Ok((near, _)) = listener.accept().await {
+            // Long enough for the first OPENEDs; then anywhere, also within a frame.
+            let life = random.random_range(900..6_000);
+            tokio::spawn(relay(near, gateway, life));
+        }
+    });
+    address
+}
+
+async fn relay(mut near: TcpStream, gateway: SocketAddr, life: u64) {
+    let Ok(mut far) = TcpStream::connect(gateway).await else {
+        return;
+    };
+    let ((mut from, mut to), (read, mut write)) = (near.split(), far.split());
+    let mut limited = read.take(life);
+    // Whichever ends first cuts both.
+    tokio::select! {
+        _ = tokio::io::copy(&mut from, &mut write) => (),
+        _ = tokio::io::copy(&mut limited, &mut to) => (),
+    }
+}
+
+/// Over TCP and WebSocket in turns.
+fn by_turns(address: SocketAddr) -> Connect {
+    let over = |transport| {
+        let options = Options {
+            transport,
+            ..Options::default()
+        };
+        dial(address, options)
+    };
+    let (tcp, websocket) = (over(Transport::Tcp), over(Transport::Websocket));
+    let turn = AtomicBool::new(false);
+    Box::new(move || match turn.fetch_xor(true, Ordering::Relaxed) {
+        false => tcp(),
+        true => websocket(),
     })
 }
 
@@ -96,11 +113,10 @@ async fn connections_that_are_cut_at_random_lose_nothing() {
         backend.address()
     );
     let gateway = Gateway::start_with(&routes, |config| config.gateway.workers = 2).await;
-    let cuts = Arc::<AtomicU64>::default();
     let mut players = tokio::task::JoinSet::new();
     for seed in 0..SESSIONS {
-        let connect = cutting(gateway.players, seed, Arc::clone(&cuts));
-        players.spawn(play(Session::start(connect, quick())));
+        let relay = cutting_relay(gateway.players, seed).await;
+        players.spawn(play(Session::start(by_turns(relay), quick())));
     }
     let mut resumed = 0;
     while let Some(player) = players.join_next().await {

@@ -21,12 +21,14 @@
 //!
 //! * [`ledger`]: which frames the gateway may not have, and how many were taken. Pure.
 //! * [`mod@line`]: one connection.
+//! * [`mod@dial`]: how connections are made.
 //! * [`drive`]: the task that a session is: the connection in use, the one to come, and the clock.
 //!
 //! The gateway acknowledges frames only when a connection begins. So that what is kept stays small,
 //! the session sends a PING when much is kept: gateways take frames in order, and its PONG says that
 //! all before it were taken.
 
+mod dial;
 mod drive;
 mod ledger;
 mod line;
@@ -39,6 +41,7 @@ use tokio::sync::mpsc;
 use super::{CONNECT_TIMEOUT, Data, MAX_PAYLOAD, Outgoing, Told};
 use drive::Drive;
 
+pub use dial::dial;
 pub use line::{Connect, Connecting, Io, tcp};
 
 /// Events that may wait for the application; beyond it nothing is read.
