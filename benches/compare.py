@@ -110,14 +110,17 @@ def parse_arguments():
                         help=f"of {', '.join(peers.PEERS)}; {REFERENCE} is always there [all]")
     parser.add_argument("--listed", action="store_true",
                         help="also a gateway whose actors and sessions are listed every second")
+    parser.add_argument("--resumable", action="store_true",
+                        help="also a gateway whose sessions can be resumed")
     parser.add_argument("--quick", action="store_true",
                         help="one round, 512 connections with 64 bytes only")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
     parser.add_argument("--inside", metavar="DIRECTORY", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.listed:
-        peers.PEERS["listed"] = peers.listed
-        arguments.peers.append("listed")
+    for name in ("listed", "resumable"):
+        if getattr(arguments, name):
+            peers.PEERS[name] = getattr(peers, name)
+            arguments.peers.append(name)
     if arguments.idle is None:
         arguments.idle = 0 if arguments.quick or arguments.only else IDLE_SESSIONS
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
@@ -227,7 +230,7 @@ def measure(arguments, directory, name, transport, case):
             "--target", f"{peer.address[0]}:{peer.address[1]}", "--service", peers.SERVICE,
             "--sessions", str(connections), "--payload", str(payload), "--in-flight", "1",
             "--warmup", "1s", "--duration", f"{arguments.seconds}s",
-            *transport.load_options(directory),
+            *transport.load_options(directory), *getattr(peer, "load_options", []),
         ]
         before = peer.cpu_seconds()
         report = drive(command, connections, arguments.seconds)

@@ -231,6 +231,13 @@ def listed(binary, threads, directory, transport):
     return gateway(binary, threads, directory, transport, Listed)
 
 
+def resumable(binary, threads, directory, transport):
+    """The gateway again, with sessions that can be resumed."""
+    peer = gateway(binary, threads, directory, transport)
+    peer.load_options = ["--resumable"]
+    return peer
+
+
 # HAProxy first: the others are compared with it.
 PEERS = {"haproxy": haproxy, "nginx": nginx, "gateway": gateway}
 

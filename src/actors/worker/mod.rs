@@ -124,10 +124,26 @@ struct Estate {
 
 impl Worker {
     fn tick(&mut self) {
+        self.forget_the_returned();
         for slot in self.shared.tick() {
             if let Some(seated) = self.clients.get(slot as usize) {
                 seated.tell(CheckDeadline);
             }
+        }
+    }
+
+    /// Whether a client has not come back since its session was suspended.
+    fn still_waits(&self, (slot, owner): (u32, u64)) -> bool {
+        let seated = self.clients.get(slot as usize);
+        seated.is_some_and(|s| s.card.owner == owner && s.card.is_suspended())
+    }
+
+    /// So that the list of suspended clients holds nobody who came for longer than a resume window.
+    fn forget_the_returned(&self) {
+        while let Some(first) = self.shared.first_suspended()
+            && !self.still_waits(first)
+        {
+            self.shared.take_first_suspended();
         }
     }
 
@@ -250,12 +266,11 @@ impl Handler<EndOldest> for Worker {
 
     fn handle(&mut self, _: EndOldest, _: &mut Context<Self>) {
         self.vitals.handled();
-        while let Some((slot, owner)) = self.shared.oldest_suspended() {
-            let seated = self.clients.get(slot as usize);
-            let seated = seated.filter(|s| s.card.owner == owner && s.card.is_suspended());
-            if let Some(seated) = seated {
-                return seated.tell(GiveUp);
-            }
+        self.forget_the_returned();
+        if let Some((slot, _)) = self.shared.take_first_suspended()
+            && let Some(seated) = self.clients.get(slot as usize)
+        {
+            seated.tell(GiveUp);
         }
     }
 }

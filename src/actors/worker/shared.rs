@@ -86,8 +86,13 @@ impl WorkerScope {
         }
     }
 
-    /// The client whose session has been suspended for longest, which may have come back since.
-    pub(super) fn oldest_suspended(&self) -> Option<(u32, u64)> {
+    /// The client whose session was suspended first, its slot and number. It may have come back since.
+    pub(super) fn first_suspended(&self) -> Option<(u32, u64)> {
+        self.suspended.borrow().front().copied()
+    }
+
+    /// Takes it off the list.
+    pub(super) fn take_first_suspended(&self) -> Option<(u32, u64)> {
         self.suspended.borrow_mut().pop_front()
     }
 

@@ -82,6 +82,9 @@ pub struct LoadtestArgs {
     /// The first session's user_id, the next has one more; 0: none have any.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub user_base: u64,
+    /// Sessions that can be resumed: the gateway keeps their last frames. They never are.
+    #[arg(long)]
+    pub resumable: bool,
     /// The sessions' realm_id; 0: none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub realm: u32,

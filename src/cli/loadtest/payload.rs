@@ -7,7 +7,7 @@
 use super::args::Transport;
 use super::plan::Plan;
 use crate::client::http::request_head;
-use crate::codec::client::{Header, Kind, encode};
+use crate::codec::client::{FLAG_RESUMABLE, Header, Kind, encode};
 
 /// Bytes before the pattern.
 const STAMP_BYTES: usize = 20;
@@ -80,6 +80,8 @@ impl Template {
         };
         let header = Header {
             kind: Kind::Data as u8,
+            // On any frame but the first it means nothing.
+            flags: if plan.resumable { FLAG_RESUMABLE } else { 0 },
             realm_id: plan.realm,
             user_id,
             ..Header::default()

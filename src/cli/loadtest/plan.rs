@@ -47,6 +47,7 @@ pub(super) struct Plan {
     pub(super) payload: usize,
     pub(super) pattern: Pattern,
     pub(super) user_base: u64,
+    pub(super) resumable: bool,
     pub(super) realm: u32,
     pub(super) connect_rate: f64,
     pub(super) warmup: Duration,
@@ -102,6 +103,7 @@ impl Plan {
             payload: args.payload,
             pattern: Pattern::new(args.payload),
             user_base: args.user_base,
+            resumable: args.resumable,
             realm: args.realm,
             connect_rate: args.connect_rate,
             // The only frame of an idle session is to be measured.
