@@ -1,5 +1,5 @@
 // GGP/1's client protocol (docs/protocol.md, section 1) over WebSocket, for browsers and whatever
-// else has WebSocket and EventTarget. A plain ES module: nothing to build, nothing else to load.
+// else has WebSocket and EventTarget. A plain ES module: nothing to build.
 //
 //   import { GameSession } from "./ggp.js";
 //   const session = await GameSession.connect("wss://play.example.com/", { service: "game", realmId: 1 });
@@ -7,194 +7,97 @@
 //   session.addEventListener("end", ({ detail }) => console.log("over:", detail.code, detail.text));
 //   session.send(new TextEncoder().encode("north"));
 
-export const Kind = Object.freeze({
-  DATA: 0, OPENED: 1, RESUME: 2, PING: 3, PONG: 4, ERROR: 5, CLOSE: 6, GOAWAY: 7,
-});
-export const HEADER_BYTES = 32;
+import { FrameError, Kind, decodeFrames, decodeNotice, decodeOpened, encodeFrame, encodeNotice } from "./ggp-frames.js";
 
-const MAGIC = 0xa747;
-const VERSION = 1;
-const MAX_SERVICE_BYTES = 64;
+export * from "./ggp-frames.js";
+
 const MAX_PING_BYTES = 125;
-const SERVICE_NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const SUBPROTOCOL = "ggp.v1";
 const NORMAL = 0;
 const MALFORMED = 400;
-/** What may wait for the network, in bytes; send() refuses more. */
-const MAX_WAITING_BYTES = 1 << 20;
 /** Between two PINGs of an idle session, in ms: well below a third of the default idle timeout. */
 const PING_MS = 60_000;
-/** How long connecting may take, in ms. */
+/** How long connecting may take, and the answer to a RESUME, in ms. */
 const CONNECT_MS = 10_000;
+/** How long a PING may stay unanswered before the connection counts as lost, in ms. */
+const PONG_MS = 10_000;
+/** The longest random wait before coming back: at first, and at most, in ms (protocol 1.4). */
+const FIRST_WAIT_MS = 2_000;
+const LONGEST_WAIT_MS = 30_000;
+/** How long a lost session tries to come back, in ms. */
+const GIVE_UP_MS = 120_000;
+/** What is kept until the gateway is known to have it, in bytes; send() refuses more. */
+const MAX_KEPT_BYTES = 1 << 20;
+/** Codes of a CLOSE that ends only the connection of a session that can be resumed. */
+const ONLY_THE_CONNECTION = new Set([205, 408, 500, 503, 507]);
+const UNAVAILABLE = 503;
+const RESUMABLE = 1;
+const GAP = 2;
 /** The longest that timers can wait, in ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
-const utf8 = new TextEncoder();
-const text = new TextDecoder();
-
-/** What came is no frame; nothing behind it can be understood. */
-export class FrameError extends Error {}
-
 /**
- * One frame as bytes. `userId` and `sessionId` are BigInt (numbers end at 2^53); what is left out
- * is 0 or empty.
- */
-export function encodeFrame({
-  kind, flags = 0, realmId = 0, userId = 0n, sessionId = 0n, service = "", payload = new Uint8Array(),
-}) {
-  const name = utf8.encode(service);
-  if (name.length > MAX_SERVICE_BYTES || (service !== "" && !SERVICE_NAME.test(service))) {
-    throw new RangeError(`${JSON.stringify(service)} is no service name`);
-  }
-  const bytes = new Uint8Array(HEADER_BYTES + name.length + payload.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint16(0, MAGIC);
-  view.setUint8(2, VERSION);
-  view.setUint8(3, kind);
-  view.setUint32(4, payload.length);
-  view.setUint32(8, realmId);
-  view.setBigUint64(12, BigInt(userId));
-  view.setBigUint64(20, BigInt(sessionId));
-  view.setUint8(28, name.length);
-  view.setUint8(29, flags);
-  bytes.set(name, HEADER_BYTES);
-  bytes.set(payload, HEADER_BYTES + name.length);
-  return bytes;
-}
-
-/** All frames of one message, a Uint8Array. Throws FrameError where it does not hold whole frames. */
-export function decodeFrames(bytes) {
-  const frames = [];
-  for (let at = 0; at < bytes.length;) {
-    const frame = decodeFrame(bytes.subarray(at));
-    frames.push(frame);
-    at += HEADER_BYTES + frame.service.length + frame.payload.length;
-  }
-  return frames;
-}
-
-function decodeFrame(bytes) {
-  if (bytes.length < HEADER_BYTES) {
-    throw new FrameError("less than a header");
-  }
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint16(0) !== MAGIC || view.getUint8(2) !== VERSION) {
-    throw new FrameError("not a frame of this protocol");
-  }
-  const nameEnd = HEADER_BYTES + view.getUint8(28);
-  const end = nameEnd + view.getUint32(4);
-  if (nameEnd - HEADER_BYTES > MAX_SERVICE_BYTES || end > bytes.length) {
-    throw new FrameError("a frame that is cut off");
-  }
-  const service = text.decode(bytes.subarray(HEADER_BYTES, nameEnd));
-  if (service !== "" && !SERVICE_NAME.test(service)) {
-    throw new FrameError("a bad service name");
-  }
-  return {
-    kind: view.getUint8(3),
-    flags: view.getUint8(29),
-    realmId: view.getUint32(8),
-    userId: view.getBigUint64(12),
-    sessionId: view.getBigUint64(20),
-    service,
-    payload: bytes.slice(nameEnd, end),
-  };
-}
-
-/** The payload of a CLOSE. */
-export function encodeNotice(code, retryAfterMs = 0, words = "") {
-  const tail = utf8.encode(words);
-  const payload = new Uint8Array(6 + tail.length);
-  const view = new DataView(payload.buffer);
-  view.setUint16(0, code);
-  view.setUint32(2, retryAfterMs);
-  payload.set(tail, 6);
-  return payload;
-}
-
-/** What an ERROR or CLOSE says. One that is too short is taken: what is missing is 0 or empty. */
-export function decodeNotice(payload) {
-  const fixed = new Uint8Array(6);
-  fixed.set(payload.subarray(0, 6));
-  const view = new DataView(fixed.buffer);
-  return {
-    code: view.getUint16(0),
-    retryAfterMs: view.getUint32(2),
-    text: text.decode(payload.subarray(6)),
-  };
-}
-
-/** What an OPENED says; null where it is too short. */
-export function decodeOpened(payload) {
-  if (payload.length < 12) {
-    return null;
-  }
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-  return {
-    received: view.getBigUint64(0),
-    idleTimeoutMs: view.getUint32(8),
-    token: payload.slice(12),
-  };
-}
-
-/**
- * A session with a gateway: one ordered stream of answers, and one end.
+ * A session with a gateway: one ordered stream of answers, and one end. It outlives its connection:
+ * it comes back after a broken one, and moves when the gateway asks it to (protocol 3.2, 3.3).
  *
  * | event  | `detail` | |
  * | ------ | -------- | --- |
- * | `data` | `{ service, realmId, payload }` | an answer, in order, none twice |
+ * | `data` | `{ service, realmId, payload }` | an answer, in order, none twice and none lost since the last `gap` |
  * | `error` | `{ service, code, retryAfterMs, text }` | something was refused; the session goes on |
+ * | `interrupted` | `{}` | the connection is lost; `resumed` or `end` follows |
+ * | `resumed` | `{ gap }` | the session goes on over another connection |
  * | `gap`  | `{}` | frames in either direction may be missing here; the session goes on |
  * | `pong` | `{ payload }` | the answer to ping() |
- * | `goaway` | `{ milliseconds }` | so much time is left before the gateway closes |
- * | `end`  | `{ code, retryAfterMs, text }` | the last event, once. `code` is null where the connection was lost without a word: then what came last is not known |
- *
- * The events do not depend on which connection they came over: `gap` is for sessions that outlive
- * a connection, which this version does not do yet.
+ * | `goaway` | `{ milliseconds }` | so much time is left before the gateway closes; the session moves by itself |
+ * | `end`  | `{ code, retryAfterMs, text }` | the last event, once. `code` is null where the connection was lost and could not be resumed: then what came last is not known |
  */
 export class GameSession extends EventTarget {
-  #socket;
+  #url;
   #options;
   #sessionId = 0n;
   #ended = false;
-  #pingTimer = 0;
+  /** Empty: cannot be resumed. */
+  #token = new Uint8Array();
+  /** DATA taken from the gateway, and known to be taken by it, since the beginning or the last gap. */
+  #taken = 0;
+  #acknowledged = 0;
+  /** DATA that the gateway may not have, as bytes; so many were written to any connection, and to this. */
+  #kept = [];
+  #keptBytes = 0;
+  #written = 0;
+  #current = 0;
+  /** The connection in use, and the one on which RESUME was sent. */
+  #socket = null;
+  #next = null;
+  /** What came on the one in use since then. */
+  #held = [];
+  /** What the PONGs to come acknowledge; null: none, for the application asked. */
+  #pings = [];
   #pingMs;
+  #waitMs;
+  #begun = false;
+  #lastService = "";
+  #timers = { ping: 0, pong: 0, attempt: 0, giveUp: 0 };
 
   /**
    * Connects. The session starts with the first send(). Options: `service`, `realmId` and `userId`
-   * of what is sent (send() may name others); `pingMs` between two PINGs of an idle session, 0:
-   * none; `connectMs` for the connection to be made; `WebSocket`, where there is another one.
+   * of what is sent (send() may name others); `resumable`, true unless it is false; `pingMs` between
+   * two PINGs of an idle session, 0: none; `connectMs` for a connection to be made; `firstWaitMs`,
+   * the longest random wait before coming back at first; `WebSocket`, where there is another one.
    */
-  static connect(url, options = {}) {
-    const { WebSocket = globalThis.WebSocket, connectMs = CONNECT_MS } = options;
-    return new Promise((resolve, reject) => {
-      const socket = new WebSocket(url, SUBPROTOCOL);
-      socket.binaryType = "arraybuffer";
-      const fail = () => {
-        clearTimeout(timer);
-        reject(new Error(`no connection to ${url}`));
-      };
-      const timer = setTimeout(() => socket.close(), connectMs);
-      socket.addEventListener("close", fail, { once: true });
-      socket.addEventListener("open", () => {
-        clearTimeout(timer);
-        socket.removeEventListener("close", fail);
-        resolve(new GameSession(socket, options));
-      }, { once: true });
-    });
+  static async connect(url, options = {}) {
+    const session = new GameSession(url, options);
+    session.#use(await dial(url, options));
+    return session;
   }
 
   /** Use GameSession.connect(). */
-  constructor(socket, options) {
+  constructor(url, options) {
     super();
-    this.#socket = socket;
+    this.#url = url;
     this.#options = options;
     this.#pingMs = options.pingMs ?? PING_MS;
-    socket.addEventListener("message", (event) => this.#take(event.data));
-    socket.addEventListener("close", () => {
-      this.#end({ code: null, retryAfterMs: 0, text: "the connection was lost" });
-    });
-    this.#keepAlive();
+    this.#waitMs = options.firstWaitMs ?? FIRST_WAIT_MS;
   }
 
   /** 0n until the gateway has told it. */
@@ -207,26 +110,46 @@ export class GameSession extends EventTarget {
   }
 
   /**
-   * Sends one DATA, a Uint8Array. Throws where the session has ended, and RangeError where too much
-   * waits for the network: then nothing was sent.
+   * Sends one DATA, a Uint8Array: now, or when the session has come back. Throws where the session
+   * has ended, and RangeError where too much waits: then nothing was sent.
    */
   send(payload, { service, realmId, userId } = {}) {
+    if (this.#ended) {
+      throw new Error("the session has ended");
+    }
+    const waiting = Math.max(this.#keptBytes, this.#socket?.bufferedAmount ?? 0);
+    if (waiting + payload.length > MAX_KEPT_BYTES) {
+      throw new RangeError("too much waits for the network");
+    }
     const options = this.#options;
-    this.#write({
+    this.#lastService = service ?? options.service ?? this.#lastService;
+    const frame = encodeFrame({
       kind: Kind.DATA,
-      service: service ?? options.service ?? "",
+      flags: this.#begun || options.resumable === false ? 0 : RESUMABLE,
+      service: this.#lastService,
       realmId: realmId ?? options.realmId ?? 0,
       userId: userId ?? options.userId ?? 0n,
+      sessionId: this.#sessionId,
       payload,
     });
+    this.#begun = true;
+    this.#kept.push(frame);
+    this.#keptBytes += frame.length;
+    this.#feed();
   }
 
-  /** Sends a PING of at most 125 bytes; its answer is the event `pong`. */
+  /** Sends a PING of at most 125 bytes; its answer is the event `pong`. Lost with its connection. */
   ping(payload = new Uint8Array()) {
     if (payload.length > MAX_PING_BYTES) {
       throw new RangeError(`a PING of ${payload.length} bytes, at most ${MAX_PING_BYTES}`);
     }
-    this.#write({ kind: Kind.PING, payload });
+    if (this.#ended) {
+      throw new Error("the session has ended");
+    }
+    if (this.#socket !== null && this.#next === null) {
+      this.#pings.push(null);
+      this.#say({ kind: Kind.PING, payload });
+    }
   }
 
   /** Ends the session in order. */
@@ -236,27 +159,36 @@ export class GameSession extends EventTarget {
     }
   }
 
-  #write(frame) {
-    if (this.#ended) {
-      throw new Error("the session has ended");
-    }
-    if (this.#socket.bufferedAmount + frame.payload.length > MAX_WAITING_BYTES) {
-      throw new RangeError("too much waits for the network");
-    }
-    this.#socket.send(encodeFrame({ ...frame, sessionId: this.#sessionId }));
+  /** Takes a connection into use. */
+  #use(socket) {
+    this.#socket = socket;
+    this.#pings = [];
+    clearTimeout(this.#timers.pong);
+    clearTimeout(this.#timers.giveUp);
+    this.#timers.giveUp = 0;
+    this.#waitMs = this.#options.firstWaitMs ?? FIRST_WAIT_MS;
+    socket.addEventListener("message", ({ data }) => this.#message(socket, data));
+    socket.addEventListener("close", () => this.#lost(socket, 0));
+    this.#feed();
     this.#keepAlive();
   }
 
-  #take(data) {
-    if (this.#ended) {
-      return;
-    }
+  #message(socket, data) {
     try {
       if (!(data instanceof ArrayBuffer)) {
         throw new FrameError("a text message");
       }
       for (const frame of decodeFrames(new Uint8Array(data))) {
-        this.#takeFrame(frame);
+        if (this.#ended) {
+          return;
+        }
+        if (socket === this.#next) {
+          this.#answered(frame);
+        } else if (socket === this.#socket && this.#next !== null) {
+          this.#held.push(frame);
+        } else if (socket === this.#socket) {
+          this.#take(frame);
+        }
       }
     } catch (error) {
       if (!(error instanceof FrameError)) {
@@ -266,41 +198,89 @@ export class GameSession extends EventTarget {
     }
   }
 
-  #takeFrame({ kind, service, realmId, sessionId, payload }) {
-    if (this.#ended) {
+  /** Gives the connection in use the DATA that it lacks. */
+  #feed() {
+    if (this.#socket === null || this.#next !== null) {
       return;
     }
+    while (this.#current < this.#kept.length) {
+      this.#socket.send(this.#kept[this.#current]);
+      this.#current += 1;
+    }
+    this.#written = Math.max(this.#written, this.#current);
+    if (this.#options.resumable === false) {
+      this.#acknowledge(this.#acknowledged + this.#current);
+    } else if (this.#keptBytes > MAX_KEPT_BYTES / 2 && this.#pings.every((mark) => mark === null)) {
+      this.#pingOnce();
+    }
+  }
+
+  /** A PING whose PONG says that all DATA before it was taken. */
+  #pingOnce() {
+    if (this.#socket === null || this.#next !== null) {
+      return;
+    }
+    this.#pings.push(this.#acknowledged + this.#current);
+    this.#say({ kind: Kind.PING });
+    const socket = this.#socket;
+    clearTimeout(this.#timers.pong);
+    this.#timers.pong = setTimeout(() => socket.close(), PONG_MS);
+  }
+
+  /** The gateway has taken so many DATA. */
+  #acknowledge(count) {
+    const known = Math.min(Math.max(count - this.#acknowledged, 0), this.#written);
+    for (const frame of this.#kept.splice(0, known)) {
+      this.#keptBytes -= frame.length;
+    }
+    this.#acknowledged += known;
+    this.#written -= known;
+    this.#current = Math.max(this.#current - known, 0);
+  }
+
+  #say(frame) {
+    this.#socket?.send(encodeFrame({ ...frame, sessionId: this.#sessionId }));
+  }
+
+  /** A frame on the connection in use. */
+  #take({ kind, service, realmId, sessionId, payload }) {
     if (sessionId !== 0n) {
       this.#sessionId = sessionId;
     }
     switch (kind) {
       case Kind.DATA:
+        this.#taken += 1;
         this.#emit("data", { service, realmId, payload });
         break;
       case Kind.PING:
-        this.#write({ kind: Kind.PONG, payload });
+        this.#say({ kind: Kind.PONG, payload });
         break;
-      case Kind.PONG:
-        this.#emit("pong", { payload });
+      case Kind.PONG: {
+        const mark = this.#pings.shift() ?? null;
+        if (mark === null) {
+          this.#emit("pong", { payload });
+        } else {
+          clearTimeout(this.#timers.pong);
+          this.#acknowledge(mark);
+        }
         break;
+      }
       case Kind.ERROR:
         this.#emit("error", { service, ...decodeNotice(payload) });
         break;
       case Kind.CLOSE:
-        this.#end(decodeNotice(payload));
+        this.#closed(decodeNotice(payload));
         break;
-      case Kind.OPENED: {
-        const opened = decodeOpened(payload);
-        if (opened !== null && opened.idleTimeoutMs > 0 && this.#pingMs > 0) {
-          this.#pingMs = Math.min(this.#pingMs, opened.idleTimeoutMs / 3);
-          this.#keepAlive();
-        }
+      case Kind.OPENED:
+        this.#opened(decodeOpened(payload));
         break;
-      }
       case Kind.GOAWAY:
         if (payload.length >= 4) {
-          const view = new DataView(payload.buffer, payload.byteOffset);
-          this.#emit("goaway", { milliseconds: view.getUint32(0) });
+          const milliseconds = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
+          this.#emit("goaway", { milliseconds });
+          if (this.#token.length > 0 && this.#timers.attempt === 0) {
+            this.#attemptIn((Math.random() * milliseconds) / 2);
+          }
         }
         break;
       // A kind of a later version.
@@ -308,11 +288,150 @@ export class GameSession extends EventTarget {
     }
   }
 
+  #opened(opened) {
+    if (opened === null) {
+      return;
+    }
+    this.#token = opened.token;
+    this.#acknowledge(Number(opened.received));
+    if (opened.idleTimeoutMs > 0 && this.#pingMs > 0) {
+      this.#pingMs = Math.min(this.#pingMs, opened.idleTimeoutMs / 3);
+      this.#keepAlive();
+    }
+  }
+
+  #closed(why) {
+    if (this.#token.length > 0 && ONLY_THE_CONNECTION.has(why.code)) {
+      this.#lost(this.#socket, why.retryAfterMs);
+    } else {
+      this.#end(why);
+    }
+  }
+
+  /** A connection is lost, or is of no use any more. */
+  #lost(socket, retryAfterMs) {
+    if (this.#ended || (socket !== this.#socket && socket !== this.#next)) {
+      return;
+    }
+    if (socket === this.#next) {
+      this.#next = null;
+    } else {
+      this.#socket = null;
+      clearTimeout(this.#timers.pong);
+      if (this.#token.length === 0) {
+        this.#end({ code: null, retryAfterMs: 0, text: "the connection was lost" });
+        return;
+      }
+      this.#emit("interrupted", {});
+      const gaveUp = { code: null, retryAfterMs: 0, text: "no gateway took the session back in time" };
+      this.#timers.giveUp = setTimeout(() => this.#end(gaveUp), GIVE_UP_MS);
+    }
+    socket.close();
+    if (this.#next === null) {
+      this.#tryAgain(retryAfterMs);
+    }
+  }
+
+  #tryAgain(retryAfterMs) {
+    const wait = retryAfterMs > 0 ? retryAfterMs : Math.random() * this.#waitMs;
+    this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
+    this.#attemptIn(wait);
+  }
+
+  #attemptIn(wait) {
+    clearTimeout(this.#timers.attempt);
+    this.#timers.attempt = setTimeout(() => this.#attempt(), Math.min(wait, MAX_TIMER_MS));
+  }
+
+  /** Connects anew, and asks for the session. */
+  async #attempt() {
+    let socket;
+    try {
+      socket = await dial(this.#url, this.#options);
+    } catch {
+      this.#timers.attempt = 0;
+      if (!this.#ended) {
+        this.#tryAgain(0);
+      }
+      return;
+    }
+    this.#timers.attempt = 0;
+    if (this.#ended) {
+      socket.close();
+      return;
+    }
+    // From here on the old connection is sent nothing, and what it brings is held back.
+    this.#next = socket;
+    const answered = setTimeout(() => socket.close(), this.#options.connectMs ?? CONNECT_MS);
+    socket.addEventListener("message", ({ data }) => {
+      clearTimeout(answered);
+      if (socket === this.#next) {
+        this.#message(socket, data);
+      }
+    });
+    socket.addEventListener("close", () => {
+      clearTimeout(answered);
+      if (socket === this.#next) {
+        this.#lost(socket, 0);
+        this.#deliverHeld();
+      }
+    });
+    const payload = new Uint8Array(8 + this.#token.length);
+    new DataView(payload.buffer).setBigUint64(0, BigInt(this.#taken));
+    payload.set(this.#token, 8);
+    socket.send(encodeFrame({ kind: Kind.RESUME, sessionId: this.#sessionId, payload }));
+  }
+
+  /** What comes first on the connection that RESUME was sent on. */
+  #answered({ kind, flags, payload }) {
+    const socket = this.#next;
+    if (kind === Kind.OPENED) {
+      const opened = decodeOpened(payload);
+      if (opened === null) {
+        throw new FrameError("an OPENED that is too short");
+      }
+      const gap = (flags & GAP) !== 0;
+      if (gap) {
+        this.#acknowledge(this.#acknowledged + this.#written);
+        [this.#taken, this.#acknowledged] = [0, 0];
+      }
+      this.#current = 0;
+      this.#held = [];
+      this.#next = null;
+      this.#socket?.close();
+      this.#opened(opened);
+      this.#current = 0;
+      this.#use(socket);
+      this.#emit("resumed", { gap });
+      if (gap) {
+        this.#emit("gap", {});
+      }
+    } else if (kind === Kind.CLOSE) {
+      const why = decodeNotice(payload);
+      if (why.code !== UNAVAILABLE) {
+        this.#end(why);
+        return;
+      }
+      // The old connection goes on, if it still stands: with what it has brought meanwhile.
+      this.#lost(socket, why.retryAfterMs);
+      this.#deliverHeld();
+    }
+  }
+
+  #deliverHeld() {
+    const held = this.#held;
+    this.#held = [];
+    for (const frame of held) {
+      if (!this.#ended) {
+        this.#take(frame);
+      }
+    }
+    this.#feed();
+  }
+
   /** Says CLOSE, and ends. */
   #leave(code, words) {
-    this.#socket.send(encodeFrame({
-      kind: Kind.CLOSE, sessionId: this.#sessionId, payload: encodeNotice(code, 0, words),
-    }));
+    this.#say({ kind: Kind.CLOSE, payload: encodeNotice(code, 0, words) });
     this.#end({ code, retryAfterMs: 0, text: words });
   }
 
@@ -321,26 +440,45 @@ export class GameSession extends EventTarget {
       return;
     }
     this.#ended = true;
-    clearTimeout(this.#pingTimer);
-    this.#socket.close();
+    Object.values(this.#timers).forEach(clearTimeout);
+    this.#socket?.close();
+    this.#next?.close();
     this.#emit("end", why);
   }
 
-  /** The next PING is due so long after what was sent last. */
+  /** The next PING of a session that is idle. */
   #keepAlive() {
-    clearTimeout(this.#pingTimer);
+    clearTimeout(this.#timers.ping);
     if (this.#pingMs > 0 && !this.#ended) {
-      const wait = Math.min(this.#pingMs, MAX_TIMER_MS);
-      this.#pingTimer = setTimeout(() => {
-        // With much waiting for the network a PING would come too late to be of use.
-        if (this.#socket.bufferedAmount < MAX_WAITING_BYTES) {
-          this.ping();
-        }
-      }, wait);
+      this.#timers.ping = setTimeout(() => {
+        this.#pingOnce();
+        this.#keepAlive();
+      }, Math.min(this.#pingMs, MAX_TIMER_MS));
     }
   }
 
   #emit(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
+}
+
+/** A WebSocket that is open. */
+function dial(url, { WebSocket = globalThis.WebSocket, connectMs = CONNECT_MS }) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(url, SUBPROTOCOL);
+    socket.binaryType = "arraybuffer";
+    const fail = () => {
+      clearTimeout(timer);
+      reject(new Error(`no connection to ${url}`));
+    };
+    const timer = setTimeout(() => socket.close(), connectMs);
+    // An error is followed by a close, which says all that there is to know.
+    socket.addEventListener("error", () => {});
+    socket.addEventListener("close", fail, { once: true });
+    socket.addEventListener("open", () => {
+      clearTimeout(timer);
+      socket.removeEventListener("close", fail);
+      resolve(socket);
+    }, { once: true });
+  });
 }

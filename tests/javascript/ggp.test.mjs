@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import test from "node:test";
 
 const file = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
-// From its text: older versions of Node.js take a plain .js file for no module, and lack CustomEvent.
+// Older versions of Node.js lack it.
 globalThis.CustomEvent ??= class extends Event {
   constructor(name, { detail }) {
     super(name);
@@ -14,7 +14,7 @@ globalThis.CustomEvent ??= class extends Event {
 };
 const {
   FrameError, GameSession, HEADER_BYTES, Kind, decodeFrames, decodeNotice, decodeOpened, encodeFrame, encodeNotice,
-} = await import(`data:text/javascript,${encodeURIComponent(file("examples/ggp.js"))}`);
+} = await import("../../examples/ggp.js");
 
 const document = file("docs/protocol.md");
 const bytes = (text) => new TextEncoder().encode(text);

@@ -1,6 +1,8 @@
 //! The client library and the backend library, with connections that are cut while traffic runs.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -104,8 +106,8 @@ async fn play(mut session: Session) -> u64 {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_are_cut_at_random_lose_nothing() {
+/// A gateway, and a backend that sends everything back.
+async fn echoing() -> (Gateway, Backend) {
     let backend = Backend::start("127.0.0.1:0".parse().expect("an address"), echo).await;
     let backend = backend.expect("a backend");
     let routes = format!(
@@ -113,6 +115,36 @@ async fn connections_that_are_cut_at_random_lose_nothing() {
         backend.address()
     );
     let gateway = Gateway::start_with(&routes, |config| config.gateway.workers = 2).await;
+    (gateway, backend)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_javascript_module_loses_nothing_either() {
+    let (gateway, _backend) = echoing().await;
+    let relay = cutting_relay(gateway.players, 7).await;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = root.join("target/test-tools");
+    assert!(
+        tools.join("node_modules").exists(),
+        "{} is missing: run scripts/test-tools",
+        tools.join("node_modules").display()
+    );
+    let mut command = Command::new("node");
+    command.arg(root.join("tests/javascript/resume.mjs"));
+    command.args([&format!("ws://{relay}/"), "1000"]);
+    command.env("TOOLS", tools);
+    let played = tokio::task::spawn_blocking(move || command.output());
+    let output = soon(played).await.expect("no panic").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let resumed = said.strip_prefix("exact, resumed ");
+    let resumed = resumed.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
+    assert!(resumed.is_some_and(|times| times > 3), "{output:?}");
+    gateway.until("game_gateway_sessions", |n| n == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_at_random_lose_nothing() {
+    let (gateway, backend) = echoing().await;
     let mut players = tokio::task::JoinSet::new();
     for seed in 0..SESSIONS {
         let relay = cutting_relay(gateway.players, seed).await;

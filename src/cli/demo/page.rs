@@ -13,6 +13,7 @@ use crate::config::Origins;
 
 const PAGE: &str = include_str!("../../../examples/play.html");
 const MODULE: &str = include_str!("../../../examples/ggp.js");
+const FRAMES: &str = include_str!("../../../examples/ggp-frames.js");
 /// Connections at a time; browsers open a few each.
 const MAX_CONNECTIONS: usize = 64;
 /// The page and its module may do what they need: talk to gateways.
@@ -38,6 +39,10 @@ impl Page {
                     App::new()
                         .route("/", web::get().to(|| file("text/html", PAGE)))
                         .route("/ggp.js", web::get().to(|| file("text/javascript", MODULE)))
+                        .route(
+                            "/ggp-frames.js",
+                            web::get().to(|| file("text/javascript", FRAMES)),
+                        )
                 })
                 .workers(1)
                 .max_connections(MAX_CONNECTIONS)
