@@ -268,6 +268,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
             budget: Arc::clone(&budget),
             routes: Arc::clone(&parts.routes),
             tokens: Arc::clone(&parts.tokens),
+            peers: crate::actors::peers::Peering::default(),
         });
         let (launched, answer) = oneshot::channel();
         let seat = seat.clone();

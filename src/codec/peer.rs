@@ -111,3 +111,6 @@ pub struct HandOver {
     /// The newest ids that the client has sent by now.
     pub newest: Bind,
 }
+
+/// The longest ring that is handed over, in bytes; of a longer one the oldest frames give way first.
+pub const MAX_RING_BYTES: usize = 8 * 1024 * 1024;

@@ -7,7 +7,7 @@
 
 use actix::prelude::*;
 
-use super::super::life::Port;
+use crate::actors::life::Port;
 use crate::codec::peer::{ToHolder, ToNewcomer};
 
 /// Another gateway, as tokens and answers name it.

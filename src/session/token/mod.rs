@@ -11,7 +11,8 @@
 mod body;
 mod keyring;
 
-pub use body::{Binding, TokenBody};
+pub use crate::codec::peer::Binding;
+pub use body::TokenBody;
 pub use keyring::{KeyError, Keyring, MAX_KEYS, MIN_SECRET_BYTES};
 
 /// The longest token, in bytes (protocol 1.2).
