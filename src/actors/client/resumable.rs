@@ -180,11 +180,11 @@ impl Client {
     /// There is no connection from now on.
     pub(super) fn wait_for_player(&mut self, closing: &Closing, tell_backends: bool) {
         let window = self.shared.scope.config.session.resume_window;
-        if matches!(self.stage, Stage::Talking) {
+        let connected = matches!(self.stage, Stage::Talking);
+        if connected {
             self.leave_connection(closing);
             self.permit = None;
             self.shared.scope.metrics.sessions_suspended.one();
-            self.shared.suspended(self.slot, self.card.owner);
         }
         let gate = &self.shared.scope.gate;
         if let Some(resumable) = &mut self.resumable {
@@ -203,6 +203,9 @@ impl Client {
         self.stage = Stage::Suspended;
         self.alive_ms = self.shared.now_ms();
         self.arm(window);
+        if connected {
+            self.shared.suspended(self.slot, self.card.owner);
+        }
     }
 
     /// Lets go of the connection in use, with a CLOSE where its reason has one.
