@@ -218,7 +218,12 @@ impl SessionRegistry {
         {
             self.shard.moved_order.pop_front();
             // It may have come back and gone again since.
-            if self.shard.moved.get(&session_id).is_some_and(|m| m.until <= now) {
+            if self
+                .shard
+                .moved
+                .get(&session_id)
+                .is_some_and(|m| m.until <= now)
+            {
                 self.shard.moved.remove(&session_id);
             }
         }

@@ -106,8 +106,8 @@ impl Client {
         self.session = Some(Session::new(id, resumable, max_services));
         let resumes = resumable && !config.session.resume_window.is_zero();
         let holder = || Holder::new(timing(config));
-        self.resumable = resumes
-            .then(|| Box::new(Resumable::new(Some(holder()), config.session.replay_bytes)));
+        self.resumable =
+            resumes.then(|| Box::new(Resumable::new(Some(holder()), config.session.replay_bytes)));
         self.card.session_id.set(id);
         self.card.resumable.set(resumable);
         self.card.started_ms.set(self.shared.now_ms());

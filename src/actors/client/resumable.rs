@@ -321,7 +321,9 @@ impl Client {
         };
         let newcomer = resumable.arriving.as_ref().and_then(|a| a.deadline());
         let holder = resumable.holder.as_ref().filter(|h| h.is_wanted());
-        let due = newcomer.into_iter().chain(holder.and_then(Holder::deadline));
+        let due = newcomer
+            .into_iter()
+            .chain(holder.and_then(Holder::deadline));
         let Some(at) = due.min() else { return };
         if resumable.watched.is_some_and(|watched| watched <= at) {
             return;

@@ -6,8 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Confirm, Farewell, Forward, Lease, Leave, Link, LinkChange, LinkEvent,
-    Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
+    Attach, Attached, AwaitRoom, Confirm, Farewell, Forward, Lease, Leave, Link, LinkChange,
+    LinkEvent, Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};

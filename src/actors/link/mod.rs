@@ -35,8 +35,8 @@ use crate::session::liveness::{Liveness, Ponged, Ticked};
 use lease::Anchor;
 pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
 pub use messages::{
-    Attach, BackendClose, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen, Report,
-    Suspend,
+    Attach, BackendClose, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen,
+    Report, Suspend,
 };
 pub use start::Started;
 
