@@ -1,6 +1,8 @@
 //! The rules of protocol 3.2 that a holder keeps, one by one; `tests/resume_walk` has them together.
 
+use super::leaving::MAX_ROUNDS;
 use super::*;
+use crate::session::resume::Standing;
 
 const TIMING: Timing = Timing {
     backend: 100,
