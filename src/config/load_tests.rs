@@ -147,8 +147,22 @@ fn each_bad_value_has_its_sentence() {
         "FILE:1: limits.frames_per_second: not available in this version, only `0`",
     );
     check(
-        "peer.address = \"0.0.0.0:7001\"",
-        "FILE:1: peer.address: not available in this version",
+        "peer.address = \"127.0.0.1\"",
+        "FILE:1: peer.address: `127.0.0.1` is no address",
+    );
+    check(
+        "peer.address = \"127.0.0.1:7001\"",
+        "peer.address and session.token_keys: gateways recognise each other by the second",
+    );
+    check(
+        "peer.advertise = \"10.0.0.1:7001\"",
+        "peer.advertise and peer.address: nothing listens at the first without the second",
+    );
+    let keyed = "session.token_keys = \"0123456789abcdef0123456789abcdef\"\n";
+    let everywhere = mistakes(&format!("{keyed}peer.address = \"0.0.0.0:7001\""), &[]);
+    assert!(
+        everywhere[0].contains("other gateways cannot reach 0.0.0.0"),
+        "{everywhere:?}"
     );
     assert_eq!(mistakes("log.level = \"a=b=c\"", &[]).len(), 1);
     check("log.level = \"infoo\"", "log.level: `infoo` is no level");

@@ -1,5 +1,7 @@
 //! What gateways of one deployment say to each other about a session that changes hands
-//! (docs/peer.md): values, and the bytes that they travel as.
+//! (docs/peer.md): values, and in [`wire`] the bytes that they travel as.
+
+pub mod wire;
 
 use std::net::SocketAddr;
 
