@@ -160,10 +160,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// See [`StartError`]; then nothing is left running.
 pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
     let config = Arc::new(config);
-    let (tls, warnings) = Tls::load(&config).map_err(StartError::Tls)?;
-    for warning in warnings {
-        tracing::warn!(warning, "TLS");
-    }
+    let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
     let gate = Arc::new(Gate::new(connection_limit(&config)?));
     let address = config.listen.address;
@@ -172,10 +169,9 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let players = listeners[0].local_addr()?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
-    let tokens = token_keys::load(&config).map_err(StartError::TokenKeys)?;
-    let tokens = Arc::new(ArcSwap::from_pointee(tokens));
+    let tokens = ArcSwap::from_pointee(token_keys::load(&config).map_err(StartError::TokenKeys)?);
     let peers = peers::listen(&config).map_err(StartError::Peer)?;
-    let peer_address = peers.as_ref().map(|peers| peers.address()).transpose()?;
+    let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
     let metrics: Vec<_> = (0..count)
         .map(|_| Arc::new(WorkerMetrics::default()))
         .collect();
@@ -192,7 +188,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         workers: vec_of(count),
         homes: Homes::new(count),
         routes: Arc::default(),
-        tokens,
+        tokens: Arc::new(tokens),
         peers,
     };
     let census = Census {
@@ -228,7 +224,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {
         players,
-        peer: peer_address,
+        peer,
         admin: admin_address,
         gateway,
         metrics,
@@ -236,6 +232,14 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         system,
         admin_api,
     })
+}
+
+fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
+    let (tls, warnings) = Tls::load(config).map_err(StartError::Tls)?;
+    for warning in warnings {
+        tracing::warn!(warning, "TLS");
+    }
+    Ok(tls)
 }
 
 fn vec_of<T: Default>(count: usize) -> Vec<T> {

@@ -76,8 +76,8 @@ impl PeerFrame {
         let kind = rest.u8()?;
         let (call, session_id) = (rest.u64()?, rest.u64()?);
         let said = match kind {
-            ASK..=END => Said::ToHolder(rest.to_holder(kind)?),
-            HOLDS..=ENDED => Said::ToNewcomer(rest.to_newcomer(kind)?),
+            ASK..=END => Said::ToHolder(rest.said_to_holder(kind)?),
+            HOLDS..=ENDED => Said::ToNewcomer(rest.said_to_newcomer(kind)?),
             _ => Said::Unknown(kind),
         };
         Ok(PeerFrame {
@@ -238,7 +238,7 @@ impl Rest<'_> {
         Bind::decode(self.bytes(Bind::LEN)?).map_err(|_| Malformed)
     }
 
-    fn to_holder(&mut self, kind: u8) -> Result<ToHolder, Malformed> {
+    fn said_to_holder(&mut self, kind: u8) -> Result<ToHolder, Malformed> {
         Ok(match kind {
             ASK => ToHolder::Ask {
                 token_epoch: self.u32()?,
@@ -258,7 +258,7 @@ impl Rest<'_> {
         })
     }
 
-    fn to_newcomer(&mut self, kind: u8) -> Result<ToNewcomer, Malformed> {
+    fn said_to_newcomer(&mut self, kind: u8) -> Result<ToNewcomer, Malformed> {
         Ok(match kind {
             HOLDS => ToNewcomer::Holds {
                 epoch: self.u32()?,

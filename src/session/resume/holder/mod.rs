@@ -193,7 +193,7 @@ impl<G: Clone + PartialEq> Holder<G> {
     }
 
     /// A newcomer asks for the session with a token of `token_epoch`. The driver says so when no service
-    /// is [`Standing::Opening`], for a newcomer's OPEN must not overtake the session's first: the backend
+    /// is [`Standing::Opening`](super::Standing::Opening), for a newcomer's OPEN must not overtake the session's first: the backend
     /// would not know it yet (404). `stay`: this gateway drains, and
     /// so is the newcomer's.
     pub fn asked(&mut self, now: Millis, from: &G, token_epoch: u32, stay: bool) -> Vec<Do<G>> {
@@ -230,7 +230,7 @@ impl<G: Clone + PartialEq> Holder<G> {
     }
 
     /// A newcomer, or the way to its gateway, is gone. Links that were left for it count as
-    /// [`Standing::Lost`] from now on, their bindings as the session's. `stale`: a backend told it that the session has
+    /// [`Standing::Lost`](super::Standing::Lost) from now on, their bindings as the session's. `stale`: a backend told it that the session has
     /// gone on elsewhere.
     pub fn given_up(&mut self, now: Millis, by: &G, stale: bool) -> Vec<Do<G>> {
         let its = match &self.state {
