@@ -51,7 +51,7 @@
 
 {{- define "game-gateway.guards.ports" -}}
 {{- $ports := .Values.containerPorts -}}
-{{- if ne (list $ports.game $ports.admin $ports.peer | uniq | len) 3 -}}
+{{- if ne (list (int $ports.game) (int $ports.admin) (int $ports.peer) | uniq | len) 3 -}}
 {{- fail "containerPorts: game, admin and peer must be three different ports." -}}
 {{- end -}}
 {{- $configuration := include "game-gateway.configuration" . | fromJson -}}
