@@ -222,7 +222,7 @@ fn routes_are_written_by_a_hook_where_redis_is_there_before() {
     };
     let rule = "routes.rules.game.strategy=realm_based";
     let yours = ["routes.source=redis", "externalRedis.host=redis", rule];
-    assert_eq!(hook(&objects(&yours)), "pre-install,pre-upgrade");
+    assert_eq!(hook(&objects(&yours)), "pre-install,pre-upgrade,pre-rollback");
     let trial = ["routes.source=redis", "redis.enabled=true", rule];
     assert!(hook(&objects(&trial)).is_null());
     let unwritten = ["routes.source=redis", "externalRedis.host=redis"];
