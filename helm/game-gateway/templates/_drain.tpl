@@ -1,0 +1,31 @@
+{{/* A duration such as "30s" in whole seconds, rounded up: (list "config.drain.window" "30s"). */}}
+{{- define "game-gateway.seconds" -}}
+{{- $text := toString (index . 1) -}}
+{{- if not (regexMatch "^(0|[0-9]{1,9}(ms|s|m|h))$" $text) -}}
+{{- fail (printf "%s: %q is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"" (index . 0) $text) -}}
+{{- end -}}
+{{- $number := regexFind "^[0-9]+" $text | atoi -}}
+{{- $unit := regexFind "[a-z]*$" $text -}}
+{{- if eq $unit "h" -}}{{ mul $number 3600 }}
+{{- else if eq $unit "m" -}}{{ mul $number 60 }}
+{{- else if eq $unit "ms" -}}{{ div (add $number 999) 1000 }}
+{{- else -}}{{ $number }}
+{{- end -}}
+{{- end -}}
+
+{{/* What the program takes from SIGTERM to its end at the most, after the sleep before it. */}}
+{{- define "game-gateway.neededGrace" -}}
+{{- $window := dig "drain" "window" "30s" .Values.config -}}
+{{- $seconds := include "game-gateway.seconds" (list "config.drain.window" $window) | int -}}
+{{- add $seconds .Values.drain.preStopSleepSeconds .Values.drain.marginSeconds -}}
+{{- end -}}
+
+{{- define "game-gateway.grace" -}}
+{{- $needed := include "game-gateway.neededGrace" . -}}
+{{- $given := toString .Values.terminationGracePeriodSeconds -}}
+{{- if eq $given "" -}}
+{{- $needed -}}
+{{- else -}}
+{{- int $given -}}
+{{- end -}}
+{{- end -}}

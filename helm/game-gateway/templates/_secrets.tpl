@@ -1,0 +1,67 @@
+{{/* The Secret with each of the passwords: the given one, else the chart's. */}}
+{{- define "game-gateway.adminSecret" -}}
+{{- default (include "game-gateway.fullname" .) .Values.admin.existingSecret -}}
+{{- end -}}
+
+{{- define "game-gateway.tokenKeysSecret" -}}
+{{- default (include "game-gateway.fullname" .) .Values.tokenKeys.existingSecret -}}
+{{- end -}}
+
+{{- define "game-gateway.tlsSecret" -}}
+{{- default (printf "%s-tls" (include "game-gateway.fullname" .)) .Values.tls.existingSecret -}}
+{{- end -}}
+
+{{/* What a key of a Secret of the chart holds, in base64: the given text, else what it has held
+     before, else something made up: (list . "-tls" "tls.key" "given"). */}}
+{{- define "game-gateway.kept" -}}
+{{- $root := index . 0 -}}
+{{- $name := printf "%s%s" (include "game-gateway.fullname" $root) (index . 1) -}}
+{{- $before := lookup "v1" "Secret" (include "game-gateway.namespace" $root) $name -}}
+{{- if index . 3 -}}
+{{- index . 3 | b64enc -}}
+{{- else if and $before (hasKey (default dict $before.data) (index . 2)) -}}
+{{- index $before.data (index . 2) -}}
+{{- else -}}
+{{- randAlphaNum 48 | b64enc -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A variable from a Secret: (list "GATEWAY__ADMIN__TOKEN" "secret" "key"); with a fourth entry
+     the Secret may lack it. */}}
+{{- define "game-gateway.secretVariable" -}}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ index . 1 }}
+      key: {{ index . 2 }}
+      {{- if gt (len .) 3 }}
+      optional: true
+      {{- end }}
+{{- end -}}
+
+{{/* The variables with Redis' passwords: (list . "secret") with the Secret of those that are given
+     as values. */}}
+{{- define "game-gateway.redisVariables" -}}
+{{- $root := index . 0 -}}
+{{- $redis := $root.Values.externalRedis -}}
+{{- if $root.Values.redis.enabled }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" (include "game-gateway.fullname" $root) "redis-password") }}
+{{- else if $redis.existingSecret }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" $redis.existingSecret $redis.existingSecretPasswordKey "optional") }}
+{{- if $redis.sentinel.enabled }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__SENTINEL_PASSWORD" $redis.existingSecret $redis.sentinel.existingSecretPasswordKey "optional") }}
+{{- end }}
+{{- else }}
+{{- if $redis.password }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" (index . 1) "redis-password") }}
+{{- end }}
+{{- if and $redis.sentinel.enabled $redis.sentinel.password }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__SENTINEL_PASSWORD" (index . 1) "redis-sentinel-password") }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Passwords that are given as values. */}}
+{{- define "game-gateway.givenSecrets" -}}
+{{- list .Values.admin.token .Values.backendAuth.token .Values.redis.password .Values.externalRedis.password .Values.externalRedis.sentinel.password | toJson -}}
+{{- end -}}
