@@ -9,7 +9,7 @@ use game_gateway::config::{Config, Secret};
 use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
-const KEY: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 const EXACT: fn(u64) -> Answer = |received| Answer {
     received,
@@ -20,16 +20,20 @@ const GAP: Answer = Answer {
     gap: true,
 };
 
-fn peered(config: &mut Config) {
+pub(crate) fn peered(config: &mut Config) {
     config.session.token_keys = vec![Secret::new(KEY.to_owned())];
     config.backend.connect_timeout = Duration::from_secs(1);
     config.peer.address = Some(([127, 0, 0, 1], 0).into());
 }
 
 /// Another gateway of the same deployment.
-async fn other(backend: &Backend, id: &str) -> Gateway {
+pub(crate) async fn other(
+    backend: &Backend,
+    id: &str,
+    change: impl FnOnce(&mut Config),
+) -> Gateway {
     Gateway::start_with(&backend.routes(), |config| {
-        peered(config);
+        change(config);
         config.gateway.id = id.to_owned();
     })
     .await
@@ -65,7 +69,7 @@ async fn let_go(link: &mut Link, id: u64) {
 #[tokio::test]
 async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     says(&mut scene.player, "a").await;
@@ -128,8 +132,8 @@ async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
 #[tokio::test]
 async fn a_session_that_has_moved_on_is_followed() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
-    let third = other(&scene.backend, "gw-c").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
+    let third = other(&scene.backend, "gw-c", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     let lost = resume(&second, &scene.ticket, 0).await;
@@ -158,7 +162,7 @@ async fn a_session_that_has_moved_on_is_followed() {
 #[tokio::test]
 async fn a_backend_that_does_not_let_go_makes_a_gap() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     let mut player = resume(&second, &scene.ticket, 0).await;
@@ -182,7 +186,7 @@ async fn a_backend_that_does_not_let_go_makes_a_gap() {
 #[tokio::test]
 async fn a_backend_that_refuses_leaves_the_session_where_it_is() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     let mut player = resume(&second, &scene.ticket, 0).await;
@@ -204,7 +208,7 @@ async fn a_backend_that_refuses_leaves_the_session_where_it_is() {
 #[tokio::test]
 async fn a_backend_that_has_forgotten_it_is_told_of_behind_opened() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     let mut player = resume(&second, &scene.ticket, 0).await;
@@ -227,7 +231,7 @@ async fn a_backend_that_has_forgotten_it_is_told_of_behind_opened() {
 #[tokio::test]
 async fn a_session_that_ends_during_the_move_is_ended_everywhere() {
     let mut scene = Scene::start_with(peered).await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let id = scene.ticket.session_id;
     scene.send("a").await;
     let mut player = resume(&second, &scene.ticket, 0).await;
@@ -253,7 +257,7 @@ async fn a_holder_that_is_gone_is_a_gap() {
         config.drain.window = Duration::ZERO;
     })
     .await;
-    let second = other(&scene.backend, "gw-b").await;
+    let second = other(&scene.backend, "gw-b", peered).await;
     let Scene {
         gateway,
         ticket,

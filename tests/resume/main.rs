@@ -9,4 +9,5 @@ mod case_3;
 mod drain;
 mod played;
 mod stage;
+mod strangers;
 mod tokens;

@@ -115,6 +115,12 @@ impl Gateway {
         self.running.as_ref().expect("it runs").reload();
     }
 
+    /// Where other gateways connect.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        let running = self.running.as_ref().expect("it runs");
+        running.peer.expect("a peer channel")
+    }
+
     /// Begins to drain.
     pub(crate) fn drain(&self) {
         self.running.as_ref().expect("it runs").drain();
