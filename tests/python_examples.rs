@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -291,6 +291,154 @@ fn client_speaks_as_the_document_says() {
     let status = client.wait_for_exit();
     assert!(status.success(), "{}", client.output());
     assert_eq!(client.output(), "10 of 10 answered in session 99\n");
+}
+
+/// A gateway's side of a session of client.py that goes from connection to connection.
+struct ScriptedSession {
+    listener: TcpListener,
+    client: Process,
+    socket: TcpStream,
+    buffer: BytesMut,
+}
+
+impl ScriptedSession {
+    fn start() -> ScriptedSession {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let arguments = ["--resumable", "--count", "5", &address];
+        let client = Process::spawn(python("client.py").args(arguments));
+        let socket = accepted(&listener);
+        ScriptedSession {
+            listener,
+            client,
+            socket,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    /// The connection breaks, and the client comes back.
+    fn again_after_a_break(&mut self) {
+        self.socket.shutdown(Shutdown::Both).expect("shut down");
+        self.again();
+    }
+
+    /// The client has come back; the connection before is closed.
+    fn again(&mut self) {
+        self.socket = accepted(&self.listener);
+        self.buffer.clear();
+    }
+
+    fn next(&mut self) -> ClientFrame {
+        let mut codec = ClientCodec { max_payload: LIMIT };
+        receive(&mut self.socket, &mut self.buffer, &mut codec)
+    }
+
+    fn expect(&mut self, kind: client::Kind, payload: &[u8]) -> ClientFrame {
+        let frame = self.next();
+        assert_eq!(frame.header.kind, kind as u8, "{frame:?}");
+        assert_eq!(frame.payload, payload);
+        frame
+    }
+
+    /// RESUME, of a client that has taken so many frames and has this token.
+    fn expect_resume(&mut self, taken: u64, token: &str) {
+        let payload = [&taken.to_be_bytes()[..], token.as_bytes()].concat();
+        let frame = self.expect(client::Kind::Resume, &payload);
+        assert_eq!(frame.header.session_id, 99);
+    }
+
+    fn say(&mut self, kind: client::Kind, payload: &[u8]) {
+        answer(&mut self.socket, kind, payload);
+    }
+
+    fn opened(&mut self, received: u64, token: &str, flags: u8) {
+        let opened = client::Opened {
+            received,
+            idle_timeout_ms: 60_000,
+            token: token.as_bytes(),
+        };
+        let header = client::Header {
+            kind: client::Kind::Opened as u8,
+            session_id: 99,
+            flags,
+            ..client::Header::default()
+        };
+        let (mut payload, mut out) = (Vec::new(), Vec::new());
+        opened.encode(&mut payload);
+        client::encode(&mut out, &header, "", &payload);
+        self.socket.write_all(&out).expect("OPENED sent");
+    }
+}
+
+fn accepted(listener: &TcpListener) -> TcpStream {
+    let (socket, _) = listener.accept().expect("a connection");
+    socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
+    socket
+}
+
+#[test]
+fn client_goes_on_over_other_connections() {
+    let message = |n: u32| format!("message {n} of 5").into_bytes();
+    let (data, close) = (client::Kind::Data, client::Kind::Close);
+    let mut session = ScriptedSession::start();
+    let first = session.expect(data, &message(1));
+    assert_eq!(first.header.flags, client::FLAG_RESUMABLE);
+    session.opened(1, "one", 0);
+    session.say(data, &message(1));
+    // A connection that breaks: what the gateway has not taken comes again.
+    session.expect(data, &message(2));
+    session.again_after_a_break();
+    session.expect_resume(1, "one");
+    session.opened(1, "two", 0);
+    session.expect(data, &message(2));
+    session.say(data, &message(2));
+    // GOAWAY, to a gateway that is not ready for it; what it has taken does not come again.
+    session.expect(data, &message(3));
+    session.say(client::Kind::Goaway, &1000_u32.to_be_bytes());
+    session.again();
+    session.expect_resume(2, "two");
+    let busy = Notice {
+        code: Code::UNAVAILABLE,
+        retry_after_ms: 10,
+        text: "",
+    };
+    let mut payload = Vec::new();
+    busy.encode(&mut payload);
+    session.say(close, &payload);
+    session.again();
+    session.expect_resume(2, "two");
+    session.opened(3, "three", 0);
+    session.say(data, &message(3));
+    // Too slow: the gateway closes, and with the ring too short there is a gap.
+    session.expect(data, &message(4));
+    session.say(close, &notice(Code::TOO_SLOW));
+    session.again();
+    session.expect_resume(3, "three");
+    session.opened(0, "four", client::FLAG_GAP);
+    session.say(data, &message(4));
+    session.expect(data, &message(5));
+    session.say(data, &message(5));
+    let ping = session.next();
+    session.say(client::Kind::Pong, &ping.payload);
+    session.expect(close, &notice(Code::NORMAL));
+    assert!(session.client.wait_for_exit().success());
+    let output = session.client.output();
+    assert_eq!(
+        output,
+        "5 of 5 answered in session 99, resumed 3 times, 1 gaps\n"
+    );
+}
+
+#[test]
+fn client_that_cannot_resume_says_so() {
+    let mut session = ScriptedSession::start();
+    session.expect(client::Kind::Data, b"message 1 of 5");
+    session.opened(1, "one", 0);
+    session.again_after_a_break();
+    session.expect_resume(0, "one");
+    session.say(client::Kind::Close, &notice(Code::GONE));
+    assert_eq!(session.client.wait_for_exit().code(), Some(1));
+    assert_eq!(session.client.output(), "failed: CLOSE 410 game: \n");
 }
 
 #[test]
