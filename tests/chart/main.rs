@@ -1,12 +1,14 @@
 //! The Helm chart: rendered by the real Helm 3 and Helm 4, and checked by what a cluster, Prometheus
 //! and the gateway itself would make of it. `scripts/chart-tools` installs what is run here.
 
-#[path = "../support/authority.rs"]
-mod authority;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod configuration;
+mod container;
 mod documents;
 mod guards;
+mod notes;
 mod objects;
 mod renderings;
 mod rules;

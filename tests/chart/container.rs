@@ -1,0 +1,150 @@
+//! A pod's container as a folder and an environment, so that its program can be run without a
+//! cluster.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use game_gateway::config::keys::{Effect, KEYS, Key};
+use serde_json::Value;
+
+use crate::support::authority::Authority;
+use crate::tools::{find, object, run};
+
+/// Where things are in a container.
+const FOLDER: &str = "/etc/game-gateway";
+/// What a Secret holds here, long enough for every purpose.
+pub(crate) const SECRET: &str = "a-secret-that-is-long-enough-for-everything";
+
+/// The mounts of a container, its environment, and what it runs.
+pub(crate) struct Container {
+    folder: tempfile::TempDir,
+    environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
+}
+
+impl Container {
+    /// A gateway's.
+    pub(crate) fn of_gateway(objects: &[Value]) -> Container {
+        let deployment = object(objects, "Deployment", "gg-game-gateway");
+        Container::of(objects, &deployment["spec"]["template"]["spec"])
+    }
+
+    /// The first one of this pod, with what is mounted from these objects.
+    pub(crate) fn of(objects: &[Value], pod: &Value) -> Container {
+        let folder = tempfile::tempdir().expect("a folder");
+        for volume in pod["volumes"].as_array().expect("volumes") {
+            let name = volume["name"].as_str().expect("a name");
+            let path = folder.path().join(name);
+            fs::create_dir(&path).expect("made");
+            if let Some(name) = volume["configMap"]["name"].as_str() {
+                mount_config_map(objects, name, &path, folder.path());
+            } else {
+                mount_secret(&path);
+            }
+        }
+        let container = &pod["containers"][0];
+        let root = folder.path().display().to_string();
+        let arguments = container["args"].as_array().expect("arguments").iter();
+        let arguments = arguments.map(|one| one.as_str().expect("text").replace(FOLDER, &root));
+        Container {
+            environment: environment(&container["env"]),
+            arguments: arguments.collect(),
+            folder,
+        }
+    }
+
+    /// Runs what it runs, to its end: whether it succeeded, and what it said.
+    pub(crate) fn run(&self) -> (bool, String) {
+        run(self.program().args(&self.arguments))
+    }
+
+    fn program(&self) -> Command {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+        program.env_clear().envs(&self.environment);
+        program
+    }
+
+    /// What `game-gateway check` says of it.
+    pub(crate) fn check(&self) -> (bool, String) {
+        let file = self.folder.path().join("config/game-gateway.toml");
+        run(self.program().args(["check", "--config"]).arg(file))
+    }
+}
+
+/// The files of a ConfigMap, with paths of the container turned into paths of this folder.
+fn mount_config_map(objects: &[Value], name: &str, path: &Path, root: &Path) {
+    let Some(map) = find(objects, "ConfigMap", name) else {
+        // One that exists already, as values say.
+        fs::write(path.join("routes.json"), r#"{"rules": {}}"#).expect("written");
+        return;
+    };
+    for (file, text) in map["data"].as_object().expect("data") {
+        let text = text.as_str().expect("text");
+        let text = without_later_keys(text).replace(FOLDER, &root.display().to_string());
+        fs::write(path.join(file), text).expect("written");
+    }
+}
+
+/// A Secret with every file that a gateway may look for.
+fn mount_secret(path: &Path) {
+    let authority = Authority::new();
+    let issued = authority.issue("gateway", "DNS:play.example.com");
+    for (from, to) in [
+        (authority.ca(), "ca.crt"),
+        (issued.certificate, "tls.crt"),
+        (issued.key, "tls.key"),
+    ] {
+        fs::copy(from, path.join(to)).expect("copied");
+    }
+    fs::write(path.join("token-keys"), SECRET).expect("written");
+}
+
+/// A container's variables, as a kubelet would set them.
+fn environment(entries: &Value) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for entry in entries.as_array().expect("variables") {
+        let name = entry["name"].as_str().expect("a name").to_owned();
+        let value = match entry["value"].as_str() {
+            Some(text) => text.replace("$(POD_IP)", "10.0.0.1"),
+            None if entry["valueFrom"]["secretKeyRef"].is_object() => SECRET.to_owned(),
+            None => "gg-game-gateway-0".to_owned(),
+        };
+        if name != "GATEWAY__PEER__ADVERTISE" || sets("peer.advertise") {
+            all.insert(name, value);
+        }
+    }
+    all
+}
+
+/// Whether setting this key does anything in this version.
+fn sets(name: &str) -> bool {
+    let key = KEYS.iter().find(|key| key.name == name);
+    key.is_some_and(|key| matches!(key.effect, Effect::Sets(_)))
+}
+
+/// The chart is ahead of the program in these; no other key is left out.
+fn is_later(name: &str) -> bool {
+    let later = ["peer.address", "kubernetes.pod_deletion_cost"];
+    later.contains(&name) && !sets(name)
+}
+
+fn without_later_keys(toml: &str) -> String {
+    let mut section = String::new();
+    let mut kept = String::new();
+    for line in toml.lines() {
+        let header = line.strip_prefix('[').and_then(|l| l.strip_suffix(']'));
+        if let Some(name) = header {
+            name.clone_into(&mut section);
+        }
+        let key = line.split(" = ").next().unwrap_or_default();
+        let of_section = |key: &&Key| key.name.starts_with(&format!("{section}."));
+        let unknown = header.is_some() && !KEYS.iter().any(|key| of_section(&key));
+        if !unknown && !is_later(&format!("{section}.{key}")) {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
