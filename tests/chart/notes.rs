@@ -48,6 +48,8 @@ fn they_warn_of_what_is_missing() {
     assert!(notes(&[]).contains("there are no routes"));
     let routed = ["--set", "routes.rules.game.strategy=realm_based"];
     assert!(!notes(&routed).contains("there are no routes"));
+    let monitored = notes(&["--set", "metrics.serviceMonitor.enabled=true"]);
+    assert!(monitored.contains("networkPolicy.adminFrom"));
     assert!(notes(&["--set", "replicaCount=1"]).contains("with one gateway"));
     assert!(!notes(&["--set", "replicaCount=2"]).contains("with one gateway"));
 }

@@ -55,6 +55,34 @@ fn selectors_have_name_and_instance_only() {
     assert_eq!(labels["tier"], "edge");
 }
 
+/// Names fit Kubernetes' 63 characters, whatever release and overrides are called.
+#[test]
+fn names_are_as_long_as_they_may_be() {
+    let long = "n".repeat(60);
+    let trial = [
+        "routes.source=redis",
+        "redis.enabled=true",
+        "echo.enabled=true",
+    ];
+    for name in ["nameOverride", "fullnameOverride"] {
+        let own = format!("{name}={long}");
+        for one in objects(&[&trial[..], &[&own]].concat()) {
+            let name = one["metadata"]["name"].as_str().expect("a name");
+            assert!(name.len() <= 63, "{name}");
+            for label in one["metadata"]["labels"]
+                .as_object()
+                .expect("labels")
+                .values()
+            {
+                assert!(
+                    label.as_str().is_some_and(|text| text.len() <= 63),
+                    "{label}"
+                );
+            }
+        }
+    }
+}
+
 /// Labels that users add cannot take a gateway out of its Service.
 #[test]
 fn labels_of_users_do_not_replace_the_charts() {
@@ -222,7 +250,10 @@ fn routes_are_written_by_a_hook_where_redis_is_there_before() {
     };
     let rule = "routes.rules.game.strategy=realm_based";
     let yours = ["routes.source=redis", "externalRedis.host=redis", rule];
-    assert_eq!(hook(&objects(&yours)), "pre-install,pre-upgrade");
+    assert_eq!(
+        hook(&objects(&yours)),
+        "pre-install,pre-upgrade,pre-rollback"
+    );
     let trial = ["routes.source=redis", "redis.enabled=true", rule];
     assert!(hook(&objects(&trial)).is_null());
     let unwritten = ["routes.source=redis", "externalRedis.host=redis"];
