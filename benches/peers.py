@@ -156,7 +156,22 @@ def behind(transport):
     return WEBSOCKET_BACKEND if transport.messages else RAW_BACKEND
 
 
-def gateway(binary, threads, directory, transport, program=Program):
+class Gateway(Program):
+    """Listens before it has read its routes."""
+
+    def _wait_until_it_listens(self):
+        super()._wait_until_it_listens()
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                with urllib.request.urlopen(f"http://{ADMIN[0]}:{ADMIN[1]}/ready", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise Broken(f"{self.name} is not ready:\n{self.output()}")
+
+
+def gateway(binary, threads, directory, transport, program=Gateway):
     """The gateway with one rule. Everything that is not set here is its default."""
     address = (HOST, 7000)
     routes = pathlib.Path(directory) / "routes.json"
@@ -194,7 +209,7 @@ def nginx(_binary, threads, directory, transport):
     return Program("nginx", command, address, directory)
 
 
-class Listed(Program):
+class Listed(Gateway):
     """A gateway whose actors and sessions are all listed every second, as dashboards do."""
 
     def __enter__(self):

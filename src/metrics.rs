@@ -97,7 +97,8 @@ impl ByCode {
 }
 
 /// Why frames or messages were dropped: every place that drops names itself here.
-pub const DROPPED: [&str; 8] = [
+pub const DROPPED: [&str; 9] = [
+    "before_accept",
     "client_closing",
     "client_gone",
     "link_gone",
@@ -180,7 +181,7 @@ pub struct WorkerMetrics {
     pub bind_failures: Count,
     pub resolved: Count,
     pub unresolved: ByCode,
-    pub dropped: Labelled<8>,
+    pub dropped: Labelled<9>,
 }
 
 impl WorkerMetrics {

@@ -19,6 +19,7 @@ use crate::actors::drain::Drain;
 use crate::actors::gateway::{Gateway, Watchers};
 use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
+use crate::actors::peers;
 use crate::actors::router::Router;
 use crate::actors::scope::{Gate, RoutesInForce, Scope};
 use crate::actors::session_registry::SessionRegistry;
@@ -44,6 +45,9 @@ pub enum StartError {
     /// The admin API's port cannot be had.
     #[error("admin.address {0}: {1}")]
     Admin(SocketAddr, io::Error),
+    /// The port for other gateways cannot be had.
+    #[error("peer.address: {0}")]
+    Peer(io::Error),
     /// Files of TLS have mistakes; one a line.
     #[error("{}", lines(.0))]
     Tls(Vec<FileMistake>),
@@ -71,6 +75,8 @@ fn lines(mistakes: &[FileMistake]) -> String {
 pub struct Running {
     /// Where players connect.
     pub players: SocketAddr,
+    /// Where other gateways connect, if they can.
+    pub peer: Option<SocketAddr>,
     /// Where the admin API answers.
     pub admin: SocketAddr,
     gateway: Address<Gateway>,
@@ -154,10 +160,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// See [`StartError`]; then nothing is left running.
 pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
     let config = Arc::new(config);
-    let (tls, warnings) = Tls::load(&config).map_err(StartError::Tls)?;
-    for warning in warnings {
-        tracing::warn!(warning, "TLS");
-    }
+    let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
     let gate = Arc::new(Gate::new(connection_limit(&config)?));
     let address = config.listen.address;
@@ -166,8 +169,9 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let players = listeners[0].local_addr()?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
-    let tokens = token_keys::load(&config).map_err(StartError::TokenKeys)?;
-    let tokens = Arc::new(ArcSwap::from_pointee(tokens));
+    let tokens = ArcSwap::from_pointee(token_keys::load(&config).map_err(StartError::TokenKeys)?);
+    let peers = peers::listen(&config).map_err(StartError::Peer)?;
+    let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
     let metrics: Vec<_> = (0..count)
         .map(|_| Arc::new(WorkerMetrics::default()))
         .collect();
@@ -184,7 +188,8 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         workers: vec_of(count),
         homes: Homes::new(count),
         routes: Arc::default(),
-        tokens,
+        tokens: Arc::new(tokens),
+        peers,
     };
     let census = Census {
         roster: Arc::clone(&parts.roster),
@@ -219,6 +224,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {
         players,
+        peer,
         admin: admin_address,
         gateway,
         metrics,
@@ -226,6 +232,14 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         system,
         admin_api,
     })
+}
+
+fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
+    let (tls, warnings) = Tls::load(config).map_err(StartError::Tls)?;
+    for warning in warnings {
+        tracing::warn!(warning, "TLS");
+    }
+    Ok(tls)
 }
 
 fn vec_of<T: Default>(count: usize) -> Vec<T> {
@@ -246,11 +260,14 @@ struct Parts {
     homes: Homes,
     routes: Arc<RoutesInForce>,
     tokens: Arc<ArcSwap<Keyring>>,
+    peers: Option<peers::Listening>,
 }
 
 /// Leaves first: what others depend on is there before them.
 async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<Address<Gateway>> {
     let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkBook>::default());
+    let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
+    let peering = peering.unwrap_or_default();
     let seats = parts.routers.iter().zip(&parts.workers);
     let threads = parts.metrics.into_iter().zip(parts.listeners).zip(seats);
     for (worker, ((metrics, listener), (router, seat))) in threads.enumerate() {
@@ -268,6 +285,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
             budget: Arc::clone(&budget),
             routes: Arc::clone(&parts.routes),
             tokens: Arc::clone(&parts.tokens),
+            peers: peering.clone(),
         });
         let (launched, answer) = oneshot::channel();
         let seat = seat.clone();
@@ -281,9 +299,9 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
     let entry = parts.roster.enter(life::ROOT, String::new(), None, None);
     let config = parts.config;
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
-    let (own_watchers, tls) = (watchers.clone(), Arc::clone(&parts.tls));
+    let (own_watchers, others) = (watchers.clone(), (Arc::clone(&parts.tls), peering));
     let (gateway, panicked) = entry.start_watched(move |vitals| {
-        Gateway::new(vitals, own, gate, workers, own_watchers, tls, first_load)
+        Gateway::new(vitals, own, gate, workers, own_watchers, others, first_load)
     });
     actix::spawn(async move {
         if panicked.await {
@@ -301,6 +319,11 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         in_force: parts.routes,
         gateway: gateway.port(),
     };
+    if let Some(listening) = &parts.peers {
+        let (tokens, sessions) = (&parts.tokens, (&parts.homes, &*parts.registries));
+        let budget = Arc::clone(&budget);
+        peers::launch(listening, &config, tokens, sessions, &parts.roster, budget);
+    }
     if !parts.tls.paths().is_empty() {
         let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
         certificate_watcher::launch(&parts.tls, &parts.roster, budget, seat);

@@ -7,12 +7,13 @@ use bytes::BytesMut;
 use super::scope::Permit;
 use crate::codec::link::Transport;
 use crate::net::socket::Socket;
+use crate::session::token::TokenBody;
 
 /// A connection whose first frame was RESUME, with a genuine token.
 #[derive(Debug)]
 pub struct Comeback {
-    /// The token's.
-    pub token_epoch: u32,
+    /// What the token says.
+    pub token: TokenBody,
     /// DATA frames that the player has taken.
     pub count: u64,
     /// The connection; it may come from another thread.

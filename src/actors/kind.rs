@@ -15,6 +15,8 @@ pub enum Kind {
     ConfigWatcher,
     /// Reads and watches the files of TLS, where it is configured.
     CertificateWatcher,
+    /// Speaks to the other gateways of the deployment, where that is configured.
+    Peers,
     /// One thread with its share of the listener.
     Worker,
     /// A shard of the sessions.
@@ -31,10 +33,11 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, parents first.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Gateway,
         Kind::ConfigWatcher,
         Kind::CertificateWatcher,
+        Kind::Peers,
         Kind::Worker,
         Kind::SessionRegistry,
         Kind::Router,
@@ -49,6 +52,7 @@ impl Kind {
             Kind::Gateway => "gateway",
             Kind::ConfigWatcher => "config_watcher",
             Kind::CertificateWatcher => "certificate_watcher",
+            Kind::Peers => "peers",
             Kind::Worker => "worker",
             Kind::SessionRegistry => "session_registry",
             Kind::Router => "router",

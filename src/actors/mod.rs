@@ -16,6 +16,7 @@ mod kind;
 pub mod life;
 pub mod link;
 pub mod link_book;
+pub mod peers;
 pub mod router;
 pub mod scope;
 pub mod session_registry;

@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::life::{ActorId, Budget, Roster, Seat};
 use super::link_book::LinkBook;
+use super::peers::Peering;
 use super::router::Router;
 use super::session_registry::SessionRegistry;
 use super::snapshots::Kind;
@@ -44,6 +45,8 @@ pub struct Scope {
     pub roster: Arc<Roster>,
     /// How many deaths of supervised actors the process bears.
     pub budget: Arc<Budget>,
+    /// The other gateways of the deployment.
+    pub peers: Peering,
     /// The keys of resume tokens.
     pub tokens: Arc<ArcSwap<Keyring>>,
     /// The table in force, for a router that takes the seat of one that has died.

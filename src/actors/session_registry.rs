@@ -5,9 +5,9 @@
 //! When it panics, the next one inherits the sessions. What lay in its mailbox is lost: those who asked
 //! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use serde_json::json;
 use super::comeback::Comeback;
 use super::life::{Account, Legacy, Port, Vitals, WeakPort, inspectable};
 use super::link::{BackendClose, Refuse};
+use super::peers::{Called, PeerAt};
 use super::scope::Scope;
 use crate::codec::link::Bind;
 
@@ -49,6 +50,20 @@ pub struct SessionEnded {
     pub session_id: u64,
     /// The client that had it.
     pub owner: u64,
+}
+
+/// The session has gone to another gateway. Ignored unless it comes from the session's own client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionMoved {
+    /// The session.
+    pub session_id: u64,
+    /// The client that had it.
+    pub owner: u64,
+    /// Where it went.
+    pub to: PeerAt,
+    /// For how long that is remembered.
+    pub keep: Duration,
 }
 
 /// Frames that came on a link that does not carry their sessions.
@@ -100,6 +115,8 @@ pub enum Errand {
     Stray(Strayed),
     /// The session's player, on another connection.
     Comeback(Box<Comeback>),
+    /// Another gateway, whose client wants the session.
+    Called(Box<Called>),
 }
 
 /// A stray frame for a client. The client knows which services its session was opened on and
@@ -122,9 +139,18 @@ pub struct FindOwner {
     pub session_id: u64,
 }
 
+/// Where a session is.
+#[derive(Debug)]
+pub enum Found {
+    /// Here: the way to its client.
+    Client(Port<Errand>),
+    /// It has gone to another gateway.
+    Moved(PeerAt),
+}
+
 /// Asks for the way to the client that has a session.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<Port<Errand>>")]
+#[rtype(result = "Option<Found>")]
 pub struct FindClient {
     /// Which session.
     pub session_id: u64,
@@ -138,12 +164,25 @@ pub struct Ping;
 /// The actor.
 pub struct SessionRegistry {
     vitals: Vitals,
-    sessions: Sessions,
-    legacy: Legacy<Sessions>,
+    shard: Shard,
+    legacy: Legacy<Shard>,
 }
 
-/// The sessions of a shard, by id.
-pub type Sessions = HashMap<u64, Entry, foldhash::fast::RandomState>;
+/// What a shard knows.
+#[derive(Debug, Default)]
+pub struct Shard {
+    sessions: HashMap<u64, Entry, foldhash::fast::RandomState>,
+    /// Sessions that have gone to other gateways.
+    moved: HashMap<u64, Moved, foldhash::fast::RandomState>,
+    /// The same, the oldest first; some of them have come back since.
+    moved_order: VecDeque<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct Moved {
+    to: PeerAt,
+    until: Instant,
+}
 
 /// Who has a session.
 #[derive(Debug)]
@@ -155,10 +194,10 @@ pub struct Entry {
 
 impl SessionRegistry {
     /// A shard with the sessions of the one before it, if there was one.
-    pub fn new(vitals: Vitals, legacy: Legacy<Sessions>) -> SessionRegistry {
+    pub fn new(vitals: Vitals, legacy: Legacy<Shard>) -> SessionRegistry {
         let mut registry = SessionRegistry {
             vitals,
-            sessions: legacy.take().unwrap_or_default(),
+            shard: legacy.take().unwrap_or_default(),
             legacy,
         };
         registry.forget_the_gone();
@@ -166,14 +205,34 @@ impl SessionRegistry {
     }
 
     fn forget_the_gone(&mut self) {
-        self.sessions
+        self.shard
+            .sessions
             .retain(|_, entry| entry.client.upgrade().is_some());
+    }
+
+    /// What nobody has to know any more.
+    fn forget_moved(&mut self) {
+        let now = Instant::now();
+        while let Some((until, session_id)) = self.shard.moved_order.front().copied()
+            && until <= now
+        {
+            self.shard.moved_order.pop_front();
+            // It may have come back and gone again since.
+            if self
+                .shard
+                .moved
+                .get(&session_id)
+                .is_some_and(|m| m.until <= now)
+            {
+                self.shard.moved.remove(&session_id);
+            }
+        }
     }
 }
 
 impl Drop for SessionRegistry {
     fn drop(&mut self) {
-        self.legacy.leave(|| std::mem::take(&mut self.sessions));
+        self.legacy.leave(|| std::mem::take(&mut self.shard));
     }
 }
 
@@ -183,7 +242,7 @@ impl Account for SessionRegistry {
     }
 
     fn account(&self) -> serde_json::Value {
-        json!({"sessions": self.sessions.len()})
+        json!({"sessions": self.shard.sessions.len(), "moved": self.shard.moved.len()})
     }
 }
 
@@ -207,7 +266,7 @@ impl Handler<OpenSession> for SessionRegistry {
             owner: msg.owner,
             client: msg.client,
         };
-        match self.sessions.entry(msg.session_id) {
+        match self.shard.sessions.entry(msg.session_id) {
             std::collections::hash_map::Entry::Occupied(mut occupied) => {
                 // Asked again, or the word of its end is lost or still on its way.
                 let known = occupied.get();
@@ -231,8 +290,24 @@ impl Handler<SessionEnded> for SessionRegistry {
     fn handle(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
         self.vitals.handled();
         let ended = |entry: &Entry| entry.owner == msg.owner;
-        if self.sessions.get(&msg.session_id).is_some_and(ended) {
-            self.sessions.remove(&msg.session_id);
+        if self.shard.sessions.get(&msg.session_id).is_some_and(ended) {
+            self.shard.sessions.remove(&msg.session_id);
+        }
+    }
+}
+
+impl Handler<SessionMoved> for SessionRegistry {
+    type Result = ();
+
+    fn handle(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
+        self.vitals.handled();
+        self.forget_moved();
+        let its = |entry: &Entry| entry.owner == msg.owner;
+        if self.shard.sessions.get(&msg.session_id).is_some_and(its) {
+            self.shard.sessions.remove(&msg.session_id);
+            let (to, until) = (msg.to, Instant::now() + msg.keep);
+            self.shard.moved.insert(msg.session_id, Moved { to, until });
+            self.shard.moved_order.push_back((until, msg.session_id));
         }
     }
 }
@@ -244,7 +319,7 @@ impl Handler<Relay> for SessionRegistry {
         self.vitals.handled();
         let mut unknown = Vec::new();
         for stray in std::mem::take(&mut msg.strays) {
-            let entry = self.sessions.get(&stray.session_id);
+            let entry = self.shard.sessions.get(&stray.session_id);
             match entry.and_then(|entry| entry.client.upgrade()) {
                 Some(client) => client.do_send(Errand::Stray(Strayed {
                     service: Arc::clone(&msg.service),
@@ -269,16 +344,22 @@ impl Handler<FindOwner> for SessionRegistry {
 
     fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
         self.vitals.handled();
-        self.sessions.get(&msg.session_id).map(|entry| entry.owner)
+        let entry = self.shard.sessions.get(&msg.session_id);
+        entry.map(|entry| entry.owner)
     }
 }
 
 impl Handler<FindClient> for SessionRegistry {
-    type Result = Option<Port<Errand>>;
+    type Result = Option<Found>;
 
-    fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Port<Errand>> {
+    fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
         self.vitals.handled();
-        self.sessions.get(&msg.session_id)?.client.upgrade()
+        let entry = self.shard.sessions.get(&msg.session_id);
+        if let Some(client) = entry.and_then(|entry| entry.client.upgrade()) {
+            return Some(Found::Client(client));
+        }
+        let moved = self.shard.moved.get(&msg.session_id)?;
+        (moved.until > Instant::now()).then(|| Found::Moved(moved.to.clone()))
     }
 }
 

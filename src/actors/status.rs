@@ -1,10 +1,13 @@
 //! How the gateway is: its state, and whether new sessions should come.
 
+use std::sync::Arc;
+
 use actix::MessageResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::config_watcher::RoutesLoaded;
+use super::peers::PeerCounts;
 use crate::net::tls::TlsSnapshot;
 
 /// How the gateway is.
@@ -26,6 +29,8 @@ pub struct StatusSnapshot {
     pub handed_over: u64,
     /// How TLS is.
     pub tls: TlsSnapshot,
+    /// What was said to and by other gateways.
+    pub peers: Arc<PeerCounts>,
 }
 
 impl StatusSnapshot {

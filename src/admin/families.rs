@@ -22,7 +22,7 @@ pub(super) enum Source {
     /// A gauge for each kind of actor.
     KindGauge(fn(&KindSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
-    StatusReasons(fn(&StatusSnapshot) -> [(&'static str, u64); 2]),
+    StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
 }
 
 /// One family.
@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 62] = [
+pub const FAMILIES: [Family; 66] = [
     family(
         "connections",
         "Client connections now",
@@ -99,7 +99,7 @@ pub const FAMILIES: [Family; 62] = [
                 .routes
                 .as_ref()
                 .map_or((0, 0), |r| (r.unreadable, r.mistaken));
-            [("unreadable", counts.0), ("mistaken", counts.1)]
+            vec![("unreadable", counts.0), ("mistaken", counts.1)]
         }),
     ),
     family(
@@ -121,6 +121,26 @@ pub const FAMILIES: [Family; 62] = [
         "redis_reconnects",
         "Times that the subscription to Redis was there again after it was lost",
         StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.reconnects)),
+    ),
+    family(
+        "peer_connections",
+        "Connections to and from other gateways, those that are being made included",
+        Status(|s| s.peers.connections_now() as u64),
+    ),
+    family(
+        "peer_handshake_failures",
+        "Connections to and from other gateways that did not come about, by reason",
+        StatusReasons(|s| s.peers.handshake_failures().collect()),
+    ),
+    family(
+        "peer_calls_made",
+        "Times that another gateway was asked for a session",
+        StatusCounter(|s| s.peers.calls_made()),
+    ),
+    family(
+        "peer_calls_served",
+        "Times that another gateway has asked for a session",
+        StatusCounter(|s| s.peers.calls_served()),
     ),
     family(
         "tls_handshakes_under_way",

@@ -13,6 +13,7 @@ pub mod client;
 pub mod code;
 pub mod framed;
 pub mod link;
+pub mod peer;
 pub mod proxy;
 pub mod sniff;
 

@@ -26,6 +26,7 @@ impl Loading {
         self.texts(&config);
         self.redis(&config);
         self.resume(&config);
+        self.peer(&config);
         self.tls(&config);
     }
 
@@ -149,6 +150,30 @@ impl Loading {
                 self.require(&["session.token_keys"], false, error.to_string());
             }
         }
+    }
+
+    fn peer(&mut self, c: &Config) {
+        let (peer, session) = (&c.peer, &c.session);
+        if let Some(host) = peer.address.and_then(|_| peer.nowhere()) {
+            self.require(
+                &["peer.advertise", "peer.address"],
+                false,
+                format!(
+                    "other gateways cannot reach {host}; name the address of this one in the first"
+                ),
+            );
+        }
+        self.require(
+            &["peer.advertise", "peer.address"],
+            peer.address.is_some() || peer.advertise.is_none(),
+            "nothing listens at the first without the second",
+        );
+        let shared = !session.token_keys.is_empty() || session.token_keys_file.is_some();
+        self.require(
+            &["peer.address", "session.token_keys"],
+            peer.address.is_none() || shared,
+            "gateways recognise each other by the second; a key that is made at the start is known to one alone",
+        );
     }
 
     fn tls(&mut self, c: &Config) {

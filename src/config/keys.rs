@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::units::{parse_duration, parse_size, show_duration, show_size};
-use super::{Config, LogFormat, Networks, Origins, Paths, RedisUrl, RouteSource, Secret};
+use super::{Config, HostPort, LogFormat, Networks, Origins, Paths, RedisUrl, RouteSource, Secret};
 
 /// One key.
 pub struct Key {
@@ -49,6 +49,10 @@ pub enum Field<'a> {
     Secrets(&'a mut Vec<Secret>),
     /// Text that may be absent; empty is absent.
     OptionalText(&'a mut Option<String>),
+    /// An address, or nothing.
+    OptionalAddress(&'a mut Option<SocketAddr>),
+    /// `host:port`, or nothing.
+    OptionalHostPort(&'a mut Option<HostPort>),
     /// A file that may be absent; empty is absent.
     OptionalPath(&'a mut Option<PathBuf>),
     /// Files, with commas.
@@ -202,8 +206,12 @@ pub const KEYS: [Key; 59] = [
     only("limits.connections_per_ip", "0"),
     only("limits.connections_per_second_per_ip", "0"),
     only("limits.frames_per_second", "0"),
-    only("peer.address", ""),
-    only("peer.advertise", ""),
+    sets("peer.address", |c| {
+        Field::OptionalAddress(&mut c.peer.address)
+    }),
+    sets("peer.advertise", |c| {
+        Field::OptionalHostPort(&mut c.peer.advertise)
+    }),
     sets("drain.window", |c| Field::Duration(&mut c.drain.window)),
     sets("drain.accept_grace", |c| {
         Field::Duration(&mut c.drain.accept_grace)
@@ -219,6 +227,16 @@ fn number<T: TryFrom<u64>>(text: &str, most: &str) -> Result<T, String> {
         .parse()
         .map_err(|_| format!("`{text}` is not a whole number"))?;
     T::try_from(number).map_err(|_| format!("{text} is over {most}"))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong =
+        |_| format!("`{text}` is no address; write for example \"0.0.0.0:7000\" or \"[::]:7000\"");
+    text.parse().map_err(wrong)
+}
+
+fn shown<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map(T::to_string).unwrap_or_default()
 }
 
 impl Field<'_> {
@@ -246,13 +264,12 @@ impl Field<'_> {
             }
             Field::Text(field) => *field = text.to_owned(),
             Field::Path(field) => *field = text.into(),
-            Field::Address(field) => {
-                let wrong = |_| {
-                    format!(
-                        "`{text}` is no address; write for example \"0.0.0.0:7000\" or \"[::]:7000\""
-                    )
-                };
-                *field = text.parse().map_err(wrong)?;
+            Field::Address(field) => *field = address(text)?,
+            Field::OptionalAddress(field) => {
+                *field = (!text.is_empty()).then(|| address(text)).transpose()?;
+            }
+            Field::OptionalHostPort(field) => {
+                *field = (!text.is_empty()).then(|| text.parse()).transpose()?;
             }
             Field::Secret(field) => *field = Some(Secret::new(text.to_owned())),
             Field::Secrets(field) => {
@@ -303,7 +320,9 @@ impl Field<'_> {
             Field::Path(field) => field.display().to_string(),
             Field::Address(field) => field.to_string(),
             Field::Secret(_) | Field::Secrets(_) => String::new(),
-            Field::OptionalText(field) => field.clone().unwrap_or_default(),
+            Field::OptionalText(field) => shown(field),
+            Field::OptionalAddress(field) => shown(field),
+            Field::OptionalHostPort(field) => shown(field),
             Field::OptionalPath(field) => match field {
                 Some(path) => path.display().to_string(),
                 None => String::new(),

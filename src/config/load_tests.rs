@@ -146,10 +146,6 @@ fn each_bad_value_has_its_sentence() {
         "limits.frames_per_second = 5",
         "FILE:1: limits.frames_per_second: not available in this version, only `0`",
     );
-    check(
-        "peer.address = \"0.0.0.0:7001\"",
-        "FILE:1: peer.address: not available in this version",
-    );
     assert_eq!(mistakes("log.level = \"a=b=c\"", &[]).len(), 1);
     check("log.level = \"infoo\"", "log.level: `infoo` is no level");
     check("log.level = \"info,mine\"", "log.level: `mine` is no level");
@@ -231,6 +227,33 @@ fn keys_of_tls_go_together() {
     );
 }
 
+#[test]
+fn keys_of_the_peer_channel_go_together() {
+    let first = |text: &str| mistakes(text, &[]).swap_remove(0);
+    let keys = "session.token_keys = \"0123456789abcdef0123456789abcdef\"\n";
+    for (text, begin) in [
+        (
+            "peer.address = \"127.0.0.1\"".to_owned(),
+            "FILE:1: peer.address: `127.0.0.1` is no address",
+        ),
+        (
+            "peer.address = \"127.0.0.1:7001\"".to_owned(),
+            "peer.address and session.token_keys: gateways recognise each other by the second",
+        ),
+        (
+            "peer.advertise = \"10.0.0.1:7001\"".to_owned(),
+            "peer.advertise and peer.address: nothing listens at the first without the second",
+        ),
+        (
+            format!("{keys}peer.address = \"0.0.0.0:7001\""),
+            "peer.advertise and peer.address: other gateways cannot reach 0.0.0.0",
+        ),
+    ] {
+        let mistake = first(&text);
+        assert!(mistake.starts_with(begin), "{mistake}");
+    }
+}
+
 /// What must be set for a key to make sense.
 fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
     let variables: &[_] = if key.starts_with("listen.tls.") {
@@ -243,6 +266,12 @@ fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
             "GATEWAY__BACKEND__TLS__CERTIFICATE",
             "GATEWAY__BACKEND__TLS__KEY",
         ]
+    } else if key.starts_with("peer.") {
+        let keys = (
+            "GATEWAY__SESSION__TOKEN_KEYS",
+            "0123456789abcdef0123456789abcdef",
+        );
+        return vec![keys, ("GATEWAY__PEER__ADDRESS", "127.0.0.1:1")];
     } else {
         return Vec::new();
     };
@@ -263,6 +292,7 @@ fn every_key_can_be_set_from_file_and_environment() {
             shown if !shown.is_empty() => shown,
             _ if key.name.ends_with("allowed_origins") => "https://play.example.com,*".to_owned(),
             _ if key.name == "session.token_keys" => "k".repeat(32),
+            _ if key.name.starts_with("peer.") => "127.0.0.1:1".to_owned(),
             _ if key.name == "listen.proxy_protocol_from" => "10.0.0.0/8,::1".to_owned(),
             _ => "x".to_owned(),
         };

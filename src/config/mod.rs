@@ -10,6 +10,7 @@ mod contradictions;
 pub mod keys;
 pub mod lists;
 pub mod load;
+pub mod peer;
 pub mod redis_url;
 pub mod units;
 
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use lists::{Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, load};
+pub use peer::{HostPort, Peer};
 pub use redis_url::RedisUrl;
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes
@@ -35,6 +37,7 @@ pub struct Config {
     pub redis: Redis,
     pub session: Session,
     pub backend: Backend,
+    pub peer: Peer,
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
@@ -294,6 +297,7 @@ impl Default for Config {
                 token: None,
                 tls: BackendTls::default(),
             },
+            peer: Peer::default(),
             drain: Drain {
                 window: 30 * SECOND,
                 accept_grace: 3 * SECOND,

@@ -5,6 +5,7 @@
 //! * [`buffers`]: the thread's scratch buffer and its pool.
 //! * [`entry`]: how a connection begins that does not begin with a frame: PROXY, HTTP, WebSocket.
 //! * [`outbox`]: what waits to be written to one socket.
+//! * [`peer`]: the connection between two gateways that prove who they are.
 //! * [`tls`]: TLS for players and to backends.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
@@ -13,6 +14,7 @@ pub mod dial;
 pub mod entry;
 pub mod listen;
 pub mod outbox;
+pub mod peer;
 pub mod socket;
 pub mod timers;
 pub mod tls;

@@ -6,25 +6,40 @@ use super::state::{Service, Session, State};
 use crate::codec::link::Bind;
 
 impl<L> Session<L> {
-    /// A session that another gateway had, of which this is known. Its services are being opened.
-    pub fn taken_up(
-        id: u64,
-        max_services: usize,
-        (bound, newest): (Bind, Bind),
-        services: impl Iterator<Item = Arc<str>>,
-    ) -> Session<L> {
-        let opening = |name| Service {
+    /// A session that another gateway has had, of which nothing more is known yet.
+    pub fn taken_up(id: u64, max_services: usize) -> Session<L> {
+        Session::new(id, true, max_services)
+    }
+
+    /// Who the session is, as another gateway has learned it.
+    pub fn identify(&mut self, bound: Bind, newest: Bind) {
+        (self.bound, self.newest) = (bound, newest);
+    }
+
+    /// A service that the session has used elsewhere is being opened.
+    pub fn opens(&mut self, name: Arc<str>) {
+        self.services.push(Service {
             name,
             opened: false,
             lost: None,
             state: State::Opening(Box::default()),
-        };
-        Session {
-            bound,
-            newest,
-            services: services.map(opening).collect(),
-            ..Session::new(id, true, max_services)
-        }
+        });
+    }
+
+    /// Counting goes on where another gateway was.
+    pub fn count_on(&mut self, received: u64) {
+        self.received = received;
+    }
+
+    /// The services that have a binding or had one whose link is lost, and how they stand: the open
+    /// ones with `true`, those that are being opened with `false`, the lost ones with `None`.
+    pub fn standing(&self) -> impl Iterator<Item = (&Arc<str>, Option<bool>)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Open(_) => Some((&s.name, Some(true))),
+            State::Opening(_) => Some((&s.name, Some(false))),
+            State::Unbound if s.lost.is_some() => Some((&s.name, None)),
+            State::Unbound => None,
+        })
     }
 
     /// Counting begins anew behind a gap (protocol 3.2).

@@ -1,7 +1,7 @@
 //! What a session is, apart from the actors that carry it: values in, values out.
 //!
 //! * [`token`]: what any gateway must know to take a session over, sealed.
-//! * [`resume`]: how a session that can be resumed stands.
+//! * [`resume`]: how a session that can be resumed changes connections and gateways.
 //! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
 //! * [`id`]: session ids, and which worker is at home with one.
 //! * [`closing`]: why a connection ends, and everything that follows from it, in one match.

@@ -1,45 +1,83 @@
-//! What a client that resumes may lack: the last frames to it, connected or not (protocol 3.2).
+//! The last frames to a client, kept for when it comes back and lacks some (protocol 3.2).
 //!
-//! Hot path: [`push`](Replay::push) runs for every delivery to a session that can be resumed. It
-//! copies into one ring of bytes, so that nothing pins the buffer of a whole read; while nothing was
-//! sent it owns no memory.
+//! Hot path: [`Replay::push`] runs for all that goes to a RESUMABLE client. It copies whole encoded
+//! frames into one ring of bytes and finds their borders again by their own headers, so a frame costs
+//! its bytes and nothing beside them, and there is no allocation once the ring has grown. Payloads are
+//! copied even where the way out shares them: a shared slice would keep a whole read of a link alive,
+//! other sessions' frames included, and the bound would mean nothing.
 //!
-//! A *position* is a count of DATA frames: what lies at position *n* is lacked by a client that has
-//! taken *n* of them or fewer. An ERROR lies between two DATA frames and counts as none, so one that
-//! was lost with its connection is said again; at worst a client hears it twice.
+//! DATA frames are counted, as the client counts them. ERRORs may stand among them uncounted, so that
+//! what a client was told on a connection that was broken already reaches it as well.
 
 use std::collections::VecDeque;
 
-use crate::codec::client::HEADER_LEN;
+use crate::codec::Decoded;
+use crate::codec::client::{self, HEADER_LEN, Kind};
 
-/// The last frames to one client.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+/// What a ring takes at least when it takes anything, in bytes.
+const LEAST_BYTES: usize = 512;
+
+/// Whole encoded frames, the oldest giving way. Takes no heap until the first one.
+#[derive(Debug)]
 pub struct Replay {
     bytes: VecDeque<u8>,
-    batches: VecDeque<Batch>,
-    /// The position of the first batch.
-    front: u64,
-    /// The position behind the last one: DATA frames since counting began.
+    limit: usize,
+    /// DATA frames that were sent before the first byte held.
+    before: u64,
+    /// DATA frames that were sent.
     sent: u64,
-    /// Whoever has taken fewer lacks what is not here any more.
+    /// The least count that can still be answered exactly.
     floor: u64,
 }
 
-/// Frames that were pushed together.
+/// What a client lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Batch {
-    len: u32,
-    /// DATA frames in it; 0: an ERROR.
-    frames: u32,
+pub struct Lacking<'a> {
+    /// Something is missing: older frames have given way, or the count was never reached.
+    pub gap: bool,
+    /// How many DATA frames follow.
+    pub frames: u64,
+    /// Whole frames in two pieces; a frame may lie across both.
+    pub bytes: (&'a [u8], &'a [u8]),
 }
 
 impl Replay {
-    /// DATA frames since counting began.
+    /// An empty ring of at most `limit` bytes.
+    pub fn new(limit: usize) -> Replay {
+        Replay {
+            bytes: VecDeque::new(),
+            limit,
+            before: 0,
+            sent: 0,
+            floor: 0,
+        }
+    }
+
+    /// The ring of another gateway: `bytes` are whole frames, of which the first DATA is the one after
+    /// `count`. `None` where they are anything else. Where they are over `limit` the oldest give way.
+    pub fn adopt(limit: usize, count: u64, bytes: &[u8]) -> Option<Replay> {
+        let (mut at, mut frames) = (0, 0);
+        while at < bytes.len() {
+            let Ok(Decoded::Frame(frame, used)) = client::decode(&bytes[at..], u32::MAX) else {
+                return None;
+            };
+            frames += u64::from(frame.header.kind == Kind::Data as u8);
+            at += used;
+        }
+        let sent = count.checked_add(frames)?;
+        let mut ring = Replay::new(limit);
+        (ring.before, ring.floor) = (count, count);
+        ring.store(bytes, &[]);
+        ring.sent = sent;
+        Some(ring)
+    }
+
+    /// How many DATA frames were sent to the client.
     pub fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// Bytes held.
+    /// Bytes that are held.
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -49,107 +87,119 @@ impl Replay {
         self.bytes.is_empty()
     }
 
-    /// How many DATA frames are held.
-    pub fn held(&self) -> u64 {
-        self.sent - self.front
+    /// Bytes of heap that the ring takes.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
-    /// Adds whole frames, which lie in two pieces; `frames` of them are DATA, or it is one ERROR. The
-    /// oldest give way so that at most `limit` bytes are held.
+    /// Takes `frames` whole DATA frames: `head` and behind it `tail`, the last one's payload or empty.
     #[inline]
-    pub fn push(&mut self, head: &[u8], tail: &[u8], frames: u32, limit: usize) {
-        let len = head.len() + tail.len();
-        self.bytes.extend(head);
-        self.bytes.extend(tail);
+    pub fn push(&mut self, head: &[u8], tail: &[u8], frames: u32) {
+        self.store(head, tail);
         self.sent += u64::from(frames);
-        let len = len as u32;
-        self.batches.push_back(Batch { len, frames });
-        self.shrink(limit);
     }
 
-    /// Has the oldest give way until at most `limit` bytes are held.
+    /// Takes an ERROR, which does not count.
+    pub fn push_notice(&mut self, frame: &[u8]) {
+        self.store(frame, &[]);
+    }
+
+    /// Changes the bound, in bytes; the oldest frames give way to a smaller one, and so does the heap
+    /// that they took.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        self.make_room(0);
+        if self.bytes.capacity() > limit {
+            self.bytes.shrink_to(limit);
+        }
+    }
+
+    /// What a client lacks that has taken `count` DATA frames.
+    pub fn since(&self, count: u64) -> Lacking<'_> {
+        let wanted = count.min(self.sent).saturating_sub(self.before);
+        let (start, passed, _) = self.walk(self.bytes.len(), wanted);
+        let (a, b) = self.bytes.as_slices();
+        let bytes = match a.get(start..) {
+            Some(a) => (a, b),
+            None => (&b[start - a.len()..], &[][..]),
+        };
+        Lacking {
+            gap: count < self.floor || count > self.sent,
+            frames: self.sent - self.before - passed,
+            bytes,
+        }
+    }
+
     #[inline]
-    pub fn shrink(&mut self, limit: usize) {
-        while self.bytes.len() > limit
-            && let Some(batch) = self.batches.front().copied()
-        {
-            if batch.frames > 1 {
-                self.drop_first_frame();
-            } else {
-                self.drop_front(batch);
-            }
-            // An ERROR is lacked by whoever has not taken the DATA behind it.
-            self.floor = self.front + u64::from(batch.frames == 0);
+    fn store(&mut self, head: &[u8], tail: &[u8]) {
+        let added = head.len() + tail.len();
+        self.make_room(added);
+        let skip = if added > self.limit {
+            self.skip(head, added)
+        } else {
+            0
+        };
+        if skip == added {
+            return;
+        }
+        let needed = self.bytes.len() + added - skip;
+        if needed > self.bytes.capacity() {
+            // Doubling, but never beyond the bound.
+            let wanted = (self.bytes.capacity() * 2).max(LEAST_BYTES).min(self.limit);
+            self.bytes
+                .reserve_exact(wanted.max(needed) - self.bytes.len());
+        }
+        self.bytes.extend(&head[skip..]);
+        self.bytes.extend(tail);
+    }
+
+    /// Has the oldest frames give way until `added` bytes fit, or none are left.
+    #[inline]
+    fn make_room(&mut self, added: usize) {
+        let excess = (self.bytes.len() + added).saturating_sub(self.limit);
+        if excess > 0 {
+            let (end, passed, counted) = self.walk(excess.min(self.bytes.len()), u64::MAX);
+            self.before += passed;
+            self.floor = self.floor.max(self.before + u64::from(!counted));
+            self.bytes.drain(..end);
         }
     }
 
-    fn drop_front(&mut self, batch: Batch) {
-        self.batches.pop_front();
-        self.bytes.drain(..batch.len as usize);
-        self.front += u64::from(batch.frames);
-    }
-
-    /// Drops the first frame of the first batch, which has more.
-    fn drop_first_frame(&mut self) {
-        let len = self.first_frame_len();
-        if let Some(batch) = self.batches.front_mut() {
-            batch.len -= len as u32;
-            batch.frames -= 1;
-            self.bytes.drain(..len);
-            self.front += 1;
-        }
-    }
-
-    /// The length of the first frame, which is whole (protocol 1.1).
-    fn first_frame_len(&self) -> usize {
-        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or_default();
-        let payload_len = u32::from_be_bytes([byte(4), byte(5), byte(6), byte(7)]);
-        HEADER_LEN + usize::from(byte(28)) + payload_len as usize
-    }
-
-    /// A client resumes that has taken `count` DATA frames: forgets what it has. Returns whether
-    /// anything is missing in between; then counting begins anew, at what is held.
-    pub fn resume(&mut self, count: u64) -> bool {
-        let gap = count < self.floor || count > self.sent;
-        while let Some(batch) = self.batches.front().copied()
-            && self.front < count
-        {
-            if u64::from(batch.frames) > count - self.front {
-                self.drop_first_frame();
-            } else {
-                self.drop_front(batch);
-            }
-        }
-        // No client takes back what it has said that it has taken.
-        self.floor = self.floor.max(self.front);
-        if gap {
-            self.count_anew();
-        }
-        gap
-    }
-
-    /// Counting begins anew, at what is held.
-    pub fn count_anew(&mut self) {
-        self.sent -= self.front;
-        (self.front, self.floor) = (0, 0);
-    }
-
-    /// All that is held, in order.
-    pub fn bytes(&self) -> impl Iterator<Item = &[u8]> {
-        let (first, second) = self.bytes.as_slices();
-        [first, second].into_iter().filter(|part| !part.is_empty())
-    }
-
-    /// Adds what another ring holds behind this one.
-    pub fn append(&mut self, other: &Replay, limit: usize) {
+    /// How many bytes of whole frames at the front of a piece must give way so that the rest fits.
+    #[cold]
+    fn skip(&mut self, head: &[u8], added: usize) -> usize {
         let mut at = 0;
-        for batch in &other.batches {
-            let end = at + batch.len as usize;
-            let frame: Vec<u8> = other.bytes.range(at..end).copied().collect();
-            self.push(&frame, &[], batch.frames, limit);
-            at = end;
+        while added - at > self.limit && at < added {
+            let header = |index: usize| head.get(at + index).copied().unwrap_or(0);
+            let (len, counts) = frame(header);
+            self.before += u64::from(counts);
+            self.floor = self.before + u64::from(!counts);
+            at += len;
         }
+        at.min(added)
     }
+
+    /// Passes whole frames from the front until `bytes` are behind it or `frames` DATA are; returns
+    /// how many of each, and whether the last one was DATA.
+    #[inline]
+    fn walk(&self, bytes: usize, frames: u64) -> (usize, u64, bool) {
+        let (mut at, mut passed, mut counted) = (0, 0, true);
+        while at < bytes && passed < frames {
+            let (len, counts) = frame(|index| self.bytes.get(at + index).copied().unwrap_or(0));
+            at += len;
+            passed += u64::from(counts);
+            counted = counts;
+        }
+        (at, passed, counted)
+    }
+}
+
+/// The length of the frame whose header this is, and whether it counts.
+#[inline]
+fn frame(header: impl Fn(usize) -> u8) -> (usize, bool) {
+    let payload = u32::from_be_bytes([header(4), header(5), header(6), header(7)]);
+    let len = HEADER_LEN + usize::from(header(28)) + payload as usize;
+    (len, header(3) == Kind::Data as u8)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::fs;
 use game_gateway::config::keys::KEYS;
 use serde_json::Value;
 
-use crate::tools::{chart, output, parse, repository, tool};
+use crate::tools::{HELM, chart, output, parse, rendered, repository, tool};
 
 fn schema() -> Value {
     let text = fs::read_to_string(chart().join("values.schema.json")).expect("the schema");
@@ -91,6 +91,33 @@ fn the_schema_is_closed() {
         }
     }
     closed(&schema(), "");
+}
+
+/// Maps and lists that a user may take away with `null`.
+fn removable(of: &Value, path: &str, names: &mut Vec<String>) {
+    let Some(properties) = of["properties"].as_object() else {
+        return;
+    };
+    let required = of["required"].as_array();
+    let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
+    for (name, inner) in properties {
+        if inner.get("properties").is_some() && format!("{path}{name}") != "config" {
+            removable(inner, &format!("{path}{name}."), names);
+        } else if !is_required(name) {
+            names.push(format!("{path}{name}"));
+        }
+    }
+}
+
+#[test]
+fn maps_and_lists_may_be_null() {
+    let mut names = Vec::new();
+    removable(&schema(), "", &mut names);
+    assert!(names.iter().any(|name| name == "commonLabels"));
+    for name in names {
+        let rendering = rendered(HELM, &["--set", &format!("{name}=null")]);
+        assert!(!rendering.contains("<nil>"), "{name}: {rendering}");
+    }
 }
 
 /// The schema of `config` has the program's keys. One more is the program's next.

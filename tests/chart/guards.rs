@@ -251,6 +251,15 @@ fn values_of_another_type_or_range() {
     nonsense("image.digest=latest", "image.digest");
 }
 
+/// A value that templates cannot do without is missed by name, not by an error of theirs.
+#[test]
+fn values_that_are_taken_away() {
+    nonsense("config=null", "config");
+    nonsense("replicaCount=null", "replicaCount");
+    nonsense("containerPorts.game=null", "game");
+    nonsense("metrics.serviceMonitor=null", "serviceMonitor");
+}
+
 #[test]
 fn a_kubernetes_without_the_sleep_action() {
     for helm in HELMS {

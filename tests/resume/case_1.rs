@@ -114,15 +114,25 @@ async fn what_the_ring_lacks_is_a_gap_and_counts_begin_anew() {
     assert_eq!(scene.resume(0).await, gap(0));
     says(&mut scene.player, "c").await;
     says(&mut scene.player, "d").await;
-    // Whoever has the token of that OPENED counts from there.
+    // Whoever has the token of that OPENED counts from there, and counting has begun anew since.
+    scene.cut().await;
+    let again = std::mem::replace(&mut scene.ticket, newest);
+    assert_eq!(scene.resume(1).await, gap(0));
+    says(&mut scene.player, "d").await;
+    // The token of an older OPENED is as good: nothing has been sent since.
+    scene.cut().await;
+    scene.ticket = again;
+    assert_eq!(scene.resume(1).await, gap(0));
+    says(&mut scene.player, "d").await;
+    let newest = scene.ticket.clone();
     scene.cut().await;
     scene.ticket = newest;
-    assert_eq!(scene.resume(1).await, EXACT(0));
+    assert_eq!(scene.resume(0).await, EXACT(0));
     says(&mut scene.player, "d").await;
     scene.player.data("game", b"2").await;
     scene.link.data().await;
     scene.cut().await;
-    assert_eq!(scene.resume(2).await, EXACT(1));
+    assert_eq!(scene.resume(1).await, EXACT(1));
 }
 
 #[tokio::test]

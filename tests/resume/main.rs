@@ -4,6 +4,7 @@
 mod support;
 
 mod case_1;
+mod case_2;
 mod case_3;
 mod drain;
 mod played;

@@ -63,7 +63,7 @@
 {{- $folder := include "game-gateway.folder" . -}}
 {{- $certificates := list -}}
 {{- $keys := list -}}
-{{- range $number, $_ := concat (list "") .Values.tls.extraSecrets -}}
+{{- range $number, $_ := concat (list "") (default list .Values.tls.extraSecrets) -}}
 {{- $certificates = append $certificates (printf "%s/tls-%d/%s" $folder $number $.Values.tls.certFilename) -}}
 {{- $keys = append $keys (printf "%s/tls-%d/%s" $folder $number $.Values.tls.keyFilename) -}}
 {{- end -}}
@@ -114,12 +114,12 @@
 
 {{/* The routing data as JSON: `routes`, and the echo backend's rule. */}}
 {{- define "game-gateway.routes" -}}
-{{- $rules := deepCopy .Values.routes.rules -}}
+{{- $rules := deepCopy (default dict .Values.routes.rules) -}}
 {{- if and .Values.echo.enabled (not (hasKey $rules "echo")) -}}
 {{- $endpoint := printf "%s:7100" (include "game-gateway.host" (list . "-echo")) -}}
 {{- $_ := set $rules "echo" (dict "strategy" "round_robin" "endpoints" (list $endpoint)) -}}
 {{- end -}}
-{{- dict "rules" $rules "realms" .Values.routes.realms | toPrettyJson -}}
+{{- dict "rules" $rules "realms" (default dict .Values.routes.realms) | toPrettyJson -}}
 {{- end -}}
 
 {{/* "true" where a Job writes the routes to Redis. */}}

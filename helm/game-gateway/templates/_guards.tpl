@@ -93,7 +93,7 @@
 {{- fail "autoscaling.enabled needs at least one of targetCPU, targetMemory and targetSessions." -}}
 {{- end -}}
 {{- range $resource, $target := dict "cpu" $scaling.targetCPU "memory" $scaling.targetMemory -}}
-{{- if and $target (not (dig "requests" $resource "" $.Values.resources)) -}}
+{{- if and $target (not (dig "requests" $resource "" (default dict $.Values.resources))) -}}
 {{- fail (printf "autoscaling on %s is relative to resources.requests.%s, which is not set." $resource $resource) -}}
 {{- end -}}
 {{- end -}}

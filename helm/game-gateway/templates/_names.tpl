@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "game-gateway.labels" -}}
 {{- $own := merge (include "game-gateway.selector" . | fromYaml) (include "game-gateway.sharedLabels" . | fromYaml) -}}
 {{- $_ := set $own "app.kubernetes.io/component" "gateway" -}}
-{{- merge $own .Values.commonLabels | toYaml -}}
+{{- merge $own (default dict .Values.commonLabels) | toYaml -}}
 {{- end -}}
 
 {{/* What selects the pods of another part, given as (list . "echo"): they are no gateways, and no
@@ -52,7 +52,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 {{- $root := index . 0 -}}
 {{- $own := merge (include "game-gateway.partSelector" . | fromYaml) (include "game-gateway.sharedLabels" $root | fromYaml) -}}
 {{- $_ := set $own "app.kubernetes.io/component" (index . 1) -}}
-{{- merge $own $root.Values.commonLabels | toYaml -}}
+{{- merge $own (default dict $root.Values.commonLabels) | toYaml -}}
 {{- end -}}
 
 {{/* An object's metadata. Keys: root; ending (of the name) or the whole name; part, unless it is the
@@ -65,7 +65,7 @@ name: {{ default (printf "%s%s" (include "game-gateway.fullname" $root) (default
 namespace: {{ default (include "game-gateway.namespace" $root) .namespace }}
 labels:
   {{- merge (dict) (default dict .labels) (fromYaml $labels) | toYaml | nindent 2 }}
-{{- with merge (dict) (default dict .annotations) $root.Values.commonAnnotations }}
+{{- with merge (dict) (default dict .annotations) (default dict $root.Values.commonAnnotations) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

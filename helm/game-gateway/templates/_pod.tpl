@@ -55,7 +55,7 @@ redis-tls:
     secretName: {{ .Values.externalRedis.tls.existingSecret }}
 {{- end }}
 {{- if .Values.tls.enabled }}
-{{- range $number, $name := concat (list (include "game-gateway.tlsSecret" .)) .Values.tls.extraSecrets }}
+{{- range $number, $name := concat (list (include "game-gateway.tlsSecret" .)) (default list .Values.tls.extraSecrets) }}
 tls-{{ $number }}:
   secret:
     secretName: {{ $name }}
@@ -98,7 +98,7 @@ securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 # A variable for each Service of the namespace would be a lot of them.
 enableServiceLinks: false
-{{- with concat .Values.global.imagePullSecrets .Values.image.pullSecrets | uniq }}
+{{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.image.pullSecrets) | uniq }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}

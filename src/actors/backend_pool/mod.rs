@@ -168,6 +168,7 @@ impl BackendPool {
             session_id: bind.session_id,
             realm_id: bind.realm_id,
             open: bind.open,
+            resumes: bind.resumes,
             client: bind.client,
             answer,
         });

@@ -15,7 +15,7 @@ use super::{Client, Stage};
 use crate::actors::link::BackendClose;
 use crate::actors::scope::Permit;
 use crate::codec::client::{self, Kind};
-use crate::codec::code::Notice;
+use crate::codec::code::{Code, Notice};
 use crate::net::buffers;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
@@ -73,7 +73,6 @@ impl Client {
             return;
         }
         let verdict = closing.verdict();
-        let metrics = &self.shared.scope.metrics;
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
         let (peer, reason) = (self.card.peer(), verdict.label);
@@ -88,12 +87,17 @@ impl Client {
         if self.only_suspends(&closing) {
             return self.suspend(&closing);
         }
+        self.stop_arriving(ctx);
+        if verdict.backends != Code::LEAVES_LINK {
+            self.tell_claimant(verdict.backends);
+        }
         if matches!(self.stage, Stage::Suspended) {
             return self.end_suspended(verdict.backends, ctx);
         }
         self.count(verdict.label);
         self.final_code = verdict.backends;
         if let Some(session) = &mut self.session {
+            let metrics = &self.shared.scope.metrics;
             metrics
                 .dropped
                 .add("client_closing", u64::from(session.waiting()));
@@ -103,7 +107,7 @@ impl Client {
         }
         if let Some(frame) = self.close_frame(&closing) {
             // Past the bound on purpose: it is the last frame.
-            metrics.client_frames_out.one();
+            self.shared.scope.metrics.client_frames_out.one();
             self.outbox.push(frame);
         }
         self.leave_registry();

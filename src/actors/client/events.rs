@@ -9,6 +9,7 @@ use super::{
     Changed, CheckDeadline, Client, CutOff, GiveUp, GoAway, Hold, Kick, Stage, retag_if_changed,
 };
 use crate::actors::link::{Lease, LinkEvent, Refuse};
+use crate::actors::peers::Heard;
 use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
 use crate::codec::client::{self, Header};
 use crate::codec::link::Bind;
@@ -95,8 +96,8 @@ impl Handler<LinkEvent> for Client {
             LinkEvent::Closed { service, close } => self.closed_on_link(&service, close, ctx),
             LinkEvent::Accepted { service, epoch } => self.accepted(&service, epoch, ctx),
             LinkEvent::Lost { service, link_id } => self.link_lost(&service, link_id, ctx),
-            // No link is left while its session stays here.
-            LinkEvent::Left { .. } => {}
+            LinkEvent::Left { service, .. } => self.left(&service, ctx),
+            LinkEvent::Confirmed { service, .. } => self.confirmed(&service, ctx),
             LinkEvent::Room => self.resume_reading(Hold::LinkFull),
         }
     }
@@ -110,7 +111,17 @@ impl Handler<Errand> for Client {
         match msg {
             Errand::Stray(stray) => self.stray(stray, ctx),
             Errand::Comeback(comeback) => self.come_back(*comeback, ctx),
+            Errand::Called(called) => self.called(*called, ctx),
         }
+    }
+}
+
+impl Handler<Heard> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: Heard, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        self.heard(msg, ctx);
     }
 }
 
@@ -150,7 +161,11 @@ impl Handler<CheckDeadline> for Client {
         }
         match self.stage {
             Stage::Ending(_) => ctx.stop(),
-            Stage::Suspended => self.give_up(ctx),
+            Stage::Suspended => {
+                if let Some(rest) = self.tell_time(ctx).filter(|rest| !rest.is_zero()) {
+                    self.arm(rest);
+                }
+            }
             Stage::Sniffing(_) | Stage::Entering(_) | Stage::Talking => self.close(overdue, ctx),
         }
     }

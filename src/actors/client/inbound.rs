@@ -57,7 +57,7 @@ impl Client {
             && let Some(session) = &self.session
         {
             if let Some(resumable) = &mut self.resumable {
-                resumable.resumption.heard();
+                resumable.heard();
             }
             self.alive_ms = self.shared.now_ms();
             card::add(&self.card.frames_in, frames);

@@ -17,10 +17,12 @@
 //! after the mailbox is empty, so what several links delivered goes out in one write. An idle client
 //! owns no buffer.
 
+mod arriving;
 mod card;
 mod closing;
 mod entering;
 mod events;
+mod holding;
 mod inbound;
 mod opening;
 mod pump;
@@ -155,8 +157,10 @@ enum Hold {
     None,
     /// The registry is asked about this session id; the frame that starts the session waits.
     Registering(u64),
-    /// The connection is to be brought to the client that has its session.
+    /// The session is looked for, and brought together with the connection.
     Returning,
+    /// The session is about to go to another gateway.
+    Leaving,
     /// Much waits for a link that is being opened.
     Opening,
     /// A link that the client feeds is full.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::resumable::timing;
 use super::{Changed, Client, Closing, Hold, Resumable, Stage};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::life::{Port, Seat};
@@ -15,7 +16,7 @@ use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
 use crate::codec::client::{FLAG_RESUMABLE, Frame};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
-use crate::session::resume::Resumption;
+use crate::session::resume::Holder;
 use crate::session::state::{Opening, Session};
 
 /// Endpoints that one session tries for one service before it is refused.
@@ -104,7 +105,9 @@ impl Client {
         started.add(transport.name(), 1);
         self.session = Some(Session::new(id, resumable, max_services));
         let resumes = resumable && !config.session.resume_window.is_zero();
-        self.resumable = resumes.then(|| Box::new(Resumable::new(Resumption::new())));
+        let holder = || Holder::new(timing(config));
+        self.resumable =
+            resumes.then(|| Box::new(Resumable::new(Some(holder()), config.session.replay_bytes)));
         self.card.session_id.set(id);
         self.card.resumable.set(resumable);
         self.card.started_ms.set(self.shared.now_ms());
@@ -119,7 +122,7 @@ impl Client {
     pub(super) fn leave_registry(&mut self) {
         let registering = match self.hold {
             Hold::Registering(id) => Some(id),
-            Hold::None | Hold::Returning | Hold::Opening | Hold::LinkFull => None,
+            Hold::None | Hold::Returning | Hold::Leaving | Hold::Opening | Hold::LinkFull => None,
         };
         let session = self.session.take();
         if session.is_some() {
@@ -206,11 +209,14 @@ impl Client {
             return;
         };
         let Opening { queue, frames, .. } = *opening;
-        if let Some(lease) = session.lease(place) {
+        if let Some(lease) = session.lease(place)
+            && frames > 0
+        {
             lease.forward(queue, frames);
         }
         self.resume_reading(Hold::Opening);
         self.renew_token(ctx);
+        self.confirm_opened(service, ctx);
     }
 
     /// Every frame that waited is refused with an ERROR of its own.
@@ -222,14 +228,19 @@ impl Client {
         for _ in 0..failed.map_or(0, |opening| opening.frames) {
             self.tell_error(why.code, why.retry_after_ms, why.text, service, ctx);
         }
+        self.confirmed(service, ctx);
     }
 
     /// A link is gone: the client is told once, and its next DATA is routed anew.
     pub(super) fn link_lost(&mut self, service: &str, link_id: u64, ctx: &mut Context<Self>) {
+        let its = |lease: &Lease| lease.link_id() == link_id;
+        let open = |s: &Session<Lease>| s.open().any(|(name, l)| **name == *service && its(l));
+        if self.session.as_ref().is_some_and(open) && self.lost_again(service, ctx) {
+            return;
+        }
         let Some(session) = &mut self.session else {
             return;
         };
-        let its = |lease: &Lease| lease.link_id() == link_id;
         if session.lost(service, link_id, its).is_some() {
             self.card.service_closed(service);
             let lost = |lease: &&mut Lease| lease.link_id() == link_id;
@@ -243,11 +254,11 @@ impl Client {
             // It will not say that it has room any more.
             self.resume_reading(Hold::LinkFull);
         }
-        if let Some(resumable) = &mut self.resumable
-            && resumable.resumption.answered(service)
-        {
-            self.finish_resume(ctx);
+        let now = self.shared.elapsed_ms();
+        if let Some(place) = self.claimed_place(service) {
+            self.at_holder(None, |holder| holder.link_lost(now, place), ctx);
         }
+        self.confirmed(service, ctx);
     }
 }
 

@@ -1,51 +1,110 @@
-//! What a session that can be resumed does beyond others: it outlives its connection, keeps what the
-//! player may lack, and goes on over another connection (protocol 3.2, case 1).
+//! What a session that can be resumed does beyond others: it outlives its connection and keeps what
+//! the player may lack (protocol 3.2).
 //!
-//! The client stays the session's actor all the while: on its worker, with its links. It is the
-//! connection that comes to it, from whatever worker accepted it.
+//! Whether a session is here, and who may take it, two machines without I/O decide: this client drives
+//! the [`Holder`] of its session ([`holding`](super::holding)), and the [`Newcomer`] of a player who
+//! comes back ([`arriving`](super::arriving)).
+//!
+//! [`Newcomer`]: crate::session::resume::Newcomer
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use smallvec::SmallVec;
 
+use super::arriving::Arriving;
 use super::closing::part;
-use super::{Changed, Client, Closing, Hold, Stage};
-use crate::actors::comeback::Comeback;
-use crate::actors::link::BackendClose;
+use super::{Client, Closing, Hold, Stage};
+use crate::actors::peers::{Called, Caller, PeerAt};
 use crate::actors::scope::Suspension;
 use crate::codec::client::Kind;
 use crate::codec::code::Code;
 use crate::codec::link::{OPEN_RESUMED, Open};
-use crate::net::buffers;
-use crate::net::outbox::Outbox;
+use crate::config::Config;
 use crate::session::replay::Replay;
-use crate::session::resume::{Judgement, Resumption};
+use crate::session::resume::{Holder, HolderAction, Millis, Timing};
+
+/// Who wants a session that is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claimant {
+    /// Its player, back on this gateway.
+    Here,
+    /// Another gateway, which its player has come back to.
+    Peer(Caller),
+}
+
+/// Where the session is that a player has come back for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whereabouts {
+    /// On this gateway.
+    Here,
+    /// On another one.
+    Peer(PeerAt),
+}
 
 /// What a client has only where its session can be resumed.
 pub(super) struct Resumable {
-    pub(super) resumption: Resumption,
+    /// None where the session is not here yet.
+    pub(super) holder: Option<Holder<Claimant>>,
+    /// A resume under way.
+    pub(super) arriving: Option<Box<Arriving>>,
     pub(super) replay: Replay,
-    /// It is being taken up by what its token says: a backend must know it.
-    pub(super) by_token: bool,
+    /// Whether frames go to a connection, and come from one.
+    pub(super) in_use: bool,
+    /// Other gateways whose word waits until every backend is known to have taken its OPEN.
+    pub(super) waiting: Vec<Called>,
+    /// Services whose backends are not known to have done so.
+    pub(super) unconfirmed: SmallVec<[Arc<str>; 1]>,
+    /// The services by their places, as they were when another gateway claimed the session.
+    pub(super) claimed: SmallVec<[Arc<str>; 1]>,
+    /// Those of them whose links were left for it.
+    pub(super) left: SmallVec<[Arc<str>; 1]>,
     /// What the session's end is to say if its player does not come back.
-    final_code: Code,
+    pub(super) final_code: Code,
     /// Counts it, while it is suspended.
-    suspension: Option<Suspension>,
+    pub(super) suspension: Option<Suspension>,
     /// When the newest token was made, in the worker's milliseconds.
     pub(super) token_ms: u64,
+    /// When the machines are told the time next.
+    pub(super) watched: Option<Millis>,
 }
 
 impl Resumable {
-    pub(super) fn new(resumption: Resumption) -> Resumable {
+    /// For a session that is here, or is none yet.
+    pub(super) fn new(holder: Option<Holder<Claimant>>, replay_bytes: usize) -> Resumable {
         Resumable {
-            resumption,
-            replay: Replay::default(),
-            by_token: false,
+            in_use: holder.is_some(),
+            holder,
+            arriving: None,
+            replay: Replay::new(replay_bytes),
+            waiting: Vec::new(),
+            unconfirmed: SmallVec::new(),
+            claimed: SmallVec::new(),
+            left: SmallVec::new(),
             final_code: Code::NORMAL,
             suspension: None,
             token_ms: 0,
+            watched: None,
         }
+    }
+}
+
+impl Resumable {
+    /// The connection in use has sent a frame.
+    #[inline]
+    pub(super) fn heard(&mut self) {
+        if let Some(holder) = &mut self.holder {
+            holder.client_frame();
+        }
+    }
+}
+
+/// The durations that the machines keep.
+pub(super) fn timing(config: &Config) -> Timing {
+    Timing {
+        backend: config.backend.connect_timeout.as_millis() as Millis,
+        window: config.session.resume_window.as_millis() as Millis,
     }
 }
 
@@ -53,13 +112,19 @@ impl Client {
     /// Whether frames can be sent to the player now.
     #[inline]
     pub(super) fn is_connected(&self) -> bool {
-        let resumable = self.resumable.as_ref();
-        resumable.is_none_or(|r| r.resumption.is_connected())
+        self.resumable.as_ref().is_none_or(|r| r.in_use)
     }
 
     /// The session's epoch.
     pub(super) fn epoch(&self) -> u32 {
-        self.resumable.as_ref().map_or(1, |r| r.resumption.epoch())
+        let Some(resumable) = &self.resumable else {
+            return 1;
+        };
+        match (&resumable.arriving, &resumable.holder) {
+            (Some(arriving), _) => arriving.epoch(),
+            (None, Some(holder)) => holder.epoch(),
+            (None, None) => 1,
+        }
     }
 
     /// Keeps frames for the replay; `frames` of them are DATA, or it is an ERROR. Returns whether
@@ -69,18 +134,23 @@ impl Client {
         let Some(resumable) = &mut self.resumable else {
             return true;
         };
-        let config = &self.shared.scope.config.session;
-        let resumption = &resumable.resumption;
-        let connected = resumption.is_connected();
-        let limit = if connected || resumption.is_suspended() {
-            config.replay_bytes
-        } else {
-            config.outbound_queue
-        };
         let before = resumable.replay.len();
-        resumable.replay.push(head, tail, frames, limit);
+        if frames == 0 {
+            resumable.replay.push_notice(head);
+        } else {
+            resumable.replay.push(head, tail, frames);
+        }
         self.shared.replay_grows(before, resumable.replay.len());
-        connected
+        resumable.in_use
+    }
+
+    /// While a resume is under way more is kept for its player (protocol 3.2).
+    pub(super) fn keep_up_to(&mut self, limit: usize) {
+        if let Some(resumable) = &mut self.resumable {
+            let before = resumable.replay.len();
+            resumable.replay.set_limit(limit);
+            self.shared.replay_grows(before, resumable.replay.len());
+        }
     }
 
     /// Whether this end is one of the connection only.
@@ -88,34 +158,58 @@ impl Client {
         self.resumable.is_some() && matches!(self.stage, Stage::Talking) && closing.only_suspends()
     }
 
-    /// The connection is lost, and the session waits for its player.
+    /// The connection is lost, and the session waits for its player. One that is being resumed is
+    /// lost when the resume is done.
     pub(super) fn suspend(&mut self, closing: &Closing) {
+        let now = self.shared.elapsed_ms();
+        let code = closing.verdict().backends;
+        let Some(resumable) = &mut self.resumable else {
+            return;
+        };
+        let Some(holder) = resumable.holder.as_mut() else {
+            return self.leave_connection(closing);
+        };
+        if resumable.arriving.is_some() {
+            return self.leave_connection(closing);
+        }
+        let suspends = |action: &HolderAction<Claimant>| matches!(action, HolderAction::Suspend(_));
+        let tell_backends = holder.connection_lost(now, code).iter().any(suspends);
+        self.wait_for_player(closing, tell_backends);
+    }
+
+    /// There is no connection from now on.
+    pub(super) fn wait_for_player(&mut self, closing: &Closing, tell_backends: bool) {
         let window = self.shared.scope.config.session.resume_window;
-        self.leave_connection(closing);
-        self.permit = None;
-        let (gate, now_ms) = (&self.shared.scope.gate, self.shared.now_ms());
+        let connected = matches!(self.stage, Stage::Talking);
+        if connected {
+            self.leave_connection(closing);
+            self.permit = None;
+            self.shared.scope.metrics.sessions_suspended.one();
+        }
+        let gate = &self.shared.scope.gate;
         if let Some(resumable) = &mut self.resumable {
-            resumable.resumption.suspend();
+            resumable.in_use = false;
             resumable.final_code = closing.verdict().backends;
             resumable.suspension.get_or_insert_with(|| gate.suspend());
         }
-        if let Some(session) = &self.session {
+        if let (Some(session), true) = (&self.session, tell_backends) {
             let window_ms = window.as_millis() as u32;
             session
                 .open()
                 .for_each(|(_, lease)| lease.suspend(window_ms));
         }
-        self.shared.scope.metrics.sessions_suspended.one();
         self.card.suspended.set(true);
         self.hold = Hold::None;
         self.stage = Stage::Suspended;
-        self.alive_ms = now_ms;
+        self.alive_ms = self.shared.now_ms();
         self.arm(window);
-        self.shared.suspended(self.slot, self.card.owner);
+        if connected {
+            self.shared.suspended(self.slot, self.card.owner);
+        }
     }
 
     /// Lets go of the connection in use, with a CLOSE where its reason has one.
-    fn leave_connection(&mut self, closing: &Closing) {
+    pub(super) fn leave_connection(&mut self, closing: &Closing) {
         self.count(closing.verdict().label);
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
         self.inbox = bytes::BytesMut::new();
@@ -130,10 +224,12 @@ impl Client {
         }
     }
 
-    /// Nobody has come back in time.
+    /// Ends a session that waits for its player, for there are too many.
     pub(super) fn give_up(&mut self, ctx: &mut Context<Self>) {
         let code = self.resumable.as_ref().map(|r| r.final_code);
-        self.end_suspended(code.unwrap_or(Code::NORMAL), ctx);
+        let code = code.unwrap_or(Code::NORMAL);
+        self.tell_claimant(code);
+        self.end_suspended(code, ctx);
     }
 
     /// Ends a session that has no connection.
@@ -146,83 +242,6 @@ impl Client {
         }
         self.leave_registry();
         ctx.stop();
-    }
-
-    /// The player is there again, on another connection.
-    pub(super) fn come_back(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
-        let leaving = self.shared.scope.gate.is_draining();
-        let Some(resumable) = &self.resumable else {
-            return self.refuse(comeback, &Closing::NotResumable);
-        };
-        if matches!(self.stage, Stage::Ending(_)) {
-            return self.refuse(comeback, &Closing::NotResumable);
-        }
-        match resumable.resumption.judge(comeback.token_epoch, leaving) {
-            Judgement::Used => self.refuse(comeback, &Closing::NotResumable),
-            Judgement::ElsewherePlease => self.refuse(comeback, &Closing::ResumeElsewhere),
-            Judgement::Take => self.take_connection(comeback, ctx),
-        }
-    }
-
-    /// Tells a connection that it does not get the session. It still counts while it is told.
-    fn refuse(&self, comeback: Comeback, closing: &Closing) {
-        self.shared
-            .scope
-            .metrics
-            .closings
-            .add(closing.verdict().label, 1);
-        let Comeback {
-            mut socket, permit, ..
-        } = comeback;
-        let mut outbox = Outbox::default();
-        if let Some(frame) = self.close_frame(closing) {
-            self.shared.scope.metrics.client_frames_out.one();
-            outbox.push(frame);
-        }
-        socket.set_close_code(closing.websocket_code());
-        actix::spawn(part(socket, outbox, permit));
-    }
-
-    fn take_connection(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
-        let mut socket = comeback.socket;
-        if socket.move_here().is_err() {
-            return; // It is gone; the player tries again.
-        }
-        if matches!(self.stage, Stage::Talking) {
-            self.leave_connection(&Closing::Replaced);
-        }
-        (self.socket, self.inbox, self.permit) = (socket, comeback.inbox, comeback.permit);
-        self.card.peer.set(comeback.peer);
-        self.card.transport.set(comeback.transport);
-        self.card.suspended.set(false);
-        (self.stage, self.hold, self.talked) = (Stage::Talking, Hold::None, true);
-        self.alive_ms = self.shared.now_ms();
-        self.arm(self.shared.scope.config.session.idle_timeout);
-        let (Some(resumable), Some(session)) = (&mut self.resumable, &mut self.session) else {
-            return;
-        };
-        session.on_another_connection();
-        resumable.suspension = None;
-        let services = session.open().map(|(service, _)| Arc::clone(service));
-        let begun = resumable
-            .resumption
-            .begin(comeback.token_epoch, comeback.count, services);
-        if let Some(epoch) = begun {
-            if let Some(session) = &self.session {
-                session
-                    .open()
-                    .for_each(|(_, lease)| lease.reopen(self.open_payload(OPEN_RESUMED)));
-            }
-            self.wait_for_backends(epoch, ctx);
-        }
-        self.finish_resume(ctx);
-        ctx.notify(Changed);
-    }
-
-    /// Backends have so long to take their OPENs.
-    pub(super) fn wait_for_backends(&self, epoch: u32, ctx: &mut Context<Self>) {
-        let patience = self.shared.scope.config.backend.connect_timeout;
-        ctx.run_later(patience, move |client, ctx| client.stop_waiting(epoch, ctx));
     }
 
     /// The payload of an OPEN, as the session is now.
@@ -250,129 +269,28 @@ impl Client {
         payload
     }
 
-    /// A backend has taken the OPEN of a resume.
-    pub(super) fn accepted(&mut self, service: &str, epoch: u32, ctx: &mut Context<Self>) {
-        if epoch > self.epoch() || self.resumable.is_none() {
-            let dropped = &self.shared.scope.metrics.dropped;
-            return dropped.add("unexpected_accept", 1);
-        }
-        // One of an attempt before says nothing.
-        if let Some(resumable) = &mut self.resumable
-            && resumable.resumption.accepted(service, epoch)
-        {
-            self.finish_resume(ctx);
-        }
-    }
-
-    /// A backend has ended the session, or not taken the OPEN of a resume.
-    pub(super) fn closed_on_link(
-        &mut self,
-        service: &str,
-        close: BackendClose,
-        ctx: &mut Context<Self>,
-    ) {
-        let awaited = self.resumable.as_ref();
-        let awaited = awaited.is_some_and(|r| r.resumption.awaits(service));
-        match close.code {
-            Code::GONE if awaited => self.close(Closing::TakenElsewhere, ctx),
-            Code::NO_ROUTE if awaited => {
-                self.unbind(service, None, ctx);
-                self.finish_resume(ctx);
-            }
-            _ => self.closed_by_backend(close, ctx),
-        }
-    }
-
-    /// The backends that have not answered are given up.
-    fn stop_waiting(&mut self, epoch: u32, ctx: &mut Context<Self>) {
-        let Some(resumable) = &self.resumable else {
-            return;
-        };
-        if resumable.resumption.epoch() != epoch {
-            return;
-        }
-        // It may take the OPEN yet, and where it came from nobody here knows.
-        let code = if resumable.by_token {
-            Code::LEAVES_LINK
-        } else {
-            Code::BAD_GATEWAY
-        };
-        let silent: Vec<Arc<str>> = resumable.resumption.awaited().cloned().collect();
-        for service in silent {
-            self.unbind(&service, Some(code), ctx);
-        }
-        self.finish_resume(ctx);
-    }
-
-    /// A backend does not go on with the session: it hears `code`, the player 502.
-    pub(super) fn unbind(&mut self, service: &str, code: Option<Code>, ctx: &mut Context<Self>) {
+    /// A service is not open here any more: its backend hears `code`, or nothing.
+    pub(super) fn unbind(&mut self, service: &str, code: Option<Code>) {
         self.card.service_closed(service);
-        if let Some(session) = &mut self.session
-            && let Some(place) = session.find(service)
-        {
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        if let Some(place) = session.find(service) {
             // Where it is still being opened, nothing waits for it.
             session.failed(place);
         }
-        if let Some(mut lease) = self.session.as_mut().and_then(|s| s.unbind(service)) {
+        if let Some(mut lease) = session.unbind(service) {
             match code {
                 Some(code) => lease.set_final_code(code),
                 None => lease.silence(),
             }
         }
-        let text = "the backend does not have the session any more; answers may be missing";
-        self.tell_error(Code::BAD_GATEWAY, 0, text, service, ctx);
-        if let Some(resumable) = &mut self.resumable {
-            resumable.resumption.answered(service);
-        }
     }
 
-    /// When every backend has answered: OPENED, what the player lacks, and on.
-    pub(super) fn finish_resume(&mut self, ctx: &mut Context<Self>) {
-        let (Some(resumable), Some(session)) = (&mut self.resumable, &self.session) else {
-            return;
-        };
-        if resumable.by_token && session.is_opening() {
-            return; // An ACCEPT may overtake the lease on the link that it came on.
-        }
-        let Some(answer) = resumable.resumption.finish() else {
-            return;
-        };
-        let nothing_open = session.open().next().is_none();
-        if std::mem::take(&mut resumable.by_token) && nothing_open {
-            return self.close(Closing::NotResumable, ctx);
-        }
-        let before = resumable.replay.len();
-        let lacking = resumable.replay.resume(answer.count);
-        let gap = lacking || answer.gap;
-        self.shared.replay_grows(before, resumable.replay.len());
-        let mut replay = buffers::take();
-        resumable
-            .replay
-            .bytes()
-            .for_each(|part| replay.extend_from_slice(part));
-        let frames = resumable.replay.held();
-        if lacking {
-            resumable.resumption.told_gap();
-            if let Some(session) = &mut self.session {
-                session.count_anew();
-            }
-        }
-        let how = if gap { "gap" } else { "exact" };
-        self.shared.scope.metrics.sessions_resumed.add(how, 1);
-        let received = self.received();
-        self.tell_opened(received, gap, ctx);
-        if !replay.is_empty() {
-            self.send(replay, None, frames as u32, ctx);
-        }
-        if let Some(resumable) = &mut self.resumable {
-            // It could grow while the resume was under way.
-            let limit = self.shared.scope.config.session.replay_bytes;
-            let before = resumable.replay.len();
-            resumable.replay.shrink(limit);
-            self.shared.replay_grows(before, resumable.replay.len());
-        }
-        self.alive_ms = self.shared.now_ms();
-        self.ask_away(ctx);
+    /// Tells the player that a backend does not go on with the session.
+    pub(super) fn tell_unbound(&mut self, service: &str, ctx: &mut Context<Self>) {
+        let text = "the backend does not have the session any more; answers may be missing";
+        self.tell_error(Code::BAD_GATEWAY, 0, text, service, ctx);
     }
 
     /// Asks the player to go elsewhere, where a drain is under way.
@@ -392,5 +310,42 @@ impl Client {
         let window = self.shared.scope.config.session.resume_window;
         let waited = self.shared.now_ms().saturating_sub(self.alive_ms);
         window.saturating_sub(Duration::from_millis(waited))
+    }
+
+    /// Has the machines told the time when one of them wants it. A session that only waits for its
+    /// player is on the worker's wheel.
+    pub(super) fn watch(&mut self, ctx: &mut Context<Self>) {
+        let now = self.shared.elapsed_ms();
+        let Some(resumable) = &mut self.resumable else {
+            return;
+        };
+        let newcomer = resumable.arriving.as_ref().and_then(|a| a.deadline());
+        let holder = resumable.holder.as_ref().filter(|h| h.is_wanted());
+        let due = newcomer
+            .into_iter()
+            .chain(holder.and_then(Holder::deadline));
+        let Some(at) = due.min() else { return };
+        if resumable.watched.is_some_and(|watched| watched <= at) {
+            return;
+        }
+        resumable.watched = Some(at);
+        let wait = Duration::from_millis(at.saturating_sub(now));
+        ctx.run_later(wait, |client, ctx| {
+            if let Some(resumable) = &mut client.resumable {
+                resumable.watched = None;
+            }
+            client.tell_time(ctx);
+            client.watch(ctx);
+        });
+    }
+
+    /// Tells the machines the time. Returns how long a suspended session still waits.
+    pub(super) fn tell_time(&mut self, ctx: &mut Context<Self>) -> Option<Duration> {
+        let now = self.shared.elapsed_ms();
+        self.at_holder(None, |holder| holder.on_time(now), ctx);
+        self.at_newcomer(|newcomer| newcomer.on_time(now), ctx);
+        let holder = self.resumable.as_ref()?.holder.as_ref()?;
+        let at = holder.deadline()?;
+        Some(Duration::from_millis(at.saturating_sub(now)))
     }
 }

@@ -1,23 +1,17 @@
 //! A connection whose first frame is RESUME: it is brought to the client that has the session. Where
-//! nobody here has it, this client takes it up by what the token says (protocol 3.2, case 3).
+//! nobody here has it, this client looks for it elsewhere (protocol 3.2).
 
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix::prelude::*;
 
-use super::{Changed, Client, Closing, Hold, Resumable};
-use crate::actors::backend_pool::Bind;
+use super::closing::part;
+use super::{Changed, Client, Closing, Hold, Stage};
 use crate::actors::comeback::Comeback;
-use crate::actors::life::Seat;
-use crate::actors::link::Lease;
-use crate::actors::router::{PoolAt, Router};
-use crate::actors::session_registry::{Errand, FindClient, OpenSession};
+use crate::actors::peers::PeerAt;
+use crate::actors::session_registry::{Errand, FindClient, Found, OpenSession};
 use crate::codec::client::Frame;
-use crate::codec::code::Code;
-use crate::codec::link::OPEN_RESUMED;
-use crate::session::resume::Resumption;
-use crate::session::state::Session;
+use crate::net::outbox::Outbox;
 use crate::session::token::TokenBody;
 
 impl Client {
@@ -48,12 +42,13 @@ impl Client {
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         ctx.spawn(answer.into_actor(self).map(move |answer, client, ctx| {
             match answer {
-                Ok(Some(holder)) => {
-                    let comeback = client.comeback(&token, count);
+                Ok(Some(Found::Client(holder))) => {
+                    let comeback = client.comeback(token, count);
                     holder.do_send(Errand::Comeback(Box::new(comeback)));
                     ctx.stop();
                 }
-                Ok(None) => client.take_up(token, ctx),
+                Ok(Some(Found::Moved(to))) => client.take_up(token, count, Some(to), ctx),
+                Ok(None) => client.take_up(token, count, None, ctx),
                 Err(_) => client.close(Closing::ResumeElsewhere, ctx),
             }
             ctx.notify(Changed);
@@ -62,9 +57,9 @@ impl Client {
     }
 
     /// Takes the connection out of this client, which is nothing without it.
-    fn comeback(&mut self, token: &TokenBody, count: u64) -> Comeback {
+    fn comeback(&mut self, token: TokenBody, count: u64) -> Comeback {
         Comeback {
-            token_epoch: token.epoch,
+            token,
             count,
             socket: self.socket.take(),
             inbox: std::mem::take(&mut self.inbox),
@@ -74,14 +69,104 @@ impl Client {
         }
     }
 
-    /// Nobody here has the session: its backends may still know it.
-    fn take_up(&mut self, token: TokenBody, ctx: &mut Context<Self>) {
+    /// The player is there again, on another connection.
+    pub(super) fn come_back(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
+        if matches!(self.stage, Stage::Ending(_)) {
+            return self.refuse(comeback, &Closing::NotResumable);
+        }
+        let Some(resumable) = &self.resumable else {
+            return self.refuse(comeback, &Closing::NotResumable);
+        };
+        let epoch = comeback.token.epoch;
+        if let Some(arriving) = &resumable.arriving {
+            // The player has given up the connection before, while its resume was under way.
+            if arriving.token_epoch() == epoch {
+                return self.take_connection(comeback, ctx);
+            }
+            return self.refuse(comeback, &Closing::ResumeElsewhere);
+        }
+        let Some(holder) = &resumable.holder else {
+            return self.refuse(comeback, &Closing::NotResumable);
+        };
+        if epoch > holder.epoch() {
+            // It has gone on elsewhere, and nobody has said so here: the player is to ask again.
+            let now = self.shared.elapsed_ms();
+            self.at_holder(None, |holder| holder.superseded(now), ctx);
+            return self.refuse(comeback, &Closing::ResumeElsewhere);
+        }
+        match self.arrive_here(comeback.token.clone(), comeback.count) {
+            Err(closing) => self.refuse(comeback, &closing),
+            Ok(actions) => {
+                self.take_connection(comeback, ctx);
+                self.keep_up_to(self.shared.scope.config.session.outbound_queue);
+                self.arrive_by(actions, ctx);
+            }
+        }
+    }
+
+    /// Tells a connection that it does not get the session. It still counts while it is told.
+    fn refuse(&self, comeback: Comeback, closing: &Closing) {
+        self.shared
+            .scope
+            .metrics
+            .closings
+            .add(closing.verdict().label, 1);
+        let Comeback {
+            mut socket, permit, ..
+        } = comeback;
+        let mut outbox = Outbox::default();
+        if let Some(frame) = self.close_frame(closing) {
+            self.shared.scope.metrics.client_frames_out.one();
+            outbox.push(frame);
+        }
+        socket.set_close_code(closing.websocket_code());
+        actix::spawn(part(socket, outbox, permit));
+    }
+
+    /// From now on this is the session's connection; nothing is read from it until the resume under
+    /// way is done.
+    fn take_connection(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
+        if matches!(self.stage, Stage::Talking) {
+            self.leave_connection(&Closing::Replaced);
+        }
+        // One that is gone is noticed when it is written to.
+        let mut socket = comeback.socket;
+        let _ = socket.move_here();
+        (self.socket, self.inbox, self.permit) = (socket, comeback.inbox, comeback.permit);
+        self.card.peer.set(comeback.peer);
+        self.card.transport.set(comeback.transport);
+        self.card.suspended.set(false);
+        (self.stage, self.talked) = (Stage::Talking, true);
+        if self.session.is_some() {
+            self.hold = Hold::Returning;
+        }
+        self.alive_ms = self.shared.now_ms();
+        self.arm(self.shared.scope.config.session.idle_timeout);
+        if let Some(session) = &mut self.session {
+            session.on_another_connection();
+        }
+        if let Some(resumable) = &mut self.resumable {
+            resumable.suspension = None;
+            if let Some(arriving) = &mut resumable.arriving {
+                arriving.count = comeback.count;
+            }
+        }
+        ctx.notify(Changed);
+    }
+
+    /// Nobody here has the session: another gateway may, or its backends know it.
+    fn take_up(
+        &mut self,
+        token: TokenBody,
+        count: u64,
+        moved: Option<PeerAt>,
+        ctx: &mut Context<Self>,
+    ) {
         if self.shared.scope.gate.refuses_sessions() {
             return self.close(Closing::ResumeElsewhere, ctx);
         }
-        // Without a binding a token is good on its holder only.
-        if token.bindings.is_empty() || !matches!(self.hold, Hold::Returning) {
-            return self.close(Closing::NotResumable, ctx);
+        if !matches!(self.hold, Hold::Returning) {
+            return;
         }
         let (id, owner, address) = (token.session_id, self.card.owner, self.vitals.address(ctx));
         self.hold = Hold::Registering(id);
@@ -96,7 +181,7 @@ impl Client {
         };
         ctx.spawn(answer.into_actor(self).map(move |answer, client, ctx| {
             match answer {
-                Ok(Ok(())) => client.taken_up(&token, ctx),
+                Ok(Ok(())) => client.arrive(token, count, moved, ctx),
                 // Somebody else came with the token at the same time, or the registry is gone.
                 Ok(Err(_)) | Err(_) => {
                     client.hold = Hold::None;
@@ -106,76 +191,4 @@ impl Client {
             ctx.notify(Changed);
         }));
     }
-
-    fn taken_up(&mut self, token: &TokenBody, ctx: &mut Context<Self>) {
-        let config = Arc::clone(&self.shared.scope.config);
-        let names = || token.bindings.iter().map(|b| Arc::from(b.service.as_str()));
-        let Some(resumption) = Resumption::by_token(token.epoch, names()) else {
-            return self.close(Closing::NotResumable, ctx);
-        };
-        let (id, transport) = (token.session_id, self.card.transport.get());
-        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer(), from = %token.holder, "session is taken up");
-        let started = &self.shared.scope.metrics.sessions_started;
-        started.add(transport.name(), 1);
-        let who = (token.bound, token.newest);
-        let max_services = usize::from(config.session.max_services);
-        self.session = Some(Session::taken_up(id, max_services, who, names()));
-        let mut resumable = Resumable::new(resumption);
-        resumable.by_token = true;
-        self.resumable = Some(Box::new(resumable));
-        self.talked = true;
-        self.card.session_id.set(id);
-        self.card.resumable.set(true);
-        self.card.started_ms.set(self.shared.now_ms());
-        self.resume_reading(Hold::Registering(id));
-        self.wait_for_backends(self.epoch(), ctx);
-        let open = self.open_payload_from(OPEN_RESUMED, &token.holder);
-        for binding in &token.bindings {
-            let service: Arc<str> = binding.service.as_str().into();
-            let at = PoolAt {
-                service: Arc::clone(&service),
-                endpoint: binding.endpoint,
-            };
-            let bind = Bind {
-                session_id: id,
-                realm_id: self.session.as_ref().map_or(0, Session::realm_id),
-                open: open.clone(),
-                client: self.vitals.address(ctx).port(),
-                resumes: true,
-            };
-            let opening = link_at(self.shared.scope.router.clone(), at, bind);
-            ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
-                client.opened_again(&service, lease, ctx);
-                ctx.notify(Changed);
-            }));
-        }
-    }
-
-    /// A backend of a session that is being taken up has got its OPEN, or cannot be reached.
-    fn opened_again(&mut self, service: &str, lease: Option<Lease>, ctx: &mut Context<Self>) {
-        let awaited = self.session.as_mut().is_some_and(|s| {
-            s.find(service)
-                .is_some_and(|place| s.opening(place).is_some())
-        });
-        match lease {
-            Some(lease) if awaited => {
-                let epoch = self.epoch();
-                self.service_opened(service, epoch, lease, ctx);
-            }
-            // Given up meanwhile, or the session itself is.
-            Some(lease) => lease.release(Code::LEAVES_LINK),
-            None => {}
-        }
-        let open = |s: &Session<Lease>| s.open().any(|(name, _)| **name == *service);
-        if awaited && !self.session.as_ref().is_some_and(open) {
-            self.unbind(service, None, ctx);
-        }
-        self.finish_resume(ctx);
-    }
-}
-
-/// A link to the endpoint that a session is bound to; `None` where it cannot be reached.
-async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Option<Lease> {
-    let pool = router.ask(|| at.clone()).await.ok()??;
-    pool.ask(|| bind.clone()).await.ok()?.ok()
 }

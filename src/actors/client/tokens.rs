@@ -37,7 +37,7 @@ impl Client {
 
     /// Sends OPENED with a fresh token. `received`: DATA frames that the session has taken.
     pub(super) fn tell_opened(&mut self, received: u64, gap: bool, ctx: &mut Context<Self>) {
-        let token = self.token();
+        let token = self.token().unwrap_or_default();
         let Some(session) = &self.session else { return };
         let idle_timeout = self.shared.scope.config.session.idle_timeout;
         let opened = Opened {
@@ -60,26 +60,27 @@ impl Client {
         }
     }
 
-    /// Empty: the session cannot be resumed.
-    fn token(&self) -> Vec<u8> {
+    /// None: the session cannot be resumed.
+    fn token(&self) -> Option<Vec<u8>> {
         let (Some(session), Some(resumable)) = (&self.session, &self.resumable) else {
-            return Vec::new();
+            return None;
         };
         let binding = |(service, lease): (&Arc<str>, &Lease)| Binding {
             service: service.to_string(),
             endpoint: lease.endpoint(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let own = self.shared.scope.peers.own();
         let body = TokenBody {
             session_id: session.id(),
-            epoch: resumable.resumption.epoch(),
+            epoch: resumable.holder.as_ref()?.epoch(),
             bound: session.bound(),
             newest: session.newest(),
             bindings: session.open().map(binding).collect(),
             holder: self.shared.scope.config.gateway.id.clone(),
-            peer: String::new(),
+            peer: own.map(|own| own.address.clone()).unwrap_or_default(),
             expires: now.unwrap_or_default().as_secs() + LIFETIME_SECONDS,
         };
-        self.shared.scope.tokens.load().seal(&body)
+        Some(self.shared.scope.tokens.load().seal(&body))
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use futures_util::future::join_all;
 
+use super::super::peers;
 use super::{Gateway, State};
 use crate::actors::drain::{
     AskDrain, Begun, BySignal, CancelDrain, ClientCounts, Drain, DrainSnapshot, Initiator,
@@ -113,6 +114,9 @@ impl Gateway {
 
     fn close_links(&mut self, ctx: &mut Context<Self>) {
         let closing = join_all(self.workers.iter().map(|worker| worker.send(CloseLinks)));
+        let peers = self.peering.seat().send(peers::Flush);
+        // Sessions that were handed over last are still on their way.
+        let closing = async move { (closing.await, peers.await) };
         let closing = actix::clock::timeout(CLOSE_TIMEOUT, closing);
         ctx.spawn(closing.into_actor(self).map(|result, gateway, _| {
             if result.is_err() {

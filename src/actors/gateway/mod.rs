@@ -22,6 +22,7 @@ use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
 use super::drain::{Drain, UnderWay};
 use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
+use super::peers::Peering;
 use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, Worker};
 use crate::config::Config;
@@ -59,6 +60,7 @@ pub struct Gateway {
     workers: Vec<Seat<Worker>>,
     watchers: Watchers,
     tls: Arc<Tls>,
+    peering: Peering,
     /// Too many actors have died: the process says so when it has drained.
     failed: bool,
     state: State,
@@ -80,7 +82,7 @@ impl Gateway {
         gate: Arc<Gate>,
         workers: Vec<Seat<Worker>>,
         watchers: Watchers,
-        tls: Arc<Tls>,
+        (tls, peering): (Arc<Tls>, Peering),
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
@@ -90,6 +92,7 @@ impl Gateway {
             workers,
             watchers,
             tls,
+            peering,
             failed: false,
             state: State::Serving,
             routes: None,
@@ -191,6 +194,7 @@ impl Handler<AskStatus> for Gateway {
             suspended: self.gate.suspended(),
             handed_over: self.gate.handed_over_count(),
             tls: self.tls.snapshot(),
+            peers: Arc::clone(self.peering.counts()),
         }
     }
 }

@@ -128,6 +128,11 @@ where
         self.recipient.do_send(message);
     }
 
+    /// Whether the actor still takes messages.
+    pub fn connected(&self) -> bool {
+        self.recipient.connected()
+    }
+
     /// Sends, and resolves to the answer.
     ///
     /// # Errors

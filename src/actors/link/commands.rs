@@ -6,8 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Farewell, Forward, Lease, Leave, Link, LinkChange, LinkEvent,
-    Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
+    Attach, Attached, AwaitRoom, Confirm, Farewell, Forward, Lease, Leave, Link, LinkChange,
+    LinkEvent, Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
@@ -36,6 +36,8 @@ impl Handler<Attach> for Link {
             head: Vec::new(),
             frames: 0,
             leaving: false,
+            unanswered: msg.resumes,
+            known: false,
         });
         self.places.insert(session_id, place as u32);
         self.enqueue(Kind::Open, session_id, &msg.open);
@@ -87,6 +89,22 @@ impl Handler<Reopen> for Link {
         // One that it has lost meanwhile is told by the end of the session that is on its way.
         if self.places.contains_key(&msg.session_id) {
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
+        }
+    }
+}
+
+impl Handler<Confirm> for Link {
+    type Result = ();
+
+    fn handle(&mut self, msg: Confirm, _: &mut Context<Self>) {
+        self.vitals.handled();
+        let Some(place) = self.places.get(&msg.session_id) else {
+            return; // The client is told of the loss, or of the end.
+        };
+        if self.sessions[*place as usize].known {
+            self.confirmed(msg.session_id);
+        } else {
+            self.enqueue(Kind::Ping, 0, &msg.session_id.to_be_bytes());
         }
     }
 }

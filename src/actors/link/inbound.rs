@@ -147,11 +147,18 @@ impl Link {
                 self.answers += link::HEADER_LEN + frame.payload.len();
                 self.enqueue(Kind::Pong, 0, frame.payload);
             }
-            Kind::Pong => self.ponged(),
+            Kind::Pong => match frame.payload.try_into().map(u64::from_be_bytes) {
+                // Behind a session's OPEN, so it has taken that.
+                Ok(session_id) => self.confirmed(session_id),
+                Err(_) => self.ponged(),
+            },
             Kind::Close => self.take_close(id, frame.payload, strays),
             Kind::Bind => {
                 let bind = Bind::decode(frame.payload)?;
                 match self.places.get(&id) {
+                    Some(&place) if self.sessions[place as usize].unanswered => {
+                        self.scope.metrics.dropped.add("before_accept", 1);
+                    }
                     Some(&place) => {
                         self.deliver(place);
                         if bind.realm_id != 0 {
@@ -188,6 +195,10 @@ impl Link {
             return;
         };
         let attached = &mut self.sessions[place as usize];
+        attached.known = true;
+        if attached.unanswered {
+            return self.scope.metrics.dropped.add("before_accept", 1);
+        }
         if attached.frames == 0 {
             attached.head = buffers::take();
             self.touched.push(place);
@@ -280,12 +291,26 @@ impl Link {
             Some(&place) => {
                 // What it said before is of the epoch before.
                 self.deliver(place);
+                let attached = &mut self.sessions[place as usize];
+                (attached.known, attached.unanswered) = (true, false);
                 let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
                 self.tell(id, LinkEvent::Accepted { service, epoch });
             }
             None => self.scope.metrics.dropped.add("unexpected_accept", 1),
         }
         Ok(())
+    }
+
+    /// A backend has taken the session's OPEN.
+    pub(super) fn confirmed(&mut self, session_id: u64) {
+        if let Some(place) = self.places.get(&session_id) {
+            self.sessions[*place as usize].known = true;
+            let confirmed = LinkEvent::Confirmed {
+                service: Arc::clone(&self.service),
+                link_id: self.id,
+            };
+            self.tell(session_id, confirmed);
+        }
     }
 
     fn take_multicast(&mut self, multicast: &Multicast<'_>, strays: &mut Vec<Stray>) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix::Message;
 
 use super::Link;
-use super::messages::{Leave, Reopen, Suspend};
+use super::messages::{Confirm, Leave, Reopen, Suspend};
 use crate::actors::life::{ActorId, Address, Outlet};
 use crate::actors::snapshots::{Kind, LinkSnapshot, LinkState};
 use crate::codec::code::Code;
@@ -239,6 +239,15 @@ impl Lease {
             session_id,
             window_ms,
         });
+    }
+
+    /// Asks to be told when the backend is known to have taken the session's OPEN; the answer is
+    /// [`LinkEvent::Confirmed`].
+    ///
+    /// [`LinkEvent::Confirmed`]: super::LinkEvent::Confirmed
+    pub fn confirm(&self) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(Confirm { session_id });
     }
 
     /// Leaves the link in order; it delivers until [`LinkEvent::Left`]. No final CLOSE is owed

@@ -50,6 +50,14 @@ pub enum LinkEvent {
         /// Which link.
         link_id: u64,
     },
+    /// The backend has taken the session's OPEN: it has said something of the session since, or
+    /// answered a PING behind it.
+    Confirmed {
+        /// Whose link it is.
+        service: Arc<str>,
+        /// Which link.
+        link_id: u64,
+    },
     /// The link is lost, and with it perhaps answers.
     Lost {
         /// Whose link it was.
@@ -83,6 +91,8 @@ pub struct Attach {
     pub realm_id: u32,
     /// The payload of OPEN.
     pub open: Vec<u8>,
+    /// The OPEN is that of a resume: what comes before its ACCEPT is of the time before.
+    pub resumes: bool,
     /// The client.
     pub client: Port<LinkEvent>,
     /// Who waits for the lease.
@@ -107,6 +117,15 @@ pub struct Suspend {
     pub session_id: u64,
     /// How long it is kept, in milliseconds.
     pub window_ms: u32,
+}
+
+/// Asks to be told, by [`LinkEvent::Confirmed`], when the backend is known to have taken the session's
+/// OPEN.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Confirm {
+    /// The session.
+    pub session_id: u64,
 }
 
 /// The session leaves the link in order (protocol 2.4): sends CLOSE 307. What the backend still

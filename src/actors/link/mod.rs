@@ -35,8 +35,8 @@ use crate::session::liveness::{Liveness, Ponged, Ticked};
 use lease::Anchor;
 pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
 pub use messages::{
-    Attach, BackendClose, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen, Report,
-    Suspend,
+    Attach, BackendClose, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen,
+    Report, Suspend,
 };
 pub use start::Started;
 
@@ -95,6 +95,10 @@ struct Attached {
     frames: u32,
     /// CLOSE 307 was sent, and is not answered yet.
     leaving: bool,
+    /// The OPEN of a resume is not answered: what comes is of the time before.
+    unanswered: bool,
+    /// The backend is known to have taken the OPEN.
+    known: bool,
 }
 
 impl Link {

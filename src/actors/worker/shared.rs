@@ -47,6 +47,11 @@ impl WorkerScope {
         self.now_ms.get()
     }
 
+    /// The same, exact.
+    pub fn elapsed_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
     /// The time by which the wheel has noticed that `wait` is over; never 0.
     pub fn after(&self, wait: Duration) -> u64 {
         self.now_ms.get() + wait.as_millis() as u64 + TICK_MS
@@ -102,7 +107,7 @@ impl WorkerScope {
     }
 
     /// A number that no other client of the process has.
-    pub(super) fn owner(&self) -> u64 {
+    pub fn owner(&self) -> u64 {
         let serial = self.next_owner.get();
         self.next_owner.set(serial + 1);
         owner(self.scope.worker, serial)

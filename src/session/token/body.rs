@@ -1,21 +1,11 @@
 //! What a token says.
 
-use std::net::SocketAddr;
-
 use super::TokenError;
 use crate::codec::link::Bind;
+use crate::codec::peer::Binding;
 
 /// The most bindings that a token holds: `session.max_services` is no larger.
 const MAX_BINDINGS: usize = 64;
-
-/// One service of a session and the endpoint that it is bound to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// The service's name.
-    pub service: String,
-    /// The endpoint, resolved.
-    pub endpoint: SocketAddr,
-}
 
 /// What any gateway must know to take a session over.
 #[derive(Debug, Clone, PartialEq, Eq)]

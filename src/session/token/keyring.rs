@@ -11,7 +11,9 @@ pub const MIN_SECRET_BYTES: usize = 32;
 /// The most keys that open tokens.
 pub const MAX_KEYS: usize = 16;
 
-const ID_LEN: usize = 4;
+/// Bytes of the id of a key.
+pub const KEY_ID_LEN: usize = 4;
+const ID_LEN: usize = KEY_ID_LEN;
 const SALT_LEN: usize = 16;
 const HEAD_LEN: usize = 1 + ID_LEN + SALT_LEN;
 const TAG_LEN: usize = 16;
@@ -116,6 +118,20 @@ impl Keyring {
         rand::rng().fill_bytes(&mut secret);
         let keys = Key::new(&secret).into_iter().collect();
         Keyring { keys }
+    }
+
+    /// The ids of the keys, the newest first. They say nothing of the keys.
+    pub fn ids(&self) -> impl Iterator<Item = [u8; KEY_ID_LEN]> {
+        self.keys.iter().map(|key| key.id)
+    }
+
+    /// A key for another purpose, which `info` names, made from the one with this id; `None`: there is
+    /// none.
+    pub fn derive(&self, id: &[u8; KEY_ID_LEN], info: &[&[u8]]) -> Option<[u8; 32]> {
+        let key = self.keys.iter().find(|key| key.id == *id)?;
+        let mut out = [0; 32];
+        expand(&key.prk, info, &mut out).ok()?;
+        Some(out)
     }
 
     /// Makes a token.

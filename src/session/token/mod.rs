@@ -11,8 +11,9 @@
 mod body;
 mod keyring;
 
-pub use body::{Binding, TokenBody};
-pub use keyring::{KeyError, Keyring, MAX_KEYS, MIN_SECRET_BYTES};
+pub use crate::codec::peer::Binding;
+pub use body::TokenBody;
+pub use keyring::{KEY_ID_LEN, KeyError, Keyring, MAX_KEYS, MIN_SECRET_BYTES};
 
 /// The longest token, in bytes (protocol 1.2).
 pub const MAX_TOKEN_LEN: usize = 2048;

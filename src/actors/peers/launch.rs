@@ -1,0 +1,89 @@
+//! How the peer channel begins: the listening socket, and the supervised actor.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{PeerAt, PeerCounts, Peering, Peers, Shared};
+use crate::actors::life::{self, ActorId, Budget, ROOT, Roster, Seat};
+use crate::actors::session_registry::SessionRegistry;
+use crate::actors::snapshots::Kind;
+use crate::config::Config;
+use crate::session::id::Homes;
+use crate::session::token::Keyring;
+
+/// A peer channel that is listened on, and nobody answers yet.
+pub struct Listening {
+    listener: Arc<TcpListener>,
+    peering: Peering,
+}
+
+impl Listening {
+    /// The way to it.
+    pub fn peering(&self) -> &Peering {
+        &self.peering
+    }
+
+    /// Where it is listened on.
+    ///
+    /// # Errors
+    /// The socket has none.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// Listens on `peer.address`, if there is one.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn listen(config: &Config) -> io::Result<Option<Listening>> {
+    let Some(address) = config.peer.address else {
+        return Ok(None);
+    };
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+    let listener = TcpListener::bind(address).map_err(named)?;
+    listener.set_nonblocking(true)?;
+    let bound = listener.local_addr()?;
+    let own = Arc::new(PeerAt {
+        gateway: config.gateway.id.clone(),
+        address: config.peer.advertised(bound),
+    });
+    let peering = Peering::new(own, Seat::default(), Arc::<PeerCounts>::default());
+    let listener = Arc::new(listener);
+    Ok(Some(Listening { listener, peering }))
+}
+
+/// Starts the supervised actor on this thread.
+pub fn launch(
+    listening: &Listening,
+    config: &Arc<Config>,
+    tokens: &Arc<ArcSwap<Keyring>>,
+    (homes, registries): (&Homes, &[Seat<SessionRegistry>]),
+    roster: &Arc<Roster>,
+    budget: Arc<Budget>,
+) {
+    let Some(own) = &listening.peering.own else {
+        return;
+    };
+    let shared = Shared {
+        config: Arc::clone(config),
+        tokens: Arc::clone(tokens),
+        homes: homes.clone(),
+        registries: registries.to_vec(),
+        own: Arc::clone(own),
+        counts: Arc::clone(listening.peering.counts()),
+        listener: Arc::clone(&listening.listener),
+    };
+    let id = ActorId {
+        kind: Kind::Peers,
+        number: 0,
+    };
+    let entry = roster.enter(id, String::new(), None, Some(ROOT));
+    let seat = listening.peering.seat().clone();
+    life::supervise(seat, entry, budget, move |vitals| {
+        Peers::new(vitals, shared.clone())
+    });
+}

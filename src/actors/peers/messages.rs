@@ -1,0 +1,87 @@
+//! What is said between the gateways of a deployment about a session that changes hands, and how a
+//! client says it and hears it.
+//!
+//! A *call* is about one session: a client that wants it (the *caller*, on the gateway that a player
+//! has come back to) calls the gateway that may have it. The first thing said is [`ToHolder::Ask`];
+//! what follows on either side is said on the same call.
+
+use actix::prelude::*;
+
+use crate::actors::life::Port;
+use crate::codec::peer::{ToHolder, ToNewcomer};
+
+/// Another gateway, as tokens and answers name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PeerAt {
+    /// Its gateway_id.
+    pub gateway: String,
+    /// Where its peer channel is reached, `host:port`.
+    pub address: String,
+}
+
+/// Whose word it is: one call of one connection of another gateway. Unique in the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The connection that the call came on, unique in the process.
+    pub connection: u64,
+    /// The call, unique on that connection; the other gateway has numbered it.
+    pub call: u64,
+    /// The gateway that calls: whoever asks for the session later is sent there.
+    pub at: PeerAt,
+}
+
+/// Says something to the gateway that may have a session. The first one of a call is
+/// [`ToHolder::Ask`], and what comes back goes to the client that said it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Call {
+    /// Drawn by the client, unique in the process.
+    pub call: u64,
+    /// Which gateway.
+    pub to: PeerAt,
+    /// About which session.
+    pub session_id: u64,
+    /// What is said.
+    pub say: ToHolder,
+    /// Who hears the answers.
+    pub client: Port<Heard>,
+}
+
+/// Nothing more is said on a call, and nothing is to be heard of it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HangUp {
+    /// Which.
+    pub call: u64,
+}
+
+/// What a client hears on a call that it has made.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Heard {
+    /// Which.
+    pub call: u64,
+    /// What; `None`: the other gateway cannot be reached, or its connection is lost.
+    pub said: Option<ToNewcomer>,
+}
+
+/// What a client that has a session hears of another gateway.
+#[derive(Debug)]
+pub struct Called {
+    /// Who says it.
+    pub caller: Caller,
+    /// About which session.
+    pub session_id: u64,
+    /// What; `None`: the connection is lost, with all that was promised on it.
+    pub said: Option<ToHolder>,
+}
+
+/// What a client that has a session says to one that called.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reply {
+    /// To whom.
+    pub to: Caller,
+    /// What.
+    pub say: ToNewcomer,
+}

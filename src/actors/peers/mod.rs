@@ -1,0 +1,185 @@
+//! The other gateways of the deployment: who calls whom about which session (docs/peer.md).
+//!
+//! One actor a process, beside the workers. A client that wants a session *calls* the gateway that may
+//! have it, over a connection that all calls to that gateway share. A gateway that is called asks the
+//! registry whose client has the session, and passes on what is said. Bytes and seals are the
+//! connections' matter ([`connection`]).
+
+mod calls;
+mod connection;
+mod launch;
+mod messages;
+mod peering;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use serde_json::json;
+
+use self::connection::{Lost, Wire};
+use super::life::{Account, Port, Seat, Vitals, inspectable};
+use super::session_registry::{Errand, SessionRegistry};
+use crate::config::Config;
+use crate::session::id::Homes;
+use crate::session::token::Keyring;
+
+pub use launch::{Listening, launch, listen};
+pub use messages::{Call, Called, Caller, HangUp, Heard, PeerAt, Reply};
+pub use peering::{HANDSHAKE_FAILURES, PeerCounts, Peering};
+
+/// Connections of either kind, those that are being made included; more are not taken.
+const MAX_CONNECTIONS: usize = 1024;
+/// Calls on one connection, either way; more are answered as if nobody were there.
+const MAX_CALLS: usize = 65_536;
+/// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often connections are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a process that ends waits for what is still to be written.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// All connections write what they hold, and end. The answer comes when they have.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Flush;
+
+/// What the actor is made with, every time.
+#[derive(Clone)]
+pub(super) struct Shared {
+    config: Arc<Config>,
+    tokens: Arc<ArcSwap<Keyring>>,
+    homes: Homes,
+    registries: Vec<Seat<SessionRegistry>>,
+    own: Arc<PeerAt>,
+    counts: Arc<PeerCounts>,
+    listener: Arc<std::net::TcpListener>,
+}
+
+/// The actor.
+pub struct Peers {
+    vitals: Vitals,
+    shared: Shared,
+    connections: HashMap<u64, Connection>,
+    /// Connections to other gateways, by whom they lead to.
+    dialled: HashMap<PeerAt, u64>,
+    /// Calls that this gateway's clients have made: on which connection, and who hears.
+    calls: HashMap<u64, (u64, Port<Heard>)>,
+    next: u64,
+    last_error: Option<String>,
+}
+
+/// One connection.
+struct Connection {
+    wire: Wire,
+    kind: Side,
+    used: Instant,
+    /// A question that nothing has come back for.
+    asked: Option<Instant>,
+}
+
+enum Side {
+    /// This gateway has dialled.
+    Dialled(PeerAt),
+    /// Another one has; it has not proved who it is where there is no name.
+    Accepted {
+        at: Option<PeerAt>,
+        calls: HashMap<u64, Served>,
+    },
+}
+
+/// A call of another gateway.
+struct Served {
+    session_id: u64,
+    client: Option<Port<Errand>>,
+}
+
+impl Peers {
+    fn new(vitals: Vitals, shared: Shared) -> Peers {
+        Peers {
+            vitals,
+            shared,
+            connections: HashMap::new(),
+            dialled: HashMap::new(),
+            calls: HashMap::new(),
+            next: 0,
+            last_error: None,
+        }
+    }
+
+    /// A number that no other connection of the process has, also not of an actor before this one.
+    fn number(&mut self) -> u64 {
+        self.next = self.next.max(self.shared.counts.generation() << 32) + 1;
+        self.next
+    }
+
+    /// Closes what nobody uses, and what does not answer.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let patience = self.shared.config.backend.connect_timeout * 4;
+        let mut ended = Vec::new();
+        for (number, connection) in &self.connections {
+            let silent = connection.asked.is_some_and(|at| at.elapsed() > patience);
+            let unused = matches!(connection.kind, Side::Dialled(_))
+                && connection.used.elapsed() > IDLE
+                && !self.calls.values().any(|(on, _)| on == number);
+            if silent || unused {
+                ended.push(*number);
+            }
+        }
+        for connection in ended {
+            ctx.notify(Lost {
+                connection,
+                error: None,
+            });
+        }
+    }
+}
+
+impl Actor for Peers {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.shared.counts.begin();
+        let (shared, own) = (self.shared.clone(), self.vitals.address(ctx));
+        ctx.spawn(actix::fut::wrap_future(connection::accept(shared, own)));
+        ctx.run_interval(TICK, Self::tick);
+    }
+}
+
+/// Whoever waits for an answer is told that none will come.
+impl Drop for Peers {
+    fn drop(&mut self) {
+        for (call, (_, client)) in std::mem::take(&mut self.calls) {
+            client.do_send(Heard { call, said: None });
+        }
+        for (number, connection) in std::mem::take(&mut self.connections) {
+            calls::tell_lost(number, connection.kind);
+        }
+        self.shared.counts.connections(0);
+    }
+}
+
+impl Account for Peers {
+    fn vitals(&self) -> &Vitals {
+        &self.vitals
+    }
+
+    fn account(&self) -> serde_json::Value {
+        let served = self.connections.values().map(|c| match &c.kind {
+            Side::Dialled(_) => 0,
+            Side::Accepted { calls, .. } => calls.len(),
+        });
+        json!({
+            "address": self.shared.own.address,
+            "connections": self.connections.len(),
+            "dialled": self.dialled.len(),
+            "calls_made": self.calls.len(),
+            "calls_served": served.sum::<usize>(),
+            "last_error": self.last_error,
+        })
+    }
+}
+
+inspectable!(Peers);

@@ -1,0 +1,118 @@
+//! What gateways of one deployment say to each other about a session that changes hands
+//! (docs/peer.md): values, and in [`wire`] the bytes that they travel as.
+
+pub mod wire;
+
+use std::net::SocketAddr;
+
+use super::link::Bind;
+
+/// What the gateway that a player has come back to says to the one that may have the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToHolder {
+    /// Is this token good, and may the session be taken?
+    Ask {
+        /// The token's.
+        token_epoch: u32,
+    },
+    /// The backends have taken their OPENs: the session is to be handed over.
+    Claim {
+        /// DATA frames that the player has taken.
+        count: u64,
+        /// Every service that the answer named, and whether its backend has taken the OPEN.
+        places: Vec<(String, bool)>,
+    },
+    /// Nothing comes of it.
+    GiveUp {
+        /// Because a backend says that the session has gone on elsewhere.
+        stale: bool,
+    },
+    /// The answer came too late: the session has gone on here.
+    Supersede,
+    /// A backend has ended the session.
+    End {
+        /// With this code.
+        code: u16,
+    },
+}
+
+/// What it hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToNewcomer {
+    /// Here is the session, and it is promised.
+    Holds {
+        /// For the OPENs.
+        epoch: u32,
+        /// What is known of it.
+        particulars: Particulars,
+    },
+    /// It went to this gateway.
+    Moved {
+        /// Its gateway_id.
+        gateway: String,
+        /// Where its peer channel is reached, `host:port`.
+        address: String,
+    },
+    /// Not now.
+    Busy,
+    /// The token was used.
+    NotGood,
+    /// It is not here.
+    Unknown,
+    /// To a claim: there are more services by now; open those too, and claim again.
+    HoldsMore {
+        /// What is known of the session.
+        particulars: Particulars,
+    },
+    /// To a claim: the session.
+    HandOver(Box<HandOver>),
+    /// To a claim: nothing is promised.
+    Refused,
+    /// The session has ended.
+    Ended {
+        /// With this code.
+        code: u16,
+    },
+}
+
+/// What a newcomer must know of a session to open it on its backends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Particulars {
+    /// Who the session is, as a backend has said; zeros: none has.
+    pub bound: Bind,
+    /// The newest ids that the client has sent.
+    pub newest: Bind,
+    /// The services in use, in the order in which the session has used them.
+    pub bindings: Vec<Binding>,
+}
+
+/// One service of a session and the endpoint that it is bound to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The service's name.
+    pub service: String,
+    /// The endpoint, resolved.
+    pub endpoint: SocketAddr,
+}
+
+/// All that a session is beyond its backends.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HandOver {
+    /// Something may be missing.
+    pub gap: bool,
+    /// DATA frames that the session has taken from its client.
+    pub received: u64,
+    /// Epochs, and how many frames had been sent to the client when the count of each began.
+    pub starts: Vec<(u32, u64)>,
+    /// DATA frames that were sent to the client before the first one of `ring`.
+    pub before: u64,
+    /// Whole client frames that the client lacks.
+    pub ring: Vec<u8>,
+    /// Who the session is, as a backend has said by now.
+    pub bound: Bind,
+    /// The newest ids that the client has sent by now.
+    pub newest: Bind,
+}
+
+/// The longest ring that is handed over, in bytes; of a longer one the oldest frames give way first.
+pub const MAX_RING_BYTES: usize = 8 * 1024 * 1024;

@@ -1,0 +1,320 @@
+//! The bytes of what gateways say to each other: a kind, the call, the session, and the kind's own
+//! fields. A later version may add kinds and put fields behind those that are known here: unknown kinds
+//! are skipped, and so are bytes that are left over.
+
+use super::{Binding, HandOver, MAX_RING_BYTES, Particulars, ToHolder, ToNewcomer};
+use crate::codec::client::is_service_name;
+use crate::codec::link::Bind;
+
+/// The longest frame, in bytes: a hand-over with a full ring.
+pub const MAX_FRAME_BYTES: usize = MAX_RING_BYTES + 64 * 1024;
+/// The longest text, in bytes.
+const MAX_TEXT: usize = 255;
+
+/// What one frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerFrame {
+    /// The call, numbered by the gateway that has dialled.
+    pub call: u64,
+    /// The session that it is about.
+    pub session_id: u64,
+    /// What is said.
+    pub said: Said,
+}
+
+/// What may be said, by either side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// By the gateway that has dialled.
+    ToHolder(ToHolder),
+    /// By the one that was dialled.
+    ToNewcomer(ToNewcomer),
+    /// A kind that this version does not know.
+    Unknown(u8),
+}
+
+/// The bytes are no frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a frame of the peer channel")]
+pub struct Malformed;
+
+const ASK: u8 = 1;
+const CLAIM: u8 = 2;
+const GIVE_UP: u8 = 3;
+const SUPERSEDE: u8 = 4;
+const END: u8 = 5;
+const HOLDS: u8 = 65;
+const MOVED: u8 = 66;
+const BUSY: u8 = 67;
+const NOT_GOOD: u8 = 68;
+const UNKNOWN: u8 = 69;
+const HOLDS_MORE: u8 = 70;
+const HAND_OVER: u8 = 71;
+const REFUSED: u8 = 72;
+const ENDED: u8 = 73;
+
+impl PeerFrame {
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0];
+        out.extend_from_slice(&self.call.to_be_bytes());
+        out.extend_from_slice(&self.session_id.to_be_bytes());
+        out[0] = match &self.said {
+            Said::ToHolder(said) => put_to_holder(&mut out, said),
+            Said::ToNewcomer(said) => put_to_newcomer(&mut out, said),
+            Said::Unknown(kind) => *kind,
+        };
+        out
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// Fields are missing or are not what they must be.
+    pub fn decode(bytes: &[u8]) -> Result<PeerFrame, Malformed> {
+        let mut rest = Rest(bytes);
+        let kind = rest.u8()?;
+        let (call, session_id) = (rest.u64()?, rest.u64()?);
+        let said = match kind {
+            ASK..=END => Said::ToHolder(rest.said_to_holder(kind)?),
+            HOLDS..=ENDED => Said::ToNewcomer(rest.said_to_newcomer(kind)?),
+            _ => Said::Unknown(kind),
+        };
+        Ok(PeerFrame {
+            call,
+            session_id,
+            said,
+        })
+    }
+}
+
+fn put_to_holder(out: &mut Vec<u8>, said: &ToHolder) -> u8 {
+    match said {
+        ToHolder::Ask { token_epoch } => {
+            out.extend_from_slice(&token_epoch.to_be_bytes());
+            ASK
+        }
+        ToHolder::Claim { count, places } => {
+            out.extend_from_slice(&count.to_be_bytes());
+            let places = &places[..places.len().min(usize::from(u8::MAX))];
+            out.push(places.len() as u8);
+            for (service, taken) in places {
+                put_text(out, service);
+                out.push(u8::from(*taken));
+            }
+            CLAIM
+        }
+        ToHolder::GiveUp { stale } => {
+            out.push(u8::from(*stale));
+            GIVE_UP
+        }
+        ToHolder::Supersede => SUPERSEDE,
+        ToHolder::End { code } => {
+            out.extend_from_slice(&code.to_be_bytes());
+            END
+        }
+    }
+}
+
+fn put_to_newcomer(out: &mut Vec<u8>, said: &ToNewcomer) -> u8 {
+    match said {
+        ToNewcomer::Holds { epoch, particulars } => {
+            out.extend_from_slice(&epoch.to_be_bytes());
+            put_particulars(out, particulars);
+            HOLDS
+        }
+        ToNewcomer::Moved { gateway, address } => {
+            put_text(out, gateway);
+            put_text(out, address);
+            MOVED
+        }
+        ToNewcomer::Busy => BUSY,
+        ToNewcomer::NotGood => NOT_GOOD,
+        ToNewcomer::Unknown => UNKNOWN,
+        ToNewcomer::HoldsMore { particulars } => {
+            put_particulars(out, particulars);
+            HOLDS_MORE
+        }
+        ToNewcomer::HandOver(handed) => {
+            put_hand_over(out, handed);
+            HAND_OVER
+        }
+        ToNewcomer::Refused => REFUSED,
+        ToNewcomer::Ended { code } => {
+            out.extend_from_slice(&code.to_be_bytes());
+            ENDED
+        }
+    }
+}
+
+/// A length of one byte, and the text; configuration keeps it shorter.
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    let bytes = &text.as_bytes()[..text.len().min(MAX_TEXT)];
+    out.push(bytes.len() as u8);
+    out.extend_from_slice(bytes);
+}
+
+fn put_particulars(out: &mut Vec<u8>, particulars: &Particulars) {
+    out.extend_from_slice(&particulars.bound.encode());
+    out.extend_from_slice(&particulars.newest.encode());
+    let bindings = &particulars.bindings;
+    let bindings = &bindings[..bindings.len().min(usize::from(u8::MAX))];
+    out.push(bindings.len() as u8);
+    for binding in bindings {
+        put_text(out, &binding.service);
+        put_text(out, &binding.endpoint.to_string());
+    }
+}
+
+fn put_hand_over(out: &mut Vec<u8>, handed: &HandOver) {
+    out.push(u8::from(handed.gap));
+    out.extend_from_slice(&handed.received.to_be_bytes());
+    let starts = &handed.starts[..handed.starts.len().min(usize::from(u8::MAX))];
+    out.push(starts.len() as u8);
+    for (epoch, sent) in starts {
+        out.extend_from_slice(&epoch.to_be_bytes());
+        out.extend_from_slice(&sent.to_be_bytes());
+    }
+    out.extend_from_slice(&handed.before.to_be_bytes());
+    out.extend_from_slice(&handed.bound.encode());
+    out.extend_from_slice(&handed.newest.encode());
+    out.extend_from_slice(&(handed.ring.len() as u32).to_be_bytes());
+    out.extend_from_slice(&handed.ring);
+}
+
+/// What is not read yet. Nothing is allocated by what a length merely claims.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn bytes(&mut self, count: usize) -> Result<&[u8], Malformed> {
+        let (bytes, rest) = self.0.split_at_checked(count).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
+    fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn flag(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn text(&mut self) -> Result<String, Malformed> {
+        let len = self.u8()?;
+        let bytes = self.bytes(usize::from(len))?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)
+    }
+
+    fn service(&mut self) -> Result<String, Malformed> {
+        let name = self.text()?;
+        let good = is_service_name(name.as_bytes());
+        if good { Ok(name) } else { Err(Malformed) }
+    }
+
+    fn bind(&mut self) -> Result<Bind, Malformed> {
+        Bind::decode(self.bytes(Bind::LEN)?).map_err(|_| Malformed)
+    }
+
+    fn said_to_holder(&mut self, kind: u8) -> Result<ToHolder, Malformed> {
+        Ok(match kind {
+            ASK => ToHolder::Ask {
+                token_epoch: self.u32()?,
+            },
+            CLAIM => {
+                let (count, places) = (self.u64()?, self.u8()?);
+                let place = |_| Ok((self.service()?, self.flag()?));
+                let places = (0..places).map(place).collect::<Result<_, Malformed>>()?;
+                ToHolder::Claim { count, places }
+            }
+            GIVE_UP => ToHolder::GiveUp {
+                stale: self.flag()?,
+            },
+            SUPERSEDE => ToHolder::Supersede,
+            END => ToHolder::End { code: self.u16()? },
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn said_to_newcomer(&mut self, kind: u8) -> Result<ToNewcomer, Malformed> {
+        Ok(match kind {
+            HOLDS => ToNewcomer::Holds {
+                epoch: self.u32()?,
+                particulars: self.particulars()?,
+            },
+            MOVED => ToNewcomer::Moved {
+                gateway: self.text()?,
+                address: self.text()?,
+            },
+            BUSY => ToNewcomer::Busy,
+            NOT_GOOD => ToNewcomer::NotGood,
+            UNKNOWN => ToNewcomer::Unknown,
+            HOLDS_MORE => ToNewcomer::HoldsMore {
+                particulars: self.particulars()?,
+            },
+            HAND_OVER => ToNewcomer::HandOver(Box::new(self.hand_over()?)),
+            REFUSED => ToNewcomer::Refused,
+            ENDED => ToNewcomer::Ended { code: self.u16()? },
+            _ => return Err(Malformed),
+        })
+    }
+
+    fn particulars(&mut self) -> Result<Particulars, Malformed> {
+        let (bound, newest, bindings) = (self.bind()?, self.bind()?, self.u8()?);
+        let binding = |_| {
+            Ok(Binding {
+                service: self.service()?,
+                endpoint: self.text()?.parse().map_err(|_| Malformed)?,
+            })
+        };
+        let bindings = (0..bindings).map(binding).collect::<Result<_, _>>()?;
+        Ok(Particulars {
+            bound,
+            newest,
+            bindings,
+        })
+    }
+
+    fn hand_over(&mut self) -> Result<HandOver, Malformed> {
+        let (gap, received, starts) = (self.flag()?, self.u64()?, self.u8()?);
+        let start = |_| Ok((self.u32()?, self.u64()?));
+        let starts = (0..starts).map(start).collect::<Result<_, Malformed>>()?;
+        let before = self.u64()?;
+        let (bound, newest, len) = (self.bind()?, self.bind()?, self.u32()?);
+        Ok(HandOver {
+            gap,
+            received,
+            starts,
+            before,
+            ring: self.bytes(len as usize)?.to_vec(),
+            bound,
+            newest,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;

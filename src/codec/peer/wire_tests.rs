@@ -1,0 +1,126 @@
+use super::*;
+
+fn particulars() -> Particulars {
+    Particulars {
+        bound: Bind {
+            user_id: 1,
+            realm_id: 2,
+        },
+        newest: Bind {
+            user_id: 3,
+            realm_id: 4,
+        },
+        bindings: vec![
+            Binding {
+                service: "game".into(),
+                endpoint: "10.0.0.1:7".parse().unwrap(),
+            },
+            Binding {
+                service: "chat".into(),
+                endpoint: "[::1]:8".parse().unwrap(),
+            },
+        ],
+    }
+}
+
+fn everything() -> Vec<Said> {
+    let to_holder = [
+        ToHolder::Ask { token_epoch: 7 },
+        ToHolder::Claim {
+            count: 9,
+            places: vec![("game".into(), true), ("chat".into(), false)],
+        },
+        ToHolder::GiveUp { stale: true },
+        ToHolder::Supersede,
+        ToHolder::End { code: 440 },
+    ];
+    let to_newcomer = [
+        ToNewcomer::Holds {
+            epoch: 8,
+            particulars: particulars(),
+        },
+        ToNewcomer::Moved {
+            gateway: "gw-2".into(),
+            address: "10.0.0.2:7001".into(),
+        },
+        ToNewcomer::Busy,
+        ToNewcomer::NotGood,
+        ToNewcomer::Unknown,
+        ToNewcomer::HoldsMore {
+            particulars: particulars(),
+        },
+        ToNewcomer::HandOver(Box::new(HandOver {
+            gap: true,
+            received: 5,
+            starts: vec![(1, 0), (3, 17)],
+            before: 20,
+            ring: b"frames".to_vec(),
+            bound: particulars().bound,
+            newest: particulars().newest,
+        })),
+        ToNewcomer::Refused,
+        ToNewcomer::Ended { code: 408 },
+    ];
+    let to_holder = to_holder.into_iter().map(Said::ToHolder);
+    to_holder
+        .chain(to_newcomer.into_iter().map(Said::ToNewcomer))
+        .collect()
+}
+
+fn frame(said: Said) -> PeerFrame {
+    PeerFrame {
+        call: 11,
+        session_id: 12,
+        said,
+    }
+}
+
+#[test]
+fn whatever_is_said_is_heard() {
+    for said in everything() {
+        let frame = frame(said);
+        assert_eq!(PeerFrame::decode(&frame.encode()), Ok(frame));
+    }
+}
+
+#[test]
+fn what_a_later_version_adds_is_skipped() {
+    for said in everything() {
+        let frame = frame(said);
+        let mut bytes = frame.encode();
+        bytes.extend_from_slice(b"more");
+        assert_eq!(PeerFrame::decode(&bytes), Ok(frame));
+    }
+    let unknown = frame(Said::Unknown(42));
+    assert_eq!(PeerFrame::decode(&unknown.encode()), Ok(unknown));
+}
+
+#[test]
+fn every_cut_is_malformed() {
+    for said in everything() {
+        let bytes = frame(said).encode();
+        for cut in 0..bytes.len() {
+            assert_eq!(PeerFrame::decode(&bytes[..cut]), Err(Malformed), "{cut}");
+        }
+    }
+}
+
+#[test]
+fn names_and_flags_are_what_they_must_be() {
+    let claim = ToHolder::Claim {
+        count: 0,
+        places: vec![("NO".into(), true)],
+    };
+    let bytes = frame(Said::ToHolder(claim)).encode();
+    assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
+    let mut bytes = frame(Said::ToHolder(ToHolder::GiveUp { stale: false })).encode();
+    *bytes.last_mut().unwrap() = 2;
+    assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
+}
+
+proptest::proptest! {
+    #[test]
+    fn rubbish_is_no_danger(bytes in proptest::collection::vec(0_u8..80, 0..200)) {
+        let _ = PeerFrame::decode(&bytes);
+    }
+}

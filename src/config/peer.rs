@@ -1,0 +1,121 @@
+//! Where gateways of one deployment reach each other.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+/// The keys of `peer`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Peer {
+    pub address: Option<SocketAddr>,
+    pub advertise: Option<HostPort>,
+}
+
+impl Peer {
+    /// What other gateways are told, where `bound` is what is listened on: a port 0 is that one's.
+    pub fn advertised(&self, bound: SocketAddr) -> String {
+        match &self.advertise {
+            None => bound.to_string(),
+            Some(HostPort { host, port: 0 }) => format!("{host}:{}", bound.port()),
+            Some(advertise) => advertise.to_string(),
+        }
+    }
+
+    /// The host that other gateways are told, where it is an address that nobody can be reached at.
+    pub(super) fn nowhere(&self) -> Option<String> {
+        let host = match (&self.advertise, self.address) {
+            (Some(advertise), _) => advertise.host.trim_matches(['[', ']']).to_owned(),
+            (None, Some(address)) => address.ip().to_string(),
+            (None, None) => return None,
+        };
+        let ip: IpAddr = host.parse().ok()?;
+        ip.is_unspecified().then_some(host)
+    }
+}
+
+/// A host and a port. An IPv6 address is in brackets, and gets them where it has none: `$POD_IP:7001`
+/// is what a chart can write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostPort, String> {
+        let wrong = || {
+            format!(
+                "`{text}` is no host and port; write for example \"10.0.0.1:7001\" or \"[::1]:7001\""
+            )
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let port = port.parse().map_err(|_| wrong())?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let ip6 = bare.unwrap_or(host).parse::<Ipv6Addr>().is_ok();
+        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let named = !host.is_empty() && host.len() <= 240 && host.chars().all(name);
+        match (bare, ip6) {
+            (Some(_), true) => Ok(host.to_owned()),
+            (None, true) => Ok(format!("[{host}]")),
+            (None, false) if named => Ok(host.to_owned()),
+            _ => Err(wrong()),
+        }
+        .map(|host| HostPort { host, port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, shown) in [
+            ("10.0.0.1:7001", "10.0.0.1:7001"),
+            ("gw-0.peers:7001", "gw-0.peers:7001"),
+            ("[fd00::1]:7001", "[fd00::1]:7001"),
+            ("fd00::1:7001", "[fd00::1]:7001"),
+        ] {
+            assert_eq!(HostPort::from_str(text).unwrap().to_string(), shown);
+        }
+        for text in [
+            "",
+            ":7001",
+            "host",
+            "host:70000",
+            "ho st:1",
+            "[x]:1",
+            "a/b:1",
+        ] {
+            let error = HostPort::from_str(text).unwrap_err();
+            assert!(error.contains("is no host and port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_others_are_told() {
+        let bound: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        let mut peer = Peer {
+            address: Some("0.0.0.0:0".parse().unwrap()),
+            advertise: None,
+        };
+        assert_eq!(peer.advertised(bound), "127.0.0.1:9");
+        assert_eq!(peer.nowhere().as_deref(), Some("0.0.0.0"));
+        peer.advertise = "[::]:0".parse().ok();
+        assert_eq!(peer.nowhere().as_deref(), Some("::"));
+        peer.advertise = "pod:0".parse().ok();
+        assert_eq!(peer.advertised(bound), "pod:9");
+        assert_eq!(peer.nowhere(), None);
+        peer.advertise = "pod:8".parse().ok();
+        assert_eq!(peer.advertised(bound), "pod:8");
+    }
+}

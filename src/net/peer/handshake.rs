@@ -1,0 +1,122 @@
+//! Both ends' way through the handshake.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::hello::{self, Hello, HelloError, MAX_HELLO_BYTES, Role};
+use super::sealed::{Opener, Sealer, TAG_LEN, Unreadable};
+use crate::session::token::Keyring;
+
+/// What the first sealed record of each end says: that it has the key.
+const PROOF: &[u8] = b"game-gateway";
+
+/// Why there is no channel.
+#[derive(Debug, thiserror::Error)]
+pub enum HandshakeError {
+    /// The connection failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// There is no talking to the other end.
+    #[error("{0}")]
+    Hello(#[from] HelloError),
+    /// It names a key that it does not have.
+    #[error("the other gateway does not have the key that it names")]
+    NoProof,
+}
+
+impl From<Unreadable> for HandshakeError {
+    fn from(_: Unreadable) -> HandshakeError {
+        HandshakeError::NoProof
+    }
+}
+
+impl HandshakeError {
+    /// The metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            HandshakeError::Io(_) => "io",
+            HandshakeError::Hello(HelloError::Malformed) => "malformed",
+            HandshakeError::Hello(HelloError::Version(_)) => "version",
+            HandshakeError::Hello(HelloError::NoCommonKey) => "no_common_key",
+            HandshakeError::NoProof => "no_proof",
+        }
+    }
+}
+
+/// The handshake of the end that has dialled. Returns how to seal and open, and who the other one is.
+///
+/// # Errors
+/// See [`HandshakeError`]; then nothing was said but the HELLO.
+pub async fn call<S>(
+    stream: &mut S,
+    keys: &Keyring,
+    own: Hello,
+) -> Result<(Sealer, Opener, Hello), HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let forth = own.encode();
+    stream.write_all(&forth).await?;
+    let (other, back) = read_hello(stream).await?;
+    let both = (&own, &other);
+    let (mut sealer, mut opener) = hello::agree(keys, Role::Caller, both, [&forth, &back])?;
+    stream.write_all(&sealer.seal(PROOF)).await?;
+    read_proof(stream, &mut opener).await?;
+    Ok((sealer, opener, other))
+}
+
+/// The handshake of the end that was dialled. Returns how to seal and open, and who the other one is.
+///
+/// # Errors
+/// See [`HandshakeError`]; then nothing was said but the HELLO.
+pub async fn answer<S>(
+    stream: &mut S,
+    keys: &Keyring,
+    own: Hello,
+) -> Result<(Sealer, Opener, Hello), HandshakeError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (other, forth) = read_hello(stream).await?;
+    let back = own.encode();
+    stream.write_all(&back).await?;
+    let both = (&other, &own);
+    let (mut sealer, mut opener) = hello::agree(keys, Role::Callee, both, [&forth, &back])?;
+    read_proof(stream, &mut opener).await?;
+    stream.write_all(&sealer.seal(PROOF)).await?;
+    Ok((sealer, opener, other))
+}
+
+/// A HELLO, and its bytes.
+async fn read_hello<S>(stream: &mut S) -> Result<(Hello, Vec<u8>), HandshakeError>
+where
+    S: AsyncRead + Unpin,
+{
+    let len = stream.read_u16().await?;
+    if usize::from(len) + 2 > MAX_HELLO_BYTES {
+        return Err(HelloError::Malformed.into());
+    }
+    let mut bytes = len.to_be_bytes().to_vec();
+    bytes.resize(2 + usize::from(len), 0);
+    stream.read_exact(&mut bytes[2..]).await?;
+    Ok((Hello::decode(&bytes[2..])?, bytes))
+}
+
+async fn read_proof<S>(stream: &mut S, opener: &mut Opener) -> Result<(), HandshakeError>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut record = [0; PROOF.len() + TAG_LEN];
+    let len = stream.read_u32().await? as usize;
+    if len != record.len() {
+        return Err(HandshakeError::NoProof);
+    }
+    stream.read_exact(&mut record).await?;
+    let proof = opener.open(record.to_vec())?;
+    if proof == PROOF {
+        Ok(())
+    } else {
+        Err(HandshakeError::NoProof)
+    }
+}

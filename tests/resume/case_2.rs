@@ -1,0 +1,272 @@
+//! Protocol 3.2, case 2: another gateway has the session, and hands it over.
+
+use std::time::Duration;
+
+use game_gateway::codec::client::{self, Header};
+use game_gateway::codec::link::{Kind, Open};
+use game_gateway::config::{Config, Secret};
+
+use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
+use crate::support::wire::{Backend, Gateway, Link, Player};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+const EXACT: fn(u64) -> Answer = |received| Answer {
+    received,
+    gap: false,
+};
+const GAP: Answer = Answer {
+    received: 0,
+    gap: true,
+};
+
+fn peered(config: &mut Config) {
+    config.session.token_keys = vec![Secret::new(KEY.to_owned())];
+    config.backend.connect_timeout = Duration::from_secs(1);
+    config.peer.address = Some(([127, 0, 0, 1], 0).into());
+}
+
+/// Another gateway of the same deployment.
+async fn other(backend: &Backend, id: &str) -> Gateway {
+    Gateway::start_with(&backend.routes(), |config| {
+        peered(config);
+        config.gateway.id = id.to_owned();
+    })
+    .await
+}
+
+/// The OPEN of a session that another gateway takes up.
+async fn taken_up(link: &mut Link) -> (u32, String) {
+    let frame = link.opened().await;
+    let open = Open::decode(&frame.payload).expect("a payload");
+    assert_eq!((open.flags, open.user_id, open.realm_id), (1, 42, 7));
+    (open.epoch, open.previous_gateway.to_owned())
+}
+
+async fn accept(link: &mut Link, id: u64, epoch: u32) {
+    link.send(Kind::Accept, id, &epoch.to_be_bytes()).await;
+}
+
+/// The player ends its session.
+async fn farewell(player: &mut Player, code: u16) {
+    let header = Header {
+        kind: client::Kind::Close as u8,
+        ..Header::default()
+    };
+    player.send(header, "", &code.to_be_bytes()).await;
+}
+
+/// The backend lets go of a session on a link.
+async fn let_go(link: &mut Link, id: u64) {
+    assert_eq!(link.closed().await, (id, 307));
+    link.send(Kind::Close, id, &307_u16.to_be_bytes()).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    says(&mut scene.player, "a").await;
+    scene.send("b").await;
+    let mut player = resume(&second, &scene.ticket, 1).await;
+    let mut link = scene.backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    scene.send("c").await;
+    accept(&mut link, id, 2).await;
+    link.send(Kind::Data, id, b"e").await;
+    assert_eq!(scene.link.closed().await, (id, 307));
+    // Its last words there go before those on the new link.
+    scene.send("d").await;
+    scene
+        .link
+        .send(Kind::Close, id, &307_u16.to_be_bytes())
+        .await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
+    assert_eq!(ticket.session_id, id);
+    for text in ["b", "c", "d", "e"] {
+        says(&mut player, text).await;
+    }
+    for text in ["b", "c", "d"] {
+        says(&mut scene.player, text).await;
+    }
+    assert_eq!(scene.player.closed().await.0, 205);
+    scene
+        .gateway
+        .until("game_gateway_sessions", |n| n == 0)
+        .await;
+    second.until("game_gateway_sessions", |n| n == 1).await;
+    player.data("game", b"2").await;
+    assert_eq!(&link.data().await.payload[..], b"2");
+    // The token is used now, wherever it is tried.
+    for gateway in [&scene.gateway, &second] {
+        let mut thief = resume(gateway, &scene.ticket, 1).await;
+        assert_eq!(thief.closed().await.0, 410);
+    }
+    // And back, from a connection that is lost.
+    drop(player);
+    link.next().await.expect("SUSPEND");
+    link.send(Kind::Data, id, b"f").await;
+    let mut player = resume(&scene.gateway, &ticket, 5).await;
+    assert_eq!(taken_up(&mut scene.link).await, (3, "gw-b".to_owned()));
+    accept(&mut scene.link, id, 3).await;
+    let_go(&mut link, id).await;
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(2));
+    says(&mut player, "f").await;
+    // One end, and one final CLOSE.
+    farewell(&mut player, 7).await;
+    assert_eq!(scene.link.closed().await, (id, 7));
+    scene
+        .gateway
+        .until("game_gateway_sessions", |n| n == 0)
+        .await;
+    second.until("game_gateway_sessions", |n| n == 0).await;
+}
+
+#[tokio::test]
+async fn a_session_that_has_moved_on_is_followed() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let third = other(&scene.backend, "gw-c").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let lost = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    let_go(&mut scene.link, id).await;
+    second.until("game_gateway_sessions", |n| n == 1).await;
+    scene
+        .gateway
+        .until("game_gateway_sessions", |n| n == 0)
+        .await;
+    // That OPENED was never read: the token that the player has names the first gateway.
+    drop(lost);
+    link.next().await.expect("SUSPEND");
+    let mut player = resume(&third, &scene.ticket, 0).await;
+    let mut newest = scene.backend.link().await;
+    assert_eq!(taken_up(&mut newest).await, (3, "gw-b".to_owned()));
+    accept(&mut newest, id, 3).await;
+    let_go(&mut link, id).await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
+    says(&mut player, "a").await;
+}
+
+#[tokio::test]
+async fn a_backend_that_does_not_let_go_makes_a_gap() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    assert_eq!(scene.link.closed().await, (id, 307));
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+    says(&mut player, "a").await;
+    // What it says there now is too late, and is not answered.
+    scene.send("late").await;
+    scene
+        .link
+        .send(Kind::Close, id, &307_u16.to_be_bytes())
+        .await;
+    link.send(Kind::Data, id, b"b").await;
+    says(&mut player, "b").await;
+}
+
+#[tokio::test]
+async fn a_backend_that_refuses_leaves_the_session_where_it_is() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    // It says that the session is with neither of them.
+    link.send(Kind::Close, id, &410_u16.to_be_bytes()).await;
+    assert_eq!(player.closed().await.0, 410);
+    says(&mut scene.player, "a").await;
+    assert_eq!(scene.player.closed().await.0, 205);
+    assert_eq!(scene.link.closed().await, (id, 307));
+    scene
+        .gateway
+        .until("game_gateway_sessions", |n| n == 0)
+        .await;
+    second.until("game_gateway_sessions", |n| n == 0).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_has_forgotten_it_is_told_of_behind_opened() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    link.send(Kind::Close, id, &404_u16.to_be_bytes()).await;
+    assert_eq!(scene.link.closed().await, (id, 307));
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
+    says(&mut player, "a").await;
+    assert_eq!(player.error().await.0, 502);
+    // Its next DATA opens it anew.
+    player.data("game", b"2").await;
+    let frame = link.opened().await;
+    let open = Open::decode(&frame.payload).expect("a payload");
+    assert_eq!((open.flags, open.epoch), (0, 2));
+    assert_eq!(&link.data().await.payload[..], b"2");
+}
+
+#[tokio::test]
+async fn a_session_that_ends_during_the_move_is_ended_everywhere() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b").await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    // The old connection says goodbye while the new one waits for its ACCEPT.
+    farewell(&mut scene.player, 9).await;
+    assert_eq!(scene.link.closed().await, (id, 9));
+    accept(&mut link, id, 2).await;
+    assert_eq!(player.closed().await.0, 9);
+    assert_eq!(link.closed().await, (id, 9));
+    scene
+        .gateway
+        .until("game_gateway_sessions", |n| n == 0)
+        .await;
+    second.until("game_gateway_sessions", |n| n == 0).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_is_gone_is_a_gap() {
+    let scene = Scene::start_with(|config| {
+        peered(config);
+        config.drain.window = Duration::ZERO;
+    })
+    .await;
+    let second = other(&scene.backend, "gw-b").await;
+    let Scene {
+        gateway,
+        ticket,
+        backend,
+        ..
+    } = scene;
+    let id = ticket.session_id;
+    gateway.drain();
+    gateway.ended().await;
+    let mut player = resume(&second, &ticket, 0).await;
+    let mut link = backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    accept(&mut link, id, 2).await;
+    let mut again = Ticket::default();
+    assert_eq!(opened(&mut player, &mut again).await, GAP);
+}
