@@ -10,16 +10,12 @@ use crate::players::{Players, Summary};
 use crate::server::Server;
 use crate::store::Key;
 
-/// Whether gateways can hand sessions over to each other. Where they cannot, a player who moves is
-/// told that frames may be missing.
-const PEERS: bool = false;
 const REPLICAS: u64 = 3;
 
 /// Values for a release whose drains are short, with one service.
 pub(crate) fn values(server: &Server, replicas: u64) -> Value {
     json!({
         "replicaCount": replicas,
-        "peer": { "enabled": PEERS },
         "config": {
             "gateway": { "workers": 1 },
             "drain": { "window": "6s", "accept_grace": "1s" },
@@ -102,8 +98,14 @@ pub(crate) fn version(cluster: &Cluster) -> usize {
     *cluster.store.versions().borrow()
 }
 
-/// Nothing is missing and nothing came twice, but for what players were told of.
+/// Nothing is missing, nothing came twice or late, and nobody was told of anything else.
 pub(crate) fn exact(summary: &Summary, sessions: usize, cluster: &Cluster) {
+    honest(summary, sessions, cluster);
+    assert_eq!((summary.gaps, summary.told), (0, 0), "{}", cluster.report());
+}
+
+/// The same, but for what players were told of.
+fn honest(summary: &Summary, sessions: usize, cluster: &Cluster) {
     eprintln!(
         "{} sessions; moves of each, and how many: {:?}; told of gaps {} times, {} frames; \
          moves of players that cannot resume: {:?}",
@@ -111,9 +113,6 @@ pub(crate) fn exact(summary: &Summary, sessions: usize, cluster: &Cluster) {
     );
     assert_eq!(summary.sessions, sessions);
     assert_eq!(summary.faults, Faults::default(), "{}", cluster.report());
-    if PEERS {
-        assert_eq!((summary.gaps, summary.told), (0, 0), "{}", cluster.report());
-    }
 }
 
 /// Uninstalls, and sees that nothing of the release is left.
@@ -244,4 +243,36 @@ async fn helm_3_can_do_the_same() {
     players.hear(200).await;
     exact(&players.stop(&server).await, 20, &cluster);
     uninstall(&cluster, "helm3").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_peer_channel_players_are_told_of_a_gap() {
+    let (server, cluster) = (Server::start().await, Cluster::start());
+    let mut values = values(&server, 2);
+    values["peer"] = json!({ "enabled": false });
+    let file = cluster.file("values.json", &values);
+    let file = file.display();
+    let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
+    cluster.must("helm4", &install).await;
+    let first = names(&cluster);
+    let players = Players::start(cluster.players_port(), 20, 0).await;
+    players.hear(200).await;
+    let changed = "--reuse-values --set config.session.idle_timeout=4m --wait --timeout 60s";
+    cluster
+        .must(
+            "helm4",
+            &format!("upgrade {RELEASE} game-gateway {changed}"),
+        )
+        .await;
+    gone(&cluster, &first).await;
+    players.hear(200).await;
+    let summary = players.stop(&server).await;
+    honest(&summary, 20, &cluster);
+    let moves: u64 = summary
+        .moves
+        .iter()
+        .map(|(moves, of)| moves * *of as u64)
+        .sum();
+    assert_eq!(summary.gaps, moves, "each move is one");
+    ended_well(&cluster);
 }
