@@ -1,0 +1,241 @@
+//! Players, with numbered frames both ways.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use game_gateway::client::session::{End, Event, Session, SessionOptions, dial};
+use game_gateway::client::{self, Client, Options, Outgoing, Transport};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::numbers::{Faults, Numbers};
+use crate::server::Server;
+use crate::support::wire::soon;
+
+/// Between two frames of a player, and two that the server sends unasked.
+pub(crate) const PACE: Duration = Duration::from_millis(100);
+/// The sessions' service.
+pub(crate) const SERVICE: &str = "game";
+
+/// What a player with a session that can be resumed has lived through.
+#[derive(Debug, Default)]
+struct Account {
+    session_id: u64,
+    sent: u64,
+    /// How often it went on over another connection.
+    moves: u64,
+    /// How often it was told that frames may be missing.
+    gaps: u64,
+    /// Of those sent, how many may be missing, by what it was told.
+    unknown: u64,
+    heard: Numbers,
+}
+
+/// What players share with who waits for them.
+#[derive(Default)]
+struct Pulse {
+    /// Frames that players have heard.
+    heard: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// Everyone who plays.
+pub(crate) struct Players {
+    pulse: Arc<Pulse>,
+    resumable: JoinSet<Account>,
+    plain: JoinSet<u64>,
+}
+
+impl Players {
+    /// Starts them as soon as the deployment can be reached, over TCP and WebSocket in turns.
+    pub(crate) async fn start(address: SocketAddr, resumable: u64, plain: u64) -> Players {
+        // A Service learns a moment late that its pods are ready.
+        soon(async {
+            while !answers(address).await {
+                tokio::time::sleep(PACE).await;
+            }
+        })
+        .await;
+        let mut players = Players {
+            pulse: Arc::default(),
+            resumable: JoinSet::new(),
+            plain: JoinSet::new(),
+        };
+        for number in 0..resumable {
+            let transport = [Transport::Tcp, Transport::Websocket][number as usize % 2];
+            let options = Options {
+                transport,
+                ..Options::default()
+            };
+            let quick = SessionOptions {
+                first_wait: Duration::from_millis(100),
+                longest_wait: Duration::from_secs(1),
+                ..SessionOptions::default()
+            };
+            let session = Session::start(dial(address, options), quick);
+            players
+                .resumable
+                .spawn(play(session, players.pulse.clone()));
+        }
+        for _ in 0..plain {
+            players
+                .plain
+                .spawn(play_plainly(address, players.pulse.clone()));
+        }
+        players
+    }
+
+    /// Waits until so many frames more have been heard.
+    pub(crate) async fn hear(&self, frames: u64) {
+        let goal = self.pulse.heard.load(Ordering::Relaxed) + frames;
+        soon(async {
+            while self.pulse.heard.load(Ordering::Relaxed) < goal {
+                tokio::time::sleep(PACE).await;
+            }
+        })
+        .await;
+    }
+
+    /// Ends all sessions, and says what became of them.
+    pub(crate) async fn stop(self, server: &Server) -> Summary {
+        self.pulse.stop.store(true, Ordering::Relaxed);
+        let mut summary = Summary::default();
+        let accounts = soon(self.resumable.join_all()).await;
+        summary.plain_moves = soon(self.plain.join_all()).await;
+        // What players have sent last is behind their CLOSE when the server has that.
+        soon(async {
+            while server.sessions() > 0 {
+                tokio::time::sleep(PACE).await;
+            }
+        })
+        .await;
+        for account in accounts {
+            summary.add(&account, server);
+        }
+        summary
+    }
+}
+
+/// What all resumable sessions together have lived through.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) sessions: usize,
+    pub(crate) faults: Faults,
+    /// Told of missing frames, and how many were.
+    pub(crate) gaps: u64,
+    pub(crate) told: u64,
+    /// How many sessions have moved how often.
+    pub(crate) moves: HashMap<u64, usize>,
+    /// How often each plain player had to connect again.
+    pub(crate) plain_moves: Vec<u64>,
+}
+
+impl Summary {
+    fn add(&mut self, account: &Account, server: &Server) {
+        let (mut faults, received) = server.faults(account.session_id);
+        // What was sent last and never came is lost as well.
+        faults.lost += account.sent - received;
+        // By what was told some of them may be missing, and that is not a loss without a word.
+        let told = faults.lost.min(account.unknown);
+        self.sessions += 1;
+        self.faults.lost += faults.lost - told + account.heard.faults.lost;
+        self.faults.doubled += faults.doubled + account.heard.faults.doubled;
+        self.gaps += account.gaps;
+        self.told += told + account.heard.told;
+        *self.moves.entry(account.moves).or_default() += 1;
+    }
+}
+
+/// Whether a gateway is there.
+async fn answers(address: SocketAddr) -> bool {
+    let Ok(mut client) = Client::connect(address, Options::default()).await else {
+        return false;
+    };
+    client.ping("there?").await.is_ok() && client.next().await.is_ok()
+}
+
+/// Sends numbers, follows the server's, until it is told to stop.
+async fn play(mut session: Session, pulse: Arc<Pulse>) -> Account {
+    let to = Outgoing::to(SERVICE);
+    let mut account = Account::default();
+    let mut ticks = interval(PACE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut gap = false;
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick(), if !closing => {
+                if pulse.stop.load(Ordering::Relaxed) {
+                    session.close().await;
+                    closing = true;
+                    continue;
+                }
+                assert!(session.send(&to, account.sent.to_be_bytes()).await, "it stands");
+                account.sent += 1;
+            }
+            event = session.next() => match event.expect("an event") {
+                Event::Started(id) => account.session_id = id,
+                Event::Data(data) => {
+                    let number = data.payload[..].try_into().expect("a number");
+                    account.heard.take(u64::from_be_bytes(number), gap);
+                    gap = false;
+                    pulse.heard.fetch_add(1, Ordering::Relaxed);
+                }
+                Event::Interrupted => {}
+                Event::Resumed { gap: told, unknown } => {
+                    account.moves += 1;
+                    account.gaps += u64::from(told);
+                    account.unknown += unknown as u64;
+                    gap |= told;
+                }
+                Event::Ended(End::Local) => return account,
+                other => panic!("{other:?}"),
+            },
+        }
+    }
+}
+
+/// A player that cannot resume: connects again when it is closed, and counts that.
+async fn play_plainly(address: SocketAddr, pulse: Arc<Pulse>) -> u64 {
+    let mut connections = 0;
+    while !pulse.stop.load(Ordering::Relaxed) {
+        // A pod that has just gone may still be among those that connections are sent to.
+        if let Ok(mut client) = Client::connect(address, Options::default()).await {
+            let played = plain_session(&mut client, &pulse).await;
+            connections += u64::from(played);
+        }
+        tokio::time::sleep(PACE).await;
+    }
+    connections.saturating_sub(1)
+}
+
+/// Plays until the session ends; whether it ever began.
+async fn plain_session(client: &mut Client, pulse: &Pulse) -> bool {
+    let to = Outgoing::to(SERVICE);
+    let (mut sent, mut heard) = (0_u64, Numbers::default());
+    while !pulse.stop.load(Ordering::Relaxed) {
+        if client.send(&to, sent.to_be_bytes().to_vec()).await.is_err() {
+            break;
+        }
+        sent += 1;
+        match client.next().await {
+            Ok(client::Event::Data(data)) => {
+                let number = data.payload[..].try_into().expect("a number");
+                heard.take(u64::from_be_bytes(number), false);
+                pulse.heard.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(client::Event::Close(_)) | Err(_) => break,
+            Ok(other) => panic!("{other:?}"),
+        }
+        tokio::time::sleep(PACE).await;
+    }
+    assert_eq!(
+        heard.faults,
+        Faults::default(),
+        "within one connection nothing is lost"
+    );
+    sent > 0
+}

@@ -1,0 +1,55 @@
+//! Somebody else than the chart says how many pods there are: by hand, or an autoscaler.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, GATEWAY, RELEASE};
+use crate::rolling::{names, values};
+use crate::server::Server;
+
+/// Installs a release and scales it to three, as whoever scales does.
+async fn scaled(cluster: &Cluster, values: &Value) {
+    let file = cluster.file("values.json", values);
+    let install = format!(
+        "install {RELEASE} game-gateway --values {} --wait",
+        file.display()
+    );
+    cluster.must("helm4", &install).await;
+    let scale = format!("scale deployment/{GATEWAY} --replicas 3");
+    cluster.must("kubectl", &scale).await;
+    let wait = format!("rollout status deployment/{GATEWAY} --timeout 60s");
+    cluster.must("kubectl", &wait).await;
+    assert_eq!(names(cluster).len(), 3);
+}
+
+const UPGRADE: &str = "upgrade game game-gateway --reuse-values \
+     --set config.session.idle_timeout=4m --wait --timeout 60s";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_would_undo_it_is_refused() {
+    let (server, cluster) = (Server::start().await, Cluster::start());
+    scaled(&cluster, &values(&server, 1)).await;
+    let pods = names(&cluster);
+    let said = cluster.run("helm4", UPGRADE).await;
+    assert!(!said.success, "{}", said.text);
+    assert!(said.text.contains(".spec.replicas"), "{}", said.text);
+    assert_eq!(names(&cluster), pods, "no pod was touched");
+    // Who wants it undone says so.
+    cluster
+        .must("helm4", &format!("{UPGRADE} --force-conflicts"))
+        .await;
+    assert_eq!(names(&cluster).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_under_an_autoscaler_keeps_its_count() {
+    let (server, cluster) = (Server::start().await, Cluster::start());
+    let mut values = values(&server, 1);
+    values["replicaCount"] = json!("");
+    values["autoscaling"] = json!({ "enabled": true, "minReplicas": 1, "maxReplicas": 5 });
+    scaled(&cluster, &values).await;
+    let pods = names(&cluster);
+    cluster.must("helm4", UPGRADE).await;
+    let new = names(&cluster);
+    assert_eq!(new.len(), 3);
+    assert!(new.iter().all(|name| !pods.contains(name)), "{new:?}");
+}

@@ -1,0 +1,100 @@
+//! The game server that players play with: it follows their numbers, and sends its own.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use game_gateway::backend::{Backend, Replies, Service, SessionInfo};
+use tokio::task::JoinHandle;
+use tokio::time::interval;
+
+use crate::numbers::{Faults, Numbers};
+use crate::players::{PACE, SERVICE};
+
+/// What the server keeps of one session.
+#[derive(Default)]
+struct Played {
+    from_player: Numbers,
+    to_player: u64,
+}
+
+#[derive(Default)]
+struct Game(Arc<Mutex<HashMap<u64, Played>>>);
+
+impl Service for Game {
+    /// A player's frame: its number. It is followed, and answered by the next of the server's.
+    fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
+        let number = payload
+            .first_chunk()
+            .map(|bytes| u64::from_be_bytes(*bytes));
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let played = sessions.entry(session.session_id).or_default();
+        // Whether a gap was told of is known to the player, who adds it up at the end.
+        played.from_player.take(number.expect("a number"), false);
+        speak(session.session_id, played, out);
+    }
+}
+
+fn speak(session_id: u64, played: &mut Played, out: &mut Replies<'_>) {
+    if out.send(session_id, &played.to_player.to_be_bytes()) {
+        played.to_player += 1;
+    }
+}
+
+/// A game server that answers, and speaks unasked to every session.
+pub(crate) struct Server {
+    backend: Arc<Backend>,
+    sessions: Arc<Mutex<HashMap<u64, Played>>>,
+    speaking: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.speaking.abort();
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Server {
+        let game = Game::default();
+        let sessions = game.0.clone();
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let backend = Arc::new(Backend::start(any, game).await.expect("a backend"));
+        let (speaker, known) = (backend.clone(), sessions.clone());
+        let speaking = tokio::spawn(async move {
+            let mut ticks = interval(PACE);
+            loop {
+                ticks.tick().await;
+                speaker.speak(SERVICE, |out| {
+                    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                    for (id, played) in &mut *known {
+                        if out.session(*id).is_some() {
+                            speak(*id, played, out);
+                        }
+                    }
+                });
+            }
+        });
+        Server {
+            backend,
+            sessions,
+            speaking,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.backend.address()
+    }
+
+    /// Sessions that it has now.
+    pub(crate) fn sessions(&self) -> usize {
+        self.backend.sessions()
+    }
+
+    /// What it missed, or got twice, of this session; and how many it got up to the last.
+    pub(crate) fn faults(&self, session_id: u64) -> (Faults, u64) {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let played = &sessions[&session_id].from_player;
+        (played.faults, played.next)
+    }
+}
