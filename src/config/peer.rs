@@ -1,7 +1,7 @@
 //! Where gateways of one deployment reach each other.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The keys of `peer`.
@@ -59,6 +59,8 @@ impl FromStr for HostPort {
         let named = !host.is_empty() && host.len() <= 240 && host.chars().all(name);
         match (bare, ip6) {
             (Some(_), true) => Ok(host.to_owned()),
+            // A chart cannot know which family a pod will have.
+            (Some(bare), false) if bare.parse::<Ipv4Addr>().is_ok() => Ok(bare.to_owned()),
             (None, true) => Ok(format!("[{host}]")),
             (None, false) if named => Ok(host.to_owned()),
             _ => Err(wrong()),
@@ -84,6 +86,7 @@ mod tests {
             ("gw-0.peers:7001", "gw-0.peers:7001"),
             ("[fd00::1]:7001", "[fd00::1]:7001"),
             ("fd00::1:7001", "[fd00::1]:7001"),
+            ("[10.0.0.1]:7001", "10.0.0.1:7001"),
         ] {
             assert_eq!(HostPort::from_str(text).unwrap().to_string(), shown);
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, RELEASE};
 use crate::control::is_true;
 use crate::players::Players;
-use crate::rolling::{exact, names, never_fewer, values, version};
+use crate::rolling::{exact, names, never_fewer, secrets, values, version};
 use crate::server::Server;
 use crate::support::redis::free_port;
 use crate::support::wire::get;
@@ -29,7 +29,9 @@ fn mistakes() -> Vec<Mistake> {
     let no_routes = "echo.enabled=false,routes.rules=null";
     vec![
         Mistake {
-            values: "tls.enabled=true,tls.existingSecret=nowhere".to_owned(),
+            values: "tls.enabled=true,tls.existingSecret=nowhere,\
+                     tokenKeys.existingSecret=nowhere,admin.existingSecret=nowhere"
+                .to_owned(),
             status_says: "secrets \"nowhere\" not found",
             log_says: nothing(),
             ready_says: nothing(),
@@ -120,7 +122,7 @@ async fn a_bad_new_version_never_takes_the_good_ones_place() {
     let file = file.display().to_string();
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
     cluster.must("helm4", &install).await;
-    let good = names(&cluster);
+    let (good, made_up) = (names(&cluster), secrets(&cluster));
     let routes = r#"{"rules":{"game":{"strategy":"sideways","endpoints":["127.0.0.1:1"]}}}"#;
     let literal = format!("--from-literal=routes.json={routes}");
     cluster
@@ -132,6 +134,8 @@ async fn a_bad_new_version_never_takes_the_good_ones_place() {
     let installed = version(&cluster);
     for mistake in mistakes() {
         is_held(&cluster, &good, &file, &mistake).await;
+        // Or the good version's pods would lose the keys of their players' tokens.
+        assert_eq!(secrets(&cluster), made_up, "{}", mistake.values);
     }
     cluster
         .must(

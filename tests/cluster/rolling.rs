@@ -83,7 +83,7 @@ pub(crate) fn never_fewer(cluster: &Cluster, since: usize, least: u64) {
 }
 
 /// The secrets that the chart has made up: made once, they must stay.
-fn secrets(cluster: &Cluster) -> Value {
+pub(crate) fn secrets(cluster: &Cluster) -> Value {
     let key = Key {
         plural: "secrets",
         namespace: "default".to_owned(),

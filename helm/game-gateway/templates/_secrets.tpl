@@ -11,16 +11,25 @@
 {{- default (printf "%s-tls" (include "game-gateway.fullname" .)) .Values.tls.existingSecret -}}
 {{- end -}}
 
-{{/* What a key of a Secret of the chart holds, in base64: the given text, else what it has held
-     before, else something made up: (list . "-tls" "tls.key" "given"). */}}
-{{- define "game-gateway.kept" -}}
+{{/* What a key of a Secret of the chart has held before, in base64, or nothing:
+     (list . "-tls" "tls.key"). */}}
+{{- define "game-gateway.before" -}}
 {{- $root := index . 0 -}}
 {{- $name := printf "%s%s" (include "game-gateway.fullname" $root) (index . 1) -}}
 {{- $before := lookup "v1" "Secret" (include "game-gateway.namespace" $root) $name -}}
+{{- if $before -}}
+{{- get (default dict $before.data) (index . 2) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a key of a Secret of the chart holds, in base64: the given text, else what it has held
+     before, else something made up: (list . "-tls" "tls.key" "given"). */}}
+{{- define "game-gateway.kept" -}}
+{{- $before := include "game-gateway.before" . -}}
 {{- if index . 3 -}}
 {{- index . 3 | b64enc -}}
-{{- else if and $before (hasKey (default dict $before.data) (index . 2)) -}}
-{{- index $before.data (index . 2) -}}
+{{- else if $before -}}
+{{- $before -}}
 {{- else -}}
 {{- randAlphaNum 48 | b64enc -}}
 {{- end -}}
