@@ -1,6 +1,6 @@
 //! A backend by the protocol (2.3, 2.4): which OPENs it takes, and how a session leaves a link.
 
-use crate::world::{FromBackend, LinkId, ToBackend};
+use crate::words::{FromBackend, LinkId, ToBackend};
 
 #[derive(Debug)]
 pub(crate) struct Session {

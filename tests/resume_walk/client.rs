@@ -3,7 +3,8 @@
 use game_gateway::codec::Decoded;
 use game_gateway::codec::client::{Kind, decode};
 
-use crate::world::{BACKENDS, ToClient, ToGateway, Token};
+use crate::words::{ToClient, ToGateway, Token};
+use crate::world::BACKENDS;
 
 #[derive(Debug, Default)]
 pub(crate) struct Client {

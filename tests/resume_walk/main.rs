@@ -11,8 +11,11 @@
 )]
 
 mod backend;
+mod checks;
 mod client;
+mod faults;
 mod gateway;
+mod words;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use game_gateway::session::resume::{Answer, Numbering, Place, Timing};
+use game_gateway::session::resume::Timing;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::backend::Backend;
 use crate::client::Client;
 use crate::gateway::Gateway;
+use crate::words::{FromBackend, Link, LinkId, Out, Peer, ToBackend, ToClient, ToGateway, Token};
 
 pub(crate) const GATEWAYS: usize = 3;
 pub(crate) const BACKENDS: usize = 2;
@@ -18,101 +19,7 @@ pub(crate) const TIMING: Timing = Timing {
     window: 1000,
 };
 /// Links of one gateway to one backend.
-const WORKERS: usize = 2;
-
-/// A gateway and its worker.
-pub(crate) type LinkId = (usize, usize);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Link {
-    pub(crate) id: LinkId,
-    pub(crate) backend: usize,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Token {
-    pub(crate) epoch: u32,
-    pub(crate) gateway: usize,
-    pub(crate) backends: Vec<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum ToGateway {
-    Resume {
-        token: Token,
-        count: u64,
-        thief: bool,
-    },
-    Data(u32, usize),
-    Ping,
-    Close,
-    Gone,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum ToClient {
-    Opened {
-        received: u64,
-        gap: bool,
-        token: Token,
-        resumed: bool,
-    },
-    Frames(Vec<u8>),
-    Close(u16),
-    Gone,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum ToBackend {
-    Open { resumed: bool, epoch: u32 },
-    Data(u32),
-    Suspend,
-    Ping,
-    Close(u16),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum FromBackend {
-    Accept,
-    Pong,
-    Data(u32),
-    Close(u16),
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum Peer {
-    Ask {
-        epoch: u32,
-    },
-    Answer(Answer<usize>, Vec<usize>),
-    Claim {
-        count: u64,
-        places: Vec<(usize, Place)>,
-        worker: usize,
-    },
-    HoldsMore(Vec<usize>),
-    HandOver {
-        received: u64,
-        before: u64,
-        bytes: Vec<u8>,
-        gap: bool,
-        numbering: Numbering,
-    },
-    Refused,
-    Ended(u16),
-    GaveUp {
-        stale: bool,
-    },
-    Superseded,
-    End(u16),
-}
-
-/// What a gateway sends.
-pub(crate) enum Out {
-    Client(usize, ToClient),
-    Link(Link, ToBackend),
-    Peer(usize, Peer),
-}
+pub(crate) const WORKERS: usize = 2;
 
 /// What may go wrong.
 #[derive(Debug, Clone, Copy, Default)]
@@ -127,10 +34,10 @@ pub(crate) struct Faults {
     pub(crate) small_ring: bool,
 }
 
-struct Conn {
-    id: LinkId,
-    up: VecDeque<ToGateway>,
-    down: VecDeque<ToClient>,
+pub(crate) struct Conn {
+    pub(crate) id: LinkId,
+    pub(crate) up: VecDeque<ToGateway>,
+    pub(crate) down: VecDeque<ToClient>,
 }
 
 /// Which queue is next.
@@ -144,18 +51,18 @@ enum Queue {
 }
 
 pub(crate) struct World {
-    rng: StdRng,
-    now: u64,
-    faults: Faults,
+    pub(crate) rng: StdRng,
+    pub(crate) now: u64,
+    pub(crate) faults: Faults,
     pub(crate) client: Client,
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) backends: Vec<Backend>,
-    conns: Vec<Conn>,
-    to_backend: BTreeMap<Link, VecDeque<ToBackend>>,
-    from_backend: BTreeMap<Link, VecDeque<FromBackend>>,
-    peers: BTreeMap<(usize, usize), VecDeque<Peer>>,
+    pub(crate) conns: Vec<Conn>,
+    pub(crate) to_backend: BTreeMap<Link, VecDeque<ToBackend>>,
+    pub(crate) from_backend: BTreeMap<Link, VecDeque<FromBackend>>,
+    pub(crate) peers: BTreeMap<(usize, usize), VecDeque<Peer>>,
     /// Tokens that the client came with.
-    shown: Vec<Token>,
+    pub(crate) shown: Vec<Token>,
     pub(crate) all_sent: Vec<(u32, usize)>,
     pub(crate) resumes: u32,
 }
@@ -194,7 +101,7 @@ impl World {
         world
     }
 
-    fn connect(&mut self) -> usize {
+    pub(crate) fn connect(&mut self) -> usize {
         let id = (
             self.rng.random_range(0..GATEWAYS),
             self.rng.random_range(0..WORKERS),
@@ -241,7 +148,7 @@ impl World {
     }
 
     /// Delivers the first message of one queue. False where there is none.
-    fn deliver(&mut self) -> bool {
+    pub(crate) fn deliver(&mut self) -> bool {
         let queues = self.queues();
         if queues.is_empty() {
             return false;
@@ -311,7 +218,7 @@ impl World {
         true
     }
 
-    fn collect(&mut self, gateway: usize) {
+    pub(crate) fn collect(&mut self, gateway: usize) {
         for out in std::mem::take(&mut self.gateways[gateway].out) {
             match out {
                 Out::Client(conn, message) => self.conns[conn].down.push_back(message),
@@ -326,7 +233,7 @@ impl World {
         }
     }
 
-    fn tick(&mut self, by: u64) {
+    pub(crate) fn tick(&mut self, by: u64) {
         self.now += by;
         for gateway in 0..GATEWAYS {
             self.gateways[gateway].on_time(self.now);
@@ -334,7 +241,7 @@ impl World {
         }
     }
 
-    fn resume(&mut self) {
+    pub(crate) fn resume(&mut self) {
         let conn = self.connect();
         let token = self.client.token.clone();
         self.shown.push(token.clone());
@@ -348,17 +255,7 @@ impl World {
         self.resumes += 1;
     }
 
-    /// Any prefix of what is under way still arrives.
-    fn cut(&mut self, conn: usize) {
-        let conn = &mut self.conns[conn];
-        conn.up.truncate(self.rng.random_range(0..=conn.up.len()));
-        conn.down
-            .truncate(self.rng.random_range(0..=conn.down.len()));
-        conn.up.push_back(ToGateway::Gone);
-        conn.down.push_back(ToClient::Gone);
-    }
-
-    fn client_acts(&mut self) {
+    pub(crate) fn client_acts(&mut self) {
         if self.client.ended.is_some() {
             return;
         }
@@ -389,7 +286,7 @@ impl World {
         }
     }
 
-    fn backend_acts(&mut self) {
+    pub(crate) fn backend_acts(&mut self) {
         let backend = self.rng.random_range(0..BACKENDS);
         let kick = self.faults.kicks && self.rng.random_bool(0.02);
         let one = &mut self.backends[backend];
@@ -399,81 +296,6 @@ impl World {
                 .entry(Link { id, backend })
                 .or_default()
                 .push_back(frame);
-        }
-    }
-
-    fn lose_link(&mut self, link: Link) {
-        self.to_backend.remove(&link);
-        self.from_backend.remove(&link);
-        self.backends[link.backend].link_lost(link.id);
-        let (gateway, worker) = link.id;
-        self.gateways[gateway].link_lost(worker, link.backend);
-        self.collect(gateway);
-    }
-
-    fn restart(&mut self, gateway: usize) {
-        let limit = self.gateways[gateway].limit;
-        let now = self.now;
-        self.gateways[gateway] = Gateway {
-            id: gateway,
-            limit,
-            now,
-            ..Gateway::default()
-        };
-        for at in 0..self.conns.len() {
-            if self.conns[at].id.0 == gateway {
-                self.cut(at);
-                self.conns[at].up.clear();
-            }
-        }
-        for (worker, backend) in (0..WORKERS).flat_map(|w| (0..BACKENDS).map(move |b| (w, b))) {
-            self.lose_link(Link {
-                id: (gateway, worker),
-                backend,
-            });
-        }
-        self.peers
-            .retain(|(from, to), _| *from != gateway && *to != gateway);
-        for other in (0..GATEWAYS).filter(|other| *other != gateway) {
-            self.gateways[other].peer_lost(gateway);
-            self.collect(other);
-        }
-    }
-
-    fn steal(&mut self) {
-        let used = |t: &&Token| self.gateways.iter().any(|g| g.used.contains(&t.epoch));
-        let Some(token) = self.shown.iter().rfind(used).cloned() else {
-            return;
-        };
-        let conn = self.connect();
-        self.conns[conn].up.push_back(ToGateway::Resume {
-            token,
-            count: 0,
-            thief: true,
-        });
-    }
-
-    fn fault(&mut self) {
-        let f = self.faults;
-        match self.rng.random_range(0..12) {
-            0..6 if f.delays => {
-                let by = self.rng.random_range(1..TIMING.backend);
-                self.tick(by);
-            }
-            6 if f.links => {
-                let id = (
-                    self.rng.random_range(0..GATEWAYS),
-                    self.rng.random_range(0..WORKERS),
-                );
-                let backend = self.rng.random_range(0..BACKENDS);
-                self.lose_link(Link { id, backend });
-            }
-            7 if f.restarts => {
-                let gateway = self.rng.random_range(0..GATEWAYS);
-                self.restart(gateway);
-            }
-            8..10 if f.thief => self.steal(),
-            _ => {}
         }
     }
 
@@ -489,111 +311,6 @@ impl World {
                 _ => self.fault(),
             }
             self.check();
-        }
-    }
-
-    /// What holds at every moment.
-    fn check(&self) {
-        assert!(
-            !self.gateways.iter().any(|g| g.robbed),
-            "a used token was good"
-        );
-        if !self.faults.delays && !self.faults.restarts {
-            let holders = self
-                .gateways
-                .iter()
-                .filter(|g| g.seat.as_ref().is_some_and(|s| s.holder.has_session()));
-            assert!(holders.count() <= 1, "two holders");
-        }
-    }
-
-    fn drain(&mut self) {
-        while self.deliver() {
-            self.check();
-        }
-    }
-
-    /// Nothing goes wrong any more: until the client is there again, and all that is under way has come.
-    pub(crate) fn settle(&mut self) {
-        for _ in 0..100 {
-            self.drain();
-            if self.client.ended.is_some() {
-                return;
-            }
-            if self.client.resuming.is_none() && self.client.conn.is_none() {
-                if self.faults.delays {
-                    self.tick(TIMING.backend);
-                }
-                self.resume();
-            } else if self.client.resuming.is_some() {
-                self.tick(TIMING.backend);
-            } else if self.gateways.iter().all(|g| g.arriving.is_none()) {
-                return;
-            } else {
-                self.tick(TIMING.backend);
-            }
-        }
-        panic!("the client does not get through");
-    }
-
-    /// One more frame each way; then nothing may be lacking that nobody told of.
-    pub(crate) fn compare(&mut self) {
-        for backend in 0..BACKENDS {
-            if self.client.ended.is_some() {
-                return;
-            }
-            let data = self.client.send(backend);
-            self.all_sent.push((self.client.newest, backend));
-            self.conns[self.client.conn.unwrap()].up.push_back(data);
-            self.drain();
-            if let Some((id, frame)) = self.backends[backend].push() {
-                self.from_backend
-                    .entry(Link { id, backend })
-                    .or_default()
-                    .push_back(frame);
-            }
-            self.settle();
-        }
-        if self.client.ended.is_some() {
-            return;
-        }
-        for (at, backend) in self.backends.iter().enumerate() {
-            assert!(
-                !self.client.lacks(at, backend.pushed),
-                "pushes of {at} are missing, nothing told"
-            );
-            let lost = self
-                .all_sent
-                .iter()
-                .any(|(n, b)| *b == at && !backend.taken.contains(n));
-            assert!(
-                !lost || self.client.told_up[at],
-                "frames to {at} are missing, nothing told"
-            );
-        }
-    }
-
-    /// The client leaves; then nothing is left over.
-    pub(crate) fn leave(&mut self) {
-        if let (Some(conn), None) = (self.client.conn, self.client.ended) {
-            self.conns[conn].up.push_back(ToGateway::Close);
-        }
-        self.client.ended = Some(0);
-        self.drain();
-        for conn in &mut self.conns {
-            conn.up.push_back(ToGateway::Gone);
-        }
-        for _ in 0..20 {
-            self.drain();
-            self.tick(TIMING.window / 4);
-        }
-        for gateway in &self.gateways {
-            assert!(gateway.seat.is_none(), "a session is left over");
-            assert!(gateway.arriving.is_none(), "a newcomer is left over");
-        }
-        for backend in &self.backends {
-            let left = backend.session.as_ref().filter(|s| !s.suspended);
-            assert!(left.is_none(), "a backend still has {left:?}");
         }
     }
 }
