@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::cluster::{Cluster, RELEASE};
 use crate::control::is_true;
-use crate::players::Players;
+use crate::play::Players;
+use crate::play::Server;
 use crate::rolling::{exact, names, never_fewer, secrets, values, version};
-use crate::server::Server;
 use crate::support::redis::free_port;
 use crate::support::wire::get;
 
@@ -146,7 +146,7 @@ async fn a_bad_new_version_never_takes_the_good_ones_place() {
     assert_eq!(names(&cluster), good, "{}", cluster.report());
     never_fewer(&cluster, installed, 2);
     players.hear(50).await;
-    let summary = players.stop(&server).await;
+    let summary = players.stop(std::slice::from_ref(&server)).await;
     exact(&summary, 10, &cluster);
     assert!(summary.moves.keys().eq([&0]), "{summary:?}");
 }

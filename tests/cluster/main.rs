@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/play/mod.rs"]
+mod play;
+
 mod addresses;
 mod api;
 mod bad_input;
@@ -12,12 +15,9 @@ mod control;
 mod defaults;
 mod journal;
 mod kubelet;
-mod numbers;
-mod players;
 mod rolling;
 mod routes;
 mod scaling;
 mod selector;
-mod server;
 mod services;
 mod store;

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::cluster::{Cluster, RELEASE};
-use crate::players::Players;
+use crate::play::Players;
+use crate::play::Server;
 use crate::rolling::{names, values};
-use crate::server::Server;
 use crate::support::redis::{RedisServer, free_port};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,7 +32,7 @@ async fn a_job_writes_them_to_redis_and_stops_an_upgrade_where_it_cannot() {
         assert_eq!(names(&cluster), pods, "no pod was touched");
     }
     players.hear(10).await;
-    let summary = players.stop(&server).await;
+    let summary = players.stop(std::slice::from_ref(&server)).await;
     assert!(summary.moves.keys().eq([&0]), "{summary:?}");
 }
 
@@ -66,5 +66,8 @@ async fn a_changed_file_is_in_force_without_a_new_pod() {
     // Who begins now plays with the second server; there the sessions are added up.
     let players = Players::start(cluster.players_port(), 2, 0).await;
     players.hear(10).await;
-    assert_eq!(players.stop(&second).await.sessions, 2);
+    assert_eq!(
+        players.stop(std::slice::from_ref(&second)).await.sessions,
+        2
+    );
 }

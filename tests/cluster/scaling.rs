@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, GATEWAY, RELEASE};
+use crate::play::Server;
 use crate::rolling::{names, values};
-use crate::server::Server;
 
 /// Installs a release and scales it to three, as whoever scales does.
 async fn scaled(cluster: &Cluster, values: &Value) {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use game_gateway::codec::link::Kind;
+use game_gateway::config::Config;
 
 use crate::stage::{
     Answer, Scene, Ticket, accept, begin, opened, reopened, resume, resume_on, says, suspended,
 };
-use crate::support::wire::{Backend, Gateway, Player};
+use crate::support::wire::{Backend, Gateway, Link, Player};
 
 const EXACT: fn(u64) -> Answer = |received| Answer {
     received,
@@ -211,16 +212,22 @@ async fn a_backend_that_knows_a_newer_holder_ends_the_session_here() {
 }
 
 /// A player whose session is open on two backends.
-async fn two() -> (Scene, crate::support::wire::Link) {
+async fn two() -> (Scene, Link) {
+    let (scene, chat, _) = two_with(|config| {
+        config.backend.connect_timeout = Duration::from_secs(1);
+    })
+    .await;
+    (scene, chat)
+}
+
+/// The same with a changed configuration, and the second backend.
+pub(crate) async fn two_with(change: impl FnOnce(&mut Config)) -> (Scene, Link, Backend) {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let rules = format!(
         r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
         Backend::rule(&[&a]),
         Backend::rule(&[&b])
     );
-    let change = |config: &mut game_gateway::config::Config| {
-        config.backend.connect_timeout = Duration::from_secs(1);
-    };
     let gateway = Gateway::start_with(&rules, change).await;
     let mut player = Player::connect(&gateway).await;
     begin(&mut player, "game", b"1").await;
@@ -235,7 +242,7 @@ async fn two() -> (Scene, crate::support::wire::Link) {
     chat.opened().await;
     chat.data().await;
     assert_eq!(opened(&mut player, &mut ticket).await, EXACT(2));
-    (Scene::of(gateway, player, link, ticket, a), chat)
+    (Scene::of(gateway, player, link, ticket, a), chat, b)
 }
 
 #[tokio::test]

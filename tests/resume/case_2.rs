@@ -6,6 +6,7 @@ use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::link::{Kind, Open};
 use game_gateway::config::{Config, Secret};
 
+use crate::case_1::two_with;
 use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
@@ -273,4 +274,114 @@ async fn a_holder_that_is_gone_is_a_gap() {
     accept(&mut link, id, 2).await;
     let mut again = Ticket::default();
     assert_eq!(opened(&mut player, &mut again).await, GAP);
+}
+
+#[tokio::test]
+async fn one_backend_of_two_that_is_gone_is_told_of_and_the_other_is_exact() {
+    let (mut scene, mut chat, backend) = two_with(peered).await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    chat.send(Kind::Data, id, b"b").await;
+    // The new gateway cannot reach it, while the old one still has its link.
+    let rules = format!(
+        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
+        Backend::rule(&[&scene.backend]),
+        Backend::rule(&[&backend])
+    );
+    let second = Gateway::start_with(&rules, |config| {
+        peered(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await;
+    drop(backend);
+    for _ in 0..2 {
+        scene.player.answer().await;
+    }
+    let mut player = resume(&second, &scene.ticket, 2).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    let_go(&mut scene.link, id).await;
+    // Nobody waits for it there, for it did not take the OPEN.
+    assert_eq!(chat.closed().await, (id, 307));
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(2));
+    let (code, text) = player.error().await;
+    assert_eq!(code, 502, "{text}");
+    player.data("game", b"3").await;
+    assert_eq!(&link.data().await.payload[..], b"3");
+}
+
+#[tokio::test]
+async fn a_binding_stays_whatever_the_rules_say_elsewhere() {
+    let mut scene = Scene::start_with(peered).await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    // To this gateway the realm belongs to another backend by now.
+    let elsewhere = Backend::start().await;
+    let rules = format!(
+        r#"{{"rules":{{"game":{{"strategy":"realm_based"}}}},"realms":{{"7":"{}"}}}}"#,
+        elsewhere.address
+    );
+    let second = Gateway::start_with(&rules, |config| {
+        peered(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    let_go(&mut scene.link, id).await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
+    says(&mut player, "a").await;
+    player.data("game", b"2").await;
+    assert_eq!(&link.data().await.payload[..], b"2");
+}
+
+#[tokio::test]
+async fn one_replica_alone_tells_its_players_and_takes_them_up_again() {
+    let scene = Scene::start_with(|config| {
+        peered(config);
+        config.drain.window = Duration::ZERO;
+    })
+    .await;
+    let Scene {
+        gateway,
+        mut player,
+        mut link,
+        ticket,
+        backend,
+    } = scene;
+    gateway.drain();
+    let goaway = player.next().await.expect("GOAWAY");
+    assert_eq!(goaway.header.kind, client::Kind::Goaway as u8);
+    let (code, retry_after_ms) = player.closed().await;
+    assert_eq!(code, 503);
+    assert!(retry_after_ms > 0);
+    assert!(crate::stage::suspended(&mut link).await > 0);
+    gateway.ended().await;
+    let again = other(&backend, "gw-test", peered).await;
+    let mut player = resume(&again, &ticket, 0).await;
+    let mut link = backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    accept(&mut link, ticket.session_id, 2).await;
+    let mut ticket = ticket;
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+}
+
+#[tokio::test]
+async fn a_count_from_the_future_is_a_gap_there_too() {
+    let mut scene = Scene::start_with(peered).await;
+    let second = other(&scene.backend, "gw-b", peered).await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 9).await;
+    let mut link = scene.backend.link().await;
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    let_go(&mut scene.link, id).await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
 }

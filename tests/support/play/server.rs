@@ -8,8 +8,8 @@ use game_gateway::backend::{Backend, Replies, Service, SessionInfo};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 
-use crate::numbers::{Faults, Numbers};
-use crate::players::{PACE, SERVICE};
+use super::numbers::{Faults, Numbers};
+use super::players::{PACE, SERVICE};
 
 /// What the server keeps of one session.
 #[derive(Default)]
@@ -91,10 +91,11 @@ impl Server {
         self.backend.sessions()
     }
 
-    /// What it missed, or got twice, of this session; and how many it got up to the last.
-    pub(crate) fn faults(&self, session_id: u64) -> (Faults, u64) {
+    /// What it missed, or got twice, of this session; and how many it got up to the last. None where
+    /// it has never had the session.
+    pub(crate) fn faults(&self, session_id: u64) -> Option<(Faults, u64)> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let played = &sessions[&session_id].from_player;
-        (played.faults, played.next)
+        let played = &sessions.get(&session_id)?.from_player;
+        Some((played.faults, played.next))
     }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use game_gateway::client::session::{End, Event, Session, SessionOptions, dial};
 use game_gateway::client::{self, Client, Options, Outgoing, Transport};
+use game_gateway::codec::code::Code;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::numbers::{Faults, Numbers};
-use crate::server::Server;
+use super::numbers::{Faults, Numbers};
+use super::server::Server;
 use crate::support::wire::soon;
 
 /// Between two frames of a player, and two that the server sends unasked.
@@ -31,7 +32,21 @@ struct Account {
     gaps: u64,
     /// Of those sent, how many may be missing, by what it was told.
     unknown: u64,
+    /// How often a service could not be reached, by what it was told.
+    errors: u64,
+    ids: u64,
     heard: Numbers,
+}
+
+/// What a player has lived through whose session cannot be resumed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Plain {
+    /// How often it had to connect again.
+    pub(crate) moves: u64,
+    /// How often it was told that the gateway goes: CLOSE 503.
+    pub(crate) told: u64,
+    /// How often its connection just ended.
+    pub(crate) cut: u64,
 }
 
 /// What players share with who waits for them.
@@ -46,7 +61,7 @@ struct Pulse {
 pub(crate) struct Players {
     pulse: Arc<Pulse>,
     resumable: JoinSet<Account>,
-    plain: JoinSet<u64>,
+    plain: JoinSet<Plain>,
 }
 
 impl Players {
@@ -100,20 +115,25 @@ impl Players {
     }
 
     /// Ends all sessions, and says what became of them.
-    pub(crate) async fn stop(self, server: &Server) -> Summary {
+    pub(crate) async fn stop(self, servers: &[Server]) -> Summary {
         self.pulse.stop.store(true, Ordering::Relaxed);
         let mut summary = Summary::default();
         let accounts = soon(self.resumable.join_all()).await;
-        summary.plain_moves = soon(self.plain.join_all()).await;
+        summary.plain = soon(self.plain.join_all()).await;
         // What players have sent last is behind their CLOSE when the server has that.
         soon(async {
-            while server.sessions() > 0 {
+            while servers.iter().any(|server| server.sessions() > 0) {
                 tokio::time::sleep(PACE).await;
             }
         })
         .await;
         for account in accounts {
-            summary.add(&account, server);
+            let known = servers
+                .iter()
+                .filter_map(|server| server.faults(account.session_id));
+            let known: Vec<_> = known.collect();
+            assert_eq!(known.len(), 1, "a session stays with its server");
+            summary.add(&account, known[0]);
         }
         summary
     }
@@ -124,18 +144,21 @@ impl Players {
 pub(crate) struct Summary {
     pub(crate) sessions: usize,
     pub(crate) faults: Faults,
+    /// Told that a service could not be reached.
+    pub(crate) errors: u64,
+    /// Session ids that players have heard of, one each.
+    pub(crate) ids: u64,
     /// Told of missing frames, and how many were.
     pub(crate) gaps: u64,
     pub(crate) told: u64,
     /// How many sessions have moved how often.
     pub(crate) moves: HashMap<u64, usize>,
-    /// How often each plain player had to connect again.
-    pub(crate) plain_moves: Vec<u64>,
+    /// Of each plain player.
+    pub(crate) plain: Vec<Plain>,
 }
 
 impl Summary {
-    fn add(&mut self, account: &Account, server: &Server) {
-        let (mut faults, received) = server.faults(account.session_id);
+    fn add(&mut self, account: &Account, (mut faults, received): (Faults, u64)) {
         // What was sent last and never came is lost as well.
         faults.lost += account.sent - received;
         // By what was told some of them may be missing, and that is not a loss without a word.
@@ -144,6 +167,8 @@ impl Summary {
         self.faults.lost += faults.lost - told + account.heard.faults.lost;
         self.faults.doubled += faults.doubled + account.heard.faults.doubled;
         self.gaps += account.gaps;
+        self.errors += account.errors;
+        self.ids += account.ids;
         self.told += told + account.heard.told;
         *self.moves.entry(account.moves).or_default() += 1;
     }
@@ -177,7 +202,11 @@ async fn play(mut session: Session, pulse: Arc<Pulse>) -> Account {
                 account.sent += 1;
             }
             event = session.next() => match event.expect("an event") {
-                Event::Started(id) => account.session_id = id,
+                Event::Started(id) => {
+                    account.session_id = id;
+                    account.ids += 1;
+                }
+                Event::Error(_) => account.errors += 1,
                 Event::Data(data) => {
                     let number = data.payload[..].try_into().expect("a number");
                     account.heard.take(u64::from_be_bytes(number), gap);
@@ -199,25 +228,33 @@ async fn play(mut session: Session, pulse: Arc<Pulse>) -> Account {
 }
 
 /// A player that cannot resume: connects again when it is closed, and counts that.
-async fn play_plainly(address: SocketAddr, pulse: Arc<Pulse>) -> u64 {
-    let mut connections = 0;
+async fn play_plainly(address: SocketAddr, pulse: Arc<Pulse>) -> Plain {
+    let (mut plain, mut connections) = (Plain::default(), 0);
     while !pulse.stop.load(Ordering::Relaxed) {
         // A pod that has just gone may still be among those that connections are sent to.
         if let Ok(mut client) = Client::connect(address, Options::default()).await {
-            let played = plain_session(&mut client, &pulse).await;
-            connections += u64::from(played);
+            connections += u64::from(plain_session(&mut client, &pulse, &mut plain).await);
         }
         tokio::time::sleep(PACE).await;
     }
-    connections.saturating_sub(1)
+    plain.moves = u64::saturating_sub(connections, 1);
+    plain
 }
 
 /// Plays until the session ends; whether it ever began.
-async fn plain_session(client: &mut Client, pulse: &Pulse) -> bool {
+async fn plain_session(client: &mut Client, pulse: &Pulse, plain: &mut Plain) -> bool {
     let to = Outgoing::to(SERVICE);
     let (mut sent, mut heard) = (0_u64, Numbers::default());
     while !pulse.stop.load(Ordering::Relaxed) {
         if client.send(&to, sent.to_be_bytes().to_vec()).await.is_err() {
+            // It may have been told; that comes now.
+            while let Ok(event) = client.next().await {
+                if let client::Event::Close(_) = event {
+                    plain.told += 1;
+                    return sent > 0;
+                }
+            }
+            plain.cut += u64::from(sent > 0);
             break;
         }
         sent += 1;
@@ -227,7 +264,16 @@ async fn plain_session(client: &mut Client, pulse: &Pulse) -> bool {
                 heard.take(u64::from_be_bytes(number), false);
                 pulse.heard.fetch_add(1, Ordering::Relaxed);
             }
-            Ok(client::Event::Close(_)) | Err(_) => break,
+            Ok(client::Event::Close(told)) => {
+                assert_eq!(told.code, Code::UNAVAILABLE, "{told:?}");
+                plain.told += 1;
+                break;
+            }
+            Err(_) => {
+                // A connection on which nothing was answered was none.
+                plain.cut += u64::from(sent > 1);
+                break;
+            }
             Ok(other) => panic!("{other:?}"),
         }
         tokio::time::sleep(PACE).await;

@@ -1,0 +1,102 @@
+//! Every gateway in turn goes: in order, by force, or only its connections.
+
+use rand::Rng;
+
+use crate::play::{Faults, Players, Summary};
+use crate::stage::Deployment;
+
+/// Nobody is left anywhere, and nothing was lost, doubled or late without a word.
+async fn honest(summary: &Summary, sessions: usize, deployment: &Deployment) {
+    eprintln!(
+        "{} sessions; moves of each, and how many: {:?}; {} gaps, {} frames that players were told of, \
+         {} errors",
+        summary.sessions, summary.moves, summary.gaps, summary.told, summary.errors,
+    );
+    assert_eq!((summary.sessions, summary.ids), (sessions, sessions as u64));
+    assert_eq!(summary.faults, Faults::default());
+    assert_eq!(deployment.sessions(), 0);
+    for number in 0..deployment.places.len() {
+        deployment
+            .until(number, "game_gateway_sessions", |n| n == 0)
+            .await;
+    }
+}
+
+/// The same, and nobody was told of anything either.
+async fn exact(summary: &Summary, sessions: usize, deployment: &Deployment) {
+    honest(summary, sessions, deployment).await;
+    assert_eq!((summary.gaps, summary.told, summary.errors), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_upgrade_that_no_player_notices() {
+    let drain = "drain = { window = \"6s\", accept_grace = \"500ms\" }\n";
+    let mut deployment = Deployment::start(3, drain).await;
+    let address = deployment.balance().await;
+    let players = Players::start(address, 300, 50).await;
+    players.hear(2000).await;
+    for number in 0..3 {
+        deployment.places[number].process.sigterm();
+        let status = deployment.places[number].process.wait_for_exit();
+        assert!(
+            status.success(),
+            "{}",
+            deployment.places[number].process.output()
+        );
+        deployment.replace(number).await;
+        players.hear(500).await;
+    }
+    players.hear(5000).await;
+    let summary = players.stop(&deployment.servers).await;
+    exact(&summary, 300, &deployment).await;
+    let moved: usize = summary
+        .moves
+        .iter()
+        .filter(|(n, _)| **n > 0)
+        .map(|(_, n)| n)
+        .sum();
+    assert_eq!(moved, 300, "everybody was asked to go at least once");
+    assert!(
+        summary.plain.iter().all(|p| p.told > 0 && p.cut == 0),
+        "{:?}",
+        summary.plain
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cuts_through_the_balancer() {
+    let mut deployment = Deployment::start(3, "").await;
+    let address = deployment.balance().await;
+    let players = Players::start(address, 60, 0).await;
+    for _ in 0..12 {
+        players.hear(150).await;
+        let number = rand::rng().random_range(0..3);
+        deployment.tell_balancer(&format!("shutdown sessions server gateways/gw{number}"));
+    }
+    players.hear(500).await;
+    let summary = players.stop(&deployment.servers).await;
+    exact(&summary, 60, &deployment).await;
+    assert!(summary.moves.keys().any(|moves| *moves > 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_killed() {
+    let mut deployment = Deployment::start(3, "").await;
+    let address = deployment.balance().await;
+    let players = Players::start(address, 90, 0).await;
+    players.hear(1000).await;
+    deployment.places[1].process.signal("KILL");
+    assert!(!deployment.places[1].process.wait_for_exit().success());
+    deployment.balanced(2).await;
+    players.hear(2000).await;
+    deployment.replace(1).await;
+    players.hear(500).await;
+    let summary = players.stop(&deployment.servers).await;
+    honest(&summary, 90, &deployment).await;
+    // Whoever was there has been told, and nobody else.
+    assert!((1..90).contains(&summary.gaps), "{}", summary.gaps);
+    assert_eq!(
+        summary.moves.get(&0).copied(),
+        Some(90 - summary.gaps as usize)
+    );
+}

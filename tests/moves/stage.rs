@@ -1,0 +1,191 @@
+//! Three gateways, a balancer in front of them, and two game servers behind.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::play::{SERVICE, Server};
+use crate::support::process::Process;
+use crate::support::redis::free_port;
+use crate::support::wire::{get, soon};
+
+/// A key that all gateways of a deployment share.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// One gateway's place: its ports stay, whoever is there.
+pub(crate) struct Place {
+    number: usize,
+    pub(crate) players: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    peer: SocketAddr,
+    generation: usize,
+    pub(crate) process: Process,
+}
+
+/// All of it.
+pub(crate) struct Deployment {
+    pub(crate) places: Vec<Place>,
+    pub(crate) servers: [Server; 2],
+    balancer: Option<(SocketAddr, Process)>,
+    directory: TempDir,
+    /// More of the configuration, for all.
+    extra: &'static str,
+}
+
+fn local() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+/// The player's port of a gateway that is ready.
+fn spawn(
+    directory: &TempDir,
+    place: (usize, usize),
+    ports: [SocketAddr; 3],
+    extra: &str,
+) -> Process {
+    let [players, admin, peer] = ports;
+    let (number, generation) = place;
+    let file = directory.path().join(format!("gw-{number}.toml"));
+    let routes = directory.path().join("routes.json");
+    let text = format!(
+        "gateway = {{ id = \"gw-{number}-{generation}\", workers = 1 }}\n\
+         routes.file = {routes:?}\n\
+         listen.address = \"{players}\"\n\
+         admin.address = \"{admin}\"\n\
+         peer.address = \"{peer}\"\n\
+         session.token_keys = [\"{KEY}\"]\n\
+         {extra}"
+    );
+    std::fs::write(&file, text).expect("the configuration");
+    let mut serve = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+    let process = Process::spawn(serve.args(["serve", "--config"]).arg(&file));
+    process.wait_for_line("game-gateway ready: ");
+    process
+}
+
+impl Deployment {
+    /// Starts so many gateways.
+    pub(crate) async fn start(gateways: usize, extra: &'static str) -> Deployment {
+        let servers = [Server::start().await, Server::start().await];
+        let directory = tempfile::tempdir().expect("a directory");
+        let rules = serde_json::json!({
+            "rules": { SERVICE: { "strategy": "round_robin", "endpoints": [servers[0].address(), servers[1].address()] } }
+        });
+        std::fs::write(directory.path().join("routes.json"), rules.to_string())
+            .expect("the routes");
+        let place = |number| {
+            let ports = [local(), local(), local()];
+            Place {
+                number,
+                players: ports[0],
+                admin: ports[1],
+                peer: ports[2],
+                generation: 0,
+                process: spawn(&directory, (number, 0), ports, extra),
+            }
+        };
+        Deployment {
+            places: (0..gateways).map(place).collect(),
+            servers,
+            balancer: None,
+            directory,
+            extra,
+        }
+    }
+
+    /// Starts HAProxy in front of them; returns where players connect.
+    pub(crate) async fn balance(&mut self) -> SocketAddr {
+        let address = local();
+        let socket = self.socket();
+        let mut text = format!(
+            "global\n  stats socket {} mode 600 level admin\n\
+             defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  \
+             timeout server 60s\n  timeout check 1s\n  retries 3\n  option redispatch\n\
+             frontend players\n  bind {address}\n  default_backend gateways\n\
+             backend gateways\n  balance leastconn\n  option httpchk GET /ready\n  \
+             http-check expect status 200\n  default-server check inter 100ms fall 1 rise 1\n",
+            socket.display()
+        );
+        for place in &self.places {
+            text.push_str(&format!(
+                "  server gw{} {} port {}\n",
+                place.number,
+                place.players,
+                place.admin.port()
+            ));
+        }
+        let file = self.directory.path().join("haproxy.cfg");
+        std::fs::write(&file, text).expect("its configuration");
+        let process = Process::spawn(Command::new("haproxy").args(["-db", "-f"]).arg(&file));
+        self.balancer = Some((address, process));
+        self.balanced(self.places.len()).await;
+        address
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("haproxy.sock")
+    }
+
+    /// Says something to HAProxy; returns its answer, which is empty while it is not there.
+    pub(crate) fn tell_balancer(&self, command: &str) -> String {
+        let mut answer = String::new();
+        if let Ok(mut socket) = UnixStream::connect(self.socket()) {
+            let said = socket.write_all(format!("{command}\n").as_bytes());
+            // What it did not answer is asked again.
+            let _ = said.and_then(|()| socket.read_to_string(&mut answer));
+        }
+        answer
+    }
+
+    /// Waits until HAProxy sends players to so many gateways.
+    pub(crate) async fn balanced(&self, gateways: usize) {
+        soon(async {
+            loop {
+                let stat = self.tell_balancer("show stat");
+                let up = |line: &&str| line.starts_with("gateways,gw") && line.contains(",UP,");
+                if stat.lines().filter(up).count() == gateways {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Somebody else takes the place.
+    pub(crate) async fn replace(&mut self, number: usize) {
+        let place = &mut self.places[number];
+        place.generation += 1;
+        let ports = [place.players, place.admin, place.peer];
+        let seat = (number, place.generation);
+        place.process = spawn(&self.directory, seat, ports, self.extra);
+        if self.balancer.is_some() {
+            self.balanced(self.places.len()).await;
+        }
+    }
+
+    /// Sessions that the servers have now.
+    pub(crate) fn sessions(&self) -> usize {
+        self.servers.iter().map(Server::sessions).sum()
+    }
+
+    /// Waits until a metric of a gateway is as it must become.
+    pub(crate) async fn until(&self, number: usize, name: &str, right: impl Fn(u64) -> bool) {
+        let admin = self.places[number].admin;
+        soon(async {
+            loop {
+                let (_, body) = get(admin, "/metrics").await;
+                let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+                if body.lines().find_map(value).is_some_and(&right) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
