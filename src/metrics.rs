@@ -185,6 +185,13 @@ pub struct WorkerMetrics {
 }
 
 impl WorkerMetrics {
+    /// Sessions now.
+    pub fn sessions_now(&self) -> u64 {
+        // Read in this order, a session that ends between the two reads counts as there.
+        let ended = self.sessions_ended.get();
+        self.sessions_started.total().saturating_sub(ended)
+    }
+
     /// Links that take sessions now.
     pub fn links_now(&self) -> u64 {
         // Read in this order, a link that ends between the two reads counts as there.

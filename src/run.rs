@@ -16,10 +16,10 @@ use crate::actors::census::Census;
 use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience, Reload};
 use crate::actors::drain::Drain;
-use crate::actors::gateway::{Gateway, Watchers};
+use crate::actors::gateway::{Gateway, Surroundings, Watchers};
 use crate::actors::life::{self, Address, Budget, Roster, Seat};
 use crate::actors::link_book::LinkBook;
-use crate::actors::peers;
+use crate::actors::peers::{self, Peering};
 use crate::actors::router::Router;
 use crate::actors::scope::{Gate, RoutesInForce, Scope};
 use crate::actors::session_registry::SessionRegistry;
@@ -31,6 +31,7 @@ use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
+use crate::store::pod::{Pod, keep_cost};
 use crate::store::token_keys;
 
 /// How long a start waits for the first attempt to load routes; then it goes on without.
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The keys of resume tokens are not good.
     #[error("{0}")]
     TokenKeys(String),
+    /// The pod cannot be named whose cost is to be told.
+    #[error("{0}")]
+    Kubernetes(String),
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
@@ -124,7 +128,7 @@ impl Running {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for metrics in &self.metrics {
-            totals.sessions += metrics.sessions_started.total() - metrics.sessions_ended.get();
+            totals.sessions += metrics.sessions_now();
             totals.client_frames_in += metrics.client_frames_in.get();
             totals.client_frames_out += metrics.client_frames_out.get();
             totals.links += metrics.links_now();
@@ -172,9 +176,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let tokens = ArcSwap::from_pointee(token_keys::load(&config).map_err(StartError::TokenKeys)?);
     let peers = peers::listen(&config).map_err(StartError::Peer)?;
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
-    let metrics: Vec<_> = (0..count)
-        .map(|_| Arc::new(WorkerMetrics::default()))
-        .collect();
+    let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
 
     let parts = Parts {
         config: Arc::clone(&config),
@@ -190,6 +192,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         routes: Arc::default(),
         tokens: Arc::new(tokens),
         peers,
+        pod: pod(&config)?,
     };
     let census = Census {
         roster: Arc::clone(&parts.roster),
@@ -234,6 +237,15 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     })
 }
 
+/// The pod whose cost Kubernetes is told, where that is wanted.
+fn pod(config: &Config) -> Result<Option<Pod>, StartError> {
+    let kubernetes = &config.kubernetes;
+    let variable = |name: &str| std::env::var(name).ok();
+    let pod = || Pod::from_environment(&kubernetes.service_account, variable);
+    let pod = kubernetes.pod_deletion_cost.then(pod).transpose();
+    pod.map_err(StartError::Kubernetes)
+}
+
 fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
     let (tls, warnings) = Tls::load(config).map_err(StartError::Tls)?;
     for warning in warnings {
@@ -261,6 +273,7 @@ struct Parts {
     routes: Arc<RoutesInForce>,
     tokens: Arc<ArcSwap<Keyring>>,
     peers: Option<peers::Listening>,
+    pod: Option<Pod>,
 }
 
 /// Leaves first: what others depend on is there before them.
@@ -268,6 +281,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
     let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkBook>::default());
     let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
     let peering = peering.unwrap_or_default();
+    let all_metrics = parts.metrics.clone();
     let seats = parts.routers.iter().zip(&parts.workers);
     let threads = parts.metrics.into_iter().zip(parts.listeners).zip(seats);
     for (worker, ((metrics, listener), (router, seat))) in threads.enumerate() {
@@ -299,9 +313,10 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
     let entry = parts.roster.enter(life::ROOT, String::new(), None, None);
     let config = parts.config;
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
-    let (own_watchers, others) = (watchers.clone(), (Arc::clone(&parts.tls), peering));
+    let own_watchers = watchers.clone();
+    let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, all_metrics);
     let (gateway, panicked) = entry.start_watched(move |vitals| {
-        Gateway::new(vitals, own, gate, workers, own_watchers, others, first_load)
+        Gateway::new(vitals, own, gate, workers, own_watchers, around, first_load)
     });
     actix::spawn(async move {
         if panicked.await {
@@ -330,6 +345,25 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
     }
     config_watcher::launch(&config, &parts.roster, budget, watchers.routes, audience);
     Ok(gateway)
+}
+
+/// What the gateway deals with beside players and backends. Begins to tell Kubernetes of the pod.
+fn surroundings(
+    tls: Arc<Tls>,
+    peering: Peering,
+    pod: Option<Pod>,
+    metrics: Vec<Arc<WorkerMetrics>>,
+) -> Surroundings {
+    let counts = Arc::default();
+    if let Some(pod) = pod {
+        let sessions = move || metrics.iter().map(|m| m.sessions_now()).sum();
+        actix::spawn(keep_cost(pod, sessions, Arc::clone(&counts)));
+    }
+    Surroundings {
+        tls,
+        peering,
+        pod: counts,
+    }
 }
 
 /// `listen.max_connections`, lowered where the open-file limit is.

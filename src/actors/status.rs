@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::config_watcher::RoutesLoaded;
 use super::peers::PeerCounts;
 use crate::net::tls::TlsSnapshot;
+use crate::store::pod::PodCounts;
 
 /// How the gateway is.
 #[derive(Debug, Clone, MessageResponse)]
@@ -31,6 +32,8 @@ pub struct StatusSnapshot {
     pub tls: TlsSnapshot,
     /// What was said to and by other gateways.
     pub peers: Arc<PeerCounts>,
+    /// What Kubernetes was told of this pod.
+    pub pod: Arc<PodCounts>,
 }
 
 impl StatusSnapshot {

@@ -1,39 +1,6 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
-use crate::actors::gateway::StatusSnapshot;
-use crate::actors::snapshots::KindSnapshot;
-use crate::metrics::WorkerMetrics;
-
-/// Where a family's figures come from.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source {
-    /// A counter, summed over the workers.
-    Counter(fn(&WorkerMetrics) -> u64),
-    /// A gauge, summed over the workers.
-    Gauge(fn(&WorkerMetrics) -> u64),
-    /// A counter for each value of one label.
-    Labelled(&'static str, fn(&WorkerMetrics) -> Vec<(String, u64)>),
-    /// A gauge of the process.
-    Status(fn(&StatusSnapshot) -> u64),
-    /// A counter of the process.
-    StatusCounter(fn(&StatusSnapshot) -> u64),
-    /// A counter for each kind of actor.
-    KindCounter(fn(&KindSnapshot) -> u64),
-    /// A gauge for each kind of actor.
-    KindGauge(fn(&KindSnapshot) -> u64),
-    /// A counter of the process, for each value of the label `reason`.
-    StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
-}
-
-/// One family.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Without the prefix `game_gateway_`; counters get `_total` behind it.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    pub(super) source: Source,
-}
+use super::family::{Family, Source};
 
 const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
     Family { name, help, source }
@@ -55,7 +22,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 66] = [
+pub const FAMILIES: [Family; 67] = [
     family(
         "connections",
         "Client connections now",
@@ -121,6 +88,11 @@ pub const FAMILIES: [Family; 66] = [
         "redis_reconnects",
         "Times that the subscription to Redis was there again after it was lost",
         StatusCounter(|s| s.routes.as_ref().map_or(0, |r| r.reconnects)),
+    ),
+    family(
+        "pod_deletion_cost_failures",
+        "Times that Kubernetes could not be told what this pod would cost",
+        StatusCounter(|s| s.pod.failures()),
     ),
     family(
         "peer_connections",

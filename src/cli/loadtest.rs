@@ -62,7 +62,7 @@ pub enum LoadtestError {
 }
 
 /// Runs the subcommand and prints what it found. Exit code 1: something was lost, doubled,
-/// reordered or corrupted, or no session could connect; 2: bad usage.
+/// reordered or corrupted, no session could connect or nothing was answered; 2: bad usage.
 pub fn run(args: &LoadtestArgs) -> ExitCode {
     let told = |text: String, json: String, ok: bool| {
         println!("{}", if args.json { json } else { text });

@@ -84,7 +84,7 @@ const fn only(name: &'static str, value: &'static str) -> Key {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 59] = [
+pub const KEYS: [Key; 61] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -211,6 +211,12 @@ pub const KEYS: [Key; 59] = [
     }),
     sets("peer.advertise", |c| {
         Field::OptionalHostPort(&mut c.peer.advertise)
+    }),
+    sets("kubernetes.pod_deletion_cost", |c| {
+        Field::Flag(&mut c.kubernetes.pod_deletion_cost)
+    }),
+    sets("kubernetes.service_account", |c| {
+        Field::Path(&mut c.kubernetes.service_account)
     }),
     sets("drain.window", |c| Field::Duration(&mut c.drain.window)),
     sets("drain.accept_grace", |c| {

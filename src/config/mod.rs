@@ -38,9 +38,17 @@ pub struct Config {
     pub session: Session,
     pub backend: Backend,
     pub peer: Peer,
+    pub kubernetes: Kubernetes,
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct Kubernetes {
+    pub pod_deletion_cost: bool,
+    pub service_account: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,6 +306,10 @@ impl Default for Config {
                 tls: BackendTls::default(),
             },
             peer: Peer::default(),
+            kubernetes: Kubernetes {
+                pod_deletion_cost: false,
+                service_account: "/var/run/secrets/kubernetes.io/serviceaccount".into(),
+            },
             drain: Drain {
                 window: 30 * SECOND,
                 accept_grace: 3 * SECOND,

@@ -1,6 +1,7 @@
 //! Where routing data comes from. No actors: what is here reads once, and others decide when.
 //!
 //! * [`mod@file`]: the routes file.
+//! * [`pod`]: what Kubernetes is told of this gateway's own pod.
 //! * [`redis`]: two keys in Redis, and news of them.
 //! * [`mod@resolve`]: names to addresses.
 //! * [`token_keys`]: the keys of resume tokens.
@@ -8,6 +9,7 @@
 use std::fmt;
 
 pub mod file;
+pub mod pod;
 pub mod redis;
 pub mod resolve;
 pub mod token_keys;

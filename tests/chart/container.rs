@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use game_gateway::config::keys::{Effect, KEYS, Key};
 use serde_json::Value;
 
 use crate::support::authority::Authority;
@@ -82,7 +81,7 @@ fn mount_config_map(objects: &[Value], name: &str, path: &Path, root: &Path) {
     };
     for (file, text) in map["data"].as_object().expect("data") {
         let text = text.as_str().expect("text");
-        let text = without_later_keys(text).replace(FOLDER, &root.display().to_string());
+        let text = text.replace(FOLDER, &root.display().to_string());
         fs::write(path.join(file), text).expect("written");
     }
 }
@@ -111,40 +110,7 @@ fn environment(entries: &Value) -> BTreeMap<String, String> {
             None if entry["valueFrom"]["secretKeyRef"].is_object() => SECRET.to_owned(),
             None => "gg-game-gateway-0".to_owned(),
         };
-        if name != "GATEWAY__PEER__ADVERTISE" || sets("peer.advertise") {
-            all.insert(name, value);
-        }
+        all.insert(name, value);
     }
     all
-}
-
-/// Whether setting this key does anything in this version.
-fn sets(name: &str) -> bool {
-    let key = KEYS.iter().find(|key| key.name == name);
-    key.is_some_and(|key| matches!(key.effect, Effect::Sets(_)))
-}
-
-/// The chart is ahead of the program in these; no other key is left out.
-fn is_later(name: &str) -> bool {
-    let later = ["peer.address", "kubernetes.pod_deletion_cost"];
-    later.contains(&name) && !sets(name)
-}
-
-fn without_later_keys(toml: &str) -> String {
-    let mut section = String::new();
-    let mut kept = String::new();
-    for line in toml.lines() {
-        let header = line.strip_prefix('[').and_then(|l| l.strip_suffix(']'));
-        if let Some(name) = header {
-            name.clone_into(&mut section);
-        }
-        let key = line.split(" = ").next().unwrap_or_default();
-        let of_section = |key: &&Key| key.name.starts_with(&format!("{section}."));
-        let unknown = header.is_some() && !KEYS.iter().any(|key| of_section(&key));
-        if !unknown && !is_later(&format!("{section}.{key}")) {
-            kept.push_str(line);
-            kept.push('\n');
-        }
-    }
-    kept
 }

@@ -361,8 +361,14 @@ async fn one_replica_alone_tells_its_players_and_takes_them_up_again() {
     assert_eq!(code, 503);
     assert!(retry_after_ms > 0);
     assert!(crate::stage::suspended(&mut link).await > 0);
+    let peer = gateway.peer();
     gateway.ended().await;
-    let again = other(&backend, "gw-test", peered).await;
+    // Under another name, where the other gateways reach it as before.
+    let again = other(&backend, "gw-again", |config| {
+        peered(config);
+        config.peer.address = Some(peer);
+    })
+    .await;
     let mut player = resume(&again, &ticket, 0).await;
     let mut link = backend.link().await;
     assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));

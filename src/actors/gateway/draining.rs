@@ -114,7 +114,7 @@ impl Gateway {
 
     fn close_links(&mut self, ctx: &mut Context<Self>) {
         let closing = join_all(self.workers.iter().map(|worker| worker.send(CloseLinks)));
-        let peers = self.peering.seat().send(peers::Flush);
+        let peers = self.around.peering.seat().send(peers::Flush);
         // Sessions that were handed over last are still on their way.
         let closing = async move { (closing.await, peers.await) };
         let closing = actix::clock::timeout(CLOSE_TIMEOUT, closing);

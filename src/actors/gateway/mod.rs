@@ -27,6 +27,7 @@ use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, Worker};
 use crate::config::Config;
 use crate::net::tls::Tls;
+use crate::store::pod::PodCounts;
 
 pub use super::status::{State, StatusSnapshot};
 
@@ -52,6 +53,17 @@ pub struct Watchers {
     pub certificates: Seat<CertificateWatcher>,
 }
 
+/// What a gateway deals with beside players and backends.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// What TLS goes by.
+    pub tls: Arc<Tls>,
+    /// The way to the other gateways.
+    pub peering: Peering,
+    /// What Kubernetes was told of this pod.
+    pub pod: Arc<PodCounts>,
+}
+
 /// The actor.
 pub struct Gateway {
     vitals: Vitals,
@@ -59,8 +71,7 @@ pub struct Gateway {
     gate: Arc<Gate>,
     workers: Vec<Seat<Worker>>,
     watchers: Watchers,
-    tls: Arc<Tls>,
-    peering: Peering,
+    around: Surroundings,
     /// Too many actors have died: the process says so when it has drained.
     failed: bool,
     state: State,
@@ -82,7 +93,7 @@ impl Gateway {
         gate: Arc<Gate>,
         workers: Vec<Seat<Worker>>,
         watchers: Watchers,
-        (tls, peering): (Arc<Tls>, Peering),
+        around: Surroundings,
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
@@ -91,8 +102,7 @@ impl Gateway {
             gate,
             workers,
             watchers,
-            tls,
-            peering,
+            around,
             failed: false,
             state: State::Serving,
             routes: None,
@@ -193,8 +203,9 @@ impl Handler<AskStatus> for Gateway {
             limit: self.gate.limit(),
             suspended: self.gate.suspended(),
             handed_over: self.gate.handed_over_count(),
-            tls: self.tls.snapshot(),
-            peers: Arc::clone(self.peering.counts()),
+            tls: self.around.tls.snapshot(),
+            peers: Arc::clone(self.around.peering.counts()),
+            pod: Arc::clone(&self.around.pod),
         }
     }
 }

@@ -29,7 +29,8 @@ pub struct LatencyMicros {
 /// Everything that a run of the load generator found. The names are those of the JSON output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Nothing lost, doubled, reordered or corrupted, and at least one session connected.
+    /// Nothing lost, doubled, reordered or corrupted, at least one session connected, and where
+    /// anything was sent, something was answered.
     pub ok: bool,
     /// `HOST:PORT` as given.
     pub target: String,
@@ -113,7 +114,7 @@ impl Report {
         let frames = tally.frames;
         let faults = frames.lost + frames.doubled + frames.reordered + frames.corrupted;
         Report {
-            ok: faults == 0 && tally.connected > 0,
+            ok: faults == 0 && tally.connected > 0 && (frames.answered > 0 || frames.sent == 0),
             target: args.target.clone(),
             transport: transports(args),
             tls: args.tls,

@@ -38,12 +38,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{CONNECT_TIMEOUT, Data, MAX_PAYLOAD, Outgoing, Told};
+use super::{Data, MAX_PAYLOAD, Outgoing, Told};
 use drive::Drive;
 
 pub use dial::dial;
 pub use line::{Connect, Connecting, Io, tcp};
 
+/// Longer than a gateway waits for another one and its backends, at its defaults.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(12);
 /// Events that may wait for the application; beyond it nothing is read.
 const MAX_EVENTS: usize = 256;
 /// Calls that may wait to be taken.
@@ -52,7 +54,8 @@ const MAX_COMMANDS: usize = 64;
 /// Bounds of a [`Session`].
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// For a connection to be made, and for a RESUME to be answered.
+    /// For a connection to be made, and for a RESUME to be answered: a gateway may wait six seconds for
+    /// another one, and two for each backend (protocol 3.2).
     pub connect_timeout: Duration,
     /// The longest random wait before the first attempt to come back, where the gateway said
     /// nothing; it doubles up to `longest_wait` (protocol 1.4).
@@ -73,7 +76,7 @@ pub struct SessionOptions {
 impl Default for SessionOptions {
     fn default() -> Self {
         SessionOptions {
-            connect_timeout: CONNECT_TIMEOUT,
+            connect_timeout: RESUME_TIMEOUT,
             first_wait: Duration::from_secs(2),
             longest_wait: Duration::from_secs(30),
             give_up_after: Duration::from_secs(120),

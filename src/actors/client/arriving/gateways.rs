@@ -11,9 +11,13 @@ use crate::session::replay::Replay;
 use crate::session::resume::{Answer, Place};
 
 impl Client {
-    /// Where a gateway is, seen from here.
+    /// Where a gateway is, seen from here. One with this gateway's own address was here before a
+    /// restart: nobody else can be reached there.
     pub(super) fn whereabouts(&self, at: PeerAt) -> Whereabouts {
-        if at.gateway == self.shared.scope.config.gateway.id {
+        let own = self.shared.scope.peers.own();
+        if at.gateway == self.shared.scope.config.gateway.id
+            || own.is_some_and(|own| own.address == at.address)
+        {
             Whereabouts::Here
         } else {
             Whereabouts::Peer(at)
