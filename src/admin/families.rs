@@ -55,7 +55,7 @@ use Source::{
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 66] = [
+pub const FAMILIES: [Family; 68] = [
     family(
         "connections",
         "Client connections now",
@@ -138,9 +138,19 @@ pub const FAMILIES: [Family; 66] = [
         StatusCounter(|s| s.peers.calls_made()),
     ),
     family(
+        "peer_calls_ended",
+        "Times that another gateway was asked for a session and that are over, by how",
+        StatusReasons(|s| s.peers.calls_ended().collect()),
+    ),
+    family(
         "peer_calls_served",
         "Times that another gateway has asked for a session",
         StatusCounter(|s| s.peers.calls_served()),
+    ),
+    family(
+        "peer_frames_skipped",
+        "Frames of other gateways that this one does not know, or that they should not send",
+        StatusCounter(|s| s.peers.frames_skipped()),
     ),
     family(
         "tls_handshakes_under_way",
