@@ -10,6 +10,7 @@ mod closed;
 mod connect;
 mod drive;
 mod echo;
+mod moves;
 mod pace;
 mod payload;
 mod plan;
@@ -25,6 +26,7 @@ use std::thread;
 
 pub use args::{BackendProtocol, LoadtestArgs, Transport};
 use drive::{Connected, Driver};
+pub use moves::{MovesReport, PerSession};
 use plan::{Clock, Plan};
 pub use report::{LatencyMicros, Report};
 use tally::Tally;
@@ -62,26 +64,19 @@ pub enum LoadtestError {
 /// Runs the subcommand and prints what it found. Exit code 1: something was lost, doubled,
 /// reordered or corrupted, or no session could connect; 2: bad usage.
 pub fn run(args: &LoadtestArgs) -> ExitCode {
-    let json = args.json;
-    let report = match args.backend_only {
-        Some(address) => match echo::run_only(address, args) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => Err(error),
-        },
-        None => drive(args),
+    let told = |text: String, json: String, ok: bool| {
+        println!("{}", if args.json { json } else { text });
+        ok
     };
-    match report {
-        Ok(report) => {
-            println!(
-                "{}",
-                if json {
-                    report.json()
-                } else {
-                    report.to_string()
-                }
-            );
-            ExitCode::from(u8::from(!report.ok))
+    let ok = match args.backend_only {
+        Some(address) => echo::run_only(address, args).map(|()| true),
+        None if args.expect_moves => {
+            moves::drive(args).map(|r| told(r.to_string(), r.json(), r.ok))
         }
+        None => drive(args).map(|r| told(r.to_string(), r.json(), r.ok)),
+    };
+    match ok {
+        Ok(ok) => ExitCode::from(u8::from(!ok)),
         Err(error) => {
             eprintln!("game-gateway loadtest: {error}");
             ExitCode::from(match error {

@@ -85,6 +85,10 @@ pub struct LoadtestArgs {
     /// Sessions that can be resumed: the gateway keeps their last frames. They never are.
     #[arg(long)]
     pub resumable: bool,
+    /// Sessions that go on while gateways come and go: moves are counted, and are no errors. Closed
+    /// loop, one frame outstanding.
+    #[arg(long, conflicts_with_all = ["rate", "idle", "in_flight"])]
+    pub expect_moves: bool,
     /// The sessions' realm_id; 0: none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub realm: u32,

@@ -1,0 +1,174 @@
+//! What one player has lived through. No I/O; times come from outside.
+
+use std::time::{Duration, Instant};
+
+/// The book of one player.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Book {
+    /// Frames sent.
+    pub(super) sent: u64,
+    /// Frames answered.
+    pub(super) answered: u64,
+    /// Frames without an answer, of which the player was told that they may be missing.
+    pub(super) told: u64,
+    /// Frames without an answer, and nobody said so.
+    pub(super) lost: u64,
+    /// Answers to frames that had one.
+    pub(super) doubled: u64,
+    /// Answers behind those of later frames.
+    pub(super) reordered: u64,
+    /// Answers that are not what was sent.
+    pub(super) corrupted: u64,
+    /// Times that the session went on over another connection.
+    pub(super) moves: u64,
+    /// Those after which frames may be missing.
+    pub(super) gaps: u64,
+    /// ERRORs.
+    pub(super) errors: u64,
+    /// The session has begun.
+    pub(super) started: bool,
+    /// Why the session ended before the load did.
+    pub(super) ended: Option<String>,
+    /// The longest time that something was outstanding and nothing was heard.
+    pub(super) silence: Duration,
+    outstanding: Option<Outstanding>,
+    /// Frames that were given up after a gap, and may be answered all the same.
+    given_up: Vec<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Outstanding {
+    sequence: u64,
+    since: Instant,
+}
+
+impl Book {
+    /// Whether the next frame may be sent.
+    pub(super) fn is_idle(&self) -> bool {
+        self.outstanding.is_none()
+    }
+
+    /// The next frame is sent; returns its number.
+    pub(super) fn send(&mut self, now: Instant) -> u64 {
+        let sequence = self.sent;
+        self.sent += 1;
+        let since = now;
+        self.outstanding = Some(Outstanding { sequence, since });
+        sequence
+    }
+
+    /// An answer to this frame has come.
+    pub(super) fn answer(&mut self, sequence: u64, now: Instant) {
+        let awaited = self.outstanding.filter(|o| o.sequence == sequence);
+        if let Some(outstanding) = awaited {
+            self.heard(outstanding.since, now);
+            self.outstanding = None;
+            self.answered += 1;
+        } else if let Some(place) = self.given_up.iter().position(|s| *s == sequence) {
+            self.given_up.remove(place);
+            self.told -= 1;
+            self.answered += 1;
+        } else if sequence >= self.sent {
+            self.corrupted += 1;
+        } else if self.outstanding.is_some_and(|o| sequence < o.sequence) {
+            self.doubled += 1;
+        } else {
+            self.reordered += 1;
+        }
+    }
+
+    fn heard(&mut self, since: Instant, now: Instant) {
+        self.silence = self.silence.max(now.saturating_duration_since(since));
+    }
+
+    /// The session goes on over another connection.
+    pub(super) fn resumed(&mut self, gap: bool, now: Instant) {
+        self.moves += 1;
+        if gap {
+            self.gaps += 1;
+            self.give_up(now);
+        }
+    }
+
+    /// An ERROR: what is outstanding may be what was refused.
+    pub(super) fn error(&mut self, now: Instant) {
+        self.errors += 1;
+        self.give_up(now);
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        if let Some(outstanding) = self.outstanding.take() {
+            self.heard(outstanding.since, now);
+            self.told += 1;
+            self.given_up.push(outstanding.sequence);
+        }
+    }
+
+    /// The session is over before the load is.
+    pub(super) fn ended(&mut self, why: String, now: Instant) {
+        self.ended = Some(why);
+        self.give_up(now);
+    }
+
+    /// Nothing more is waited for.
+    pub(super) fn close(&mut self) {
+        self.lost += u64::from(self.outstanding.take().is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: Instant, ms: u64) -> Instant {
+        start + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn answers_moves_and_the_longest_wait() {
+        let (mut book, start) = (Book::default(), Instant::now());
+        assert_eq!(book.send(start), 0);
+        book.answer(0, after(start, 5));
+        assert_eq!(book.send(after(start, 10)), 1);
+        book.resumed(false, after(start, 20));
+        assert!(!book.is_idle());
+        book.answer(1, after(start, 50));
+        book.send(after(start, 60));
+        book.close();
+        let all = (book.sent, book.answered, book.lost, book.moves, book.gaps);
+        assert_eq!(all, (3, 2, 1, 1, 0));
+        assert_eq!(book.silence, Duration::from_millis(40));
+    }
+
+    #[test]
+    fn what_a_gap_tells_of_is_not_lost() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.send(now);
+        book.resumed(true, now);
+        assert!(book.is_idle());
+        assert_eq!((book.told, book.gaps), (1, 1));
+        // It comes all the same, once.
+        book.answer(0, now);
+        assert_eq!((book.told, book.answered), (0, 1));
+        book.answer(0, now);
+        assert_eq!(book.reordered, 1);
+        book.send(now);
+        book.error(now);
+        book.send(now);
+        book.ended("closed with 410".into(), now);
+        book.close();
+        assert_eq!((book.told, book.lost, book.errors), (2, 0, 1));
+    }
+
+    #[test]
+    fn what_comes_again_or_was_never_asked_for_is_counted() {
+        let (mut book, now) = (Book::default(), Instant::now());
+        book.send(now);
+        book.answer(0, now);
+        book.send(now);
+        book.answer(0, now);
+        book.answer(7, now);
+        book.answer(1, now);
+        assert_eq!((book.doubled, book.corrupted, book.answered), (1, 1, 2));
+    }
+}

@@ -1,0 +1,130 @@
+//! One player.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout_at};
+
+use super::book::Book;
+use crate::cli::loadtest::plan::Plan;
+use crate::client::Outgoing;
+use crate::client::session::{End, Event, Session};
+
+/// How long a player whose frame was refused waits before the next one, at least.
+const AFTER_ERROR: Duration = Duration::from_millis(100);
+/// Bytes before the filling: the session's index and the frame's number.
+const STAMP_BYTES: usize = 12;
+
+/// When players play.
+#[derive(Debug, Clone)]
+pub(super) struct Schedule {
+    /// Between an answer and the next frame.
+    pub(super) think: Duration,
+    /// No frame is sent any more.
+    pub(super) stop: Instant,
+    /// What has not come by now is lost.
+    pub(super) end: Instant,
+    /// The same for a session that has not begun.
+    pub(super) begin_by: Instant,
+}
+
+/// A player, and what it has lived through.
+pub(super) struct Player {
+    index: u32,
+    to: Outgoing,
+    payload: usize,
+    book: Book,
+}
+
+impl Player {
+    pub(super) fn new(index: u32, plan: &Arc<Plan>) -> Player {
+        let user_id = match plan.user_base {
+            0 => 0,
+            base => base + u64::from(index),
+        };
+        Player {
+            index,
+            to: Outgoing {
+                realm_id: plan.realm,
+                user_id,
+                ..Outgoing::to(plan.service.clone())
+            },
+            payload: plan.payload,
+            book: Book::default(),
+        }
+    }
+
+    /// Plays until it is time to stop and everything is answered; returns the book.
+    pub(super) async fn play(mut self, mut session: Session, schedule: Schedule) -> Book {
+        loop {
+            if self.book.is_idle() {
+                if Instant::now() >= schedule.stop {
+                    break;
+                }
+                let sequence = self.book.send(Instant::now());
+                let frame = self.frame(sequence);
+                if !session.send(&self.to, frame).await {
+                    // Why comes with the last event.
+                    tracing::debug!(index = self.index, "the session takes nothing more");
+                }
+            }
+            let end = match self.book.started {
+                true => schedule.end,
+                false => schedule.begin_by,
+            };
+            let Ok(event) = timeout_at(end.into(), session.next()).await else {
+                break;
+            };
+            let pause = match event {
+                Some(Event::Data(data)) => {
+                    self.answer(&data.payload);
+                    schedule.think
+                }
+                Some(Event::Started(_)) => {
+                    self.book.started = true;
+                    continue;
+                }
+                Some(Event::Interrupted) => continue,
+                Some(Event::Resumed { gap, .. }) => {
+                    self.book.resumed(gap, Instant::now());
+                    continue;
+                }
+                Some(Event::Error(_)) => {
+                    self.book.error(Instant::now());
+                    schedule.think.max(AFTER_ERROR)
+                }
+                Some(Event::Ended(End::Local)) | None => break,
+                Some(Event::Ended(end)) => {
+                    self.book.ended(end.to_string(), Instant::now());
+                    break;
+                }
+            };
+            if self.book.is_idle() && !pause.is_zero() {
+                sleep(pause).await;
+            }
+        }
+        self.book.close();
+        session.close().await;
+        self.book
+    }
+
+    fn frame(&self, sequence: u64) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(self.payload);
+        frame.extend_from_slice(&self.index.to_be_bytes());
+        frame.extend_from_slice(&sequence.to_be_bytes());
+        let filling = self.index ^ sequence as u32;
+        frame.resize(self.payload.max(STAMP_BYTES), filling as u8);
+        frame
+    }
+
+    fn answer(&mut self, payload: &[u8]) {
+        let sequence = payload
+            .get(4..)
+            .and_then(|rest| rest.first_chunk())
+            .map(|bytes| u64::from_be_bytes(*bytes));
+        match sequence.filter(|sequence| self.frame(*sequence) == payload) {
+            Some(sequence) => self.book.answer(sequence, Instant::now()),
+            None => self.book.corrupted += 1,
+        }
+    }
+}
