@@ -1,43 +1,12 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
-use crate::actors::gateway::StatusSnapshot;
-use crate::actors::snapshots::KindSnapshot;
-use crate::metrics::WorkerMetrics;
-
-/// Where a family's figures come from.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source {
-    /// A counter, summed over the workers.
-    Counter(fn(&WorkerMetrics) -> u64),
-    /// A gauge, summed over the workers.
-    Gauge(fn(&WorkerMetrics) -> u64),
-    /// A counter for each value of one label.
-    Labelled(&'static str, fn(&WorkerMetrics) -> Vec<(String, u64)>),
-    /// A gauge of the process.
-    Status(fn(&StatusSnapshot) -> u64),
-    /// A counter of the process.
-    StatusCounter(fn(&StatusSnapshot) -> u64),
-    /// A counter for each kind of actor.
-    KindCounter(fn(&KindSnapshot) -> u64),
-    /// A gauge for each kind of actor.
-    KindGauge(fn(&KindSnapshot) -> u64),
-    /// A counter of the process, for each value of the label `reason`.
-    StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
-}
-
-/// One family.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Without the prefix `game_gateway_`; counters get `_total` behind it.
-    pub name: &'static str,
-    /// What it says.
-    pub help: &'static str,
-    pub(super) source: Source,
-}
-
-const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
-    Family { name, help, source }
-}
+use super::family::{
+    Family,
+    Source::{
+        Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
+    },
+    family,
+};
 
 fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
     counts.map(|(label, n)| (label.to_owned(), n)).collect()
@@ -49,10 +18,6 @@ fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
     };
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
-
-use Source::{
-    Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
-};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
 pub const FAMILIES: [Family; 68] = [

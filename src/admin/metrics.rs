@@ -10,7 +10,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::families::{FAMILIES, Family, Source::*};
+use super::families::FAMILIES;
+use super::family::{Family, Source::*};
 use crate::actors::gateway::StatusSnapshot;
 use crate::actors::snapshots::KindSnapshot;
 use crate::config::Config;

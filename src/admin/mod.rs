@@ -14,6 +14,7 @@ mod drain;
 mod endpoints;
 mod errors;
 mod families;
+mod family;
 mod ids;
 mod log_level;
 mod metrics;
@@ -41,7 +42,8 @@ use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use errors::ApiError;
 
-pub use families::{FAMILIES, Family};
+pub use families::FAMILIES;
+pub use family::Family;
 pub use log_level::{LogLevel, MAX_LEVEL};
 
 /// Requests being served at a time; the admin API is for few.

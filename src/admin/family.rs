@@ -1,0 +1,41 @@
+//! What a metric family is.
+
+use crate::actors::gateway::StatusSnapshot;
+use crate::actors::snapshots::KindSnapshot;
+use crate::metrics::WorkerMetrics;
+
+/// Where a family's figures come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Source {
+    /// A counter, summed over the workers.
+    Counter(fn(&WorkerMetrics) -> u64),
+    /// A gauge, summed over the workers.
+    Gauge(fn(&WorkerMetrics) -> u64),
+    /// A counter for each value of one label.
+    Labelled(&'static str, fn(&WorkerMetrics) -> Vec<(String, u64)>),
+    /// A gauge of the process.
+    Status(fn(&StatusSnapshot) -> u64),
+    /// A counter of the process.
+    StatusCounter(fn(&StatusSnapshot) -> u64),
+    /// A counter for each kind of actor.
+    KindCounter(fn(&KindSnapshot) -> u64),
+    /// A gauge for each kind of actor.
+    KindGauge(fn(&KindSnapshot) -> u64),
+    /// A counter of the process, for each value of the label `reason`.
+    StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
+}
+
+/// One family.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Without the prefix `game_gateway_`; counters get `_total` behind it.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    pub(super) source: Source,
+}
+
+/// A family, written in one line of the table.
+pub(super) const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
+    Family { name, help, source }
+}
