@@ -1,10 +1,12 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
-use super::family::{Family, Source};
-
-const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
-    Family { name, help, source }
-}
+use super::family::{
+    Family,
+    Source::{
+        Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
+    },
+    family,
+};
 
 fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
     counts.map(|(label, n)| (label.to_owned(), n)).collect()
@@ -17,12 +19,8 @@ fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
 
-use Source::{
-    Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
-};
-
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 67] = [
+pub const FAMILIES: [Family; 69] = [
     family(
         "connections",
         "Client connections now",
@@ -110,9 +108,19 @@ pub const FAMILIES: [Family; 67] = [
         StatusCounter(|s| s.peers.calls_made()),
     ),
     family(
+        "peer_calls_ended",
+        "Times that another gateway was asked for a session and that are over, by how",
+        StatusReasons(|s| s.peers.calls_ended().collect()),
+    ),
+    family(
         "peer_calls_served",
         "Times that another gateway has asked for a session",
         StatusCounter(|s| s.peers.calls_served()),
+    ),
+    family(
+        "peer_frames_skipped",
+        "Frames of other gateways that this one does not know, or that they should not send",
+        StatusCounter(|s| s.peers.frames_skipped()),
     ),
     family(
         "tls_handshakes_under_way",

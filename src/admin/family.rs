@@ -34,3 +34,8 @@ pub struct Family {
     pub help: &'static str,
     pub(super) source: Source,
 }
+
+/// A family, written in one line of the table.
+pub(super) const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
+    Family { name, help, source }
+}

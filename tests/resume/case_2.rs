@@ -53,7 +53,7 @@ async fn accept(link: &mut Link, id: u64, epoch: u32) {
 }
 
 /// The player ends its session.
-async fn farewell(player: &mut Player, code: u16) {
+pub(crate) async fn farewell(player: &mut Player, code: u16) {
     let header = Header {
         kind: client::Kind::Close as u8,
         ..Header::default()

@@ -7,6 +7,7 @@ mod case_1;
 mod case_2;
 mod case_3;
 mod drain;
+mod neighbours;
 mod played;
 mod stage;
 mod strangers;

@@ -16,26 +16,26 @@ use crate::stage::{Answer, Scene, opened, resume, says};
 use crate::support::wire::{Gateway, Player, soon};
 
 /// A gateway of the deployment, in the hands of the test.
-struct Neighbour {
-    stream: TcpStream,
+pub(crate) struct Neighbour {
+    pub(crate) stream: TcpStream,
     sealer: Sealer,
     opener: Opener,
 }
 
-fn keys(secret: &str) -> Keyring {
+pub(crate) fn keys(secret: &str) -> Keyring {
     Keyring::new(&[secret]).expect("a key")
 }
 
-fn hello(keys: &Keyring) -> Hello {
+pub(crate) fn hello(keys: &Keyring) -> Hello {
     Hello::new(keys, "gw-neighbour", "127.0.0.1:1")
 }
 
-async fn connect(gateway: &Gateway) -> TcpStream {
+pub(crate) async fn connect(gateway: &Gateway) -> TcpStream {
     TcpStream::connect(gateway.peer()).await.expect("connected")
 }
 
 /// Waits until the other end has closed; returns what it has said.
-async fn rest(mut stream: TcpStream) -> Vec<u8> {
+pub(crate) async fn rest(mut stream: TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     // A reset is an end too, where the gateway has not read everything.
     let _ = soon(stream.read_to_end(&mut rest)).await;
@@ -43,7 +43,7 @@ async fn rest(mut stream: TcpStream) -> Vec<u8> {
 }
 
 impl Neighbour {
-    async fn of(gateway: &Gateway) -> Neighbour {
+    pub(crate) async fn of(gateway: &Gateway) -> Neighbour {
         let mut stream = connect(gateway).await;
         let keys = keys(KEY);
         let shaken = soon(peer::call(&mut stream, &keys, hello(&keys))).await;
@@ -56,7 +56,7 @@ impl Neighbour {
         }
     }
 
-    async fn say(&mut self, call: u64, session_id: u64, said: Said) {
+    pub(crate) async fn say(&mut self, call: u64, session_id: u64, said: Said) {
         let frame = PeerFrame {
             call,
             session_id,
@@ -65,12 +65,30 @@ impl Neighbour {
         self.seal(&frame.encode()).await;
     }
 
-    async fn seal(&mut self, plain: &[u8]) {
+    /// Says several things on one call, in one write.
+    pub(crate) async fn say_together<const N: usize>(
+        &mut self,
+        call: u64,
+        session_id: u64,
+        all: [Said; N],
+    ) {
+        let records = all.map(|said| {
+            let frame = PeerFrame {
+                call,
+                session_id,
+                said,
+            };
+            self.sealer.seal(&frame.encode())
+        });
+        (self.stream.write_all(&records.concat()).await).expect("written");
+    }
+
+    pub(crate) async fn seal(&mut self, plain: &[u8]) {
         let record = self.sealer.seal(plain);
         self.stream.write_all(&record).await.expect("written");
     }
 
-    async fn ask(&mut self, call: u64, session_id: u64, token_epoch: u32) {
+    pub(crate) async fn ask(&mut self, call: u64, session_id: u64, token_epoch: u32) {
         self.say(
             call,
             session_id,
@@ -79,7 +97,7 @@ impl Neighbour {
         .await;
     }
 
-    async fn hear(&mut self) -> (u64, ToNewcomer) {
+    pub(crate) async fn hear(&mut self) -> (u64, ToNewcomer) {
         let len = soon(self.stream.read_u32()).await.expect("a record");
         let mut record = vec![0; len as usize];
         soon(self.stream.read_exact(&mut record))
@@ -94,7 +112,7 @@ impl Neighbour {
     }
 }
 
-async fn failures(gateway: &Gateway, reason: &str, count: u64) {
+pub(crate) async fn failures(gateway: &Gateway, reason: &str, count: u64) {
     let name = format!("game_gateway_peer_handshake_failures_total{{reason=\"{reason}\"}}");
     gateway.until(&name, |n| n == count).await;
 }
@@ -244,6 +262,8 @@ async fn what_nobody_has_is_unknown_and_what_nobody_promised_is_refused() {
     neighbour.say(1, id, Said::Unknown(42)).await;
     neighbour.ask(2, id ^ 1, 1).await;
     assert_eq!(neighbour.hear().await, (2, ToNewcomer::Unknown));
+    let skipped = "game_gateway_peer_frames_skipped_total";
+    scene.gateway.until(skipped, |n| n == 1).await;
     let claim = ToHolder::Claim {
         count: 0,
         places: vec![("game".into(), true)],

@@ -16,6 +16,7 @@ use crate::actors::link::BackendClose;
 use crate::actors::scope::Permit;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::{Code, Notice};
+use crate::codec::peer::ToNewcomer;
 use crate::net::buffers;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
@@ -88,7 +89,9 @@ impl Client {
             return self.suspend(&closing);
         }
         self.stop_arriving(ctx);
-        if verdict.backends != Code::LEAVES_LINK {
+        if verdict.backends == Code::LEAVES_LINK {
+            self.dismiss_waiting(&ToNewcomer::Busy);
+        } else {
             self.tell_claimant(verdict.backends);
         }
         if matches!(self.stage, Stage::Suspended) {

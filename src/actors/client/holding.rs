@@ -14,9 +14,6 @@ use crate::codec::peer::{Binding, HandOver, MAX_RING_BYTES, Particulars, ToHolde
 use crate::session::resume::{Answer, Holder, HolderAction as Do, Standing};
 use crate::session::state::Session;
 
-/// Words of other gateways that may wait for a session's backends; one at a time is the rule.
-const MAX_WAITING: usize = 8;
-
 impl Client {
     /// Another gateway says something of this session, or is gone.
     pub(super) fn called(&mut self, called: Called, ctx: &mut Context<Self>) {
@@ -28,6 +25,10 @@ impl Client {
         }
         let claimant = Claimant::Peer(called.caller.clone());
         let now = self.shared.elapsed_ms();
+        if called.said.as_ref().is_none_or(ToHolder::ends) {
+            // Nobody waits for what it has asked before.
+            self.forget_waiting(&called.caller);
+        }
         match called.said {
             Some(ToHolder::Ask { .. }) => self.confirm_backends(called, ctx),
             Some(ToHolder::Claim { .. }) if self.is_promised_to(&claimant) => {
@@ -48,7 +49,7 @@ impl Client {
     }
 
     /// The session is not here: it is on its way here, or it has just ended.
-    fn answer_without_session(&self, called: Called) {
+    pub(super) fn answer_without_session(&self, called: Called) {
         let say = match called.said {
             Some(ToHolder::Ask { .. }) if self.resumable.is_some() => ToNewcomer::Busy,
             Some(ToHolder::Ask { .. }) => ToNewcomer::Unknown,
@@ -60,29 +61,8 @@ impl Client {
         self.reply(called.caller, say);
     }
 
-    fn reply(&self, to: Caller, say: ToNewcomer) {
+    pub(super) fn reply(&self, to: Caller, say: ToNewcomer) {
         self.shared.scope.peers.reply(Reply { to, say });
-    }
-
-    /// Asks every backend to show that it has taken its OPEN: another gateway's OPEN must not overtake
-    /// it. Then the gateway's word is heard.
-    fn confirm_backends(&mut self, called: Called, ctx: &mut Context<Self>) {
-        let Some(resumable) = &mut self.resumable else {
-            return;
-        };
-        if resumable.waiting.len() == MAX_WAITING {
-            return self.answer_without_session(called);
-        }
-        resumable.waiting.push(called);
-        if let Some(session) = &self.session {
-            for (service, lease) in session.open() {
-                if !resumable.unconfirmed.contains(service) {
-                    resumable.unconfirmed.push(Arc::clone(service));
-                    lease.confirm();
-                }
-            }
-        }
-        self.hear_waiting(ctx);
     }
 
     fn is_promised_to(&self, claimant: &Claimant) -> bool {
@@ -90,49 +70,7 @@ impl Client {
         holder.is_some_and(|h| h.promised_to() == Some(claimant))
     }
 
-    /// A backend has shown that it has taken its OPEN, or will not any more.
-    pub(super) fn confirmed(&mut self, service: &str, ctx: &mut Context<Self>) {
-        if let Some(resumable) = &mut self.resumable
-            && !resumable.waiting.is_empty()
-        {
-            resumable.unconfirmed.retain(|name| **name != *service);
-            self.hear_waiting(ctx);
-        }
-    }
-
-    /// A service has just been opened: its backend too is to show that.
-    pub(super) fn confirm_opened(&mut self, service: &str, ctx: &mut Context<Self>) {
-        if let Some(resumable) = &mut self.resumable
-            && let Some(session) = &mut self.session
-            && !resumable.waiting.is_empty()
-            && let Some(place) = session.find(service)
-        {
-            let name = Arc::clone(session.name(place));
-            if let Some(lease) = session.lease(place)
-                && !resumable.unconfirmed.contains(&name)
-            {
-                resumable.unconfirmed.push(name);
-                lease.confirm();
-            }
-            self.hear_waiting(ctx);
-        }
-    }
-
-    /// Hears the words that have waited, when they need to wait no more.
-    pub(super) fn hear_waiting(&mut self, ctx: &mut Context<Self>) {
-        let opening = self.session.as_ref().is_some_and(Session::is_opening);
-        let Some(resumable) = &mut self.resumable else {
-            return;
-        };
-        if opening || !resumable.unconfirmed.is_empty() {
-            return;
-        }
-        for called in std::mem::take(&mut resumable.waiting) {
-            self.hear(called, ctx);
-        }
-    }
-
-    fn hear(&mut self, called: Called, ctx: &mut Context<Self>) {
+    pub(super) fn hear(&mut self, called: Called, ctx: &mut Context<Self>) {
         let now = self.shared.elapsed_ms();
         let (caller, claimant) = (called.caller.clone(), Claimant::Peer(called.caller));
         match called.said {
@@ -379,6 +317,7 @@ impl Client {
 
     /// The session ends with `code`: whoever it was promised to is told.
     pub(super) fn tell_claimant(&mut self, code: Code) {
+        self.dismiss_waiting(&ToNewcomer::NotGood);
         let now = self.shared.elapsed_ms();
         let holder = self.resumable.as_mut().and_then(|r| r.holder.as_mut());
         let Some(holder) = holder else { return };

@@ -20,6 +20,7 @@
 mod arriving;
 mod card;
 mod closing;
+mod confirming;
 mod entering;
 mod events;
 mod holding;

@@ -1,124 +1,90 @@
 //! What is said on calls, either way.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use actix::prelude::*;
 
-use super::connection::{self, Arrived, Joined, Lost, Wire};
+use super::connections::NO_SESSION;
 use super::{
-    Call, Called, Caller, Connection, Flush, HangUp, Heard, MAX_CALLS, MAX_CONNECTIONS, PeerAt,
-    Peers, Reply, Served, Side,
+    Call, Called, Caller, Connection, HangUp, Heard, MAX_CALLS, Peers, Port, Reply, Served, Side,
 };
 use crate::actors::session_registry::{Errand, FindClient, Found};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{ToHolder, ToNewcomer};
 
-/// Whether nothing more is said on the call behind it.
-fn is_last(say: &ToNewcomer) -> bool {
-    !matches!(say, ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. })
+/// Something that has come.
+pub(super) struct On<W> {
+    pub(super) connection: u64,
+    pub(super) call: u64,
+    pub(super) session_id: u64,
+    pub(super) say: W,
 }
 
-/// Whether nothing more is said on the call behind it.
-fn ends(say: &ToHolder) -> bool {
+/// The metric label of a call whose last word this is.
+fn how_it_ended(say: &ToNewcomer) -> &'static str {
     match say {
-        ToHolder::Ask { .. } | ToHolder::Claim { .. } => false,
-        ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. } => true,
-    }
-}
-
-/// The clients whose sessions a connection has asked for hear that it is lost.
-pub(super) fn tell_lost(connection: u64, side: Side) {
-    let Side::Accepted {
-        at: Some(at),
-        calls,
-    } = side
-    else {
-        return;
-    };
-    for (call, served) in calls {
-        if let Some(client) = served.client {
-            client.do_send(Errand::Called(Box::new(Called {
-                caller: Caller {
-                    connection,
-                    call,
-                    at: at.clone(),
-                },
-                session_id: served.session_id,
-                said: None,
-            })));
-        }
+        ToNewcomer::Moved { .. } => "moved",
+        ToNewcomer::Busy => "busy",
+        ToNewcomer::NotGood => "not_good",
+        ToNewcomer::Unknown => "unknown",
+        ToNewcomer::HandOver(_) => "handed_over",
+        ToNewcomer::Refused => "refused",
+        ToNewcomer::Ended { .. } => "ended",
+        ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. } => "given_up",
     }
 }
 
 impl Peers {
-    /// Writes a frame; what does not fit costs the connection.
-    fn write(&mut self, connection: u64, frame: &PeerFrame, ctx: &mut Context<Self>) {
-        let Some(place) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        place.used = Instant::now();
-        if let Said::ToHolder(ToHolder::Ask { .. } | ToHolder::Claim { .. }) = frame.said {
-            place.asked.get_or_insert_with(Instant::now);
-        }
-        if !place.wire.write(frame.encode()) {
-            let error = Some("it does not take what is said to it".to_owned());
-            ctx.notify(Lost { connection, error });
-        }
-    }
-
-    /// The connection to a gateway: the one that is there, or a new one.
-    fn connection_to(&mut self, to: &PeerAt, ctx: &mut Context<Self>) -> Option<u64> {
-        if let Some(connection) = self.dialled.get(to) {
-            return Some(*connection);
-        }
-        if self.connections.len() >= MAX_CONNECTIONS || to.address.is_empty() {
-            return None;
-        }
-        let number = self.number();
-        let wire = connection::dial(number, to.clone(), &self.shared, self.vitals.address(ctx));
-        self.admit(number, wire, Side::Dialled(to.clone()));
-        self.dialled.insert(to.clone(), number);
-        Some(number)
-    }
-
-    fn admit(&mut self, number: u64, wire: Wire, kind: Side) {
-        let connection = Connection {
-            wire,
-            kind,
-            used: Instant::now(),
-            asked: None,
-        };
-        self.connections.insert(number, connection);
-        self.shared.counts.connections(self.connections.len());
-    }
-
     /// Another gateway answers a call that was made here.
-    fn hear(&mut self, frame: PeerFrame, say: ToNewcomer, from: u64, ctx: &mut Context<Self>) {
-        let last = is_last(&say);
-        let its = self.calls.get(&frame.call).filter(|(on, _)| *on == from);
-        match its {
-            Some((_, client)) if client.connected() => {
-                client.do_send(Heard {
-                    call: frame.call,
-                    said: Some(say),
-                });
-                if last {
-                    self.calls.remove(&frame.call);
+    pub(super) fn hear(&mut self, said: On<ToNewcomer>) {
+        let On {
+            connection,
+            call,
+            session_id,
+            say,
+        } = said;
+        let its = self.calls.get(&call).filter(|(on, _)| *on == connection);
+        let (known, ends, how) = (its.is_some(), say.ends(), how_it_ended(&say));
+        match its.map(|(_, client)| client).filter(|c| c.connected()) {
+            Some(client) => client.do_send(Heard {
+                call,
+                said: Some(say),
+            }),
+            // Whoever asked is gone: nothing comes of the promise.
+            None if !ends => {
+                let said = Said::ToHolder(ToHolder::GiveUp { stale: false });
+                let give_up = PeerFrame {
+                    call,
+                    session_id,
+                    said,
+                };
+                self.write(connection, &give_up);
+                if known {
+                    self.end(call, "given_up");
                 }
             }
-            // Whoever asked is gone: nothing comes of the promise.
-            _ if !last => {
-                self.calls.remove(&frame.call);
-                let said = Said::ToHolder(ToHolder::GiveUp { stale: false });
-                self.write(from, &PeerFrame { said, ..frame }, ctx);
-            }
-            _ => {}
+            None => {}
+        }
+        if known && ends {
+            self.end(call, how);
+        }
+    }
+
+    /// A call that was made here is over, if it was not already.
+    fn end(&mut self, call: u64, how: &str) {
+        if self.calls.remove(&call).is_some() {
+            self.shared.counts.ended(how);
         }
     }
 
     /// Another gateway calls.
-    fn serve(&mut self, frame: PeerFrame, say: ToHolder, from: u64, ctx: &mut Context<Self>) {
+    pub(super) fn serve(&mut self, said: On<ToHolder>, ctx: &mut Context<Self>) {
+        let On {
+            connection: from,
+            call,
+            session_id,
+            say,
+        } = said;
         let Some(Connection {
             kind:
                 Side::Accepted {
@@ -130,25 +96,30 @@ impl Peers {
         else {
             return;
         };
-        let (call, session_id) = (frame.call, frame.session_id);
         let caller = Caller {
             connection: from,
             call,
             at: at.clone(),
         };
         if let ToHolder::Ask { .. } = say {
+            if calls.contains_key(&call) {
+                // One call, one question: the answer to it is still owed.
+                return self.shared.counts.skipped();
+            }
             if calls.len() >= MAX_CALLS {
-                return self.answer(&caller, session_id, ToNewcomer::Busy, ctx);
+                return self.answer(&caller, session_id, ToNewcomer::Busy);
             }
             let served = Served {
                 session_id,
                 client: None,
             };
             calls.insert(call, served);
-            self.shared.counts.served();
+            if session_id != NO_SESSION {
+                self.shared.counts.served();
+            }
             return self.find(caller, session_id, say, ctx);
         }
-        let served = match ends(&say) {
+        let served = match say.ends() {
             true => calls.remove(&call),
             false => calls.get(&call).map(|served| Served {
                 session_id: served.session_id,
@@ -165,8 +136,8 @@ impl Peers {
                 session_id,
                 said: Some(say),
             }))),
-            None if ends(&say) => {}
-            None => self.answer(&caller, session_id, ToNewcomer::Refused, ctx),
+            None if say.ends() => {}
+            None => self.answer(&caller, session_id, ToNewcomer::Refused),
         }
     }
 
@@ -175,7 +146,11 @@ impl Peers {
         let home = self.shared.registries[self.shared.homes.home(session_id)].clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         let answer = actix::fut::wrap_future::<_, Self>(answer);
-        ctx.spawn(answer.map(move |found, peers, ctx| {
+        ctx.spawn(answer.map(move |found, peers, _| {
+            // Given up or lost meanwhile: a promise would be nobody's.
+            if !peers.is_open(&caller) {
+                return;
+            }
             let say = match found {
                 Ok(Some(Found::Client(client))) => {
                     peers.remember(&caller, &client);
@@ -192,7 +167,7 @@ impl Peers {
                 Ok(None) => ToNewcomer::Unknown,
                 Err(_) => ToNewcomer::Busy,
             };
-            peers.answer(&caller, session_id, say, ctx);
+            peers.answer(&caller, session_id, say);
         }));
     }
 
@@ -203,15 +178,20 @@ impl Peers {
         }
     }
 
-    fn remember(&mut self, caller: &Caller, client: &super::Port<Errand>) {
+    fn is_open(&mut self, caller: &Caller) -> bool {
+        let calls = self.served(caller);
+        calls.is_some_and(|calls| calls.contains_key(&caller.call))
+    }
+
+    fn remember(&mut self, caller: &Caller, client: &Port<Errand>) {
         let served = self.served(caller).and_then(|c| c.get_mut(&caller.call));
         if let Some(served) = served {
             served.client = Some(client.clone());
         }
     }
 
-    fn answer(&mut self, to: &Caller, session_id: u64, say: ToNewcomer, ctx: &mut Context<Self>) {
-        if is_last(&say)
+    fn answer(&mut self, to: &Caller, session_id: u64, say: ToNewcomer) {
+        if say.ends()
             && let Some(calls) = self.served(to)
         {
             calls.remove(&to.call);
@@ -221,7 +201,7 @@ impl Peers {
             session_id,
             said: Said::ToNewcomer(say),
         };
-        self.write(to.connection, &frame, ctx);
+        self.write(to.connection, &frame);
     }
 }
 
@@ -232,26 +212,27 @@ impl Handler<Call> for Peers {
         self.vitals.handled();
         let call = msg.call;
         if let ToHolder::Ask { .. } = msg.say {
+            self.shared.counts.made();
             let connection = self.connection_to(&msg.to, ctx);
             let Some(connection) = connection.filter(|_| self.calls.len() < MAX_CALLS) else {
+                self.shared.counts.ended("lost");
                 return msg.client.do_send(Heard { call, said: None });
             };
-            self.shared.counts.made();
             self.calls.insert(call, (connection, msg.client));
         }
         let Some((connection, _)) = self.calls.get(&call) else {
-            return; // Its connection is lost, of which the client is told.
+            return; // It is over, of which the client is told.
         };
         let connection = *connection;
-        if ends(&msg.say) {
-            self.calls.remove(&call);
+        if msg.say.ends() {
+            self.end(call, "given_up");
         }
         let frame = PeerFrame {
             call,
             session_id: msg.session_id,
             said: Said::ToHolder(msg.say),
         };
-        self.write(connection, &frame, ctx);
+        self.write(connection, &frame);
     }
 }
 
@@ -260,115 +241,19 @@ impl Handler<HangUp> for Peers {
 
     fn handle(&mut self, msg: HangUp, _: &mut Context<Self>) {
         self.vitals.handled();
-        self.calls.remove(&msg.call);
+        self.end(msg.call, "given_up");
     }
 }
 
 impl Handler<Reply> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Reply, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Reply, _: &mut Context<Self>) {
         self.vitals.handled();
         let served = self.served(&msg.to).and_then(|c| c.get(&msg.to.call));
         // Where it has given up, nobody waits for the answer.
         if let Some(session_id) = served.map(|served| served.session_id) {
-            self.answer(&msg.to, session_id, msg.say, ctx);
+            self.answer(&msg.to, session_id, msg.say);
         }
-    }
-}
-
-impl Handler<connection::Accepted> for Peers {
-    type Result = ();
-
-    fn handle(&mut self, msg: connection::Accepted, ctx: &mut Context<Self>) {
-        self.vitals.handled();
-        if self.connections.len() >= MAX_CONNECTIONS {
-            self.shared.counts.failed("crowded");
-            return;
-        }
-        let number = self.number();
-        let own = self.vitals.address(ctx);
-        let wire = connection::answer(number, msg.0, &self.shared, own);
-        let (at, calls) = (None, HashMap::new());
-        self.admit(number, wire, Side::Accepted { at, calls });
-    }
-}
-
-impl Handler<Joined> for Peers {
-    type Result = ();
-
-    fn handle(&mut self, msg: Joined, _: &mut Context<Self>) {
-        self.vitals.handled();
-        if let Some(connection) = self.connections.get_mut(&msg.connection)
-            && let Side::Accepted { at, .. } = &mut connection.kind
-        {
-            *at = Some(msg.at);
-        }
-    }
-}
-
-impl Handler<Arrived> for Peers {
-    type Result = ();
-
-    fn handle(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
-        self.vitals.handled();
-        let Arrived {
-            connection, frame, ..
-        } = msg;
-        let Some(place) = self.connections.get_mut(&connection) else {
-            return;
-        };
-        (place.used, place.asked) = (Instant::now(), None);
-        let dialled = matches!(place.kind, Side::Dialled(_));
-        match (dialled, frame.said.clone()) {
-            (true, Said::ToNewcomer(say)) => self.hear(frame, say, connection, ctx),
-            (false, Said::ToHolder(say)) => self.serve(frame, say, connection, ctx),
-            // Of a later version, or from the wrong end: nothing that this end has to do.
-            (true, Said::ToHolder(_)) | (false, Said::ToNewcomer(_)) | (_, Said::Unknown(_)) => {
-                self.shared.counts.skipped();
-            }
-        }
-    }
-}
-
-impl Handler<Lost> for Peers {
-    type Result = ();
-
-    fn handle(&mut self, msg: Lost, _: &mut Context<Self>) {
-        self.vitals.handled();
-        let Some(lost) = self.connections.remove(&msg.connection) else {
-            return;
-        };
-        self.shared.counts.connections(self.connections.len());
-        if let Side::Dialled(to) = &lost.kind {
-            self.dialled.remove(to);
-            if let Some(error) = &msg.error {
-                tracing::debug!(gateway = %to.gateway, address = %to.address, error, "the way to a gateway is lost");
-            }
-            self.calls.retain(|call, (on, client)| {
-                let its = *on == msg.connection;
-                if its {
-                    let (call, said) = (*call, None);
-                    client.do_send(Heard { call, said });
-                }
-                !its
-            });
-        }
-        tell_lost(msg.connection, lost.kind);
-        self.last_error = msg.error.or(self.last_error.take());
-    }
-}
-
-impl Handler<Flush> for Peers {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
-        let wires = self.connections.values_mut().map(|c| c.wire.finish());
-        let wires: Vec<_> = wires.collect();
-        Box::pin(async move {
-            let all = futures_util::future::join_all(wires);
-            let _ = actix::clock::timeout(super::FLUSH_TIMEOUT, all).await;
-        })
     }
 }

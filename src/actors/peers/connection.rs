@@ -4,8 +4,10 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use actix::prelude::*;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +22,11 @@ const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes that sealing adds at most.
 const SEAL_BYTES: usize = 64;
 /// How long nothing is accepted after that has failed.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A host that is gone without a word is missed by the kernel: asked after so long, so often, so many
+/// times.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// Somebody has connected.
 #[derive(Message)]
@@ -111,11 +117,21 @@ pub(super) async fn accept(shared: Shared, own: Address<Peers>) {
     }
 }
 
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (time, interval, retries) = KEEPALIVE;
+    let keepalive = TcpKeepalive::new()
+        .with_time(time)
+        .with_interval(interval)
+        .with_retries(retries);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
 /// Dials another gateway.
 pub(super) fn dial(number: u64, to: PeerAt, shared: &Shared, own: Address<Peers>) -> Wire {
     start(number, shared, own, |line| async move {
         let mut stream = TcpStream::connect(&*to.address).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, _) = peer::call(&mut stream, &keys, hello).await?;
         Ok((line, stream, sealer, opener))
@@ -130,7 +146,7 @@ pub(super) fn answer(
     own: Address<Peers>,
 ) -> Wire {
     start(number, shared, own, |line| async move {
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, other) = peer::answer(&mut stream, &keys, hello).await?;
         let at = PeerAt {

@@ -7,6 +7,7 @@
 
 mod calls;
 mod connection;
+mod connections;
 mod launch;
 mod messages;
 mod peering;
@@ -19,7 +20,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use serde_json::json;
 
-use self::connection::{Lost, Wire};
+use self::connection::Wire;
 use super::life::{Account, Port, Seat, Vitals, inspectable};
 use super::session_registry::{Errand, SessionRegistry};
 use crate::config::Config;
@@ -28,14 +29,10 @@ use crate::session::token::Keyring;
 
 pub use launch::{Listening, launch, listen};
 pub use messages::{Call, Called, Caller, HangUp, Heard, PeerAt, Reply};
-pub use peering::{HANDSHAKE_FAILURES, PeerCounts, Peering};
+pub use peering::{CALL_ENDS, HANDSHAKE_FAILURES, PeerCounts, Peering};
 
-/// Connections of either kind, those that are being made included; more are not taken.
-const MAX_CONNECTIONS: usize = 1024;
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
-/// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
-const IDLE: Duration = Duration::from_secs(60);
 /// How often connections are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a process that ends waits for what is still to be written.
@@ -108,33 +105,6 @@ impl Peers {
             last_error: None,
         }
     }
-
-    /// A number that no other connection of the process has, also not of an actor before this one.
-    fn number(&mut self) -> u64 {
-        self.next = self.next.max(self.shared.counts.generation() << 32) + 1;
-        self.next
-    }
-
-    /// Closes what nobody uses, and what does not answer.
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        let patience = self.shared.config.backend.connect_timeout * 4;
-        let mut ended = Vec::new();
-        for (number, connection) in &self.connections {
-            let silent = connection.asked.is_some_and(|at| at.elapsed() > patience);
-            let unused = matches!(connection.kind, Side::Dialled(_))
-                && connection.used.elapsed() > IDLE
-                && !self.calls.values().any(|(on, _)| on == number);
-            if silent || unused {
-                ended.push(*number);
-            }
-        }
-        for connection in ended {
-            ctx.notify(Lost {
-                connection,
-                error: None,
-            });
-        }
-    }
 }
 
 impl Actor for Peers {
@@ -144,7 +114,7 @@ impl Actor for Peers {
         self.shared.counts.begin();
         let (shared, own) = (self.shared.clone(), self.vitals.address(ctx));
         ctx.spawn(actix::fut::wrap_future(connection::accept(shared, own)));
-        ctx.run_interval(TICK, Self::tick);
+        ctx.run_interval(TICK, |peers, _| peers.tick());
     }
 }
 
@@ -152,10 +122,11 @@ impl Actor for Peers {
 impl Drop for Peers {
     fn drop(&mut self) {
         for (call, (_, client)) in std::mem::take(&mut self.calls) {
+            self.shared.counts.ended("lost");
             client.do_send(Heard { call, said: None });
         }
         for (number, connection) in std::mem::take(&mut self.connections) {
-            calls::tell_lost(number, connection.kind);
+            connections::tell_lost(number, connection.kind);
         }
         self.shared.counts.connections(0);
     }

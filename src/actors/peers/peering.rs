@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::{Call, HangUp, Heard, PeerAt, Peers, Reply};
 use crate::actors::life::Seat;
+use crate::codec::peer::ToHolder;
 
 /// Why handshakes fail.
 pub const HANDSHAKE_FAILURES: [&str; 7] = [
@@ -15,6 +16,19 @@ pub const HANDSHAKE_FAILURES: [&str; 7] = [
     "no_proof",
     "crowded",
     "other",
+];
+
+/// How calls that clients of this gateway have made ended.
+pub const CALL_ENDS: [&str; 9] = [
+    "handed_over",
+    "moved",
+    "busy",
+    "not_good",
+    "unknown",
+    "refused",
+    "ended",
+    "given_up",
+    "lost",
 ];
 
 /// The way to the other gateways. Without one nobody is there.
@@ -54,7 +68,12 @@ impl Peering {
     /// Says something to another gateway. Where nobody is there to do so, the client hears that.
     pub fn call(&self, call: Call) {
         let (client, number) = (call.client.clone(), call.call);
+        let asks = matches!(call.say, ToHolder::Ask { .. });
         if !self.seat.do_send(call) {
+            if asks {
+                self.counts.made();
+                self.counts.ended("lost");
+            }
             client.do_send(Heard {
                 call: number,
                 said: None,
@@ -82,6 +101,7 @@ pub struct PeerCounts {
     served: AtomicU64,
     skipped: AtomicU64,
     failures: [AtomicU64; HANDSHAKE_FAILURES.len()],
+    ends: [AtomicU64; CALL_ENDS.len()],
 }
 
 impl PeerCounts {
@@ -117,6 +137,13 @@ impl PeerCounts {
         self.failures[place].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call that was made here is over.
+    pub(super) fn ended(&self, how: &str) {
+        if let Some(place) = CALL_ENDS.iter().position(|name| *name == how) {
+            self.ends[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Connections to and from other gateways, those that are being made included.
     pub fn connections_now(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -141,5 +168,11 @@ impl PeerCounts {
     pub fn handshake_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.failures.iter().map(|n| n.load(Ordering::Relaxed));
         HANDSHAKE_FAILURES.into_iter().zip(counts)
+    }
+
+    /// Calls that clients of this gateway have made and that are over, by how.
+    pub fn calls_ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.ends.iter().map(|n| n.load(Ordering::Relaxed));
+        CALL_ENDS.into_iter().zip(counts)
     }
 }

@@ -36,6 +36,16 @@ pub enum ToHolder {
     },
 }
 
+impl ToHolder {
+    /// Whether nothing more is said on the call behind it.
+    pub fn ends(&self) -> bool {
+        match self {
+            ToHolder::Ask { .. } | ToHolder::Claim { .. } => false,
+            ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. } => true,
+        }
+    }
+}
+
 /// What it hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToNewcomer {
@@ -73,6 +83,16 @@ pub enum ToNewcomer {
         /// With this code.
         code: u16,
     },
+}
+
+impl ToNewcomer {
+    /// Whether nothing more is said on the call behind it.
+    pub fn ends(&self) -> bool {
+        !matches!(
+            self,
+            ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. }
+        )
+    }
 }
 
 /// What a newcomer must know of a session to open it on its backends.

@@ -208,4 +208,33 @@ mod tests {
         let agreed = agree(&other, Role::Callee, (&caller, &liar), [b"", b""]);
         assert_eq!(agreed.err(), Some(HelloError::NoCommonKey));
     }
+    /// What one release puts on the wire another one reads: HELLO, and the first record of each end. The
+    /// figures are of a second implementation, in another language.
+    #[test]
+    fn the_handshake_stays_as_it_is() {
+        let keys = keys(&["k"]);
+        let fixed = |gateway: &str, fill| Hello {
+            nonce: [fill; NONCE_LEN],
+            ..Hello::new(&keys, gateway, "10.0.0.1:7001")
+        };
+        let (caller, callee) = (fixed("a", 1), fixed("b", 2));
+        let sent = [caller.encode(), callee.encode()];
+        let sent = [&*sent[0], &*sent[1]];
+        let both = (&caller, &callee);
+        let (mut forth, _) = agree(&keys, Role::Caller, both, sent).unwrap();
+        let (mut back, _) = agree(&keys, Role::Callee, both, sent).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(
+            hex(sent[0]),
+            "003c4747504545520101ed9b3a93010101010101010101010101010101010101010101010101010101010101010101610d31302e302e302e313a37303031"
+        );
+        assert_eq!(
+            hex(&forth.seal(b"game-gateway")),
+            "0000001c699d1a644e0924588947f2619e6c5c0113b61e1fe3d0b3fae5d2c892"
+        );
+        assert_eq!(
+            hex(&back.seal(b"game-gateway")),
+            "0000001c1e2ba828ad6dac8704399f132c640bac037205af476bdf165f61ab82"
+        );
+    }
 }

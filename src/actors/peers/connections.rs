@@ -1,0 +1,272 @@
+//! Which connections there are, and when they end.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::calls::On;
+use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
+use super::{Called, Caller, Connection, Flush, Heard, PeerAt, Peers, Side};
+use crate::actors::session_registry::Errand;
+use crate::codec::peer::ToHolder;
+use crate::codec::peer::wire::{PeerFrame, Said};
+
+/// Connections to gateways that are dialled or have proved who they are; more are not taken.
+const MAX_CONNECTIONS: usize = 1024;
+/// Connections of others who have not proved anything yet; the oldest gives way.
+const MAX_STRANGERS: usize = 128;
+/// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
+const IDLE: Duration = Duration::from_secs(60);
+/// The session that nobody has: whoever is asked for it shows that it answers.
+pub(super) const NO_SESSION: u64 = 0;
+/// No client draws this one.
+const PROBE_CALL: u64 = u64::MAX;
+
+impl Peers {
+    /// Closes what nobody uses, and what does not answer.
+    pub(super) fn tick(&mut self) {
+        let patience = self.shared.config.backend.connect_timeout * 4;
+        let asked_for = |c: &Connection| c.asked.map_or(Duration::ZERO, |at| at.elapsed());
+        let those = |wanted: &dyn Fn(&Connection) -> bool| -> Vec<u64> {
+            let wanted = self.connections.iter().filter(|(_, c)| wanted(c));
+            wanted.map(|(number, _)| *number).collect()
+        };
+        let silent = those(&|c| asked_for(c) > patience);
+        // A question may have been taken back, or its session may have ended: that says nothing of the
+        // gateway.
+        let unsure = those(&|c| asked_for(c) > patience / 2);
+        let mut unused = those(&|c| matches!(c.kind, Side::Dialled(_)) && c.used.elapsed() > IDLE);
+        unused.retain(|number| !self.calls.values().any(|(on, _)| on == number));
+        for connection in silent {
+            self.lose(connection, Some("it does not answer".to_owned()));
+        }
+        let probe = PeerFrame {
+            call: PROBE_CALL,
+            session_id: NO_SESSION,
+            said: Said::ToHolder(ToHolder::Ask { token_epoch: 0 }),
+        };
+        for connection in unsure {
+            self.write(connection, &probe);
+        }
+        // At once: no call may get in between.
+        for connection in unused {
+            self.lose(connection, None);
+        }
+    }
+
+    /// Writes a frame; what does not fit costs the connection.
+    pub(super) fn write(&mut self, connection: u64, frame: &PeerFrame) {
+        let Some(place) = self.connections.get_mut(&connection) else {
+            return;
+        };
+        place.used = Instant::now();
+        if let Said::ToHolder(ToHolder::Ask { .. } | ToHolder::Claim { .. }) = frame.said {
+            place.asked.get_or_insert_with(Instant::now);
+        }
+        if !place.wire.write(frame.encode()) {
+            let error = "it does not take what is said to it".to_owned();
+            self.lose(connection, Some(error));
+        }
+    }
+
+    /// The connection to a gateway: the one that is there, or a new one.
+    pub(super) fn connection_to(&mut self, to: &PeerAt, ctx: &mut Context<Self>) -> Option<u64> {
+        if let Some(connection) = self.dialled.get(to) {
+            return Some(*connection);
+        }
+        if self.neighbours() >= MAX_CONNECTIONS || to.address.is_empty() {
+            return None;
+        }
+        let number = self.number();
+        let wire = connection::dial(number, to.clone(), &self.shared, self.vitals.address(ctx));
+        self.admit(number, wire, Side::Dialled(to.clone()));
+        self.dialled.insert(to.clone(), number);
+        Some(number)
+    }
+
+    /// A number that no other connection of the process has, also not of an actor before this one. A
+    /// later connection has a higher one.
+    fn number(&mut self) -> u64 {
+        self.next = self.next.max(self.shared.counts.generation() << 32) + 1;
+        self.next
+    }
+
+    fn admit(&mut self, number: u64, wire: Wire, kind: Side) {
+        let connection = Connection {
+            wire,
+            kind,
+            used: Instant::now(),
+            asked: None,
+        };
+        self.connections.insert(number, connection);
+        self.shared.counts.connections(self.connections.len());
+    }
+
+    /// Connections of others who have not proved anything, by number.
+    fn strangers(&self) -> impl Iterator<Item = u64> {
+        let strange = |c: &Connection| matches!(c.kind, Side::Accepted { at: None, .. });
+        let strangers = self.connections.iter().filter(move |(_, c)| strange(c));
+        strangers.map(|(number, _)| *number)
+    }
+
+    fn neighbours(&self) -> usize {
+        self.connections.len() - self.strangers().count()
+    }
+
+    fn turn_away(&mut self, connection: u64) {
+        self.shared.counts.failed("crowded");
+        self.lose(
+            connection,
+            Some("there are too many connections".to_owned()),
+        );
+    }
+
+    /// A connection is over. Whoever has a call open on it hears so, on either side.
+    fn lose(&mut self, connection: u64, error: Option<String>) {
+        let Some(lost) = self.connections.remove(&connection) else {
+            return;
+        };
+        self.shared.counts.connections(self.connections.len());
+        if let Side::Dialled(to) = &lost.kind {
+            self.dialled.remove(to);
+            if let Some(error) = &error {
+                tracing::debug!(gateway = %to.gateway, address = %to.address, error, "the way to a gateway is lost");
+            }
+            let counts = &self.shared.counts;
+            self.calls.retain(|call, (on, client)| {
+                let its = *on == connection;
+                if its {
+                    let (call, said) = (*call, None);
+                    counts.ended("lost");
+                    client.do_send(Heard { call, said });
+                }
+                !its
+            });
+        }
+        tell_lost(connection, lost.kind);
+        self.last_error = error.or(self.last_error.take());
+    }
+}
+
+/// The clients whose sessions a connection has asked for hear that it is lost.
+pub(super) fn tell_lost(connection: u64, side: Side) {
+    let Side::Accepted {
+        at: Some(at),
+        calls,
+    } = side
+    else {
+        return;
+    };
+    for (call, served) in calls {
+        if let Some(client) = served.client {
+            client.do_send(Errand::Called(Box::new(Called {
+                caller: Caller {
+                    connection,
+                    call,
+                    at: at.clone(),
+                },
+                session_id: served.session_id,
+                said: None,
+            })));
+        }
+    }
+}
+
+impl Handler<Accepted> for Peers {
+    type Result = ();
+
+    fn handle(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        let strangers = self.strangers().count();
+        if strangers >= MAX_STRANGERS
+            && let Some(oldest) = self.strangers().min()
+        {
+            self.turn_away(oldest);
+        }
+        let number = self.number();
+        let own = self.vitals.address(ctx);
+        let wire = connection::answer(number, msg.0, &self.shared, own);
+        let (at, calls) = (None, HashMap::new());
+        self.admit(number, wire, Side::Accepted { at, calls });
+    }
+}
+
+impl Handler<Joined> for Peers {
+    type Result = ();
+
+    fn handle(&mut self, msg: Joined, _: &mut Context<Self>) {
+        self.vitals.handled();
+        if self.neighbours() >= MAX_CONNECTIONS {
+            return self.turn_away(msg.connection);
+        }
+        if let Some(connection) = self.connections.get_mut(&msg.connection)
+            && let Side::Accepted { at, .. } = &mut connection.kind
+        {
+            *at = Some(msg.at);
+        }
+    }
+}
+
+impl Handler<Arrived> for Peers {
+    type Result = ();
+
+    fn handle(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
+        self.vitals.handled();
+        let Some(place) = self.connections.get_mut(&msg.connection) else {
+            return;
+        };
+        (place.used, place.asked) = (Instant::now(), None);
+        let dialled = matches!(place.kind, Side::Dialled(_));
+        let PeerFrame {
+            call,
+            session_id,
+            said,
+        } = msg.frame;
+        let connection = msg.connection;
+        match (dialled, said) {
+            (true, Said::ToNewcomer(say)) => self.hear(On {
+                connection,
+                call,
+                session_id,
+                say,
+            }),
+            (false, Said::ToHolder(say)) => {
+                let said = On {
+                    connection,
+                    call,
+                    session_id,
+                    say,
+                };
+                self.serve(said, ctx);
+            }
+            // Of a later version, or from the wrong end: nothing that this end has to do.
+            (true, Said::ToHolder(_)) | (false, Said::ToNewcomer(_)) | (_, Said::Unknown(_)) => {
+                self.shared.counts.skipped();
+            }
+        }
+    }
+}
+
+impl Handler<Lost> for Peers {
+    type Result = ();
+
+    fn handle(&mut self, msg: Lost, _: &mut Context<Self>) {
+        self.vitals.handled();
+        self.lose(msg.connection, msg.error);
+    }
+}
+
+impl Handler<Flush> for Peers {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.vitals.handled();
+        let wires = self.connections.values_mut().map(|c| c.wire.finish());
+        let wires: Vec<_> = wires.collect();
+        Box::pin(async move {
+            let all = futures_util::future::join_all(wires);
+            let _ = actix::clock::timeout(super::FLUSH_TIMEOUT, all).await;
+        })
+    }
+}
