@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
@@ -37,10 +37,21 @@ struct Entry {
     /// Where answers go; none while it is suspended and its link is gone.
     link: Option<LinkId>,
     /// Links that an OPEN elsewhere has superseded and that have not said CLOSE 307 yet.
-    leaving: SmallVec<[LinkId; 1]>,
+    leaving: SmallVec<[Leaving; 1]>,
     /// The end of its window, while it is suspended.
     until: Option<Instant>,
 }
+
+/// A link that a session is about to leave.
+#[derive(Debug)]
+struct Leaving {
+    link: LinkId,
+    /// When that is over without a CLOSE 307; set at the first look at the clock.
+    until: Option<Instant>,
+}
+
+/// How long a session's DATA is taken from a link that an OPEN elsewhere has superseded (protocol 2.4).
+const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An OPEN that was taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -144,7 +155,7 @@ impl Sessions {
     #[inline]
     pub(super) fn on_link(&self, link: LinkId, session_id: u64) -> Option<&SessionInfo> {
         let entry = self.by_id.get(&session_id)?;
-        (entry.link == Some(link) || entry.leaving.contains(&link)).then_some(&entry.info)
+        (entry.link == Some(link) || entry.is_leaving(link)).then_some(&entry.info)
     }
 
     /// The session, wherever it is.
@@ -171,7 +182,7 @@ impl Sessions {
         let Some(entry) = self.by_id.get_mut(&session_id) else {
             return Closed::Stray;
         };
-        if let Some(at) = entry.leaving.iter().position(|&left| left == link) {
+        if let Some(at) = entry.leaving.iter().position(|left| left.link == link) {
             if code != Code::LEAVES_LINK {
                 return Closed::Ignored;
             }
@@ -201,7 +212,7 @@ impl Sessions {
                 entry.until = Some(until);
                 true
             }
-            Some(entry) => entry.leaving.contains(&link),
+            Some(entry) => entry.is_leaving(link),
             None => false,
         }
     }
@@ -215,7 +226,7 @@ impl Sessions {
     /// there is one; else they are suspended until `until`.
     pub(super) fn lose_link(&mut self, link: LinkId, sibling: Option<LinkId>, until: Instant) {
         for entry in self.by_id.values_mut() {
-            entry.leaving.retain(|left| *left != link);
+            entry.leaving.retain(|left| left.link != link);
             if entry.link == Some(link) {
                 entry.link = sibling;
                 if sibling.is_none() {
@@ -225,8 +236,14 @@ impl Sessions {
         }
     }
 
-    /// Takes out the sessions whose window has passed.
+    /// Takes out the sessions whose window has passed, and forgets links that were not left in time.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<SessionInfo> {
+        for entry in self.by_id.values_mut() {
+            entry.leaving.retain(|left| {
+                let until = *left.until.get_or_insert(now + LEAVE_PATIENCE);
+                now < until
+            });
+        }
         self.by_id
             .extract_if(|_, entry| entry.until.is_some_and(|until| until <= now))
             .map(|(_, entry)| entry.info)
@@ -235,11 +252,16 @@ impl Sessions {
 }
 
 impl Entry {
+    fn is_leaving(&self, link: LinkId) -> bool {
+        self.leaving.iter().any(|left| left.link == link)
+    }
+
     fn reopen(&mut self, link: LinkId, info: SessionInfo) {
         if let Some(old) = self.link.filter(|old| *old != link) {
-            self.leaving.push(old);
+            let (link, until) = (old, None);
+            self.leaving.push(Leaving { link, until });
         }
-        self.leaving.retain(|left| *left != link);
+        self.leaving.retain(|left| left.link != link);
         self.info = info;
         self.link = Some(link);
         self.until = None;

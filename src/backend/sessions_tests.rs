@@ -98,6 +98,21 @@ fn a_link_is_left_by_307_alone() {
 }
 
 #[test]
+fn a_link_that_is_not_left_in_time_is_left_all_the_same() {
+    let now = Instant::now();
+    let mut sessions = opened();
+    let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
+    assert_eq!(taken, Ok(Taken::Resumed));
+    assert_eq!(sessions.expire(now), []);
+    let before = now + LEAVE_PATIENCE - Duration::from_millis(1);
+    assert_eq!(sessions.expire(before), []);
+    assert!(sessions.on_link(0, ID).is_some());
+    assert_eq!(sessions.expire(now + LEAVE_PATIENCE), []);
+    assert!(sessions.on_link(0, ID).is_none());
+    assert!(sessions.on_link(1, ID).is_some());
+}
+
+#[test]
 fn leaving_the_only_link_suspends() {
     let now = Instant::now();
     let later = now + Duration::from_secs(30);
