@@ -30,7 +30,9 @@ async fn exact(summary: &Summary, sessions: usize, deployment: &Deployment) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_upgrade_that_no_player_notices() {
-    let drain = "drain = { window = \"6s\", accept_grace = \"500ms\" }\n";
+    // Long enough for a slow machine: a gap because of a deadline would be told, and right.
+    let drain = "drain = { window = \"12s\", accept_grace = \"500ms\" }\n\
+                 backend.connect_timeout = \"10s\"\n";
     let mut deployment = Deployment::start(3, drain).await;
     let address = deployment.balance().await;
     let players = Players::start(address, 300, 50).await;
