@@ -12,18 +12,17 @@
 //!
 //! Beside that road: where the routing data comes from ([`store`], [`actors::config_watcher`]), what
 //! operators see ([`admin`], [`metrics`]) and set ([`config`]), how it all starts ([`run`]), and what
-//! one plays with ([`client`], [`backend`], [`cli`]). ARCHITECTURE.md has the whole picture.
+//! one plays with ([`sdk`], [`cli`]). ARCHITECTURE.md has the whole picture.
 
 pub mod actors;
 pub mod admin;
-pub mod backend;
 pub mod cli;
-pub mod client;
 pub mod codec;
 pub mod config;
 pub mod metrics;
 pub mod net;
 pub mod routing;
 pub mod run;
+pub mod sdk;
 pub mod session;
 pub mod store;

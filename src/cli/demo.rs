@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval_at, sleep_until, timeout};
 
-use crate::client::Transport;
 use crate::config::units::parse_duration;
 use crate::config::{Config, Origins};
 use crate::net::dial::Tls;
 use crate::run::{self, Running, StartError};
+use crate::sdk::client::Transport;
 use backends::Backends;
 use books::{Books, Totals};
 use certificate::Certificate;

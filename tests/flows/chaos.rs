@@ -5,8 +5,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use game_gateway::backend::{Backend as EchoBackend, echo};
 use game_gateway::codec::client::{Header, Kind};
+use game_gateway::sdk::backend::{Backend as EchoBackend, echo};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

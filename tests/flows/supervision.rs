@@ -6,9 +6,9 @@ use std::sync::{Arc, Barrier};
 
 use game_gateway::actors::life::Fault;
 use game_gateway::actors::snapshots::{ActorSnapshot, Kind};
-use game_gateway::backend::{Backend as EchoBackend, echo};
 use game_gateway::codec::client::Kind as ClientKind;
 use game_gateway::codec::link::Kind as LinkKind;
+use game_gateway::sdk::backend::{Backend as EchoBackend, echo};
 use tokio::task::JoinHandle;
 
 use crate::stage::{Hub, notice};

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use game_gateway::client::Outgoing;
-use game_gateway::client::session::{Connect, Event, Io, Session, SessionOptions};
+use game_gateway::sdk::client::Outgoing;
+use game_gateway::sdk::client::session::{Connect, Event, Io, Session, SessionOptions};
 use tokio::net::TcpStream;
 
 use crate::play::SERVICE;

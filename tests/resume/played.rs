@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use game_gateway::backend::{Backend, echo};
-use game_gateway::client::session::{Connect, End, Event, Session, SessionOptions, dial};
-use game_gateway::client::{Options, Outgoing, Transport};
+use game_gateway::sdk::backend::{Backend, echo};
+use game_gateway::sdk::client::session::{Connect, End, Event, Session, SessionOptions, dial};
+use game_gateway::sdk::client::{Options, Outgoing, Transport};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::io::AsyncReadExt;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::backend::{Backend, Replies, SessionInfo};
+use crate::sdk::backend::{Backend, Replies, SessionInfo};
 
 /// One sample server.
 #[derive(Debug)]

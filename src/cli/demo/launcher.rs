@@ -10,9 +10,9 @@ use tokio::time::sleep;
 
 use super::books::{Books, Outcome};
 use super::player::{ANSWER_TIMEOUT, EXCHANGES, PAUSE, THINK};
-use crate::client::{HttpClient, Options, Outgoing};
 use crate::codec::code::Code;
 use crate::net::dial::Tls;
+use crate::sdk::client::{HttpClient, Options, Outgoing};
 
 /// What it asks, in turns. The game wants who has logged in, which a session of one question has
 /// not.

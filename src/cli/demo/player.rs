@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::books::{Books, Outcome};
-use crate::client::{Client, ClientError, Data, Event, Options, Outgoing, Transport};
 use crate::codec::code::Code;
 use crate::net::dial::Tls;
+use crate::sdk::client::{Client, ClientError, Data, Event, Options, Outgoing, Transport};
 
 /// Between two frames.
 pub(super) const THINK: Duration = Duration::from_millis(30);

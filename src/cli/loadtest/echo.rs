@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::LoadtestError;
 use super::args::{BackendProtocol, LoadtestArgs};
-use crate::backend::{Backend, echo};
+use crate::sdk::backend::{Backend, echo};
 
 /// Room for one read, in bytes.
 const READ_BYTES: usize = 64 << 10;

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use super::args::{LoadtestArgs, Transport};
 use super::plan::Plan;
 use super::{LoadtestError, echo, raise_file_limit};
-use crate::client::session::{Session, SessionOptions, dial};
-use crate::client::{self, Options};
+use crate::sdk::client::session::{Session, SessionOptions, dial};
+use crate::sdk::client::{self, Options};
 use player::{Player, Schedule};
 pub use report::{MovesReport, PerSession};
 

@@ -6,8 +6,8 @@
 
 use super::args::Transport;
 use super::plan::Plan;
-use crate::client::http::request_head;
 use crate::codec::client::{FLAG_RESUMABLE, Header, Kind, encode};
+use crate::sdk::client::http::request_head;
 
 /// Bytes before the pattern.
 const STAMP_BYTES: usize = 20;

@@ -15,10 +15,10 @@ use super::plan::{Clock, Plan};
 use super::tally::Tally;
 use super::track::Tracker;
 use super::wire::{Item, Writer};
-use crate::client::http::Response;
 use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::net::dial::Reader;
+use crate::sdk::client::http::Response;
 
 /// A session that was refused something waits at least this long before it sends again (closed
 /// loop).

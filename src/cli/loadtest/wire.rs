@@ -13,10 +13,10 @@ use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::args::Transport;
-use crate::client::http::Response;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame};
 use crate::net::dial;
+use crate::sdk::client::http::Response;
 
 /// What came.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use game_gateway::client::session::{End, Event, Session, SessionOptions, dial};
-use game_gateway::client::{self, Client, Options, Outgoing, Transport};
 use game_gateway::codec::code::Code;
+use game_gateway::sdk::client::session::{End, Event, Session, SessionOptions, dial};
+use game_gateway::sdk::client::{self, Client, Options, Outgoing, Transport};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use game_gateway::backend::{Backend, Replies, Service, SessionInfo};
+use game_gateway::sdk::backend::{Backend, Replies, Service, SessionInfo};
 use tokio::task::JoinHandle;
 use tokio::time::interval;
 

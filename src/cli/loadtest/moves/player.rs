@@ -7,8 +7,8 @@ use tokio::time::{sleep, timeout_at};
 
 use super::book::Book;
 use crate::cli::loadtest::plan::Plan;
-use crate::client::Outgoing;
-use crate::client::session::{End, Event, Session};
+use crate::sdk::client::Outgoing;
+use crate::sdk::client::session::{End, Event, Session};
 
 /// How long a player whose frame was refused waits before the next one, at least.
 const AFTER_ERROR: Duration = Duration::from_millis(100);

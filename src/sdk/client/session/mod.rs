@@ -3,8 +3,8 @@
 //!
 //! ```no_run
 //! # async fn play() {
-//! use game_gateway::client::Outgoing;
-//! use game_gateway::client::session::{Event, Session, SessionOptions, tcp};
+//! use game_gateway::sdk::client::Outgoing;
+//! use game_gateway::sdk::client::session::{Event, Session, SessionOptions, tcp};
 //!
 //! let mut session = Session::start(tcp("gateway.example:7000"), SessionOptions::default());
 //! session.send(&Outgoing::to("game"), b"north".as_slice()).await;

@@ -2,8 +2,8 @@
 //! and tests play with it; games may.
 //!
 //! ```no_run
-//! # async fn play() -> Result<(), game_gateway::client::ClientError> {
-//! use game_gateway::client::{Client, Event, Options, Outgoing};
+//! # async fn play() -> Result<(), game_gateway::sdk::client::ClientError> {
+//! use game_gateway::sdk::client::{Client, Event, Options, Outgoing};
 //!
 //! let mut client = Client::connect("127.0.0.1:7000", Options::default()).await?;
 //! client.send(&Outgoing::to("version"), b"which one?".as_slice()).await?;

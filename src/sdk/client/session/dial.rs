@@ -8,10 +8,10 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::DuplexStream;
 
 use super::{Connect, Io};
-use crate::client::line::Line;
-use crate::client::{Options, Transport};
 use crate::codec::framed::ClientCodec;
 use crate::net::dial::Stream;
+use crate::sdk::client::line::Line;
+use crate::sdk::client::{Options, Transport};
 
 /// Bytes that wait between a WebSocket and its session, each way.
 const BRIDGE_BYTES: usize = 64 * 1024;

@@ -6,12 +6,12 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use super::{Attempt, Drive};
-use crate::client::event::{Data, Event as Heard, Told};
-use crate::client::session::ledger::Resumed;
-use crate::client::session::{End, Event};
 use crate::codec::client::{FLAG_GAP, Kind, Opened};
 use crate::codec::code::Code;
 use crate::codec::framed::ClientFrame;
+use crate::sdk::client::event::{Data, Event as Heard, Told};
+use crate::sdk::client::session::ledger::Resumed;
+use crate::sdk::client::session::{End, Event};
 
 impl Drive {
     /// A frame on the connection in use.

@@ -22,10 +22,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::ledger::Ledger;
 use super::line::{Connect, Connecting, Io, Line};
 use super::{Command, End, Event, Outgoing, SessionOptions};
-use crate::client::event::Event as Heard;
 use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::codec::framed::{ClientFrame, StreamError};
+use crate::sdk::client::event::Event as Heard;
 
 /// Frames held back from the connection that is being left; beyond it that one is not read.
 const MAX_HELD: usize = 4096;
