@@ -2,7 +2,7 @@
 //!
 //! **The journey of a byte.** A worker's listener accepts a connection ([`net::listen`]) and starts a
 //! client actor ([`actors::client`]). It reads into a buffer that its thread shares
-//! ([`net::buffers`]), decodes whole frames there ([`codec::client`]), and asks its session what
+//! ([`codec::buffers`]), decodes whole frames there ([`codec::client`]), and asks its session what
 //! becomes of each ([`session::state`]). The first one starts the session
 //! ([`actors::session_registry`]); the first one to a service is routed ([`actors::router`], over
 //! [`routing`]) and bound to a link ([`actors::backend_pool`]). From then on one socket read is one

@@ -16,7 +16,7 @@ use serde_json::json;
 use super::comeback::Comeback;
 use super::life::{Account, Legacy, Port, Vitals, WeakPort, inspectable};
 use super::link::{BackendClose, Refuse};
-use super::peers::{Called, PeerAt};
+use super::peers::{Called, PeerGateway};
 use super::scope::Scope;
 use crate::codec::link::Bind;
 
@@ -61,7 +61,7 @@ pub struct SessionMoved {
     /// The client that had it.
     pub owner: u64,
     /// Where it went.
-    pub to: PeerAt,
+    pub to: PeerGateway,
     /// For how long that is remembered.
     pub keep: Duration,
 }
@@ -145,7 +145,7 @@ pub enum Found {
     /// Here: the way to its client.
     Client(Port<Errand>),
     /// It has gone to another gateway.
-    Moved(PeerAt),
+    Moved(PeerGateway),
 }
 
 /// Asks for the way to the client that has a session.
@@ -180,7 +180,7 @@ pub struct Shard {
 
 #[derive(Debug)]
 struct Moved {
-    to: PeerAt,
+    to: PeerGateway,
     until: Instant,
 }
 

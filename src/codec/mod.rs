@@ -3,12 +3,14 @@
 //!
 //! * [`client`]: the client protocol, GGP/1 section 1.
 //! * [`link`]: the link protocol between gateway and backends, section 2.
+//! * [`buffers`]: buffers that encoders write into, shared by a thread.
 //! * [`code`]: the numbers in ERROR and CLOSE, section 1.4.
 //! * [`proxy`]: PROXY protocol headers, section 1.6.
 //! * [`sniff`]: which transport the first bytes of a connection announce, section 1.6.
 //! * [`framed`]: the same codecs as [`actix_codec::Decoder`] and [`actix_codec::Encoder`], for
 //!   everything that is not the gateway's hot path.
 
+pub mod buffers;
 pub mod client;
 pub mod code;
 pub mod framed;

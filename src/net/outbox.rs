@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 
-use super::buffers;
+use crate::codec::buffers;
 
 /// Payloads of at least this many bytes are written from the buffer that they came in rather than
 /// copied: below it the copy is cheaper than one more slice.

@@ -47,7 +47,7 @@ pub(crate) const HOT: [&str; 13] = [
     "src/codec/client.rs",
     "src/codec/link.rs",
     "src/metrics.rs",
-    "src/net/buffers.rs",
+    "src/codec/buffers.rs",
     "src/net/outbox.rs",
     "src/net/socket.rs",
     "src/session/state.rs",

@@ -11,10 +11,10 @@ use super::{
 use crate::actors::link::{Lease, LinkEvent, Refuse};
 use crate::actors::peers::Heard;
 use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
+use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::link::Bind;
 use crate::codec::sniff::{Sniffed, sniff};
-use crate::net::buffers;
 use crate::net::outbox::VECTORED_BYTES;
 use crate::session::closing::Closing;
 use crate::session::state::Session;

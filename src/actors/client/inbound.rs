@@ -7,11 +7,11 @@ use actix::prelude::*;
 
 use super::{Client, Closing, Hold, Stage, card, retag_if_changed};
 use crate::codec::Decoded;
+use crate::codec::buffers;
 use crate::codec::client::{self, Frame, HEADER_LEN, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Kind as LinkKind};
 use crate::codec::sniff::{Sniffed, sniff};
-use crate::net::buffers;
 use crate::session::state::Taken;
 
 /// Frames of one read that go to the same link, already encoded for it.

@@ -12,8 +12,8 @@ use tokio_util::io::poll_read_buf;
 
 use super::{Client, Hold, Stage, card, entering};
 use crate::codec::Decoded;
+use crate::codec::buffers;
 use crate::codec::client;
-use crate::net::buffers;
 use crate::session::closing::Closing;
 
 /// What a frame that has begun is given room for, before more of it has come.

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::arriving::Arriving;
 use super::closing::part;
 use super::{Client, Closing, Hold, Stage};
-use crate::actors::peers::{Called, Caller, PeerAt};
+use crate::actors::peers::{Called, Caller, PeerGateway};
 use crate::actors::scope::Suspension;
 use crate::codec::client::Kind;
 use crate::codec::code::Code;
@@ -40,7 +40,7 @@ pub(super) enum Whereabouts {
     /// On this gateway.
     Here,
     /// On another one.
-    Peer(PeerAt),
+    Peer(PeerGateway),
 }
 
 /// What a client has only where its session can be resumed.

@@ -8,7 +8,7 @@ use actix::prelude::*;
 use super::closing::part;
 use super::{Changed, Client, Closing, Hold, Stage};
 use crate::actors::comeback::Comeback;
-use crate::actors::peers::PeerAt;
+use crate::actors::peers::PeerGateway;
 use crate::actors::session_registry::{Errand, FindClient, Found, OpenSession};
 use crate::codec::client::Frame;
 use crate::net::outbox::Outbox;
@@ -159,7 +159,7 @@ impl Client {
         &mut self,
         token: TokenBody,
         count: u64,
-        moved: Option<PeerAt>,
+        moved: Option<PeerGateway>,
         ctx: &mut Context<Self>,
     ) {
         if self.shared.scope.gate.refuses_sessions() {

@@ -7,8 +7,8 @@ use actix::prelude::*;
 
 use super::{Client, Stage};
 use crate::actors::link::Lease;
+use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
-use crate::net::buffers;
 use crate::session::state::Session;
 use crate::session::token::{Binding, LIFETIME_SECONDS, TokenBody};
 

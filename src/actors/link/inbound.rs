@@ -12,10 +12,10 @@ use tokio_util::io::poll_read_buf;
 use super::{Attached, BackendClose, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::{Relay, Stray, StrayFrame};
 use crate::codec::Decoded;
+use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
-use crate::net::buffers;
 use crate::net::outbox::VECTORED_BYTES;
 
 /// Bytes that one read takes at most, a large frame's rest aside.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{PeerAt, Peers, Shared};
+use super::{PeerGateway, Peers, Shared};
 use crate::actors::life::Address;
 use crate::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame};
 use crate::net::peer::{self, HandshakeError, Hello, Opener, Sealer};
@@ -38,7 +38,7 @@ pub(super) struct Accepted(pub(super) TcpStream);
 #[rtype(result = "()")]
 pub(super) struct Joined {
     pub(super) connection: u64,
-    pub(super) at: PeerAt,
+    pub(super) at: PeerGateway,
 }
 
 /// A frame has come.
@@ -128,7 +128,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Dials another gateway.
-pub(super) fn dial(number: u64, to: PeerAt, shared: &Shared, own: Address<Peers>) -> Wire {
+pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: Address<Peers>) -> Wire {
     start(number, shared, own, |line| async move {
         let mut stream = TcpStream::connect(&*to.address).await?;
         tune(&stream)?;
@@ -149,7 +149,7 @@ pub(super) fn answer(
         tune(&stream)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, other) = peer::answer(&mut stream, &keys, hello).await?;
-        let at = PeerAt {
+        let at = PeerGateway {
             gateway: other.gateway,
             address: other.address,
         };

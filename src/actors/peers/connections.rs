@@ -7,7 +7,7 @@ use actix::prelude::*;
 
 use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
-use super::{Called, Caller, Connection, Flush, Heard, PeerAt, Peers, Side};
+use super::{Called, Caller, Connection, Flush, Heard, PeerGateway, Peers, Side};
 use crate::actors::session_registry::Errand;
 use crate::codec::peer::ToHolder;
 use crate::codec::peer::wire::{PeerFrame, Said};
@@ -71,7 +71,11 @@ impl Peers {
     }
 
     /// The connection to a gateway: the one that is there, or a new one.
-    pub(super) fn connection_to(&mut self, to: &PeerAt, ctx: &mut Context<Self>) -> Option<u64> {
+    pub(super) fn connection_to(
+        &mut self,
+        to: &PeerGateway,
+        ctx: &mut Context<Self>,
+    ) -> Option<u64> {
         if let Some(connection) = self.dialled.get(to) {
             return Some(*connection);
         }

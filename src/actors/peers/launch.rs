@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{PeerAt, PeerCounts, Peering, Peers, Shared};
+use super::{PeerCounts, PeerGateway, Peering, Peers, Shared};
 use crate::actors::life::{self, ActorId, Budget, ROOT, Roster, Seat};
 use crate::actors::session_registry::SessionRegistry;
 use crate::actors::snapshots::Kind;
@@ -47,7 +47,7 @@ pub fn listen(config: &Config) -> io::Result<Option<Listening>> {
     let listener = TcpListener::bind(address).map_err(named)?;
     listener.set_nonblocking(true)?;
     let bound = listener.local_addr()?;
-    let own = Arc::new(PeerAt {
+    let own = Arc::new(PeerGateway {
         gateway: config.gateway.id.clone(),
         address: config.peer.advertised(bound),
     });

@@ -8,27 +8,8 @@
 use actix::prelude::*;
 
 use crate::actors::life::Port;
+pub use crate::codec::peer::{Caller, PeerGateway};
 use crate::codec::peer::{ToHolder, ToNewcomer};
-
-/// Another gateway, as tokens and answers name it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct PeerAt {
-    /// Its gateway_id.
-    pub gateway: String,
-    /// Where its peer channel is reached, `host:port`.
-    pub address: String,
-}
-
-/// Whose word it is: one call of one connection of another gateway. Unique in the process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The connection that the call came on, unique in the process.
-    pub connection: u64,
-    /// The call, unique on that connection; the other gateway has numbered it.
-    pub call: u64,
-    /// The gateway that calls: whoever asks for the session later is sent there.
-    pub at: PeerAt,
-}
 
 /// Says something to the gateway that may have a session. The first one of a call is
 /// [`ToHolder::Ask`], and what comes back goes to the client that said it.
@@ -38,7 +19,7 @@ pub struct Call {
     /// Drawn by the client, unique in the process.
     pub call: u64,
     /// Which gateway.
-    pub to: PeerAt,
+    pub to: PeerGateway,
     /// About which session.
     pub session_id: u64,
     /// What is said.

@@ -28,7 +28,7 @@ use crate::session::id::Homes;
 use crate::session::token::Keyring;
 
 pub use launch::{Listening, launch, listen};
-pub use messages::{Call, Called, Caller, HangUp, Heard, PeerAt, Reply};
+pub use messages::{Call, Called, Caller, HangUp, Heard, PeerGateway, Reply};
 pub use peering::{CALL_ENDS, HANDSHAKE_FAILURES, PeerCounts, Peering};
 
 /// Calls on one connection, either way; more are answered as if nobody were there.
@@ -50,7 +50,7 @@ pub(super) struct Shared {
     tokens: Arc<ArcSwap<Keyring>>,
     homes: Homes,
     registries: Vec<Seat<SessionRegistry>>,
-    own: Arc<PeerAt>,
+    own: Arc<PeerGateway>,
     counts: Arc<PeerCounts>,
     listener: Arc<std::net::TcpListener>,
 }
@@ -61,7 +61,7 @@ pub struct Peers {
     shared: Shared,
     connections: HashMap<u64, Connection>,
     /// Connections to other gateways, by whom they lead to.
-    dialled: HashMap<PeerAt, u64>,
+    dialled: HashMap<PeerGateway, u64>,
     /// Calls that this gateway's clients have made: on which connection, and who hears.
     calls: HashMap<u64, (u64, Port<Heard>)>,
     next: u64,
@@ -79,10 +79,10 @@ struct Connection {
 
 enum Side {
     /// This gateway has dialled.
-    Dialled(PeerAt),
+    Dialled(PeerGateway),
     /// Another one has; it has not proved who it is where there is no name.
     Accepted {
-        at: Option<PeerAt>,
+        at: Option<PeerGateway>,
         calls: HashMap<u64, Served>,
     },
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Call, HangUp, Heard, PeerAt, Peers, Reply};
+use super::{Call, HangUp, Heard, PeerGateway, Peers, Reply};
 use crate::actors::life::Seat;
 use crate::codec::peer::ToHolder;
 
@@ -35,14 +35,18 @@ pub const CALL_ENDS: [&str; 9] = [
 #[derive(Debug, Clone, Default)]
 pub struct Peering {
     /// This gateway, as others name it.
-    pub(super) own: Option<Arc<PeerAt>>,
+    pub(super) own: Option<Arc<PeerGateway>>,
     seat: Seat<Peers>,
     counts: Arc<PeerCounts>,
 }
 
 impl Peering {
     /// The way to the actor that will be in this seat.
-    pub(super) fn new(own: Arc<PeerAt>, seat: Seat<Peers>, counts: Arc<PeerCounts>) -> Peering {
+    pub(super) fn new(
+        own: Arc<PeerGateway>,
+        seat: Seat<Peers>,
+        counts: Arc<PeerCounts>,
+    ) -> Peering {
         Peering {
             own: Some(own),
             seat,
@@ -51,7 +55,7 @@ impl Peering {
     }
 
     /// This gateway, as others name it; none where the channel is off.
-    pub fn own(&self) -> Option<&PeerAt> {
+    pub fn own(&self) -> Option<&PeerGateway> {
         self.own.as_deref()
     }
 

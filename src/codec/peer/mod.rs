@@ -7,6 +7,26 @@ use std::net::SocketAddr;
 
 use super::link::Bind;
 
+/// Another gateway of the deployment, as tokens and answers name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PeerGateway {
+    /// Its gateway_id.
+    pub gateway: String,
+    /// Where its peer channel is reached, `host:port`.
+    pub address: String,
+}
+
+/// The far end of a call from a peer gateway. Unique in the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The connection that the call came on, unique in the process.
+    pub connection: u64,
+    /// The call, unique on that connection; the peer gateway has numbered it.
+    pub call: u64,
+    /// The peer gateway: whoever asks for the session later is sent there.
+    pub at: PeerGateway,
+}
+
 /// What the gateway that a player has come back to says to the one that may have the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToHolder {

@@ -5,8 +5,8 @@ use actix::prelude::*;
 use super::{Arriving, Client};
 use crate::actors::client::{Changed, Hold, Resumable};
 use crate::actors::peers::HangUp;
+use crate::codec::buffers;
 use crate::codec::peer::HandOver;
-use crate::net::buffers;
 use crate::session::replay::Replay;
 use crate::session::resume::Numbering;
 

@@ -4,7 +4,7 @@ use actix::prelude::*;
 
 use super::Client;
 use crate::actors::client::resumable::Whereabouts;
-use crate::actors::peers::{Call, Heard, PeerAt};
+use crate::actors::peers::{Call, Heard, PeerGateway};
 use crate::codec::code::Code;
 use crate::codec::peer::{HandOver, Particulars, ToHolder, ToNewcomer};
 use crate::session::replay::Replay;
@@ -13,7 +13,7 @@ use crate::session::resume::{Answer, Place};
 impl Client {
     /// Where a gateway is, seen from here. One with this gateway's own address was here before a
     /// restart: nobody else can be reached there.
-    pub(super) fn whereabouts(&self, at: PeerAt) -> Whereabouts {
+    pub(super) fn whereabouts(&self, at: PeerGateway) -> Whereabouts {
         let own = self.shared.scope.peers.own();
         if at.gateway == self.shared.scope.config.gateway.id
             || own.is_some_and(|own| own.address == at.address)
@@ -24,7 +24,7 @@ impl Client {
         }
     }
 
-    pub(super) fn ask(&mut self, to: PeerAt, ctx: &mut Context<Self>) {
+    pub(super) fn ask(&mut self, to: PeerGateway, ctx: &mut Context<Self>) {
         let call = self.shared.owner();
         let Some(arriving) = self.arriving() else {
             return;
@@ -41,7 +41,7 @@ impl Client {
         let Some(arriving) = self.arriving() else {
             return;
         };
-        let its = |(_, at): &&(u64, PeerAt)| *at == to;
+        let its = |(_, at): &&(u64, PeerGateway)| *at == to;
         let Some((call, _)) = arriving.calls.iter().rev().find(its) else {
             return;
         };
@@ -55,7 +55,7 @@ impl Client {
         });
     }
 
-    pub(super) fn claim(&mut self, to: PeerAt, ctx: &mut Context<Self>) {
+    pub(super) fn claim(&mut self, to: PeerGateway, ctx: &mut Context<Self>) {
         let Some(arriving) = self.arriving() else {
             return;
         };
@@ -106,7 +106,7 @@ impl Client {
             }
             ToNewcomer::Refused => self.at_newcomer(|n| n.claim_refused(&from), ctx),
             ToNewcomer::Moved { gateway, address } => {
-                let to = self.whereabouts(PeerAt { gateway, address });
+                let to = self.whereabouts(PeerGateway { gateway, address });
                 self.at_newcomer(|n| n.answered(now, &from, Answer::Moved(to), 0), ctx);
             }
             ToNewcomer::Busy => self.at_newcomer(|n| n.answered(now, &from, Answer::Busy, 0), ctx),
@@ -120,7 +120,12 @@ impl Client {
     }
 
     /// Notes what the holder knows; returns how many services there are.
-    pub(super) fn learn(&mut self, particulars: Particulars, anew: bool, from: &PeerAt) -> usize {
+    pub(super) fn learn(
+        &mut self,
+        particulars: Particulars,
+        anew: bool,
+        from: &PeerGateway,
+    ) -> usize {
         let Some(arriving) = self.arriving() else {
             return 0;
         };

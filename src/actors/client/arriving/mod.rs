@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::resumable::{Claimant, Whereabouts, timing};
 use super::{Client, Closing};
 use crate::actors::link::Lease;
-use crate::actors::peers::{HangUp, PeerAt};
+use crate::actors::peers::{HangUp, PeerGateway};
 use crate::codec::code::Code;
 use crate::codec::peer::{Binding, HandOver, Particulars, ToHolder};
 use crate::session::resume::{Answer, HolderAction, Millis, Newcomer, NewcomerAction as Do, Place};
@@ -33,7 +33,7 @@ pub(super) struct Arriving {
     /// The gateway that has or had the session.
     previous: String,
     /// Calls to other gateways, by number.
-    calls: SmallVec<[(u64, PeerAt); 1]>,
+    calls: SmallVec<[(u64, PeerGateway); 1]>,
     /// Services whose backends have answered before the lease on their link was here.
     early: SmallVec<[Arc<str>; 1]>,
     handed: Option<Box<HandOver>>,
@@ -102,12 +102,12 @@ impl Client {
         &mut self,
         token: TokenBody,
         count: u64,
-        moved: Option<PeerAt>,
+        moved: Option<PeerGateway>,
         ctx: &mut Context<Self>,
     ) {
         let config = Arc::clone(&self.shared.scope.config);
         let now = self.shared.elapsed_ms();
-        let home = self.whereabouts(PeerAt {
+        let home = self.whereabouts(PeerGateway {
             gateway: token.holder.clone(),
             address: token.peer.clone(),
         });
