@@ -12,7 +12,7 @@ WORKDIR /source
 COPY . .
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
     && RUSTFLAGS="-C target-feature=+crt-static -C relocation-model=static" \
-       cargo build --locked --release --target "$target" \
+       cargo build --locked --release --bin game-gateway --target "$target" \
     && mkdir -p target/image \
     && cp "target/$target/release/game-gateway" target/image/game-gateway
 

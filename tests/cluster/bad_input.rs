@@ -4,12 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use serde_json::Value;
+use testkit_cluster::{Cluster, is_true};
 
-use crate::cluster::{Cluster, RELEASE};
-use crate::control::is_true;
-use crate::play::Players;
-use crate::play::Server;
+use crate::play::{Players, Server};
 use crate::rolling::{exact, names, never_fewer, secrets, values, version};
+use crate::stage::{self, RELEASE, gateways, players_port};
 use crate::support::redis::free_port;
 use crate::support::wire::get;
 
@@ -63,7 +62,7 @@ fn mistakes() -> Vec<Mistake> {
 
 /// The pods that are not those of the good version.
 fn newcomers(cluster: &Cluster, good: &[String]) -> Vec<Arc<Value>> {
-    let mut pods = cluster.gateways();
+    let mut pods = gateways(cluster);
     pods.retain(|pod| good.iter().all(|name| pod["metadata"]["name"] != *name));
     pods
 }
@@ -109,7 +108,7 @@ async fn is_held(cluster: &Cluster, good: &[String], file: &str, mistake: &Mista
             assert!(body.contains(&mistake.ready_says), "{body}");
         }
     }
-    let there = cluster.gateways();
+    let there = gateways(cluster);
     let ready = there.iter().filter(|pod| is_true(pod, "Ready"));
     assert_eq!(ready.count(), good.len(), "{}", cluster.report());
     assert!(good.iter().all(|name| names(cluster).contains(name)));
@@ -117,7 +116,7 @@ async fn is_held(cluster: &Cluster, good: &[String], file: &str, mistake: &Mista
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bad_new_version_never_takes_the_good_ones_place() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let file = cluster.file("values.json", &values(&server, 2));
     let file = file.display().to_string();
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
@@ -129,7 +128,7 @@ async fn a_bad_new_version_never_takes_the_good_ones_place() {
         .must("kubectl", &format!("create configmap mistaken {literal}"))
         .await;
 
-    let players = Players::start(cluster.players_port(), 10, 0).await;
+    let players = Players::start(players_port(&cluster), 10, 0).await;
     players.hear(50).await;
     let installed = version(&cluster);
     for mistake in mistakes() {

@@ -1,5 +1,5 @@
-//! The chart in a cluster: real helm and kubectl against an API server, controllers, a kubelet and
-//! Services of our own, with the real program in every pod.
+//! The chart in a cluster: real helm and kubectl against the Kubernetes of `testkit/cluster`, with the
+//! real program in every pod.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -7,17 +7,8 @@ mod support;
 #[path = "../support/play/mod.rs"]
 mod play;
 
-mod addresses;
-mod api;
 mod bad_input;
-mod cluster;
-mod control;
-mod defaults;
-mod journal;
-mod kubelet;
 mod rolling;
 mod routes;
 mod scaling;
-mod selector;
-mod services;
-mod store;
+mod stage;

@@ -2,13 +2,10 @@
 //! uninstalled; and what players notice of it.
 
 use serde_json::{Value, json};
+use testkit_cluster::{Cluster, Key, is_true};
 
-use crate::cluster::{Cluster, GATEWAY, RELEASE};
-use crate::control::is_true;
-use crate::play::Faults;
-use crate::play::Server;
-use crate::play::{Players, Summary};
-use crate::store::Key;
+use crate::play::{Faults, Players, Server, Summary};
+use crate::stage::{self, GATEWAY, RELEASE, gateways, players_port};
 
 const REPLICAS: u64 = 3;
 
@@ -32,7 +29,7 @@ pub(crate) fn values(server: &Server, replicas: u64) -> Value {
 
 /// The names of the gateways' pods.
 pub(crate) fn names(cluster: &Cluster) -> Vec<String> {
-    let pods = cluster.gateways();
+    let pods = gateways(cluster);
     let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or("").to_owned();
     pods.iter().map(|pod| name(pod)).collect()
 }
@@ -118,7 +115,7 @@ fn honest(summary: &Summary, sessions: usize, cluster: &Cluster) {
 
 /// Uninstalls, and sees that nothing of the release is left.
 async fn uninstall(cluster: &Cluster, helm: &str) {
-    let players = cluster.players_port();
+    let players = players_port(cluster);
     cluster
         .must(helm, &format!("uninstall {RELEASE} --wait --timeout 60s"))
         .await;
@@ -146,19 +143,19 @@ async fn uninstall(cluster: &Cluster, helm: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_lives_and_its_players_play_on() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let file = cluster.file("values.json", &values(&server, REPLICAS));
     let file = file.display();
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
     cluster.must("helm4", &install).await;
     let first = names(&cluster);
     assert_eq!(first.len() as u64, REPLICAS);
-    assert!(cluster.gateways().iter().all(|pod| is_true(pod, "Ready")));
+    assert!(gateways(&cluster).iter().all(|pod| is_true(pod, "Ready")));
     cluster
         .must("helm4", &format!("test {RELEASE} --timeout 30s"))
         .await;
 
-    let players = Players::start(cluster.players_port(), 100, 20).await;
+    let players = Players::start(players_port(&cluster), 100, 20).await;
     players.hear(1000).await;
     let (installed, made) = (version(&cluster), secrets(&cluster));
     let changed = "--reuse-values --set config.session.idle_timeout=4m --wait --timeout 60s";
@@ -219,7 +216,7 @@ async fn a_release_lives_and_its_players_play_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn helm_3_can_do_the_same() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let file = cluster.file("values.json", &values(&server, 2));
     let file = file.display();
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
@@ -228,7 +225,7 @@ async fn helm_3_can_do_the_same() {
     cluster
         .must("helm3", &format!("test {RELEASE} --timeout 30s"))
         .await;
-    let players = Players::start(cluster.players_port(), 20, 4).await;
+    let players = Players::start(players_port(&cluster), 20, 4).await;
     players.hear(200).await;
     let (installed, made) = (version(&cluster), secrets(&cluster));
     let changed = "--reuse-values --set config.session.idle_timeout=4m --wait --timeout 60s";
@@ -252,7 +249,7 @@ async fn helm_3_can_do_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_peer_channel_players_are_told_of_a_gap() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let mut values = values(&server, 2);
     values["peer"] = json!({ "enabled": false });
     let file = cluster.file("values.json", &values);
@@ -260,7 +257,7 @@ async fn without_a_peer_channel_players_are_told_of_a_gap() {
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
     cluster.must("helm4", &install).await;
     let first = names(&cluster);
-    let players = Players::start(cluster.players_port(), 20, 0).await;
+    let players = Players::start(players_port(&cluster), 20, 0).await;
     players.hear(200).await;
     let changed = "--reuse-values --set config.session.idle_timeout=4m --wait --timeout 60s";
     cluster

@@ -1,16 +1,16 @@
 //! Routes that the chart brings: through Redis by a hook Job, and in a file that pods watch.
 
 use serde_json::json;
+use testkit_cluster::Cluster;
 
-use crate::cluster::{Cluster, RELEASE};
-use crate::play::Players;
-use crate::play::Server;
+use crate::play::{Players, Server};
 use crate::rolling::{names, values};
+use crate::stage::{self, RELEASE, players_port};
 use crate::support::redis::{RedisServer, free_port};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_writes_them_to_redis_and_stops_an_upgrade_where_it_cannot() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let redis = RedisServer::start();
     let mut values = values(&server, 1);
     values["routes"]["source"] = json!("redis");
@@ -21,7 +21,7 @@ async fn a_job_writes_them_to_redis_and_stops_an_upgrade_where_it_cannot() {
     let install = format!("install {RELEASE} game-gateway --values {file} --wait --timeout 60s");
     cluster.must("helm4", &install).await;
     let pods = names(&cluster);
-    let players = Players::start(cluster.players_port(), 2, 0).await;
+    let players = Players::start(players_port(&cluster), 2, 0).await;
     players.hear(10).await;
 
     let elsewhere = format!("externalRedis.port={}", free_port());
@@ -39,7 +39,7 @@ async fn a_job_writes_them_to_redis_and_stops_an_upgrade_where_it_cannot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_file_is_in_force_without_a_new_pod() {
     let (first, second) = (Server::start().await, Server::start().await);
-    let cluster = Cluster::start();
+    let cluster = stage::start();
     let file = cluster.file("values.json", &values(&first, 1));
     let install = format!(
         "install {RELEASE} game-gateway --values {} --wait",
@@ -64,7 +64,7 @@ async fn a_changed_file_is_in_force_without_a_new_pod() {
         .await;
     assert_eq!(names(&cluster), pods);
     // Who begins now plays with the second server; there the sessions are added up.
-    let players = Players::start(cluster.players_port(), 2, 0).await;
+    let players = Players::start(players_port(&cluster), 2, 0).await;
     players.hear(10).await;
     assert_eq!(
         players.stop(std::slice::from_ref(&second)).await.sessions,

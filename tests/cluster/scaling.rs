@@ -1,10 +1,11 @@
 //! Somebody else than the chart says how many pods there are: by hand, or an autoscaler.
 
 use serde_json::{Value, json};
+use testkit_cluster::Cluster;
 
-use crate::cluster::{Cluster, GATEWAY, RELEASE};
 use crate::play::Server;
 use crate::rolling::{names, values};
+use crate::stage::{self, GATEWAY, RELEASE};
 
 /// Installs a release and scales it to three, as whoever scales does.
 async fn scaled(cluster: &Cluster, values: &Value) {
@@ -26,7 +27,7 @@ const UPGRADE: &str = "upgrade game game-gateway --reuse-values \
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_that_would_undo_it_is_refused() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     scaled(&cluster, &values(&server, 1)).await;
     let pods = names(&cluster);
     let said = cluster.run("helm4", UPGRADE).await;
@@ -42,7 +43,7 @@ async fn an_upgrade_that_would_undo_it_is_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_under_an_autoscaler_keeps_its_count() {
-    let (server, cluster) = (Server::start().await, Cluster::start());
+    let (server, cluster) = (Server::start().await, stage::start());
     let mut values = values(&server, 1);
     values["replicaCount"] = json!("");
     values["autoscaling"] = json!({ "enabled": true, "minReplicas": 1, "maxReplicas": 5 });

@@ -1,7 +1,9 @@
 //! What several integration tests share.
 
 pub(crate) mod authority;
-pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod wire;
+
+#[allow(unused_imports, reason = "each test crate uses its own part of this")]
+pub(crate) use testkit_process as process;

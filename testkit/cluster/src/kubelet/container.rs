@@ -4,10 +4,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use testkit_process::Process;
 use tokio::time::Instant;
 
 use crate::journal::Journal;
-use crate::support::process::Process;
 
 /// How often a program is looked at.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);

@@ -10,23 +10,26 @@ use tokio::sync::watch;
 use crate::api::discovery::Resource;
 use crate::defaults;
 
-/// Where an object is.
+/// The identity of an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub struct Key {
     /// Its resource's plural, such as `pods`; no two resources here share one.
-    pub(crate) plural: &'static str,
+    pub plural: &'static str,
     /// Empty for what has no namespace.
-    pub(crate) namespace: String,
-    pub(crate) name: String,
+    pub namespace: String,
+    /// Unique within its resource and namespace.
+    pub name: String,
 }
 
 /// One change of one object.
 #[derive(Debug, Clone)]
-pub(crate) struct Change {
+pub struct Change {
     /// `ADDED`, `MODIFIED` or `DELETED`.
-    pub(crate) what: &'static str,
-    pub(crate) key: Key,
-    pub(crate) object: Arc<Value>,
+    pub what: &'static str,
+    /// The object's identity.
+    pub key: Key,
+    /// The object after the change; before it, where it was deleted.
+    pub object: Arc<Value>,
 }
 
 /// Why a request was refused; becomes a `Status`.
@@ -50,7 +53,7 @@ struct State {
 }
 
 /// All objects. Readers look; writers change under one lock, and every change wakes who waits.
-pub(crate) struct Store {
+pub struct Store {
     state: Mutex<State>,
     version: watch::Sender<usize>,
 }
@@ -73,22 +76,23 @@ impl Store {
     }
 
     /// The version now, and a receiver that sees each newer one.
-    pub(crate) fn versions(&self) -> watch::Receiver<usize> {
+    pub fn versions(&self) -> watch::Receiver<usize> {
         self.version.subscribe()
     }
 
     /// The changes that made the versions after `version`.
-    pub(crate) fn changes_after(&self, version: usize) -> Vec<Change> {
+    pub fn changes_after(&self, version: usize) -> Vec<Change> {
         let state = self.lock();
         state.log[version.min(state.log.len())..].to_vec()
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Value>> {
+    /// Returns an object.
+    pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
         self.lock().objects.get(key).cloned()
     }
 
     /// All objects of a resource, in one namespace or in all, and the version that this shows.
-    pub(crate) fn list(&self, plural: &str, namespace: Option<&str>) -> (Vec<Arc<Value>>, usize) {
+    pub fn list(&self, plural: &str, namespace: Option<&str>) -> (Vec<Arc<Value>>, usize) {
         let state = self.lock();
         let wanted = |key: &Key| {
             key.plural == plural && namespace.is_none_or(|namespace| key.namespace == namespace)
@@ -98,7 +102,7 @@ impl Store {
     }
 
     /// Every object.
-    pub(crate) fn all(&self) -> Vec<(Key, Arc<Value>)> {
+    pub fn all(&self) -> Vec<(Key, Arc<Value>)> {
         let state = self.lock();
         let all = state.objects.iter();
         all.map(|(key, o)| (key.clone(), o.clone())).collect()

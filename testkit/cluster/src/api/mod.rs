@@ -82,7 +82,7 @@ impl Served {
                 let made = self
                     .store
                     .create(target.resource, &target.namespace, object)?;
-                Ok(HttpResponse::Created().json(made))
+                Ok(HttpResponse::Created().json(&*made))
             }
             Method::PUT => self.replace(&target, parse(body)?),
             Method::PATCH => self.patch(&target, media, parse(body)?, query),
@@ -103,6 +103,7 @@ impl Served {
             return watch::stream(&self.store, selection, target.resource, query);
         }
         let (items, version) = selection.list(&self.store);
+        let items: Vec<&Value> = items.iter().map(Arc::as_ref).collect();
         HttpResponse::Ok().json(json!({
             "kind": format!("{}List", target.resource.kind),
             "apiVersion": target.resource.api_version(),
@@ -118,7 +119,7 @@ impl Served {
         match target.subresource.as_str() {
             "log" => Ok(HttpResponse::Ok().body(self.journal.log_of(&target.name))),
             "scale" => Ok(HttpResponse::Ok().json(scale(&object))),
-            _ => Ok(HttpResponse::Ok().json(object)),
+            _ => Ok(HttpResponse::Ok().json(&*object)),
         }
     }
 
@@ -133,7 +134,7 @@ impl Served {
             keep_status(live, &status);
             Ok(())
         })?;
-        Ok(HttpResponse::Ok().json(changed))
+        Ok(HttpResponse::Ok().json(&*changed))
     }
 
     fn patch(&self, target: &Target, media: &str, patch: Value, query: &Query) -> Answer {
@@ -154,7 +155,7 @@ impl Served {
             keep_status(live, &status);
             Ok(())
         })?;
-        Ok(HttpResponse::Ok().json(changed))
+        Ok(HttpResponse::Ok().json(&*changed))
     }
 
     /// Server-side apply. Of other managers only who scales is known, for that is what an upgrade
@@ -167,7 +168,7 @@ impl Served {
                 .store
                 .create(target.resource, &target.namespace, wanted.clone())?;
             self.store.note_applied(uid(&made), by, wanted);
-            return Ok(HttpResponse::Created().json(made));
+            return Ok(HttpResponse::Created().json(&*made));
         };
         let scaled = self.store.applied(uid(&live), SCALE).unwrap_or_default();
         let conflicts = patch::conflicts(&live, &scaled, &wanted);
@@ -189,7 +190,7 @@ impl Served {
             // Who forces it owns it from now on.
             self.store.note_applied(uid(&changed), SCALE, Value::Null);
         }
-        Ok(HttpResponse::Ok().json(changed))
+        Ok(HttpResponse::Ok().json(&*changed))
     }
 
     fn set_replicas(&self, target: &Target, scale_to: &Value) -> Answer {
@@ -214,7 +215,7 @@ impl Served {
             .and_then(|text| text.parse().ok());
         let grace = asked.or(options["gracePeriodSeconds"].as_u64());
         let gone = self.store.delete(&target.key(), grace)?;
-        Ok(HttpResponse::Ok().json(gone))
+        Ok(HttpResponse::Ok().json(&*gone))
     }
 }
 

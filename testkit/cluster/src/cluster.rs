@@ -1,7 +1,6 @@
 //! A whole cluster in this process, and the tools that are used on it.
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,40 +10,57 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::journal::Journal;
-use crate::store::{Key, Store};
+use crate::store::Store;
 use crate::{api, control, kubelet, services};
 
 /// How long anything may take; only a failing test ever waits so long.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// The one release of a test.
-pub(crate) const RELEASE: &str = "game";
-/// What the chart calls its objects for a release of that name.
-pub(crate) const GATEWAY: &str = "game-game-gateway";
 
-/// What a tool said.
+/// Where a cluster finds what it runs.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The program that every image holds.
+    pub program: PathBuf,
+    /// Folder of `helm3`, `helm4` and `kubectl`.
+    pub tools: PathBuf,
+    /// Working directory of the tools, to which paths in their arguments are relative.
+    pub directory: PathBuf,
+}
+
+/// The outcome of a tool.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) success: bool,
-    pub(crate) text: String,
+pub struct Said {
+    /// It exited with 0.
+    pub success: bool,
+    /// Its stdout, then its stderr.
+    pub text: String,
 }
 
 /// The parts of a cluster. They end, and every pod is killed, when it is dropped.
-pub(crate) struct Cluster {
-    pub(crate) store: Arc<Store>,
-    pub(crate) journal: Arc<Journal>,
+pub struct Cluster {
+    /// The objects.
+    pub store: Arc<Store>,
+    /// Logs and exits of the pods.
+    pub journal: Arc<Journal>,
+    setup: Setup,
     home: TempDir,
     _parts: JoinSet<()>,
 }
 
 impl Cluster {
-    pub(crate) fn start() -> Cluster {
+    /// Starts an empty cluster on the current tokio runtime.
+    ///
+    /// # Panics
+    /// No temporary directory or port can be had.
+    pub fn start(setup: Setup) -> Cluster {
         let store = Arc::new(Store::new());
         let journal = Arc::new(Journal::default());
         let address = api::start(store.clone(), journal.clone());
         let mut parts = JoinSet::new();
         parts.spawn(control::run(store.clone()));
         parts.spawn(services::run(store.clone()));
-        parts.spawn(kubelet::run(store.clone(), journal.clone()));
+        let program = setup.program.clone();
+        parts.spawn(kubelet::run(store.clone(), journal.clone(), program));
         let home = tempfile::tempdir().expect("a directory");
         let kubeconfig = format!(
             "{{apiVersion: v1, kind: Config, current-context: c, \
@@ -56,22 +72,28 @@ impl Cluster {
         Cluster {
             store,
             journal,
+            setup,
             home,
             _parts: parts,
         }
     }
 
-    /// Writes a file of values, or whatever a tool is to read.
-    pub(crate) fn file(&self, name: &str, contents: &Value) -> PathBuf {
+    /// Writes a JSON file for a tool to read; returns its path.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn file(&self, name: &str, contents: &Value) -> PathBuf {
         let path = self.home.path().join(name);
         std::fs::write(&path, contents.to_string()).expect("written");
         path
     }
 
     /// Runs `helm3`, `helm4` or `kubectl` to its end.
-    pub(crate) async fn run(&self, tool: &str, arguments: &str) -> Said {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let program = root.join("target/chart-tools/bin").join(tool);
+    ///
+    /// # Panics
+    /// It is not installed.
+    pub async fn run(&self, tool: &str, arguments: &str) -> Said {
+        let program = self.setup.tools.join(tool);
         let there = program.exists();
         assert!(
             there,
@@ -80,7 +102,7 @@ impl Cluster {
         );
         let mut command = Command::new(program);
         command.args(arguments.split_whitespace());
-        command.current_dir(root.join("helm"));
+        command.current_dir(&self.setup.directory);
         command.env("KUBECONFIG", self.home.path().join("kubeconfig"));
         command.env("HOME", self.home.path());
         let running = tokio::task::spawn_blocking(move || command.output());
@@ -92,8 +114,11 @@ impl Cluster {
         }
     }
 
-    /// Runs a tool that must succeed; returns what it said.
-    pub(crate) async fn must(&self, tool: &str, arguments: &str) -> String {
+    /// Runs a tool that must succeed; returns its output.
+    ///
+    /// # Panics
+    /// It fails.
+    pub async fn must(&self, tool: &str, arguments: &str) -> String {
         eprintln!("$ {tool} {arguments}");
         let said = self.run(tool, arguments).await;
         assert!(
@@ -105,33 +130,11 @@ impl Cluster {
         said.text
     }
 
-    /// The pods of the gateway that are not on their way out, by their names.
-    pub(crate) fn gateways(&self) -> Vec<Arc<Value>> {
-        let (mut pods, _) = self.store.list("pods", None);
-        pods.retain(|pod| {
-            let labels = &pod["metadata"]["labels"];
-            labels["app.kubernetes.io/component"] == "gateway"
-                && pod["metadata"]["deletionTimestamp"].is_null()
-        });
-        pods
-    }
-
-    /// Where players connect.
-    pub(crate) fn players_port(&self) -> SocketAddr {
-        let key = Key {
-            plural: "services",
-            namespace: "default".to_owned(),
-            name: GATEWAY.to_owned(),
-        };
-        let service = self.store.get(&key).expect("the players' Service");
-        let address = service["spec"]["clusterIP"]
-            .as_str()
-            .and_then(|text| text.parse::<IpAddr>().ok());
-        (address.expect("an address"), 7000).into()
-    }
-
-    /// Waits until something holds of the objects.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Cluster) -> bool) {
+    /// Waits until something holds; `what` says so in the message of the failure.
+    ///
+    /// # Panics
+    /// It does not hold within two minutes.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Cluster) -> bool) {
         let mut versions = self.store.versions();
         let waiting = tokio::time::timeout(DEADLINE, async {
             while !holds(self) {
@@ -142,8 +145,8 @@ impl Cluster {
         assert!(waiting.await.is_ok(), "not so: {what}\n{}", self.report());
     }
 
-    /// Everything that helps to understand a failure.
-    pub(crate) fn report(&self) -> String {
+    /// Returns the status of every object and the pods' logs, for the message of a failure.
+    pub fn report(&self) -> String {
         let objects =
             self.store.all().into_iter().map(|(key, object)| {
                 format!("{}/{}: {}\n", key.plural, key.name, object["status"])

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How a container that was told to end did so.
+/// The end of a container that was told to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PodEnd {
-    pub(crate) pod: String,
-    /// None: by a signal.
-    pub(crate) code: Option<i32>,
+pub struct PodEnd {
+    /// Its name.
+    pub pod: String,
+    /// The exit code; none after a signal.
+    pub code: Option<i32>,
     /// It took longer than its grace period.
-    pub(crate) killed: bool,
+    pub killed: bool,
 }
 
 #[derive(Default)]
@@ -23,7 +24,7 @@ struct Notes {
 
 /// The notes of one cluster.
 #[derive(Default)]
-pub(crate) struct Journal(Mutex<Notes>);
+pub struct Journal(Mutex<Notes>);
 
 impl Journal {
     /// Replaces what is known of a run's output; runs are counted from 0.
@@ -39,7 +40,7 @@ impl Journal {
     }
 
     /// What a pod has written in all its runs.
-    pub(crate) fn log_of(&self, pod: &str) -> String {
+    pub fn log_of(&self, pod: &str) -> String {
         let notes = self.lock();
         notes
             .logs
@@ -49,12 +50,12 @@ impl Journal {
     }
 
     /// How the pods have ended that were told to.
-    pub(crate) fn ends(&self) -> Vec<PodEnd> {
+    pub fn ends(&self) -> Vec<PodEnd> {
         self.lock().ends.clone()
     }
 
     /// All logs, for people.
-    pub(crate) fn report(&self) -> String {
+    pub fn report(&self) -> String {
         let mut report = String::new();
         let notes = self.lock();
         for (pod, runs) in &notes.logs {

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::translation::Translation;
 use crate::api::protobuf::from_base64;
@@ -153,41 +153,49 @@ pub(super) fn write(
     Ok(())
 }
 
-#[test]
-fn a_volume_changes_as_a_whole() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = Store::new();
-    let resource = crate::api::discovery::Resource::by_plural("configmaps").expect("a resource");
-    let map = json!({ "metadata": { "name": "m" }, "data": { "a": "listen /c", "b": "1" } });
-    store.create(resource, "default", map).expect("made");
-    let pod = json!({ "metadata": { "namespace": "default" }, "spec": {
-        "volumes": [{ "name": "v", "configMap": { "name": "m" } }],
-        "containers": [{ "volumeMounts": [{ "name": "v", "mountPath": "/c" }] }],
-    } });
-    let mounts = mounts(&pod, directory.path());
-    let real = directory.path().join("v");
-    assert_eq!(mounts, [("/c".to_owned(), real.clone())]);
-    let mut translation = Translation::default();
-    translation.mount("/c", &real);
-    let volumes = read(&store, &pod).expect("all there");
-    write(directory.path(), &volumes, &translation, 0).expect("written");
-    let text = fs::read_to_string(real.join("a")).expect("a file");
-    assert_eq!(text, format!("listen {}", real.display()));
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-    let key = Key {
-        plural: "configmaps",
-        namespace: "default".into(),
-        name: "m".into(),
-    };
-    let change = |map: &mut Value| {
-        map["data"]["a"] = json!("2");
-        Ok(())
-    };
-    store.update(&key, change).expect("changed");
-    let volumes = read(&store, &pod).expect("all there");
-    write(directory.path(), &volumes, &translation, 1).expect("written");
-    assert_eq!(fs::read_to_string(real.join("a")).expect("a file"), "2");
-    store.remove(&key).expect("there");
-    let why = read(&store, &pod).expect_err("missing");
-    assert_eq!(why, "configmaps \"m\" not found");
+    use super::*;
+
+    #[test]
+    fn a_volume_changes_as_a_whole() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = Store::new();
+        let resource =
+            crate::api::discovery::Resource::by_plural("configmaps").expect("a resource");
+        let map = json!({ "metadata": { "name": "m" }, "data": { "a": "listen /c", "b": "1" } });
+        store.create(resource, "default", map).expect("made");
+        let pod = json!({ "metadata": { "namespace": "default" }, "spec": {
+            "volumes": [{ "name": "v", "configMap": { "name": "m" } }],
+            "containers": [{ "volumeMounts": [{ "name": "v", "mountPath": "/c" }] }],
+        } });
+        let mounts = mounts(&pod, directory.path());
+        let real = directory.path().join("v");
+        assert_eq!(mounts, [("/c".to_owned(), real.clone())]);
+        let mut translation = Translation::default();
+        translation.mount("/c", &real);
+        let volumes = read(&store, &pod).expect("all there");
+        write(directory.path(), &volumes, &translation, 0).expect("written");
+        let text = fs::read_to_string(real.join("a")).expect("a file");
+        assert_eq!(text, format!("listen {}", real.display()));
+
+        let key = Key {
+            plural: "configmaps",
+            namespace: "default".into(),
+            name: "m".into(),
+        };
+        let change = |map: &mut Value| {
+            map["data"]["a"] = json!("2");
+            Ok(())
+        };
+        store.update(&key, change).expect("changed");
+        let volumes = read(&store, &pod).expect("all there");
+        write(directory.path(), &volumes, &translation, 1).expect("written");
+        assert_eq!(fs::read_to_string(real.join("a")).expect("a file"), "2");
+        store.remove(&key).expect("there");
+        let why = read(&store, &pod).expect_err("missing");
+        assert_eq!(why, "configmaps \"m\" not found");
+    }
 }

@@ -24,7 +24,7 @@ use crate::journal::Journal;
 use crate::store::Store;
 
 /// What the pods of one cluster run with.
-pub(crate) struct Kubelet {
+struct Kubelet {
     store: Arc<Store>,
     journal: Arc<Journal>,
     /// What the image holds.
@@ -34,12 +34,12 @@ pub(crate) struct Kubelet {
 }
 
 /// Runs all pods until the task is aborted, which kills them.
-pub(crate) async fn run(store: Arc<Store>, journal: Arc<Journal>) {
+pub(crate) async fn run(store: Arc<Store>, journal: Arc<Journal>, program: PathBuf) {
     let mut versions = store.versions();
     let kubelet = Arc::new(Kubelet {
         store,
         journal,
-        program: env!("CARGO_BIN_EXE_game-gateway").into(),
+        program,
         root: tempfile::tempdir().expect("a directory"),
     });
     let mut known = HashSet::new();

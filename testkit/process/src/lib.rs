@@ -1,6 +1,4 @@
-//! Programs that a test starts, talks to through their output, and always ends.
-
-#![allow(dead_code, reason = "each test crate uses its own part of this")]
+//! A program that a test starts: spoken to through its output, always ended.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -13,7 +11,7 @@ use std::time::{Duration, Instant};
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running program, killed when dropped.
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     lines: Receiver<String>,
@@ -26,7 +24,7 @@ impl Process {
     ///
     /// # Panics
     /// It cannot be started.
-    pub(crate) fn spawn(command: &mut Command) -> Process {
+    pub fn spawn(command: &mut Command) -> Process {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())
@@ -58,7 +56,7 @@ impl Process {
     ///
     /// # Panics
     /// The program ends before, or the deadline passes.
-    pub(crate) fn wait_for_line(&self, prefix: &str) -> String {
+    pub fn wait_for_line(&self, prefix: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.next_line(deadline) {
@@ -77,7 +75,7 @@ impl Process {
     ///
     /// # Panics
     /// The deadline passes.
-    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
+    pub fn wait_for_exit(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.next_line(deadline) {
@@ -96,7 +94,7 @@ impl Process {
     ///
     /// # Panics
     /// There is no `kill` command, or the program has ended already.
-    pub(crate) fn sigterm(&self) {
+    pub fn sigterm(&self) {
         self.signal("TERM");
     }
 
@@ -104,7 +102,7 @@ impl Process {
     ///
     /// # Panics
     /// There is no `kill` command, or the program has ended already.
-    pub(crate) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
@@ -115,17 +113,17 @@ impl Process {
     }
 
     /// The id of its process.
-    pub(crate) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether the program has not ended yet.
-    pub(crate) fn runs(&mut self) -> bool {
+    pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// What the program has written so far, stdout and stderr as they came.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         self.output
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

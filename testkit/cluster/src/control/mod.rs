@@ -65,7 +65,7 @@ fn namespace(object: &Value) -> String {
 }
 
 /// Whether a condition is true.
-pub(crate) fn is_true(object: &Value, condition: &str) -> bool {
+pub fn is_true(object: &Value, condition: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     let mut all = conditions.into_iter().flatten();
     all.any(|one| one["type"] == condition && one["status"] == "True")
