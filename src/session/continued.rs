@@ -70,6 +70,16 @@ impl<L> Session<L> {
         })
     }
 
+    /// Owes no final CLOSE any more where links were lost: another gateway opens those services anew.
+    pub fn silence_lost(&mut self)
+    where
+        L: super::core::Hold,
+    {
+        for lost in self.services.iter_mut().filter_map(|s| s.lost.as_mut()) {
+            lost.silence();
+        }
+    }
+
     /// The service is bound no more: its next DATA is routed anew. Returns the lease that it had.
     pub fn unbind(&mut self, service: &str) -> Option<L> {
         let place = self.find(service)?;

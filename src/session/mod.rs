@@ -10,8 +10,10 @@
 
 pub mod closing;
 mod continued;
+pub mod core;
 pub mod id;
 pub mod liveness;
+pub mod numbering;
 pub mod replay;
 pub mod resume;
 pub mod state;

@@ -48,12 +48,11 @@
 mod actions;
 mod holder;
 mod newcomer;
-mod numbering;
 
+pub use crate::session::numbering::Numbering;
 pub use actions::{HolderAction, NewcomerAction, Place, Standing};
 pub use holder::Holder;
 pub use newcomer::Newcomer;
-pub use numbering::Numbering;
 
 /// Milliseconds of the driver's clock.
 pub type Millis = u64;

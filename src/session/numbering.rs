@@ -50,7 +50,7 @@ impl Numbering {
 
     /// The client knows the newest one.
     #[inline]
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if self.0.len() > 1 {
             self.0.drain(..self.0.len() - 1);
         }

@@ -1,0 +1,160 @@
+//! The end of a resume: the session is here and so is its client. OPENED, what the client lacks, and on.
+
+use super::telling::tell_opened;
+use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
+use crate::codec::code::Code;
+use crate::codec::peer::HandOver;
+use crate::session::numbering::Numbering;
+use crate::session::replay::Replay;
+use crate::session::state::Session;
+
+/// What a client lacks.
+struct Lacking {
+    /// Whole frames.
+    bytes: Vec<u8>,
+    /// How many of them are DATA.
+    frames: u64,
+    /// DATA frames that were sent before them.
+    sent_before: u64,
+}
+
+impl<L: Hold> Core<L> {
+    /// Every backend of a session that was here all the time is done with its OPEN.
+    pub(super) fn resumed_here(&mut self, step: &mut Step<'_>) {
+        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let State::Resuming {
+            session,
+            mut resume,
+            attempt,
+        } = state
+        else {
+            self.state = state;
+            return;
+        };
+        let (has, restarted) = resume.numbering.number(attempt.token_epoch, attempt.count);
+        let kept = resume.replay.since(has);
+        let gap = resume.torn || restarted || kept.gap;
+        let lacking = Lacking {
+            bytes: [kept.bytes.0, kept.bytes.1].concat(),
+            frames: kept.frames,
+            sent_before: resume.replay.sent() - kept.frames,
+        };
+        resume.torn = false;
+        resume.epoch = attempt.epoch;
+        resume.oldest_good = attempt.token_epoch;
+        self.go_live(session, resume, lacking, gap, attempt.lost, step);
+    }
+
+    /// The session has come here from another gateway, or from nobody.
+    pub(super) fn adopt(&mut self, gap: bool, step: &mut Step<'_>) {
+        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let State::Claiming {
+            mut session,
+            attempt,
+            mut claim,
+        } = state
+        else {
+            self.state = state;
+            return;
+        };
+        claim.cancel_calls(step);
+        let handed = claim.handed.take();
+        if let Some(handed) = &handed {
+            session.count_on(handed.received);
+            session.identify(handed.bound, handed.newest);
+        }
+        let handed = handed.map(|handed| *handed).unwrap_or_default();
+        let numbering = Numbering::from_starts(handed.starts.iter().copied());
+        let limit = step.limits().outbound_queue;
+        let (replay, lacking) = inherit(claim.replay, &handed, limit);
+        let resume = Box::new(Resume {
+            epoch: attempt.epoch,
+            oldest_good: attempt.token_epoch,
+            numbering: numbering.unwrap_or_default(),
+            replay,
+            torn: false,
+            token_made: step.now,
+            promise: None,
+            confirming: None,
+        });
+        self.go_live(session, resume, lacking, gap, attempt.lost, step);
+    }
+
+    fn go_live(
+        &mut self,
+        mut session: Session<L>,
+        mut resume: Box<Resume>,
+        lacking: Lacking,
+        gap: bool,
+        lost: Option<Code>,
+        step: &mut Step<'_>,
+    ) {
+        if gap {
+            resume.numbering.restart(resume.epoch, lacking.sent_before);
+            session.count_anew();
+        }
+        step.note(Note::Resumed { gap });
+        step.note(Note::ServicesChanged);
+        resume.replay.set_limit(step.limits().replay_bytes);
+        self.alive = step.now;
+        if let Some(code) = lost {
+            step.note(Note::Suspended);
+            return self.suspend(session, resume, code, true, step);
+        }
+        let received = session.received();
+        tell_opened(&session, Some(&mut resume), received, gap, step);
+        if !lacking.bytes.is_empty() {
+            step.push(Effect::Replay {
+                bytes: lacking.bytes,
+                frames: lacking.frames as u32,
+            });
+        }
+        self.state = State::Active {
+            session,
+            resume: Some(resume),
+            pause: Pause::None,
+        };
+        self.ask_away(step);
+    }
+
+    /// The session waits for its client from now on, `tell_backends`: they do not know.
+    pub(super) fn suspend(
+        &mut self,
+        session: Session<L>,
+        resume: Box<Resume>,
+        code: Code,
+        tell_backends: bool,
+        step: &mut Step<'_>,
+    ) {
+        let window = step.limits().resume_window;
+        if tell_backends {
+            let window_ms = window as u32;
+            session
+                .open()
+                .for_each(|(_, lease)| lease.suspend(window_ms));
+        }
+        self.state = State::Suspended {
+            session,
+            resume,
+            until: step.now + window,
+            code,
+        };
+    }
+}
+
+/// The ring that another gateway has handed over, and behind it what backends have sent here since. All of
+/// it is lacking.
+fn inherit(since: Replay, handed: &HandOver, limit: usize) -> (Replay, Lacking) {
+    let ring = Replay::adopt(limit, handed.before, &handed.ring);
+    let mut ring = ring.unwrap_or_else(|| Replay::new(limit));
+    let (held, news) = (ring.since(0), since.since(0));
+    let news_bytes = [news.bytes.0, news.bytes.1].concat();
+    let lacking = Lacking {
+        bytes: [held.bytes.0, held.bytes.1, news_bytes.as_slice()].concat(),
+        frames: held.frames + news.frames,
+        sent_before: ring.sent() - held.frames,
+    };
+    let frames = news.frames as u32;
+    ring.push(&news_bytes, &[], frames);
+    (ring, lacking)
+}

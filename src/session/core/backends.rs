@@ -1,0 +1,118 @@
+//! What backends say of the session, and what becomes of its links.
+
+use super::inbound::retag;
+use super::{Core, Hold, Note, Pause, Step};
+use crate::codec::code::Code;
+use crate::codec::link::Bind;
+use crate::session::closing::Closing;
+
+/// How a backend ends a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendClose {
+    /// The backend's code, or 440.
+    pub code: Code,
+    /// Milliseconds.
+    pub retry_after_ms: u32,
+    /// For the player.
+    pub text: Box<str>,
+}
+
+impl From<BackendClose> for Closing {
+    fn from(close: BackendClose) -> Closing {
+        Closing::ByBackend {
+            code: close.code,
+            retry_after_ms: close.retry_after_ms,
+            text: close.text,
+        }
+    }
+}
+
+impl<L: Hold> Core<L> {
+    /// A backend says who the session is.
+    pub fn bound(&mut self, bind: Bind, step: &mut Step<'_>) {
+        step.note(Note::Bound);
+        if let Some(session) = self.session_mut() {
+            let before = session.realm_id();
+            session.bind(bind);
+            if session.realm_id() != before {
+                retag(session);
+            }
+        }
+        self.renew_token(step);
+    }
+
+    /// A backend has ended the session, or does not take the OPEN of a resume; its link has forgotten the
+    /// session.
+    pub fn closed_on_link(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
+        if let Some(close) = self.closed_in_attempt(service, close, step) {
+            self.close(close.into(), step);
+        }
+        self.confirmed(service, step);
+    }
+
+    /// A backend has ended the session on a link that does not carry it.
+    pub fn closed_elsewhere(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
+        if let Some(session) = self.session_mut()
+            && let Some(place) = session.find(service)
+            && let Some(lease) = session.lease(place)
+        {
+            lease.silence();
+        }
+        self.close(close.into(), step);
+    }
+
+    /// A link is lost: the client is told once, and its next DATA is routed anew.
+    pub fn link_lost(&mut self, service: &str, link_id: u64, step: &mut Step<'_>) {
+        let open = |(name, lease): (&std::sync::Arc<str>, &L)| {
+            **name == *service && lease.link_id() == link_id
+        };
+        let is_open = self.session().is_some_and(|s| s.open().any(open));
+        if is_open && self.lost_in_attempt(service, step) {
+            return;
+        }
+        if let Some(session) = self.session_mut()
+            && session
+                .lost(service, link_id, |lease| lease.link_id() == link_id)
+                .is_some()
+        {
+            for lease in session.leases().filter(|lease| lease.link_id() == link_id) {
+                lease.set_final_code(Code::BAD_GATEWAY);
+            }
+            step.note(Note::ServicesChanged);
+            let text = "the backend's link was lost; answers may be missing";
+            self.tell_error(Code::BAD_GATEWAY, 0, text, service, step);
+            // It will not say that it has room any more.
+            self.unpause(Pause::LinkFull, step);
+        }
+        self.no_longer_awaited(service, true, step);
+        self.confirmed(service, step);
+    }
+
+    /// A backend has answered CLOSE 307.
+    pub fn left(&mut self, service: &str, step: &mut Step<'_>) {
+        self.no_longer_awaited(service, false, step);
+    }
+
+    /// A link has room again.
+    pub fn link_has_room(&mut self, step: &mut Step<'_>) {
+        self.unpause(Pause::LinkFull, step);
+    }
+
+    /// Takes a service's binding: its backend hears `code`, or nothing.
+    pub(super) fn unbind(&mut self, service: &str, code: Option<Code>, step: &mut Step<'_>) {
+        step.note(Note::ServicesChanged);
+        let Some(session) = self.session_mut() else {
+            return;
+        };
+        if let Some(place) = session.find(service) {
+            // Where it is still being opened, nothing waits for it.
+            session.failed(place);
+        }
+        if let Some(mut lease) = session.unbind(service) {
+            match code {
+                Some(code) => lease.set_final_code(code),
+                None => lease.silence(),
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The words of a peer gateway wait here until every backend is known to have taken the session's OPEN:
+//! the peer's OPEN must not overtake it, for the backend would not know the session yet (404).
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::{Core, Hold, Step};
+use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
+use crate::session::state::Session;
+
+/// Words of peer gateways that may wait; one at a time is the rule.
+const MAX_WAITING: usize = 8;
+
+/// What waits, and for whom.
+#[derive(Debug, Default)]
+pub(super) struct Confirming {
+    waiting: Vec<(Caller, ToHolder)>,
+    /// Services whose backends are not known to have taken their OPEN.
+    unconfirmed: SmallVec<[Arc<str>; 1]>,
+}
+
+impl<L: Hold> Core<L> {
+    /// Asks every backend to show that it has taken its OPEN; then the peer gateway's word is heard.
+    pub(super) fn confirm_backends(&mut self, caller: Caller, say: ToHolder, step: &mut Step<'_>) {
+        let Some((session, resume)) = self.owned() else {
+            return;
+        };
+        let confirming = resume.confirming.get_or_insert_default();
+        if confirming.waiting.len() == MAX_WAITING {
+            return self.answer_without_session(caller, Some(&say), step);
+        }
+        confirming.waiting.push((caller, say));
+        for (service, lease) in session.open() {
+            if !confirming.unconfirmed.contains(service) {
+                confirming.unconfirmed.push(Arc::clone(service));
+                lease.confirm();
+            }
+        }
+        self.hear_waiting(step);
+    }
+
+    /// A backend has shown that it has taken its OPEN, or will not any more.
+    pub fn confirmed(&mut self, service: &str, step: &mut Step<'_>) {
+        if let Some((_, resume)) = self.owned()
+            && let Some(confirming) = &mut resume.confirming
+        {
+            confirming.unconfirmed.retain(|name| **name != *service);
+            self.hear_waiting(step);
+        }
+    }
+
+    /// A service has just been opened: its backend too is to show that.
+    pub(super) fn confirm_opened(&mut self, service: &str, step: &mut Step<'_>) {
+        let Some((session, resume)) = self.owned() else {
+            return;
+        };
+        let Some(confirming) = &mut resume.confirming else {
+            return;
+        };
+        let opened = session.open().find(|(name, _)| ***name == *service);
+        if let Some((name, lease)) = opened
+            && !confirming.waiting.is_empty()
+            && !confirming.unconfirmed.contains(name)
+        {
+            confirming.unconfirmed.push(Arc::clone(name));
+            lease.confirm();
+        }
+        self.hear_waiting(step);
+    }
+
+    /// Hears the words that have waited, when they need to wait no more.
+    fn hear_waiting(&mut self, step: &mut Step<'_>) {
+        let Some((session, resume)) = self.owned() else {
+            return;
+        };
+        let opening = Session::is_opening(session);
+        let ready = |c: &&mut Box<Confirming>| !opening && c.unconfirmed.is_empty();
+        if resume.confirming.as_mut().filter(ready).is_none() {
+            return;
+        }
+        let confirming = resume.confirming.take();
+        for (caller, say) in confirming.into_iter().flat_map(|c| c.waiting) {
+            match say {
+                ToHolder::Ask { token_epoch } => self.asked(caller, token_epoch, step),
+                ToHolder::Claim { count, places } => self.claimed(caller, count, &places, step),
+                ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. } => {}
+            }
+        }
+    }
+
+    /// A caller is gone, or has taken back what it asked.
+    pub(super) fn forget_waiting(&mut self, caller: &Caller) {
+        if let Some((_, resume)) = self.owned()
+            && let Some(confirming) = &mut resume.confirming
+        {
+            confirming.waiting.retain(|(waiting, _)| waiting != caller);
+        }
+    }
+}
+
+impl Confirming {
+    /// The session ends, or leaves: whoever still asks is answered. A claim is answered by who promised.
+    pub(super) fn dismiss(self, say: &ToNewcomer, step: &mut Step<'_>) {
+        for (caller, waiting) in self.waiting {
+            if let ToHolder::Ask { .. } = waiting {
+                step.reply(caller, say.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The core's boundary: what it is given with each event, and the effects that it asks for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::code::Code;
+use crate::codec::link::Transport;
+use crate::codec::peer::{Caller, PeerGateway, ToHolder, ToNewcomer};
+use crate::session::closing::Closing;
+use crate::session::token::{TokenBody, TokenError};
+
+/// Milliseconds of a clock that never goes back, its origin the driver's choice.
+pub type Millis = u64;
+
+/// A session's hold on a link. While it lives the link delivers to the session; dropping it sends the
+/// backend its final CLOSE, so one OPEN is followed by one CLOSE by construction, also in a panic.
+pub trait Hold {
+    /// The link, unique in the process.
+    fn link_id(&self) -> u64;
+    /// The backend.
+    fn endpoint(&self) -> SocketAddr;
+    /// Sends whole link frames.
+    fn forward(&self, bytes: Vec<u8>, frames: u32);
+    /// Tells whether the client must wait before it feeds the link more.
+    fn is_full(&self) -> bool;
+    /// Asks for [`Core::link_has_room`](super::Core::link_has_room).
+    fn await_room(&self);
+    /// Tells the link the session's realm, which frames to the client name.
+    fn retag(&self, realm_id: u32);
+    /// Sends OPEN again on this link.
+    fn reopen(&self, open: Vec<u8>);
+    /// Sends SUSPEND.
+    fn suspend(&self, window_ms: u32);
+    /// Asks for [`Core::confirmed`](super::Core::confirmed): the backend has taken the session's OPEN.
+    fn confirm(&self);
+    /// Sends CLOSE 307; the link delivers until [`Core::left`](super::Core::left). No final CLOSE is
+    /// owed any more.
+    fn leave(&mut self);
+    /// Makes the drop send nothing: the backend has ended the session itself, or has it anew.
+    fn silence(&mut self);
+    /// Sets the code of the final CLOSE.
+    fn set_final_code(&mut self, code: Code);
+}
+
+/// The gateway around a core. Every answer is a value that is there already: no call waits.
+pub trait Host {
+    /// The bounds in force.
+    fn limits(&self) -> &Limits;
+    /// This gateway's id.
+    fn gateway_id(&self) -> &str;
+    /// Where other gateways reach this one, `host:port`; none where the peer channel is off.
+    fn peer_address(&self) -> Option<&str>;
+    /// Tells whether a drain has come so far that new sessions are refused.
+    fn refuses_sessions(&self) -> bool;
+    /// What is left of a drain's window; none without a drain.
+    fn drain_left(&self) -> Option<Duration>;
+    /// The client's remote address.
+    fn remote_address(&self) -> SocketAddr;
+    /// How the client is connected.
+    fn transport(&self) -> Transport;
+    /// Opens a resume token.
+    ///
+    /// # Errors
+    /// It is not one of this deployment's, or has expired.
+    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError>;
+    /// Seconds since 1970.
+    fn unix_seconds(&self) -> u64;
+    /// Draws a number for a call to a peer gateway, unique in the process.
+    fn next_call(&self) -> u64;
+}
+
+/// Bounds and durations that the core keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `session.max_services`.
+    pub max_services: usize,
+    /// `session.trust_client_ids`.
+    pub trust_client_ids: bool,
+    /// `session.idle_timeout`.
+    pub idle_timeout: Millis,
+    /// `session.resume_window`; zero: no session can be resumed.
+    pub resume_window: Millis,
+    /// `backend.connect_timeout`: what a backend has for ACCEPT, and for CLOSE 307.
+    pub connect_timeout: Millis,
+    /// `session.replay_bytes`.
+    pub replay_bytes: usize,
+    /// `session.outbound_queue`, in bytes.
+    pub outbound_queue: usize,
+}
+
+impl Limits {
+    /// How long a peer gateway has for an answer (protocol 3.2, case 3).
+    pub fn peer_timeout(&self) -> Millis {
+        3 * self.connect_timeout
+    }
+}
+
+/// One event's surroundings: the time, the gateway, and the effects so far. The driver executes the
+/// effects in order when the event's method returns.
+pub struct Step<'a> {
+    /// The time.
+    pub now: Millis,
+    /// The gateway.
+    pub host: &'a dyn Host,
+    /// Effects, the first one first.
+    pub effects: &'a mut Vec<Effect>,
+}
+
+impl Step<'_> {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn note(&mut self, note: Note) {
+        self.effects.push(Effect::Note(note));
+    }
+
+    pub(super) fn reply(&mut self, to: Caller, say: ToNewcomer) {
+        self.effects.push(Effect::Reply { to, say });
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        self.host.limits()
+    }
+}
+
+/// What a driver does for the core. What is meant for links goes through [`Hold`].
+#[derive(Debug)]
+pub enum Effect {
+    /// Sends one whole frame that is not DATA to the client.
+    Send(Vec<u8>),
+    /// Seals the token and sends OPENED to the client.
+    SendOpened(OpenedFrame),
+    /// Sends what a client that has resumed lacks.
+    Replay {
+        /// Whole frames.
+        bytes: Vec<u8>,
+        /// How many of them are DATA.
+        frames: u32,
+    },
+    /// Parts with the connection, with a CLOSE where its reason has one; the session goes on.
+    LeaveConnection(Closing),
+    /// Makes the connection that [`Core::resume_here`](super::Core::resume_here) was called for the
+    /// session's own.
+    TakeConnection,
+    /// Parts with that connection.
+    RefuseConnection(Closing),
+    /// Ends the connection, if there is one, and the driver: the core is over.
+    Close(Closing),
+
+    /// Enters a session into the registry under `chosen` or an id that the driver draws; answered by
+    /// [`Core::registered`](super::Core::registered).
+    Register {
+        /// The client's own choice, where that is trusted.
+        chosen: Option<u64>,
+    },
+    /// Asks the registry who has this session; answered by one of the `located_…` methods.
+    Locate(u64),
+    /// Enters a session that is to come here; answered by [`Core::registered`](super::Core::registered).
+    Enlist(u64),
+    /// Takes back what was entered.
+    Unregister,
+    /// Has the registry remember where the session went, in place of the entry.
+    Moved(PeerGateway),
+
+    /// Routes a service and opens a link to one of its endpoints; answered by
+    /// [`Core::service_opened`](super::Core::service_opened) or `service_failed`.
+    Route(Route),
+    /// Opens a link to the endpoint that a service is bound to; answered by
+    /// [`Core::service_reached`](super::Core::service_reached).
+    Reach(Reach),
+
+    /// Says something to a peer gateway; `Ask` begins the call.
+    Call {
+        /// The call.
+        call: u64,
+        /// The peer gateway.
+        to: PeerGateway,
+        /// The session.
+        session_id: u64,
+        /// The words.
+        say: ToHolder,
+    },
+    /// Ends a call; nothing more is said on it.
+    CancelCall(u64),
+    /// Answers a peer gateway.
+    Reply {
+        /// The caller.
+        to: Caller,
+        /// The words.
+        say: ToNewcomer,
+    },
+
+    /// Something to count, log or show.
+    Note(Note),
+}
+
+/// An OPENED that is to be sealed and sent.
+#[derive(Debug)]
+pub struct OpenedFrame {
+    /// The session.
+    pub session_id: u64,
+    /// DATA frames that the session has taken.
+    pub received: u64,
+    /// The flag GAP.
+    pub gap: bool,
+    /// The token; none where the session cannot be resumed.
+    pub token: Option<Box<TokenBody>>,
+}
+
+/// A service that is to be routed by the rules.
+#[derive(Debug)]
+pub struct Route {
+    /// The service.
+    pub service: Arc<str>,
+    /// The session.
+    pub session_id: u64,
+    /// The session's realm; 0: none.
+    pub realm_id: u32,
+    /// The session's user; 0: none.
+    pub user_id: u64,
+    /// A backend has said who the session is.
+    pub is_bound: bool,
+    /// The session's epoch, for the answer.
+    pub epoch: u32,
+    /// The payload of OPEN.
+    pub open: Vec<u8>,
+}
+
+/// A service that is to be opened where it was before.
+#[derive(Debug)]
+pub struct Reach {
+    /// The service.
+    pub service: Arc<str>,
+    /// Its endpoint.
+    pub endpoint: SocketAddr,
+    /// The session.
+    pub session_id: u64,
+    /// The session's realm; 0: none.
+    pub realm_id: u32,
+    /// The payload of OPEN.
+    pub open: Vec<u8>,
+}
+
+/// Something to count, log or show; no effect on anybody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// A session has started, or has been taken up from elsewhere.
+    SessionStarted {
+        /// Its id.
+        session_id: u64,
+        /// The client can resume it.
+        resumable: bool,
+        /// It was another gateway's.
+        taken_up: bool,
+    },
+    /// The session is over here.
+    SessionEnded,
+    /// The session has no connection from now on.
+    Suspended,
+    /// A resume has succeeded.
+    Resumed {
+        /// Not exactly.
+        gap: bool,
+    },
+    /// The session was handed over to a peer gateway.
+    HandedOver,
+    /// The services or their endpoints have changed.
+    ServicesChanged,
+    /// A backend has said who the session is.
+    Bound,
+    /// A service could not be opened.
+    BindFailed,
+    /// An ERROR was made.
+    ErrorMade(Code),
+    /// The client was asked to go elsewhere.
+    Goaway,
+    /// The client is not read until a link has room.
+    Paused,
+    /// Frames that waited for links were dropped with the session.
+    FramesDropped(u32),
+    /// An ACCEPT that nobody had asked for.
+    UnexpectedAccept,
+    /// RESUME with a token that cannot be opened.
+    BadToken(TokenError),
+}

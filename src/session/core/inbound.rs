@@ -1,0 +1,247 @@
+//! Bytes of the client: all whole frames of one read, and one `forward` to each link that they go to.
+//!
+//! Hot path: a read of DATA of open services is decoded, checked and encoded for its links here without
+//! an effect, an allocation beyond a pooled buffer, or a call that is not static.
+
+use super::requests::ResumeRequest;
+use super::{Core, Hold, Note, Pause, State, Step};
+use crate::codec::client::{self, FLAG_RESUMABLE, Frame, Kind, MAX_PING_LEN};
+use crate::codec::code::{Code, Notice};
+use crate::codec::link::{self, Kind as LinkKind};
+use crate::codec::{Decoded, buffers};
+use crate::session::closing::Closing;
+use crate::session::core::Effect;
+use crate::session::state::{Session, Taken};
+
+/// What became of the bytes of one read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Inbound {
+    /// Bytes of whole frames that were taken; the rest is shown again, with what comes behind it.
+    pub bytes: usize,
+    /// Frames that were taken.
+    pub frames: u64,
+    /// Batches that went to links.
+    pub forwards: u64,
+    /// Frames whose link was gone.
+    pub dropped: u64,
+}
+
+/// Frames of one read that go to the same link, already encoded for it.
+struct Batch {
+    place: usize,
+    bytes: Vec<u8>,
+    frames: u32,
+}
+
+impl<L: Hold> Core<L> {
+    /// Takes the whole frames at the beginning of `bytes`. Stops early where the client is to be held
+    /// back; ends the connection where framing is lost or the client says so.
+    pub fn on_bytes(&mut self, bytes: &[u8], max_payload: u32, step: &mut Step<'_>) -> Inbound {
+        let (mut read, mut batch) = (Inbound::default(), None);
+        let mut end = None;
+        while self.reads() {
+            match client::decode(&bytes[read.bytes..], max_payload) {
+                Ok(Decoded::Frame(frame, used)) => {
+                    match self.take_frame(&frame, &mut batch, &mut read, step) {
+                        Ok(true) => {
+                            read.bytes += used;
+                            read.frames += 1;
+                        }
+                        Ok(false) => break,
+                        Err(closing) => {
+                            end = Some(closing);
+                            break;
+                        }
+                    }
+                }
+                Ok(Decoded::Need(_)) => break,
+                Err(error) => {
+                    end = Some(Closing::BrokenFrame(error));
+                    break;
+                }
+            }
+        }
+        // What came before a mistake still goes its way.
+        self.forward(batch, &mut read, step);
+        if read.frames > 0
+            && let State::Active { resume, .. } = &mut self.state
+        {
+            self.alive = step.now;
+            if let Some(resume) = resume {
+                // A token is used, and a GAP known, when its connection has sent a frame.
+                resume.oldest_good = resume.epoch;
+                resume.numbering.settle();
+            }
+        }
+        if let Some(closing) = end {
+            self.end_of_input(closing, step);
+        }
+        read
+    }
+
+    /// Ends the connection because of what the client's bytes, or their end, say. While earlier frames of
+    /// the client wait for links they go first: the end is met again when the client is read again.
+    pub fn end_of_input(&mut self, closing: Closing, step: &mut Step<'_>) {
+        if let State::Active { session, pause, .. } = &mut self.state
+            && session.waiting() > 0
+        {
+            *pause = Pause::Opening;
+            return;
+        }
+        self.close(closing, step);
+    }
+
+    /// Takes one frame. `Ok(false)`: it is held back and will be shown again.
+    #[inline]
+    fn take_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        batch: &mut Option<Batch>,
+        read: &mut Inbound,
+        step: &mut Step<'_>,
+    ) -> Result<bool, Closing> {
+        if frame.header.kind != Kind::Data as u8 {
+            return self.take_control(frame, step);
+        }
+        let State::Active { session, .. } = &mut self.state else {
+            return self.start_session(frame, step);
+        };
+        let realm_before = session.realm_id();
+        let taken = session.on_data(&frame.header, frame.service);
+        if session.realm_id() != realm_before {
+            retag(session);
+        }
+        match taken {
+            Taken::Forward(place) => {
+                let id = session.id();
+                if batch.as_ref().is_none_or(|b| b.place != place) {
+                    let next = Batch {
+                        place,
+                        bytes: buffers::take(),
+                        frames: 0,
+                    };
+                    self.forward(batch.replace(next), read, step);
+                }
+                if let Some(batch) = batch {
+                    link::encode(&mut batch.bytes, LinkKind::Data, id, frame.payload);
+                    batch.frames += 1;
+                }
+            }
+            Taken::Resolve(place) => {
+                self.queue(place, frame.payload);
+                self.route_service(place, step);
+            }
+            Taken::Queue(place) => self.queue(place, frame.payload),
+            Taken::Refuse(refusal) => {
+                let service: Box<str> = match frame.service {
+                    "" => session.last_named().into(),
+                    named => named.into(),
+                };
+                self.tell_error(refusal.code, 0, refusal.text, &service, step);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The DATA that would start a session waits while the registry is asked. `Ok(true)` where it starts
+    /// none.
+    fn start_session(&mut self, frame: &Frame<'_>, step: &mut Step<'_>) -> Result<bool, Closing> {
+        if step.host.refuses_sessions() {
+            return Err(Closing::Draining);
+        }
+        if frame.service.is_empty() {
+            self.state = State::Greeting { talked: true };
+            self.tell_error(Code::MALFORMED, 0, "no service was named yet", "", step);
+            return Ok(true);
+        }
+        let id = frame.header.session_id;
+        let chosen = (step.limits().trust_client_ids && id != 0).then_some(id);
+        self.state = State::Registering {
+            chosen: chosen.is_some(),
+            resumable: frame.header.flags & FLAG_RESUMABLE != 0,
+        };
+        step.push(Effect::Register { chosen });
+        Ok(false)
+    }
+
+    /// Takes a frame that is not DATA.
+    fn take_control(&mut self, frame: &Frame<'_>, step: &mut Step<'_>) -> Result<bool, Closing> {
+        let mut first = false;
+        if let State::Greeting { talked } = &mut self.state {
+            first = !std::mem::replace(talked, true);
+        }
+        let id = frame.header.session_id;
+        let owned = self.session().is_none_or(|s| s.owns(id));
+        let malformed = match Kind::from_byte(frame.header.kind) {
+            Some(Kind::Resume) if first => {
+                let request = ResumeRequest::read(frame, step)?;
+                step.push(Effect::Locate(request.token.session_id));
+                self.state = State::Locating(Box::new(request));
+                return Ok(true);
+            }
+            _ if !owned => "session_id is not this session's",
+            Some(Kind::Close) => {
+                let notice = Notice::decode(frame.payload, Code::NORMAL);
+                // On a link 307 would not end the session; no client has a reason to send it.
+                let ends = notice.code != Code::LEAVES_LINK;
+                let code = if ends { notice.code } else { Code::MALFORMED };
+                return Err(Closing::ByClient(code));
+            }
+            Some(Kind::Ping | Kind::Pong) if frame.payload.len() > MAX_PING_LEN => {
+                "PING and PONG carry at most 125 bytes"
+            }
+            Some(Kind::Ping) => {
+                self.tell(Kind::Pong, frame.payload, step);
+                return Ok(true);
+            }
+            Some(Kind::Pong) => return Ok(true),
+            Some(Kind::Resume) => "RESUME only as a connection's first frame",
+            Some(Kind::Opened | Kind::Error | Kind::Goaway) => "only a gateway sends this kind",
+            Some(Kind::Data) | None => "unknown kind",
+        };
+        self.tell_error(Code::MALFORMED, 0, malformed, frame.service, step);
+        Ok(true)
+    }
+
+    /// Puts a frame behind the others that wait for their service's link.
+    fn queue(&mut self, place: usize, payload: &[u8]) {
+        let State::Active { session, pause, .. } = &mut self.state else {
+            return;
+        };
+        let session_id = session.id();
+        if let Some(opening) = session.opening(place) {
+            link::encode(&mut opening.queue, LinkKind::Data, session_id, payload);
+            opening.frames += 1;
+        }
+        if session.must_wait() {
+            *pause = Pause::Opening;
+        }
+    }
+
+    /// Sends a batch; holds the client back where its link is full.
+    #[inline]
+    fn forward(&mut self, batch: Option<Batch>, read: &mut Inbound, step: &mut Step<'_>) {
+        let Some(batch) = batch else { return };
+        let State::Active { session, pause, .. } = &mut self.state else {
+            read.dropped += u64::from(batch.frames);
+            return;
+        };
+        let Some(lease) = session.lease(batch.place) else {
+            read.dropped += u64::from(batch.frames);
+            return;
+        };
+        read.forwards += 1;
+        lease.forward(batch.bytes, batch.frames);
+        if lease.is_full() {
+            lease.await_room();
+            *pause = Pause::LinkFull;
+            step.note(Note::Paused);
+        }
+    }
+}
+
+/// Tells every link the session's realm.
+pub(super) fn retag<L: Hold>(session: &mut Session<L>) {
+    let realm_id = session.realm_id();
+    session.leases().for_each(|lease| lease.retag(realm_id));
+}

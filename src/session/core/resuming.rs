@@ -1,0 +1,123 @@
+//! The client of a session that is here is back on a connection of this gateway (protocol 3.2, case 1):
+//! its links stay, and each backend is told by OPEN that another connection has the session.
+
+use smallvec::SmallVec;
+
+pub(super) use super::places::Attempt;
+use super::places::{Place, Standing};
+use super::requests::ResumeRequest;
+use super::{Core, Effect, Hold, State, Step};
+use crate::session::closing::Closing;
+
+impl<L: Hold> Core<L> {
+    /// Takes the connection of a resume request, or refuses it: the effects `TakeConnection` and
+    /// `RefuseConnection` are about that one.
+    pub fn resume_here(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
+        if let Err(closing) = self.admit(request, step) {
+            step.push(Effect::RefuseConnection(closing));
+        }
+    }
+
+    fn admit(&mut self, request: &ResumeRequest, step: &mut Step<'_>) -> Result<(), Closing> {
+        let epoch = request.token.epoch;
+        match &mut self.state {
+            State::Resuming {
+                attempt, session, ..
+            }
+            | State::Claiming {
+                attempt, session, ..
+            } => {
+                // The client has given up the connection before, while its resume was under way.
+                if attempt.token_epoch != epoch {
+                    return Err(Closing::ResumeElsewhere);
+                }
+                attempt.count = request.count;
+                session.on_another_connection();
+                let was_lost = attempt.lost.take().is_some();
+                if !was_lost {
+                    step.push(Effect::LeaveConnection(Closing::Replaced));
+                }
+                step.push(Effect::TakeConnection);
+                return Ok(());
+            }
+            State::Active {
+                resume: Some(_), ..
+            }
+            | State::Suspended { .. }
+            | State::Leaving { .. } => {}
+            State::Active { resume: None, .. }
+            | State::Greeting { .. }
+            | State::Registering { .. }
+            | State::Locating(_)
+            | State::Enlisting(_)
+            | State::Ended(_) => return Err(Closing::NotResumable),
+        }
+        let Some((_, resume)) = self.owned() else {
+            return Err(Closing::NotResumable);
+        };
+        if epoch > resume.epoch {
+            // It has gone on elsewhere, and nobody has said so here: the client is to ask again.
+            self.close(Closing::Replaced, step);
+            return Err(Closing::ResumeElsewhere);
+        }
+        // "A token is used when the connection that it opened has sent a frame."
+        if epoch < resume.oldest_good {
+            return Err(Closing::NotResumable);
+        }
+        let promised = resume.promise.is_some();
+        let leaving = matches!(self.state, State::Leaving { .. });
+        // Drain: "if the session's connection stands, CLOSE 503 on the new one".
+        let stays = matches!(self.state, State::Active { .. }) && step.host.drain_left().is_some();
+        if promised || leaving || stays {
+            return Err(Closing::ResumeElsewhere);
+        }
+        self.begin_resume(request, step);
+        Ok(())
+    }
+
+    fn begin_resume(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
+        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let (mut session, mut resume) = match state {
+            State::Active {
+                session,
+                resume: Some(resume),
+                ..
+            } => {
+                step.push(Effect::LeaveConnection(Closing::Replaced));
+                (session, resume)
+            }
+            State::Suspended {
+                session, resume, ..
+            } => (session, resume),
+            other => {
+                self.state = other;
+                return;
+            }
+        };
+        step.push(Effect::TakeConnection);
+        session.on_another_connection();
+        resume.replay.set_limit(step.limits().outbound_queue);
+        let places: SmallVec<[Place; 1]> = session
+            .open()
+            .map(|(service, _)| Place {
+                service: service.clone(),
+                standing: Standing::Waiting,
+            })
+            .collect();
+        let attempt = Attempt {
+            epoch: resume.epoch.saturating_add(1),
+            token_epoch: request.token.epoch,
+            count: request.count,
+            places,
+            until: step.now + step.limits().connect_timeout,
+            lost: None,
+        };
+        self.state = State::Resuming {
+            session,
+            resume,
+            attempt: Box::new(attempt),
+        };
+        self.reopen_places(step);
+        self.go_on(step);
+    }
+}

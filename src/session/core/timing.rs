@@ -1,0 +1,61 @@
+//! The core's deadlines: one at a time, in the driver's clock.
+
+use super::{Core, Hold, Limits, Millis, Pause, State, Step};
+use crate::session::closing::Closing;
+
+impl<L: Hold> Core<L> {
+    /// When [`on_time`](Self::on_time) is due. It may lie behind what is due by then: a client that talks
+    /// moves its idle deadline without a word.
+    pub fn deadline(&self, limits: &Limits) -> Option<Millis> {
+        let idle = self.alive + limits.idle_timeout;
+        let promise = self.resume().and_then(|r| r.promise.as_ref());
+        let promise = promise.map_or(Millis::MAX, |promise| promise.until);
+        let own = match &self.state {
+            State::Greeting { .. }
+            | State::Registering { .. }
+            | State::Locating(_)
+            | State::Enlisting(_)
+            | State::Active { .. } => idle,
+            State::Suspended { until, .. } => *until,
+            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => attempt.until,
+            State::Leaving { leaving, .. } => leaving.until,
+            State::Ended(_) => return None,
+        };
+        Some(own.min(promise))
+    }
+
+    /// The clock stands at `step.now`.
+    pub fn on_time(&mut self, step: &mut Step<'_>) {
+        let now = step.now;
+        let promise = self.resume().and_then(|r| r.promise.as_ref());
+        if promise.is_some_and(|promise| promise.until <= now) {
+            return self.promise_broken(step);
+        }
+        match &self.state {
+            State::Registering { .. } | State::Locating(_) | State::Enlisting(_) => {
+                // The silence is not the client's.
+                self.alive = now;
+            }
+            State::Active { pause, .. } if *pause != Pause::None => self.alive = now,
+            State::Greeting { .. } | State::Active { .. } => {
+                if now.saturating_sub(self.alive) >= step.limits().idle_timeout {
+                    self.close(Closing::Idle, step);
+                } else {
+                    self.renew_old_token(step);
+                }
+            }
+            State::Suspended { until, .. } if *until <= now => self.give_up(step),
+            State::Resuming { attempt, .. } if attempt.until <= now => {
+                self.drop_late_places(crate::codec::code::Code::BAD_GATEWAY, step);
+                self.go_on(step);
+            }
+            State::Claiming { attempt, .. } if attempt.until <= now => self.claim_overdue(step),
+            State::Leaving { leaving, .. } if leaving.until <= now => self.leaving_overdue(step),
+            State::Suspended { .. }
+            | State::Resuming { .. }
+            | State::Claiming { .. }
+            | State::Leaving { .. }
+            | State::Ended(_) => {}
+        }
+    }
+}
