@@ -19,6 +19,7 @@ pub mod admin;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod labels;
 pub mod metrics;
 pub mod net;
 pub mod routing;

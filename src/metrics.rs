@@ -1,14 +1,18 @@
-//! Counters that cost nothing to count: one set a worker, written by that worker's thread alone.
-//! Whoever wants to know adds them up.
+//! Counters of a worker: one set each, written by that worker's thread alone and summed up by the
+//! admin API.
 //!
 //! Hot path: a count is a relaxed load and store; no locked instruction, no shared cache line.
 
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::codec::code::Code;
-use crate::session::closing::Closing;
+use crate::codec::link::Transport;
+use crate::labels::{Label, labels};
+use crate::session::closing::ClosingLabel;
+use crate::session::link::LinkEnd;
 
-/// A counter with one writing thread.
+/// Counter with one writing thread.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
@@ -21,7 +25,7 @@ impl Count {
         self.0.store(now.wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Adds `n`, whichever thread calls. Never mixed with the others for one counter.
+    /// Adds `n`, from any thread. Never mixed with the other ways to write for one counter.
     pub fn add_shared(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
@@ -32,129 +36,162 @@ impl Count {
         self.add(1);
     }
 
-    /// Replaces the count, for figures that go up and down.
+    /// Replaces the value of a figure that goes up and down.
     pub fn set(&self, n: u64) {
         self.0.store(n, Ordering::Relaxed);
     }
 
-    /// The count so far.
+    /// Returns the count so far.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// One counter for each of a fixed list of label values.
+/// One counter for each value of a label.
 #[derive(Debug)]
-pub struct Labelled<const N: usize> {
-    labels: [&'static str; N],
-    counts: [Count; N],
+pub struct Labelled<L> {
+    counts: Box<[Count]>,
+    label: PhantomData<L>,
 }
 
-impl<const N: usize> Labelled<N> {
-    fn new(labels: [&'static str; N]) -> Labelled<N> {
-        Labelled {
-            labels,
-            counts: std::array::from_fn(|_| Count::default()),
-        }
+impl<L: Label> Labelled<L> {
+    /// Adds `n` to the counter of `label`.
+    pub fn add(&self, label: L, n: u64) {
+        self.counts[label.index()].add(n);
     }
 
-    /// Adds `n` to the counter of `label`, or to the last one if there is no such label.
-    pub fn add(&self, label: &str, n: u64) {
-        let index = self.labels.iter().position(|l| *l == label);
-        self.counts[index.unwrap_or(N - 1)].add(n);
+    /// Adds `n` to the counter of `label`, from any thread. Never mixed with [`Labelled::add`] for
+    /// one label.
+    pub fn add_shared(&self, label: L, n: u64) {
+        self.counts[label.index()].add_shared(n);
     }
 
-    /// All of them together.
+    /// Sum over all labels.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(Count::get).sum()
     }
 
     /// All labels with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.labels
-            .iter()
-            .copied()
-            .zip(self.counts.iter().map(Count::get))
+        let labels = L::ALL.iter().map(|label| label.label());
+        labels.zip(self.counts.iter().map(Count::get))
     }
 }
 
-/// One counter for each code of protocol 1.4; other codes share one.
+impl<L: Label> Default for Labelled<L> {
+    fn default() -> Labelled<L> {
+        Labelled {
+            counts: L::ALL.iter().map(|_| Count::default()).collect(),
+            label: PhantomData,
+        }
+    }
+}
+
+/// One counter for each of a list of numbers; all others share one.
 #[derive(Debug)]
-pub struct ByCode([Count; Code::ALL.len() + 1]);
+pub struct Listed<T: 'static> {
+    list: &'static [T],
+    counts: Box<[Count]>,
+}
 
-impl ByCode {
-    /// Adds `n` for `code`.
-    pub fn add(&self, code: Code, n: u64) {
-        let index = Code::ALL.iter().position(|c| *c == code);
-        self.0[index.unwrap_or(Code::ALL.len())].add(n);
+impl<T: Copy + PartialEq> Listed<T> {
+    fn new(list: &'static [T]) -> Listed<T> {
+        Listed {
+            list,
+            counts: (0..=list.len()).map(|_| Count::default()).collect(),
+        }
     }
 
-    /// All codes with their counts; `None` for the others.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<Code>, u64)> + '_ {
-        let codes = Code::ALL.iter().map(|c| Some(*c)).chain([None]);
-        codes.zip(self.0.iter().map(Count::get))
+    /// Adds `n` to the counter of `number`.
+    pub fn add(&self, number: T, n: u64) {
+        let index = self.list.iter().position(|listed| *listed == number);
+        self.counts[index.unwrap_or(self.list.len())].add(n);
+    }
+
+    /// The list with its counts; `None` stands for all others.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<T>, u64)> + '_ {
+        let numbers = self.list.iter().copied().map(Some).chain([None]);
+        numbers.zip(self.counts.iter().map(Count::get))
     }
 }
 
-/// Why frames or messages were dropped: every place that drops names itself here.
-pub const DROPPED: [&str; 9] = [
-    "before_accept",
-    "client_closing",
-    "client_gone",
-    "link_gone",
-    "link_left",
-    "unexpected_close_307",
-    "unexpected_accept",
-    "unexpected_kind",
-    "other",
+/// HTTP statuses that are counted one by one.
+const HTTP_STATUSES: [u16; 17] = [
+    101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 502, 503, 504,
 ];
 
-/// How players are connected.
-pub const TRANSPORTS: [&str; 6] = [
-    "tcp",
-    "websocket",
-    "http",
-    "tcp+tls",
-    "websocket+tls",
-    "http+tls",
-];
+/// Reason for dropping frames or messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// From a backend, before its ACCEPT: they belong to the epoch before.
+    BeforeAccept,
+    /// The client is being closed, or was too slow.
+    ClientClosing,
+    /// The client has ended.
+    ClientGone,
+    /// The link was lost before they were written.
+    LinkGone,
+    /// From a backend, for a session that has left the link by CLOSE 307.
+    LinkLeft,
+    /// CLOSE 307 that answers none.
+    UnexpectedClose307,
+    /// ACCEPT that answers no OPEN.
+    UnexpectedAccept,
+    /// A kind that is unknown, or not for a backend to send.
+    UnexpectedKind,
+    /// None of these.
+    Other,
+    /// The session registry ended before it passed them on. Counted from any thread.
+    RegistryGone,
+}
 
-/// How sessions are resumed.
-pub const RESUMES: [&str; 2] = ["exact", "gap"];
+labels!(DropReason {
+    BeforeAccept => "before_accept",
+    ClientClosing => "client_closing",
+    ClientGone => "client_gone",
+    LinkGone => "link_gone",
+    LinkLeft => "link_left",
+    UnexpectedClose307 => "unexpected_close_307",
+    UnexpectedAccept => "unexpected_accept",
+    UnexpectedKind => "unexpected_kind",
+    Other => "other",
+    RegistryGone => "registry_gone",
+});
 
-/// The statuses of HTTP responses that are counted one by one.
-pub const HTTP_STATUSES: [&str; 18] = [
-    "101", "200", "204", "400", "401", "403", "404", "405", "408", "413", "426", "429", "431",
-    "440", "502", "503", "504", "other",
-];
+labels!(Transport {
+    Tcp => "tcp",
+    WebSocket => "websocket",
+    Http => "http",
+    TcpTls => "tcp+tls",
+    WebSocketTls => "websocket+tls",
+    HttpTls => "http+tls",
+});
 
-/// Why a link was lost or given up.
-pub const LINK_ENDS: [&str; 9] = [
-    "connect_failed",
-    "connect_timeout",
-    "peer_closed",
-    "io_error",
-    "protocol_error",
-    "ping_timeout",
-    "idle",
-    "shut_down",
-    "panicked",
-];
+/// Exactness of a resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resumed {
+    /// Nothing is missing.
+    Exact,
+    /// Frames may be missing, and the client was told.
+    Gap,
+}
 
-/// What one worker has counted. Directions are the gateway's: `in` is what it read.
+labels!(Resumed { Exact => "exact", Gap => "gap", });
+
+/// Counters of one worker. Directions are the gateway's: `in` is what it read.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is described once, in admin::metrics")]
 pub struct WorkerMetrics {
     pub accepted: Count,
     pub accept_errors: Count,
     pub tls_handshakes: Count,
-    pub closings: Labelled<32>,
-    pub sessions_started: Labelled<6>,
+    pub closings: Labelled<ClosingLabel>,
+    pub sessions_started: Labelled<Transport>,
     pub sessions_ended: Count,
     pub sessions_suspended: Count,
-    pub sessions_resumed: Labelled<2>,
+    pub sessions_resumed: Labelled<Resumed>,
     pub goaways: Count,
-    pub http_responses: Labelled<18>,
+    pub http_responses: Listed<u16>,
     pub client_frames_in: Count,
     pub client_frames_out: Count,
     pub client_bytes_in: Count,
@@ -162,7 +199,7 @@ pub struct WorkerMetrics {
     pub client_reads: Count,
     pub forwards: Count,
     pub delivers: Count,
-    pub errors_sent: ByCode,
+    pub errors_sent: Listed<Code>,
     pub paused: Count,
     pub link_frames_in: Count,
     pub link_frames_out: Count,
@@ -171,28 +208,27 @@ pub struct WorkerMetrics {
     pub links_started: Count,
     pub links_ready: Count,
     pub links_unready: Count,
-    pub links_ended: Labelled<9>,
+    pub links_ended: Labelled<LinkEnd>,
     pub links_lost_sessions: Count,
     pub refused_on_link: Count,
     pub relayed: Count,
-    pub relays_lost: Count,
     pub multicast_recipients: Count,
     pub binds: Count,
     pub bind_failures: Count,
     pub resolved: Count,
-    pub unresolved: ByCode,
-    pub dropped: Labelled<9>,
+    pub unresolved: Listed<Code>,
+    pub dropped: Labelled<DropReason>,
 }
 
 impl WorkerMetrics {
-    /// Sessions now.
+    /// Returns how many sessions there are.
     pub fn sessions_now(&self) -> u64 {
         // Read in this order, a session that ends between the two reads counts as there.
         let ended = self.sessions_ended.get();
         self.sessions_started.total().saturating_sub(ended)
     }
 
-    /// Links that take sessions now.
+    /// Returns how many links take sessions.
     pub fn links_now(&self) -> u64 {
         // Read in this order, a link that ends between the two reads counts as there.
         let ended = self.links_unready.get();
@@ -203,18 +239,18 @@ impl WorkerMetrics {
 impl Default for WorkerMetrics {
     fn default() -> WorkerMetrics {
         let count = Count::default;
-        let by_code = || ByCode(std::array::from_fn(|_| Count::default()));
+        let by_code = || Listed::new(&Code::ALL);
         WorkerMetrics {
             accepted: count(),
             accept_errors: count(),
             tls_handshakes: count(),
-            closings: Labelled::new(Closing::LABELS),
-            sessions_started: Labelled::new(TRANSPORTS),
+            closings: Labelled::default(),
+            sessions_started: Labelled::default(),
             sessions_ended: count(),
             sessions_suspended: count(),
-            sessions_resumed: Labelled::new(RESUMES),
+            sessions_resumed: Labelled::default(),
             goaways: count(),
-            http_responses: Labelled::new(HTTP_STATUSES),
+            http_responses: Listed::new(&HTTP_STATUSES),
             client_frames_in: count(),
             client_frames_out: count(),
             client_bytes_in: count(),
@@ -231,17 +267,16 @@ impl Default for WorkerMetrics {
             links_started: count(),
             links_ready: count(),
             links_unready: count(),
-            links_ended: Labelled::new(LINK_ENDS),
+            links_ended: Labelled::default(),
             links_lost_sessions: count(),
             refused_on_link: count(),
             relayed: count(),
-            relays_lost: count(),
             multicast_recipients: count(),
             binds: count(),
             bind_failures: count(),
             resolved: count(),
             unresolved: by_code(),
-            dropped: Labelled::new(DROPPED),
+            dropped: Labelled::default(),
         }
     }
 }
@@ -253,13 +288,29 @@ mod tests {
     #[test]
     fn labels_and_codes_find_their_counter() {
         let metrics = WorkerMetrics::default();
-        metrics.dropped.add("link_gone", 2);
-        metrics.dropped.add("never heard of", 1);
+        metrics.dropped.add(DropReason::LinkGone, 2);
+        metrics.dropped.add_shared(DropReason::RegistryGone, 1);
         let counted: Vec<_> = metrics.dropped.iter().filter(|(_, n)| *n > 0).collect();
-        assert_eq!(counted, [("link_gone", 2), ("other", 1)]);
+        assert_eq!(counted, [("link_gone", 2), ("registry_gone", 1)]);
         metrics.errors_sent.add(Code::NO_ROUTE, 3);
         metrics.errors_sent.add(Code(999), 1);
         let counted: Vec<_> = metrics.errors_sent.iter().filter(|(_, n)| *n > 0).collect();
         assert_eq!(counted, [(Some(Code::NO_ROUTE), 3), (None, 1)]);
+    }
+
+    #[test]
+    fn every_label_has_a_place_and_a_text_of_its_own() {
+        fn check<L: Label>() {
+            let mut texts = std::collections::HashSet::new();
+            for (position, label) in L::ALL.iter().enumerate() {
+                assert_eq!(label.index(), position, "{}", label.label());
+                assert!(texts.insert(label.label()), "{}", label.label());
+            }
+        }
+        check::<DropReason>();
+        check::<Transport>();
+        check::<Resumed>();
+        check::<LinkEnd>();
+        check::<ClosingLabel>();
     }
 }

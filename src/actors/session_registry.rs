@@ -19,6 +19,7 @@ use super::link::{BackendClose, Refuse};
 use super::peers::{Called, PeerGateway};
 use super::scope::Scope;
 use crate::codec::link::Bind;
+use crate::metrics::DropReason;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
@@ -83,7 +84,8 @@ pub struct Relay {
 impl Drop for Relay {
     fn drop(&mut self) {
         let lost = self.strays.len() as u64;
-        self.scope.metrics.relays_lost.add_shared(lost);
+        let dropped = &self.scope.metrics.dropped;
+        dropped.add_shared(DropReason::RegistryGone, lost);
     }
 }
 

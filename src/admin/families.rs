@@ -1,5 +1,7 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
+use std::fmt::Display;
+
 use super::family::{
     Family,
     Source::{
@@ -7,15 +9,14 @@ use super::family::{
     },
     family,
 };
+use crate::metrics::Listed;
 
 fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
     counts.map(|(label, n)| (label.to_owned(), n)).collect()
 }
 
-fn by_code(counts: &crate::metrics::ByCode) -> Vec<(String, u64)> {
-    let name = |code: Option<crate::codec::code::Code>| {
-        code.map_or_else(|| "other".to_owned(), |code| code.to_string())
-    };
+fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64)> {
+    let name = |number: Option<T>| number.map_or_else(|| "other".to_owned(), |n| n.to_string());
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
 
@@ -209,7 +210,7 @@ pub const FAMILIES: [Family; 69] = [
     family(
         "http_responses",
         "HTTP responses to players, by status",
-        Labelled("status", |m| owned(m.http_responses.iter())),
+        Labelled("status", |m| listed(&m.http_responses)),
     ),
     family(
         "client_in_frames",
@@ -249,7 +250,7 @@ pub const FAMILIES: [Family; 69] = [
     family(
         "refused_frames",
         "ERROR frames sent to clients, by code",
-        Labelled("code", |m| by_code(&m.errors_sent)),
+        Labelled("code", |m| listed(&m.errors_sent)),
     ),
     family(
         "paused_clients",
@@ -329,7 +330,7 @@ pub const FAMILIES: [Family; 69] = [
     family(
         "unresolved_routes",
         "Questions where a session goes that had none, by the code of the refusal",
-        Labelled("code", |m| by_code(&m.unresolved)),
+        Labelled("code", |m| listed(&m.unresolved)),
     ),
     family(
         "failed_bindings",
@@ -339,10 +340,7 @@ pub const FAMILIES: [Family; 69] = [
     family(
         "dropped_frames",
         "Frames that were dropped, by reason",
-        Labelled("reason", |m| {
-            let relays = [("registry_gone", m.relays_lost.get())];
-            owned(m.dropped.iter().chain(relays))
-        }),
+        Labelled("reason", |m| owned(m.dropped.iter())),
     ),
     family("actors", "Actors now, by kind", KindGauge(|k| k.live)),
     family(

@@ -121,7 +121,9 @@ impl Collector for Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::closing::Closing;
+    use crate::labels::Label;
+    use crate::metrics::DropReason;
+    use crate::session::closing::ClosingLabel;
 
     #[test]
     fn the_document_has_every_family_and_reason() {
@@ -137,7 +139,7 @@ mod tests {
             assert!(document.contains(&name), "{name}");
             assert!(document.contains(family.help), "{}", family.help);
         }
-        for reason in Closing::LABELS {
+        for reason in ClosingLabel::ALL.iter().map(|label| label.label()) {
             assert!(document.contains(&format!("`{reason}`")), "{reason}");
         }
     }
@@ -146,7 +148,7 @@ mod tests {
     fn labels_are_summed_over_the_workers() {
         let workers = [Arc::default(), Arc::<WorkerMetrics>::default()];
         for worker in &workers {
-            worker.dropped.add("link_gone", 2);
+            worker.dropped.add(DropReason::LinkGone, 2);
             worker.accepted.one();
         }
         let text = encode(&Config::default(), &workers, None, Vec::new()).unwrap();

@@ -192,18 +192,6 @@ impl Transport {
     pub fn is_http(self) -> bool {
         matches!(self, Transport::Http | Transport::HttpTls)
     }
-
-    /// The name in metrics and the admin API.
-    pub fn name(self) -> &'static str {
-        match self {
-            Transport::Tcp => "tcp",
-            Transport::WebSocket => "websocket",
-            Transport::Http => "http",
-            Transport::TcpTls => "tcp+tls",
-            Transport::WebSocketTls => "websocket+tls",
-            Transport::HttpTls => "http+tls",
-        }
-    }
 }
 
 /// OPEN's payload: who the session is (protocol 2.2).

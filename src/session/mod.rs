@@ -4,14 +4,16 @@
 //! * [`resume`]: how a session that can be resumed changes connections and gateways.
 //! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
 //! * [`id`]: session ids, and which worker is at home with one.
-//! * [`closing`]: why a connection ends, and everything that follows from it, in one match.
+//! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
 //! * [`replay`]: what a client that resumes may lack.
+//! * [`link`]: the states of a link.
 //! * [`liveness`]: when a link that answers no PING is lost.
 
 pub mod closing;
 mod continued;
 pub mod core;
 pub mod id;
+pub mod link;
 pub mod liveness;
 pub mod numbering;
 pub mod replay;

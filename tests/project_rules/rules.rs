@@ -17,7 +17,10 @@ pub(crate) const PURE: [(&str, &[&str]); 3] = [
         // actix_codec's Decoder wants an error that an I/O error can become.
         &["crate::codec", "actix_codec", "std::io::Error"],
     ),
-    ("src/session/", &["crate::session", "crate::codec"]),
+    (
+        "src/session/",
+        &["crate::session", "crate::codec", "crate::labels"],
+    ),
     ("src/routing/", &["crate::routing", "crate::codec"]),
 ];
 

@@ -7,6 +7,8 @@ use super::{
     SlotState,
 };
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
+use crate::metrics::DropReason;
+use crate::session::link::LinkEnd;
 
 impl Handler<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
@@ -54,7 +56,7 @@ impl Handler<Farewell> for BackendPool {
             self.farewells.push(msg);
         } else {
             // The backend ends it by itself when the resume window is over.
-            self.scope.metrics.dropped.add("link_gone", 1);
+            self.scope.metrics.dropped.add(DropReason::LinkGone, 1);
         }
     }
 }
@@ -89,7 +91,7 @@ impl Handler<Close> for BackendPool {
         Box::pin(async move {
             let quits = links.iter().map(|s| {
                 s.link.send(Quit {
-                    reason: "shut_down",
+                    reason: LinkEnd::ShutDown,
                 })
             });
             futures_util::future::join_all(quits).await;

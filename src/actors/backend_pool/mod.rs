@@ -26,7 +26,9 @@ use super::life::{Address, Legacy, Outlet, Seat, Vitals};
 use super::link::{Attach, Farewell, Gauge, Lease, Link, Quit};
 use super::link_book::{Claim, LeavingMark, LinkPermit};
 use super::scope::Scope;
+use crate::labels::Label;
 use crate::routing::ServiceRoute;
+use crate::session::link::LinkEnd;
 
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
 use takeover::Estate;
@@ -260,7 +262,9 @@ impl BackendPool {
                 || !(retired || (slot.state == SlotState::Leaving && slot.permit.is_some()))
                 || slot.gauge.sessions() > 0;
             if !wanted {
-                slot.link.do_send(Quit { reason: "idle" });
+                slot.link.do_send(Quit {
+                    reason: LinkEnd::Idle,
+                });
             }
             wanted
         });
@@ -283,7 +287,9 @@ impl BackendPool {
             && self.links[place].gauge.sessions() == 0
         {
             let slot = self.links.swap_remove(place);
-            slot.link.do_send(Quit { reason: "idle" });
+            slot.link.do_send(Quit {
+                reason: LinkEnd::Idle,
+            });
             if self.links.is_empty() && self.health == Health::Leaving {
                 self.set_health(Health::Unknown);
             }
@@ -293,7 +299,7 @@ impl BackendPool {
     fn ended(
         &mut self,
         link_id: u64,
-        reason: &'static str,
+        reason: LinkEnd,
         error: Option<Box<str>>,
         ctx: &mut Context<Self>,
     ) {
@@ -302,12 +308,12 @@ impl BackendPool {
         };
         let slot = self.links.swap_remove(place);
         let (service, endpoint) = (&self.service.name, self.endpoint);
-        self.last_error = Some(error.unwrap_or_else(|| reason.into()));
+        self.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
         // A backend that stays down is told of once, by its health; not at every attempt.
         if slot.state == SlotState::Connecting {
-            tracing::debug!(%service, %endpoint, reason, "link failed");
+            tracing::debug!(%service, %endpoint, reason = reason.label(), "link failed");
         } else {
-            tracing::info!(%service, %endpoint, reason, "link ended");
+            tracing::info!(%service, %endpoint, reason = reason.label(), "link ended");
         }
         if self.best().is_some() || self.connecting() {
             return;

@@ -18,9 +18,11 @@ use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::codec::peer::ToNewcomer;
+use crate::labels::Label;
+use crate::metrics::DropReason;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
-use crate::session::closing::{Closing, Loudness};
+use crate::session::closing::{Closing, ClosingLabel, LogLevel, Retry};
 use crate::session::id::spread_retry_ms;
 use crate::session::state::Session;
 
@@ -53,14 +55,12 @@ impl Ending {
     }
 }
 
-/// When a client that this ends may come back, in milliseconds; 0: no advice.
-pub(super) fn retry_after_ms(closing: &Closing) -> u32 {
-    match closing {
-        Closing::Draining | Closing::Full | Closing::ResumeElsewhere => {
-            spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1)
-        }
-        Closing::ByBackend { retry_after_ms, .. } => *retry_after_ms,
-        _ => 0,
+/// Advice to a client in milliseconds; 0 is none.
+pub(super) fn retry_after_ms(retry: Retry) -> u32 {
+    match retry {
+        Retry::NoAdvice => 0,
+        Retry::Spread => spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1),
+        Retry::AfterMs(ms) => ms,
     }
 }
 
@@ -73,15 +73,15 @@ impl Client {
             }
             return;
         }
-        let verdict = closing.verdict();
+        let outcome = closing.outcome();
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.card.peer(), verdict.label);
-        match verdict.loudness {
-            Loudness::Debug => {
+        let (peer, reason) = (self.card.peer(), outcome.label.label());
+        match outcome.log_level {
+            LogLevel::Debug => {
                 tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
             }
-            Loudness::Warn => {
+            LogLevel::Warn => {
                 tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
             }
         }
@@ -89,24 +89,24 @@ impl Client {
             return self.suspend(&closing);
         }
         self.stop_arriving(ctx);
-        if verdict.backends == Code::LEAVES_LINK {
+        if outcome.backends == Code::LEAVES_LINK {
             self.dismiss_waiting(&ToNewcomer::Busy);
         } else {
-            self.tell_claimant(verdict.backends);
+            self.tell_claimant(outcome.backends);
         }
         if matches!(self.stage, Stage::Suspended) {
-            return self.end_suspended(verdict.backends, ctx);
+            return self.end_suspended(outcome.backends, ctx);
         }
-        self.count(verdict.label);
-        self.final_code = verdict.backends;
+        self.count(outcome.label);
+        self.final_code = outcome.backends;
         if let Some(session) = &mut self.session {
             let metrics = &self.shared.scope.metrics;
             metrics
                 .dropped
-                .add("client_closing", u64::from(session.waiting()));
+                .add(DropReason::ClientClosing, u64::from(session.waiting()));
             session
                 .leases()
-                .for_each(|lease| lease.set_final_code(verdict.backends));
+                .for_each(|lease| lease.set_final_code(outcome.backends));
         }
         if let Some(frame) = self.close_frame(&closing) {
             // Past the bound on purpose: it is the last frame.
@@ -115,20 +115,20 @@ impl Client {
         }
         self.leave_registry();
         self.inbox = bytes::BytesMut::new();
-        if closing.is_abrupt() {
+        if outcome.is_abrupt {
             ctx.stop();
         }
-        self.socket.set_close_code(closing.websocket_code());
+        self.socket.set_close_code(outcome.websocket);
         self.enter(Ending::Flushing);
     }
 
     /// The CLOSE that a client gets, where it gets one.
     pub(super) fn close_frame(&self, closing: &Closing) -> Option<Vec<u8>> {
-        let verdict = closing.verdict();
+        let outcome = closing.outcome();
         let notice = Notice {
-            code: verdict.client?,
-            retry_after_ms: retry_after_ms(closing),
-            text: verdict.text,
+            code: outcome.client?,
+            retry_after_ms: retry_after_ms(outcome.retry),
+            text: outcome.text,
         };
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let mut frame = buffers::take();
@@ -138,21 +138,20 @@ impl Client {
 
     /// The actor panics: what is queued for the client and a CLOSE are left to a task of their own.
     pub(super) fn last_words(&mut self) {
-        let verdict = Closing::Internal.verdict();
-        self.count(verdict.label);
+        let outcome = Closing::Internal.outcome();
+        self.count(outcome.label);
         let metrics = &self.shared.scope.metrics;
         if let (Stage::Talking, Some(frame)) = (&self.stage, self.close_frame(&Closing::Internal)) {
             metrics.client_frames_out.one();
             self.outbox.push(frame);
-            self.socket
-                .set_close_code(Closing::Internal.websocket_code());
+            self.socket.set_close_code(outcome.websocket);
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
             actix::spawn(part(socket, outbox, self.permit.take()));
         }
     }
 
     /// Counts the end of a connection; the session of an HTTP request has none of its own.
-    pub(super) fn count(&self, label: &str) {
+    pub(super) fn count(&self, label: ClosingLabel) {
         if self.permit.is_some() {
             self.shared.scope.metrics.closings.add(label, 1);
         }

@@ -58,11 +58,11 @@ impl Reception for Hall {
         let draining = self.shared.scope.gate.refuses_sessions();
         let draining = draining.then_some(Closing::Draining);
         let closing = self.refusal.clone().or(draining)?;
-        let verdict = closing.verdict();
+        let outcome = closing.outcome();
         Some(Refusal {
-            code: verdict.backends,
-            retry_after_ms: retry_after_ms(&closing),
-            text: verdict.text.to_owned(),
+            code: outcome.backends,
+            retry_after_ms: retry_after_ms(outcome.retry),
+            text: outcome.text.to_owned(),
         })
     }
 
@@ -75,13 +75,7 @@ impl Reception for Hall {
     }
 
     fn answered(&self, status: u16) {
-        let mut label = [0; 3];
-        let digits = [status / 100, status / 10, status];
-        for (place, digit) in label.iter_mut().zip(digits) {
-            *place = b'0' + (digit % 10) as u8;
-        }
-        let label = std::str::from_utf8(&label).unwrap_or_default();
-        self.shared.scope.metrics.http_responses.add(label, 1);
+        self.shared.scope.metrics.http_responses.add(status, 1);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::codec::client::{self, Frame, HEADER_LEN, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Kind as LinkKind};
 use crate::codec::sniff::{Sniffed, sniff};
+use crate::metrics::DropReason;
 use crate::session::state::Taken;
 
 /// Frames of one read that go to the same link, already encoded for it.
@@ -217,7 +218,7 @@ impl Client {
                 .scope
                 .metrics
                 .dropped
-                .add("link_gone", u64::from(batch.frames));
+                .add(DropReason::LinkGone, u64::from(batch.frames));
         };
         self.shared.scope.metrics.forwards.one();
         lease.forward(batch.bytes, batch.frames);

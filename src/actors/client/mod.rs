@@ -46,6 +46,7 @@ use super::worker::{ClientEnded, WorkerScope};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
+use crate::metrics::DropReason;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
@@ -267,7 +268,9 @@ impl Client {
     fn send(&mut self, head: Vec<u8>, tail: Option<Bytes>, frames: u32, ctx: &mut Context<Self>) {
         let metrics = &self.shared.scope.metrics;
         if matches!(self.stage, Stage::Ending(_)) {
-            return metrics.dropped.add("client_closing", u64::from(frames));
+            return metrics
+                .dropped
+                .add(DropReason::ClientClosing, u64::from(frames));
         }
         let bytes = head.len() + tail.as_ref().map_or(0, Bytes::len);
         let limit = self.shared.scope.config.session.outbound_queue;
@@ -280,7 +283,7 @@ impl Client {
                     .scope
                     .metrics
                     .dropped
-                    .add("client_closing", u64::from(frames));
+                    .add(DropReason::ClientClosing, u64::from(frames));
                 return self.close(Closing::TooSlow, ctx);
             }
         }

@@ -102,7 +102,7 @@ impl Client {
         tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer(), "session starts");
         let transport = self.card.transport.get();
         let started = &self.shared.scope.metrics.sessions_started;
-        started.add(transport.name(), 1);
+        started.add(transport, 1);
         self.session = Some(Session::new(id, resumable, max_services));
         let resumes = resumable && !config.session.resume_window.is_zero();
         let holder = || Holder::new(timing(config));

@@ -155,14 +155,16 @@ impl Client {
 
     /// Whether this end is one of the connection only.
     pub(super) fn only_suspends(&self, closing: &Closing) -> bool {
-        self.resumable.is_some() && matches!(self.stage, Stage::Talking) && closing.only_suspends()
+        self.resumable.is_some()
+            && matches!(self.stage, Stage::Talking)
+            && closing.outcome().only_suspends
     }
 
     /// The connection is lost, and the session waits for its player. One that is being resumed is
     /// lost when the resume is done.
     pub(super) fn suspend(&mut self, closing: &Closing) {
         let now = self.shared.elapsed_ms();
-        let code = closing.verdict().backends;
+        let code = closing.outcome().backends;
         let Some(resumable) = &mut self.resumable else {
             return;
         };
@@ -189,7 +191,7 @@ impl Client {
         let gate = &self.shared.scope.gate;
         if let Some(resumable) = &mut self.resumable {
             resumable.in_use = false;
-            resumable.final_code = closing.verdict().backends;
+            resumable.final_code = closing.outcome().backends;
             resumable.suspension.get_or_insert_with(|| gate.suspend());
         }
         if let (Some(session), true) = (&self.session, tell_backends) {
@@ -210,7 +212,7 @@ impl Client {
 
     /// Lets go of the connection in use, with a CLOSE where its reason has one.
     pub(super) fn leave_connection(&mut self, closing: &Closing) {
-        self.count(closing.verdict().label);
+        self.count(closing.outcome().label);
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
         self.inbox = bytes::BytesMut::new();
         self.card.queued.set(0);
@@ -218,8 +220,9 @@ impl Client {
             self.shared.scope.metrics.client_frames_out.one();
             outbox.push(frame);
         }
-        if !closing.is_abrupt() {
-            socket.set_close_code(closing.websocket_code());
+        let outcome = closing.outcome();
+        if !outcome.is_abrupt {
+            socket.set_close_code(outcome.websocket);
             actix::spawn(part(socket, outbox, self.permit.take()));
         }
     }

@@ -110,7 +110,7 @@ impl Client {
             .scope
             .metrics
             .closings
-            .add(closing.verdict().label, 1);
+            .add(closing.outcome().label, 1);
         let Comeback {
             mut socket, permit, ..
         } = comeback;
@@ -119,7 +119,7 @@ impl Client {
             self.shared.scope.metrics.client_frames_out.one();
             outbox.push(frame);
         }
-        socket.set_close_code(closing.websocket_code());
+        socket.set_close_code(closing.outcome().websocket);
         actix::spawn(part(socket, outbox, permit));
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
+use crate::session::link::LinkEnd;
 
 /// How long a link that is told to end may take to write what it still holds.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -211,7 +212,7 @@ impl Handler<Quit> for Link {
         if self.socket.is_none() {
             ctx.stop();
         }
-        ctx.run_later(FLUSH_TIMEOUT, |link, ctx| link.end("shut_down", ctx));
+        ctx.run_later(FLUSH_TIMEOUT, |link, ctx| link.end(LinkEnd::ShutDown, ctx));
         Box::pin(async move {
             // Resolves when the link, and with it the sender, is dropped.
             let _ = gone.await;

@@ -16,7 +16,9 @@ use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
+use crate::metrics::DropReason;
 use crate::net::outbox::VECTORED_BYTES;
+use crate::session::link::LinkEnd;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
 const READ_BYTES: usize = 64 * 1024;
@@ -37,7 +39,7 @@ impl Link {
         &mut self,
         ctx: &mut Context<Self>,
         cx: &mut TaskContext<'_>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), LinkEnd> {
         for _ in 0..MAX_READS {
             if self.owes_too_much() {
                 return Ok(());
@@ -55,7 +57,7 @@ impl Link {
             self.inbox.reserve(wanted);
             match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(0)) => return Err("peer_closed"),
+                Poll::Ready(Ok(0)) => return Err(LinkEnd::PeerClosed),
                 Poll::Ready(Ok(read)) => {
                     self.scope.metrics.link_bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
@@ -65,7 +67,7 @@ impl Link {
             if let Err(error) = self.take_frames(ctx) {
                 tracing::warn!(service = %self.service, endpoint = %self.endpoint, %error,
                     "the backend broke the link protocol; its link is lost");
-                return Err("protocol_error");
+                return Err(LinkEnd::ProtocolError);
             }
         }
         cx.waker().wake_by_ref();
@@ -134,7 +136,10 @@ impl Link {
         let id = frame.session_id;
         let Some(kind) = Kind::from_byte(frame.kind) else {
             // A later version's, perhaps: framing stands, so the link does.
-            self.scope.metrics.dropped.add("unexpected_kind", 1);
+            self.scope
+                .metrics
+                .dropped
+                .add(DropReason::UnexpectedKind, 1);
             return Ok(());
         };
         match kind {
@@ -157,7 +162,7 @@ impl Link {
                 let bind = Bind::decode(frame.payload)?;
                 match self.places.get(&id) {
                     Some(&place) if self.sessions[place as usize].unanswered => {
-                        self.scope.metrics.dropped.add("before_accept", 1);
+                        self.scope.metrics.dropped.add(DropReason::BeforeAccept, 1);
                     }
                     Some(&place) => {
                         self.deliver(place);
@@ -178,7 +183,10 @@ impl Link {
             }
             Kind::Accept => self.take_accept(id, frame.payload)?,
             Kind::Hello | Kind::Open | Kind::Suspend => {
-                self.scope.metrics.dropped.add("unexpected_kind", 1);
+                self.scope
+                    .metrics
+                    .dropped
+                    .add(DropReason::UnexpectedKind, 1);
             }
         }
         Ok(())
@@ -188,7 +196,7 @@ impl Link {
     fn take_data(&mut self, id: u64, payload: &[u8], tail: Option<Bytes>, strays: &mut Vec<Stray>) {
         let Some(&place) = self.places.get(&id) else {
             if self.left.contains(&id) {
-                return self.scope.metrics.dropped.add("link_left", 1);
+                return self.scope.metrics.dropped.add(DropReason::LinkLeft, 1);
             }
             let payload = tail.unwrap_or_else(|| Bytes::copy_from_slice(payload));
             strays.push(stray(id, StrayFrame::Data(payload)));
@@ -197,7 +205,7 @@ impl Link {
         let attached = &mut self.sessions[place as usize];
         attached.known = true;
         if attached.unanswered {
-            return self.scope.metrics.dropped.add("before_accept", 1);
+            return self.scope.metrics.dropped.add(DropReason::BeforeAccept, 1);
         }
         if attached.frames == 0 {
             attached.head = buffers::take();
@@ -271,7 +279,11 @@ impl Link {
         let place = self.places.get(&id).copied();
         let leaving = place.filter(|place| self.sessions[*place as usize].leaving);
         let Some(place) = leaving else {
-            return self.scope.metrics.dropped.add("unexpected_close_307", 1);
+            return self
+                .scope
+                .metrics
+                .dropped
+                .add(DropReason::UnexpectedClose307, 1);
         };
         self.deliver(place);
         if let Some(attached) = self.detach(id) {
@@ -296,7 +308,11 @@ impl Link {
                 let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
                 self.tell(id, LinkEvent::Accepted { service, epoch });
             }
-            None => self.scope.metrics.dropped.add("unexpected_accept", 1),
+            None => self
+                .scope
+                .metrics
+                .dropped
+                .add(DropReason::UnexpectedAccept, 1),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::lease::Lease;
 use crate::actors::life::Port;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
+use crate::session::link::LinkEnd;
 
 /// What a link tells a client.
 #[derive(Debug, Message)]
@@ -149,8 +150,8 @@ pub struct Refuse {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Quit {
-    /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
-    pub reason: &'static str,
+    /// Why.
+    pub reason: LinkEnd,
 }
 
 /// Says again to its pool how it is, for one that has just taken over.
@@ -179,8 +180,8 @@ pub enum LinkChange {
     Idle,
     /// It is gone.
     Ended {
-        /// The label of [`crate::metrics::LINK_ENDS`] under which this end is counted.
-        reason: &'static str,
+        /// Why.
+        reason: LinkEnd,
         /// What the socket or TLS said, if that is why.
         error: Option<Box<str>>,
     },

@@ -30,6 +30,7 @@ use crate::codec::code::Code;
 use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
+use crate::session::link::LinkEnd;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
 
 use lease::Anchor;
@@ -81,7 +82,7 @@ pub struct Link {
     quitting: bool,
     fin_sent: bool,
     /// Why the link ends; still empty when the actor panics.
-    end: Option<&'static str>,
+    end: Option<LinkEnd>,
     /// What the socket said of it, if that is why.
     error: Option<Box<str>>,
     /// Resolves for whoever told the link to quit, by being dropped.
@@ -125,7 +126,7 @@ impl Link {
         });
     }
 
-    fn end(&mut self, reason: &'static str, ctx: &mut Context<Self>) {
+    fn end(&mut self, reason: LinkEnd, ctx: &mut Context<Self>) {
         self.end.get_or_insert(reason);
         ctx.stop();
     }
@@ -151,7 +152,7 @@ impl Link {
             Err(error) => {
                 tracing::debug!(service = %self.service, endpoint = %self.endpoint, %error, "cannot connect");
                 self.error = Some(error.to_string().into());
-                return self.end("connect_failed", ctx);
+                return self.end(LinkEnd::ConnectFailed, ctx);
             }
         };
         self.socket = Some(socket);
@@ -167,7 +168,7 @@ impl Link {
             Ok(json) => self.enqueue(Kind::Hello, 0, &json),
             Err(error) => {
                 tracing::error!(%error, "HELLO cannot be written as JSON");
-                return self.end("protocol_error", ctx);
+                return self.end(LinkEnd::ProtocolError, ctx);
             }
         }
         self.ping();
@@ -178,7 +179,7 @@ impl Link {
         match self.liveness.tick() {
             Ticked::Ping => self.ping(),
             Ticked::Wait => {}
-            Ticked::Lost => return self.end("ping_timeout", ctx),
+            Ticked::Lost => return self.end(LinkEnd::PingTimeout, ctx),
         }
         let idle = self.unused_since.elapsed() >= self.scope.config.backend.idle_timeout;
         if self.gauge.sessions() == 0 && idle && !self.idle_reported {
@@ -235,7 +236,7 @@ impl Link {
         Poll::Pending
     }
 
-    fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Result<(), &'static str> {
+    fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Result<(), LinkEnd> {
         let Some(socket) = &mut self.socket else {
             return Ok(());
         };
@@ -266,9 +267,9 @@ impl Link {
         Ok(())
     }
 
-    fn io_error(&mut self, error: &io::Error) -> &'static str {
+    fn io_error(&mut self, error: &io::Error) -> LinkEnd {
         self.error.get_or_insert_with(|| error.to_string().into());
-        "io_error"
+        LinkEnd::IoError
     }
 
     fn tell(&self, session_id: u64, event: LinkEvent) {
@@ -309,7 +310,7 @@ impl Actor for Link {
         );
         ctx.run_later(timeout, |link, ctx| {
             if !link.liveness.ready() {
-                link.end("connect_timeout", ctx);
+                link.end(LinkEnd::ConnectTimeout, ctx);
             }
         });
         ctx.run_interval(self.scope.config.backend.ping_interval, Link::tick);

@@ -20,6 +20,7 @@ use crate::actors::snapshots::{Kind, LinkState};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::net::tls;
+use crate::session::link::LinkEnd;
 use crate::session::liveness::Liveness;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -142,9 +143,9 @@ inspectable!(Link);
 impl Drop for Link {
     fn drop(&mut self) {
         let unsaid = if std::thread::panicking() {
-            "panicked"
+            LinkEnd::Panicked
         } else {
-            "shut_down"
+            LinkEnd::ShutDown
         };
         let reason = self.end.unwrap_or(unsaid);
         let metrics = &self.scope.metrics;

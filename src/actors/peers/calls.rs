@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use actix::prelude::*;
 
 use super::connections::NO_SESSION;
+use super::peering::CallEnd;
 use super::{
     Call, Called, Caller, Connection, HangUp, Heard, MAX_CALLS, Peers, Port, Reply, Served, Side,
 };
@@ -21,16 +22,16 @@ pub(super) struct On<W> {
 }
 
 /// The metric label of a call whose last word this is.
-fn how_it_ended(say: &ToNewcomer) -> &'static str {
+fn how_it_ended(say: &ToNewcomer) -> CallEnd {
     match say {
-        ToNewcomer::Moved { .. } => "moved",
-        ToNewcomer::Busy => "busy",
-        ToNewcomer::NotGood => "not_good",
-        ToNewcomer::Unknown => "unknown",
-        ToNewcomer::HandOver(_) => "handed_over",
-        ToNewcomer::Refused => "refused",
-        ToNewcomer::Ended { .. } => "ended",
-        ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. } => "given_up",
+        ToNewcomer::Moved { .. } => CallEnd::Moved,
+        ToNewcomer::Busy => CallEnd::Busy,
+        ToNewcomer::NotGood => CallEnd::NotGood,
+        ToNewcomer::Unknown => CallEnd::Unknown,
+        ToNewcomer::HandOver(_) => CallEnd::HandedOver,
+        ToNewcomer::Refused => CallEnd::Refused,
+        ToNewcomer::Ended { .. } => CallEnd::Ended,
+        ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. } => CallEnd::GivenUp,
     }
 }
 
@@ -60,7 +61,7 @@ impl Peers {
                 };
                 self.write(connection, &give_up);
                 if known {
-                    self.end(call, "given_up");
+                    self.end(call, CallEnd::GivenUp);
                 }
             }
             None => {}
@@ -71,7 +72,7 @@ impl Peers {
     }
 
     /// A call that was made here is over, if it was not already.
-    fn end(&mut self, call: u64, how: &str) {
+    fn end(&mut self, call: u64, how: CallEnd) {
         if self.calls.remove(&call).is_some() {
             self.shared.counts.ended(how);
         }
@@ -215,7 +216,7 @@ impl Handler<Call> for Peers {
             self.shared.counts.made();
             let connection = self.connection_to(&msg.to, ctx);
             let Some(connection) = connection.filter(|_| self.calls.len() < MAX_CALLS) else {
-                self.shared.counts.ended("lost");
+                self.shared.counts.ended(CallEnd::Lost);
                 return msg.client.do_send(Heard { call, said: None });
             };
             self.calls.insert(call, (connection, msg.client));
@@ -225,7 +226,7 @@ impl Handler<Call> for Peers {
         };
         let connection = *connection;
         if msg.say.ends() {
-            self.end(call, "given_up");
+            self.end(call, CallEnd::GivenUp);
         }
         let frame = PeerFrame {
             call,
@@ -241,7 +242,7 @@ impl Handler<HangUp> for Peers {
 
     fn handle(&mut self, msg: HangUp, _: &mut Context<Self>) {
         self.vitals.handled();
-        self.end(msg.call, "given_up");
+        self.end(msg.call, CallEnd::GivenUp);
     }
 }
 

@@ -189,7 +189,7 @@ where
             match begun {
                 Ok((line, stream, sealer, opener)) => line.carry(stream, sealer, opener).await,
                 Err(error) => {
-                    counts.failed(error.label());
+                    counts.failed(error.failure());
                     Err(error.to_string())
                 }
             }

@@ -7,10 +7,12 @@ use actix::prelude::*;
 
 use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
+use super::peering::CallEnd;
 use super::{Called, Caller, Connection, Flush, Heard, PeerGateway, Peers, Side};
 use crate::actors::session_registry::Errand;
 use crate::codec::peer::ToHolder;
 use crate::codec::peer::wire::{PeerFrame, Said};
+use crate::net::peer::HandshakeFailure;
 
 /// Connections to gateways that are dialled or have proved who they are; more are not taken.
 const MAX_CONNECTIONS: usize = 1024;
@@ -119,7 +121,7 @@ impl Peers {
     }
 
     fn turn_away(&mut self, connection: u64) {
-        self.shared.counts.failed("crowded");
+        self.shared.counts.failed(HandshakeFailure::Crowded);
         self.lose(
             connection,
             Some("there are too many connections".to_owned()),
@@ -142,7 +144,7 @@ impl Peers {
                 let its = *on == connection;
                 if its {
                     let (call, said) = (*call, None);
-                    counts.ended("lost");
+                    counts.ended(CallEnd::Lost);
                     client.do_send(Heard { call, said });
                 }
                 !its

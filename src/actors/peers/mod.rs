@@ -29,7 +29,7 @@ use crate::session::token::Keyring;
 
 pub use launch::{Listening, launch, listen};
 pub use messages::{Call, Called, Caller, HangUp, Heard, PeerGateway, Reply};
-pub use peering::{CALL_ENDS, HANDSHAKE_FAILURES, PeerCounts, Peering};
+pub use peering::{CallEnd, PeerCounts, Peering};
 
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
@@ -122,7 +122,7 @@ impl Actor for Peers {
 impl Drop for Peers {
     fn drop(&mut self) {
         for (call, (_, client)) in std::mem::take(&mut self.calls) {
-            self.shared.counts.ended("lost");
+            self.shared.counts.ended(CallEnd::Lost);
             client.do_send(Heard { call, said: None });
         }
         for (number, connection) in std::mem::take(&mut self.connections) {

@@ -6,30 +6,36 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::{Call, HangUp, Heard, PeerGateway, Peers, Reply};
 use crate::actors::life::Seat;
 use crate::codec::peer::ToHolder;
+use crate::labels::labels;
+use crate::metrics::Labelled;
+use crate::net::peer::HandshakeFailure;
 
-/// Why handshakes fail.
-pub const HANDSHAKE_FAILURES: [&str; 7] = [
-    "io",
-    "malformed",
-    "version",
-    "no_common_key",
-    "no_proof",
-    "crowded",
-    "other",
-];
+/// End of a call that a client of this gateway has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "docs/metrics.md describes each")]
+pub enum CallEnd {
+    HandedOver,
+    Moved,
+    Busy,
+    NotGood,
+    Unknown,
+    Refused,
+    Ended,
+    GivenUp,
+    Lost,
+}
 
-/// How calls that clients of this gateway have made ended.
-pub const CALL_ENDS: [&str; 9] = [
-    "handed_over",
-    "moved",
-    "busy",
-    "not_good",
-    "unknown",
-    "refused",
-    "ended",
-    "given_up",
-    "lost",
-];
+labels!(CallEnd {
+    HandedOver => "handed_over",
+    Moved => "moved",
+    Busy => "busy",
+    NotGood => "not_good",
+    Unknown => "unknown",
+    Refused => "refused",
+    Ended => "ended",
+    GivenUp => "given_up",
+    Lost => "lost",
+});
 
 /// The way to the other gateways. Without one nobody is there.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +82,7 @@ impl Peering {
         if !self.seat.do_send(call) {
             if asks {
                 self.counts.made();
-                self.counts.ended("lost");
+                self.counts.ended(CallEnd::Lost);
             }
             client.do_send(Heard {
                 call: number,
@@ -104,8 +110,8 @@ pub struct PeerCounts {
     made: AtomicU64,
     served: AtomicU64,
     skipped: AtomicU64,
-    failures: [AtomicU64; HANDSHAKE_FAILURES.len()],
-    ends: [AtomicU64; CALL_ENDS.len()],
+    failures: Labelled<HandshakeFailure>,
+    ends: Labelled<CallEnd>,
 }
 
 impl PeerCounts {
@@ -134,18 +140,14 @@ impl PeerCounts {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A handshake has failed, or was not begun.
-    pub(super) fn failed(&self, why: &str) {
-        let known = HANDSHAKE_FAILURES.iter().position(|name| *name == why);
-        let place = known.unwrap_or(HANDSHAKE_FAILURES.len() - 1);
-        self.failures[place].fetch_add(1, Ordering::Relaxed);
+    /// Counts a handshake that has failed, or was not begun.
+    pub(super) fn failed(&self, why: HandshakeFailure) {
+        self.failures.add_shared(why, 1);
     }
 
-    /// A call that was made here is over.
-    pub(super) fn ended(&self, how: &str) {
-        if let Some(place) = CALL_ENDS.iter().position(|name| *name == how) {
-            self.ends[place].fetch_add(1, Ordering::Relaxed);
-        }
+    /// Counts a call that was made here and is over.
+    pub(super) fn ended(&self, how: CallEnd) {
+        self.ends.add_shared(how, 1);
     }
 
     /// Connections to and from other gateways, those that are being made included.
@@ -168,15 +170,13 @@ impl PeerCounts {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Failed handshakes, by why.
+    /// Returns the failed handshakes by reason.
     pub fn handshake_failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.failures.iter().map(|n| n.load(Ordering::Relaxed));
-        HANDSHAKE_FAILURES.into_iter().zip(counts)
+        self.failures.iter()
     }
 
-    /// Calls that clients of this gateway have made and that are over, by how.
+    /// Returns how the calls of this gateway's clients have ended.
     pub fn calls_ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let counts = self.ends.iter().map(|n| n.load(Ordering::Relaxed));
-        CALL_ENDS.into_iter().zip(counts)
+        self.ends.iter()
     }
 }

@@ -30,7 +30,7 @@ use super::snapshots::Kind;
 use crate::codec::link::Transport;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
-use crate::session::closing::Closing;
+use crate::session::closing::{Closing, ClosingLabel};
 
 pub use draining::{AskAway, CountClients, CutOffClients, StopAsking};
 pub use launch::launch;
@@ -153,7 +153,7 @@ impl Worker {
             Admission::Admitted(permit) => (permit, None),
             Admission::Refused(permit) => (permit, Some(Closing::Full)),
             Admission::Dropped => {
-                return scope.metrics.closings.add("full", 1);
+                return scope.metrics.closings.add(ClosingLabel::Full, 1);
             }
         };
         scope.metrics.accepted.one();

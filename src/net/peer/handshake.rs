@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::hello::{self, Hello, HelloError, MAX_HELLO_BYTES, Role};
 use super::sealed::{Opener, Sealer, TAG_LEN, Unreadable};
+use crate::labels::labels;
 use crate::session::token::Keyring;
 
 /// What the first sealed record of each end says: that it has the key.
@@ -32,17 +33,41 @@ impl From<Unreadable> for HandshakeError {
 }
 
 impl HandshakeError {
-    /// The metric label.
-    pub fn label(&self) -> &'static str {
+    /// Returns the value under which it is counted.
+    pub fn failure(&self) -> HandshakeFailure {
         match self {
-            HandshakeError::Io(_) => "io",
-            HandshakeError::Hello(HelloError::Malformed) => "malformed",
-            HandshakeError::Hello(HelloError::Version(_)) => "version",
-            HandshakeError::Hello(HelloError::NoCommonKey) => "no_common_key",
-            HandshakeError::NoProof => "no_proof",
+            HandshakeError::Io(_) => HandshakeFailure::Io,
+            HandshakeError::Hello(HelloError::Malformed) => HandshakeFailure::Malformed,
+            HandshakeError::Hello(HelloError::Version(_)) => HandshakeFailure::Version,
+            HandshakeError::Hello(HelloError::NoCommonKey) => HandshakeFailure::NoCommonKey,
+            HandshakeError::NoProof => HandshakeFailure::NoProof,
         }
     }
 }
+
+/// Reason for which a connection between gateways did not come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "docs/metrics.md describes each")]
+pub enum HandshakeFailure {
+    Io,
+    Malformed,
+    Version,
+    NoCommonKey,
+    NoProof,
+    /// No handshake was begun: there were too many connections.
+    Crowded,
+    Other,
+}
+
+labels!(HandshakeFailure {
+    Io => "io",
+    Malformed => "malformed",
+    Version => "version",
+    NoCommonKey => "no_common_key",
+    NoProof => "no_proof",
+    Crowded => "crowded",
+    Other => "other",
+});
 
 /// The handshake of the end that has dialled. Returns how to seal and open, and who the other one is.
 ///

@@ -14,6 +14,6 @@ mod handshake;
 mod hello;
 mod sealed;
 
-pub use handshake::{HandshakeError, answer, call};
+pub use handshake::{HandshakeError, HandshakeFailure, answer, call};
 pub use hello::{Hello, HelloError, MAX_HELLO_BYTES, Role, VERSION};
 pub use sealed::{Opener, Sealer, Unreadable};

@@ -7,6 +7,7 @@ use crate::actors::client::{Changed, Hold, Resumable};
 use crate::actors::peers::HangUp;
 use crate::codec::buffers;
 use crate::codec::peer::HandOver;
+use crate::metrics::Resumed;
 use crate::session::replay::Replay;
 use crate::session::resume::Numbering;
 
@@ -101,7 +102,7 @@ impl Client {
         lacking: Lacking,
         ctx: &mut Context<Self>,
     ) {
-        let how = if gap { "gap" } else { "exact" };
+        let how = if gap { Resumed::Gap } else { Resumed::Exact };
         self.shared.scope.metrics.sessions_resumed.add(how, 1);
         if let Some(session) = &self.session {
             self.card.realm_id.set(session.realm_id());

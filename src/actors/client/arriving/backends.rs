@@ -13,6 +13,7 @@ use crate::actors::link::{BackendClose, Lease};
 use crate::actors::router::{PoolAt, Router};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
+use crate::metrics::DropReason;
 use crate::session::resume::{HolderAction, Place, Standing};
 use crate::session::state::Session;
 
@@ -76,7 +77,7 @@ impl Client {
         if self.session.is_none() {
             tracing::debug!(session = %format_args!("{}:{id}", self.shared.scope.config.gateway.id), peer = %self.card.peer(), "session is taken up");
             let started = &self.shared.scope.metrics.sessions_started;
-            started.add(self.card.transport.get().name(), 1);
+            started.add(self.card.transport.get(), 1);
             self.session = Some(Session::taken_up(id, max_services));
             self.card.session_id.set(id);
             self.card.resumable.set(true);
@@ -138,7 +139,7 @@ impl Client {
     ) {
         if epoch > self.epoch() || self.resumable.is_none() {
             let dropped = &self.shared.scope.metrics.dropped;
-            return dropped.add("unexpected_accept", 1);
+            return dropped.add(DropReason::UnexpectedAccept, 1);
         }
         // One of an attempt before says nothing.
         if epoch < self.epoch() {

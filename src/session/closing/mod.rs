@@ -1,0 +1,97 @@
+//! The ends of a client's connection. All that follows from one stands in one exhaustive match,
+//! [`Closing::outcome`].
+
+mod label;
+mod outcome;
+
+use crate::codec::client::FrameError;
+use crate::codec::code::Code;
+
+pub use label::ClosingLabel;
+pub use outcome::{LogLevel, Outcome, Retry};
+
+/// Reason for which a client's connection ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closing {
+    /// The client sent CLOSE with this code.
+    ByClient(Code),
+    /// The connection just ended.
+    Disconnected,
+    /// The connection failed, for example by a reset.
+    Failed,
+    /// Framing is lost.
+    BrokenFrame(FrameError),
+    /// The first bytes are of no transport that is spoken here.
+    Unrecognised,
+    /// Nothing, or too little to tell the transport, came within `listen.sniff_timeout`.
+    SilentStart,
+    /// The transport is known, but its first header came too slowly.
+    SlowStart,
+    /// Silent for longer than `session.idle_timeout`.
+    Idle,
+    /// The session id that the client chose is in use.
+    IdInUse,
+    /// RESUME for a session that cannot be resumed here.
+    NotResumable,
+    /// The session was resumed on another connection; it goes on there.
+    Replaced,
+    /// A backend says that another gateway has the session.
+    TakenElsewhere,
+    /// RESUME reached a draining gateway while the session's old connection stands.
+    ResumeElsewhere,
+    /// A backend ended the session.
+    ByBackend {
+        /// The backend's code, or 440.
+        code: Code,
+        /// The backend's advice in milliseconds; 0 is none.
+        retry_after_ms: u32,
+        /// The backend's text.
+        text: Box<str>,
+    },
+    /// An operator ended the session.
+    Kicked,
+    /// The client's outbound queue overflowed.
+    TooSlow,
+    /// This gateway is draining.
+    Draining,
+    /// `listen.max_connections` is reached.
+    Full,
+    /// A fault of the gateway's own.
+    Internal,
+    /// An HTTP connection is over; its requests were answered one by one.
+    Served,
+    /// A PROXY header from a network that is not configured to send one.
+    ProxyUnexpected,
+    /// No PROXY header from a network that must send one.
+    ProxyMissing,
+    /// A PROXY header with mistakes.
+    ProxyMalformed,
+    /// The TLS handshake failed; TLS's own alert has said why.
+    TlsFailed,
+    /// `listen.tls.max_handshakes` are under way.
+    TlsBusy,
+    /// No TLS where `listen.tls.required` wants it.
+    TlsMissing,
+    /// A WebSocket message that is not whole binary frames.
+    BadMessage(MessageFault),
+}
+
+/// Fault in a WebSocket message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MessageFault {
+    /// A text message.
+    #[error("a text message")]
+    Text,
+    /// The message ends within a frame.
+    #[error("a message that ends within a frame")]
+    CutFrame,
+    /// Larger than any frame may be.
+    #[error("a message over the limit")]
+    TooLarge,
+    /// Not what RFC 6455 lets a client send.
+    #[error("not a WebSocket's frames")]
+    Malformed,
+}
+
+#[cfg(test)]
+mod tests;
