@@ -13,10 +13,10 @@ impl<L: Hold> Core<L> {
     /// Ends the connection, and the session unless it can be resumed and the reason lets it. The first
     /// reason counts.
     pub fn close(&mut self, closing: Closing, step: &mut Step<'_>) {
-        if closing.only_suspends() && self.lose_connection(&closing, step) {
+        if closing.outcome().only_suspends && self.lose_connection(&closing, step) {
             return;
         }
-        let code = closing.verdict().backends;
+        let code = closing.outcome().backends;
         match std::mem::replace(&mut self.state, State::Ended(code)) {
             State::Ended(before) => {
                 self.state = State::Ended(before);
@@ -61,7 +61,7 @@ impl<L: Hold> Core<L> {
     /// The connection is lost, and the session waits for its client, at once or when what is under way is
     /// done. Returns whether it does.
     fn lose_connection(&mut self, closing: &Closing, step: &mut Step<'_>) -> bool {
-        let code = closing.verdict().backends;
+        let code = closing.outcome().backends;
         match &mut self.state {
             State::Active {
                 resume: Some(_), ..

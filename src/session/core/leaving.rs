@@ -177,7 +177,7 @@ impl<L: Hold> Core<L> {
     /// The session goes to the claimant, with all that its client may lack.
     fn hand_over(&mut self, step: &mut Step<'_>) {
         let closing = Closing::Replaced;
-        let ended = State::Ended(closing.verdict().backends);
+        let ended = State::Ended(closing.outcome().backends);
         let State::Leaving {
             session,
             mut resume,

@@ -47,7 +47,7 @@ impl<L: Hold> Core<L> {
     pub fn located_here(&mut self) -> Option<ResumeRequest> {
         match std::mem::replace(
             &mut self.state,
-            State::Ended(Closing::Replaced.verdict().backends),
+            State::Ended(Closing::Replaced.outcome().backends),
         ) {
             State::Locating(request) => Some(*request),
             other => {
