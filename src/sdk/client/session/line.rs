@@ -1,15 +1,13 @@
-//! One connection: bytes out as the socket takes them, whole frames in.
+//! A connection: bytes out as the socket takes them, whole frames in.
 
 use std::io;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_codec::Decoder;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 
-use crate::codec::client::{self, Header, Kind};
 use crate::codec::framed::{ClientCodec, ClientFrame, StreamError};
 
 /// Bytes that one read takes, a large frame's rest aside.
@@ -39,7 +37,7 @@ pub fn tcp(address: impl Into<String>) -> Connect {
     })
 }
 
-/// What is to be written to a connection.
+/// Bytes on their way to a connection.
 struct Out {
     write: WriteHalf<Box<dyn Io>>,
     queue: BytesMut,
@@ -51,20 +49,33 @@ impl Out {
         self.queue.is_empty() && !self.unflushed
     }
 
-    /// Writes some of it, or flushes what is written. Cancelling it loses nothing.
-    async fn write(&mut self) -> io::Result<()> {
+    /// Writes some of it and returns how many bytes, or flushes what is written: 0. Cancelling it
+    /// loses nothing.
+    async fn write(&mut self) -> io::Result<usize> {
         if self.queue.is_empty() {
             self.write.flush().await?;
             self.unflushed = false;
-        } else {
-            self.write.write_buf(&mut self.queue).await?;
-            self.unflushed = true;
+            return Ok(0);
         }
-        Ok(())
+        let wrote = self.write.write_buf(&mut self.queue).await?;
+        self.unflushed = true;
+        if wrote == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        Ok(wrote)
     }
 }
 
-/// A connection in use.
+/// A step of a connection.
+pub(super) enum Step {
+    Frame(ClientFrame),
+    /// So many bytes of the queue were written.
+    Wrote(usize),
+    /// The other end has ended it.
+    End,
+}
+
+/// A connection as frames in and bytes out.
 pub(super) struct Line {
     read: ReadHalf<Box<dyn Io>>,
     out: Out,
@@ -87,63 +98,32 @@ impl Line {
         }
     }
 
-    /// Bytes that are not written yet.
-    pub(super) fn queued(&self) -> usize {
-        self.out.queue.len()
-    }
-
     /// Queues whole frames.
-    pub(super) fn push(&mut self, frame: &[u8]) {
-        self.out.queue.extend_from_slice(frame);
+    pub(super) fn push(&mut self, frames: &[u8]) {
+        self.out.queue.extend_from_slice(frames);
     }
 
-    /// Queues a frame of the session's own.
-    pub(super) fn push_kind(&mut self, kind: Kind, session_id: u64, payload: &[u8]) {
-        let header = Header {
-            kind: kind as u8,
-            session_id,
-            ..Header::default()
-        };
-        let mut frame = Vec::new();
-        client::encode(&mut frame, &header, "", payload);
-        self.push(&frame);
-    }
-
-    /// Writes what is queued until a frame has come, or the end: `None`. Does not read unless
-    /// `may_read`. Cancelling it loses nothing.
-    pub(super) async fn next(
-        &mut self,
-        may_read: bool,
-    ) -> Result<Option<ClientFrame>, StreamError> {
+    /// Writes what is queued and reads, unless `may_read` is false, until one step is done. Cancelling
+    /// it loses nothing.
+    pub(super) async fn next(&mut self, may_read: bool) -> Result<Step, StreamError> {
         loop {
             if may_read && let Some(frame) = self.codec.decode(&mut self.inbox)? {
-                return Ok(Some(frame));
+                return Ok(Step::Frame(frame));
             }
             self.inbox.reserve(READ_BYTES);
             tokio::select! {
-                wrote = self.out.write(), if !self.out.is_done() => wrote?,
+                wrote = self.out.write(), if !self.out.is_done() => match wrote? {
+                    0 => {}
+                    wrote => return Ok(Step::Wrote(wrote)),
+                },
                 read = self.read.read_buf(&mut self.inbox), if may_read => {
                     if read? == 0 {
-                        return Ok(None);
+                        return Ok(Step::End);
                     }
                 }
                 // Nothing to do until it is asked anew.
                 () = std::future::pending(), if !may_read && self.out.is_done() => {}
             }
         }
-    }
-
-    /// Writes what is queued, ends the sending side, and waits for the other end, all within
-    /// `patience`.
-    pub(super) async fn end(mut self, patience: Duration) {
-        let ending = async {
-            while !self.out.is_done() {
-                self.out.write().await?;
-            }
-            self.out.write.shutdown().await?;
-            tokio::io::copy(&mut self.read, &mut tokio::io::sink()).await
-        };
-        // Whether it was heard or not, this side is done.
-        let _ = tokio::time::timeout(patience, ending).await;
     }
 }

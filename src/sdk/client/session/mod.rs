@@ -19,118 +19,32 @@
 //! # }
 //! ```
 //!
-//! * [`ledger`]: which frames the gateway may not have, and how many were taken. Pure.
-//! * [`mod@line`]: one connection.
-//! * [`mod@dial`]: how connections are made.
-//! * [`drive`]: the task that a session is: the connection in use, the one to come, and the clock.
-//!
-//! The gateway acknowledges frames only when a connection begins. So that what is kept stays small,
-//! the session sends a PING when much is kept: gateways take frames in order, and its PONG says that
-//! all before it were taken.
+//! * [`core`](self::core): the session as a state machine without I/O.
+//! * `drive`: the task that executes what the core orders.
+//! * `line`, `dial`: a connection, and how connections are made.
 
+pub mod core;
 mod dial;
 mod drive;
-mod ledger;
 mod line;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Data, MAX_PAYLOAD, Outgoing, Told};
+use super::Outgoing;
 use drive::Drive;
 
+pub use self::core::{End, Event, SessionOptions};
 pub use dial::dial;
 pub use line::{Connect, Connecting, Io, tcp};
 
-/// Longer than a gateway waits for another one and its backends, at its defaults.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(12);
 /// Events that may wait for the application; beyond it nothing is read.
 const MAX_EVENTS: usize = 256;
 /// Calls that may wait to be taken.
 const MAX_COMMANDS: usize = 64;
 
-/// Bounds of a [`Session`].
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// For a connection to be made, and for a RESUME to be answered: a gateway may wait six seconds for
-    /// another one, and two for each backend (protocol 3.2).
-    pub connect_timeout: Duration,
-    /// The longest random wait before the first attempt to come back, where the gateway said
-    /// nothing; it doubles up to `longest_wait` (protocol 1.4).
-    pub first_wait: Duration,
-    /// The longest random wait between attempts.
-    pub longest_wait: Duration,
-    /// How long the session tries to come back before it gives up.
-    pub give_up_after: Duration,
-    /// How long a PING may stay unanswered before the connection counts as broken.
-    pub pong_timeout: Duration,
-    /// Bytes that are kept until the gateway is known to have them; beyond it
-    /// [`send`](Session::send) waits.
-    pub max_kept: usize,
-    /// The longest payload that is taken, in bytes.
-    pub max_payload: u32,
-}
-
-impl Default for SessionOptions {
-    fn default() -> Self {
-        SessionOptions {
-            connect_timeout: RESUME_TIMEOUT,
-            first_wait: Duration::from_secs(2),
-            longest_wait: Duration::from_secs(30),
-            give_up_after: Duration::from_secs(120),
-            pong_timeout: Duration::from_secs(10),
-            max_kept: 1 << 20,
-            max_payload: MAX_PAYLOAD,
-        }
-    }
-}
-
-/// What an application hears of its session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The gateway has the session; it has this id.
-    Started(u64),
-    /// The application's bytes, in order, none lost or doubled since the last gap.
-    Data(Data),
-    /// Something was refused; the session goes on.
-    Error(Told),
-    /// The connection is lost; the session comes back or ends.
-    Interrupted,
-    /// The session goes on over another connection.
-    Resumed {
-        /// Frames in either direction may be missing.
-        gap: bool,
-        /// How many of those that were sent may be missing.
-        unknown: usize,
-    },
-    /// The session is over; nothing follows.
-    Ended(End),
-}
-
-/// Why a session is over.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum End {
-    /// The gateway or a backend has ended it.
-    #[error("closed with {}: {}", .0.code, .0.text)]
-    Closed(Told),
-    /// The connection was lost before the session could be resumed.
-    #[error("the connection was lost before the session could be resumed")]
-    Lost,
-    /// No gateway took it back in time.
-    #[error("no gateway took the session back in time")]
-    GaveUp,
-    /// The gateway broke the protocol.
-    #[error("the gateway broke the protocol: {0}")]
-    Broken(String),
-    /// [`Session::close`].
-    #[error("closed by the application")]
-    Local,
-}
-
 enum Command {
-    Send(Bytes),
+    Send(Outgoing, Bytes),
     Close,
 }
 
@@ -139,9 +53,6 @@ enum Command {
 pub struct Session {
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Event>,
-    /// The service that the frame before named.
-    last: String,
-    begun: bool,
 }
 
 impl Session {
@@ -151,23 +62,15 @@ impl Session {
         let (commands, to_do) = mpsc::channel(MAX_COMMANDS);
         let (told, events) = mpsc::channel(MAX_EVENTS);
         tokio::spawn(Drive::new(connect, options, to_do, told).run());
-        Session {
-            commands,
-            events,
-            last: String::new(),
-            begun: false,
-        }
+        Session { commands, events }
     }
 
     /// Sends one DATA frame: now, or when the session has come back. Waits while too much is kept.
     /// Returns whether the session still stands; why not says [`Event::Ended`].
     pub async fn send(&mut self, to: &Outgoing, payload: impl AsRef<[u8]>) -> bool {
-        if !to.service.is_empty() {
-            self.last.clone_from(&to.service);
-        }
-        let frame = drive::data_frame(&self.last, to, payload.as_ref(), !self.begun);
-        self.begun = true;
-        self.commands.send(Command::Send(frame)).await.is_ok()
+        let payload = Bytes::copy_from_slice(payload.as_ref());
+        let command = Command::Send(to.clone(), payload);
+        self.commands.send(command).await.is_ok()
     }
 
     /// Waits for the next event; `None` after the end. Cancelling it loses nothing.

@@ -1,0 +1,207 @@
+//! The task that a session is: it executes the effects of the core, and tells it of the sockets, the
+//! application and the time.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::core::{ConnId, Effect, Event, SessionCore};
+use super::line::{Connect, Connecting, Io, Line, Step};
+use super::{Command, SessionOptions};
+use crate::codec::framed::StreamError;
+
+/// Connections at a time: the one in use, and the one to come.
+const MAX_CONNECTIONS: usize = 2;
+
+/// A connection, or the attempt to make it.
+enum Connection {
+    Connecting(Connecting),
+    Line(Box<Line>),
+}
+
+type Slot = Option<(ConnId, Connection)>;
+
+/// News of a connection.
+enum News {
+    Connected(io::Result<Box<dyn Io>>),
+    Step(Result<Step, StreamError>),
+}
+
+/// An occasion to go on.
+enum Turn {
+    Command(Option<Command>),
+    Told,
+    Unheard,
+    News(ConnId, News),
+    Time,
+}
+
+pub(super) struct Drive {
+    core: SessionCore,
+    /// The moment that the core's milliseconds count from.
+    start: Instant,
+    max_payload: u32,
+    connect: Connect,
+    connections: [Slot; MAX_CONNECTIONS],
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<Event>,
+    /// Events that wait for room at the application.
+    told: VecDeque<Event>,
+    closing: bool,
+}
+
+/// Waits for news of a connection; cancelling it loses nothing.
+async fn news(slot: &mut Slot, core: &SessionCore, may_read: bool) -> (ConnId, News) {
+    match slot {
+        None => std::future::pending().await,
+        Some((conn, Connection::Connecting(connecting))) => {
+            (*conn, News::Connected(connecting.await))
+        }
+        Some((conn, Connection::Line(line))) => {
+            let may_read = may_read && core.takes_frames(*conn);
+            (*conn, News::Step(line.next(may_read).await))
+        }
+    }
+}
+
+impl Drive {
+    pub(super) fn new(
+        connect: Connect,
+        options: SessionOptions,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Event>,
+    ) -> Drive {
+        Drive {
+            max_payload: options.max_payload,
+            core: SessionCore::new(options, rand::random(), 0),
+            start: Instant::now(),
+            connect,
+            connections: [None, None],
+            commands,
+            events,
+            told: VecDeque::new(),
+            closing: false,
+        }
+    }
+
+    /// Runs until the session is over and the application was told, or has gone away.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.execute();
+            if self.core.is_over() {
+                break;
+            }
+            let turn = self.turn().await;
+            let now = self.now();
+            match turn {
+                Turn::Command(Some(Command::Send(to, payload))) => {
+                    self.core.send(now, &to, &payload);
+                }
+                Turn::Command(Some(Command::Close)) => {
+                    self.closing = true;
+                    self.core.close(now);
+                }
+                // A session that closes says so, even if nobody waits for its end.
+                Turn::Unheard if self.closing => self.told.clear(),
+                Turn::Command(None) | Turn::Unheard => return,
+                Turn::Told => {}
+                Turn::News(conn, news) => self.take_news(now, conn, news),
+                Turn::Time => self.core.timer(now),
+            }
+        }
+        while let Some(event) = self.told.pop_front() {
+            if self.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    async fn turn(&mut self) -> Turn {
+        let core = &self.core;
+        let may_read = self.told.is_empty();
+        let deadline = core.deadline().map(Duration::from_millis);
+        let [first, second] = &mut self.connections;
+        tokio::select! {
+            command = self.commands.recv(), if core.takes_data() => Turn::Command(command),
+            permit = self.events.reserve(), if !may_read => match permit {
+                Err(_) => Turn::Unheard,
+                Ok(permit) => {
+                    if let Some(event) = self.told.pop_front() {
+                        permit.send(event);
+                    }
+                    Turn::Told
+                }
+            },
+            (conn, news) = news(first, core, may_read) => Turn::News(conn, news),
+            (conn, news) = news(second, core, may_read) => Turn::News(conn, news),
+            () = async {
+                match deadline {
+                    Some(deadline) => sleep_until(self.start + deadline).await,
+                    None => std::future::pending().await,
+                }
+            } => Turn::Time,
+        }
+    }
+
+    fn take_news(&mut self, now: u64, conn: ConnId, news: News) {
+        match news {
+            News::Connected(Ok(io)) => {
+                let line = Connection::Line(Box::new(Line::new(io, self.max_payload)));
+                if let Some(slot) = self.slot(conn) {
+                    *slot = Some((conn, line));
+                }
+                self.core.connected(now, conn);
+            }
+            News::Connected(Err(error)) => {
+                tracing::debug!(%error, "no connection");
+                self.disconnect(conn);
+                self.core.connect_failed(now, conn);
+            }
+            News::Step(Ok(Step::Frame(frame))) => self.core.received(now, conn, frame),
+            News::Step(Ok(Step::Wrote(bytes))) => self.core.wrote(now, conn, bytes),
+            News::Step(Ok(Step::End) | Err(StreamError::Io(_))) => {
+                self.disconnect(conn);
+                self.core.lost(now, conn);
+            }
+            News::Step(Err(error)) => self.core.broken(conn, error),
+        }
+    }
+
+    fn execute(&mut self) {
+        while let Some(effect) = self.core.next_effect() {
+            match effect {
+                Effect::Connect(conn) => {
+                    let connecting = Connection::Connecting((self.connect)());
+                    if let Some(free) = self.connections.iter_mut().find(|slot| slot.is_none()) {
+                        *free = Some((conn, connecting));
+                    }
+                }
+                Effect::Send(conn, frames) => {
+                    if let Some(Some((_, Connection::Line(line)))) = self.slot(conn) {
+                        line.push(&frames);
+                    }
+                }
+                Effect::Disconnect(conn) => self.disconnect(conn),
+                Effect::Tell(event) => self.told.push_back(event),
+            }
+        }
+    }
+
+    fn slot(&mut self, conn: ConnId) -> Option<&mut Slot> {
+        let is = |slot: &&mut Slot| slot.as_ref().is_some_and(|(id, _)| *id == conn);
+        self.connections.iter_mut().find(is)
+    }
+
+    fn disconnect(&mut self, conn: ConnId) {
+        if let Some(slot) = self.slot(conn) {
+            *slot = None;
+        }
+    }
+}
