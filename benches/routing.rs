@@ -38,11 +38,11 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
 /// Three services of 100 endpoints, and as many others of 3 endpoints as asked for.
 fn data(others: usize, realms: u32) -> RoutingData {
     let mut data = RoutingData::default();
-    for (name, strategy) in StrategyKind::NAMED {
+    for &(name, strategy) in StrategyKind::NAMED {
         data.rules.insert(name.to_owned(), rule(strategy, 100));
     }
     for other in 0..others {
-        let (_, strategy) = StrategyKind::NAMED[other % 3];
+        let (_, strategy) = StrategyKind::NAMED[other % StrategyKind::NAMED.len()];
         data.rules
             .insert(format!("service-{other}"), rule(strategy, 3));
     }

@@ -1,120 +1,58 @@
-//! Where a session would go, and why: the same choice as [`RouteTable::resolve`] makes, but for
-//! people who ask, so that nothing is consumed by it.
+//! Where a session would go, and why: the same choice as [`RouteTable::resolve`] makes, for operators,
+//! so that nothing is consumed by the question.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::route::{Avoid, NoRoute, Query, Why};
-use super::rules::HashKey;
-use super::table::{Choice, RouteTable, ServiceRoute, Strategy, by_hash};
+use super::route::{Avoid, NoRoute, Query};
+use super::strategy::{Choice, Explained};
+use super::table::{RouteTable, ServiceRoute};
 
-/// What the table says about a session that is not there.
+/// The answer of a table about a session that does not exist.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// The service, as the table has it.
     pub service: Arc<ServiceRoute>,
-    /// Where it would go.
+    /// Where the session would go.
     pub outcome: Result<Explained, NoRoute>,
     /// What the strategy would choose among: the rule's endpoints, or the realm's addresses, in
     /// the order of the table.
     pub candidates: Vec<Candidate>,
 }
 
-/// Where a session would go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Explained {
-    /// To this endpoint.
-    To(SocketAddr, Why),
-    /// To any candidate that is up, in turn: whoever comes next takes the next turn.
-    AnyInTurn,
-    /// To any candidate: the session's id decides, which is drawn when it starts. The key is what
-    /// the rule hashes.
-    AnyBySessionId(HashKey),
-}
-
 /// An endpoint that a session might go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidate {
-    /// Where it is.
+    /// Its address.
     pub endpoint: SocketAddr,
     /// Its share, 1 to 100; 1 for a realm's address.
     pub weight: u8,
-    /// Whether it might be the answer: it is up, or none of them is.
+    /// It might be the answer: it is up, or none of them is.
     pub eligible: bool,
 }
 
-impl fmt::Display for Explained {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Explained::To(_, why) => why.fmt(f),
-            Explained::AnyInTurn => f.write_str("round_robin: the next turn's, shared by all"),
-            Explained::AnyBySessionId(HashKey::SessionId) => {
-                f.write_str("consistent_hash on session_id, which is drawn when the session starts")
-            }
-            Explained::AnyBySessionId(key) => write!(
-                f,
-                "consistent_hash on session_id, which is drawn when the session starts ({key} is 0)"
-            ),
-        }
-    }
-}
-
 impl RouteTable {
-    /// Where a session would go, without taking a turn from anybody. A session id of 0 is one that
-    /// is not known yet.
+    /// Tells where a session would go, without taking a turn of `round_robin`. A session id of 0 is
+    /// one that is not drawn yet.
     ///
     /// # Errors
-    /// [`NoRoute::NoRule`]: there is no such service. Whatever else is in the way is the
+    /// [`NoRoute::NoRule`]: there is no such service. Anything else that is in the way is the
     /// explanation's outcome.
     pub fn explain(&self, query: &Query<'_>, avoid: &Avoid<'_>) -> Result<Explanation, NoRoute> {
         let service = self.service(query.service).ok_or(NoRoute::NoRule)?;
-        let (endpoints, weights) = self.choice_of(service, query.realm_id);
-        let to = |(endpoint, why)| Explained::To(endpoint, why);
-        let choice = Choice::among(endpoints, avoid);
-        let outcome = match (&service.strategy, &choice) {
-            (Strategy::RealmBased, _) => self.by_realm(query.realm_id, avoid).map(to),
-            (_, Err(no_route)) => Err(*no_route),
-            (Strategy::RoundRobin(_), Ok(_)) => Ok(Explained::AnyInTurn),
-            (Strategy::ConsistentHash(hash_key, ring), Ok(_)) => {
-                if query.session_id == 0 && hashes_session_id(*hash_key, query) {
-                    Ok(Explained::AnyBySessionId(*hash_key))
-                } else {
-                    by_hash(*hash_key, ring, endpoints, query, avoid).map(to)
-                }
-            }
-        };
-        let candidate = |(place, endpoint): (usize, &SocketAddr)| Candidate {
-            endpoint: *endpoint,
-            weight: weights.get(place).copied().unwrap_or(1),
-            eligible: choice.as_ref().is_ok_and(|c| c.accepts(*endpoint)),
-        };
+        let weighted = service.strategy.candidates(&service.shares, query);
+        let endpoints: Vec<SocketAddr> = weighted.iter().map(|(endpoint, _)| *endpoint).collect();
+        let choice = Choice::among(&endpoints, avoid);
+        let candidates = weighted.into_iter().map(|(endpoint, weight)| Candidate {
+            endpoint,
+            weight,
+            eligible: choice.as_ref().is_ok_and(|c| c.accepts(endpoint)),
+        });
         Ok(Explanation {
             service: Arc::clone(service),
-            candidates: endpoints.iter().enumerate().map(candidate).collect(),
-            outcome,
+            outcome: service.strategy.explain(&service.shares, query, avoid),
+            candidates: candidates.collect(),
         })
-    }
-
-    fn choice_of<'a>(
-        &'a self,
-        service: &'a ServiceRoute,
-        realm: u32,
-    ) -> (&'a [SocketAddr], &'a [u8]) {
-        match service.strategy {
-            Strategy::RoundRobin(_) | Strategy::ConsistentHash(..) => {
-                (&service.endpoints, &service.weights)
-            }
-            Strategy::RealmBased => (self.realms.get(&realm).map_or(&[], |a| a), &[]),
-        }
-    }
-}
-
-fn hashes_session_id(hash_key: HashKey, query: &Query<'_>) -> bool {
-    match hash_key {
-        HashKey::UserId => query.user_id == 0,
-        HashKey::RealmId => query.realm_id == 0,
-        HashKey::SessionId => true,
     }
 }
 
@@ -123,7 +61,8 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::routing::parse_file;
+    use crate::routing::strategy::Reason;
+    use crate::routing::{Why, parse_file};
 
     fn table() -> RouteTable {
         let text = r#"{"rules": {
@@ -164,9 +103,9 @@ mod tests {
         let unknown = table
             .explain(&query("hash", 0, 0, 0), &Avoid::NOTHING)
             .expect("a rule");
-        let any = Explained::AnyBySessionId(HashKey::UserId);
-        assert_eq!(unknown.outcome, Ok(any));
-        assert!(any.to_string().ends_with("(user_id is 0)"));
+        let why = "consistent_hash on session_id, which is drawn when the session starts \
+                   (user_id is 0)";
+        assert_eq!(unknown.outcome, Ok(Explained::Any { why: why.into() }));
     }
 
     #[test]
@@ -184,14 +123,14 @@ mod tests {
         let turns: Vec<Why> = (0..3)
             .map(|_| {
                 let explained = table.explain(&ask, &Avoid::NOTHING).expect("a rule");
-                assert_eq!(explained.outcome, Ok(Explained::AnyInTurn));
+                assert!(matches!(explained.outcome, Ok(Explained::Any { .. })));
                 table.resolve(&ask, &Avoid::NOTHING).expect("a route").why
             })
             .collect();
         let numbers: Vec<usize> = turns
             .iter()
-            .map(|why| match why {
-                Why::RoundRobin { turn, .. } => *turn,
+            .map(|why| match why.reason {
+                Reason::RoundRobin(turn) => turn.number,
                 other => panic!("{other}"),
             })
             .collect();

@@ -5,9 +5,10 @@
 //! * [`rules`]: the routing data as values (protocol section 4).
 //! * [`parse`]: text to routing data, with every mistake and its place.
 //! * [`table`]: the immutable table that all workers share, and how it answers.
-//! * [`explain`]: where a session would go, for people who ask.
+//! * [`strategy`]: how an endpoint is chosen, one file for each strategy.
+//! * [`explain`]: where a session would go, for operators.
 //! * [`route`]: the question, the answer and the reason.
-//! * [`ring`] and [`turns`]: the two strategies that choose among several endpoints.
+//! * [`ring`]: the ring of `consistent_hash`.
 
 pub mod endpoint;
 pub mod explain;
@@ -16,12 +17,13 @@ mod reader;
 pub mod ring;
 pub mod route;
 pub mod rules;
+pub mod strategy;
 pub mod table;
-pub mod turns;
 
 pub use endpoint::{EndpointName, EndpointNameError};
-pub use explain::{Candidate, Explained, Explanation};
+pub use explain::{Candidate, Explanation};
 pub use parse::{parse_file, parse_realms, parse_rules};
 pub use route::{Avoid, Cause, NoRoute, Query, Route, Standing, Why};
-pub use rules::{HashKey, Mistake, Parsed, RoutingData, Rule, StrategyKind, WeightedEndpoint};
+pub use rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
+pub use strategy::{Explained, StrategyKind};
 pub use table::{RouteTable, ServiceRoute};

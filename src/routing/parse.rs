@@ -7,7 +7,8 @@ use crate::codec::client::{MAX_SERVICE_LEN, is_service_name};
 
 use super::endpoint::{EndpointName, EndpointNameError};
 use super::reader::{Reader, Value, member_path, quoted};
-use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, StrategyKind, WeightedEndpoint};
+use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
+use super::strategy::StrategyKind;
 
 /// Rules by service name.
 type Rules = BTreeMap<String, Rule>;
@@ -126,7 +127,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     let members = reader.object(value)?;
     for (name, member) in &members {
         match name.as_str() {
-            "strategy" => strategy = reader.choice(member, &StrategyKind::NAMED),
+            "strategy" => strategy = reader.choice(member, StrategyKind::NAMED),
             "endpoints" => {
                 let elements = reader.list(member);
                 no_endpoints = elements.as_ref().is_some_and(Vec::is_empty);
@@ -139,11 +140,12 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         }
     }
     if !members.iter().any(|(name, _)| name == "strategy") {
-        let known = StrategyKind::NAMED.map(|(name, _)| name).join(", ");
-        reader.missing(value, "strategy", format!("is missing: one of {known}"));
+        let known: Vec<&str> = StrategyKind::NAMED.iter().map(|(name, _)| *name).collect();
+        let message = format!("is missing: one of {}", known.join(", "));
+        reader.missing(value, "strategy", message);
     }
     let strategy = strategy?;
-    if no_endpoints && strategy != StrategyKind::RealmBased {
+    if no_endpoints && strategy.needs_endpoints() {
         let message = format!("{strategy} needs at least one endpoint");
         reader.missing(value, "endpoints", message);
     }

@@ -7,42 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::endpoint::EndpointName;
-
-/// How a service chooses an endpoint for a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StrategyKind {
-    /// One after the other, by weight, even over the whole process.
-    RoundRobin,
-    /// The same key goes to the same endpoint, on every gateway.
-    ConsistentHash,
-    /// Where the realm map sends the session's realm.
-    RealmBased,
-}
-
-impl StrategyKind {
-    /// Every strategy with its name in a rule.
-    pub const NAMED: [(&'static str, StrategyKind); 3] = [
-        ("round_robin", StrategyKind::RoundRobin),
-        ("consistent_hash", StrategyKind::ConsistentHash),
-        ("realm_based", StrategyKind::RealmBased),
-    ];
-
-    /// The name in a rule.
-    pub fn name(self) -> &'static str {
-        match self {
-            StrategyKind::RoundRobin => "round_robin",
-            StrategyKind::ConsistentHash => "consistent_hash",
-            StrategyKind::RealmBased => "realm_based",
-        }
-    }
-}
-
-impl fmt::Display for StrategyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use super::strategy::StrategyKind;
 
 /// What `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
@@ -104,18 +69,18 @@ impl WeightedEndpoint {
 pub struct Rule {
     /// How an endpoint is chosen.
     pub strategy: StrategyKind,
-    /// In the order of the rule. At least one, but for `realm_based`, which does not look here.
+    /// In the order of the rule. At least one, except for `realm_based`, which ignores them.
     pub endpoints: Vec<WeightedEndpoint>,
     /// What `consistent_hash` hashes.
     pub hash_key: HashKey,
-    /// Whether a session must be bound to a user before it may use this service.
+    /// A session must be bound to a user before it may use this service.
     pub require_bind: bool,
-    /// The most links to this service, 1 or more; none: no limit of its own.
+    /// Limit of links to this service, 1 or more; none: no limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u32>,
 }
 
-/// Everything that routing goes by.
+/// Everything that routes are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct RoutingData {
     /// By service name.
@@ -135,14 +100,14 @@ impl RoutingData {
     }
 }
 
-/// Something in the routing data that is wrong, or that a warning is about, and where.
+/// An error or a warning about the routing data, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// The path, as in `rules.game.endpoints[1].weight`; empty for the whole document.
     pub at: String,
     /// 1-based, where it is known.
     pub line: Option<usize>,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what would be right.
     pub message: String,
 }
 

@@ -1,20 +1,84 @@
-//! The turns of `round_robin`: a fixed cycle in which each endpoint comes as often as its weight
-//! says, evenly spread, and one counter that all workers draw from.
+//! `round_robin`: a fixed cycle in which each endpoint comes as often as its weight says, evenly
+//! spread, and one counter that all workers draw from.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::{Choice, Choose, Explained, Shares, Source, Strategy};
+use crate::routing::route::{Avoid, NoRoute, Query, Why};
+
 /// A cycle over endpoints, which are known by their index.
 #[derive(Debug)]
-pub struct Turns {
+pub(crate) struct RoundRobin {
     cycle: Box<[usize]>,
     /// Shared with the tables before and after, so that a change of the rules starts nothing anew.
     drawn: Arc<AtomicUsize>,
 }
 
-impl Turns {
-    /// The cycle of endpoints with these weights, 1 to 100, that goes on where `previous` is.
-    pub fn new(weights: &[u8], previous: Option<&Turns>) -> Turns {
+/// The turn that an answer comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Number of the turn in its cycle, from 1.
+    pub number: usize,
+    /// Turns in a cycle.
+    pub of: usize,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "round_robin, turn {} of {}", self.number, self.of)
+    }
+}
+
+impl Choose for RoundRobin {
+    const FIRST: &'static str = "turn of";
+    const NEXT: &'static str = "next turn";
+
+    fn build(from: &Source<'_>) -> RoundRobin {
+        let previous = match from.previous {
+            Some((_, Strategy::RoundRobin(previous))) => Some(previous),
+            _ => None,
+        };
+        RoundRobin::new(&from.shares.weights, previous)
+    }
+
+    fn choose(
+        &self,
+        shares: &Shares,
+        _: &Query<'_>,
+        avoid: &Avoid<'_>,
+    ) -> Result<(SocketAddr, Why), NoRoute> {
+        let endpoints = &shares.endpoints;
+        let choice = Choice::among(endpoints, avoid)?;
+        let ((_, first), (turn, chosen)) = self
+            .draw_among(|endpoint| choice.accepts(endpoints[endpoint]))
+            .ok_or(NoRoute::AllTried)?;
+        let turn = Turn {
+            number: turn + 1,
+            of: self.cycle.len(),
+        };
+        let standing = choice.standing(endpoints[first], endpoints[chosen]);
+        Ok((endpoints[chosen], Why::new(turn, standing)))
+    }
+
+    /// Leaves the turn to the next session: an operator's question must not change who gets it.
+    fn explain(
+        &self,
+        shares: &Shares,
+        _: &Query<'_>,
+        avoid: &Avoid<'_>,
+    ) -> Result<Explained, NoRoute> {
+        Choice::among(&shares.endpoints, avoid)?;
+        let why = "round_robin: the next turn's, shared by all".to_owned();
+        Ok(Explained::Any { why })
+    }
+}
+
+impl RoundRobin {
+    /// Makes the cycle of endpoints with these weights, 1 to 100; its counter is that of `previous`.
+    fn new(weights: &[u8], previous: Option<&RoundRobin>) -> RoundRobin {
         let divisor = weights.iter().copied().fold(0, greatest_common_divisor);
         let mut turns: Vec<(u32, u32, usize)> = Vec::new();
         for (endpoint, weight) in weights.iter().enumerate() {
@@ -23,33 +87,23 @@ impl Turns {
             turns.extend((0..count).map(|turn| (2 * turn + 1, 2 * count, endpoint)));
         }
         turns.sort_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)));
-        Turns {
+        RoundRobin {
             cycle: turns.into_iter().map(|(_, _, endpoint)| endpoint).collect(),
             drawn: previous.map_or_else(Arc::default, |turns| Arc::clone(&turns.drawn)),
         }
     }
 
-    /// How many turns the cycle has.
-    pub fn len(&self) -> usize {
-        self.cycle.len()
-    }
-
-    /// Whether there is nobody to take a turn.
-    pub fn is_empty(&self) -> bool {
-        self.cycle.is_empty()
-    }
-
-    /// Draws the next turn: its number in the cycle, from 0, and its endpoint. None where there is
-    /// no endpoint.
-    pub fn draw(&self) -> Option<(usize, usize)> {
+    /// Draws the next turn: its number in the cycle, from 0, and its endpoint; none in an empty
+    /// cycle.
+    fn draw(&self) -> Option<(usize, usize)> {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
         let turn = drawn.checked_rem(self.cycle.len())?;
         Some((turn, self.cycle[turn]))
     }
 
-    /// Draws until `accept` takes an endpoint. So the turns of one that is down go to all others
+    /// Draws until `accept` takes an endpoint, so that the turns of one that is down go to all others
     /// alike, not to the one behind it. Returns the first draw and the accepted one.
-    pub fn draw_among(
+    fn draw_among(
         &self,
         accept: impl Fn(usize) -> bool,
     ) -> Option<((usize, usize), (usize, usize))> {
@@ -61,7 +115,7 @@ impl Turns {
             }
             drawn = self.draw()?;
         }
-        // Others drew in between, and every turn that came here was a wrong one.
+        // Other threads drew in between, and none of the turns drawn here was acceptable.
         let turn = self.cycle.iter().position(|&endpoint| accept(endpoint))?;
         Some((first, (turn, self.cycle[turn])))
     }
@@ -81,8 +135,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn cycle(weights: &[u8]) -> Vec<usize> {
-        let turns = Turns::new(weights, None);
-        (0..turns.len()).map(|_| turns.draw().unwrap().1).collect()
+        let turns = RoundRobin::new(weights, None);
+        (0..turns.cycle.len())
+            .map(|_| turns.draw().unwrap().1)
+            .collect()
     }
 
     #[test]
@@ -92,22 +148,21 @@ mod tests {
         assert_eq!(cycle(&[1, 2]), [1, 0, 1]);
         assert_eq!(cycle(&[4, 2]), [0, 1, 0]);
         assert_eq!(cycle(&[5, 1, 1]), [0, 0, 0, 1, 2, 0, 0]);
-        assert!(Turns::new(&[], None).is_empty());
-        assert_eq!(Turns::new(&[], None).draw(), None);
+        assert_eq!(RoundRobin::new(&[], None).draw(), None);
     }
 
     #[test]
     fn the_counter_goes_on_in_the_next_table() {
-        let before = Turns::new(&[1, 1, 1], None);
+        let before = RoundRobin::new(&[1, 1, 1], None);
         assert_eq!(before.draw(), Some((0, 0)));
-        let after = Turns::new(&[1, 1, 1], Some(&before));
+        let after = RoundRobin::new(&[1, 1, 1], Some(&before));
         assert_eq!(after.draw(), Some((1, 1)));
         assert_eq!(before.draw(), Some((2, 2)), "both draw from one counter");
     }
 
     #[test]
     fn the_turns_of_a_refused_endpoint_go_to_all_others() {
-        let turns = Turns::new(&[1, 1, 1, 1], None);
+        let turns = RoundRobin::new(&[1, 1, 1, 1], None);
         let mut counts = [0; 4];
         for _ in 0..300 {
             let (_, (_, endpoint)) = turns.draw_among(|endpoint| endpoint != 1).unwrap();
