@@ -16,14 +16,18 @@
 
 pub mod actors;
 pub mod admin;
+pub mod admission;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod inspection;
 pub mod labels;
 pub mod metrics;
 pub mod net;
 pub mod routing;
 pub mod run;
+pub mod scope;
 pub mod sdk;
 pub mod session;
 pub mod store;
+pub mod supervision;

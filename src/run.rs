@@ -12,27 +12,27 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use crate::actors::census::Census;
+use crate::actors::backend_pool::LinkLimits;
 use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience, Reload};
-use crate::actors::drain::Drain;
-use crate::actors::gateway::{Gateway, Surroundings, Watchers};
-use crate::actors::life::{self, Address, Budget, Roster, Seat};
-use crate::actors::link_book::LinkBook;
+use crate::actors::gateway::{Drain, Gateway, Surroundings, Watchers};
 use crate::actors::peers::{self, Peering};
 use crate::actors::router::Router;
-use crate::actors::scope::{Gate, RoutesInForce, Scope};
 use crate::actors::session_registry::SessionRegistry;
 use crate::actors::worker::{self, Worker};
 use crate::admin::{self, Admin, LogLevel, Sources};
+use crate::admission::Gate;
 use crate::config::Config;
+use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
+use crate::scope::{RoutesInForce, Scope};
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
 use crate::store::pod::{Pod, keep_cost};
 use crate::store::token_keys;
+use crate::supervision::{self, ActorRegistry, Budget, CountedAddr, ROOT, Seat};
 
 /// How long a start waits for the first attempt to load routes; then it goes on without.
 const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,8 +83,8 @@ pub struct Running {
     pub peer: Option<SocketAddr>,
     /// Where the admin API answers.
     pub admin: SocketAddr,
-    gateway: Address<Gateway>,
-    census: Census,
+    gateway: CountedAddr<Gateway>,
+    inspector: Inspector,
     metrics: Vec<Arc<WorkerMetrics>>,
     system: JoinHandle<io::Result<()>>,
     admin_api: Admin,
@@ -115,13 +115,13 @@ impl Running {
     }
 
     /// The gateway's address, for its messages.
-    pub fn gateway(&self) -> &Address<Gateway> {
+    pub fn gateway(&self) -> &CountedAddr<Gateway> {
         &self.gateway
     }
 
     /// Asks its actors how they are.
-    pub fn census(&self) -> &Census {
-        &self.census
+    pub fn inspector(&self) -> &Inspector {
+        &self.inspector
     }
 
     /// What it has done so far.
@@ -184,7 +184,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         gate,
         metrics: metrics.clone(),
         listeners,
-        roster: Roster::new(count),
+        actors: ActorRegistry::new(count),
         registries: vec_of(count),
         routers: vec_of(count),
         workers: vec_of(count),
@@ -194,14 +194,14 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         peers,
         pod: pod(&config)?,
     };
-    let census = Census {
-        roster: Arc::clone(&parts.roster),
+    let inspector = Inspector {
+        actors: Arc::clone(&parts.actors),
         workers: parts.workers.clone(),
         registries: parts.registries.clone(),
         homes: parts.homes.clone(),
         routes: Arc::clone(&parts.routes),
     };
-    life::record_panics();
+    supervision::record_panics();
     let (started, ready) = mpsc::channel();
     let (first_load, loaded) = mpsc::channel();
     let system = std::thread::Builder::new()
@@ -219,7 +219,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         config,
         gateway: gateway.clone(),
         metrics: metrics.clone(),
-        census: census.clone(),
+        inspector: inspector.clone(),
         log_level,
     };
     let admin_api = admin::start(admin_listener, sources)?;
@@ -231,7 +231,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         admin: admin_address,
         gateway,
         metrics,
-        census,
+        inspector,
         system,
         admin_api,
     })
@@ -265,7 +265,7 @@ struct Parts {
     gate: Arc<Gate>,
     metrics: Vec<Arc<WorkerMetrics>>,
     listeners: Vec<std::net::TcpListener>,
-    roster: Arc<Roster>,
+    actors: Arc<ActorRegistry>,
     registries: Vec<Seat<SessionRegistry>>,
     routers: Vec<Seat<Router>>,
     workers: Vec<Seat<Worker>>,
@@ -277,8 +277,11 @@ struct Parts {
 }
 
 /// Leaves first: what others depend on is there before them.
-async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<Address<Gateway>> {
-    let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkBook>::default());
+async fn start_actors(
+    parts: Parts,
+    first_load: mpsc::Sender<()>,
+) -> io::Result<CountedAddr<Gateway>> {
+    let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkLimits>::default());
     let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
     let peering = peering.unwrap_or_default();
     let all_metrics = parts.metrics.clone();
@@ -295,7 +298,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
             registries: parts.registries.clone(),
             router: router.clone(),
             book: Arc::clone(&book),
-            roster: Arc::clone(&parts.roster),
+            actors: Arc::clone(&parts.actors),
             budget: Arc::clone(&budget),
             routes: Arc::clone(&parts.routes),
             tokens: Arc::clone(&parts.tokens),
@@ -310,13 +313,21 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
         answer.await.map_err(io::Error::other)??;
     }
     let watchers = Watchers::default();
-    let entry = parts.roster.enter(life::ROOT, String::new(), None, None);
+    let entry = parts.actors.register(ROOT, String::new(), None, None);
     let config = parts.config;
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
     let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, all_metrics);
-    let (gateway, panicked) = entry.start_watched(move |vitals| {
-        Gateway::new(vitals, own, gate, workers, own_watchers, around, first_load)
+    let (gateway, panicked) = entry.start_watched(move |registration| {
+        Gateway::new(
+            registration,
+            own,
+            gate,
+            workers,
+            own_watchers,
+            around,
+            first_load,
+        )
     });
     actix::spawn(async move {
         if panicked.await {
@@ -324,7 +335,7 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
             System::current().stop_with_code(1);
         }
     });
-    budget.report_to(gateway.port());
+    budget.report_to(gateway.recipient());
     actix::spawn(token_keys::keep_fresh(
         Arc::clone(&config),
         Arc::clone(&parts.tokens),
@@ -332,18 +343,18 @@ async fn start_actors(parts: Parts, first_load: mpsc::Sender<()>) -> io::Result<
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
-        gateway: gateway.port(),
+        gateway: gateway.recipient(),
     };
     if let Some(listening) = &parts.peers {
         let (tokens, sessions) = (&parts.tokens, (&parts.homes, &*parts.registries));
         let budget = Arc::clone(&budget);
-        peers::launch(listening, &config, tokens, sessions, &parts.roster, budget);
+        peers::launch(listening, &config, tokens, sessions, &parts.actors, budget);
     }
     if !parts.tls.paths().is_empty() {
         let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
-        certificate_watcher::launch(&parts.tls, &parts.roster, budget, seat);
+        certificate_watcher::launch(&parts.tls, &parts.actors, budget, seat);
     }
-    config_watcher::launch(&config, &parts.roster, budget, watchers.routes, audience);
+    config_watcher::launch(&config, &parts.actors, budget, watchers.routes, audience);
     Ok(gateway)
 }
 

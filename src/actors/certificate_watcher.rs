@@ -10,11 +10,11 @@ use actix::prelude::*;
 use notify::Watcher;
 use serde_json::json;
 
-use super::life::{
-    self, Account, ActorId, Address, Budget, ROOT, Roster, Seat, Vitals, inspectable,
-};
-use super::snapshots::Kind;
 use crate::net::tls::{Reloaded, Tls};
+use crate::supervision::{
+    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Registration, Seat,
+    inspectable,
+};
 
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
 /// so long before both are read.
@@ -34,7 +34,7 @@ struct Changed;
 
 /// The actor.
 pub struct CertificateWatcher {
-    vitals: Vitals,
+    registration: Registration,
     tls: Arc<Tls>,
     /// Why the newest files are not in force, if they are not.
     error: Option<String>,
@@ -48,7 +48,7 @@ pub struct CertificateWatcher {
 /// Starts the supervised watcher on this thread.
 pub fn launch(
     tls: &Arc<Tls>,
-    roster: &Arc<Roster>,
+    actors: &Arc<ActorRegistry>,
     budget: Arc<Budget>,
     seat: Seat<CertificateWatcher>,
 ) {
@@ -56,16 +56,18 @@ pub fn launch(
         kind: Kind::CertificateWatcher,
         number: 0,
     };
-    let entry = roster.enter(id, String::new(), None, Some(ROOT));
+    let entry = actors.register(id, String::new(), None, Some(ROOT));
     let tls = Arc::clone(tls);
-    life::supervise(seat, entry, budget, move |vitals| CertificateWatcher {
-        vitals,
-        tls: Arc::clone(&tls),
-        error: None,
-        settling: false,
-        reading: false,
-        again: false,
-        watch: None,
+    supervision::supervise(seat, entry, budget, move |registration| {
+        CertificateWatcher {
+            registration,
+            tls: Arc::clone(&tls),
+            error: None,
+            settling: false,
+            reading: false,
+            again: false,
+            watch: None,
+        }
     });
 }
 
@@ -124,7 +126,7 @@ impl CertificateWatcher {
 /// The directories rather than the files: Kubernetes and certificate tools replace by renaming.
 fn watch(
     paths: &[PathBuf],
-    own: Address<CertificateWatcher>,
+    own: CountedAddr<CertificateWatcher>,
 ) -> Option<notify::RecommendedWatcher> {
     let touched = move |event: notify::Result<notify::Event>| {
         // Reading a file is an event too; only changes matter.
@@ -154,19 +156,19 @@ impl Actor for CertificateWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.watch = watch(&self.tls.paths(), self.vitals.address(ctx));
+        self.watch = watch(&self.tls.paths(), self.registration.address(ctx));
         // What has changed before it was watched.
         self.read(ctx);
         ctx.run_interval(INTERVAL, Self::read);
     }
 }
 
-impl Account for CertificateWatcher {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for CertificateWatcher {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         let tls = self.tls.snapshot();
         json!({
             "files": self.tls.paths(),
@@ -185,7 +187,7 @@ impl Handler<Reload> for CertificateWatcher {
     type Result = ();
 
     fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.read(ctx);
     }
 }
@@ -194,7 +196,7 @@ impl Handler<Changed> for CertificateWatcher {
     type Result = ();
 
     fn handle(&mut self, _: Changed, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.read_soon(ctx);
     }
 }

@@ -13,10 +13,10 @@ use actix::prelude::*;
 use serde_json::json;
 
 use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire};
-use super::life::{Account, Legacy, Seat, Vitals, inspectable};
-use super::scope::Scope;
 use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
+use crate::scope::Scope;
+use crate::supervision::{Inspectable, Registration, Rescued, Seat, inspectable};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
@@ -87,11 +87,11 @@ pub struct Ping;
 
 /// The actor.
 pub struct Router {
-    vitals: Vitals,
+    registration: Registration,
     scope: Arc<Scope>,
     table: Option<Arc<RouteTable>>,
     pools: Pools,
-    legacy: Legacy<Estate>,
+    rescued: Rescued<Estate>,
     /// Endpoints that cannot be reached or take no new sessions, by service.
     dead: HashMap<Arc<str>, BTreeSet<SocketAddr>>,
 }
@@ -104,14 +104,14 @@ pub type Estate = (Pools, Option<Arc<RouteTable>>);
 
 impl Router {
     /// A router with the pools of the one before it, if there was one.
-    pub fn new(vitals: Vitals, scope: Arc<Scope>, legacy: Legacy<Estate>) -> Router {
-        let (pools, table) = legacy.take().unwrap_or_default();
+    pub fn new(registration: Registration, scope: Arc<Scope>, rescued: Rescued<Estate>) -> Router {
+        let (pools, table) = rescued.take().unwrap_or_default();
         Router {
-            vitals,
+            registration,
             scope,
             table,
             pools,
-            legacy,
+            rescued,
             dead: HashMap::new(),
         }
     }
@@ -180,16 +180,16 @@ impl Router {
 impl Drop for Router {
     fn drop(&mut self) {
         let estate = || (std::mem::take(&mut self.pools), self.table.take());
-        self.legacy.leave(estate);
+        self.rescued.leave(estate);
     }
 }
 
-impl Account for Router {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Router {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         json!({
             "routes_version": self.table.as_ref().map_or(0, |table| table.version()),
             "pools": self.pools.values().map(HashMap::len).sum::<usize>(),
@@ -220,7 +220,7 @@ impl Handler<Resolve> for Router {
     type Result = Result<Resolved, Unresolved>;
 
     fn handle(&mut self, msg: Resolve, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let result = self.resolve(&msg);
         match &result {
             Ok(_) => self.scope.metrics.resolved.one(),
@@ -234,7 +234,7 @@ impl Handler<PoolAt> for Router {
     type Result = Option<Seat<BackendPool>>;
 
     fn handle(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let table = self.table()?;
         let service = table.service(&msg.service)?;
         Some(self.pool(service, msg.endpoint))
@@ -245,7 +245,7 @@ impl Handler<RoutesChanged> for Router {
     type Result = ();
 
     fn handle(&mut self, msg: RoutesChanged, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.adopt(msg.0);
     }
 }
@@ -279,7 +279,7 @@ impl Handler<EndpointHealth> for Router {
     type Result = ();
 
     fn handle(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let pools = self.pools.get(&msg.service);
         if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
             // Retired, and perhaps it has not heard so.
@@ -303,7 +303,7 @@ impl Handler<CloseLinks> for Router {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
+        self.registration.handled();
         let pools: Vec<_> = self
             .pools
             .values()
@@ -320,6 +320,6 @@ impl Handler<Ping> for Router {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
     }
 }

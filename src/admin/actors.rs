@@ -8,7 +8,8 @@ use super::errors::{ApiError, ErrorBody};
 use super::ids::Token;
 use super::params::{Nothing, Query, cursor, is_token, limit, path_part};
 use super::{Desk, in_time};
-use crate::actors::snapshots::{ActorNode, ActorPage, ActorSnapshot, Kind, KindSnapshot};
+use crate::inspection::{ActorNode, ActorPage};
+use crate::supervision::{ActorSnapshot, Kind, KindSnapshot};
 
 /// Which actors.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -55,10 +56,10 @@ pub(super) async fn list(
     let limit = limit(which.limit)?;
     let cursor = cursor(which.cursor.as_deref())?;
     let Some(kind) = which.kind else {
-        let (kinds, tree) = (desk.census.kinds(), desk.census.tree().map(Box::new));
+        let (kinds, tree) = (desk.inspector.kinds(), desk.inspector.tree().map(Box::new));
         return Ok(web::Json(Listing::Overview(Overview { kinds, tree })));
     };
-    let page = in_time(desk.census.actors(kind, cursor, limit)).await??;
+    let page = in_time(desk.inspector.actors(kind, cursor, limit)).await??;
     Ok(web::Json(Listing::Page(page)))
 }
 
@@ -81,7 +82,7 @@ pub(super) async fn one(
         let message = format!("`{id}` is no actor's id; one is for example `router-0`");
         return Err(ApiError::bad_request(message));
     }
-    let actor = in_time(desk.census.actor(&id)).await?;
+    let actor = in_time(desk.inspector.actor(&id)).await?;
     let none = || ApiError::not_found(format!("there is no actor {id}"));
     actor.map(web::Json).ok_or_else(none)
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Nothing, Query};
 use super::{Desk, in_time};
-use crate::actors::snapshots::BackendSnapshot;
+use crate::inspection::BackendSnapshot;
 
 /// The backends.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,6 +25,6 @@ pub(super) async fn list(
     desk: web::Data<Desk>,
     _: Query<Nothing>,
 ) -> Result<web::Json<Backends>, ApiError> {
-    let backends = in_time(desk.census.backends()).await?;
+    let backends = in_time(desk.inspector.backends()).await?;
     Ok(web::Json(Backends { backends }))
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Desk;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
-use crate::actors::drain::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
+use crate::actors::gateway::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
 use crate::config::units::parse_duration;
 
 /// How to drain.

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::actors::census::CensusError;
+use crate::inspection::InspectError;
 
 /// What an error looks like.
 #[derive(Debug, Serialize, ToSchema)]
@@ -147,11 +147,11 @@ impl ResponseError for ApiError {
     }
 }
 
-impl From<CensusError> for ApiError {
-    fn from(error: CensusError) -> ApiError {
+impl From<InspectError> for ApiError {
+    fn from(error: InspectError) -> ApiError {
         match error {
-            CensusError::BadCursor => ApiError::bad_request(format!("cursor: {error}")),
-            CensusError::Silent(_) => ApiError::timeout(error.to_string()),
+            InspectError::BadCursor => ApiError::bad_request(format!("cursor: {error}")),
+            InspectError::Silent(_) => ApiError::timeout(error.to_string()),
         }
     }
 }

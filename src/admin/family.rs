@@ -1,8 +1,8 @@
 //! What a metric family is.
 
 use crate::actors::gateway::StatusSnapshot;
-use crate::actors::snapshots::KindSnapshot;
 use crate::metrics::WorkerMetrics;
+use crate::supervision::KindSnapshot;
 
 /// Where a family's figures come from.
 #[derive(Debug, Clone, Copy)]

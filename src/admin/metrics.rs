@@ -13,9 +13,9 @@ use prometheus_client::registry::Registry;
 use super::families::FAMILIES;
 use super::family::{Family, Source::*};
 use crate::actors::gateway::StatusSnapshot;
-use crate::actors::snapshots::KindSnapshot;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::supervision::KindSnapshot;
 
 /// Writes all families as OpenMetrics text, which Prometheus reads.
 ///

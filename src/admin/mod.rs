@@ -35,11 +35,11 @@ use actix::{Handler, Message};
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
-use crate::actors::census::Census;
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
-use crate::actors::life::Address;
 use crate::config::Config;
+use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
+use crate::supervision::CountedAddr;
 use errors::ApiError;
 
 pub use families::FAMILIES;
@@ -50,7 +50,7 @@ pub use log_level::{LogLevel, MAX_LEVEL};
 const MAX_CONNECTIONS: usize = 256;
 /// How long the gateway may take to answer; beyond it the request is answered without it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long the census may take. It has deadlines of its own, all of them shorter, and then says
+/// How long an inspection may take. It has deadlines of its own, all of them shorter, and then says
 /// what it has; this one is for what they forget.
 const CENSUS_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -59,11 +59,11 @@ pub struct Sources {
     /// The effective configuration.
     pub config: Arc<Config>,
     /// The root of the actors.
-    pub gateway: Address<Gateway>,
+    pub gateway: CountedAddr<Gateway>,
     /// Each worker's counters.
     pub metrics: Vec<Arc<WorkerMetrics>>,
     /// Knows the other actors.
-    pub census: Census,
+    pub inspector: Inspector,
     /// What is logged, where it can be changed.
     pub log_level: Option<Arc<LogLevel>>,
 }
@@ -71,9 +71,9 @@ pub struct Sources {
 /// What every request may use.
 struct Desk {
     config: Arc<Config>,
-    gateway: Address<Gateway>,
+    gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
-    census: Census,
+    inspector: Inspector,
     log_level: Option<Arc<LogLevel>>,
     started_at: std::time::SystemTime,
     started: std::time::Instant,
@@ -98,7 +98,7 @@ impl Desk {
     }
 }
 
-/// Waits for the census, but not for ever.
+/// Waits for the inspector, but not for ever.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ApiError> {
     actix_web::rt::time::timeout(CENSUS_TIMEOUT, answer)
         .await
@@ -142,7 +142,7 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
         config: sources.config,
         gateway: sources.gateway,
         metrics: sources.metrics,
-        census: sources.census,
+        inspector: sources.inspector,
         log_level: sources.log_level,
         started_at: std::time::SystemTime::now(),
         started: std::time::Instant::now(),

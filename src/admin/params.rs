@@ -190,7 +190,7 @@ pub(super) fn is_token(text: &str) -> bool {
 /// No gateway gives such a cursor.
 pub(super) fn cursor(asked: Option<&str>) -> Result<Option<&str>, ApiError> {
     match asked {
-        Some(text) if !is_token(text) => Err(crate::actors::census::CensusError::BadCursor.into()),
+        Some(text) if !is_token(text) => Err(crate::inspection::InspectError::BadCursor.into()),
         asked => Ok(asked),
     }
 }

@@ -84,7 +84,7 @@ pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiEr
         &desk.config,
         &desk.metrics,
         status.as_ref(),
-        desk.census.kinds(),
+        desk.inspector.kinds(),
     );
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
     Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))

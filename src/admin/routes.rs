@@ -13,8 +13,9 @@ use super::errors::{ApiError, ErrorBody};
 use super::ids::{DecimalId, ServiceName};
 use super::params::{Nothing, Query};
 use super::{Desk, in_time};
-use crate::actors::snapshots::{BackendHealth, BackendSnapshot};
+use crate::actors::backend_pool::BackendHealth;
 use crate::codec::code::Code;
+use crate::inspection::BackendSnapshot;
 use crate::routing::{
     Avoid, Explained, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
@@ -140,7 +141,7 @@ pub(super) async fn resolve(
     let table = desk.status().await?.routes.and_then(|routes| routes.table);
     let no_routes = || ApiError::unavailable("no_routes", "there are no routes yet");
     let table = table.ok_or_else(no_routes)?;
-    let backends = in_time(desk.census.backends()).await?;
+    let backends = in_time(desk.inspector.backends()).await?;
     answer(&which, &table, &backends).map(web::Json)
 }
 

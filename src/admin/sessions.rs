@@ -8,9 +8,8 @@ use super::errors::{ApiError, ErrorBody};
 use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::params::{Nothing, Query, cursor, limit, path_part};
 use super::{Desk, in_time};
-use crate::actors::snapshots::{
-    SessionFilter, SessionPage, SessionSnapshot, SessionState, TransportName,
-};
+use crate::actors::client::{SessionFilter, SessionSnapshot, SessionState, TransportName};
+use crate::inspection::SessionPage;
 
 /// Which sessions; every filter must hold.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,7 +56,7 @@ pub(super) async fn list(
         transport: which.transport,
         state: which.state,
     };
-    let page = in_time(desk.census.sessions(&filter, cursor, limit)).await??;
+    let page = in_time(desk.inspector.sessions(&filter, cursor, limit)).await??;
     Ok(web::Json(page))
 }
 
@@ -76,7 +75,7 @@ pub(super) async fn one(
     _: Query<Nothing>,
 ) -> Result<web::Json<SessionSnapshot>, ApiError> {
     let id = session_here(&desk, &request)?;
-    let session = in_time(desk.census.session(id)).await??;
+    let session = in_time(desk.inspector.session(id)).await??;
     session.map(web::Json).ok_or_else(|| no_session(id))
 }
 
@@ -95,7 +94,7 @@ pub(super) async fn kick(
     _: Query<Nothing>,
 ) -> Result<HttpResponse, ApiError> {
     let id = session_here(&desk, &request)?;
-    if in_time(desk.census.kick(id)).await?? {
+    if in_time(desk.inspector.kick(id)).await?? {
         tracing::info!(session_id = id, "kicked over the admin API");
         Ok(HttpResponse::NoContent().finish())
     } else {

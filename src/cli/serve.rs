@@ -12,12 +12,11 @@ use tracing_subscriber::{EnvFilter, reload};
 
 use super::ConfigFile;
 use crate::actors::config_watcher::Reload;
-use crate::actors::drain::Drain;
-use crate::actors::gateway::Gateway;
-use crate::actors::life::Address;
+use crate::actors::gateway::{Drain, Gateway};
 use crate::admin::LogLevel;
 use crate::config::{self, Config};
 use crate::run;
+use crate::supervision::CountedAddr;
 
 /// The exit code when a second signal cuts a drain short.
 const EXIT_CUT_SHORT: i32 = 1;
@@ -133,7 +132,7 @@ impl Signals {
     }
 
     /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
-    fn obey(self, gateway: &Address<Gateway>) {
+    fn obey(self, gateway: &CountedAddr<Gateway>) {
         let Signals {
             runtime,
             mut terminate,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use game_gateway::actors::life::Fault;
+use game_gateway::supervision::Fault;
 use serde_json::json;
 
 use crate::http::{get, request};
@@ -15,7 +15,7 @@ async fn everything_is_answered_without_a_worker_that_is_stuck() {
     let at = gateway.admin;
     let barrier = Arc::new(Barrier::new(2));
     let stall = Fault::Stall(Arc::clone(&barrier));
-    gateway.census().inject("worker-1", stall);
+    gateway.inspector().inject("worker-1", stall);
 
     get(at, "/health").await.error(503, "unhealthy");
     for path in [

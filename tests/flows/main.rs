@@ -4,13 +4,13 @@
 mod support;
 
 mod bad_input;
-mod census;
 mod chaos;
 mod drain;
 mod endings;
 mod framing;
 mod health;
 mod identity;
+mod inspection;
 mod links;
 mod pressure;
 mod replies;

@@ -4,11 +4,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 
-use game_gateway::actors::life::Fault;
-use game_gateway::actors::snapshots::{ActorSnapshot, Kind};
 use game_gateway::codec::client::Kind as ClientKind;
 use game_gateway::codec::link::Kind as LinkKind;
 use game_gateway::sdk::backend::{Backend as EchoBackend, echo};
+use game_gateway::supervision::{ActorSnapshot, Fault, Kind};
 use tokio::task::JoinHandle;
 
 use crate::stage::{Hub, notice};
@@ -107,7 +106,7 @@ async fn gateway() -> (Gateway, EchoBackend) {
 async fn restarted(gateway: &Gateway, id: &str, restarts: u64) -> ActorSnapshot {
     soon(async {
         loop {
-            match gateway.census().actor(id).await {
+            match gateway.inspector().actor(id).await {
                 Some(actor) if actor.restarts == restarts && actor.responding => return actor,
                 _ => tokio::task::yield_now().await,
             }
@@ -118,7 +117,9 @@ async fn restarted(gateway: &Gateway, id: &str, restarts: u64) -> ActorSnapshot 
 
 /// Has an actor panic.
 fn panics(gateway: &Gateway, id: &str, text: &str) {
-    gateway.census().inject(id, Fault::Panic(text.to_owned()));
+    gateway
+        .inspector()
+        .inject(id, Fault::Panic(text.to_owned()));
 }
 
 /// Has each of the actors of this kind panic, twice at most, and sees them back. Nobody notices.
@@ -126,7 +127,7 @@ async fn nobody_notices(kind: Kind) {
     let (gateway, _backend) = gateway().await;
     let crowd = Crowd::gather(&gateway).await;
     let page = gateway
-        .census()
+        .inspector()
         .actors(kind, None, 2)
         .await
         .expect("a page");
@@ -146,7 +147,7 @@ async fn nobody_notices(kind: Kind) {
     crowd.leave().await;
     nothing_is_left(&gateway).await;
     let deaths = 2 * page.actors.len() as u64;
-    let kinds = gateway.census().kinds();
+    let kinds = gateway.inspector().kinds();
     let all = kinds.iter().find(|k| k.kind == kind).expect("the kind");
     assert_eq!((all.panics, all.restarts), (deaths, deaths));
     let (status, _) = gateway.get("/health").await;
@@ -162,7 +163,7 @@ async fn nothing_is_left(gateway: &Gateway) {
         loop {
             let kind = Kind::SessionRegistry;
             let page = gateway
-                .census()
+                .inspector()
                 .actors(kind, None, 9)
                 .await
                 .expect("a page");
@@ -246,7 +247,7 @@ async fn a_clients_panic_costs_its_session_and_both_sides_are_told() {
     let mut hub = Hub::start(backend);
     let (mut victim, session, link) = hub.player(&gateway).await;
     let (mut other, other_session, _) = hub.player(&gateway).await;
-    let page = gateway.census().actors(Kind::Client, None, 9).await;
+    let page = gateway.inspector().actors(Kind::Client, None, 9).await;
     let clients = page.expect("a page").actors;
     let its = |actor: &&ActorSnapshot| {
         let session_of = |detail: &serde_json::Value| detail["session"]["session_id"].clone();
@@ -265,7 +266,7 @@ async fn a_clients_panic_costs_its_session_and_both_sides_are_told() {
     gateway.until("game_gateway_connections", |n| n == 1).await;
     let internal = r#"game_gateway_closed_connections_total{reason="internal"}"#;
     assert_eq!(gateway.metric(internal).await, 1);
-    assert!(gateway.census().actor(id).await.is_none());
+    assert!(gateway.inspector().actor(id).await.is_none());
 }
 
 #[tokio::test]
@@ -274,7 +275,7 @@ async fn a_links_panic_costs_its_sessions_that_service_and_the_pool_connects_aga
     let gateway = Gateway::start(&backend.routes()).await;
     let mut hub = Hub::start(backend);
     let (mut player, session, first) = hub.player(&gateway).await;
-    let page = gateway.census().actors(Kind::Link, None, 9).await;
+    let page = gateway.inspector().actors(Kind::Link, None, 9).await;
     let id = page.expect("a page").actors[0].id.clone();
     panics(&gateway, &id, "ouch");
     assert_eq!(player.error().await, (502, "game".to_owned()));
@@ -299,13 +300,21 @@ async fn an_endpoint_that_is_down_stays_known_as_down_when_the_router_is_rebuilt
     // Two turns meet both endpoints.
     let _first = hub.player(&gateway).await;
     let _second = hub.player(&gateway).await;
-    let router = gateway.census().actor("router-0").await.expect("a router");
+    let router = gateway
+        .inspector()
+        .actor("router-0")
+        .await
+        .expect("a router");
     assert_eq!(router.detail.expect("detail")["unusable_endpoints"], 1);
     panics(&gateway, "router-0", "ouch");
     restarted(&gateway, "router-0", 1).await;
     soon(async {
         loop {
-            let router = gateway.census().actor("router-0").await.expect("a router");
+            let router = gateway
+                .inspector()
+                .actor("router-0")
+                .await
+                .expect("a router");
             if router.detail.is_some_and(|d| d["unusable_endpoints"] == 1) {
                 return;
             }
@@ -326,7 +335,7 @@ async fn sessions_that_wait_for_a_link_outlive_their_pools_panic() {
     player.data("game", b"patient").await;
     // Connected, but its first PONG does not come yet.
     let socket = backend.accept().await;
-    let page = gateway.census().actors(Kind::BackendPool, None, 9).await;
+    let page = gateway.inspector().actors(Kind::BackendPool, None, 9).await;
     let id = page.expect("a page").actors[0].id.clone();
     panics(&gateway, &id, "ouch");
     restarted(&gateway, &id, 1).await;
@@ -368,20 +377,20 @@ async fn health_finds_a_worker_that_is_stuck_and_the_others_go_on() {
     let (gateway, _backend) = gateway().await;
     let barrier = Arc::new(Barrier::new(2));
     gateway
-        .census()
+        .inspector()
         .inject("worker-1", Fault::Stall(Arc::clone(&barrier)));
     let (status, body) = gateway.get("/health").await;
     assert_eq!(status, 503, "{body}");
     // What is asked of it is answered without it.
     let page = gateway
-        .census()
+        .inspector()
         .actors(Kind::Worker, None, 9)
         .await
         .expect("a page");
     let responding: Vec<bool> = page.actors.iter().map(|actor| actor.responding).collect();
     assert_eq!(responding, [true, false]);
     let page = gateway
-        .census()
+        .inspector()
         .sessions(&Default::default(), None, 9)
         .await;
     assert_eq!(page.expect("a page").silent_workers, [1]);
@@ -396,7 +405,7 @@ async fn panics_of_clients_and_links_never_add_up_to_an_exit() {
     let mut hub = Hub::start(backend);
     for _ in 0..8 {
         let (mut victim, ..) = hub.player(&gateway).await;
-        let page = gateway.census().actors(Kind::Client, None, 9).await;
+        let page = gateway.inspector().actors(Kind::Client, None, 9).await;
         for client in page.expect("a page").actors {
             panics(&gateway, &client.id, "ouch");
         }
@@ -413,9 +422,9 @@ async fn panics_of_clients_and_links_never_add_up_to_an_exit() {
 async fn the_tree_says_who_supervises_whom() {
     let (gateway, _backend) = gateway().await;
     let crowd = Crowd::gather(&gateway).await;
-    let root = gateway.census().tree().expect("a tree");
+    let root = gateway.inspector().tree().expect("a tree");
     assert_eq!(root.actor.id, "gateway-0");
-    let below = |node: &game_gateway::actors::snapshots::ActorNode| -> Vec<String> {
+    let below = |node: &game_gateway::inspection::ActorNode| -> Vec<String> {
         node.children
             .iter()
             .map(|child| child.actor.id.clone())

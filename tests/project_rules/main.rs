@@ -116,11 +116,11 @@ fn the_rules_bite() {
     check(counted, "src/actors/a.rs", "    link: Addr<Link>,", place);
     check(
         counted,
-        "src/actors/life/a.rs",
+        "src/supervision/a.rs",
         "    link: Addr<Link>,",
         &[],
     );
-    let right = format!("{handle}        self.vitals.handled();\n    }}");
+    let right = format!("{handle}        self.registration.handled();\n    }}");
     check(counted, "src/actors/a.rs", &right, &[]);
 
     let hot = hot_modules_are_marked;

@@ -46,10 +46,10 @@ const IMPURE: [&str; 10] = [
 /// What every frame passes through.
 pub(crate) const HOT: [&str; 13] = [
     "src/actors/client/inbound.rs",
-    "src/actors/client/card.rs",
+    "src/actors/client/stats.rs",
     "src/actors/client/pump.rs",
-    "src/actors/life/address.rs",
-    "src/actors/life/meter.rs",
+    "src/supervision/address.rs",
+    "src/supervision/mail_counter.rs",
     "src/actors/link/inbound.rs",
     "src/codec/client.rs",
     "src/codec/link.rs",
@@ -149,7 +149,7 @@ fn declared(line: &str) -> Option<&str> {
     Some(&name[..end.unwrap_or(name.len())])
 }
 
-/// The words of a name in either case: `LinkBook` and `link_book` are `link` and `book`.
+/// The words of a name in either case: `LinkLimits` and `link_limits` are `link` and `limits`.
 fn words(name: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for c in name.chars() {
@@ -189,20 +189,26 @@ pub(crate) fn names_say_something(source: &Source) -> Vec<String> {
     breaches
 }
 
-/// Where addresses are made that count; others get theirs from there.
-const LIFE: &str = "src/actors/life/";
+/// Where mail is to be counted.
+const ACTORS: &str = "src/actors/";
 /// What an actor calls first for a message, and how it says why it does not.
 const HANDLED: &str = ".handled();";
 const OWN_MESSAGE: &str = "// From itself";
 
 /// Whatever is sent to an actor is counted, by the address, and counted off by the actor.
 pub(crate) fn mail_is_counted(source: &Source) -> Vec<String> {
-    if !source.path.starts_with("src/actors/") || source.path.starts_with(LIFE) {
+    if !source.path.starts_with(ACTORS) {
         return Vec::new();
     }
     let mut breaches = Vec::new();
     for (number, line) in source.code() {
-        for uncounted in ["ctx.address()", " Addr<", "<Addr<", "Recipient<"] {
+        for uncounted in [
+            "ctx.address()",
+            " Addr<",
+            "<Addr<",
+            " Recipient<",
+            "<Recipient<",
+        ] {
             if line.contains(uncounted) {
                 breaches.push(source.breach(number, &format!("{uncounted} counts no mail")));
             }

@@ -390,7 +390,7 @@ async fn the_admin_api_shows_who_waits_and_can_end_it() {
     assert!(body.contains(&format!("\"{id}\"")), "{body}");
     let (_, body) = scene.gateway.get("/api/v1/sessions?state=active").await;
     assert!(!body.contains(&format!("\"{id}\"")), "{body}");
-    let kicked = scene.gateway.census().kick(id).await;
+    let kicked = scene.gateway.inspector().kick(id).await;
     assert!(kicked.is_ok(), "{kicked:?}");
     assert_eq!(scene.link.closed().await, (id, 440));
 }

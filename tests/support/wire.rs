@@ -11,12 +11,12 @@ use std::time::Duration;
 use actix_codec::Framed;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use game_gateway::actors::census::Census;
 use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
 use game_gateway::codec::link;
 use game_gateway::config::{self, Config};
+use game_gateway::inspection::Inspector;
 use game_gateway::run::{self, Running};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,8 +106,8 @@ impl Gateway {
     }
 
     /// Asks its actors how they are.
-    pub(crate) fn census(&self) -> &Census {
-        self.running.as_ref().expect("it runs").census()
+    pub(crate) fn inspector(&self) -> &Inspector {
+        self.running.as_ref().expect("it runs").inspector()
     }
 
     /// Has everything read again, as on SIGHUP.

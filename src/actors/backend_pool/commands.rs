@@ -3,7 +3,7 @@
 use actix::prelude::*;
 
 use super::{
-    Announce, BackendPool, Bind, BindFailed, Close, Farewell, MAX_WAITING, Placed, Retire, Slot,
+    Announce, BackendPool, Bind, BindFailed, Close, MAX_WAITING, OwedClose, Placed, Retire, Slot,
     SlotState,
 };
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
@@ -14,7 +14,7 @@ impl Handler<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
 
     fn handle(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
         match self.place(msg) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
@@ -32,7 +32,7 @@ impl Handler<LinkReport> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         match msg.what {
             LinkChange::Ready => self.ready(msg.link_id),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
@@ -44,16 +44,16 @@ impl Handler<LinkReport> for BackendPool {
     }
 }
 
-impl Handler<Farewell> for BackendPool {
+impl Handler<OwedClose> for BackendPool {
     type Result = ();
 
-    fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
-        self.vitals.handled();
+    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+        self.registration.handled();
         let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
         if let Some(slot) = self.links.iter().find(alive) {
             slot.link.do_send(msg);
-        } else if self.farewells.len() < MAX_WAITING {
-            self.farewells.push(msg);
+        } else if self.owed_closes.len() < MAX_WAITING {
+            self.owed_closes.push(msg);
         } else {
             // The backend ends it by itself when the resume window is over.
             self.scope.metrics.dropped.add(DropReason::LinkGone, 1);
@@ -65,7 +65,7 @@ impl Handler<Announce> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, _: Announce, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.announce();
     }
 }
@@ -74,7 +74,7 @@ impl Handler<Retire> for BackendPool {
     type Result = ();
 
     fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.retired = true;
         self.quit_unused(ctx);
     }
@@ -84,7 +84,7 @@ impl Handler<Close> for BackendPool {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
+        self.registration.handled();
         self.retired = true;
         self.waiting.clear();
         let links = std::mem::take(&mut self.links);

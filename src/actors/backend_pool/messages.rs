@@ -6,8 +6,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::BackendPool;
-use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
+use crate::supervision::{CountedRecipient, Seat};
 
 /// Asks for a link for a session. Answered when the link is there or cannot be had.
 #[derive(Clone, Message)]
@@ -20,7 +20,7 @@ pub struct Bind {
     /// The payload of OPEN.
     pub open: Vec<u8>,
     /// The client.
-    pub client: Port<LinkEvent>,
+    pub client: CountedRecipient<LinkEvent>,
     /// The backend has the session already: it goes on, also where no new ones are taken.
     pub resumes: bool,
 }

@@ -11,7 +11,9 @@
 //! ```
 
 mod commands;
+mod link_limits;
 mod messages;
+mod snapshot;
 mod takeover;
 
 use std::net::SocketAddr;
@@ -22,15 +24,16 @@ use actix::prelude::*;
 use rand::Rng;
 use tokio::sync::oneshot;
 
-use super::life::{Address, Legacy, Outlet, Seat, Vitals};
-use super::link::{Attach, Farewell, Gauge, Lease, Link, Quit};
-use super::link_book::{Claim, LeavingMark, LinkPermit};
-use super::scope::Scope;
+use super::link::{Attach, Gauge, Lease, Link, OwedClose, Quit};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
+use crate::scope::Scope;
 use crate::session::link::LinkEnd;
+use crate::supervision::{CountedAddr, Registration, Rescued, Seat, SeatRecipient};
 
+pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
+pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
 use takeover::Estate;
 pub use takeover::start;
 
@@ -43,18 +46,18 @@ const MAILBOX: usize = 4096;
 
 /// The actor.
 pub struct BackendPool {
-    vitals: Vitals,
+    registration: Registration,
     /// Where others reach it.
     seat: Seat<BackendPool>,
-    legacy: Legacy<Estate>,
+    rescued: Rescued<Estate>,
     scope: Arc<Scope>,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
-    router: Outlet<EndpointHealth>,
+    router: SeatRecipient<EndpointHealth>,
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
-    farewells: Vec<Farewell>,
+    owed_closes: Vec<OwedClose>,
     health: Health,
     /// Why the newest link that has ended in disorder did; empty once one is ready.
     last_error: Option<Box<str>>,
@@ -65,7 +68,7 @@ pub struct BackendPool {
 
 struct Slot {
     id: u64,
-    link: Address<Link>,
+    link: CountedAddr<Link>,
     gauge: Arc<Gauge>,
     state: SlotState,
     /// Held only where the service limits its links.
@@ -152,7 +155,7 @@ impl BackendPool {
             &service,
             self.endpoint,
             &self.seat,
-            self.vitals.id(),
+            self.registration.id(),
         );
         self.links.push(Slot {
             id: link.id,
@@ -228,11 +231,11 @@ impl BackendPool {
         }
         self.last_error = None;
         self.set_health(Health::Up);
-        let farewells = std::mem::take(&mut self.farewells);
+        let owed_closes = std::mem::take(&mut self.owed_closes);
         if let Some(slot) = self.best() {
             // Before the sessions that wait: one of them may be a session that starts anew.
-            for farewell in farewells {
-                slot.link.do_send(farewell);
+            for owed_close in owed_closes {
+                slot.link.do_send(owed_close);
             }
         }
         for (bind, answer) in std::mem::take(&mut self.waiting) {

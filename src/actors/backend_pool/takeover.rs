@@ -11,20 +11,19 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{BackendPool, Bind, Health, MAILBOX, Slot, SlotState};
-use crate::actors::life::{self, Account, ActorId, Legacy, Seat, Vitals, inspectable};
-use crate::actors::link::{Farewell, Lease, Report};
-use crate::actors::link_book::LeavingMark;
-use crate::actors::scope::Scope;
-use crate::actors::snapshots::{
-    BackendHealth, Breaker, Kind, LinkSnapshot, LinkState, PoolSnapshot,
-};
+use crate::actors::backend_pool::{BackendHealth, Breaker, LeavingMark, PoolSnapshot};
+use crate::actors::link::{Lease, LinkSnapshot, LinkState, OwedClose, Report};
 use crate::routing::ServiceRoute;
+use crate::scope::Scope;
+use crate::supervision::{
+    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, inspectable,
+};
 
 /// What a pool leaves to the next one.
 pub(super) struct Estate {
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
-    farewells: Vec<Farewell>,
+    owed_closes: Vec<OwedClose>,
     health: Health,
     last_error: Option<Box<str>>,
     leaving: Option<LeavingMark>,
@@ -36,7 +35,7 @@ impl Default for Estate {
         Estate {
             links: Vec::new(),
             waiting: Vec::new(),
-            farewells: Vec::new(),
+            owed_closes: Vec::new(),
             health: Health::Unknown,
             last_error: None,
             leaving: None,
@@ -60,17 +59,17 @@ pub fn start(
     let name = format!("{} {endpoint}", service.name);
     let parent = scope.id(Kind::Router);
     let entry = scope
-        .roster
-        .enter(id, name, Some(scope.worker), Some(parent));
-    let (seat, legacy) = (Seat::default(), Legacy::default());
+        .actors
+        .register(id, name, Some(scope.worker), Some(parent));
+    let (seat, rescued) = (Seat::default(), Rescued::default());
     let (scope, service) = (Arc::clone(scope), Arc::clone(service));
     let budget = Arc::clone(&scope.budget);
     let own = seat.clone();
-    life::supervise(seat.clone(), entry, budget, move |vitals| {
+    supervision::supervise(seat.clone(), entry, budget, move |registration| {
         BackendPool::new(
-            vitals,
+            registration,
             own.clone(),
-            legacy.clone(),
+            rescued.clone(),
             Arc::clone(&scope),
             Arc::clone(&service),
             endpoint,
@@ -81,25 +80,25 @@ pub fn start(
 
 impl BackendPool {
     fn new(
-        vitals: Vitals,
+        registration: Registration,
         seat: Seat<BackendPool>,
-        legacy: Legacy<Estate>,
+        rescued: Rescued<Estate>,
         scope: Arc<Scope>,
         service: Arc<ServiceRoute>,
         endpoint: SocketAddr,
     ) -> BackendPool {
-        let estate = legacy.take().unwrap_or_default();
+        let estate = rescued.take().unwrap_or_default();
         BackendPool {
-            vitals,
+            registration,
             seat,
-            legacy,
-            router: scope.router.outlet(),
+            rescued,
+            router: scope.router.recipient(),
             scope,
             service,
             endpoint,
             links: estate.links,
             waiting: estate.waiting,
-            farewells: estate.farewells,
+            owed_closes: estate.owed_closes,
             health: estate.health,
             last_error: estate.last_error,
             leaving: estate.leaving,
@@ -168,10 +167,10 @@ impl BackendPool {
 
 impl Drop for BackendPool {
     fn drop(&mut self) {
-        self.legacy.leave(|| Estate {
+        self.rescued.leave(|| Estate {
             links: std::mem::take(&mut self.links),
             waiting: std::mem::take(&mut self.waiting),
-            farewells: std::mem::take(&mut self.farewells),
+            owed_closes: std::mem::take(&mut self.owed_closes),
             health: self.health,
             last_error: self.last_error.take(),
             leaving: self.leaving.take(),
@@ -190,12 +189,12 @@ impl Actor for BackendPool {
     }
 }
 
-impl Account for BackendPool {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for BackendPool {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         json!(PoolSnapshot {
             service: self.service.name.to_string(),
             endpoint: self.endpoint,
@@ -204,7 +203,7 @@ impl Account for BackendPool {
             last_error: self.last_error.as_deref().map(str::to_owned),
             retired: self.retired,
             waiting_sessions: self.waiting.len() as u64,
-            owed_closes: self.farewells.len() as u64,
+            owed_closes: self.owed_closes.len() as u64,
             links: self.links.iter().map(|s| self.link_snapshot(s)).collect(),
         })
     }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{Client, Stage};
 use crate::actors::link::BackendClose;
-use crate::actors::scope::Permit;
+use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::{Code, Notice};
@@ -76,7 +76,7 @@ impl Client {
         let outcome = closing.outcome();
         let session_id = self.session.as_ref().map_or(0, Session::id);
         let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.card.peer(), outcome.label.label());
+        let (peer, reason) = (self.stats.peer(), outcome.label.label());
         match outcome.log_level {
             LogLevel::Debug => {
                 tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")

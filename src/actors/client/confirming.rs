@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::Client;
-use crate::actors::peers::{Called, Caller};
+use crate::actors::peers::{Caller, PeerRequest};
 use crate::codec::peer::{ToHolder, ToNewcomer};
 use crate::session::state::Session;
 
@@ -16,7 +16,7 @@ const MAX_WAITING: usize = 8;
 impl Client {
     /// Asks every backend to show that it has taken its OPEN: another gateway's OPEN must not overtake
     /// it. Then the gateway's word is heard.
-    pub(super) fn confirm_backends(&mut self, called: Called, ctx: &mut Context<Self>) {
+    pub(super) fn confirm_backends(&mut self, called: PeerRequest, ctx: &mut Context<Self>) {
         let Some(resumable) = &mut self.resumable else {
             return;
         };

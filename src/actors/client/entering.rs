@@ -12,7 +12,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
 use super::closing::retry_after_ms;
-use super::{Card, Changed, Client, Closing, Entering, Sniffing, Stage, card};
+use super::{Changed, Client, ClientStats, Closing, Entering, Sniffing, Stage, stats};
 use crate::actors::worker::{BeginSession, WorkerScope};
 use crate::codec::link::Transport;
 use crate::net::entry::websocket::fault_of;
@@ -27,7 +27,7 @@ pub(super) struct Enter;
 /// The gateway as an entry sees it.
 struct Hall {
     shared: Rc<WorkerScope>,
-    card: Rc<Card>,
+    stats: Rc<ClientStats>,
     refusal: Option<Closing>,
 }
 
@@ -36,22 +36,22 @@ impl Reception for Hall {
         let metrics = &self.shared.scope.metrics;
         metrics.client_bytes_in.add(bytes as u64);
         metrics.client_reads.one();
-        card::add(&self.card.bytes_in, bytes as u64);
+        stats::add(&self.stats.bytes_in, bytes as u64);
     }
 
     fn proxied(&self, peer: SocketAddr) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        self.card.peer.set(peer);
+        self.stats.peer.set(peer);
     }
 
     fn encrypted(&self) {
         self.shared.scope.metrics.tls_handshakes.one();
-        let transport = self.card.transport.get();
-        self.card.transport.set(transport.over_tls());
+        let transport = self.stats.transport.get();
+        self.stats.transport.set(transport.over_tls());
     }
 
     fn serving_http(&self) {
-        self.card.becomes(Transport::Http);
+        self.stats.becomes(Transport::Http);
     }
 
     fn refusal(&self) -> Option<Refusal> {
@@ -69,8 +69,8 @@ impl Reception for Hall {
     fn begin_session(&self, socket: DuplexStream) {
         self.shared.worker.do_send(BeginSession {
             socket,
-            peer: self.card.peer(),
-            transport: self.card.transport.get(),
+            peer: self.stats.peer(),
+            transport: self.stats.transport.get(),
         });
     }
 
@@ -84,7 +84,7 @@ impl Client {
     pub(super) fn owes_entry(&self) -> bool {
         let entered = matches!(&self.stage, Stage::Sniffing(sniffing) if sniffing.entered);
         let config = &self.shared.scope.config;
-        !entered && (config.listen.tls.required || entry::owes_proxy(config, self.card.peer()))
+        !entered && (config.listen.tls.required || entry::owes_proxy(config, self.stats.peer()))
     }
 
     /// The first bytes are no frame, or not alone: the rest is off this path.
@@ -111,7 +111,7 @@ impl Client {
             }
             Ok(Entered::WebSocket(socket)) => {
                 self.socket = socket;
-                self.card.becomes(Transport::WebSocket);
+                self.stats.becomes(Transport::WebSocket);
                 self.stage = Stage::Talking;
                 self.alive_ms = self.shared.now_ms();
                 self.arm(self.shared.scope.config.session.idle_timeout);
@@ -136,12 +136,12 @@ impl Handler<Enter> for Client {
         let timeout = config.listen.sniff_timeout;
         let hall = Hall {
             shared: Rc::clone(&self.shared),
-            card: Rc::clone(&self.card),
+            stats: Rc::clone(&self.stats),
             refusal: entering.refusal.clone(),
         };
         let terms = Terms {
             patience: timeout.saturating_sub(Duration::from_millis(waited)),
-            peer: self.card.peer(),
+            peer: self.stats.peer(),
             tls: Arc::clone(&self.shared.scope.tls),
             reception: Rc::new(hall),
             leaving: Rc::clone(&entering.leaving),

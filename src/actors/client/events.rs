@@ -9,8 +9,8 @@ use super::{
     Changed, CheckDeadline, Client, CutOff, GiveUp, GoAway, Hold, Kick, Stage, retag_if_changed,
 };
 use crate::actors::link::{Lease, LinkEvent, Refuse};
-use crate::actors::peers::Heard;
-use crate::actors::session_registry::{Errand, StrayFrame, Strayed};
+use crate::actors::peers::PeerResponse;
+use crate::actors::session_registry::{ClientMessage, StrayFrame, Strayed};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::link::Bind;
@@ -35,8 +35,8 @@ impl Client {
             let before = session.realm_id();
             session.bind(bind);
             retag_if_changed(session, before);
-            self.card.realm_id.set(session.realm_id());
-            self.card.user_id.set(session.user_id());
+            self.stats.realm_id.set(session.realm_id());
+            self.stats.user_id.set(session.user_id());
         }
         self.renew_token(ctx);
     }
@@ -89,7 +89,7 @@ impl Handler<LinkEvent> for Client {
 
     #[inline]
     fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
             LinkEvent::Bound(bind) => self.bound(bind, ctx),
@@ -103,24 +103,24 @@ impl Handler<LinkEvent> for Client {
     }
 }
 
-impl Handler<Errand> for Client {
+impl Handler<ClientMessage> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: Errand, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+    fn handle(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
+        self.registration.handled();
         match msg {
-            Errand::Stray(stray) => self.stray(stray, ctx),
-            Errand::Comeback(comeback) => self.come_back(*comeback, ctx),
-            Errand::Called(called) => self.called(*called, ctx),
+            ClientMessage::Stray(stray) => self.stray(stray, ctx),
+            ClientMessage::ResumeRequest(comeback) => self.come_back(*comeback, ctx),
+            ClientMessage::PeerRequest(called) => self.called(*called, ctx),
         }
     }
 }
 
-impl Handler<Heard> for Client {
+impl Handler<PeerResponse> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: Heard, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+    fn handle(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.heard(msg, ctx);
     }
 }
@@ -129,7 +129,7 @@ impl Handler<CheckDeadline> for Client {
     type Result = ();
 
     fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if self.shared.now_ms() < self.armed_ms {
             return; // Meant for the slot's previous client, or already answered.
         }
@@ -139,7 +139,7 @@ impl Handler<CheckDeadline> for Client {
             Stage::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
                 (config.listen.sniff_timeout, Closing::SlowStart)
             }
-            Stage::Entering(_) if self.card.transport.get().is_http() => {
+            Stage::Entering(_) if self.stats.transport.get().is_http() => {
                 return; // Its entry keeps its deadlines.
             }
             Stage::Sniffing(_) | Stage::Entering(_) => {
@@ -183,8 +183,8 @@ impl Handler<Kick> for Client {
     type Result = ();
 
     fn handle(&mut self, msg: Kick, ctx: &mut Context<Self>) {
-        self.vitals.handled();
-        if self.card.session_id() == Some(msg.session_id) {
+        self.registration.handled();
+        if self.stats.session_id() == Some(msg.session_id) {
             self.close(Closing::Kicked, ctx);
         }
     }
@@ -194,7 +194,7 @@ impl Handler<GoAway> for Client {
     type Result = ();
 
     fn handle(&mut self, _: GoAway, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.ask_away(ctx);
     }
 }
@@ -203,7 +203,7 @@ impl Handler<GiveUp> for Client {
     type Result = ();
 
     fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if matches!(self.stage, Stage::Suspended) {
             self.give_up(ctx);
         }
@@ -214,10 +214,10 @@ impl Handler<CutOff> for Client {
     type Result = ();
 
     fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         // In the form of a transport that is known, or not at all.
         let closing = match &self.stage {
-            Stage::Entering(entering) if self.card.transport.get().is_http() => {
+            Stage::Entering(entering) if self.stats.transport.get().is_http() => {
                 return entering.leaving.notify_one();
             }
             Stage::Entering(_) => Closing::SilentStart,

@@ -7,7 +7,7 @@ use actix::prelude::*;
 
 use super::resumable::Claimant;
 use super::{Client, Closing, Hold, Stage};
-use crate::actors::peers::{Called, Caller, Reply};
+use crate::actors::peers::{Caller, PeerRequest, Reply};
 use crate::actors::session_registry::SessionMoved;
 use crate::codec::code::Code;
 use crate::codec::peer::{Binding, HandOver, MAX_RING_BYTES, Particulars, ToHolder, ToNewcomer};
@@ -16,7 +16,7 @@ use crate::session::state::Session;
 
 impl Client {
     /// Another gateway says something of this session, or is gone.
-    pub(super) fn called(&mut self, called: Called, ctx: &mut Context<Self>) {
+    pub(super) fn called(&mut self, called: PeerRequest, ctx: &mut Context<Self>) {
         let its = |s: &Session<_>| s.id() == called.session_id;
         let here = self.session.as_ref().is_some_and(its)
             && self.resumable.as_ref().is_some_and(|r| r.holder.is_some());
@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// The session is not here: it is on its way here, or it has just ended.
-    pub(super) fn answer_without_session(&self, called: Called) {
+    pub(super) fn answer_without_session(&self, called: PeerRequest) {
         let say = match called.said {
             Some(ToHolder::Ask { .. }) if self.resumable.is_some() => ToNewcomer::Busy,
             Some(ToHolder::Ask { .. }) => ToNewcomer::Unknown,
@@ -70,7 +70,7 @@ impl Client {
         holder.is_some_and(|h| h.promised_to() == Some(claimant))
     }
 
-    pub(super) fn hear(&mut self, called: Called, ctx: &mut Context<Self>) {
+    pub(super) fn hear(&mut self, called: PeerRequest, ctx: &mut Context<Self>) {
         let now = self.shared.elapsed_ms();
         let (caller, claimant) = (called.caller.clone(), Claimant::Peer(called.caller));
         match called.said {
@@ -304,7 +304,7 @@ impl Client {
         tracing::debug!(session = %format_args!("{}:{session_id}", self.shared.scope.config.gateway.id), to = %to.at.gateway, "session is handed over");
         let moved = SessionMoved {
             session_id,
-            owner: self.card.owner,
+            owner: self.stats.owner,
             to: to.at.clone(),
             keep: self.shared.scope.config.session.resume_window,
         };

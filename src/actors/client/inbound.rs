@@ -5,13 +5,12 @@
 
 use actix::prelude::*;
 
-use super::{Client, Closing, Hold, Stage, card, retag_if_changed};
-use crate::codec::Decoded;
-use crate::codec::buffers;
+use super::{Client, Closing, Hold, Stage, retag_if_changed, stats};
 use crate::codec::client::{self, Frame, HEADER_LEN, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Kind as LinkKind};
 use crate::codec::sniff::{Sniffed, sniff};
+use crate::codec::{Decoded, buffers};
 use crate::metrics::DropReason;
 use crate::session::state::Taken;
 
@@ -61,9 +60,9 @@ impl Client {
                 resumable.heard();
             }
             self.alive_ms = self.shared.now_ms();
-            card::add(&self.card.frames_in, frames);
-            self.card.realm_id.set(session.realm_id());
-            self.card.user_id.set(session.user_id());
+            stats::add(&self.stats.frames_in, frames);
+            self.stats.realm_id.set(session.realm_id());
+            self.stats.user_id.set(session.user_id());
         }
         match result {
             Err(_) if self.end_must_wait() => Ok(at),

@@ -18,7 +18,6 @@
 //! owns no buffer.
 
 mod arriving;
-mod card;
 mod closing;
 mod confirming;
 mod entering;
@@ -29,6 +28,8 @@ mod opening;
 mod pump;
 mod resumable;
 mod returning;
+mod snapshot;
+mod stats;
 mod tokens;
 
 use std::rc::Rc;
@@ -39,10 +40,9 @@ use actix::prelude::*;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
-use super::life::{Account, Vitals, inspectable};
 use super::link::Lease;
-use super::scope::Permit;
 use super::worker::{ClientEnded, WorkerScope};
+use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
@@ -51,11 +51,13 @@ use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::state::Session;
+use crate::supervision::{Inspectable, Registration, inspectable};
 
-pub use card::Card;
 use closing::Ending;
 use pump::Pump;
 use resumable::Resumable;
+pub use snapshot::{SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName};
+pub use stats::ClientStats;
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]
@@ -102,10 +104,10 @@ pub struct Arrival {
 
 /// The actor.
 pub struct Client {
-    vitals: Vitals,
+    registration: Registration,
     shared: Rc<WorkerScope>,
     slot: u32,
-    card: Rc<Card>,
+    stats: Rc<ClientStats>,
     socket: Socket,
     /// Bytes that were read and not handled yet: the beginning of a frame, or what is held back.
     inbox: BytesMut,
@@ -172,20 +174,20 @@ enum Hold {
 impl Client {
     /// A client for what has arrived.
     pub fn new(
-        vitals: Vitals,
+        registration: Registration,
         shared: Rc<WorkerScope>,
         slot: u32,
-        card: Rc<Card>,
+        stats: Rc<ClientStats>,
         arrival: Arrival,
     ) -> Client {
         // What another client has let in is frames.
         let entered = matches!(arrival.socket, Socket::Duplex(_));
         Client {
             alive_ms: shared.now_ms(),
-            vitals,
+            registration,
             shared,
             slot,
-            card,
+            stats,
             socket: arrival.socket,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
@@ -292,8 +294,8 @@ impl Client {
             .metrics
             .client_frames_out
             .add(u64::from(frames));
-        card::add(&self.card.frames_out, u64::from(frames));
-        card::add(&self.card.bytes_out, bytes as u64);
+        stats::add(&self.stats.frames_out, u64::from(frames));
+        stats::add(&self.stats.bytes_out, bytes as u64);
         self.outbox.push(head);
         if let Some(tail) = tail {
             self.outbox.push_shared(tail);
@@ -317,12 +319,12 @@ impl Actor for Client {
     }
 }
 
-impl Account for Client {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Client {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         // What there is to say is on its card, where its worker reads it.
         serde_json::Value::Null
     }

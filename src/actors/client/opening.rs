@@ -9,7 +9,6 @@ use actix::prelude::*;
 use super::resumable::timing;
 use super::{Changed, Client, Closing, Hold, Resumable, Stage};
 use crate::actors::backend_pool::{Bind, BindFailed};
-use crate::actors::life::{Port, Seat};
 use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{Resolve, Router, Unresolved};
 use crate::actors::session_registry::{IdInUse, OpenSession, SessionEnded};
@@ -18,6 +17,7 @@ use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
 use crate::session::resume::Holder;
 use crate::session::state::{Opening, Session};
+use crate::supervision::{CountedRecipient, Seat};
 
 /// Endpoints that one session tries for one service before it is refused.
 const MAX_ENDPOINTS_TRIED: usize = 8;
@@ -65,13 +65,13 @@ impl Client {
         ctx: &mut Context<Self>,
     ) {
         self.hold = Hold::Registering(id);
-        let (owner, address) = (self.card.owner, self.vitals.address(ctx));
+        let (owner, address) = (self.stats.owner, self.registration.address(ctx));
         let home = self.shared.scope.home(id).clone();
         let answer = async move {
             let open = || OpenSession {
                 session_id: id,
                 owner,
-                client: address.weak_port(),
+                client: address.weak_recipient(),
             };
             home.ask(open).await
         };
@@ -99,8 +99,8 @@ impl Client {
     fn session_opened(&mut self, id: u64, resumable: bool, ctx: &mut Context<Self>) {
         let config = &self.shared.scope.config;
         let max_services = usize::from(config.session.max_services);
-        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.card.peer(), "session starts");
-        let transport = self.card.transport.get();
+        tracing::debug!(session = %format_args!("{}:{id}", config.gateway.id), peer = %self.stats.peer(), "session starts");
+        let transport = self.stats.transport.get();
         let started = &self.shared.scope.metrics.sessions_started;
         started.add(transport, 1);
         self.session = Some(Session::new(id, resumable, max_services));
@@ -108,9 +108,9 @@ impl Client {
         let holder = || Holder::new(timing(config));
         self.resumable =
             resumes.then(|| Box::new(Resumable::new(Some(holder()), config.session.replay_bytes)));
-        self.card.session_id.set(id);
-        self.card.resumable.set(resumable);
-        self.card.started_ms.set(self.shared.now_ms());
+        self.stats.session_id.set(id);
+        self.stats.resumable.set(resumable);
+        self.stats.started_ms.set(self.shared.now_ms());
         self.resume_reading(Hold::Registering(id));
         if resumable {
             // The frame that starts it is held back, and is the first.
@@ -127,14 +127,14 @@ impl Client {
         let session = self.session.take();
         if session.is_some() {
             self.shared.scope.metrics.sessions_ended.one();
-            self.card.session_ended();
+            self.stats.session_ended();
         }
         if let Some(session_id) = session.map(|s| s.id()).or(registering) {
             self.hold = Hold::None;
             // A registry that is just being rebuilt looks for clients that are gone.
             self.shared.scope.home(session_id).do_send(SessionEnded {
                 session_id,
-                owner: self.card.owner,
+                owner: self.stats.owner,
             });
         }
     }
@@ -153,7 +153,7 @@ impl Client {
         };
         let (open, epoch) = (self.open_payload(0), self.epoch());
         let router = self.shared.scope.router.clone();
-        let client = self.vitals.address(ctx).port();
+        let client = self.registration.address(ctx).recipient();
         let opening = find_link(router, resolve, open, client);
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
             match result {
@@ -196,7 +196,7 @@ impl Client {
             };
             return self.service_failed(service, lost, ctx);
         }
-        self.card
+        self.stats
             .service_opened(session.name(place), lease.endpoint());
         // Whatever the session has learned of its realm since it asked.
         lease.retag(session.realm_id());
@@ -242,7 +242,7 @@ impl Client {
             return;
         };
         if session.lost(service, link_id, its).is_some() {
-            self.card.service_closed(service);
+            self.stats.service_closed(service);
             let lost = |lease: &&mut Lease| lease.link_id() == link_id;
             let code = Code::BAD_GATEWAY;
             session
@@ -268,7 +268,7 @@ async fn find_link(
     router: Seat<Router>,
     resolve: Resolve,
     open: Vec<u8>,
-    client: Port<LinkEvent>,
+    client: CountedRecipient<LinkEvent>,
 ) -> Result<Lease, Unresolved> {
     let unreachable = |retry_after_ms| Unresolved {
         code: Code::BAD_GATEWAY,

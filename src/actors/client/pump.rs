@@ -10,10 +10,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::{Client, Hold, Stage, card, entering};
-use crate::codec::Decoded;
-use crate::codec::buffers;
-use crate::codec::client;
+use super::{Client, Hold, Stage, entering, stats};
+use crate::codec::{Decoded, buffers, client};
 use crate::session::closing::Closing;
 
 /// What a frame that has begun is given room for, before more of it has come.
@@ -63,7 +61,7 @@ impl Client {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
         }
-        self.card.queued.set(self.outbox.queued() as u64);
+        self.stats.queued.set(self.outbox.queued() as u64);
         self.poll_ending(ctx, cx)
     }
 
@@ -154,7 +152,7 @@ impl Client {
             Ok(0) => Err(Closing::Disconnected),
             Ok(read) => {
                 self.shared.scope.metrics.client_bytes_in.add(read as u64);
-                card::add(&self.card.bytes_in, read as u64);
+                stats::add(&self.stats.bytes_in, read as u64);
                 self.shared.scope.metrics.client_reads.one();
                 Ok(())
             }

@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 use super::arriving::Arriving;
 use super::closing::part;
 use super::{Client, Closing, Hold, Stage};
-use crate::actors::peers::{Called, Caller, PeerGateway};
-use crate::actors::scope::Suspension;
+use crate::actors::peers::{Caller, PeerGateway, PeerRequest};
+use crate::admission::Suspension;
 use crate::codec::client::Kind;
 use crate::codec::code::Code;
 use crate::codec::link::{OPEN_RESUMED, Open};
@@ -53,7 +53,7 @@ pub(super) struct Resumable {
     /// Whether frames go to a connection, and come from one.
     pub(super) in_use: bool,
     /// Other gateways whose word waits until every backend is known to have taken its OPEN.
-    pub(super) waiting: Vec<Called>,
+    pub(super) waiting: Vec<PeerRequest>,
     /// Services whose backends are not known to have done so.
     pub(super) unconfirmed: SmallVec<[Arc<str>; 1]>,
     /// The services by their places, as they were when another gateway claimed the session.
@@ -200,13 +200,13 @@ impl Client {
                 .open()
                 .for_each(|(_, lease)| lease.suspend(window_ms));
         }
-        self.card.suspended.set(true);
+        self.stats.suspended.set(true);
         self.hold = Hold::None;
         self.stage = Stage::Suspended;
         self.alive_ms = self.shared.now_ms();
         self.arm(window);
         if connected {
-            self.shared.suspended(self.slot, self.card.owner);
+            self.shared.suspended(self.slot, self.stats.owner);
         }
     }
 
@@ -215,7 +215,7 @@ impl Client {
         self.count(closing.outcome().label);
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
         self.inbox = bytes::BytesMut::new();
-        self.card.queued.set(0);
+        self.stats.queued.set(0);
         if let Some(frame) = self.close_frame(closing) {
             self.shared.scope.metrics.client_frames_out.one();
             outbox.push(frame);
@@ -262,10 +262,10 @@ impl Client {
         Open {
             realm_id: session.realm_id(),
             user_id: session.user_id(),
-            transport: self.card.transport.get() as u8,
+            transport: self.stats.transport.get() as u8,
             flags,
             epoch: self.epoch(),
-            client: &self.card.peer().to_string(),
+            client: &self.stats.peer().to_string(),
             previous_gateway: if resumed { previous } else { "" },
         }
         .encode(&mut payload);
@@ -274,7 +274,7 @@ impl Client {
 
     /// A service is not open here any more: its backend hears `code`, or nothing.
     pub(super) fn unbind(&mut self, service: &str, code: Option<Code>) {
-        self.card.service_closed(service);
+        self.stats.service_closed(service);
         let Some(session) = &mut self.session else {
             return;
         };

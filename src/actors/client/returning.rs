@@ -7,9 +7,10 @@ use actix::prelude::*;
 
 use super::closing::part;
 use super::{Changed, Client, Closing, Hold, Stage};
-use crate::actors::comeback::Comeback;
 use crate::actors::peers::PeerGateway;
-use crate::actors::session_registry::{Errand, FindClient, Found, OpenSession};
+use crate::actors::session_registry::{
+    ClientMessage, FindClient, Found, OpenSession, ResumeRequest,
+};
 use crate::codec::client::Frame;
 use crate::net::outbox::Outbox;
 use crate::session::token::TokenBody;
@@ -44,7 +45,7 @@ impl Client {
             match answer {
                 Ok(Some(Found::Client(holder))) => {
                     let comeback = client.comeback(token, count);
-                    holder.do_send(Errand::Comeback(Box::new(comeback)));
+                    holder.do_send(ClientMessage::ResumeRequest(Box::new(comeback)));
                     ctx.stop();
                 }
                 Ok(Some(Found::Moved(to))) => client.take_up(token, count, Some(to), ctx),
@@ -57,20 +58,20 @@ impl Client {
     }
 
     /// Takes the connection out of this client, which is nothing without it.
-    fn comeback(&mut self, token: TokenBody, count: u64) -> Comeback {
-        Comeback {
+    fn comeback(&mut self, token: TokenBody, count: u64) -> ResumeRequest {
+        ResumeRequest {
             token,
             count,
             socket: self.socket.take(),
             inbox: std::mem::take(&mut self.inbox),
             permit: self.permit.take(),
-            peer: self.card.peer(),
-            transport: self.card.transport.get(),
+            peer: self.stats.peer(),
+            transport: self.stats.transport.get(),
         }
     }
 
     /// The player is there again, on another connection.
-    pub(super) fn come_back(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
+    pub(super) fn come_back(&mut self, comeback: ResumeRequest, ctx: &mut Context<Self>) {
         if matches!(self.stage, Stage::Ending(_)) {
             return self.refuse(comeback, &Closing::NotResumable);
         }
@@ -105,13 +106,13 @@ impl Client {
     }
 
     /// Tells a connection that it does not get the session. It still counts while it is told.
-    fn refuse(&self, comeback: Comeback, closing: &Closing) {
+    fn refuse(&self, comeback: ResumeRequest, closing: &Closing) {
         self.shared
             .scope
             .metrics
             .closings
             .add(closing.outcome().label, 1);
-        let Comeback {
+        let ResumeRequest {
             mut socket, permit, ..
         } = comeback;
         let mut outbox = Outbox::default();
@@ -125,7 +126,7 @@ impl Client {
 
     /// From now on this is the session's connection; nothing is read from it until the resume under
     /// way is done.
-    fn take_connection(&mut self, comeback: Comeback, ctx: &mut Context<Self>) {
+    fn take_connection(&mut self, comeback: ResumeRequest, ctx: &mut Context<Self>) {
         if matches!(self.stage, Stage::Talking) {
             self.leave_connection(&Closing::Replaced);
         }
@@ -133,9 +134,9 @@ impl Client {
         let mut socket = comeback.socket;
         let _ = socket.move_here();
         (self.socket, self.inbox, self.permit) = (socket, comeback.inbox, comeback.permit);
-        self.card.peer.set(comeback.peer);
-        self.card.transport.set(comeback.transport);
-        self.card.suspended.set(false);
+        self.stats.peer.set(comeback.peer);
+        self.stats.transport.set(comeback.transport);
+        self.stats.suspended.set(false);
         (self.stage, self.talked) = (Stage::Talking, true);
         if self.session.is_some() {
             self.hold = Hold::Returning;
@@ -168,14 +169,18 @@ impl Client {
         if !matches!(self.hold, Hold::Returning) {
             return;
         }
-        let (id, owner, address) = (token.session_id, self.card.owner, self.vitals.address(ctx));
+        let (id, owner, address) = (
+            token.session_id,
+            self.stats.owner,
+            self.registration.address(ctx),
+        );
         self.hold = Hold::Registering(id);
         let home = self.shared.scope.home(id).clone();
         let answer = async move {
             let open = || OpenSession {
                 session_id: id,
                 owner,
-                client: address.weak_port(),
+                client: address.weak_recipient(),
             };
             home.ask(open).await
         };

@@ -7,14 +7,14 @@ use serde_json::json;
 
 use super::source::Source;
 use super::{ConfigWatcher, OneAtATime, RoutesLoaded};
-use crate::actors::life::{
-    self, Account, ActorId, Budget, Legacy, Port, ROOT, Roster, Seat, Vitals, inspectable,
-};
 use crate::actors::router::Router;
-use crate::actors::scope::RoutesInForce;
-use crate::actors::snapshots::Kind;
 use crate::config::Config;
 use crate::routing::{EndpointName, RoutingData};
+use crate::scope::RoutesInForce;
+use crate::supervision::{
+    self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
+    Rescued, Seat, inspectable,
+};
 
 /// What a watcher leaves to the next one.
 #[derive(Default)]
@@ -33,13 +33,13 @@ pub struct Audience {
     /// Where a router that takes over finds the table.
     pub in_force: Arc<RoutesInForce>,
     /// It gets the news of each attempt to load; the first when that has ended.
-    pub gateway: Port<RoutesLoaded>,
+    pub gateway: CountedRecipient<RoutesLoaded>,
 }
 
 /// Starts the supervised watcher of the source that the configuration names, on this thread.
 pub fn launch(
     config: &Arc<Config>,
-    roster: &Arc<Roster>,
+    actors: &Arc<ActorRegistry>,
     budget: Arc<Budget>,
     seat: Seat<ConfigWatcher>,
     audience: Audience,
@@ -49,9 +49,9 @@ pub fn launch(
         number: 0,
     };
     let source = Source::new(config).describe(config);
-    let entry = roster.enter(id, source.clone(), None, Some(ROOT));
-    let legacy = Legacy::<Estate>::default();
-    legacy.begin_with(Estate {
+    let entry = actors.register(id, source.clone(), None, Some(ROOT));
+    let rescued = Rescued::<Estate>::default();
+    rescued.begin_with(Estate {
         told: RoutesLoaded {
             source: source.into(),
             ..RoutesLoaded::default()
@@ -59,23 +59,23 @@ pub fn launch(
         ..Estate::default()
     });
     let config = Arc::clone(config);
-    life::supervise(seat, entry, budget, move |vitals| {
-        ConfigWatcher::new(vitals, &config, audience.clone(), legacy.clone())
+    supervision::supervise(seat, entry, budget, move |registration| {
+        ConfigWatcher::new(registration, &config, audience.clone(), rescued.clone())
     });
 }
 
 impl ConfigWatcher {
     /// A watcher that goes on where an earlier one has ended, if there was one. It connects anew.
     fn new(
-        vitals: Vitals,
+        registration: Registration,
         config: &Config,
         audience: Audience,
-        legacy: Legacy<Estate>,
+        rescued: Rescued<Estate>,
     ) -> ConfigWatcher {
-        let estate = legacy.take().unwrap_or_default();
+        let estate = rescued.take().unwrap_or_default();
         let mut watcher = ConfigWatcher {
-            vitals,
-            legacy,
+            registration,
+            rescued,
             source: Source::new(config),
             interval: Source::interval(config),
             audience,
@@ -97,7 +97,7 @@ impl ConfigWatcher {
 
 impl Drop for ConfigWatcher {
     fn drop(&mut self) {
-        self.legacy.leave(|| Estate {
+        self.rescued.leave(|| Estate {
             told: std::mem::take(&mut self.told),
             data: self.data.take(),
             looked_up: std::mem::take(&mut self.looked_up),
@@ -106,12 +106,12 @@ impl Drop for ConfigWatcher {
     }
 }
 
-impl Account for ConfigWatcher {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for ConfigWatcher {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         let told = &self.told;
         json!({
             "source": &*told.source,

@@ -16,12 +16,12 @@ use std::time::{Duration, SystemTime};
 
 use actix::prelude::*;
 
-use super::life::{Legacy, Vitals};
 use super::router::RoutesChanged;
 use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::resolve::{Resolved, resolve};
 use crate::store::{Refused, RefusedKind};
+use crate::supervision::{Registration, Rescued};
 
 use launch::Estate;
 pub use launch::{Audience, launch};
@@ -55,8 +55,8 @@ enum SourceNews {
 
 /// The actor.
 pub struct ConfigWatcher {
-    vitals: Vitals,
-    legacy: Legacy<Estate>,
+    registration: Registration,
+    rescued: Rescued<Estate>,
     source: Source,
     interval: Duration,
     audience: Audience,
@@ -278,7 +278,7 @@ impl Actor for ConfigWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.watch = self.source.listen(self.vitals.address(ctx), ctx);
+        self.watch = self.source.listen(self.registration.address(ctx), ctx);
         self.told.watching = self.watch.is_some();
         self.load(ctx);
         ctx.run_interval(self.interval, Self::load);
@@ -289,7 +289,7 @@ impl Handler<Reload> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.load(ctx);
     }
 }
@@ -298,7 +298,7 @@ impl Handler<SourceNews> for ConfigWatcher {
     type Result = ();
 
     fn handle(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         match news {
             SourceNews::Changed { messages } => {
                 self.told.notifications += messages;

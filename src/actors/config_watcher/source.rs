@@ -8,11 +8,11 @@ use actix::prelude::*;
 use notify::Watcher;
 
 use super::{ConfigWatcher, SourceNews};
-use crate::actors::life::Address;
 use crate::config::{Config, RouteSource};
 use crate::routing::Parsed;
 use crate::store::redis::{Keys, News, Server, connect::Connected, follow, read};
 use crate::store::{Refused, file};
+use crate::supervision::CountedAddr;
 
 /// Changes of a file come in bursts; they are gathered for so long before it is read.
 const FILE_SETTLE: Duration = Duration::from_millis(20);
@@ -97,7 +97,7 @@ impl Source {
     /// Begins to listen for changes; they come as [`SourceNews`].
     pub(super) fn listen(
         &self,
-        watcher: Address<ConfigWatcher>,
+        watcher: CountedAddr<ConfigWatcher>,
         ctx: &mut Context<ConfigWatcher>,
     ) -> Watch {
         match self {
@@ -127,7 +127,7 @@ impl From<News> for SourceNews {
 }
 
 /// The directory rather than the file: editors and Kubernetes replace files by renaming.
-fn watch_directory(path: &Path, watcher: Address<ConfigWatcher>) -> Watch {
+fn watch_directory(path: &Path, watcher: CountedAddr<ConfigWatcher>) -> Watch {
     let touched = move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too; only changes matter.
         if event.is_ok_and(|event| !event.kind.is_access()) {

@@ -1,25 +1,24 @@
 //! What the watcher tells of a file that is missing, wrong and changed.
 
 use super::*;
-use crate::actors::life::{Account, ActorId, Roster, Seat, inspectable};
-use crate::actors::snapshots::Kind;
 use crate::config::Config;
+use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Seat, inspectable};
 use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Hears what the gateway hears.
-struct Ear(Vitals, UnboundedSender<RoutesLoaded>);
+struct Ear(Registration, UnboundedSender<RoutesLoaded>);
 
 impl Actor for Ear {
     type Context = Context<Self>;
 }
 
-impl Account for Ear {
-    fn vitals(&self) -> &Vitals {
+impl Inspectable for Ear {
+    fn registration(&self) -> &Registration {
         &self.0
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
 }
@@ -37,24 +36,24 @@ impl Handler<RoutesLoaded> for Ear {
 
 fn watch(file: &Path) -> (Seat<ConfigWatcher>, UnboundedReceiver<RoutesLoaded>) {
     let (tell, heard) = unbounded_channel();
-    let roster = Roster::new(1);
+    let actors = ActorRegistry::new(1);
     let id = ActorId {
         kind: Kind::Gateway,
         number: 0,
     };
-    let entry = roster.enter(id, String::new(), None, None);
-    let ear = entry.start(|vitals| Ear(vitals, tell));
+    let entry = actors.register(id, String::new(), None, None);
+    let ear = entry.start(|registration| Ear(registration, tell));
     let mut config = Config::default();
     config.routes.file = file.to_owned();
     let audience = Audience {
         routers: Vec::new(),
         in_force: Arc::default(),
-        gateway: ear.port(),
+        gateway: ear.recipient(),
     };
     let seat = Seat::default();
     launch(
         &Arc::new(config),
-        &roster,
+        &actors,
         Arc::default(),
         seat.clone(),
         audience,

@@ -7,12 +7,13 @@ use actix::prelude::*;
 use futures_util::future::join_all;
 
 use super::super::peers;
-use super::{Gateway, State};
-use crate::actors::drain::{
-    AskDrain, Begun, BySignal, CancelDrain, ClientCounts, Drain, DrainSnapshot, Initiator,
-    UnderWay, progress,
+use super::drain::{
+    AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator, UnderWay, progress,
 };
-use crate::actors::worker::{AskAway, CloseLinks, CountClients, CutOffClients, StopAsking};
+use super::{Gateway, State};
+use crate::actors::worker::{
+    AskAway, ClientCounts, CloseLinks, CountClients, CutOffClients, StopAsking,
+};
 
 /// How often a draining gateway looks whether its clients have left.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
@@ -185,7 +186,7 @@ impl Handler<Drain> for Gateway {
     type Result = Result<Begun, BySignal>;
 
     fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         self.begin_drain(msg, ctx)
     }
 }
@@ -194,7 +195,7 @@ impl Handler<AskDrain> for Gateway {
     type Result = DrainSnapshot;
 
     fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
-        self.vitals.handled();
+        self.registration.handled();
         self.progress()
     }
 }
@@ -203,7 +204,7 @@ impl Handler<CancelDrain> for Gateway {
     type Result = Result<DrainSnapshot, BySignal>;
 
     fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         if self
             .drain
             .as_ref()

@@ -8,7 +8,9 @@
 //! ```
 //! `CancelDrain` leads back to Serving unless a signal has begun the drain, or has taken it over.
 
+mod drain;
 mod draining;
+mod status;
 
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -20,16 +22,17 @@ use serde_json::json;
 
 use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
-use super::drain::{Drain, UnderWay};
-use super::life::{Account, Exhausted, Seat, Vitals, inspectable};
 use super::peers::Peering;
-use super::scope::Gate;
 use super::worker::{CheckHealth as CheckWorker, Worker};
+use crate::admission::Gate;
 use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::store::pod::PodCounts;
+use crate::supervision::{Exhausted, Inspectable, Registration, Seat, inspectable};
+use drain::UnderWay;
 
-pub use super::status::{State, StatusSnapshot};
+pub use drain::{AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator};
+pub use status::{State, StatusSnapshot};
 
 /// Within this every worker answers, or the process is not healthy.
 pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -66,7 +69,7 @@ pub struct Surroundings {
 
 /// The actor.
 pub struct Gateway {
-    vitals: Vitals,
+    registration: Registration,
     config: Arc<Config>,
     gate: Arc<Gate>,
     workers: Vec<Seat<Worker>>,
@@ -88,7 +91,7 @@ pub struct Gateway {
 impl Gateway {
     /// A gateway whose workers run already. Its watchers follow.
     pub fn new(
-        vitals: Vitals,
+        registration: Registration,
         config: Arc<Config>,
         gate: Arc<Gate>,
         workers: Vec<Seat<Worker>>,
@@ -97,7 +100,7 @@ impl Gateway {
         first_load: mpsc::Sender<()>,
     ) -> Gateway {
         Gateway {
-            vitals,
+            registration,
             config,
             gate,
             workers,
@@ -118,12 +121,12 @@ impl Actor for Gateway {
     type Context = Context<Self>;
 }
 
-impl Account for Gateway {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Gateway {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         json!({
             "state": self.state.name(),
             "connections": self.gate.connections(),
@@ -141,7 +144,7 @@ impl Handler<Exhausted> for Gateway {
     type Result = ();
 
     fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.failed = true;
         // One that is under way goes on.
         let _ = self.begin_drain(Drain::by_signal(), ctx);
@@ -152,7 +155,7 @@ impl Handler<RoutesLoaded> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.routes = Some(msg);
         if let Some(first_load) = self.first_load.take() {
             // Nobody waits any more where it has taken too long.
@@ -165,7 +168,7 @@ impl Handler<Reload> for Gateway {
     type Result = ();
 
     fn handle(&mut self, msg: Reload, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         tracing::info!("reading the routes and the files of TLS again");
         // One that is just being rebuilt reads everything anyway.
         self.watchers.routes.do_send(msg);
@@ -179,7 +182,7 @@ impl Handler<CheckHealth> for Gateway {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
-        self.vitals.handled();
+        self.registration.handled();
         let answers = join_all(self.workers.iter().map(|worker| worker.send(CheckWorker)));
         Box::pin(async move {
             match actix::clock::timeout(HEALTH_TIMEOUT, answers).await {
@@ -194,7 +197,7 @@ impl Handler<AskStatus> for Gateway {
     type Result = StatusSnapshot;
 
     fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> StatusSnapshot {
-        self.vitals.handled();
+        self.registration.handled();
         StatusSnapshot {
             state: self.state,
             routes: self.routes.clone(),

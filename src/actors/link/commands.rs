@@ -6,8 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Attach, Attached, AwaitRoom, Confirm, Farewell, Forward, Lease, Leave, Link, LinkChange,
-    LinkEvent, Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
+    Attach, Attached, AwaitRoom, Confirm, Forward, Lease, Leave, Link, LinkChange, LinkEvent,
+    OwedClose, Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
 };
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
@@ -23,7 +23,7 @@ impl Handler<Attach> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if msg.answer.is_closed() || self.quitting {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
@@ -53,7 +53,7 @@ impl Handler<Forward> for Link {
 
     #[inline]
     fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.scope
             .metrics
             .link_frames_out
@@ -68,7 +68,7 @@ impl Handler<Release> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let Some(attached) = self.detach(msg.session_id) else {
             return;
         };
@@ -86,7 +86,7 @@ impl Handler<Reopen> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Reopen, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         // One that it has lost meanwhile is told by the end of the session that is on its way.
         if self.places.contains_key(&msg.session_id) {
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
@@ -98,7 +98,7 @@ impl Handler<Confirm> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Confirm, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let Some(place) = self.places.get(&msg.session_id) else {
             return; // The client is told of the loss, or of the end.
         };
@@ -114,7 +114,7 @@ impl Handler<Suspend> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Suspend, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if self.places.contains_key(&msg.session_id) {
             let payload = msg.window_ms.to_be_bytes();
             self.enqueue(Kind::Suspend, msg.session_id, &payload);
@@ -126,7 +126,7 @@ impl Handler<Leave> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Leave, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let place = self.places.get(&msg.session_id);
         if let Some(attached) = place.and_then(|place| self.sessions.get_mut(*place as usize)) {
             attached.leaving = true;
@@ -136,11 +136,11 @@ impl Handler<Leave> for Link {
 }
 
 /// From the pool: a session that this link does not carry, but its backend may still have.
-impl Handler<Farewell> for Link {
+impl Handler<OwedClose> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Farewell, _: &mut Context<Self>) {
-        self.vitals.handled();
+    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+        self.registration.handled();
         self.enqueue_close(msg.session_id, msg.code);
     }
 }
@@ -149,7 +149,7 @@ impl Handler<Retag> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if let Some(place) = self.places.get(&msg.session_id) {
             self.sessions[*place as usize].realm_id = msg.realm_id;
         }
@@ -160,7 +160,7 @@ impl Handler<AwaitRoom> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if self.gauge.has_room() {
             self.tell(msg.session_id, LinkEvent::Room);
         } else {
@@ -173,7 +173,7 @@ impl Handler<Refuse> for Link {
     type Result = ();
 
     fn handle(&mut self, msg: Refuse, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.scope
             .metrics
             .refused_on_link
@@ -189,7 +189,7 @@ impl Handler<Report> for Link {
     type Result = ();
 
     fn handle(&mut self, _: Report, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if self.leaving {
             self.report(LinkChange::Goaway);
         } else if self.liveness.ready() {
@@ -204,7 +204,7 @@ impl Handler<Quit> for Link {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
+        self.registration.handled();
         let (answer, gone) = oneshot::channel();
         self.quit_answers.push(answer);
         self.quitting = true;

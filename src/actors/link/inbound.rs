@@ -11,11 +11,10 @@ use tokio_util::io::poll_read_buf;
 
 use super::{Attached, BackendClose, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::{Relay, Stray, StrayFrame};
-use crate::codec::Decoded;
-use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
+use crate::codec::{Decoded, buffers};
 use crate::metrics::DropReason;
 use crate::net::outbox::VECTORED_BYTES;
 use crate::session::link::LinkEnd;
@@ -358,7 +357,7 @@ impl Link {
                 registry.do_send(Relay {
                     service: self.service.clone(),
                     strays,
-                    origin: self.vitals.address(ctx).port(),
+                    origin: self.registration.address(ctx).recipient(),
                     scope: Arc::clone(&self.scope),
                 });
             }

@@ -9,10 +9,10 @@ use actix::Message;
 
 use super::Link;
 use super::messages::{Confirm, Leave, Reopen, Suspend};
-use crate::actors::life::{ActorId, Address, Outlet};
-use crate::actors::snapshots::{Kind, LinkSnapshot, LinkState};
+use crate::actors::link::{LinkSnapshot, LinkState};
 use crate::codec::code::Code;
 use crate::metrics::Count;
+use crate::supervision::{ActorId, CountedAddr, Kind, SeatRecipient};
 
 /// How full a link is, and what it has carried. Whoever queues adds, the link subtracts what it has
 /// written; so what lies in the link's mailbox counts too.
@@ -153,7 +153,7 @@ pub struct Release {
 /// backend may have other links of this gateway and still keep the session.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Farewell {
+pub struct OwedClose {
     /// The session.
     pub session_id: u64,
     /// The code of the final CLOSE.
@@ -163,8 +163,8 @@ pub struct Farewell {
 /// What all leases of one link share, so that a lease itself is small.
 #[derive(Debug)]
 pub(super) struct Anchor {
-    pub(super) link: Address<Link>,
-    pub(super) pool: Outlet<Farewell>,
+    pub(super) link: CountedAddr<Link>,
+    pub(super) pool: SeatRecipient<OwedClose>,
     pub(super) link_id: u64,
     pub(super) endpoint: SocketAddr,
     pub(super) gauge: Arc<Gauge>,
@@ -296,7 +296,7 @@ impl Drop for Lease {
         } else if let Some(code) = code {
             // Lost where the pool is just being rebuilt; then the backend ends the session by itself
             // when its resume window is over.
-            self.anchor.pool.do_send(Farewell { session_id, code });
+            self.anchor.pool.do_send(OwedClose { session_id, code });
         }
     }
 }

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::lease::Lease;
-use crate::actors::life::Port;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::link::LinkEnd;
+use crate::supervision::CountedRecipient;
 
 /// What a link tells a client.
 #[derive(Debug, Message)]
@@ -95,7 +95,7 @@ pub struct Attach {
     /// The OPEN is that of a resume: what comes before its ACCEPT is of the time before.
     pub resumes: bool,
     /// The client.
-    pub client: Port<LinkEvent>,
+    pub client: CountedRecipient<LinkEvent>,
     /// Who waits for the lease.
     pub answer: oneshot::Sender<Lease>,
 }

@@ -8,6 +8,7 @@ mod commands;
 mod inbound;
 mod lease;
 mod messages;
+mod snapshot;
 mod start;
 
 use std::collections::{HashMap, HashSet};
@@ -24,21 +25,22 @@ use slab::Slab;
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
 
-use super::life::{Outlet, Port, Vitals};
-use super::scope::Scope;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
+use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::session::liveness::{Liveness, Ponged, Ticked};
+use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
 use lease::Anchor;
-pub use lease::{AwaitRoom, Farewell, Forward, Gauge, Lease, Release, Retag};
+pub use lease::{AwaitRoom, Forward, Gauge, Lease, OwedClose, Release, Retag};
 pub use messages::{
     Attach, BackendClose, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen,
     Report, Suspend,
 };
+pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::Started;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
@@ -46,13 +48,13 @@ const MAILBOX: usize = 1024;
 
 /// The actor.
 pub struct Link {
-    vitals: Vitals,
+    registration: Registration,
     id: u64,
     scope: Arc<Scope>,
     service: Arc<str>,
     endpoint: SocketAddr,
-    pool: Outlet<LinkReport>,
-    farewells: Outlet<Farewell>,
+    pool: SeatRecipient<LinkReport>,
+    owed_closes: SeatRecipient<OwedClose>,
     gauge: Arc<Gauge>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
@@ -91,7 +93,7 @@ pub struct Link {
 
 struct Attached {
     realm_id: u32,
-    client: Port<LinkEvent>,
+    client: CountedRecipient<LinkEvent>,
     head: Vec<u8>,
     frames: u32,
     /// CLOSE 307 was sent, and is not answered yet.
@@ -105,11 +107,11 @@ struct Attached {
 impl Link {
     fn anchor(&mut self, ctx: &Context<Self>) -> Arc<Anchor> {
         let (link_id, gauge, endpoint) = (self.id, &self.gauge, self.endpoint);
-        let farewells = &self.farewells;
+        let owed_closes = &self.owed_closes;
         let anchor = self.anchor.get_or_insert_with(|| {
             Arc::new(Anchor {
-                link: self.vitals.address(ctx),
-                pool: farewells.clone(),
+                link: self.registration.address(ctx),
+                pool: owed_closes.clone(),
                 endpoint,
                 link_id,
                 gauge: Arc::clone(gauge),

@@ -14,14 +14,16 @@ use tokio::net::TcpStream;
 
 use super::{Gauge, Link, LinkChange, LinkEvent};
 use crate::actors::backend_pool::BackendPool;
-use crate::actors::life::{Account, ActorId, Address, Seat, Vitals, inspectable};
-use crate::actors::scope::Scope;
-use crate::actors::snapshots::{Kind, LinkState};
+use crate::actors::link::LinkState;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::net::tls;
+use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::session::liveness::Liveness;
+use crate::supervision::{
+    ActorId, CountedAddr, Inspectable, Kind, Registration, Seat, inspectable,
+};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -30,7 +32,7 @@ pub struct Started {
     /// Unique in the process.
     pub id: u64,
     /// Where it is told things.
-    pub address: Address<Link>,
+    pub address: CountedAddr<Link>,
     /// How full it is.
     pub gauge: Arc<Gauge>,
 }
@@ -64,13 +66,14 @@ impl Link {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
         let kind = Kind::Link;
-        let entry = scope.roster.enter(
+        let entry = scope.actors.register(
             ActorId { kind, number: id },
             format!("{service} {endpoint}"),
             Some(scope.worker),
             parent,
         );
-        let link = |vitals| Link::new(vitals, id, scope, service, endpoint, pool, &gauge);
+        let link =
+            |registration| Link::new(registration, id, scope, service, endpoint, pool, &gauge);
         Started {
             id,
             address: entry.start(link),
@@ -79,7 +82,7 @@ impl Link {
     }
 
     fn new(
-        vitals: Vitals,
+        registration: Registration,
         id: u64,
         scope: &Arc<Scope>,
         service: &Arc<str>,
@@ -88,13 +91,13 @@ impl Link {
         gauge: &Arc<Gauge>,
     ) -> Link {
         Link {
-            vitals,
+            registration,
             id,
             scope: Arc::clone(scope),
             service: Arc::clone(service),
             endpoint,
-            pool: pool.outlet(),
-            farewells: pool.outlet(),
+            pool: pool.recipient(),
+            owed_closes: pool.recipient(),
             gauge: Arc::clone(gauge),
             anchor: None,
             socket: None,
@@ -120,12 +123,12 @@ impl Link {
     }
 }
 
-impl Account for Link {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Link {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         let state = match (self.quitting, self.leaving, self.liveness.ready()) {
             (true, _, _) => LinkState::Quitting,
             (_, true, _) => LinkState::Leaving,

@@ -7,9 +7,10 @@ use actix::prelude::*;
 use super::connections::NO_SESSION;
 use super::peering::CallEnd;
 use super::{
-    Call, Called, Caller, Connection, HangUp, Heard, MAX_CALLS, Peers, Port, Reply, Served, Side,
+    Call, Caller, CancelCall, Connection, CountedRecipient, MAX_CALLS, PeerRequest, PeerResponse,
+    Peers, Reply, Served, Side,
 };
-use crate::actors::session_registry::{Errand, FindClient, Found};
+use crate::actors::session_registry::{ClientMessage, FindClient, Found};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{ToHolder, ToNewcomer};
 
@@ -47,7 +48,7 @@ impl Peers {
         let its = self.calls.get(&call).filter(|(on, _)| *on == connection);
         let (known, ends, how) = (its.is_some(), say.ends(), how_it_ended(&say));
         match its.map(|(_, client)| client).filter(|c| c.connected()) {
-            Some(client) => client.do_send(Heard {
+            Some(client) => client.do_send(PeerResponse {
                 call,
                 said: Some(say),
             }),
@@ -132,7 +133,7 @@ impl Peers {
             .and_then(|served| served.client)
             .filter(|client| client.connected());
         match client {
-            Some(client) => client.do_send(Errand::Called(Box::new(Called {
+            Some(client) => client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
                 caller,
                 session_id,
                 said: Some(say),
@@ -155,7 +156,7 @@ impl Peers {
             let say = match found {
                 Ok(Some(Found::Client(client))) => {
                     peers.remember(&caller, &client);
-                    return client.do_send(Errand::Called(Box::new(Called {
+                    return client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
                         caller,
                         session_id,
                         said: Some(say),
@@ -184,7 +185,7 @@ impl Peers {
         calls.is_some_and(|calls| calls.contains_key(&caller.call))
     }
 
-    fn remember(&mut self, caller: &Caller, client: &Port<Errand>) {
+    fn remember(&mut self, caller: &Caller, client: &CountedRecipient<ClientMessage>) {
         let served = self.served(caller).and_then(|c| c.get_mut(&caller.call));
         if let Some(served) = served {
             served.client = Some(client.clone());
@@ -210,14 +211,14 @@ impl Handler<Call> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Call, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let call = msg.call;
         if let ToHolder::Ask { .. } = msg.say {
             self.shared.counts.made();
             let connection = self.connection_to(&msg.to, ctx);
             let Some(connection) = connection.filter(|_| self.calls.len() < MAX_CALLS) else {
                 self.shared.counts.ended(CallEnd::Lost);
-                return msg.client.do_send(Heard { call, said: None });
+                return msg.client.do_send(PeerResponse { call, said: None });
             };
             self.calls.insert(call, (connection, msg.client));
         }
@@ -237,11 +238,11 @@ impl Handler<Call> for Peers {
     }
 }
 
-impl Handler<HangUp> for Peers {
+impl Handler<CancelCall> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: HangUp, _: &mut Context<Self>) {
-        self.vitals.handled();
+    fn handle(&mut self, msg: CancelCall, _: &mut Context<Self>) {
+        self.registration.handled();
         self.end(msg.call, CallEnd::GivenUp);
     }
 }
@@ -250,7 +251,7 @@ impl Handler<Reply> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Reply, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let served = self.served(&msg.to).and_then(|c| c.get(&msg.to.call));
         // Where it has given up, nobody waits for the answer.
         if let Some(session_id) = served.map(|served| served.session_id) {

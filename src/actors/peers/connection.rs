@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{PeerGateway, Peers, Shared};
-use crate::actors::life::Address;
 use crate::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame};
 use crate::net::peer::{self, HandshakeError, Hello, Opener, Sealer};
+use crate::supervision::CountedAddr;
 
 /// Bytes that may wait to be written to one gateway, a last frame aside.
 const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
@@ -93,13 +93,13 @@ impl Wire {
 struct Line {
     number: u64,
     shared: Shared,
-    own: Address<Peers>,
+    own: CountedAddr<Peers>,
     frames: mpsc::UnboundedReceiver<Vec<u8>>,
     queued: Arc<AtomicUsize>,
 }
 
 /// Takes connections, for as long as the actor lives.
-pub(super) async fn accept(shared: Shared, own: Address<Peers>) {
+pub(super) async fn accept(shared: Shared, own: CountedAddr<Peers>) {
     let listener = (shared.listener.try_clone()).and_then(tokio::net::TcpListener::from_std);
     let listener = match listener {
         Ok(listener) => listener,
@@ -128,7 +128,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Dials another gateway.
-pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: Address<Peers>) -> Wire {
+pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: CountedAddr<Peers>) -> Wire {
     start(number, shared, own, |line| async move {
         let mut stream = TcpStream::connect(&*to.address).await?;
         tune(&stream)?;
@@ -143,7 +143,7 @@ pub(super) fn answer(
     number: u64,
     mut stream: TcpStream,
     shared: &Shared,
-    own: Address<Peers>,
+    own: CountedAddr<Peers>,
 ) -> Wire {
     start(number, shared, own, |line| async move {
         tune(&stream)?;
@@ -163,7 +163,7 @@ pub(super) fn answer(
 }
 
 /// Starts the task of a connection whose handshake is `begin`, and which must be over in time.
-fn start<F, B>(number: u64, shared: &Shared, own: Address<Peers>, begin: F) -> Wire
+fn start<F, B>(number: u64, shared: &Shared, own: CountedAddr<Peers>, begin: F) -> Wire
 where
     F: FnOnce(Line) -> B,
     B: Future<Output = Result<(Line, TcpStream, Sealer, Opener), HandshakeError>> + 'static,

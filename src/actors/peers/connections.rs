@@ -8,8 +8,8 @@ use actix::prelude::*;
 use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
 use super::peering::CallEnd;
-use super::{Called, Caller, Connection, Flush, Heard, PeerGateway, Peers, Side};
-use crate::actors::session_registry::Errand;
+use super::{Caller, Connection, Flush, PeerGateway, PeerRequest, PeerResponse, Peers, Side};
+use crate::actors::session_registry::ClientMessage;
 use crate::codec::peer::ToHolder;
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::net::peer::HandshakeFailure;
@@ -85,7 +85,12 @@ impl Peers {
             return None;
         }
         let number = self.number();
-        let wire = connection::dial(number, to.clone(), &self.shared, self.vitals.address(ctx));
+        let wire = connection::dial(
+            number,
+            to.clone(),
+            &self.shared,
+            self.registration.address(ctx),
+        );
         self.admit(number, wire, Side::Dialled(to.clone()));
         self.dialled.insert(to.clone(), number);
         Some(number)
@@ -145,7 +150,7 @@ impl Peers {
                 if its {
                     let (call, said) = (*call, None);
                     counts.ended(CallEnd::Lost);
-                    client.do_send(Heard { call, said });
+                    client.do_send(PeerResponse { call, said });
                 }
                 !its
             });
@@ -166,7 +171,7 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     };
     for (call, served) in calls {
         if let Some(client) = served.client {
-            client.do_send(Errand::Called(Box::new(Called {
+            client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
                 caller: Caller {
                     connection,
                     call,
@@ -183,7 +188,7 @@ impl Handler<Accepted> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let strangers = self.strangers().count();
         if strangers >= MAX_STRANGERS
             && let Some(oldest) = self.strangers().min()
@@ -191,7 +196,7 @@ impl Handler<Accepted> for Peers {
             self.turn_away(oldest);
         }
         let number = self.number();
-        let own = self.vitals.address(ctx);
+        let own = self.registration.address(ctx);
         let wire = connection::answer(number, msg.0, &self.shared, own);
         let (at, calls) = (None, HashMap::new());
         self.admit(number, wire, Side::Accepted { at, calls });
@@ -202,7 +207,7 @@ impl Handler<Joined> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Joined, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if self.neighbours() >= MAX_CONNECTIONS {
             return self.turn_away(msg.connection);
         }
@@ -218,7 +223,7 @@ impl Handler<Arrived> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let Some(place) = self.connections.get_mut(&msg.connection) else {
             return;
         };
@@ -258,7 +263,7 @@ impl Handler<Lost> for Peers {
     type Result = ();
 
     fn handle(&mut self, msg: Lost, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.lose(msg.connection, msg.error);
     }
 }
@@ -267,7 +272,7 @@ impl Handler<Flush> for Peers {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
+        self.registration.handled();
         let wires = self.connections.values_mut().map(|c| c.wire.finish());
         let wires: Vec<_> = wires.collect();
         Box::pin(async move {

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::{PeerCounts, PeerGateway, Peering, Peers, Shared};
-use crate::actors::life::{self, ActorId, Budget, ROOT, Roster, Seat};
 use crate::actors::session_registry::SessionRegistry;
-use crate::actors::snapshots::Kind;
 use crate::config::Config;
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
+use crate::supervision::{self, ActorId, ActorRegistry, Budget, Kind, ROOT, Seat};
 
 /// A peer channel that is listened on, and nobody answers yet.
 pub struct Listening {
@@ -62,7 +61,7 @@ pub fn launch(
     config: &Arc<Config>,
     tokens: &Arc<ArcSwap<Keyring>>,
     (homes, registries): (&Homes, &[Seat<SessionRegistry>]),
-    roster: &Arc<Roster>,
+    actors: &Arc<ActorRegistry>,
     budget: Arc<Budget>,
 ) {
     let Some(own) = &listening.peering.own else {
@@ -81,9 +80,9 @@ pub fn launch(
         kind: Kind::Peers,
         number: 0,
     };
-    let entry = roster.enter(id, String::new(), None, Some(ROOT));
+    let entry = actors.register(id, String::new(), None, Some(ROOT));
     let seat = listening.peering.seat().clone();
-    life::supervise(seat, entry, budget, move |vitals| {
-        Peers::new(vitals, shared.clone())
+    supervision::supervise(seat, entry, budget, move |registration| {
+        Peers::new(registration, shared.clone())
     });
 }

@@ -7,9 +7,9 @@
 
 use actix::prelude::*;
 
-use crate::actors::life::Port;
 pub use crate::codec::peer::{Caller, PeerGateway};
 use crate::codec::peer::{ToHolder, ToNewcomer};
+use crate::supervision::CountedRecipient;
 
 /// Says something to the gateway that may have a session. The first one of a call is
 /// [`ToHolder::Ask`], and what comes back goes to the client that said it.
@@ -25,13 +25,13 @@ pub struct Call {
     /// What is said.
     pub say: ToHolder,
     /// Who hears the answers.
-    pub client: Port<Heard>,
+    pub client: CountedRecipient<PeerResponse>,
 }
 
 /// Nothing more is said on a call, and nothing is to be heard of it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct HangUp {
+pub struct CancelCall {
     /// Which.
     pub call: u64,
 }
@@ -39,7 +39,7 @@ pub struct HangUp {
 /// What a client hears on a call that it has made.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Heard {
+pub struct PeerResponse {
     /// Which.
     pub call: u64,
     /// What; `None`: the other gateway cannot be reached, or its connection is lost.
@@ -48,7 +48,7 @@ pub struct Heard {
 
 /// What a client that has a session hears of another gateway.
 #[derive(Debug)]
-pub struct Called {
+pub struct PeerRequest {
     /// Who says it.
     pub caller: Caller,
     /// About which session.

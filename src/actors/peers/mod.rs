@@ -21,14 +21,14 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use self::connection::Wire;
-use super::life::{Account, Port, Seat, Vitals, inspectable};
-use super::session_registry::{Errand, SessionRegistry};
+use super::session_registry::{ClientMessage, SessionRegistry};
 use crate::config::Config;
 use crate::session::id::Homes;
 use crate::session::token::Keyring;
+use crate::supervision::{CountedRecipient, Inspectable, Registration, Seat, inspectable};
 
 pub use launch::{Listening, launch, listen};
-pub use messages::{Call, Called, Caller, HangUp, Heard, PeerGateway, Reply};
+pub use messages::{Call, Caller, CancelCall, PeerGateway, PeerRequest, PeerResponse, Reply};
 pub use peering::{CallEnd, PeerCounts, Peering};
 
 /// Calls on one connection, either way; more are answered as if nobody were there.
@@ -57,13 +57,13 @@ pub(super) struct Shared {
 
 /// The actor.
 pub struct Peers {
-    vitals: Vitals,
+    registration: Registration,
     shared: Shared,
     connections: HashMap<u64, Connection>,
     /// Connections to other gateways, by whom they lead to.
     dialled: HashMap<PeerGateway, u64>,
     /// Calls that this gateway's clients have made: on which connection, and who hears.
-    calls: HashMap<u64, (u64, Port<Heard>)>,
+    calls: HashMap<u64, (u64, CountedRecipient<PeerResponse>)>,
     next: u64,
     last_error: Option<String>,
 }
@@ -90,13 +90,13 @@ enum Side {
 /// A call of another gateway.
 struct Served {
     session_id: u64,
-    client: Option<Port<Errand>>,
+    client: Option<CountedRecipient<ClientMessage>>,
 }
 
 impl Peers {
-    fn new(vitals: Vitals, shared: Shared) -> Peers {
+    fn new(registration: Registration, shared: Shared) -> Peers {
         Peers {
-            vitals,
+            registration,
             shared,
             connections: HashMap::new(),
             dialled: HashMap::new(),
@@ -112,7 +112,7 @@ impl Actor for Peers {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.shared.counts.begin();
-        let (shared, own) = (self.shared.clone(), self.vitals.address(ctx));
+        let (shared, own) = (self.shared.clone(), self.registration.address(ctx));
         ctx.spawn(actix::fut::wrap_future(connection::accept(shared, own)));
         ctx.run_interval(TICK, |peers, _| peers.tick());
     }
@@ -123,7 +123,7 @@ impl Drop for Peers {
     fn drop(&mut self) {
         for (call, (_, client)) in std::mem::take(&mut self.calls) {
             self.shared.counts.ended(CallEnd::Lost);
-            client.do_send(Heard { call, said: None });
+            client.do_send(PeerResponse { call, said: None });
         }
         for (number, connection) in std::mem::take(&mut self.connections) {
             connections::tell_lost(number, connection.kind);
@@ -132,12 +132,12 @@ impl Drop for Peers {
     }
 }
 
-impl Account for Peers {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Peers {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         let served = self.connections.values().map(|c| match &c.kind {
             Side::Dialled(_) => 0,
             Side::Accepted { calls, .. } => calls.len(),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Call, HangUp, Heard, PeerGateway, Peers, Reply};
-use crate::actors::life::Seat;
+use super::{Call, CancelCall, PeerGateway, PeerResponse, Peers, Reply};
 use crate::codec::peer::ToHolder;
 use crate::labels::labels;
 use crate::metrics::Labelled;
 use crate::net::peer::HandshakeFailure;
+use crate::supervision::Seat;
 
 /// End of a call that a client of this gateway has made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl Peering {
                 self.counts.made();
                 self.counts.ended(CallEnd::Lost);
             }
-            client.do_send(Heard {
+            client.do_send(PeerResponse {
                 call: number,
                 said: None,
             });
@@ -97,8 +97,8 @@ impl Peering {
     }
 
     /// Nothing more is said.
-    pub fn hang_up(&self, hang_up: HangUp) {
-        self.seat.do_send(hang_up);
+    pub fn cancel(&self, cancel: CancelCall) {
+        self.seat.do_send(cancel);
     }
 }
 

@@ -2,9 +2,11 @@
 
 use actix::prelude::*;
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::Worker;
 use crate::actors::client::{CutOff, GoAway};
-use crate::actors::drain::ClientCounts;
 use crate::codec::link::Transport;
 
 /// Ends all clients with CLOSE 503.
@@ -47,10 +49,10 @@ impl Worker {
         let resumable = self
             .clients
             .iter()
-            .filter(|(_, seated)| seated.card.is_resumable());
+            .filter(|(_, seated)| seated.stats.is_resumable());
         Asking {
             clients: resumable
-                .map(|(slot, seated)| (slot as u32, seated.card.owner))
+                .map(|(slot, seated)| (slot as u32, seated.stats.owner))
                 .collect(),
             asked: 0,
         }
@@ -61,12 +63,12 @@ impl Handler<AskAway> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: AskAway, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let mut asking = self.asking.take().unwrap_or_else(|| self.list());
         let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
         for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
             let seated = self.clients.get(*slot as usize);
-            if let Some(seated) = seated.filter(|seated| seated.card.owner == *owner) {
+            if let Some(seated) = seated.filter(|seated| seated.stats.owner == *owner) {
                 seated.tell(GoAway);
             }
         }
@@ -79,7 +81,7 @@ impl Handler<StopAsking> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: StopAsking, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.asking = None;
     }
 }
@@ -88,15 +90,15 @@ impl Handler<CountClients> for Worker {
     type Result = MessageResult<CountClients>;
 
     fn handle(&mut self, _: CountClients, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let mut counts = ClientCounts::default();
         for (_, seated) in &self.clients {
-            let card = &seated.card;
-            match (card.session_id(), card.is_resumable()) {
+            let stats = &seated.stats;
+            match (stats.session_id(), stats.is_resumable()) {
                 // The session of an HTTP request is counted with its connection.
-                (Some(_), _) if card.transport() == Transport::Http => {}
-                _ if card.transport() == Transport::Http => counts.http += 1,
-                (Some(_), true) if card.is_suspended() => {}
+                (Some(_), _) if stats.transport() == Transport::Http => {}
+                _ if stats.transport() == Transport::Http => counts.http += 1,
+                (Some(_), true) if stats.is_suspended() => {}
                 (Some(_), true) => counts.resumable += 1,
                 (Some(_), false) => counts.plain += 1,
                 (None, _) => counts.newcomers += 1,
@@ -110,7 +112,7 @@ impl Handler<CutOffClients> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         if !msg.go_on_accepting {
             self.listener = None;
             self.cutting_off = true;
@@ -118,5 +120,27 @@ impl Handler<CutOffClients> for Worker {
         self.clients
             .iter()
             .for_each(|(_, seated)| seated.tell(CutOff));
+    }
+}
+
+/// The clients of a gateway, by what becomes of them in a drain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ClientCounts {
+    /// With sessions that can be resumed: asked to go, they move to another gateway.
+    pub resumable: u64,
+    /// With sessions that cannot: they stay until they leave or are cut off.
+    pub plain: u64,
+    /// HTTP connections: they end with the request under way.
+    pub http: u64,
+    /// Without a session.
+    pub newcomers: u64,
+}
+
+impl std::ops::AddAssign for ClientCounts {
+    fn add_assign(&mut self, other: ClientCounts) {
+        self.resumable += other.resumable;
+        self.plain += other.plain;
+        self.http += other.http;
+        self.newcomers += other.newcomers;
     }
 }

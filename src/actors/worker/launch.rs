@@ -8,11 +8,10 @@ use slab::Slab;
 use tokio::net::TcpListener;
 
 use super::{Estate, Worker, WorkerScope};
-use crate::actors::life::{self, Legacy, Seat, Vitals};
 use crate::actors::router::Router;
-use crate::actors::scope::Scope;
 use crate::actors::session_registry::SessionRegistry;
-use crate::actors::snapshots::Kind;
+use crate::scope::Scope;
+use crate::supervision::{self, Kind, Registration, Rescued, Seat};
 
 /// Starts the worker of `scope`, its registry and its router on this thread, leaves first. It
 /// accepts on `listener` from then on.
@@ -24,62 +23,69 @@ pub fn launch(scope: Arc<Scope>, seat: Seat<Worker>, listener: StdListener) -> s
     let own = |kind, parent| {
         let id = scope.id(kind);
         scope
-            .roster
-            .enter(id, String::new(), Some(scope.worker), Some(parent))
+            .actors
+            .register(id, String::new(), Some(scope.worker), Some(parent))
     };
-    let worker = own(Kind::Worker, life::ROOT);
+    let worker = own(Kind::Worker, supervision::ROOT);
     let registry = own(Kind::SessionRegistry, worker.id());
     let router = own(Kind::Router, worker.id());
     let budget = || Arc::clone(&scope.budget);
 
-    let legacy = Legacy::default();
+    let rescued = Rescued::default();
     let place = scope.registries[scope.worker].clone();
-    life::supervise(place, registry, budget(), move |vitals| {
-        SessionRegistry::new(vitals, legacy.clone())
+    supervision::supervise(place, registry, budget(), move |registration| {
+        SessionRegistry::new(registration, rescued.clone())
     });
 
-    let (legacy, routing) = (Legacy::default(), Arc::clone(&scope));
-    life::supervise(scope.router.clone(), router, budget(), move |vitals| {
-        Router::new(vitals, Arc::clone(&routing), legacy.clone())
-    });
+    let (rescued, routing) = (Rescued::default(), Arc::clone(&scope));
+    supervision::supervise(
+        scope.router.clone(),
+        router,
+        budget(),
+        move |registration| Router::new(registration, Arc::clone(&routing), rescued.clone()),
+    );
 
-    let legacy = Legacy::default();
-    legacy.begin_with(Estate {
+    let rescued = Rescued::default();
+    rescued.begin_with(Estate {
         listener: Some(listener),
         clients: Slab::new(),
         cutting_off: false,
     });
     let budget = budget();
     let shared = Rc::new(WorkerScope::new(scope, seat.clone()));
-    life::supervise(seat, worker, budget, move |vitals| {
-        Worker::new(vitals, Rc::clone(&shared), legacy.clone())
+    supervision::supervise(seat, worker, budget, move |registration| {
+        Worker::new(registration, Rc::clone(&shared), rescued.clone())
     });
     Ok(())
 }
 
 impl Worker {
-    fn new(vitals: Vitals, shared: Rc<WorkerScope>, legacy: Legacy<Estate>) -> Worker {
-        let estate = legacy.take().unwrap_or(Estate {
+    fn new(
+        registration: Registration,
+        shared: Rc<WorkerScope>,
+        rescued: Rescued<Estate>,
+    ) -> Worker {
+        let estate = rescued.take().unwrap_or(Estate {
             listener: None,
             clients: Slab::new(),
             cutting_off: false,
         });
         Worker {
-            vitals,
+            registration,
             shared,
             listener: estate.listener,
             paused_until: None,
             clients: estate.clients,
             cutting_off: estate.cutting_off,
             asking: None,
-            legacy,
+            rescued,
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.legacy.leave(|| Estate {
+        self.rescued.leave(|| Estate {
             listener: self.listener.take(),
             clients: std::mem::take(&mut self.clients),
             cutting_off: self.cutting_off,

@@ -21,18 +21,17 @@ use slab::Slab;
 use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Arrival, Card, CheckDeadline, Client, GiveUp};
-use super::life::{Legacy, Vitals};
+use super::client::{Arrival, CheckDeadline, Client, ClientStats, GiveUp};
 use super::router;
-use super::scope::Admission;
 use super::session_registry;
-use super::snapshots::Kind;
+use crate::admission::Admission;
 use crate::codec::link::Transport;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
+use crate::supervision::{Kind, Registration, Rescued};
 
-pub use draining::{AskAway, CountClients, CutOffClients, StopAsking};
+pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
 pub use launch::launch;
 pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
@@ -82,7 +81,7 @@ pub struct CheckHealth;
 
 /// The actor.
 pub struct Worker {
-    vitals: Vitals,
+    registration: Registration,
     shared: Rc<WorkerScope>,
     listener: Option<TcpListener>,
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
@@ -90,14 +89,14 @@ pub struct Worker {
     cutting_off: bool,
     /// While a drain is under way.
     asking: Option<draining::Asking>,
-    legacy: Legacy<Estate>,
+    rescued: Rescued<Estate>,
 }
 
 /// A client as its worker has it.
 struct Seated {
     /// Weak, because it costs an idle client less; they are told something rarely.
     client: WeakAddr<Client>,
-    card: Rc<Card>,
+    stats: Rc<ClientStats>,
 }
 
 type Clients = Slab<Seated>;
@@ -109,7 +108,7 @@ impl Seated {
         Client: Handler<M>,
     {
         if let Some(client) = self.client.upgrade() {
-            self.card.meter.sent();
+            self.stats.mail.sent();
             client.do_send(message);
         }
     }
@@ -135,7 +134,7 @@ impl Worker {
     /// Whether a client has not come back since its session was suspended.
     fn still_waits(&self, (slot, owner): (u32, u64)) -> bool {
         let seated = self.clients.get(slot as usize);
-        seated.is_some_and(|s| s.card.owner == owner && s.card.is_suspended())
+        seated.is_some_and(|s| s.stats.owner == owner && s.stats.is_suspended())
     }
 
     /// So that the list of suspended clients holds nobody who came for longer than a resume window.
@@ -173,16 +172,17 @@ impl Worker {
     /// Starts the client of what has arrived.
     fn seat(&mut self, arrival: Arrival, peer: SocketAddr, transport: Transport) {
         let scope = &self.shared.scope;
-        let vitals = Vitals::unlisted(scope.roster.tally(Kind::Client, Some(scope.worker)));
-        let meter = Arc::clone(vitals.meter());
+        let registration =
+            Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
+        let mail = Arc::clone(registration.mail());
         let (owner, now_ms) = (self.shared.owner(), self.shared.now_ms());
-        let card = Rc::new(Card::new(owner, peer, transport, meter, now_ms));
+        let stats = Rc::new(ClientStats::new(owner, peer, transport, mail, now_ms));
         let entry = self.clients.vacant_entry();
         let slot = entry.key() as u32;
         let shared = Rc::clone(&self.shared);
-        let client = Client::new(vitals, shared, slot, Rc::clone(&card), arrival);
+        let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
         let client = client.start().downgrade();
-        entry.insert(Seated { client, card });
+        entry.insert(Seated { client, stats });
     }
 
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -242,7 +242,7 @@ impl Handler<ClientEnded> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: ClientEnded, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.clients.try_remove(msg.slot as usize);
     }
 }
@@ -251,7 +251,7 @@ impl Handler<BeginSession> for Worker {
     type Result = ();
 
     fn handle(&mut self, msg: BeginSession, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let arrival = Arrival {
             socket: Socket::Duplex(msg.socket),
             permit: None,
@@ -265,7 +265,7 @@ impl Handler<EndOldest> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: EndOldest, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.forget_the_returned();
         if let Some((slot, _)) = self.shared.take_first_suspended()
             && let Some(seated) = self.clients.get(slot as usize)
@@ -279,7 +279,7 @@ impl Handler<CloseLinks> for Worker {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.vitals.handled();
+        self.registration.handled();
         let closing = self.shared.scope.router.send(router::CloseLinks);
         Box::pin(async move {
             // A router that is gone has no links.
@@ -292,7 +292,7 @@ impl Handler<CheckHealth> for Worker {
     type Result = ResponseFuture<bool>;
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
-        self.vitals.handled();
+        self.registration.handled();
         let router = self.shared.scope.router.send(router::Ping);
         let scope = &self.shared.scope;
         let registry = scope.registries[scope.worker].send(session_registry::Ping);

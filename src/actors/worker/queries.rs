@@ -8,11 +8,10 @@ use serde_json::json;
 
 use super::shared::worker_of;
 use super::{Seated, Worker};
-use crate::actors::client::Kick;
-use crate::actors::life::{Account, Vitals, inspectable};
+use crate::actors::client::{Kick, SessionFilter, SessionSnapshot};
+use crate::supervision::{ActorSnapshot, ActorState, Inspectable, Kind, Registration, inspectable};
 #[cfg(feature = "fault-injection")]
-use crate::actors::life::{Fault, Inspect};
-use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, SessionFilter, SessionSnapshot};
+use crate::supervision::{Fault, Inspect};
 
 /// Clients that one question looks at.
 const MAX_LOOKED_AT: usize = 4096;
@@ -111,12 +110,12 @@ impl Worker {
     }
 
     fn find(&self, owner: u64) -> Option<&Seated> {
-        let its = |seated: &&Seated| seated.card.owner == owner;
+        let its = |seated: &&Seated| seated.stats.owner == owner;
         self.clients.iter().map(|(_, seated)| seated).find(its)
     }
 
     fn session(&self, session_id: u64, owner: u64) -> Option<&Seated> {
-        let its = |seated: &&Seated| seated.card.session_id() == Some(session_id);
+        let its = |seated: &&Seated| seated.stats.session_id() == Some(session_id);
         self.find(owner).filter(its)
     }
 
@@ -124,26 +123,26 @@ impl Worker {
         let scope = &self.shared.scope;
         let gateway_id = &scope.config.gateway.id;
         let now_ms = self.shared.now_ms();
-        seated.card.snapshot(gateway_id, scope.worker, now_ms)
+        seated.stats.snapshot(gateway_id, scope.worker, now_ms)
     }
 
     fn client_snapshot(&self, seated: &Seated) -> ActorSnapshot {
-        let card = &seated.card;
-        let worker = worker_of(card.owner);
-        let session = card.session_id().map(|_| self.session_snapshot(seated));
+        let stats = &seated.stats;
+        let worker = worker_of(stats.owner);
+        let session = stats.session_id().map(|_| self.session_snapshot(seated));
         ActorSnapshot {
-            id: format!("{}-{}", Kind::Client.name(), card.owner),
+            id: format!("{}-{}", Kind::Client.name(), stats.owner),
             kind: Kind::Client,
-            name: card.peer().to_string(),
+            name: stats.peer().to_string(),
             worker: Some(worker),
             parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
             state: ActorState::Running,
-            uptime_seconds: self.shared.now_ms().saturating_sub(card.accepted_ms) / 1000,
+            uptime_seconds: self.shared.now_ms().saturating_sub(stats.accepted_ms) / 1000,
             restarts: 0,
             panics: 0,
-            handled: card.meter.handled_count(),
-            waiting: card.meter.waiting(),
-            waiting_highest: card.meter.highest(),
+            handled: stats.mail.handled_count(),
+            waiting: stats.mail.waiting(),
+            waiting_highest: stats.mail.highest(),
             last_error: None,
             detail: Some(json!({"session": session})),
             responding: true,
@@ -155,9 +154,9 @@ impl Handler<ListSessions> for Worker {
     type Result = SessionsSnapshot;
 
     fn handle(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
-        self.vitals.handled();
+        self.registration.handled();
         let (sessions, next) = self.collect(msg.from, msg.limit, |seated| {
-            let passes = seated.card.passes(&msg.filter);
+            let passes = seated.stats.passes(&msg.filter);
             passes.then(|| self.session_snapshot(seated))
         });
         SessionsSnapshot { sessions, next }
@@ -168,7 +167,7 @@ impl Handler<ListClients> for Worker {
     type Result = ClientsSnapshot;
 
     fn handle(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
-        self.vitals.handled();
+        self.registration.handled();
         let (clients, next) = self.collect(msg.from, msg.limit, |seated| {
             Some(self.client_snapshot(seated))
         });
@@ -180,7 +179,7 @@ impl Handler<ReadSession> for Worker {
     type Result = Option<SessionSnapshot>;
 
     fn handle(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let seated = self.session(msg.session_id, msg.owner)?;
         Some(self.session_snapshot(seated))
     }
@@ -190,7 +189,7 @@ impl Handler<KickSession> for Worker {
     type Result = bool;
 
     fn handle(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
-        self.vitals.handled();
+        self.registration.handled();
         let session_id = msg.session_id;
         let seated = self.session(session_id, msg.owner);
         seated.inspect(|s| s.tell(Kick { session_id })).is_some()
@@ -201,25 +200,25 @@ impl Handler<ReadClient> for Worker {
     type Result = Option<ActorSnapshot>;
 
     fn handle(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let seated = self.find(msg.owner)?;
         #[cfg(feature = "fault-injection")]
         if msg.fault.is_some()
             && let Some(client) = seated.client.upgrade()
         {
-            seated.card.meter.sent();
+            seated.stats.mail.sent();
             client.do_send(Inspect { fault: msg.fault });
         }
         Some(self.client_snapshot(seated))
     }
 }
 
-impl Account for Worker {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for Worker {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         let metrics = &self.shared.scope.metrics;
         json!({
             "clients": self.clients.len(),

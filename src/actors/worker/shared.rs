@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{EndOldest, Worker};
-use crate::actors::life::Seat;
-use crate::actors::scope::Scope;
 use crate::net::timers::{TICK_MS, Timers};
+use crate::scope::Scope;
+use crate::supervision::Seat;
 
 /// The view that one worker's clients have of it.
 pub struct WorkerScope {

@@ -6,8 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::api::{check_url, token};
-use crate::actors::snapshots::Kind;
 use crate::config::units::parse_duration;
+use crate::supervision::Kind;
 
 /// Where the admin API is unless it is said.
 const DEFAULT_URL: &str = "http://127.0.0.1:9090";

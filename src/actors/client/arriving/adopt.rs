@@ -4,7 +4,7 @@ use actix::prelude::*;
 
 use super::{Arriving, Client};
 use crate::actors::client::{Changed, Hold, Resumable};
-use crate::actors::peers::HangUp;
+use crate::actors::peers::CancelCall;
 use crate::codec::buffers;
 use crate::codec::peer::HandOver;
 use crate::metrics::Resumed;
@@ -68,7 +68,7 @@ impl Client {
             return;
         };
         for (call, _) in &arriving.calls {
-            self.shared.scope.peers.hang_up(HangUp { call: *call });
+            self.shared.scope.peers.cancel(CancelCall { call: *call });
         }
         let before = resumable.replay.len();
         let (replay, numbering) = match &resumable.holder {
@@ -105,8 +105,8 @@ impl Client {
         let how = if gap { Resumed::Gap } else { Resumed::Exact };
         self.shared.scope.metrics.sessions_resumed.add(how, 1);
         if let Some(session) = &self.session {
-            self.card.realm_id.set(session.realm_id());
-            self.card.user_id.set(session.user_id());
+            self.stats.realm_id.set(session.realm_id());
+            self.stats.user_id.set(session.user_id());
         }
         let received = self.received();
         self.tell_opened(received, gap, ctx);

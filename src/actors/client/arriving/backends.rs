@@ -8,7 +8,6 @@ use super::Client;
 use crate::actors::backend_pool::Bind as BindTo;
 use crate::actors::client::resumable::{Claimant, Whereabouts};
 use crate::actors::client::{Changed, Closing, Hold};
-use crate::actors::life::Seat;
 use crate::actors::link::{BackendClose, Lease};
 use crate::actors::router::{PoolAt, Router};
 use crate::codec::code::Code;
@@ -16,6 +15,7 @@ use crate::codec::link::OPEN_RESUMED;
 use crate::metrics::DropReason;
 use crate::session::resume::{HolderAction, Place, Standing};
 use crate::session::state::Session;
+use crate::supervision::Seat;
 
 impl Client {
     /// OPEN, on the link that the session has or on one to the backend that it is bound to.
@@ -54,7 +54,7 @@ impl Client {
             session_id: session.id(),
             realm_id: session.realm_id(),
             open,
-            client: self.vitals.address(ctx).port(),
+            client: self.registration.address(ctx).recipient(),
             resumes: true,
         };
         let opening = link_at(self.shared.scope.router.clone(), at, bind);
@@ -75,13 +75,13 @@ impl Client {
             (token.session_id, token.bound, token.newest)
         };
         if self.session.is_none() {
-            tracing::debug!(session = %format_args!("{}:{id}", self.shared.scope.config.gateway.id), peer = %self.card.peer(), "session is taken up");
+            tracing::debug!(session = %format_args!("{}:{id}", self.shared.scope.config.gateway.id), peer = %self.stats.peer(), "session is taken up");
             let started = &self.shared.scope.metrics.sessions_started;
-            started.add(self.card.transport.get(), 1);
+            started.add(self.stats.transport.get(), 1);
             self.session = Some(Session::taken_up(id, max_services));
-            self.card.session_id.set(id);
-            self.card.resumable.set(true);
-            self.card.started_ms.set(self.shared.now_ms());
+            self.stats.session_id.set(id);
+            self.stats.resumable.set(true);
+            self.stats.started_ms.set(self.shared.now_ms());
             self.hold = Hold::Returning;
         }
         if let Some(session) = &mut self.session {

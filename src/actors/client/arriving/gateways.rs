@@ -4,7 +4,7 @@ use actix::prelude::*;
 
 use super::Client;
 use crate::actors::client::resumable::Whereabouts;
-use crate::actors::peers::{Call, Heard, PeerGateway};
+use crate::actors::peers::{Call, PeerGateway, PeerResponse};
 use crate::codec::code::Code;
 use crate::codec::peer::{HandOver, Particulars, ToHolder, ToNewcomer};
 use crate::session::replay::Replay;
@@ -35,7 +35,8 @@ impl Client {
     }
 
     pub(super) fn say(&mut self, to: Whereabouts, say: ToHolder, ctx: &mut Context<Self>) {
-        let (Whereabouts::Peer(to), client) = (to, self.vitals.address(ctx).port()) else {
+        let (Whereabouts::Peer(to), client) = (to, self.registration.address(ctx).recipient())
+        else {
             return;
         };
         let Some(arriving) = self.arriving() else {
@@ -73,7 +74,11 @@ impl Client {
     }
 
     /// Another gateway says something on a call of this client's.
-    pub(in crate::actors::client) fn heard(&mut self, heard: Heard, ctx: &mut Context<Self>) {
+    pub(in crate::actors::client) fn heard(
+        &mut self,
+        heard: PeerResponse,
+        ctx: &mut Context<Self>,
+    ) {
         let now = self.shared.elapsed_ms();
         let Some(arriving) = self.arriving() else {
             return;

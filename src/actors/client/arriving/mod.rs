@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::resumable::{Claimant, Whereabouts, timing};
 use super::{Client, Closing};
 use crate::actors::link::Lease;
-use crate::actors::peers::{HangUp, PeerGateway};
+use crate::actors::peers::{CancelCall, PeerGateway};
 use crate::codec::code::Code;
 use crate::codec::peer::{Binding, HandOver, Particulars, ToHolder};
 use crate::session::resume::{Answer, HolderAction, Millis, Newcomer, NewcomerAction as Do, Place};
@@ -241,15 +241,15 @@ impl Client {
                 text: Box::default(),
             },
         };
-        self.hang_up();
+        self.cancel();
         self.close(closing, ctx);
     }
 
     /// The resume under way, if there is one, is over.
-    fn hang_up(&mut self) {
+    fn cancel(&mut self) {
         let arriving = self.resumable.as_mut().and_then(|r| r.arriving.take());
         for (call, _) in arriving.iter().flat_map(|a| &a.calls) {
-            self.shared.scope.peers.hang_up(HangUp { call: *call });
+            self.shared.scope.peers.cancel(CancelCall { call: *call });
         }
     }
 
@@ -270,6 +270,6 @@ impl Client {
                 session.leases().for_each(leaves);
             }
         }
-        self.hang_up();
+        self.cancel();
     }
 }

@@ -1,9 +1,10 @@
 //! Asks actors how they are, by messages with deadlines. The admin API's only way to them.
 //!
-//! A worker looks at a bounded number of its clients for one question; the census asks on until a
+//! A worker looks at a bounded number of its clients for one question; the inspector asks on until a
 //! page is full, the workers have no more, or its time is over.
 
 mod backends;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +13,20 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
-#[cfg(feature = "fault-injection")]
-use super::life::Fault;
-use super::life::{ActorId, Entry, Inspect, Roster, Seat};
-use super::scope::RoutesInForce;
-use super::session_registry::{FindOwner, SessionRegistry};
-use super::snapshots::{
-    ActorNode, ActorPage, ActorSnapshot, Kind, KindSnapshot, SessionFilter, SessionPage,
-    SessionSnapshot,
-};
-use super::worker::{
+use crate::actors::client::{SessionFilter, SessionSnapshot};
+use crate::actors::session_registry::{FindOwner, SessionRegistry};
+use crate::actors::worker::{
     KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker, worker_of,
 };
+use crate::scope::RoutesInForce;
 use crate::session::id::Homes;
+#[cfg(feature = "fault-injection")]
+use crate::supervision::Fault;
+use crate::supervision::{
+    ActorId, ActorRegistry, ActorSnapshot, Entry, Inspect, Kind, KindSnapshot, Seat,
+};
+
+pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
 
 /// The most actors or sessions of one page.
 pub const MAX_PAGE: usize = 1000;
@@ -35,7 +37,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why an answer cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CensusError {
+pub enum InspectError {
     /// The cursor is none that this gateway has given.
     #[error("the cursor is not one that this gateway has given")]
     BadCursor,
@@ -46,9 +48,9 @@ pub enum CensusError {
 
 /// Knows whom to ask.
 #[derive(Debug, Clone)]
-pub struct Census {
+pub struct Inspector {
     /// Every actor but the clients.
-    pub roster: Arc<Roster>,
+    pub actors: Arc<ActorRegistry>,
     /// The workers, which know the clients.
     pub workers: Vec<Seat<Worker>>,
     /// The registries, which know who has a session.
@@ -67,18 +69,18 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn parse(text: Option<&str>, workers: usize) -> Result<Cursor, CensusError> {
+    fn parse(text: Option<&str>, workers: usize) -> Result<Cursor, InspectError> {
         let start = Cursor { worker: 0, slot: 0 };
         let Some(text) = text else { return Ok(start) };
         let parts = text.split_once('.');
-        let number = |text: &str| text.parse().map_err(|_| CensusError::BadCursor);
-        let (worker, slot) = parts.ok_or(CensusError::BadCursor)?;
+        let number = |text: &str| text.parse().map_err(|_| InspectError::BadCursor);
+        let (worker, slot) = parts.ok_or(InspectError::BadCursor)?;
         let cursor = Cursor {
             worker: number(worker)?,
             slot: number(slot)?,
         };
         let known = cursor.worker < workers && cursor.text() == text;
-        known.then_some(cursor).ok_or(CensusError::BadCursor)
+        known.then_some(cursor).ok_or(InspectError::BadCursor)
     }
 
     fn text(self) -> String {
@@ -97,16 +99,16 @@ impl Cursor {
     }
 }
 
-impl Census {
+impl Inspector {
     /// Every kind of actor.
     pub fn kinds(&self) -> Vec<KindSnapshot> {
-        self.roster.kinds()
+        self.actors.kinds()
     }
 
     /// The actors as they are supervised; clients as numbers.
     pub fn tree(&self) -> Option<ActorNode> {
         let mut below: BTreeMap<Option<ActorId>, Vec<Arc<Entry>>> = BTreeMap::new();
-        for entry in self.roster.all() {
+        for entry in self.actors.all() {
             below.entry(entry.parent()).or_default().push(entry);
         }
         let root = below.remove(&None)?.pop()?;
@@ -122,8 +124,8 @@ impl Census {
         let children = below.remove(&Some(entry.id())).unwrap_or_default();
         let clients = (actor.kind == Kind::Worker).then(|| {
             let mut clients = KindSnapshot::none(Kind::Client);
-            self.roster
-                .tally(Kind::Client, actor.worker)
+            self.actors
+                .counters(Kind::Client, actor.worker)
                 .add_to(&mut clients);
             clients.live
         });
@@ -146,25 +148,25 @@ impl Census {
         kind: Kind,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<ActorPage, CensusError> {
+    ) -> Result<ActorPage, InspectError> {
         let limit = limit.clamp(1, MAX_PAGE);
         if kind == Kind::Client {
             return self.clients(cursor, limit).await;
         }
-        let number = |text: &str| text.parse().map_err(|_| CensusError::BadCursor);
+        let number = |text: &str| text.parse().map_err(|_| InspectError::BadCursor);
         let after = cursor.map(number).transpose()?;
-        let mut entries = self.roster.list(kind, after, limit + 1);
+        let mut entries = self.actors.list(kind, after, limit + 1);
         let more = entries.len() > limit;
         entries.truncate(limit);
         let last = entries.last().map(|entry| entry.id().number.to_string());
-        let accounts = entries.iter().map(|entry| account(entry));
+        let accounts = entries.iter().map(|entry| detail(entry));
         Ok(ActorPage {
             actors: join_all(accounts).await,
             next_cursor: last.filter(|_| more),
         })
     }
 
-    async fn clients(&self, cursor: Option<&str>, limit: usize) -> Result<ActorPage, CensusError> {
+    async fn clients(&self, cursor: Option<&str>, limit: usize) -> Result<ActorPage, InspectError> {
         let mut page = ActorPage::default();
         let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
         while page.actors.len() < limit
@@ -196,8 +198,8 @@ impl Census {
     pub async fn actor(&self, id: &str) -> Option<ActorSnapshot> {
         let id: ActorId = id.parse().ok()?;
         if id.kind != Kind::Client {
-            let entry = self.roster.find(id)?;
-            return Some(account(&entry).await);
+            let entry = self.actors.find(id)?;
+            return Some(detail(&entry).await);
         }
         let worker = self.workers.get(worker_of(id.number))?;
         let question = ReadClient {
@@ -220,7 +222,7 @@ impl Census {
         filter: &SessionFilter,
         cursor: Option<&str>,
         limit: usize,
-    ) -> Result<SessionPage, CensusError> {
+    ) -> Result<SessionPage, InspectError> {
         let limit = limit.clamp(1, MAX_PAGE);
         let mut page = SessionPage::default();
         let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
@@ -250,12 +252,12 @@ impl Census {
     }
 
     /// The number of the client that has a session, and its worker.
-    async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, CensusError> {
+    async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, InspectError> {
         let home = self.homes.home(session_id);
         let question = self.registries[home].send(FindOwner { session_id });
         let owner = timeout(ANSWER_TIMEOUT, question).await;
         let owner = owner.map_err(drop).and_then(|o| o.map_err(drop));
-        let owner = owner.map_err(|()| CensusError::Silent(home))?;
+        let owner = owner.map_err(|()| InspectError::Silent(home))?;
         Ok(owner.and_then(|owner| Some((owner, self.workers.get(worker_of(owner))?))))
     }
 
@@ -263,14 +265,14 @@ impl Census {
     ///
     /// # Errors
     /// Its worker does not answer.
-    pub async fn session(&self, session_id: u64) -> Result<Option<SessionSnapshot>, CensusError> {
+    pub async fn session(&self, session_id: u64) -> Result<Option<SessionSnapshot>, InspectError> {
         let Some((owner, worker)) = self.owner(session_id).await? else {
             return Ok(None);
         };
         let question = ReadSession { session_id, owner };
         match timeout(ANSWER_TIMEOUT, worker.send(question)).await {
             Ok(Ok(session)) => Ok(session),
-            _ => Err(CensusError::Silent(worker_of(owner))),
+            _ => Err(InspectError::Silent(worker_of(owner))),
         }
     }
 
@@ -278,14 +280,14 @@ impl Census {
     ///
     /// # Errors
     /// Its worker does not answer.
-    pub async fn kick(&self, session_id: u64) -> Result<bool, CensusError> {
+    pub async fn kick(&self, session_id: u64) -> Result<bool, InspectError> {
         let Some((owner, worker)) = self.owner(session_id).await? else {
             return Ok(false);
         };
         let command = KickSession { session_id, owner };
         match timeout(ANSWER_TIMEOUT, worker.send(command)).await {
             Ok(Ok(kicked)) => Ok(kicked),
-            _ => Err(CensusError::Silent(worker_of(owner))),
+            _ => Err(InspectError::Silent(worker_of(owner))),
         }
     }
 
@@ -301,7 +303,7 @@ impl Census {
             if let Some(worker) = self.workers.get(worker_of(owner)) {
                 worker.do_send(ReadClient { owner, fault });
             }
-        } else if let Some(port) = self.roster.find(id).and_then(|entry| entry.inspect()) {
+        } else if let Some(port) = self.actors.find(id).and_then(|entry| entry.inspect()) {
             port.do_send(Inspect { fault });
         }
     }
@@ -312,7 +314,7 @@ fn deadline() -> Instant {
 }
 
 /// An actor with its own account, if it gives one in time.
-async fn account(entry: &Entry) -> ActorSnapshot {
+async fn detail(entry: &Entry) -> ActorSnapshot {
     let detail = match entry.inspect() {
         Some(port) => timeout(ANSWER_TIMEOUT, port.send(Inspect::default())).await,
         None => Ok(Err(actix::MailboxError::Closed)),
@@ -340,7 +342,7 @@ mod tests {
         ] {
             assert_eq!(
                 Cursor::parse(Some(wrong), 4),
-                Err(CensusError::BadCursor),
+                Err(InspectError::BadCursor),
                 "{wrong}"
             );
         }

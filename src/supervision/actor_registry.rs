@@ -10,11 +10,11 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::address::{Address, Port};
-use super::meter::Meter;
-use super::tally::Tally;
-use super::vitals::{Exit, Inspect, Vitals};
-use crate::actors::snapshots::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
+use super::address::{CountedAddr, CountedRecipient};
+use super::kind_counters::KindCounters;
+use super::mail_counter::MailCounter;
+use super::registration::{Exit, Inspect, Registration};
+use crate::supervision::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
 
 /// The gateway.
 pub const ROOT: ActorId = ActorId {
@@ -56,35 +56,35 @@ impl FromStr for ActorId {
     }
 }
 
-type Tallies = [Arc<Tally>; Kind::ALL.len()];
+type Counters = [Arc<KindCounters>; Kind::ALL.len()];
 
 /// The actors of one process.
 #[derive(Debug)]
-pub struct Roster {
+pub struct ActorRegistry {
     /// One a worker, and the last for the gateway's own thread.
-    tallies: Vec<Tallies>,
+    counters: Vec<Counters>,
     entries: Mutex<BTreeMap<ActorId, Arc<Entry>>>,
 }
 
-impl Roster {
-    /// An empty roster for so many workers.
-    pub fn new(workers: usize) -> Arc<Roster> {
-        let tallies = || std::array::from_fn(|_| Arc::default());
-        Arc::new(Roster {
-            tallies: (0..=workers).map(|_| tallies()).collect(),
+impl ActorRegistry {
+    /// An empty registry for so many workers.
+    pub fn new(workers: usize) -> Arc<ActorRegistry> {
+        let counters = || std::array::from_fn(|_| Arc::default());
+        Arc::new(ActorRegistry {
+            counters: (0..=workers).map(|_| counters()).collect(),
             entries: Mutex::default(),
         })
     }
 
     /// The tally of one kind on one worker's thread, or on the gateway's own.
-    pub fn tally(&self, kind: Kind, worker: Option<usize>) -> &Arc<Tally> {
+    pub fn counters(&self, kind: Kind, worker: Option<usize>) -> &Arc<KindCounters> {
         let place = Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0);
-        &self.tallies[worker.unwrap_or(self.tallies.len() - 1)][place]
+        &self.counters[worker.unwrap_or(self.counters.len() - 1)][place]
     }
 
     /// Lists a new actor.
-    pub fn enter(
-        self: &Arc<Roster>,
+    pub fn register(
+        self: &Arc<ActorRegistry>,
         id: ActorId,
         name: String,
         worker: Option<usize>,
@@ -95,8 +95,8 @@ impl Roster {
             name,
             worker,
             parent,
-            tally: Arc::clone(self.tally(id.kind, worker)),
-            roster: Arc::downgrade(self),
+            counters: Arc::clone(self.counters(id.kind, worker)),
+            actors: Arc::downgrade(self),
             life: Mutex::new(Life {
                 since: Instant::now(),
                 state: ActorState::Running,
@@ -104,7 +104,7 @@ impl Roster {
                 panics: 0,
                 handled_before: 0,
                 highest_before: 0,
-                meter: None,
+                mail: None,
                 last_error: None,
                 inspect: None,
             }),
@@ -114,9 +114,9 @@ impl Roster {
     }
 
     /// Forgets an actor that is gone for good.
-    pub(super) fn strike(entry: &Entry) {
-        if let Some(roster) = entry.roster.upgrade() {
-            roster.entries().remove(&entry.id);
+    pub(super) fn deregister(entry: &Entry) {
+        if let Some(actors) = entry.actors.upgrade() {
+            actors.entries().remove(&entry.id);
         }
     }
 
@@ -148,8 +148,8 @@ impl Roster {
     pub fn kinds(&self) -> Vec<KindSnapshot> {
         let sum = |(place, kind): (usize, Kind)| {
             let mut snapshot = KindSnapshot::none(kind);
-            for tallies in &self.tallies {
-                tallies[place].add_to(&mut snapshot);
+            for counters in &self.counters {
+                counters[place].add_to(&mut snapshot);
             }
             snapshot
         };
@@ -164,8 +164,8 @@ pub struct Entry {
     name: String,
     worker: Option<usize>,
     parent: Option<ActorId>,
-    tally: Arc<Tally>,
-    roster: Weak<Roster>,
+    counters: Arc<KindCounters>,
+    actors: Weak<ActorRegistry>,
     life: Mutex<Life>,
 }
 
@@ -178,9 +178,9 @@ struct Life {
     /// By those that were here before.
     handled_before: u64,
     highest_before: u64,
-    meter: Option<Arc<Meter>>,
+    mail: Option<Arc<MailCounter>>,
     last_error: Option<LastError>,
-    inspect: Option<Port<Inspect>>,
+    inspect: Option<CountedRecipient<Inspect>>,
 }
 
 impl Entry {
@@ -200,7 +200,7 @@ impl Entry {
     }
 
     /// Where it is asked for its account.
-    pub fn inspect(&self) -> Option<Port<Inspect>> {
+    pub fn inspect(&self) -> Option<CountedRecipient<Inspect>> {
         self.life().inspect.clone()
     }
 
@@ -209,28 +209,28 @@ impl Entry {
     }
 
     /// A new actor begins; its mail is counted here.
-    pub(super) fn begin(&self) -> Arc<Meter> {
-        let meter = Meter::new(Arc::clone(&self.tally));
+    pub(super) fn begin(&self) -> Arc<MailCounter> {
+        let mail = MailCounter::new(Arc::clone(&self.counters));
         let mut life = self.life();
         if life.starts > 0 {
-            self.tally.restarted();
+            self.counters.restarted();
         }
         life.starts += 1;
         life.since = Instant::now();
         life.state = ActorState::Running;
-        if let Some(before) = life.meter.replace(Arc::clone(&meter)) {
+        if let Some(before) = life.mail.replace(Arc::clone(&mail)) {
             life.handled_before += before.handled_count();
             life.highest_before = life.highest_before.max(before.highest());
         }
-        meter
+        mail
     }
 
     /// Starts an actor that is not started again.
-    pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Vitals) -> A) -> Address<A>
+    pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Registration) -> A) -> CountedAddr<A>
     where
         A: Actor<Context = Context<A>> + Handler<Inspect>,
     {
-        self.start_with(Vitals::listed(Arc::clone(self), None), make)
+        self.start_with(Registration::listed(Arc::clone(self), None), make)
     }
 
     /// As [`start`](Self::start); the second value resolves when the actor is gone, to whether it
@@ -238,28 +238,32 @@ impl Entry {
     pub fn start_watched<A, F>(
         self: &Arc<Entry>,
         make: F,
-    ) -> (Address<A>, impl Future<Output = bool> + use<A, F>)
+    ) -> (CountedAddr<A>, impl Future<Output = bool> + use<A, F>)
     where
-        F: FnOnce(Vitals) -> A,
+        F: FnOnce(Registration) -> A,
         A: Actor<Context = Context<A>> + Handler<Inspect>,
     {
         let (exit, ended) = oneshot::channel();
-        let vitals = Vitals::listed(Arc::clone(self), Some(exit));
+        let registration = Registration::listed(Arc::clone(self), Some(exit));
         let ended = async { matches!(ended.await, Ok(Exit::Panicked)) };
-        (self.start_with(vitals, make), ended)
+        (self.start_with(registration, make), ended)
     }
 
-    pub(super) fn start_with<A>(&self, vitals: Vitals, make: impl FnOnce(Vitals) -> A) -> Address<A>
+    pub(super) fn start_with<A>(
+        &self,
+        registration: Registration,
+        make: impl FnOnce(Registration) -> A,
+    ) -> CountedAddr<A>
     where
         A: Actor<Context = Context<A>> + Handler<Inspect>,
     {
-        let meter = Arc::clone(vitals.meter());
-        let address = Address::new(make(vitals).start(), meter);
-        self.reached_at(address.port());
+        let mail = Arc::clone(registration.mail());
+        let address = CountedAddr::new(make(registration).start(), mail);
+        self.reached_at(address.recipient());
         address
     }
 
-    fn reached_at(&self, inspect: Port<Inspect>) {
+    fn reached_at(&self, inspect: CountedRecipient<Inspect>) {
         self.life().inspect = Some(inspect);
     }
 
@@ -274,7 +278,7 @@ impl Entry {
     /// How it is, without asking it.
     pub fn snapshot(&self) -> ActorSnapshot {
         let life = self.life();
-        let count = |read: fn(&Meter) -> u64| life.meter.as_deref().map_or(0, read);
+        let count = |read: fn(&MailCounter) -> u64| life.mail.as_deref().map_or(0, read);
         ActorSnapshot {
             id: self.id.to_string(),
             kind: self.id.kind,
@@ -285,12 +289,12 @@ impl Entry {
             uptime_seconds: life.since.elapsed().as_secs(),
             restarts: life.starts.saturating_sub(1),
             panics: life.panics,
-            handled: life.handled_before + count(Meter::handled_count),
+            handled: life.handled_before + count(MailCounter::handled_count),
             waiting: match life.state {
-                ActorState::Running => count(Meter::waiting),
+                ActorState::Running => count(MailCounter::waiting),
                 ActorState::Restarting => 0,
             },
-            waiting_highest: life.highest_before.max(count(Meter::highest)),
+            waiting_highest: life.highest_before.max(count(MailCounter::highest)),
             last_error: life.last_error.clone(),
             detail: None,
             responding: true,
@@ -317,22 +321,22 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other() {
-        let roster = Roster::new(1);
+        let actors = ActorRegistry::new(1);
         for number in 0..5 {
             let id = ActorId {
                 kind: Kind::Link,
                 number,
             };
-            roster.enter(id, String::new(), Some(0), None);
+            actors.register(id, String::new(), Some(0), None);
         }
         let numbers = |after, limit| -> Vec<u64> {
-            let page = roster.list(Kind::Link, after, limit);
+            let page = actors.list(Kind::Link, after, limit);
             page.iter().map(|entry| entry.id().number).collect()
         };
         assert_eq!(numbers(None, 2), [0, 1]);
         assert_eq!(numbers(Some(1), 9), [2, 3, 4]);
-        Roster::strike(&roster.list(Kind::Link, None, 1)[0]);
+        ActorRegistry::deregister(&actors.list(Kind::Link, None, 1)[0]);
         assert_eq!(numbers(None, 1), [1]);
-        assert!(roster.list(Kind::Router, None, 9).is_empty());
+        assert!(actors.list(Kind::Router, None, 9).is_empty());
     }
 }

@@ -5,6 +5,8 @@
 //! When it panics, the next one inherits the sessions. What lay in its mailbox is lost: those who asked
 //! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
+mod resume_request;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,13 +15,16 @@ use actix::prelude::*;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::comeback::Comeback;
-use super::life::{Account, Legacy, Port, Vitals, WeakPort, inspectable};
 use super::link::{BackendClose, Refuse};
-use super::peers::{Called, PeerGateway};
-use super::scope::Scope;
+use super::peers::{PeerGateway, PeerRequest};
 use crate::codec::link::Bind;
 use crate::metrics::DropReason;
+use crate::scope::Scope;
+use crate::supervision::{
+    CountedRecipient, Inspectable, Registration, Rescued, WeakCountedRecipient, inspectable,
+};
+
+pub use resume_request::ResumeRequest;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
@@ -36,7 +41,7 @@ pub struct OpenSession {
     /// The client, unique in the process.
     pub owner: u64,
     /// The client.
-    pub client: WeakPort<Errand>,
+    pub client: WeakCountedRecipient<ClientMessage>,
 }
 
 /// Another live client has this session id.
@@ -76,7 +81,7 @@ pub struct Relay {
     /// The frames, in order; all their sessions are at home here.
     pub strays: Vec<Stray>,
     /// The link, for what must be refused.
-    pub origin: Port<Refuse>,
+    pub origin: CountedRecipient<Refuse>,
     /// Where it is counted if nobody takes them.
     pub scope: Arc<Scope>,
 }
@@ -112,13 +117,13 @@ pub enum StrayFrame {
 /// What reaches a session's client by way of the registry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub enum Errand {
+pub enum ClientMessage {
     /// A frame of a backend.
     Stray(Strayed),
     /// The session's player, on another connection.
-    Comeback(Box<Comeback>),
+    ResumeRequest(Box<ResumeRequest>),
     /// Another gateway, whose client wants the session.
-    Called(Box<Called>),
+    PeerRequest(Box<PeerRequest>),
 }
 
 /// A stray frame for a client. The client knows which services its session was opened on and
@@ -130,7 +135,7 @@ pub struct Strayed {
     /// The frame.
     pub stray: Stray,
     /// The link, for when it must be refused.
-    pub origin: Port<Refuse>,
+    pub origin: CountedRecipient<Refuse>,
 }
 
 /// Asks whose client has a session: its number, unique in the process.
@@ -145,7 +150,7 @@ pub struct FindOwner {
 #[derive(Debug)]
 pub enum Found {
     /// Here: the way to its client.
-    Client(Port<Errand>),
+    Client(CountedRecipient<ClientMessage>),
     /// It has gone to another gateway.
     Moved(PeerGateway),
 }
@@ -165,9 +170,9 @@ pub struct Ping;
 
 /// The actor.
 pub struct SessionRegistry {
-    vitals: Vitals,
+    registration: Registration,
     shard: Shard,
-    legacy: Legacy<Shard>,
+    rescued: Rescued<Shard>,
 }
 
 /// What a shard knows.
@@ -191,16 +196,16 @@ struct Moved {
 pub struct Entry {
     owner: u64,
     /// Weak, because it costs an idle session less; a stray frame is rare.
-    client: WeakPort<Errand>,
+    client: WeakCountedRecipient<ClientMessage>,
 }
 
 impl SessionRegistry {
     /// A shard with the sessions of the one before it, if there was one.
-    pub fn new(vitals: Vitals, legacy: Legacy<Shard>) -> SessionRegistry {
+    pub fn new(registration: Registration, rescued: Rescued<Shard>) -> SessionRegistry {
         let mut registry = SessionRegistry {
-            vitals,
-            shard: legacy.take().unwrap_or_default(),
-            legacy,
+            registration,
+            shard: rescued.take().unwrap_or_default(),
+            rescued,
         };
         registry.forget_the_gone();
         registry
@@ -234,16 +239,16 @@ impl SessionRegistry {
 
 impl Drop for SessionRegistry {
     fn drop(&mut self) {
-        self.legacy.leave(|| std::mem::take(&mut self.shard));
+        self.rescued.leave(|| std::mem::take(&mut self.shard));
     }
 }
 
-impl Account for SessionRegistry {
-    fn vitals(&self) -> &Vitals {
-        &self.vitals
+impl Inspectable for SessionRegistry {
+    fn registration(&self) -> &Registration {
+        &self.registration
     }
 
-    fn account(&self) -> serde_json::Value {
+    fn detail(&self) -> serde_json::Value {
         json!({"sessions": self.shard.sessions.len(), "moved": self.shard.moved.len()})
     }
 }
@@ -263,7 +268,7 @@ impl Handler<OpenSession> for SessionRegistry {
     type Result = Result<(), IdInUse>;
 
     fn handle(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
-        self.vitals.handled();
+        self.registration.handled();
         let entry = Entry {
             owner: msg.owner,
             client: msg.client,
@@ -290,7 +295,7 @@ impl Handler<SessionEnded> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let ended = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(ended) {
             self.shard.sessions.remove(&msg.session_id);
@@ -302,7 +307,7 @@ impl Handler<SessionMoved> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         self.forget_moved();
         let its = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(its) {
@@ -318,12 +323,12 @@ impl Handler<Relay> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, mut msg: Relay, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
         let mut unknown = Vec::new();
         for stray in std::mem::take(&mut msg.strays) {
             let entry = self.shard.sessions.get(&stray.session_id);
             match entry.and_then(|entry| entry.client.upgrade()) {
-                Some(client) => client.do_send(Errand::Stray(Strayed {
+                Some(client) => client.do_send(ClientMessage::Stray(Strayed {
                     service: Arc::clone(&msg.service),
                     stray,
                     origin: msg.origin.clone(),
@@ -345,7 +350,7 @@ impl Handler<FindOwner> for SessionRegistry {
     type Result = Option<u64>;
 
     fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
-        self.vitals.handled();
+        self.registration.handled();
         let entry = self.shard.sessions.get(&msg.session_id);
         entry.map(|entry| entry.owner)
     }
@@ -355,7 +360,7 @@ impl Handler<FindClient> for SessionRegistry {
     type Result = Option<Found>;
 
     fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
-        self.vitals.handled();
+        self.registration.handled();
         let entry = self.shard.sessions.get(&msg.session_id);
         if let Some(client) = entry.and_then(|entry| entry.client.upgrade()) {
             return Some(Found::Client(client));
@@ -369,6 +374,6 @@ impl Handler<Ping> for SessionRegistry {
     type Result = ();
 
     fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
-        self.vitals.handled();
+        self.registration.handled();
     }
 }

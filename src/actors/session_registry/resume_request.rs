@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 
-use super::scope::Permit;
+use crate::admission::Permit;
 use crate::codec::link::Transport;
 use crate::net::socket::Socket;
 use crate::session::token::TokenBody;
 
 /// A connection whose first frame was RESUME, with a genuine token.
 #[derive(Debug)]
-pub struct Comeback {
+pub struct ResumeRequest {
     /// What the token says.
     pub token: TokenBody,
     /// DATA frames that the player has taken.

@@ -6,30 +6,30 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use super::tally::Tally;
+use super::kind_counters::KindCounters;
 use crate::metrics::Count;
 
 /// The mail of one actor.
 #[derive(Debug)]
-pub struct Meter {
+pub struct MailCounter {
     /// Anybody may send.
     sent: AtomicU64,
     handled: Count,
     highest: Count,
     /// The actor is gone; what is sent now arrives nowhere.
     closed: AtomicBool,
-    tally: Arc<Tally>,
+    counters: Arc<KindCounters>,
 }
 
-impl Meter {
-    pub(super) fn new(tally: Arc<Tally>) -> Arc<Meter> {
-        tally.started.fetch_add(1, Relaxed);
-        Arc::new(Meter {
+impl MailCounter {
+    pub(super) fn new(counters: Arc<KindCounters>) -> Arc<MailCounter> {
+        counters.started.fetch_add(1, Relaxed);
+        Arc::new(MailCounter {
             sent: AtomicU64::new(0),
             handled: Count::default(),
             highest: Count::default(),
             closed: AtomicBool::new(false),
-            tally,
+            counters,
         })
     }
 
@@ -38,7 +38,7 @@ impl Meter {
     pub fn sent(&self) {
         if !self.closed.load(Relaxed) {
             self.sent.fetch_add(1, Relaxed);
-            self.tally.sent.fetch_add(1, Relaxed);
+            self.counters.sent.fetch_add(1, Relaxed);
         }
     }
 
@@ -47,12 +47,12 @@ impl Meter {
     pub fn handled(&self) {
         let waiting = self.waiting();
         self.handled.one();
-        self.tally.handled.one();
+        self.counters.handled.one();
         if waiting > self.highest.get() {
             self.highest.set(waiting);
-            self.tally
+            self.counters
                 .highest
-                .set(waiting.max(self.tally.highest.get()));
+                .set(waiting.max(self.counters.highest.get()));
         }
     }
 
@@ -76,31 +76,31 @@ impl Meter {
     /// The actor is gone, and with it what waited for it.
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
-        self.tally.discarded.fetch_add(self.waiting(), Relaxed);
-        self.tally.ended.fetch_add(1, Relaxed);
+        self.counters.discarded.fetch_add(self.waiting(), Relaxed);
+        self.counters.ended.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn tally(&self) -> &Tally {
-        &self.tally
+    pub(super) fn counters(&self) -> &KindCounters {
+        &self.counters
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::snapshots::{Kind, KindSnapshot};
+    use crate::supervision::{Kind, KindSnapshot};
 
     #[test]
     fn what_waits_and_what_is_lost_is_counted() {
-        let tally = Arc::<Tally>::default();
-        let meter = Meter::new(Arc::clone(&tally));
-        (0..3).for_each(|_| meter.sent());
-        meter.handled();
-        assert_eq!((meter.waiting(), meter.highest()), (2, 3));
-        meter.close();
-        meter.sent();
+        let counters = Arc::<KindCounters>::default();
+        let mail = MailCounter::new(Arc::clone(&counters));
+        (0..3).for_each(|_| mail.sent());
+        mail.handled();
+        assert_eq!((mail.waiting(), mail.highest()), (2, 3));
+        mail.close();
+        mail.sent();
         let mut kind = KindSnapshot::none(Kind::Link);
-        tally.add_to(&mut kind);
+        counters.add_to(&mut kind);
         assert_eq!((kind.live, kind.started, kind.waiting), (0, 1, 0));
         assert_eq!((kind.handled, kind.waiting_highest), (1, 3));
     }

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::actors::snapshots::{KindSnapshot, LastError};
 use crate::metrics::Count;
+use crate::supervision::{KindSnapshot, LastError};
 
 /// All actors of one kind on one thread, those that are gone included.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct KindCounters {
     pub(super) started: AtomicU64,
     pub(super) ended: AtomicU64,
     restarts: AtomicU64,
@@ -21,7 +21,7 @@ pub struct Tally {
     last_error: Mutex<Option<LastError>>,
 }
 
-impl Tally {
+impl KindCounters {
     pub(super) fn panicked(&self, error: LastError) {
         self.panics.fetch_add(1, Relaxed);
         *self.last_error() = Some(error);

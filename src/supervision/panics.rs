@@ -5,7 +5,7 @@ use std::panic::PanicHookInfo;
 use std::sync::Once;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::actors::snapshots::LastError;
+use crate::supervision::LastError;
 
 /// The longest message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use game_gateway::actors::census::{CensusError, MAX_PAGE};
-use game_gateway::actors::snapshots::{
-    BackendHealth, Breaker, Kind, LinkState, SessionFilter, SessionState, TransportName,
-};
+use game_gateway::actors::backend_pool::{BackendHealth, Breaker};
+use game_gateway::actors::client::{SessionFilter, SessionState, TransportName};
+use game_gateway::actors::link::LinkState;
 use game_gateway::codec::client::{HEADER_LEN, Header};
 use game_gateway::codec::link::{Bind, Kind as LinkKind};
+use game_gateway::inspection::{InspectError, MAX_PAGE};
+use game_gateway::supervision::Kind;
 
 use crate::stage::{Hub, notice};
 use crate::support::wire::{Backend, Gateway, Player, soon};
@@ -34,7 +35,9 @@ fn two_services(one: &Backend, two: &Backend) -> String {
 async fn ids(gateway: &Gateway, filter: &SessionFilter, limit: usize) -> Vec<u64> {
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
-        let page = gateway.census().sessions(filter, cursor.as_deref(), limit);
+        let page = gateway
+            .inspector()
+            .sessions(filter, cursor.as_deref(), limit);
         let page = page.await.expect("a page");
         assert!(page.sessions.len() <= limit);
         assert_eq!(page.silent_workers, [0; 0]);
@@ -70,7 +73,10 @@ async fn every_session_is_on_exactly_one_page() {
         assert_eq!(listed.len(), sessions.len(), "none twice, limit {limit}");
         assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), sessions);
     }
-    let page = gateway.census().actors(Kind::Client, None, MAX_PAGE).await;
+    let page = gateway
+        .inspector()
+        .actors(Kind::Client, None, MAX_PAGE)
+        .await;
     assert_eq!(page.expect("a page").actors.len(), 151);
 }
 
@@ -157,7 +163,7 @@ async fn filters_find_who_is_meant_and_nobody_else() {
             vec![first, second],
         ),
     ];
-    // The second service is written on the card when its link is there.
+    // The second service is written to the stats when its link is there.
     let chat_only = SessionFilter {
         service: Some("chat".into()),
         ..all()
@@ -182,7 +188,7 @@ async fn a_session_is_shown_as_it_is() {
     hub.expect(LinkKind::Data).await;
     hub.send(link, LinkKind::Data, open.session_id, b"welcome");
     player.answer().await;
-    let session = gateway.census().session(open.session_id).await;
+    let session = gateway.inspector().session(open.session_id).await;
     let session = session.expect("an answer").expect("it is there");
     assert_eq!(session.session_id, open.session_id.to_string());
     assert_eq!(session.global_id, format!("gw-test:{}", open.session_id));
@@ -215,7 +221,7 @@ async fn a_session_is_shown_as_it_is() {
     soon(async { while ids(&gateway, &bound, 9).await != [open.session_id] {} }).await;
     assert!(
         gateway
-            .census()
+            .inspector()
             .session(open.session_id ^ 1)
             .await
             .expect("an answer")
@@ -231,7 +237,7 @@ async fn a_kicked_player_is_told_and_so_is_its_backend() {
     let mut hub = Hub::start(backend);
     let (mut victim, session, _) = hub.player(&gateway).await;
     let (mut other, other_session, link) = hub.player(&gateway).await;
-    assert_eq!(gateway.census().kick(session).await, Ok(true));
+    assert_eq!(gateway.inspector().kick(session).await, Ok(true));
     assert_eq!(victim.closed().await.0, 440);
     let (_, close) = hub.expect(LinkKind::Close).await;
     assert_eq!(
@@ -239,8 +245,12 @@ async fn a_kicked_player_is_told_and_so_is_its_backend() {
         (session, &notice(440)[..])
     );
     gateway.until("game_gateway_sessions", |n| n == 1).await;
-    assert_eq!(gateway.census().kick(session).await, Ok(false), "only once");
-    assert_eq!(gateway.census().kick(12345).await, Ok(false));
+    assert_eq!(
+        gateway.inspector().kick(session).await,
+        Ok(false),
+        "only once"
+    );
+    assert_eq!(gateway.inspector().kick(12345).await, Ok(false));
     hub.send(link, LinkKind::Data, other_session, b"you stay");
     assert_eq!(&other.answer().await.payload[..], b"you stay");
 }
@@ -257,7 +267,7 @@ async fn backends_are_shown_with_their_links_and_health() {
     player.answer().await;
     player.data("chat", b"anybody?").await;
     assert_eq!(player.error().await, (502, "chat".to_owned()));
-    let backends = gateway.census().backends().await;
+    let backends = gateway.inspector().backends().await;
     let [chat, game] = &backends[..] else {
         panic!("{backends:?}");
     };
@@ -290,8 +300,8 @@ async fn backends_are_shown_with_their_links_and_health() {
         .await;
     soon(async {
         loop {
-            let backends = gateway.census().backends().await;
-            let retired = |b: &&game_gateway::actors::snapshots::BackendSnapshot| b.endpoint == up;
+            let backends = gateway.inspector().backends().await;
+            let retired = |b: &&game_gateway::inspection::BackendSnapshot| b.endpoint == up;
             if backends
                 .iter()
                 .find(retired)
@@ -308,18 +318,18 @@ async fn backends_are_shown_with_their_links_and_health() {
 async fn what_is_asked_wrongly_is_refused_or_is_not_there() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;
-    let census = gateway.census();
+    let inspector = gateway.inspector();
     let all = SessionFilter::default();
     for cursor in ["", "x", "1.0", "0.-1", "0.99999999999999999999999", "💣"] {
-        let page = census.sessions(&all, Some(cursor), 9).await;
-        assert_eq!(page.unwrap_err(), CensusError::BadCursor, "{cursor}");
-        let page = census.actors(Kind::Client, Some(cursor), 9).await;
-        assert_eq!(page.unwrap_err(), CensusError::BadCursor, "{cursor}");
-        let page = census.actors(Kind::Link, Some(cursor), 9).await;
-        assert_eq!(page.unwrap_err(), CensusError::BadCursor, "{cursor}");
+        let page = inspector.sessions(&all, Some(cursor), 9).await;
+        assert_eq!(page.unwrap_err(), InspectError::BadCursor, "{cursor}");
+        let page = inspector.actors(Kind::Client, Some(cursor), 9).await;
+        assert_eq!(page.unwrap_err(), InspectError::BadCursor, "{cursor}");
+        let page = inspector.actors(Kind::Link, Some(cursor), 9).await;
+        assert_eq!(page.unwrap_err(), InspectError::BadCursor, "{cursor}");
     }
     // Beyond the end there is nothing.
-    let page = census
+    let page = inspector
         .sessions(&all, Some("0.999999"), 9)
         .await
         .expect("a page");
@@ -333,6 +343,6 @@ async fn what_is_asked_wrongly_is_refused_or_is_not_there() {
         "client-99999999999999999999",
         "x-1",
     ] {
-        assert!(census.actor(id).await.is_none(), "{id}");
+        assert!(inspector.actor(id).await.is_none(), "{id}");
     }
 }

@@ -6,8 +6,9 @@ use actix::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::gateway::State;
-use super::scope::Gate;
+use super::status::State;
+use crate::actors::worker::ClientCounts;
+use crate::admission::Gate;
 use crate::config::units::show_duration;
 
 /// Begins to drain.
@@ -95,28 +96,6 @@ pub struct DrainSnapshot {
     pub suspended: u64,
     /// Who is still there, as of a second ago at most; `null`: not counted yet.
     pub remaining: Option<ClientCounts>,
-}
-
-/// The clients of a gateway, by what becomes of them in a drain.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-pub struct ClientCounts {
-    /// With sessions that can be resumed: asked to go, they move to another gateway.
-    pub resumable: u64,
-    /// With sessions that cannot: they stay until they leave or are cut off.
-    pub plain: u64,
-    /// HTTP connections: they end with the request under way.
-    pub http: u64,
-    /// Without a session.
-    pub newcomers: u64,
-}
-
-impl std::ops::AddAssign for ClientCounts {
-    fn add_assign(&mut self, other: ClientCounts) {
-        self.resumable += other.resumable;
-        self.plain += other.plain;
-        self.http += other.http;
-        self.newcomers += other.newcomers;
-    }
 }
 
 /// A drain that is under way, or over and not undone.

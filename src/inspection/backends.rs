@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Census, account};
-use crate::actors::snapshots::{BackendHealth, BackendSnapshot, Breaker, Kind, PoolSnapshot};
+use super::{Inspector, detail};
+use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
+use crate::inspection::BackendSnapshot;
 use crate::routing::RouteTable;
+use crate::supervision::Kind;
 
-impl Census {
+impl Inspector {
     /// Every endpoint that a rule lists, and every other one that is used. Endpoints of realms are
     /// there once they are used: each of a thousand services may have each of ten thousand.
     pub async fn backends(&self) -> Vec<BackendSnapshot> {
@@ -22,8 +24,8 @@ impl Census {
                 backends.insert((name.to_owned(), *endpoint), row);
             }
         }
-        let pools = self.roster.list(Kind::BackendPool, None, usize::MAX);
-        let accounts = join_all(pools.iter().map(|entry| account(entry))).await;
+        let pools = self.actors.list(Kind::BackendPool, None, usize::MAX);
+        let accounts = join_all(pools.iter().map(|entry| detail(entry))).await;
         for pool in accounts.into_iter().filter_map(|actor| actor.detail) {
             // It was written as this by the pool itself.
             let Ok(pool) = serde_json::from_value::<PoolSnapshot>(pool) else {

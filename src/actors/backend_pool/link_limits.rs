@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::backend_pool::BackendPool;
-use super::life::Seat;
+use crate::actors::backend_pool::BackendPool;
+use crate::supervision::Seat;
 
 /// What the pools of all workers share.
 #[derive(Debug, Default)]
-pub struct LinkBook {
+pub struct LinkLimits {
     services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
     /// How many pools have heard GOAWAY from this endpoint of this service.
     leaving: Mutex<HashMap<Place, usize>>,
@@ -40,10 +40,10 @@ pub enum Claim {
     Exhausted,
 }
 
-impl LinkBook {
+impl LinkLimits {
     /// Asks for one link of `service` to `endpoint`, for `pool`.
     pub fn claim(
-        self: &Arc<LinkBook>,
+        self: &Arc<LinkLimits>,
         service: &Arc<str>,
         max: u32,
         endpoint: SocketAddr,
@@ -70,10 +70,10 @@ impl LinkBook {
     }
 }
 
-impl LinkBook {
+impl LinkLimits {
     /// A backend has said GOAWAY; that holds for all workers until the mark is dropped.
     pub fn mark_leaving(
-        self: &Arc<LinkBook>,
+        self: &Arc<LinkLimits>,
         service: &Arc<str>,
         endpoint: SocketAddr,
     ) -> LeavingMark {
@@ -96,7 +96,7 @@ impl LinkBook {
 /// One pool's word that a backend takes no new sessions.
 #[derive(Debug)]
 pub struct LeavingMark {
-    book: Arc<LinkBook>,
+    book: Arc<LinkLimits>,
     place: Place,
 }
 
@@ -119,7 +119,7 @@ impl Drop for LeavingMark {
 /// A link that counts; dropping it makes room for another.
 #[derive(Debug)]
 pub struct LinkPermit {
-    book: Arc<LinkBook>,
+    book: Arc<LinkLimits>,
     service: Arc<str>,
     endpoint: SocketAddr,
     pool: Seat<BackendPool>,

@@ -2,8 +2,8 @@
 //!
 //! actix's own supervisor is the same task as its actor and does not survive its panic. Here each
 //! such actor has a seat and a small task beside it: the task holds the factory, hears of the end
-//! from the actor's [`Vitals`], waits, and seats the next one. What the dead one knew is in its
-//! [`Legacy`]. Others hold the seat, never the actor's address.
+//! from the actor's [`Registration`], waits, and seats the next one. What the dead one knew is in its
+//! [`Rescued`]. Others hold the seat, never the actor's address.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -19,9 +19,9 @@ use arc_swap::ArcSwapOption;
 use rand::Rng;
 use tokio::sync::{Notify, oneshot};
 
-use super::address::{Address, Port};
-use super::roster::{Entry, Roster};
-use super::vitals::{Exit, Inspect, Vitals};
+use super::actor_registry::{ActorRegistry, Entry};
+use super::address::{CountedAddr, CountedRecipient};
+use super::registration::{Exit, Inspect, Registration};
 
 /// Deaths of supervised actors within [`BUDGET_WINDOW`] that end the process.
 const BUDGET_DEATHS: usize = 5;
@@ -41,7 +41,7 @@ const ASK_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Seat<A: Actor>(Arc<Place<A>>);
 
 struct Place<A: Actor> {
-    occupant: ArcSwapOption<Address<A>>,
+    occupant: ArcSwapOption<CountedAddr<A>>,
     taken: Notify,
     /// Whoever was there has stopped in order; nobody comes any more.
     over: AtomicBool,
@@ -139,7 +139,7 @@ impl<A: Actor> Seat<A> {
         self.send(question()).await
     }
 
-    fn take(&self, address: Address<A>) {
+    fn take(&self, address: CountedAddr<A>) {
         self.0.occupant.store(Some(Arc::new(address)));
         self.0.taken.notify_waiters();
     }
@@ -151,7 +151,7 @@ impl<A: Actor> Seat<A> {
     }
 
     /// This seat for one kind of message.
-    pub fn outlet<M>(&self) -> Outlet<M>
+    pub fn recipient<M>(&self) -> SeatRecipient<M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
@@ -159,48 +159,48 @@ impl<A: Actor> Seat<A> {
         A::Context: ToEnvelope<A, M>,
     {
         let seat = self.clone();
-        Outlet(Arc::new(move |message| seat.do_send(message)))
+        SeatRecipient(Arc::new(move |message| seat.do_send(message)))
     }
 }
 
 /// A seat where one kind of message is taken, whoever sits there.
-pub struct Outlet<M>(Arc<dyn Fn(M) -> bool + Send + Sync>);
+pub struct SeatRecipient<M>(Arc<dyn Fn(M) -> bool + Send + Sync>);
 
-impl<M> Outlet<M> {
+impl<M> SeatRecipient<M> {
     /// Sends without waiting for room or an answer. `false`: nobody is there to take it.
     pub fn do_send(&self, message: M) -> bool {
         (self.0)(message)
     }
 }
 
-impl<M> Clone for Outlet<M> {
+impl<M> Clone for SeatRecipient<M> {
     fn clone(&self) -> Self {
-        Outlet(Arc::clone(&self.0))
+        SeatRecipient(Arc::clone(&self.0))
     }
 }
 
-impl<M> std::fmt::Debug for Outlet<M> {
+impl<M> std::fmt::Debug for SeatRecipient<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outlet").finish_non_exhaustive()
+        f.debug_struct("SeatRecipient").finish_non_exhaustive()
     }
 }
 
 /// What an actor that dies leaves to the next one on its seat.
-pub struct Legacy<T>(Rc<Cell<Option<T>>>);
+pub struct Rescued<T>(Rc<Cell<Option<T>>>);
 
-impl<T> Default for Legacy<T> {
+impl<T> Default for Rescued<T> {
     fn default() -> Self {
-        Legacy(Rc::default())
+        Rescued(Rc::default())
     }
 }
 
-impl<T> Clone for Legacy<T> {
+impl<T> Clone for Rescued<T> {
     fn clone(&self) -> Self {
-        Legacy(Rc::clone(&self.0))
+        Rescued(Rc::clone(&self.0))
     }
 }
 
-impl<T> Legacy<T> {
+impl<T> Rescued<T> {
     /// What the first one finds.
     pub fn begin_with(&self, estate: T) {
         self.0.set(Some(estate));
@@ -228,12 +228,12 @@ pub struct Exhausted;
 #[derive(Debug, Default)]
 pub struct Budget {
     deaths: Mutex<VecDeque<Instant>>,
-    root: OnceLock<Port<Exhausted>>,
+    root: OnceLock<CountedRecipient<Exhausted>>,
 }
 
 impl Budget {
     /// Who is told when there are too many. Only the first call counts.
-    pub fn report_to(&self, root: Port<Exhausted>) {
+    pub fn report_to(&self, root: CountedRecipient<Exhausted>) {
         // Set once, at the start.
         let _ = self.root.set(root);
     }
@@ -258,7 +258,7 @@ pub fn supervise<A>(
     seat: Seat<A>,
     entry: Arc<Entry>,
     budget: Arc<Budget>,
-    mut make: impl FnMut(Vitals) -> A + 'static,
+    mut make: impl FnMut(Registration) -> A + 'static,
 ) where
     A: Actor<Context = Context<A>> + Handler<Inspect>,
 {
@@ -266,8 +266,8 @@ pub fn supervise<A>(
         let (seat, entry) = (seat.clone(), Arc::clone(&entry));
         move || {
             let (exit, ended) = oneshot::channel();
-            let vitals = Vitals::listed(Arc::clone(&entry), Some(exit));
-            seat.take(entry.start_with(vitals, &mut make));
+            let registration = Registration::listed(Arc::clone(&entry), Some(exit));
+            seat.take(entry.start_with(registration, &mut make));
             ended
         }
     };
@@ -280,7 +280,7 @@ pub fn supervise<A>(
             ended = start();
         }
         seat.leave();
-        Roster::strike(&entry);
+        ActorRegistry::deregister(&entry);
     });
 }
 

@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::actors::life::Meter;
-use crate::actors::snapshots::{
+use crate::actors::client::{
     SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 use crate::codec::link::Transport;
+use crate::supervision::MailCounter;
 
 /// One client's card.
 #[derive(Debug)]
-pub struct Card {
+pub struct ClientStats {
     /// Unique in the process.
     pub owner: u64,
     /// The player's address: the balancer's until a PROXY header says more.
@@ -26,7 +26,7 @@ pub struct Card {
     /// As far as it is known.
     pub(super) transport: Cell<Transport>,
     /// Counts the client's mail.
-    pub meter: Arc<Meter>,
+    pub mail: Arc<MailCounter>,
     /// When the connection was accepted, in the worker's milliseconds.
     pub accepted_ms: u64,
     /// 0: no session.
@@ -53,20 +53,20 @@ pub(super) fn add(figure: &Cell<u64>, n: u64) {
     figure.set(figure.get() + n);
 }
 
-impl Card {
+impl ClientStats {
     /// The card of a connection that was just accepted, or of a session of an HTTP request.
     pub fn new(
         owner: u64,
         peer: SocketAddr,
         transport: Transport,
-        meter: Arc<Meter>,
+        mail: Arc<MailCounter>,
         accepted_ms: u64,
-    ) -> Card {
-        Card {
+    ) -> ClientStats {
+        ClientStats {
             owner,
             peer: Cell::new(peer),
             transport: Cell::new(transport),
-            meter,
+            mail,
             accepted_ms,
             session_id: Cell::default(),
             started_ms: Cell::default(),

@@ -6,8 +6,8 @@ use actix::MessageResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::config_watcher::RoutesLoaded;
-use super::peers::PeerCounts;
+use crate::actors::config_watcher::RoutesLoaded;
+use crate::actors::peers::PeerCounts;
 use crate::net::tls::TlsSnapshot;
 use crate::store::pod::PodCounts;
 

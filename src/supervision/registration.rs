@@ -5,11 +5,11 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::address::Address;
-use super::meter::Meter;
+use super::actor_registry::{ActorId, ActorRegistry, Entry};
+use super::address::CountedAddr;
+use super::kind_counters::KindCounters;
+use super::mail_counter::MailCounter;
 use super::panics;
-use super::roster::{ActorId, Entry, Roster};
-use super::tally::Tally;
 
 /// How an actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +22,29 @@ pub(super) enum Exit {
 
 /// An actor's own part of its bookkeeping. It is dropped with the actor, by whatever end, and says so.
 #[derive(Debug)]
-pub struct Vitals {
-    meter: Arc<Meter>,
-    /// None for clients: they are too many for the roster, their worker lists them.
+pub struct Registration {
+    mail: Arc<MailCounter>,
+    /// None for clients: they are too many for the registry; their worker lists them.
     entry: Option<Arc<Entry>>,
     supervisor: Option<oneshot::Sender<Exit>>,
 }
 
-impl Vitals {
+impl Registration {
     /// For an actor that its parent lists by itself.
-    pub fn unlisted(tally: &Arc<Tally>) -> Vitals {
-        Vitals {
-            meter: Meter::new(Arc::clone(tally)),
+    pub fn unlisted(counters: &Arc<KindCounters>) -> Registration {
+        Registration {
+            mail: MailCounter::new(Arc::clone(counters)),
             entry: None,
             supervisor: None,
         }
     }
 
-    pub(super) fn listed(entry: Arc<Entry>, supervisor: Option<oneshot::Sender<Exit>>) -> Vitals {
-        Vitals {
-            meter: entry.begin(),
+    pub(super) fn listed(
+        entry: Arc<Entry>,
+        supervisor: Option<oneshot::Sender<Exit>>,
+    ) -> Registration {
+        Registration {
+            mail: entry.begin(),
             entry: Some(entry),
             supervisor,
         }
@@ -50,31 +53,31 @@ impl Vitals {
     /// A message is being handled. Every handler of a message from another actor says so.
     #[inline]
     pub fn handled(&self) {
-        self.meter.handled();
+        self.mail.handled();
     }
 
     /// The actor's meter.
-    pub fn meter(&self) -> &Arc<Meter> {
-        &self.meter
+    pub fn mail(&self) -> &Arc<MailCounter> {
+        &self.mail
     }
 
-    /// The actor's id, where the roster has it.
+    /// The actor's id, where it is registered.
     pub fn id(&self) -> Option<ActorId> {
         self.entry.as_ref().map(|entry| entry.id())
     }
 
     /// The actor's own address, to give to others.
-    pub fn address<A: Actor<Context = Context<A>>>(&self, ctx: &Context<A>) -> Address<A> {
-        Address::new(ctx.address(), Arc::clone(&self.meter))
+    pub fn address<A: Actor<Context = Context<A>>>(&self, ctx: &Context<A>) -> CountedAddr<A> {
+        CountedAddr::new(ctx.address(), Arc::clone(&self.mail))
     }
 }
 
-impl Drop for Vitals {
+impl Drop for Registration {
     fn drop(&mut self) {
         let panicked = std::thread::panicking();
         if panicked {
             let error = panics::current();
-            self.meter.tally().panicked(error.clone());
+            self.mail.counters().panicked(error.clone());
             if let Some(entry) = &self.entry {
                 tracing::error!(actor = %entry.id(), name = entry.name(), error = %error.message, "an actor panicked");
                 entry.panicked(error);
@@ -82,7 +85,7 @@ impl Drop for Vitals {
                 tracing::error!(error = %error.message, "a client's actor panicked");
             }
         }
-        self.meter.close();
+        self.mail.close();
         if let Some(supervisor) = self.supervisor.take() {
             let exit = if panicked {
                 Exit::Panicked
@@ -92,7 +95,7 @@ impl Drop for Vitals {
             // At the end of the process nobody listens any more.
             let _ = supervisor.send(exit);
         } else if let Some(entry) = &self.entry {
-            Roster::strike(entry);
+            ActorRegistry::deregister(entry);
         }
     }
 }
@@ -129,28 +132,28 @@ impl Inspect {
 }
 
 /// An actor that can say how it is.
-pub trait Account {
-    /// Its vitals.
-    fn vitals(&self) -> &Vitals;
+pub trait Inspectable {
+    /// Its registration.
+    fn registration(&self) -> &Registration;
     /// Its own account: counters and state, as JSON.
-    fn account(&self) -> serde_json::Value;
+    fn detail(&self) -> serde_json::Value;
 }
 
-/// Has an actor that implements [`Account`] take [`Inspect`].
+/// Has an actor that implements [`Inspectable`] take [`Inspect`].
 macro_rules! inspectable {
     ($actor:ty) => {
-        impl actix::Handler<$crate::actors::life::Inspect> for $actor {
-            type Result = actix::MessageResult<$crate::actors::life::Inspect>;
+        impl actix::Handler<$crate::supervision::Inspect> for $actor {
+            type Result = actix::MessageResult<$crate::supervision::Inspect>;
 
             fn handle(
                 &mut self,
-                msg: $crate::actors::life::Inspect,
+                msg: $crate::supervision::Inspect,
                 _: &mut actix::Context<Self>,
             ) -> Self::Result {
-                use $crate::actors::life::Account;
-                self.vitals().handled();
+                use $crate::supervision::Inspectable;
+                self.registration().handled();
                 msg.obey();
-                actix::MessageResult(self.account())
+                actix::MessageResult(self.detail())
             }
         }
     };

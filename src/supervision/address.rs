@@ -1,6 +1,6 @@
 //! Addresses that count what is sent to them.
 //!
-//! Hot path: [`Port::do_send`] carries every [`Deliver`](crate::actors::link::LinkEvent::Deliver).
+//! Hot path: [`CountedRecipient::do_send`] carries every [`Deliver`](crate::actors::link::LinkEvent::Deliver).
 
 use std::sync::Arc;
 
@@ -8,35 +8,35 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 use actix::{MailboxError, WeakRecipient};
 
-use super::meter::Meter;
+use super::mail_counter::MailCounter;
 
 /// Where one actor is reached. Cloning it allocates: not for the way of a frame.
-pub struct Address<A: Actor> {
+pub struct CountedAddr<A: Actor> {
     addr: Addr<A>,
-    meter: Arc<Meter>,
+    mail: Arc<MailCounter>,
 }
 
 /// Where one kind of message is taken, whoever takes it.
-pub struct Port<M: Message + Send>
+pub struct CountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
     recipient: Recipient<M>,
-    meter: Arc<Meter>,
+    mail: Arc<MailCounter>,
 }
 
-/// A [`Port`] that does not keep the actor's mailbox alive.
-pub struct WeakPort<M: Message + Send>
+/// A [`CountedRecipient`] that does not keep the actor's mailbox alive.
+pub struct WeakCountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
     recipient: WeakRecipient<M>,
-    meter: Arc<Meter>,
+    mail: Arc<MailCounter>,
 }
 
-impl<A: Actor> Address<A> {
-    pub(super) fn new(addr: Addr<A>, meter: Arc<Meter>) -> Address<A> {
-        Address { addr, meter }
+impl<A: Actor> CountedAddr<A> {
+    pub(super) fn new(addr: Addr<A>, mail: Arc<MailCounter>) -> CountedAddr<A> {
+        CountedAddr { addr, mail }
     }
 
     /// Sends without waiting for room or an answer; the message bounds itself.
@@ -48,7 +48,7 @@ impl<A: Actor> Address<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.meter.sent();
+        self.mail.sent();
         self.addr.do_send(message);
     }
 
@@ -66,7 +66,7 @@ impl<A: Actor> Address<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.meter.sent();
+        self.mail.sent();
         self.addr.send(message)
     }
 
@@ -77,54 +77,54 @@ impl<A: Actor> Address<A> {
     }
 
     /// This address for one kind of message.
-    pub fn port<M>(&self) -> Port<M>
+    pub fn recipient<M>(&self) -> CountedRecipient<M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        Port {
+        CountedRecipient {
             recipient: self.addr.clone().recipient(),
-            meter: Arc::clone(&self.meter),
+            mail: Arc::clone(&self.mail),
         }
     }
 
     /// This address for one kind of message, not keeping the mailbox alive.
-    pub fn weak_port<M>(&self) -> WeakPort<M>
+    pub fn weak_recipient<M>(&self) -> WeakCountedRecipient<M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        WeakPort {
+        WeakCountedRecipient {
             recipient: self.addr.downgrade().recipient(),
-            meter: Arc::clone(&self.meter),
+            mail: Arc::clone(&self.mail),
         }
     }
 }
 
-impl<A: Actor> Clone for Address<A> {
+impl<A: Actor> Clone for CountedAddr<A> {
     fn clone(&self) -> Self {
-        Address::new(self.addr.clone(), Arc::clone(&self.meter))
+        CountedAddr::new(self.addr.clone(), Arc::clone(&self.mail))
     }
 }
 
-impl<A: Actor> std::fmt::Debug for Address<A> {
+impl<A: Actor> std::fmt::Debug for CountedAddr<A> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Address").finish_non_exhaustive()
+        f.debug_struct("CountedAddr").finish_non_exhaustive()
     }
 }
 
-impl<M: Message + Send + 'static> Port<M>
+impl<M: Message + Send + 'static> CountedRecipient<M>
 where
     M::Result: Send,
 {
     /// Sends without waiting for room or an answer; the message bounds itself.
     #[inline]
     pub fn do_send(&self, message: M) {
-        self.meter.sent();
+        self.mail.sent();
         self.recipient.do_send(message);
     }
 
@@ -141,51 +141,52 @@ where
         &self,
         message: M,
     ) -> impl Future<Output = Result<M::Result, MailboxError>> + use<M> {
-        self.meter.sent();
+        self.mail.sent();
         self.recipient.send(message)
     }
 }
 
-impl<M: Message + Send> Clone for Port<M>
+impl<M: Message + Send> Clone for CountedRecipient<M>
 where
     M::Result: Send,
 {
     fn clone(&self) -> Self {
-        Port {
+        CountedRecipient {
             recipient: self.recipient.clone(),
-            meter: Arc::clone(&self.meter),
+            mail: Arc::clone(&self.mail),
         }
     }
 }
 
-impl<M: Message + Send> std::fmt::Debug for Port<M>
+impl<M: Message + Send> std::fmt::Debug for CountedRecipient<M>
 where
     M::Result: Send,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Port").finish_non_exhaustive()
+        f.debug_struct("CountedRecipient").finish_non_exhaustive()
     }
 }
 
-impl<M: Message + Send + 'static> WeakPort<M>
+impl<M: Message + Send + 'static> WeakCountedRecipient<M>
 where
     M::Result: Send,
 {
     /// The port, while its actor lives.
-    pub fn upgrade(&self) -> Option<Port<M>> {
+    pub fn upgrade(&self) -> Option<CountedRecipient<M>> {
         let recipient = self.recipient.upgrade().filter(Recipient::connected)?;
-        Some(Port {
+        Some(CountedRecipient {
             recipient,
-            meter: Arc::clone(&self.meter),
+            mail: Arc::clone(&self.mail),
         })
     }
 }
 
-impl<M: Message + Send> std::fmt::Debug for WeakPort<M>
+impl<M: Message + Send> std::fmt::Debug for WeakCountedRecipient<M>
 where
     M::Result: Send,
 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WeakPort").finish_non_exhaustive()
+        f.debug_struct("WeakCountedRecipient")
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,57 @@
+//! Pools as the admin API shows them.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::actors::link::LinkSnapshot;
+
+/// Whether an endpoint can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendHealth {
+    /// Not tried since the last rules, or the last attempt is too long ago.
+    Unknown,
+    /// At least one link is ready.
+    Up,
+    /// It cannot be reached.
+    Down,
+    /// It has said that it takes no new sessions.
+    Leaving,
+}
+
+/// Whether new sessions are sent to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// They are.
+    Closed,
+    /// An attempt is under way; sessions wait for it.
+    HalfOpen,
+    /// They are refused at once until the next attempt.
+    Open,
+}
+
+/// One worker's links to one endpoint of one service: a pool's account of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PoolSnapshot {
+    /// The service_type.
+    pub service: String,
+    /// The endpoint.
+    pub endpoint: SocketAddr,
+    /// Whether it can be reached.
+    pub health: BackendHealth,
+    /// Whether new sessions are sent to it.
+    pub breaker: Breaker,
+    /// Why its newest link that has ended in disorder did; none once one is ready.
+    pub last_error: Option<String>,
+    /// No rule names it any more; it goes when its last session has left.
+    pub retired: bool,
+    /// Sessions that wait for a link.
+    pub waiting_sessions: u64,
+    /// Final CLOSEs that wait for a link.
+    pub owed_closes: u64,
+    /// Its links.
+    pub links: Vec<LinkSnapshot>,
+}

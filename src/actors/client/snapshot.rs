@@ -1,0 +1,104 @@
+//! Sessions as the admin API shows and selects them.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Which sessions are wanted; an unset member takes all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Sessions that use this service.
+    pub service: Option<String>,
+    /// Sessions of this realm.
+    pub realm_id: Option<u32>,
+    /// Sessions of this user.
+    pub user_id: Option<u64>,
+    /// Sessions that are bound to this endpoint.
+    pub backend: Option<SocketAddr>,
+    /// Sessions over this transport.
+    pub transport: Option<TransportName>,
+    /// Sessions in this state.
+    pub state: Option<SessionState>,
+}
+
+/// How a player is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportName {
+    /// Frames directly on TCP.
+    Tcp,
+    /// Frames in WebSocket messages.
+    #[serde(rename = "websocket")]
+    WebSocket,
+    /// A one-shot HTTP request.
+    Http,
+    /// As `tcp`, inside TLS.
+    // A plus that a URL does not escape means a space.
+    #[serde(rename = "tcp+tls", alias = "tcp tls")]
+    TcpTls,
+    /// As `websocket`, inside TLS.
+    #[serde(rename = "websocket+tls", alias = "websocket tls")]
+    WebSocketTls,
+    /// As `http`, inside TLS.
+    #[serde(rename = "http+tls", alias = "http tls")]
+    HttpTls,
+}
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// Its client is connected.
+    Active,
+    /// Its client's connection is lost; it can be resumed.
+    Suspended,
+}
+
+/// One service of a session.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SessionService {
+    /// The service_type.
+    pub service: String,
+    /// The endpoint that it is bound to.
+    #[schema(value_type = String, example = "10.0.0.7:9300")]
+    pub endpoint: SocketAddr,
+}
+
+/// One session.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SessionSnapshot {
+    /// The session id, decimal.
+    pub session_id: String,
+    /// `{gateway_id}:{session_id}`.
+    pub global_id: String,
+    /// The user, decimal; "0": not known.
+    pub user_id: String,
+    /// The realm; 0: none.
+    pub realm_id: u32,
+    /// Where it is in its life.
+    pub state: SessionState,
+    /// How its player is connected.
+    pub transport: TransportName,
+    /// The player's address.
+    #[schema(value_type = String, example = "10.0.0.7:9300")]
+    pub client: SocketAddr,
+    /// Which worker it lives on.
+    pub worker: usize,
+    /// Seconds since it began.
+    pub age_seconds: u64,
+    /// Whether the client asked to be able to resume.
+    pub resumable: bool,
+    /// The services that it uses.
+    pub services: Vec<SessionService>,
+    /// Frames from the client.
+    pub frames_in: u64,
+    /// Frames to the client.
+    pub frames_out: u64,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client, those that wait included.
+    pub bytes_out: u64,
+    /// Bytes that wait for the client to take them.
+    pub queued_bytes: u64,
+}

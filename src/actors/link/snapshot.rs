@@ -1,0 +1,43 @@
+//! Links as the admin API shows them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Where a link is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkState {
+    /// Its first PONG has not come.
+    Connecting,
+    /// It takes sessions.
+    Ready,
+    /// Its backend takes no new sessions.
+    Leaving,
+    /// It writes what it holds and ends.
+    Quitting,
+}
+
+/// One link.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LinkSnapshot {
+    /// The id of its actor.
+    pub id: String,
+    /// Which worker it lives on.
+    pub worker: usize,
+    /// Where it is in its life.
+    pub state: LinkState,
+    /// Sessions that it carries.
+    pub sessions: u64,
+    /// The time from the last PING to its PONG, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Bytes on their way to the backend that its socket has not taken.
+    pub queued_bytes: u64,
+    /// Frames from the backend.
+    pub frames_in: u64,
+    /// Frames to the backend.
+    pub frames_out: u64,
+    /// Bytes from the backend.
+    pub bytes_in: u64,
+    /// Bytes to the backend.
+    pub bytes_out: u64,
+}

@@ -1,0 +1,81 @@
+//! Answers that take more than one actor: the tree of actors, pages, and backends over all workers.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::actors::backend_pool::{BackendHealth, Breaker};
+use crate::actors::client::SessionSnapshot;
+use crate::actors::link::LinkSnapshot;
+use crate::supervision::ActorSnapshot;
+
+/// An actor and those that it supervises.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ActorNode {
+    /// The actor; `detail` is `null` here.
+    #[serde(flatten)]
+    pub actor: ActorSnapshot,
+    /// The clients of a worker, which are too many to be listed here.
+    pub clients: Option<u64>,
+    /// Those that it supervises.
+    #[schema(no_recursion)]
+    pub children: Vec<ActorNode>,
+}
+
+/// A page of single actors.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct ActorPage {
+    /// The actors.
+    pub actors: Vec<ActorSnapshot>,
+    /// Where the next page begins; `null`: this is the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A page of sessions.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct SessionPage {
+    /// The sessions. A session that lives throughout is on exactly one page.
+    pub sessions: Vec<SessionSnapshot>,
+    /// Where the next page begins; `null`: this is the last.
+    pub next_cursor: Option<String>,
+    /// Workers that did not answer in time: their sessions are missing.
+    pub silent_workers: Vec<usize>,
+}
+
+/// One endpoint of one service, over all workers.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BackendSnapshot {
+    /// The service_type.
+    pub service: String,
+    /// The endpoint.
+    #[schema(value_type = String, example = "10.0.0.7:9300")]
+    pub endpoint: SocketAddr,
+    /// Whether the rules in force name it.
+    pub in_rules: bool,
+    /// The best that any worker knows of it.
+    pub health: BackendHealth,
+    /// The most open that any worker's is.
+    pub breaker: Breaker,
+    /// Why a link to it could not be had or was lost, a certificate that is not trusted for example;
+    /// `null` once a link is ready.
+    pub last_error: Option<String>,
+    /// Sessions that are bound to it.
+    pub sessions: u64,
+    /// Sessions that wait for a link to it.
+    pub waiting_sessions: u64,
+    /// The slowest link's round trip, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Bytes in flight to it: sent by clients and not yet taken by its sockets.
+    pub queued_bytes: u64,
+    /// Frames from it, over the links that are there now.
+    pub frames_in: u64,
+    /// Frames to it, over the links that are there now.
+    pub frames_out: u64,
+    /// Bytes from it, over the links that are there now.
+    pub bytes_in: u64,
+    /// Bytes to it, over the links that are there now.
+    pub bytes_out: u64,
+    /// Its links.
+    pub links: Vec<LinkSnapshot>,
+}
