@@ -11,7 +11,7 @@ const MAX_LINES: usize = 400;
 const EMPTY_WORDS: [&str; 6] = ["manager", "handler", "helper", "util", "common", "context"];
 
 /// Modules without I/O, and the crates and parts of this crate that they may import.
-pub(crate) const PURE: [(&str, &[&str]); 4] = [
+pub(crate) const PURE: [(&str, &[&str]); 5] = [
     (
         "src/codec/",
         // actix_codec's Decoder wants an error that an I/O error can become.
@@ -25,6 +25,10 @@ pub(crate) const PURE: [(&str, &[&str]); 4] = [
     (
         "src/sdk/client/session/core/",
         &["crate::sdk::client", "crate::codec"],
+    ),
+    (
+        "src/sdk/backend/core/",
+        &["crate::sdk::backend", "crate::codec"],
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! One link's socket: read a buffer, handle all of it, write all that came of it.
+//! One link's socket: read a buffer, have all of it handled, write all that came of it.
 
 use std::io;
 use std::sync::Arc;
@@ -7,76 +7,84 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::frames::{Fault, State};
-use super::sessions::LinkId;
-use super::{HELLO_TIMEOUT, MAX_LINK_PAYLOAD, Shared, WRITE_TIMEOUT, lock};
-use crate::codec::Decoded;
-use crate::codec::link;
+use super::core::{LinkError, LinkId};
+use super::{HELLO_TIMEOUT, Shared, WRITE_TIMEOUT};
 
 /// Room for one read, in bytes.
 const READ_BYTES: usize = 64 << 10;
 
-/// Why a link has ended.
+/// Reason for the end of a link.
 #[derive(Debug, thiserror::Error)]
 enum End {
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error(transparent)]
-    Fault(#[from] Fault),
-    #[error("no HELLO in time")]
+    Protocol(#[from] LinkError),
+    #[error("timed out after {HELLO_TIMEOUT:?} without HELLO")]
     NoHello,
-    #[error("the gateway did not read in time")]
+    #[error("timed out after {WRITE_TIMEOUT:?}: the gateway does not read")]
     Stuck,
 }
 
-/// Takes the link out of the tables however its task ends, by a panic of the service too.
+/// A link in the tables. Dropping it takes it out, so that a panic of the service does so too.
 struct Registered {
-    state: Shared,
+    shared: Arc<Shared>,
     link: LinkId,
+    wake: Arc<Notify>,
+}
+
+impl Registered {
+    fn new(shared: Arc<Shared>) -> Registered {
+        let wake = Arc::new(Notify::new());
+        let link = shared.lock().link_up(wake.clone());
+        Registered { shared, link, wake }
+    }
+
+    /// Hands over what was read and takes what is to be written; returns how many bytes were used.
+    fn exchange(&self, input: &[u8], output: &mut Vec<u8>) -> Result<usize, LinkError> {
+        let now = self.shared.now();
+        let mut state = self.shared.lock();
+        let used = state.core.received(now, self.link, input)?;
+        state.core.take_output(self.link, output);
+        state.wake(Some(self.link));
+        Ok(used)
+    }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        lock(&self.state).lose_link(self.link);
+        let now = self.shared.now();
+        self.shared.lock().link_down(now, self.link);
     }
 }
 
 /// Serves one link to its end.
-pub(super) async fn serve(stream: TcpStream, state: Shared) {
-    let peer = stream.peer_addr();
-    if let Err(end) = run(stream, &state).await {
+pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let gateway = stream.peer_addr();
+    if let Err(end) = run(stream, &shared).await {
         match &end {
             // A gateway that goes away is nothing to report.
-            End::Io(_) => tracing::debug!(?peer, %end, "link lost"),
-            End::Fault(_) | End::NoHello | End::Stuck => {
-                lock(&state).counts.links_dropped += 1;
-                tracing::warn!(?peer, %end, "link dropped");
+            End::Io(_) => tracing::debug!(?gateway, %end, "link lost"),
+            End::Protocol(_) | End::NoHello | End::Stuck => {
+                shared.lock().core.counts.links_dropped += 1;
+                tracing::warn!(?gateway, %end, "link dropped");
             }
         }
     }
 }
 
-async fn run(mut stream: TcpStream, state: &Shared) -> Result<(), End> {
+async fn run(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<(), End> {
     stream.set_nodelay(true)?;
+    let registered = Registered::new(shared.clone());
+    let hello_by = Instant::now() + HELLO_TIMEOUT;
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let wake = Arc::new(Notify::new());
-    let link = timeout(HELLO_TIMEOUT, hello(&mut stream, &mut input, state, &wake))
-        .await
-        .map_err(|_| End::NoHello)??;
-    let registered = Registered {
-        state: state.clone(),
-        link,
-    };
-    let mut output = Vec::new();
+    let (mut output, mut greeted) = (Vec::new(), false);
     loop {
-        {
-            let mut state = lock(&registered.state);
-            let used = state.take(link, &input)?;
-            input.advance(used);
-            swap_outbox(&mut state, link, &mut output);
-        }
+        let used = registered.exchange(&input, &mut output)?;
+        greeted |= used > 0;
+        input.advance(used);
         if !output.is_empty() {
             timeout(WRITE_TIMEOUT, stream.write_all(&output))
                 .await
@@ -89,34 +97,8 @@ async fn run(mut stream: TcpStream, state: &Shared) -> Result<(), End> {
             read = stream.read_buf(&mut input) => if read? == 0 {
                 return Ok(());
             },
-            () = wake.notified() => {}
-        }
-    }
-}
-
-/// The empty buffer goes in, what waits to be written comes out.
-fn swap_outbox(state: &mut State, link: LinkId, output: &mut Vec<u8>) {
-    if let Some(slot) = state.links.get_mut(link) {
-        std::mem::swap(&mut slot.outbox, output);
-    }
-}
-
-async fn hello(
-    stream: &mut TcpStream,
-    input: &mut BytesMut,
-    state: &Shared,
-    wake: &Arc<Notify>,
-) -> Result<LinkId, End> {
-    loop {
-        if let Decoded::Frame(frame, used) =
-            link::decode(input, MAX_LINK_PAYLOAD).map_err(Fault::from)?
-        {
-            let link = lock(state).hello(&frame, wake.clone())?;
-            input.advance(used);
-            return Ok(link);
-        }
-        if stream.read_buf(input).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            () = registered.wake.notified() => {}
+            () = tokio::time::sleep_until(hello_by), if !greeted => return Err(End::NoHello),
         }
     }
 }

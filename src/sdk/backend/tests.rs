@@ -5,7 +5,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 
 use super::*;
-use crate::codec::code::Notice;
+use crate::codec::code::{Code, Notice};
 use crate::codec::framed::{LinkCodec, LinkFrame};
 use crate::codec::link::{Hello, Kind, Multicast, OPEN_RESUMED, Open};
 

@@ -1,6 +1,6 @@
-use std::time::Duration;
-
 use super::*;
+
+const NOW: u64 = 1_000;
 
 const ID: u64 = 7;
 
@@ -77,12 +77,12 @@ fn data_counts_where_the_session_is_open() {
 
 #[test]
 fn a_link_is_left_by_307_alone() {
-    let now = Instant::now();
+    let now = NOW;
     let mut sessions = opened();
     let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
     assert_eq!(taken, Ok(Taken::Resumed));
     assert!(sessions.on_link(0, ID).is_some(), "until 307 it counts");
-    assert!(sessions.suspend(0, ID, now), "ignored, and no stray");
+    assert_eq!(sessions.suspend(0, ID, now), Suspended::Ignored);
     assert_eq!(
         sessions.close(0, "a", ID, Code::NORMAL, now),
         Closed::Ignored
@@ -99,23 +99,23 @@ fn a_link_is_left_by_307_alone() {
 
 #[test]
 fn a_link_that_is_not_left_in_time_is_left_all_the_same() {
-    let now = Instant::now();
+    let now = NOW;
     let mut sessions = opened();
     let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
     assert_eq!(taken, Ok(Taken::Resumed));
     assert_eq!(sessions.expire(now), []);
-    let before = now + LEAVE_PATIENCE - Duration::from_millis(1);
+    let before = now + LEAVE_MS - 1;
     assert_eq!(sessions.expire(before), []);
     assert!(sessions.on_link(0, ID).is_some());
-    assert_eq!(sessions.expire(now + LEAVE_PATIENCE), []);
+    assert_eq!(sessions.expire(now + LEAVE_MS), []);
     assert!(sessions.on_link(0, ID).is_none());
     assert!(sessions.on_link(1, ID).is_some());
 }
 
 #[test]
 fn leaving_the_only_link_suspends() {
-    let now = Instant::now();
-    let later = now + Duration::from_secs(30);
+    let now = NOW;
+    let later = now + 30_000;
     let mut sessions = opened();
     assert_eq!(
         sessions.close(0, "a", ID, Code::LEAVES_LINK, later),
@@ -129,10 +129,10 @@ fn leaving_the_only_link_suspends() {
 
 #[test]
 fn a_resume_in_time_ends_the_suspension() {
-    let until = Instant::now() + Duration::from_secs(30);
+    let until = NOW + 30_000;
     let mut sessions = opened();
-    assert!(sessions.suspend(0, ID, until));
-    assert!(!sessions.suspend(5, ID, until));
+    assert!(matches!(sessions.suspend(0, ID, until), Suspended::Here(_)));
+    assert_eq!(sessions.suspend(5, ID, until), Suspended::Stray);
     let taken = sessions.open(1, &gateway("b"), ID, &resumed(4));
     assert_eq!(taken, Ok(Taken::Resumed));
     assert_eq!(sessions.expire(until), []);
@@ -140,12 +140,12 @@ fn a_resume_in_time_ends_the_suspension() {
 
 #[test]
 fn a_lost_link_hands_on_or_suspends() {
-    let now = Instant::now();
+    let now = NOW;
     let mut sessions = opened();
-    sessions.lose_link(0, Some(4), now);
+    assert_eq!(sessions.lose_link(0, Some(4), now), []);
     assert_eq!(sessions.link_of(ID), Some(4));
     assert_eq!(sessions.expire(now), []);
-    sessions.lose_link(4, None, now);
+    assert_eq!(sessions.lose_link(4, None, now).len(), 1);
     assert_eq!(sessions.link_of(ID), None);
     assert_eq!(
         sessions.close(9, "b", ID, Code::NORMAL, now),

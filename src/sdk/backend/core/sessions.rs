@@ -1,18 +1,18 @@
-//! Whose session it is (protocol 2.3) and how it leaves a link (2.4): a table without I/O or clock.
+//! The table `session → link` by newest OPEN (protocol 2.3), and links that are left (2.4). Times are in
+//! milliseconds.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
 use crate::codec::code::Code;
 use crate::codec::link::{OPEN_RESUMED, Open};
 
-/// A link's number in the backend.
-pub(super) type LinkId = usize;
+/// Number of a link; used again once the link is gone.
+pub type LinkId = usize;
 
-/// What a backend knows of a session, from its newest OPEN.
+/// A session as its newest OPEN describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionInfo {
     /// Never 0.
@@ -23,9 +23,9 @@ pub struct SessionInfo {
     pub realm_id: u32,
     /// 0: none.
     pub user_id: u64,
-    /// How the client is connected, as in OPEN.
+    /// Transport of the client, as in OPEN.
     pub transport: u8,
-    /// The client's address, `ip:port`.
+    /// Remote address of the client, `ip:port`.
     pub client: String,
     /// 1 at first; a resume raises it.
     pub epoch: u32,
@@ -34,12 +34,12 @@ pub struct SessionInfo {
 #[derive(Debug)]
 struct Entry {
     info: SessionInfo,
-    /// Where answers go; none while it is suspended and its link is gone.
+    /// Link that answers take; none while it is suspended and its link is gone.
     link: Option<LinkId>,
     /// Links that an OPEN elsewhere has superseded and that have not said CLOSE 307 yet.
     leaving: SmallVec<[Leaving; 1]>,
     /// The end of its window, while it is suspended.
-    until: Option<Instant>,
+    until: Option<u64>,
 }
 
 /// A link that a session is about to leave.
@@ -47,11 +47,12 @@ struct Entry {
 struct Leaving {
     link: LinkId,
     /// When that is over without a CLOSE 307; set at the first look at the clock.
-    until: Option<Instant>,
+    until: Option<u64>,
 }
 
-/// How long a session's DATA is taken from a link that an OPEN elsewhere has superseded (protocol 2.4).
-const LEAVE_PATIENCE: Duration = Duration::from_secs(30);
+/// Time that a session's DATA is taken from a link that an OPEN elsewhere has superseded (protocol 2.4),
+/// in milliseconds.
+pub(super) const LEAVE_MS: u64 = 30_000;
 
 /// An OPEN that was taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Refused {
     }
 }
 
-/// What a CLOSE of a gateway meant.
+/// Effect of a gateway's CLOSE.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Closed {
     /// The session has ended.
@@ -88,6 +89,17 @@ pub(super) enum Closed {
     /// The session left that link: CLOSE 307 is due there.
     Left,
     /// It came from a link that is being left: nothing is due.
+    Ignored,
+    /// That link has no such session.
+    Stray,
+}
+
+/// Effect of a gateway's SUSPEND.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Suspended<'a> {
+    /// The session is kept until its window has passed.
+    Here(&'a SessionInfo),
+    /// It came from a link that is being left.
     Ignored,
     /// That link has no such session.
     Stray,
@@ -177,7 +189,7 @@ impl Sessions {
         gateway: &str,
         session_id: u64,
         code: Code,
-        until: Instant,
+        until: u64,
     ) -> Closed {
         let Some(entry) = self.by_id.get_mut(&session_id) else {
             return Closed::Stray;
@@ -205,15 +217,15 @@ impl Sessions {
         }
     }
 
-    /// SUSPEND came on `link`. False where the session is not there.
-    pub(super) fn suspend(&mut self, link: LinkId, session_id: u64, until: Instant) -> bool {
+    /// Takes a SUSPEND that came on `link`.
+    pub(super) fn suspend(&mut self, link: LinkId, session_id: u64, until: u64) -> Suspended<'_> {
         match self.by_id.get_mut(&session_id) {
             Some(entry) if entry.link == Some(link) => {
                 entry.until = Some(until);
-                true
+                Suspended::Here(&entry.info)
             }
-            Some(entry) => entry.is_leaving(link),
-            None => false,
+            Some(entry) if entry.is_leaving(link) => Suspended::Ignored,
+            Some(_) | None => Suspended::Stray,
         }
     }
 
@@ -222,32 +234,45 @@ impl Sessions {
         self.by_id.remove(&session_id).map(|entry| entry.info)
     }
 
-    /// `link` is lost. Its sessions are answered over `sibling`, another link of that gateway, if
-    /// there is one; else they are suspended until `until`.
-    pub(super) fn lose_link(&mut self, link: LinkId, sibling: Option<LinkId>, until: Instant) {
+    /// Takes `link` out. Its sessions are answered over `sibling`, another link of that gateway, if
+    /// there is one; else they are suspended until `until`, and returned in the order of their ids.
+    pub(super) fn lose_link(
+        &mut self,
+        link: LinkId,
+        sibling: Option<LinkId>,
+        until: u64,
+    ) -> Vec<SessionInfo> {
+        let mut suspended = Vec::new();
         for entry in self.by_id.values_mut() {
             entry.leaving.retain(|left| left.link != link);
             if entry.link == Some(link) {
                 entry.link = sibling;
                 if sibling.is_none() {
                     entry.until = Some(until);
+                    suspended.push(entry.info.clone());
                 }
             }
         }
+        suspended.sort_unstable_by_key(|info| info.session_id);
+        suspended
     }
 
-    /// Takes out the sessions whose window has passed, and forgets links that were not left in time.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<SessionInfo> {
+    /// Takes out the sessions whose window has passed, in the order of their ids, and forgets links that
+    /// were not left in time.
+    pub(super) fn expire(&mut self, now: u64) -> Vec<SessionInfo> {
         for entry in self.by_id.values_mut() {
             entry.leaving.retain(|left| {
-                let until = *left.until.get_or_insert(now + LEAVE_PATIENCE);
+                let until = *left.until.get_or_insert(now + LEAVE_MS);
                 now < until
             });
         }
-        self.by_id
+        let mut ended: Vec<SessionInfo> = self
+            .by_id
             .extract_if(|_, entry| entry.until.is_some_and(|until| until <= now))
             .map(|(_, entry)| entry.info)
-            .collect()
+            .collect();
+        ended.sort_unstable_by_key(|info| info.session_id);
+        ended
     }
 }
 

@@ -1,59 +1,28 @@
-//! What a service says, as frames in the outboxes of links.
+//! The words of a service, as frames in the outboxes of links.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
-use slab::Slab;
-use tokio::sync::Notify;
-
+use super::links::Links;
 use super::sessions::{LinkId, Sessions};
-use super::{Counts, MAX_OUTBOX_BYTES, SessionInfo};
+use super::{Counts, SessionInfo};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{self, Bind, Kind, Multicast};
+use crate::codec::link::{Bind, Kind, Multicast};
 
-/// One link as seen from the tables: who is at its other end, and what waits to be written.
-#[derive(Debug)]
-pub(super) struct LinkSlot {
-    pub(super) gateway_id: Arc<str>,
-    /// The service's place in the backend's list.
-    pub(super) service: usize,
-    pub(super) resume_window: Duration,
-    pub(super) wake: Arc<Notify>,
-    pub(super) outbox: Vec<u8>,
-    /// More was said than [`MAX_OUTBOX_BYTES`]: the link is to be dropped.
-    pub(super) overflowed: bool,
-}
-
-impl LinkSlot {
-    /// Takes one whole frame, or drops the link.
-    #[inline]
-    pub(super) fn push(&mut self, kind: Kind, session_id: u64, payload: &[u8]) {
-        if self.outbox.len() + payload.len() > MAX_OUTBOX_BYTES {
-            self.overflowed = true;
-            return;
-        }
-        link::encode(&mut self.outbox, kind, session_id, payload);
-    }
-}
-
-pub(super) type Links = Slab<LinkSlot>;
-
-/// What a [`Service`](super::Service) may say. Frames leave in the order said, all together when
-/// the service has seen everything that one read brought.
+/// The side of a backend that a [`Service`](super::Service) speaks to. Frames leave in the order said,
+/// all together when the service has seen everything that one read brought.
 #[derive(Debug)]
 pub struct Replies<'a> {
     pub(super) sessions: &'a Sessions,
     pub(super) links: &'a mut Links,
     pub(super) counts: &'a mut Counts,
-    /// The session that is being served, and its link: no look-up, and no wake-up, for it.
+    /// The session that is being served, and its link: no look-up for it.
     pub(super) here: Option<(u64, LinkId)>,
     /// Sessions that the service closed; the caller takes them out of the table.
     pub(super) closed: &'a mut Vec<u64>,
 }
 
 impl Replies<'_> {
-    /// Sends DATA to a session, by its id alone. False where it has no link or is not known: then
+    /// Sends DATA to a session, by its id alone. Returns false where it is unknown or has no link: then
     /// nothing is sent, and it is counted.
     #[inline]
     pub fn send(&mut self, session_id: u64, payload: &[u8]) -> bool {
@@ -62,20 +31,22 @@ impl Replies<'_> {
         sent
     }
 
-    /// Says who a session is; 0 leaves that one unbound.
+    /// Binds a session to a user and a realm; 0 leaves that one as it is. Returns false where
+    /// [`send`](Self::send) would.
     pub fn bind(&mut self, session_id: u64, user_id: u64, realm_id: u32) -> bool {
         let bind = Bind { user_id, realm_id };
         self.push(Kind::Bind, session_id, &bind.encode())
     }
 
-    /// Ends a session.
+    /// Ends a session. Returns false where [`send`](Self::send) would.
     pub fn close(&mut self, session_id: u64, code: Code, text: &str) -> bool {
         let sent = self.push(Kind::Close, session_id, &notice(code, text));
         self.closed.push(session_id);
         sent
     }
 
-    /// Sends the same DATA to many sessions, one frame a link. Returns to how many.
+    /// Sends the same DATA to many sessions, one frame a link. Returns the number of
+    /// sessions that it went to.
     pub fn multicast(&mut self, session_ids: &[u64], payload: &[u8]) -> usize {
         let mut by_link: BTreeMap<LinkId, Vec<u64>> = BTreeMap::new();
         for &id in session_ids {
@@ -96,7 +67,7 @@ impl Replies<'_> {
         sent
     }
 
-    /// What is known of a session.
+    /// Looks up a session.
     pub fn session(&self, session_id: u64) -> Option<&SessionInfo> {
         self.sessions.get(session_id)
     }
@@ -114,14 +85,7 @@ impl Replies<'_> {
 
     #[inline]
     fn push_to(&mut self, link: LinkId, kind: Kind, session_id: u64, payload: &[u8]) -> bool {
-        let Some(slot) = self.links.get_mut(link) else {
-            return false;
-        };
-        slot.push(kind, session_id, payload);
-        if self.here.is_none_or(|(_, here)| here != link) {
-            slot.wake.notify_one();
-        }
-        !slot.overflowed
+        self.links.push(link, kind, session_id, payload)
     }
 }
 

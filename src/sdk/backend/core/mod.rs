@@ -1,0 +1,385 @@
+//! A backend's part of the link protocol (protocol 2), without I/O and clock: the bytes of links and the
+//! time go in, frames for links and calls of a [`Service`] come out. The same inputs give the same
+//! outputs.
+//!
+//! ```
+//! use game_gateway::codec::link::{Kind, encode};
+//! use game_gateway::sdk::backend::core::{BackendCore, echo};
+//!
+//! let mut core = BackendCore::new(echo);
+//! let link = core.link_up();
+//! let hello = br#"{"protocol":1,"gateway_id":"a","service_type":"game","resume_window_ms":30000}"#;
+//! let mut input = Vec::new();
+//! encode(&mut input, Kind::Hello, 0, hello);
+//! encode(&mut input, Kind::Ping, 0, b"there?");
+//! assert_eq!(core.received(0, link, &input).ok(), Some(input.len()));
+//! while let Some(link) = core.next_ready() {
+//!     let mut output = Vec::new();
+//!     core.take_output(link, &mut output);
+//!     assert!(output.ends_with(b"there?"));
+//! }
+//! ```
+
+mod links;
+mod replies;
+mod service;
+mod sessions;
+
+use std::collections::BTreeMap;
+
+use crate::codec::Decoded;
+use crate::codec::code::{Code, Notice};
+use crate::codec::link::{self, Frame, FrameError, Hello, Kind, Open};
+use links::{Greeting, Links};
+use replies::notice;
+use sessions::{Closed, Sessions, Suspended, Taken};
+
+pub use links::MAX_OUTBOX_BYTES;
+pub use replies::Replies;
+pub use service::{Counts, Service, echo};
+pub use sessions::{LinkId, SessionInfo};
+
+/// Longest link payload that is accepted, in bytes.
+pub const MAX_LINK_PAYLOAD: u32 = 16 << 20;
+/// Version of the link protocol.
+const PROTOCOL: u32 = 1;
+
+/// Reason for which a link must be dropped.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// A frame is malformed, or not a gateway's to send.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Another frame came before HELLO.
+    #[error("expected HELLO as the first frame, got kind {0}")]
+    NoHello(u8),
+    /// The JSON of HELLO is malformed.
+    #[error("malformed HELLO: {0}")]
+    BadHello(#[from] serde_json::Error),
+    /// HELLO asks for another version.
+    #[error("unsupported link protocol {0}, expected {PROTOCOL}")]
+    Version(u32),
+    /// The gateway does not read.
+    #[error("outbox full: {MAX_OUTBOX_BYTES} bytes wait for the gateway")]
+    Overflowed,
+}
+
+/// A backend as a state machine. `now` is in milliseconds since any moment, and never goes back.
+///
+/// After each call: take [`next_ready`](Self::next_ready) until `None`, and write what
+/// [`take_output`](Self::take_output) gives to each of these links.
+pub struct BackendCore<S> {
+    service: S,
+    /// Index of each service_type in `sessions`.
+    names: BTreeMap<String, usize>,
+    sessions: Vec<Sessions>,
+    links: Links,
+    /// The driver counts the links that it drops.
+    pub(super) counts: Counts,
+    /// Sessions that the service has closed during a call.
+    closed: Vec<u64>,
+    going_away: bool,
+}
+
+impl<S> std::fmt::Debug for BackendCore<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendCore")
+            .field("links", &self.links)
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> BackendCore<S> {
+    /// Creates a backend without links.
+    pub fn new(service: S) -> BackendCore<S> {
+        BackendCore {
+            service,
+            names: BTreeMap::new(),
+            sessions: Vec::new(),
+            links: Links::default(),
+            counts: Counts::default(),
+            closed: Vec::new(),
+            going_away: false,
+        }
+    }
+
+    /// Returns the counters.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Counts the links whose HELLO was taken and that are still there.
+    pub fn link_count(&self) -> usize {
+        self.links.greeted().count()
+    }
+
+    /// Counts the sessions over all services, suspended ones included.
+    pub fn session_count(&self) -> usize {
+        self.sessions.iter().map(Sessions::len).sum()
+    }
+
+    /// Returns the service.
+    pub fn service(&mut self) -> &mut S {
+        &mut self.service
+    }
+
+    /// Adds a link; its HELLO is yet to come.
+    pub fn link_up(&mut self) -> LinkId {
+        self.links.insert()
+    }
+
+    /// Handles every whole frame in `input`, which begins with a frame; returns how many bytes they took.
+    ///
+    /// # Errors
+    /// The gateway has broken the protocol, or does not read: the link must be dropped, and
+    /// [`link_down`](Self::link_down) called.
+    pub fn received(&mut self, now: u64, link: LinkId, input: &[u8]) -> Result<usize, LinkError> {
+        let (mut at, mut service) = (0, self.links.greeting(link).map(|hello| hello.service));
+        while let Decoded::Frame(frame, used) = link::decode(&input[at..], MAX_LINK_PAYLOAD)? {
+            at += used;
+            match service {
+                None => service = Some(self.hello(link, &frame)?),
+                Some(service) if frame.kind == Kind::Data as u8 => {
+                    self.data(link, service, frame.session_id, frame.payload);
+                }
+                Some(_) => self.control(now, link, &frame)?,
+            }
+        }
+        if self.links.overflowed(link) {
+            return Err(LinkError::Overflowed);
+        }
+        Ok(at)
+    }
+
+    /// Removes a link. Sessions without another link of that gateway are suspended.
+    pub fn link_down(&mut self, now: u64, link: LinkId) {
+        let Some(gone) = self.links.remove(link) else {
+            return;
+        };
+        let twin =
+            |other: &Greeting| other.service == gone.service && other.gateway_id == gone.gateway_id;
+        let sibling = self.links.greeted().find(|(_, other)| twin(other));
+        let sibling = sibling.map(|(link, _)| link);
+        let until = now.saturating_add(gone.resume_window_ms);
+        for info in self.sessions[gone.service].lose_link(link, sibling, until) {
+            self.service.suspended(&info);
+        }
+    }
+
+    /// Ends the sessions whose window has passed. Called once a second.
+    pub fn timer(&mut self, now: u64) {
+        for sessions in &mut self.sessions {
+            for info in sessions.expire(now) {
+                self.service.ended(&info, Code::TIMEOUT);
+            }
+        }
+    }
+
+    /// Tells every gateway, now and on links to come, that this backend takes no new sessions.
+    pub fn goaway(&mut self) {
+        self.going_away = true;
+        let links: Vec<LinkId> = self.links.greeted().map(|(link, _)| link).collect();
+        for link in links {
+            self.links.push(link, Kind::Goaway, 0, &[]);
+        }
+    }
+
+    /// Speaks to sessions of `service` unasked. Returns `None` where no link for it has ever come.
+    pub fn speak<R>(
+        &mut self,
+        service: &str,
+        say: impl FnOnce(&mut Replies<'_>) -> R,
+    ) -> Option<R> {
+        let service = *self.names.get(service)?;
+        let said = say(&mut Replies {
+            sessions: &self.sessions[service],
+            links: &mut self.links,
+            counts: &mut self.counts,
+            here: None,
+            closed: &mut self.closed,
+        });
+        self.forget_closed(service);
+        Some(said)
+    }
+
+    /// Returns a link with bytes to write, each once.
+    pub fn next_ready(&mut self) -> Option<LinkId> {
+        self.links.next_ready()
+    }
+
+    /// Swaps `empty` with the frames that wait to be written to a link.
+    pub fn take_output(&mut self, link: LinkId, empty: &mut Vec<u8>) {
+        self.links.take_output(link, empty);
+    }
+
+    /// Takes a link's first frame; returns the index of its service.
+    fn hello(&mut self, link: LinkId, frame: &Frame<'_>) -> Result<usize, LinkError> {
+        if frame.kind != Kind::Hello as u8 {
+            return Err(LinkError::NoHello(frame.kind));
+        }
+        let hello: Hello = serde_json::from_slice(frame.payload)?;
+        if hello.protocol != PROTOCOL {
+            return Err(LinkError::Version(hello.protocol));
+        }
+        let next = self.sessions.len();
+        let service = *self.names.entry(hello.service_type).or_insert(next);
+        if service == next {
+            self.sessions.push(Sessions::default());
+        }
+        let greeting = Greeting {
+            gateway_id: hello.gateway_id.into(),
+            service,
+            resume_window_ms: hello.resume_window_ms,
+        };
+        self.links.greet(link, greeting);
+        if self.going_away {
+            self.links.push(link, Kind::Goaway, 0, &[]);
+        }
+        self.counts.links += 1;
+        Ok(service)
+    }
+
+    #[inline]
+    fn data(&mut self, link: LinkId, service: usize, session_id: u64, payload: &[u8]) {
+        let sessions = &self.sessions[service];
+        let Some(info) = sessions.on_link(link, session_id) else {
+            self.counts.strays += 1;
+            return;
+        };
+        self.counts.data_in += 1;
+        // While a session leaves this link, its answers already go elsewhere.
+        let here = sessions.link_of(session_id) == Some(link);
+        let mut out = Replies {
+            sessions,
+            links: &mut self.links,
+            counts: &mut self.counts,
+            here: here.then_some((session_id, link)),
+            closed: &mut self.closed,
+        };
+        self.service.data(info, payload, &mut out);
+        self.forget_closed(service);
+    }
+
+    fn control(&mut self, now: u64, link: LinkId, frame: &Frame<'_>) -> Result<(), FrameError> {
+        let id = frame.session_id;
+        match Kind::from_byte(frame.kind) {
+            Some(Kind::Open) => self.open(link, id, &Open::decode(frame.payload)?),
+            Some(Kind::Close) => {
+                let code = Notice::decode(frame.payload, Code::NORMAL).code;
+                self.close(now, link, id, code);
+            }
+            Some(Kind::Suspend) => self.suspend(now, link, id, frame.payload)?,
+            Some(Kind::Ping) => {
+                self.links.push(link, Kind::Pong, 0, frame.payload);
+            }
+            Some(Kind::Pong) => {}
+            Some(
+                Kind::Data
+                | Kind::Hello
+                | Kind::Bind
+                | Kind::Multicast
+                | Kind::Goaway
+                | Kind::Accept,
+            )
+            | None => return Err(FrameError::UnexpectedKind(frame.kind)),
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, link: LinkId, session_id: u64, open: &Open<'_>) {
+        let Some(Greeting {
+            gateway_id,
+            service,
+            ..
+        }) = self.links.greeting(link)
+        else {
+            return;
+        };
+        let service = *service;
+        match self.sessions[service].open(link, gateway_id, session_id, open) {
+            Ok(taken) => {
+                self.counts.opens += 1;
+                if taken == Taken::Resumed {
+                    let epoch = open.epoch.to_be_bytes();
+                    self.links.push(link, Kind::Accept, session_id, &epoch);
+                }
+            }
+            Err(refused) => {
+                self.counts.opens_refused += 1;
+                let notice = notice(refused.code(), "");
+                self.links.push(link, Kind::Close, session_id, &notice);
+                return;
+            }
+        }
+        let sessions = &self.sessions[service];
+        if let Some(info) = sessions.get(session_id) {
+            let mut out = Replies {
+                sessions,
+                links: &mut self.links,
+                counts: &mut self.counts,
+                here: Some((session_id, link)),
+                closed: &mut self.closed,
+            };
+            self.service.opened(info, &mut out);
+        }
+        self.forget_closed(service);
+    }
+
+    fn close(&mut self, now: u64, link: LinkId, session_id: u64, code: Code) {
+        let Some(hello) = self.links.greeting(link) else {
+            return;
+        };
+        let until = now.saturating_add(hello.resume_window_ms);
+        let sessions = &mut self.sessions[hello.service];
+        match sessions.close(link, &hello.gateway_id, session_id, code, until) {
+            Closed::Ended(info) => self.service.ended(&info, code),
+            Closed::Left => {
+                if let Some(info) = sessions.get(session_id)
+                    && sessions.link_of(session_id).is_none()
+                {
+                    self.service.suspended(info);
+                }
+                let left = notice(Code::LEAVES_LINK, "");
+                self.links.push(link, Kind::Close, session_id, &left);
+            }
+            Closed::Ignored => {}
+            Closed::Stray => self.counts.strays += 1,
+        }
+    }
+
+    fn suspend(
+        &mut self,
+        now: u64,
+        link: LinkId,
+        session_id: u64,
+        payload: &[u8],
+    ) -> Result<(), FrameError> {
+        let bad = FrameError::BadPayload {
+            kind: Kind::Suspend,
+            len: payload.len(),
+        };
+        let milliseconds = u32::from_be_bytes(*payload.first_chunk().ok_or(bad)?);
+        let until = now.saturating_add(milliseconds.into());
+        let Some(hello) = self.links.greeting(link) else {
+            return Ok(());
+        };
+        match self.sessions[hello.service].suspend(link, session_id, until) {
+            Suspended::Here(info) => self.service.suspended(info),
+            Suspended::Ignored => {}
+            Suspended::Stray => self.counts.strays += 1,
+        }
+        Ok(())
+    }
+
+    /// Takes out the sessions that the service has just closed: CLOSE is never answered.
+    #[inline]
+    fn forget_closed(&mut self, service: usize) {
+        for session_id in self.closed.drain(..) {
+            self.sessions[service].remove(session_id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

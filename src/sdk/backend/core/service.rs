@@ -1,0 +1,81 @@
+//! The game server's side of a backend.
+
+use super::{Replies, SessionInfo};
+use crate::codec::code::Code;
+
+/// A game server behind the links. [`Backend`](crate::sdk::backend::Backend) calls it under a lock: it
+/// is to be quick, and never to block.
+pub trait Service: Send + 'static {
+    /// Takes one DATA of a session. Answers go into `out`.
+    fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>);
+
+    /// Takes note that a session was opened here, or again after a resume or a lost link.
+    fn opened(&mut self, session: &SessionInfo, out: &mut Replies<'_>) {
+        let _ = (session, out);
+    }
+
+    /// Takes note that a session is suspended: its client's connection or its last link is lost, or it
+    /// goes on over another link. [`opened`](Self::opened) or [`ended`](Self::ended) follows.
+    fn suspended(&mut self, session: &SessionInfo) {
+        let _ = session;
+    }
+
+    /// Takes note that a session has ended, by the gateway's CLOSE or because its window for a resume
+    /// passed (then with 408). Not called where the service closed it.
+    fn ended(&mut self, session: &SessionInfo, code: Code) {
+        let _ = (session, code);
+    }
+}
+
+impl Service for Box<dyn Service> {
+    fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
+        (**self).data(session, payload, out);
+    }
+
+    fn opened(&mut self, session: &SessionInfo, out: &mut Replies<'_>) {
+        (**self).opened(session, out);
+    }
+
+    fn suspended(&mut self, session: &SessionInfo) {
+        (**self).suspended(session);
+    }
+
+    fn ended(&mut self, session: &SessionInfo, code: Code) {
+        (**self).ended(session, code);
+    }
+}
+
+impl<F> Service for F
+where
+    F: FnMut(&SessionInfo, &[u8], &mut Replies<'_>) + Send + 'static,
+{
+    fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
+        self(session, payload, out);
+    }
+}
+
+/// Sends everything back: a service.
+pub fn echo(session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
+    out.send(session.session_id, payload);
+}
+
+/// Counters of a backend since its start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Links whose HELLO was taken.
+    pub links: u64,
+    /// Connections that were dropped: no HELLO, broken framing, a full outbox, too many links.
+    pub links_dropped: u64,
+    /// OPENs taken.
+    pub opens: u64,
+    /// OPENs answered with CLOSE 410 or 404.
+    pub opens_refused: u64,
+    /// DATA given to the service.
+    pub data_in: u64,
+    /// DATA sent, a MULTICAST counting once for each session.
+    pub data_out: u64,
+    /// DATA, CLOSE and SUSPEND for sessions that are not open on that link.
+    pub strays: u64,
+    /// Replies to sessions that have no link.
+    pub undelivered: u64,
+}
