@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use game_gateway::codec::sniff::{Sniffed, sniff};
 use game_gateway::config;
-use game_gateway::net::entry::{Entered, Reception, Refusal, Terms, enter};
+use game_gateway::net::entry::{Entered, enter};
+use game_gateway::net::entry_host::{EntryHost, EntryParams, Refusal};
 use game_gateway::net::socket::Socket;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -24,7 +25,7 @@ const PIPE_BYTES: usize = 1 << 20;
 /// A gateway whose sessions end at once.
 struct Nobody;
 
-impl Reception for Nobody {
+impl EntryHost for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
     fn encrypted(&self) {}
@@ -52,15 +53,15 @@ fuzz_target!(|data: &[u8]| {
         if from_balancer {
             settings.listen.proxy_protocol_from = "192.0.2.0/24".parse().expect("a network");
         }
-        let terms = Terms {
+        let params = EntryParams {
             tls: Arc::default(),
             config: Arc::new(settings),
-            peer: "192.0.2.1:1".parse().expect("an address"),
-            patience: Duration::from_secs(5),
-            reception: Rc::new(Nobody),
-            leaving: Rc::new(Notify::new()),
+            remote: "192.0.2.1:1".parse().expect("an address"),
+            timeout: Duration::from_secs(5),
+            host: Rc::new(Nobody),
+            drain: Rc::new(Notify::new()),
         };
-        let entered = enter(Socket::Duplex(far), BytesMut::new(), terms).await;
+        let entered = enter(Socket::Duplex(far), BytesMut::new(), params).await;
         match entered {
             Ok(Entered::Frames(mut socket, read)) => {
                 let mut frames = read.to_vec();

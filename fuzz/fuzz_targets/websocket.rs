@@ -5,7 +5,7 @@
 
 use game_gateway::codec::Decoded;
 use game_gateway::codec::client::decode;
-use game_gateway::net::entry::websocket::WebSocket;
+use game_gateway::net::websocket::WebSocket;
 use game_gateway::net::socket::Socket;
 use libfuzzer_sys::fuzz_target;
 use tokio::io::AsyncReadExt;

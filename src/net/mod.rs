@@ -1,18 +1,25 @@
 //! Sockets, without actors.
 //!
-//! * [`dial`]: connections of a client's side, with TLS where wanted.
 //! * [`listen`]: listening sockets that the workers share, and the open-file limit.
-//! * [`entry`]: how a connection begins that does not begin with a frame: PROXY, HTTP, WebSocket.
-//! * [`outbox`]: what waits to be written to one socket.
-//! * [`peer`]: the connection between two gateways that prove who they are.
+//! * [`entry`]: leads in a connection that does not begin with a frame: PROXY, TLS, HTTP;
+//!   [`entry_host`] is its environment.
+//! * [`socket`]: one type for every transport that a session may come over.
 //! * [`tls`]: TLS for players and to backends.
+//! * [`http`]: HTTP requests, each with an answer, a session or a WebSocket.
+//! * [`websocket`]: frames in messages.
+//! * [`outbox`]: bytes that wait to be written to one socket.
+//! * [`dial`]: connections of a client's side, with TLS where configured.
+//! * [`peer`]: the connection between two gateways that prove their identity.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
 pub mod dial;
 pub mod entry;
+pub mod entry_host;
+mod http;
 pub mod listen;
 pub mod outbox;
 pub mod peer;
 pub mod socket;
 pub mod timers;
 pub mod tls;
+pub mod websocket;

@@ -10,8 +10,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::entry::websocket::WebSocket;
 use super::tls::TlsSocket;
+use super::websocket::WebSocket;
 
 /// The socket of a client or a link.
 #[derive(Debug, Default)]

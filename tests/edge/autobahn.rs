@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
 use game_gateway::config;
-use game_gateway::net::entry::{self, Entered, Reception, Refusal, Terms};
+use game_gateway::net::entry::{self, Entered};
+use game_gateway::net::entry_host::{EntryHost, EntryParams, Refusal};
 use game_gateway::net::socket::Socket;
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
@@ -25,7 +26,7 @@ const CASES: usize = 247;
 /// A gateway with nothing behind it.
 struct Nobody;
 
-impl Reception for Nobody {
+impl EntryHost for Nobody {
     fn read(&self, _: usize) {}
     fn proxied(&self, _: SocketAddr) {}
     fn encrypted(&self) {}
@@ -38,15 +39,15 @@ impl Reception for Nobody {
 }
 
 async fn echo(socket: Socket, peer: SocketAddr, config: Arc<config::Config>) {
-    let terms = Terms {
+    let params = EntryParams {
         tls: Arc::default(),
         config,
-        peer,
-        patience: Duration::from_secs(30),
-        reception: Rc::new(Nobody),
-        leaving: Rc::new(Notify::new()),
+        remote: peer,
+        timeout: Duration::from_secs(30),
+        host: Rc::new(Nobody),
+        drain: Rc::new(Notify::new()),
     };
-    let entered = entry::enter(socket, BytesMut::new(), terms).await;
+    let entered = entry::enter(socket, BytesMut::new(), params).await;
     let Ok(Entered::WebSocket(Socket::WebSocket(socket))) = entered else {
         return;
     };

@@ -15,8 +15,9 @@ use super::closing::retry_after_ms;
 use super::{Changed, Client, ClientStats, Closing, Entering, Sniffing, Stage, stats};
 use crate::actors::worker::{BeginSession, WorkerScope};
 use crate::codec::link::Transport;
-use crate::net::entry::websocket::fault_of;
-use crate::net::entry::{self, Entered, Reception, Refusal, Refused, Terms};
+use crate::net::entry::{self, Entered, Refused};
+use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
+use crate::net::websocket::fault_of;
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
 /// about.
@@ -25,13 +26,13 @@ use crate::net::entry::{self, Entered, Reception, Refusal, Refused, Terms};
 pub(super) struct Enter;
 
 /// The gateway as an entry sees it.
-struct Hall {
+struct Host {
     shared: Rc<WorkerScope>,
     stats: Rc<ClientStats>,
     refusal: Option<Closing>,
 }
 
-impl Reception for Hall {
+impl EntryHost for Host {
     fn read(&self, bytes: usize) {
         let metrics = &self.shared.scope.metrics;
         metrics.client_bytes_in.add(bytes as u64);
@@ -134,20 +135,20 @@ impl Handler<Enter> for Client {
         let config = Arc::clone(&self.shared.scope.config);
         let waited = self.shared.now_ms().saturating_sub(self.alive_ms);
         let timeout = config.listen.sniff_timeout;
-        let hall = Hall {
+        let host = Host {
             shared: Rc::clone(&self.shared),
             stats: Rc::clone(&self.stats),
             refusal: entering.refusal.clone(),
         };
-        let terms = Terms {
-            patience: timeout.saturating_sub(Duration::from_millis(waited)),
-            peer: self.stats.peer(),
+        let params = EntryParams {
+            timeout: timeout.saturating_sub(Duration::from_millis(waited)),
+            remote: self.stats.peer(),
             tls: Arc::clone(&self.shared.scope.tls),
-            reception: Rc::new(hall),
-            leaving: Rc::clone(&entering.leaving),
+            host: Rc::new(host),
+            drain: Rc::clone(&entering.leaving),
             config,
         };
-        let entry = entry::enter(self.socket.take(), std::mem::take(&mut self.inbox), terms);
+        let entry = entry::enter(self.socket.take(), std::mem::take(&mut self.inbox), params);
         let entry = entry.into_actor(self);
         ctx.spawn(entry.map(|result, client, ctx| client.entered(result, ctx)));
     }

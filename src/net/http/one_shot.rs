@@ -1,27 +1,28 @@
-//! One HTTP request as one session: a client of the gateway's own, over a socket that never leaves
-//! the process, sends one DATA and takes the first answer.
+//! A POST as a session of its own: the request sends one DATA over a pipe in this process, whose other
+//! end is an ordinary client's socket, and takes the first answer. So limits, metrics and routing hold
+//! for it as for any session.
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
-use super::Terms;
 use super::request::Post;
 use super::response::Reply;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
+use crate::net::entry_host::EntryParams;
 
-/// Bytes that either direction of the socket holds.
+/// Bytes that either direction of the pipe holds.
 const SOCKET_BYTES: usize = 16 * 1024;
-/// What an answer is given room for before more of it has come, in bytes.
+/// First size of the buffer for an answer, in bytes; it grows with what comes.
 const FIRST_ANSWER_BYTES: usize = 4 * 1024;
 
 /// Sends the message and waits for its answer, at most `listen.http.timeout`.
-pub(super) async fn exchange(terms: &Terms, post: &Post, body: &Bytes) -> Reply {
+pub(super) async fn exchange(params: &EntryParams, post: &Post, body: &Bytes) -> Reply {
     let (near, far) = tokio::io::duplex(SOCKET_BYTES);
-    terms.reception.begin_session(far);
+    params.host.begin_session(far);
     let (mut answers, mut requests) = tokio::io::split(near);
-    let config = &terms.config;
+    let config = &params.config;
     let header = Header {
         realm_id: post.realm_id,
         user_id: post.user_id,
@@ -37,7 +38,7 @@ pub(super) async fn exchange(terms: &Terms, post: &Post, body: &Bytes) -> Reply 
             requests.write_all(&frame).await?;
             requests.write_all(body).await
         };
-        // An answer may come before the request is taken: then it is a refusal.
+        // An answer that comes before the whole request was taken is a refusal.
         tokio::select! {
             biased;
             reply = &mut receiving => return reply,
@@ -57,7 +58,7 @@ pub(super) async fn exchange(terms: &Terms, post: &Post, body: &Bytes) -> Reply 
     }
 }
 
-/// Ends the session with this code if there is room to say so; its end ends it anyway.
+/// Ends the session with this code if the pipe has room; dropping the pipe ends it anyway.
 fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
     let notice = Notice {
         code,
@@ -69,7 +70,7 @@ fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
     let _ = futures_util::FutureExt::now_or_never(requests.write_all(&frame));
 }
 
-/// The first frame that answers; 500 where the session just ends.
+/// Waits for the first frame that is an answer; 500 if the session ends without one.
 async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply {
     let mut read = BytesMut::new();
     loop {

@@ -1,4 +1,4 @@
-//! What an HTTP request asks for, and whether it may.
+//! The requests that are served, and the refusals of all others.
 
 use std::str::FromStr;
 
@@ -7,11 +7,11 @@ use actix_http::{Method, Payload, RequestHead};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use super::Terms;
 use super::response::Reply;
 use crate::codec::client::is_service_name;
+use crate::net::entry_host::EntryParams;
 
-/// Where balancers probe.
+/// The path of balancers' health checks.
 const HEALTH: &str = "/health";
 
 /// A message for a service.
@@ -19,16 +19,16 @@ const HEALTH: &str = "/health";
 pub(super) struct Post {
     /// The service_type.
     pub(super) service: String,
-    /// 0: none.
+    /// 0 for none.
     pub(super) realm_id: u32,
-    /// 0: none.
+    /// 0 for none.
     pub(super) user_id: u64,
 }
 
-/// The request's `Origin`, if a browser has sent one.
+/// Returns the request's `Origin`, which browsers send.
 pub(super) fn origin(head: &RequestHead) -> Option<String> {
     let origin = head.headers().get(header::ORIGIN)?;
-    // What is no text is no origin of anyone's list.
+    // A value that is not text matches no configured origin.
     Some(origin.to_str().unwrap_or("?").to_owned())
 }
 
@@ -37,9 +37,9 @@ fn service(head: &RequestHead) -> Option<&str> {
     is_service_name(name.as_bytes()).then_some(name)
 }
 
-/// The answer to a request that is refused by its head alone.
-pub(super) fn refusal(head: &RequestHead, terms: &Terms) -> Option<Reply> {
-    let http = &terms.config.listen.http;
+/// Returns the answer to a request that is refused by its head alone, or none.
+pub(super) fn refusal(head: &RequestHead, params: &EntryParams) -> Option<Reply> {
+    let http = &params.config.listen.http;
     let probes = head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD);
     if probes {
         return None;
@@ -61,12 +61,12 @@ pub(super) fn refusal(head: &RequestHead, terms: &Terms) -> Option<Reply> {
         }
         _ => return Some(Reply::method_not_allowed("POST, OPTIONS")),
     }
-    if let Some(refusal) = terms.reception.refusal() {
+    if let Some(refusal) = params.host.refusal() {
         return Some(Reply::refused(&refusal));
     }
     let length = head.headers().get(header::CONTENT_LENGTH);
     let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    if length.is_some_and(|length| length > u64::from(terms.config.listen.max_payload)) {
+    if length.is_some_and(|length| length > u64::from(params.config.listen.max_payload)) {
         return Some(too_large());
     }
     None
@@ -77,7 +77,10 @@ fn too_large() -> Reply {
 }
 
 impl Post {
-    /// The message that a request which is not refused is for; `None`: it is no POST.
+    /// Reads the head of a request that [`refusal`] lets through; none if it is not a POST.
+    ///
+    /// # Errors
+    /// A header is malformed.
     pub(super) fn of(head: &RequestHead) -> Result<Option<Post>, Reply> {
         let Some(service) = service(head).filter(|_| head.method == Method::POST) else {
             return Ok(None);
@@ -90,7 +93,7 @@ impl Post {
     }
 }
 
-/// A decimal number in a header that stands there at most once; 0 without it.
+/// Parses a decimal number in a header that may occur once; 0 without it.
 fn number<T: FromStr + Default>(headers: &HeaderMap, name: &str) -> Result<T, Reply> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else {
@@ -106,7 +109,7 @@ fn number<T: FromStr + Default>(headers: &HeaderMap, name: &str) -> Result<T, Re
     number.ok_or_else(|| Reply::refusal(400, &format!("{name} is not one decimal number")))
 }
 
-/// The whole body, of at most `limit` bytes.
+/// Reads the whole body, at most `limit` bytes.
 pub(super) async fn body(mut payload: Payload, limit: usize) -> Result<Bytes, Reply> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {

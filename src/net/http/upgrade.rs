@@ -9,11 +9,12 @@ use actix_http::{ConnectionType, Method, Request, RequestHead, Response, StatusC
 use futures_util::SinkExt;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::http::House;
+use super::connection::Connection;
+use super::replay::Replay;
+use super::request;
 use super::response::Reply;
-use super::websocket::WebSocket;
-use super::{Replay, request};
 use crate::net::socket::Socket;
+use crate::net::websocket::WebSocket;
 
 /// The subprotocol, chosen where a client offers it.
 const SUBPROTOCOL: &str = "ggp.v1";
@@ -24,20 +25,24 @@ const KEY_CHARS: usize = 24;
 
 type Io = Framed<Replay, h1::Codec>;
 
-/// Answers a request to upgrade: 101, and the house has a WebSocket, or a refusal.
+/// Answers a request to upgrade with 101, which makes the connection a WebSocket, or with a refusal.
 ///
 /// # Errors
 /// The connection failed.
-pub(super) async fn upgrade(house: &House, request: &Request, mut io: Io) -> io::Result<()> {
-    let listen = &house.terms.config.listen;
-    let key = match accept_key(request.head(), house) {
+pub(super) async fn upgrade(
+    connection: &Connection,
+    request: &Request,
+    mut io: Io,
+) -> io::Result<()> {
+    let listen = &connection.params.config.listen;
+    let key = match accept_key(request.head(), connection) {
         Ok(key) => key,
         Err(reply) => {
             let origin = request::origin(request.head());
             let response = reply
                 .closing()
                 .into_response(origin.as_deref(), &listen.http);
-            return refuse(house.finish(response), io).await;
+            return refuse(connection.finish(response), io).await;
         }
     };
     let mut response = Response::build(StatusCode::SWITCHING_PROTOCOLS);
@@ -52,18 +57,17 @@ pub(super) async fn upgrade(house: &House, request: &Request, mut io: Io) -> io:
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL));
     }
     let response = response.finish().drop_body();
-    house.terms.reception.answered(101);
+    connection.params.host.answered(101);
     io.send(h1::Message::Item((response, BodySize::None)))
         .await?;
     let parts = io.into_parts();
     let (rest, socket) = parts.io.into_parts();
     let read = [&parts.read_buf[..], &rest].concat();
     let socket = WebSocket::new(socket, read, listen.max_payload).await;
-    *house.upgraded.borrow_mut() = Some(Socket::WebSocket(Box::new(socket)));
+    *connection.upgraded.borrow_mut() = Some(Socket::WebSocket(Box::new(socket)));
     Ok(())
 }
 
-/// Sends the refusal.
 async fn refuse<B: MessageBody>(response: Response<B>, mut io: Io) -> io::Result<()> {
     let (response, body) = response.into_parts();
     let body = body.try_into_bytes().unwrap_or_default();
@@ -72,8 +76,8 @@ async fn refuse<B: MessageBody>(response: Response<B>, mut io: Io) -> io::Result
     io.send(h1::Message::Chunk(Some(body))).await
 }
 
-/// What proves that the handshake was understood, or why it is refused.
-fn accept_key(head: &RequestHead, house: &House) -> Result<String, Reply> {
+/// Returns the `Sec-WebSocket-Accept` of the response, or the refusal of the handshake.
+fn accept_key(head: &RequestHead, connection: &Connection) -> Result<String, Reply> {
     let headers = head.headers();
     if head.method != Method::GET {
         return Err(Reply::method_not_allowed("GET"));
@@ -97,25 +101,25 @@ fn accept_key(head: &RequestHead, house: &House) -> Result<String, Reply> {
             "Sec-WebSocket-Key is not 16 bytes in base64",
         ));
     };
-    let origins = &house.terms.config.listen.websocket.allowed_origins;
+    let origins = &connection.params.config.listen.websocket.allowed_origins;
     let origin = request::origin(head);
     if !origins.is_empty() && origin.is_some_and(|origin| !origins.contains(&origin)) {
         return Err(Reply::refusal(403, "this origin is not allowed"));
     }
-    match house.terms.reception.refusal() {
+    match connection.params.host.refusal() {
         Some(refusal) => Err(Reply::refused(&refusal)),
         None => Ok(derive_accept_key(key.as_bytes())),
     }
 }
 
-/// A header that stands there once.
+/// Returns the value of a header that occurs exactly once.
 fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?.trim();
     values.next().is_none().then_some(value)
 }
 
-/// Whether a header's list, over all its lines, has such an entry.
+/// Returns true if a header's list, over all its lines, has such an entry.
 fn listed(headers: &HeaderMap, name: header::HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
     let lines = headers
         .get_all(name)
@@ -125,7 +129,7 @@ fn listed(headers: &HeaderMap, name: header::HeaderName, wanted: impl Fn(&str) -
         .any(|entry| wanted(entry.trim()))
 }
 
-/// 16 bytes in base64.
+/// Returns true if the key is 16 bytes in base64.
 fn is_key(key: &str) -> bool {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/');
     let digits = key.strip_suffix("==");

@@ -1,22 +1,22 @@
-//! What an HTTP request is answered with.
+//! Answers to HTTP requests.
 
 use actix_http::body::BoxBody;
 use actix_http::header::{self, HeaderName, HeaderValue};
 use actix_http::{Response, StatusCode};
 use bytes::Bytes;
 
-use super::Refusal;
 use crate::codec::code::{Code, Notice};
 use crate::config::Http;
+use crate::net::entry_host::Refusal;
 
-/// How long a browser may remember what a preflight has said, in seconds.
+/// How long a browser may cache the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 /// The methods that a service answers.
 const METHODS: &str = "POST, OPTIONS";
 /// The headers that a browser may send, and those that its page may read.
 const REQUEST_HEADERS: &str = "content-type, x-realm-id, x-user-id";
 const RESPONSE_HEADERS: &str = "x-session-id, retry-after";
-/// What the gateway itself says.
+/// Content type of the gateway's own texts.
 const TEXT: &str = "text/plain; charset=utf-8";
 /// Carries the session id, decimal.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
@@ -46,7 +46,7 @@ impl Reply {
         }
     }
 
-    /// A backend's DATA.
+    /// Answers with a backend's DATA.
     pub(super) fn data(session_id: u64, payload: Bytes) -> Reply {
         Reply {
             session_id,
@@ -54,7 +54,7 @@ impl Reply {
         }
     }
 
-    /// An ERROR or CLOSE of the session; 204 where it just ended.
+    /// Answers with an ERROR or CLOSE of the session; 204 where it ended normally.
     pub(super) fn notice(session_id: u64, notice: &Notice<'_>, fatal: bool) -> Reply {
         if fatal && notice.code == Code::NORMAL {
             return Reply {
@@ -69,7 +69,7 @@ impl Reply {
         }
     }
 
-    /// No session may start.
+    /// Answers that no session may start.
     pub(super) fn refused(refusal: &Refusal) -> Reply {
         Reply {
             retry_after_ms: refusal.retry_after_ms,
@@ -77,17 +77,17 @@ impl Reply {
         }
     }
 
-    /// A refusal, with a line for people.
+    /// Refuses with a line of text for people.
     pub(super) fn refusal(status: u16, text: &str) -> Reply {
         Reply::new(status, TEXT, format!("{text}\n").into())
     }
 
-    /// A method that is not for this path.
+    /// Refuses the method for this path.
     pub(super) fn method_not_allowed(allowed: &'static str) -> Reply {
         Reply::refusal(405, "not for this method").with(header::ALLOW, allowed)
     }
 
-    /// To a browser that asks whether it may.
+    /// Answers a browser's preflight.
     pub(super) fn preflight() -> Reply {
         Reply::new(204, "", Bytes::new())
             .with(header::ALLOW, METHODS)
@@ -96,18 +96,18 @@ impl Reply {
             .with(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS)
     }
 
-    /// To a balancer that probes.
+    /// Answers a balancer's health check.
     pub(super) fn health() -> Reply {
         Reply::new(200, TEXT, Bytes::from_static(b"ok\n"))
     }
 
-    /// With one more header.
+    /// Adds a header.
     pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Reply {
         self.headers.push((name, value));
         self
     }
 
-    /// The connection ends behind it.
+    /// Makes the connection end behind this answer.
     pub(super) fn closing(self) -> Reply {
         Reply {
             closing: true,
@@ -115,7 +115,7 @@ impl Reply {
         }
     }
 
-    /// The response to a request from `origin`.
+    /// Makes the response to a request from `origin`.
     pub(super) fn into_response(self, origin: Option<&str>, http: &Http) -> Response<BoxBody> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut response = Response::build(status);

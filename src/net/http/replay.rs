@@ -1,4 +1,5 @@
-//! A socket whose first bytes were read already: they are read again before the rest.
+//! A socket that is lent to actix-http: bytes that were read from it before are read again, and it comes
+//! back when its borrower is dropped, by whatever path.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -11,17 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::socket::Socket;
 
-/// The socket, and what was read of it.
+/// The lent socket, with the bytes that were read from it before.
 #[derive(Debug)]
-pub struct Replay {
+pub(super) struct Replay {
     read: BytesMut,
     socket: Socket,
     home: Home,
 }
 
-/// Where a lent socket comes back to.
+/// The place that a lent socket comes back to.
 #[derive(Debug, Clone, Default)]
-pub struct Home(Rc<Lent>);
+pub(super) struct Home(Rc<Lent>);
 
 #[derive(Debug, Default)]
 struct Lent {
@@ -30,31 +31,31 @@ struct Lent {
 }
 
 impl Home {
-    /// The socket, once whoever had it has dropped it.
-    pub fn take(&self) -> Socket {
+    /// Takes the socket, which is there once its borrower is dropped.
+    pub(super) fn take(&self) -> Socket {
         self.0.socket.borrow_mut().take()
     }
 
-    /// Whether anything was written to it.
-    pub fn is_written(&self) -> bool {
+    /// Returns true if anything was written to it.
+    pub(super) fn is_written(&self) -> bool {
         self.0.written.get()
     }
 }
 
 impl Replay {
-    /// Has `read` come before what `socket` still brings.
-    pub fn new(read: BytesMut, socket: Socket) -> Replay {
+    /// Prepends `read` to the input of `socket`.
+    pub(super) fn new(read: BytesMut, socket: Socket) -> Replay {
         let home = Home::default();
         Replay { read, socket, home }
     }
 
-    /// Where the socket will be when this is dropped.
-    pub fn home(&self) -> Home {
+    /// Returns the place where the socket will be when this is dropped.
+    pub(super) fn home(&self) -> Home {
         self.home.clone()
     }
 
-    /// The socket, and what has not been read again.
-    pub fn into_parts(mut self) -> (BytesMut, Socket) {
+    /// Returns the bytes that were not read again, and the socket.
+    pub(super) fn into_parts(mut self) -> (BytesMut, Socket) {
         (std::mem::take(&mut self.read), self.socket.take())
     }
 }

@@ -2,6 +2,8 @@
 //! written becomes one binary message a frame (protocol 1.6). Control frames, fragmentation and
 //! masks are the library's.
 
+mod boundary;
+
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,11 +15,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
-use super::boundary::{Boundary, Followed};
 use crate::codec::Decoded;
 use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
+use boundary::{Boundary, Followed};
 
 /// What an idle WebSocket keeps for reading, in bytes; a larger message gets room of its own.
 const READ_BUFFER_BYTES: usize = 4 * 1024;

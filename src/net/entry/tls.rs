@@ -1,0 +1,39 @@
+//! The TLS handshake of a connection.
+
+use bytes::BytesMut;
+
+use super::Refused;
+use crate::net;
+use crate::net::entry_host::EntryParams;
+use crate::net::socket::Socket;
+
+/// Returns true if this connection must speak TLS and does not.
+pub(super) fn is_missing(socket: &Socket, params: &EntryParams) -> bool {
+    params.config.listen.tls.required && matches!(socket, Socket::Tcp(_))
+}
+
+/// Performs the TLS handshake; `read` is its beginning.
+pub(super) async fn accept(
+    socket: Socket,
+    read: BytesMut,
+    params: &EntryParams,
+) -> Result<Socket, Refused> {
+    let (Socket::Tcp(socket), Some(config)) = (socket, params.tls.server()) else {
+        // TLS is not configured, or this is TLS inside TLS.
+        return Err(Refused::Unrecognised);
+    };
+    let handshake = params.tls.begin_handshake().ok_or(Refused::TlsBusy)?;
+    let shaken = net::tls::accept(config, socket, read).await;
+    drop(handshake);
+    match shaken {
+        Ok(socket) => {
+            params.host.encrypted();
+            Ok(Socket::Tls(Box::new(socket)))
+        }
+        Err(failed) => {
+            tracing::debug!(peer = %params.remote, error = %failed.error, "TLS handshake failed");
+            failed.part().await;
+            Err(Refused::TlsFailed)
+        }
+    }
+}

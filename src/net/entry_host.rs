@@ -1,0 +1,61 @@
+//! The environment of a connection that is still at the [`entry`](super::entry): the gateway behind it,
+//! and what it is held to.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::DuplexStream;
+use tokio::sync::Notify;
+
+use crate::codec::code::Code;
+use crate::config::Config;
+use crate::net::tls::Tls;
+
+/// The gateway, as far as an entry needs it.
+pub trait EntryHost {
+    /// Counts bytes that were read.
+    fn read(&self, bytes: usize);
+    /// Takes the player's address from a PROXY header.
+    fn proxied(&self, remote: SocketAddr);
+    /// Notes that everything from here on is inside TLS.
+    fn encrypted(&self);
+    /// Notes that the connection speaks HTTP; from now on the entry keeps its own deadlines.
+    fn serving_http(&self);
+    /// Returns why no session may start, or none if one may.
+    fn refusal(&self) -> Option<Refusal>;
+    /// Starts a session whose frames come from `socket`.
+    fn begin_session(&self, socket: DuplexStream);
+    /// Counts an HTTP response by its status.
+    fn answered(&self, status: u16);
+}
+
+/// The reason that no session may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code of protocol 1.4.
+    pub code: Code,
+    /// Delay before another attempt, in milliseconds; 0: no advice.
+    pub retry_after_ms: u32,
+    /// For people.
+    pub text: String,
+}
+
+/// The parameters of one entry.
+#[derive(Clone)]
+pub struct EntryParams {
+    /// The effective configuration.
+    pub config: Arc<Config>,
+    /// Remote address of the connection, which may be a balancer's.
+    pub remote: SocketAddr,
+    /// The rest of `listen.sniff_timeout`. The caller enforces it until the connection speaks HTTP,
+    /// for then the entry has deadlines of its own.
+    pub timeout: Duration,
+    /// Certificates and keys.
+    pub tls: Arc<Tls>,
+    /// The gateway behind.
+    pub host: Rc<dyn EntryHost>,
+    /// Notified when the connection is to end as soon as the request under way is answered.
+    pub drain: Rc<Notify>,
+}
