@@ -18,8 +18,8 @@ use crate::actors::config_watcher::{self, Audience, Reload};
 use crate::actors::gateway::{Drain, Gateway, Surroundings, Watchers};
 use crate::actors::peers::{self, Peering};
 use crate::actors::router::Router;
-use crate::actors::session_registry::SessionRegistry;
-use crate::actors::worker::{self, Worker};
+use crate::actors::session_registry::Shards;
+use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admin::{self, Admin, LogLevel, Sources};
 use crate::admission::Gate;
 use crate::config::Config;
@@ -28,7 +28,6 @@ use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
 use crate::scope::{RoutesInForce, Scope};
-use crate::session::id::Homes;
 use crate::session::token::Keyring;
 use crate::store::pod::{Pod, keep_cost};
 use crate::store::token_keys;
@@ -185,10 +184,9 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         metrics: metrics.clone(),
         listeners,
         actors: ActorRegistry::new(count),
-        registries: vec_of(count),
+        shards: Shards::new(count),
         routers: vec_of(count),
         workers: vec_of(count),
-        homes: Homes::new(count),
         routes: Arc::default(),
         tokens: Arc::new(tokens),
         peers,
@@ -197,8 +195,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     let inspector = Inspector {
         actors: Arc::clone(&parts.actors),
         workers: parts.workers.clone(),
-        registries: parts.registries.clone(),
-        homes: parts.homes.clone(),
+        shards: parts.shards.clone(),
         routes: Arc::clone(&parts.routes),
     };
     supervision::record_panics();
@@ -266,10 +263,9 @@ struct Parts {
     metrics: Vec<Arc<WorkerMetrics>>,
     listeners: Vec<std::net::TcpListener>,
     actors: Arc<ActorRegistry>,
-    registries: Vec<Seat<SessionRegistry>>,
+    shards: Shards,
     routers: Vec<Seat<Router>>,
     workers: Vec<Seat<Worker>>,
-    homes: Homes,
     routes: Arc<RoutesInForce>,
     tokens: Arc<ArcSwap<Keyring>>,
     peers: Option<peers::Listening>,
@@ -281,7 +277,7 @@ async fn start_actors(
     parts: Parts,
     first_load: mpsc::Sender<()>,
 ) -> io::Result<CountedAddr<Gateway>> {
-    let (budget, book) = (Arc::<Budget>::default(), Arc::<LinkLimits>::default());
+    let (budget, limits) = (Arc::<Budget>::default(), Arc::<LinkLimits>::default());
     let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
     let peering = peering.unwrap_or_default();
     let all_metrics = parts.metrics.clone();
@@ -294,21 +290,24 @@ async fn start_actors(
             tls: Arc::clone(&parts.tls),
             metrics,
             gate: Arc::clone(&parts.gate),
-            homes: parts.homes.clone(),
-            registries: parts.registries.clone(),
-            router: router.clone(),
-            book: Arc::clone(&book),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(&budget),
             routes: Arc::clone(&parts.routes),
             tokens: Arc::clone(&parts.tokens),
-            peers: peering.clone(),
         });
         let (launched, answer) = oneshot::channel();
-        let seat = seat.clone();
+        let params = WorkerParams {
+            scope,
+            listener,
+            seat: seat.clone(),
+            router: router.clone(),
+            shards: parts.shards.clone(),
+            limits: Arc::clone(&limits),
+            peers: peering.clone(),
+        };
         Arbiter::new().spawn_fn(move || {
             // The receiver waits for exactly this.
-            let _ = launched.send(worker::launch(scope, seat, listener));
+            let _ = launched.send(worker::launch(params));
         });
         answer.await.map_err(io::Error::other)??;
     }
@@ -346,9 +345,9 @@ async fn start_actors(
         gateway: gateway.recipient(),
     };
     if let Some(listening) = &parts.peers {
-        let (tokens, sessions) = (&parts.tokens, (&parts.homes, &*parts.registries));
+        let (tokens, shards) = (&parts.tokens, &parts.shards);
         let budget = Arc::clone(&budget);
-        peers::launch(listening, &config, tokens, sessions, &parts.actors, budget);
+        peers::launch(listening, &config, tokens, shards, &parts.actors, budget);
     }
     if !parts.tls.paths().is_empty() {
         let (budget, seat) = (Arc::clone(&budget), watchers.certificates);

@@ -1,24 +1,19 @@
-//! What the actors of one worker share: configuration, counters, and the addresses that every one
-//! of them may need. Immutable but for its atomics.
+//! Environment of the actors of one worker: configuration, counters and process-wide state. It knows
+//! no actor; what actors need of each other they are given when they are started.
 
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::actors::backend_pool::LinkLimits;
-use crate::actors::peers::Peering;
-use crate::actors::router::Router;
-use crate::actors::session_registry::SessionRegistry;
 use crate::admission::Gate;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::tls::Tls;
 use crate::routing::RouteTable;
-use crate::session::id::Homes;
 use crate::session::token::Keyring;
-use crate::supervision::{ActorId, ActorRegistry, Budget, Kind, Seat};
+use crate::supervision::{ActorId, ActorRegistry, Budget, Kind};
 
-/// The view that one worker's actors have of the process.
+/// Environment of one worker's actors.
 #[derive(Debug)]
 pub struct Scope {
     /// This worker's index, from 0.
@@ -31,20 +26,10 @@ pub struct Scope {
     pub gate: Arc<Gate>,
     /// What TLS goes by, for players and to backends.
     pub tls: Arc<Tls>,
-    /// Which worker is at home with a session id.
-    pub homes: Homes,
-    /// Every worker's registry shard, by worker index.
-    pub registries: Vec<Seat<SessionRegistry>>,
-    /// This worker's router.
-    pub router: Seat<Router>,
-    /// Who holds the links of services whose number of links is limited.
-    pub book: Arc<LinkLimits>,
     /// Every actor but the clients.
     pub actors: Arc<ActorRegistry>,
     /// How many deaths of supervised actors the process bears.
     pub budget: Arc<Budget>,
-    /// The other gateways of the deployment.
-    pub peers: Peering,
     /// The keys of resume tokens.
     pub tokens: Arc<ArcSwap<Keyring>>,
     /// The table in force, for a router that takes the seat of one that has died.
@@ -55,11 +40,6 @@ pub struct Scope {
 pub type RoutesInForce = ArcSwapOption<RouteTable>;
 
 impl Scope {
-    /// The registry shard that is the authority for this id.
-    pub fn home(&self, session_id: u64) -> &Seat<SessionRegistry> {
-        &self.registries[self.homes.home(session_id)]
-    }
-
     /// The id of an actor of which each worker has one.
     pub fn id(&self, kind: Kind) -> ActorId {
         ActorId {

@@ -1,8 +1,7 @@
 //! The actors, one a file or folder, each with the messages that it receives.
 //!
-//! Commands live with their receiver, events with their emitter, so that imports point one way:
-//! client → router, pool, link, registry; router → pool → link → registry. What travels the other
-//! way travels as a `Recipient` of an event. See ARCHITECTURE.md for the whole picture.
+//! Commands live with their receiver, events with their emitter, and imports point one way, in the
+//! order of ARCHITECTURE.md. What travels the other way travels as a recipient of an event.
 
 pub mod backend_pool;
 pub mod certificate_watcher;

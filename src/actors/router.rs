@@ -12,7 +12,7 @@ use actix::prelude::*;
 
 use serde_json::json;
 
-use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire};
+use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire, Shared};
 use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
 use crate::scope::Scope;
@@ -89,6 +89,8 @@ pub struct Ping;
 pub struct Router {
     registration: Registration,
     scope: Arc<Scope>,
+    /// With its pools.
+    shared: Shared,
     table: Option<Arc<RouteTable>>,
     pools: Pools,
     rescued: Rescued<Estate>,
@@ -104,11 +106,17 @@ pub type Estate = (Pools, Option<Arc<RouteTable>>);
 
 impl Router {
     /// A router with the pools of the one before it, if there was one.
-    pub fn new(registration: Registration, scope: Arc<Scope>, rescued: Rescued<Estate>) -> Router {
+    pub fn new(
+        registration: Registration,
+        scope: Arc<Scope>,
+        shared: Shared,
+        rescued: Rescued<Estate>,
+    ) -> Router {
         let (pools, table) = rescued.take().unwrap_or_default();
         Router {
             registration,
             scope,
+            shared,
             table,
             pools,
             rescued,
@@ -127,7 +135,7 @@ impl Router {
 
     fn pool(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
         let pools = self.pools.entry(Arc::clone(&service.name)).or_default();
-        let start = || backend_pool::start(&self.scope, service, endpoint);
+        let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint);
         pools.entry(endpoint).or_insert_with(start).clone()
     }
 

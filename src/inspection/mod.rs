@@ -13,13 +13,12 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
-use crate::actors::client::{SessionFilter, SessionSnapshot};
-use crate::actors::session_registry::{FindOwner, SessionRegistry};
+use crate::actors::client::{SessionFilter, SessionSnapshot, worker_of};
+use crate::actors::session_registry::{FindOwner, Shards};
 use crate::actors::worker::{
-    KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker, worker_of,
+    KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker,
 };
 use crate::scope::RoutesInForce;
-use crate::session::id::Homes;
 #[cfg(feature = "fault-injection")]
 use crate::supervision::Fault;
 use crate::supervision::{
@@ -53,10 +52,8 @@ pub struct Inspector {
     pub actors: Arc<ActorRegistry>,
     /// The workers, which know the clients.
     pub workers: Vec<Seat<Worker>>,
-    /// The registries, which know who has a session.
-    pub registries: Vec<Seat<SessionRegistry>>,
-    /// Which registry that is.
-    pub homes: Homes,
+    /// The session registries, which know who has a session.
+    pub shards: Shards,
     /// The table in force.
     pub routes: Arc<RoutesInForce>,
 }
@@ -253,8 +250,8 @@ impl Inspector {
 
     /// The number of the client that has a session, and its worker.
     async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, InspectError> {
-        let home = self.homes.home(session_id);
-        let question = self.registries[home].send(FindOwner { session_id });
+        let home = self.shards.homes().home(session_id);
+        let question = self.shards.seats()[home].send(FindOwner { session_id });
         let owner = timeout(ANSWER_TIMEOUT, question).await;
         let owner = owner.map_err(drop).and_then(|o| o.map_err(drop));
         let owner = owner.map_err(|()| InspectError::Silent(home))?;

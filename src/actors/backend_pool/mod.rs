@@ -24,18 +24,18 @@ use actix::prelude::*;
 use rand::Rng;
 use tokio::sync::oneshot;
 
-use super::link::{Attach, Gauge, Lease, Link, OwedClose, Quit};
+use super::link::{Attach, Gauge, Lease, Link, LinkParams, OwedClose, Quit};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
 use crate::scope::Scope;
 use crate::session::link::LinkEnd;
-use crate::supervision::{CountedAddr, Registration, Rescued, Seat, SeatRecipient};
+use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
 use takeover::Estate;
-pub use takeover::start;
+pub use takeover::{Shared, start};
 
 /// The first wait after a failure; it doubles up to `backend.max_backoff`.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
@@ -51,9 +51,9 @@ pub struct BackendPool {
     seat: Seat<BackendPool>,
     rescued: Rescued<Estate>,
     scope: Arc<Scope>,
+    shared: Shared,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
-    router: SeatRecipient<EndpointHealth>,
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
@@ -96,7 +96,7 @@ impl BackendPool {
         let before = std::mem::replace(&mut self.health, health);
         self.leaving = (health == Health::Leaving).then(|| {
             let service = &self.service.name;
-            self.scope.book.mark_leaving(service, self.endpoint)
+            self.shared.limits.mark_leaving(service, self.endpoint)
         });
         if usable(before) != usable(health) {
             let (service, endpoint) = (&self.service.name, self.endpoint);
@@ -119,7 +119,7 @@ impl BackendPool {
     /// Tells the router whether new sessions should come here.
     fn announce(&self) {
         // A router that is just being rebuilt asks.
-        self.router.do_send(EndpointHealth {
+        self.shared.router.do_send(EndpointHealth {
             service: Arc::clone(&self.service.name),
             endpoint: self.endpoint,
             pool: self.seat.clone(),
@@ -142,21 +142,22 @@ impl BackendPool {
         let permit = match self.service.max_connections {
             None => None,
             Some(max) => {
-                let (book, name) = (&self.scope.book, &self.service.name);
-                match book.claim(name, max, self.endpoint, self.seat.clone()) {
+                let (limits, name) = (&self.shared.limits, &self.service.name);
+                match limits.claim(name, max, self.endpoint, self.seat.clone()) {
                     Claim::Granted(permit) => Some(permit),
                     refused @ (Claim::Elsewhere(_) | Claim::Exhausted) => return Err(refused),
                 }
             }
         };
-        let (scope, service) = (Arc::clone(&self.scope), Arc::clone(&self.service.name));
-        let link = Link::start_new(
-            &scope,
-            &service,
-            self.endpoint,
-            &self.seat,
-            self.registration.id(),
-        );
+        let link = Link::start_new(LinkParams {
+            scope: Arc::clone(&self.scope),
+            shards: self.shared.shards.clone(),
+            service: Arc::clone(&self.service.name),
+            endpoint: self.endpoint,
+            reports: self.seat.recipient(),
+            owed_closes: self.seat.recipient(),
+            parent: self.registration.id(),
+        });
         self.links.push(Slot {
             id: link.id,
             gauge: link.gauge,
@@ -184,8 +185,8 @@ impl BackendPool {
     fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         // Perhaps said on another worker's link.
-        let book = &self.scope.book;
-        if book.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
+        let limits = &self.shared.limits;
+        if limits.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
             return Err(BindFailed::Leaving);
         }
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.resumes;

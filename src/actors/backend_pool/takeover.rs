@@ -10,13 +10,14 @@ use actix::prelude::*;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{BackendPool, Bind, Health, MAILBOX, Slot, SlotState};
+use super::{BackendPool, Bind, EndpointHealth, Health, LinkLimits, MAILBOX, Slot, SlotState};
 use crate::actors::backend_pool::{BackendHealth, Breaker, LeavingMark, PoolSnapshot};
 use crate::actors::link::{Lease, LinkSnapshot, LinkState, OwedClose, Report};
+use crate::actors::session_registry::Shards;
 use crate::routing::ServiceRoute;
 use crate::scope::Scope;
 use crate::supervision::{
-    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, inspectable,
+    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, SeatRecipient, inspectable,
 };
 
 /// What a pool leaves to the next one.
@@ -44,11 +45,23 @@ impl Default for Estate {
     }
 }
 
+/// What all pools of a worker share.
+#[derive(Clone)]
+pub struct Shared {
+    /// For their links.
+    pub shards: Shards,
+    /// Shared with the pools of other workers.
+    pub limits: Arc<LinkLimits>,
+    /// Their router.
+    pub router: SeatRecipient<EndpointHealth>,
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Starts a supervised pool on this thread. It has no links; the first session brings them.
 pub fn start(
     scope: &Arc<Scope>,
+    shared: &Shared,
     service: &Arc<ServiceRoute>,
     endpoint: SocketAddr,
 ) -> Seat<BackendPool> {
@@ -62,7 +75,7 @@ pub fn start(
         .actors
         .register(id, name, Some(scope.worker), Some(parent));
     let (seat, rescued) = (Seat::default(), Rescued::default());
-    let (scope, service) = (Arc::clone(scope), Arc::clone(service));
+    let (scope, shared, service) = (Arc::clone(scope), shared.clone(), Arc::clone(service));
     let budget = Arc::clone(&scope.budget);
     let own = seat.clone();
     supervision::supervise(seat.clone(), entry, budget, move |registration| {
@@ -71,6 +84,7 @@ pub fn start(
             own.clone(),
             rescued.clone(),
             Arc::clone(&scope),
+            shared.clone(),
             Arc::clone(&service),
             endpoint,
         )
@@ -84,6 +98,7 @@ impl BackendPool {
         seat: Seat<BackendPool>,
         rescued: Rescued<Estate>,
         scope: Arc<Scope>,
+        shared: Shared,
         service: Arc<ServiceRoute>,
         endpoint: SocketAddr,
     ) -> BackendPool {
@@ -92,8 +107,8 @@ impl BackendPool {
             registration,
             seat,
             rescued,
-            router: scope.router.recipient(),
             scope,
+            shared,
             service,
             endpoint,
             links: estate.links,

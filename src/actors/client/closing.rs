@@ -12,7 +12,6 @@ use actix::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{Client, Stage};
-use crate::actors::link::BackendClose;
 use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
@@ -23,6 +22,7 @@ use crate::metrics::DropReason;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Retry};
+use crate::session::core::BackendClose;
 use crate::session::id::spread_retry_ms;
 use crate::session::state::Session;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::Client;
-use crate::actors::peers::{Caller, PeerRequest};
-use crate::codec::peer::{ToHolder, ToNewcomer};
+use crate::actors::session_registry::PeerRequest;
+use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
 use crate::session::state::Session;
 
 /// Words of other gateways that may wait for a session's backends; one at a time is the rule.

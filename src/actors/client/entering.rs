@@ -12,8 +12,10 @@ use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
 use super::closing::retry_after_ms;
-use super::{Changed, Client, ClientStats, Closing, Entering, Sniffing, Stage, stats};
-use crate::actors::worker::{BeginSession, WorkerScope};
+use super::{
+    Changed, Client, ClientEvent, ClientStats, Closing, Entering, Sniffing, Stage, WorkerScope,
+    stats,
+};
 use crate::codec::link::Transport;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
@@ -68,7 +70,7 @@ impl EntryHost for Host {
     }
 
     fn begin_session(&self, socket: DuplexStream) {
-        self.shared.worker.do_send(BeginSession {
+        self.shared.tell_worker(ClientEvent::RequestCame {
             socket,
             peer: self.stats.peer(),
             transport: self.stats.transport.get(),

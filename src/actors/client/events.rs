@@ -8,9 +8,9 @@ use bytes::Bytes;
 use super::{
     Changed, CheckDeadline, Client, CutOff, GiveUp, GoAway, Hold, Kick, Stage, retag_if_changed,
 };
-use crate::actors::link::{Lease, LinkEvent, Refuse};
+use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::peers::PeerResponse;
-use crate::actors::session_registry::{ClientMessage, StrayFrame, Strayed};
+use crate::actors::session_registry::{ClientMessage, StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::codec::link::Bind;
@@ -63,7 +63,7 @@ impl Client {
     fn stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
         let uses = |s: &Session<Lease>| s.id() == msg.stray.session_id && s.uses(&msg.service);
         if !self.session.as_ref().is_some_and(uses) {
-            msg.origin.do_send(Refuse {
+            msg.origin.do_send(StraysRefused {
                 session_ids: vec![msg.stray.session_id],
             });
             return;

@@ -7,10 +7,12 @@ use actix::prelude::*;
 
 use super::resumable::Claimant;
 use super::{Client, Closing, Hold, Stage};
-use crate::actors::peers::{Caller, PeerRequest, Reply};
-use crate::actors::session_registry::SessionMoved;
+use crate::actors::peers::Reply;
+use crate::actors::session_registry::{PeerRequest, SessionMoved};
 use crate::codec::code::Code;
-use crate::codec::peer::{Binding, HandOver, MAX_RING_BYTES, Particulars, ToHolder, ToNewcomer};
+use crate::codec::peer::{
+    Binding, Caller, HandOver, MAX_RING_BYTES, Particulars, ToHolder, ToNewcomer,
+};
 use crate::session::resume::{Answer, Holder, HolderAction as Do, Standing};
 use crate::session::state::Session;
 
@@ -62,7 +64,7 @@ impl Client {
     }
 
     pub(super) fn reply(&self, to: Caller, say: ToNewcomer) {
-        self.shared.scope.peers.reply(Reply { to, say });
+        self.shared.peers.reply(Reply { to, say });
     }
 
     fn is_promised_to(&self, claimant: &Claimant) -> bool {
@@ -309,7 +311,7 @@ impl Client {
             keep: self.shared.scope.config.session.resume_window,
         };
         // Before the answer: whoever asks from now on is told where it is.
-        self.shared.scope.home(session_id).do_send(moved);
+        self.shared.shards.home(session_id).do_send(moved);
         self.reply(to, ToNewcomer::HandOver(Box::new(hand_over)));
         self.shared.scope.gate.handed_over();
         self.close(Closing::Replaced, ctx);

@@ -31,6 +31,7 @@ mod returning;
 mod snapshot;
 mod stats;
 mod tokens;
+mod worker_scope;
 
 use std::rc::Rc;
 use std::task::Context as TaskContext;
@@ -41,7 +42,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use super::link::Lease;
-use super::worker::{ClientEnded, WorkerScope};
 use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
@@ -58,6 +58,7 @@ use pump::Pump;
 use resumable::Resumable;
 pub use snapshot::{SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName};
 pub use stats::ClientStats;
+pub use worker_scope::{ClientEvent, WorkerScope, worker_of};
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]
@@ -343,6 +344,7 @@ impl Drop for Client {
         if let Some(resumable) = self.resumable.take() {
             self.shared.replay_grows(resumable.replay.len(), 0);
         }
-        self.shared.worker.do_send(ClientEnded { slot: self.slot });
+        self.shared
+            .tell_worker(ClientEvent::Ended { slot: self.slot });
     }
 }

@@ -53,7 +53,7 @@ impl Client {
     }
 
     fn draw(&self) -> u64 {
-        self.shared.scope.homes.draw(self.shared.scope.worker)
+        self.shared.shards.homes().draw(self.shared.scope.worker)
     }
 
     fn register(
@@ -66,7 +66,7 @@ impl Client {
     ) {
         self.hold = Hold::Registering(id);
         let (owner, address) = (self.stats.owner, self.registration.address(ctx));
-        let home = self.shared.scope.home(id).clone();
+        let home = self.shared.shards.home(id).clone();
         let answer = async move {
             let open = || OpenSession {
                 session_id: id,
@@ -132,7 +132,7 @@ impl Client {
         if let Some(session_id) = session.map(|s| s.id()).or(registering) {
             self.hold = Hold::None;
             // A registry that is just being rebuilt looks for clients that are gone.
-            self.shared.scope.home(session_id).do_send(SessionEnded {
+            self.shared.shards.home(session_id).do_send(SessionEnded {
                 session_id,
                 owner: self.stats.owner,
             });
@@ -152,7 +152,7 @@ impl Client {
             tried: Vec::new(),
         };
         let (open, epoch) = (self.open_payload(0), self.epoch());
-        let router = self.shared.scope.router.clone();
+        let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
         let opening = find_link(router, resolve, open, client);
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {

@@ -7,11 +7,11 @@ use actix::prelude::*;
 
 use super::closing::part;
 use super::{Changed, Client, Closing, Hold, Stage};
-use crate::actors::peers::PeerGateway;
 use crate::actors::session_registry::{
     ClientMessage, FindClient, Found, OpenSession, ResumeRequest,
 };
 use crate::codec::client::Frame;
+use crate::codec::peer::PeerGateway;
 use crate::net::outbox::Outbox;
 use crate::session::token::TokenBody;
 
@@ -38,7 +38,7 @@ impl Client {
             }
         };
         self.hold = Hold::Returning;
-        let home = self.shared.scope.home(token.session_id).clone();
+        let home = self.shared.shards.home(token.session_id).clone();
         let session_id = token.session_id;
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         ctx.spawn(answer.into_actor(self).map(move |answer, client, ctx| {
@@ -175,7 +175,7 @@ impl Client {
             self.registration.address(ctx),
         );
         self.hold = Hold::Registering(id);
-        let home = self.shared.scope.home(id).clone();
+        let home = self.shared.shards.home(id).clone();
         let answer = async move {
             let open = || OpenSession {
                 session_id: id,

@@ -70,7 +70,7 @@ impl Client {
             endpoint: lease.endpoint(),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let own = self.shared.scope.peers.own();
+        let own = self.shared.peers.own();
         let body = TokenBody {
             session_id: session.id(),
             epoch: resumable.holder.as_ref()?.epoch(),

@@ -7,8 +7,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Attach, Attached, AwaitRoom, Confirm, Forward, Lease, Leave, Link, LinkChange, LinkEvent,
-    OwedClose, Quit, Refuse, Release, Reopen, Report, Retag, Suspend,
+    OwedClose, Quit, Release, Reopen, Report, Retag, Suspend,
 };
+use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::session::link::LinkEnd;
@@ -169,10 +170,10 @@ impl Handler<AwaitRoom> for Link {
     }
 }
 
-impl Handler<Refuse> for Link {
+impl Handler<StraysRefused> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Refuse, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
         self.registration.handled();
         self.scope
             .metrics

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use bytes::{Buf, Bytes};
 use tokio_util::io::poll_read_buf;
 
-use super::{Attached, BackendClose, Link, LinkChange, LinkEvent};
+use super::{Attached, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::{Relay, Stray, StrayFrame};
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
@@ -17,6 +17,7 @@ use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
 use crate::codec::{Decoded, buffers};
 use crate::metrics::DropReason;
 use crate::net::outbox::VECTORED_BYTES;
+use crate::session::core::BackendClose;
 use crate::session::link::LinkEnd;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
@@ -347,18 +348,18 @@ impl Link {
         }
         self.scope.metrics.relayed.add(strays.len() as u64);
         let mut by_home: Vec<Vec<Stray>> = Vec::new();
-        by_home.resize_with(self.scope.registries.len(), Vec::new);
+        by_home.resize_with(self.shards.seats().len(), Vec::new);
         for stray in strays {
-            by_home[self.scope.homes.home(stray.session_id)].push(stray);
+            by_home[self.shards.homes().home(stray.session_id)].push(stray);
         }
-        for (registry, strays) in self.scope.registries.iter().zip(by_home) {
+        for (registry, strays) in self.shards.seats().iter().zip(by_home) {
             if !strays.is_empty() {
                 // What nobody takes is counted when it is dropped.
                 registry.do_send(Relay {
                     service: self.service.clone(),
                     strays,
                     origin: self.registration.address(ctx).recipient(),
-                    scope: Arc::clone(&self.scope),
+                    metrics: Arc::clone(&self.scope.metrics),
                 });
             }
         }

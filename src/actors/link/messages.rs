@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::lease::Lease;
-use crate::codec::code::Code;
 use crate::codec::link::Bind;
+use crate::session::core::BackendClose;
 use crate::session::link::LinkEnd;
 use crate::supervision::CountedRecipient;
 
@@ -70,17 +70,6 @@ pub enum LinkEvent {
     Room,
 }
 
-/// How a backend ends a session.
-#[derive(Debug, Clone)]
-pub struct BackendClose {
-    /// The backend's code, or 440.
-    pub code: Code,
-    /// Milliseconds.
-    pub retry_after_ms: u32,
-    /// For the player.
-    pub text: Box<str>,
-}
-
 /// Adds a session: sends OPEN and answers with a [`Lease`]. Dropped unanswered, it means that the
 /// link is gone.
 #[derive(Message)]
@@ -136,14 +125,6 @@ pub struct Confirm {
 pub struct Leave {
     /// The session.
     pub session_id: u64,
-}
-
-/// Sessions that a backend spoke of and that it must not touch: each gets CLOSE 410.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Refuse {
-    /// The sessions, as the backend named them.
-    pub session_ids: Vec<u64>,
 }
 
 /// The link writes what it holds and ends. The answer comes when it is gone.

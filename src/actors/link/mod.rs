@@ -25,6 +25,7 @@ use slab::Slab;
 use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
 
+use crate::actors::session_registry::Shards;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Hello, Kind};
 use crate::net::outbox::Outbox;
@@ -37,11 +38,10 @@ use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 use lease::Anchor;
 pub use lease::{AwaitRoom, Forward, Gauge, Lease, OwedClose, Release, Retag};
 pub use messages::{
-    Attach, BackendClose, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Refuse, Reopen,
-    Report, Suspend,
+    Attach, Confirm, Leave, LinkChange, LinkEvent, LinkReport, Quit, Reopen, Report, Suspend,
 };
 pub use snapshot::{LinkSnapshot, LinkState};
-pub use start::Started;
+pub use start::{LinkParams, Started};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;
@@ -51,6 +51,7 @@ pub struct Link {
     registration: Registration,
     id: u64,
     scope: Arc<Scope>,
+    shards: Shards,
     service: Arc<str>,
     endpoint: SocketAddr,
     pool: SeatRecipient<LinkReport>,

@@ -12,9 +12,9 @@ use serde_json::json;
 use slab::Slab;
 use tokio::net::TcpStream;
 
-use super::{Gauge, Link, LinkChange, LinkEvent};
-use crate::actors::backend_pool::BackendPool;
+use super::{Gauge, Link, LinkChange, LinkEvent, LinkReport, OwedClose};
 use crate::actors::link::LinkState;
+use crate::actors::session_registry::Shards;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::net::tls;
@@ -22,10 +22,25 @@ use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::session::liveness::Liveness;
 use crate::supervision::{
-    ActorId, CountedAddr, Inspectable, Kind, Registration, Seat, inspectable,
+    ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, inspectable,
 };
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// What a link is started with.
+#[expect(missing_docs, reason = "the names suffice")]
+pub struct LinkParams {
+    pub scope: Arc<Scope>,
+    pub shards: Shards,
+    pub service: Arc<str>,
+    pub endpoint: SocketAddr,
+    /// Its pool, for news of the link.
+    pub reports: SeatRecipient<LinkReport>,
+    /// Its pool, for final CLOSEs that cannot be said on the link any more.
+    pub owed_closes: SeatRecipient<OwedClose>,
+    /// Its pool, as the actor registry knows it.
+    pub parent: Option<ActorId>,
+}
 
 /// A link that has just been started.
 pub struct Started {
@@ -56,49 +71,35 @@ pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<
 
 impl Link {
     /// Starts a link on this thread; it connects at once.
-    pub fn start_new(
-        scope: &Arc<Scope>,
-        service: &Arc<str>,
-        endpoint: SocketAddr,
-        pool: &Seat<BackendPool>,
-        parent: Option<ActorId>,
-    ) -> Started {
+    pub fn start_new(params: LinkParams) -> Started {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let gauge = Arc::new(Gauge::new(scope.config.backend.high_watermark));
+        let gauge = Arc::new(Gauge::new(params.scope.config.backend.high_watermark));
         let kind = Kind::Link;
-        let entry = scope.actors.register(
+        let entry = params.scope.actors.register(
             ActorId { kind, number: id },
-            format!("{service} {endpoint}"),
-            Some(scope.worker),
-            parent,
+            format!("{} {}", params.service, params.endpoint),
+            Some(params.scope.worker),
+            params.parent,
         );
-        let link =
-            |registration| Link::new(registration, id, scope, service, endpoint, pool, &gauge);
+        let own_gauge = Arc::clone(&gauge);
         Started {
             id,
-            address: entry.start(link),
+            address: entry.start(|registration| Link::new(registration, id, own_gauge, params)),
             gauge,
         }
     }
 
-    fn new(
-        registration: Registration,
-        id: u64,
-        scope: &Arc<Scope>,
-        service: &Arc<str>,
-        endpoint: SocketAddr,
-        pool: &Seat<BackendPool>,
-        gauge: &Arc<Gauge>,
-    ) -> Link {
+    fn new(registration: Registration, id: u64, gauge: Arc<Gauge>, params: LinkParams) -> Link {
         Link {
             registration,
             id,
-            scope: Arc::clone(scope),
-            service: Arc::clone(service),
-            endpoint,
-            pool: pool.recipient(),
-            owed_closes: pool.recipient(),
-            gauge: Arc::clone(gauge),
+            scope: params.scope,
+            shards: params.shards,
+            service: params.service,
+            endpoint: params.endpoint,
+            pool: params.reports,
+            owed_closes: params.owed_closes,
+            gauge,
             anchor: None,
             socket: None,
             outbox: Outbox::default(),

@@ -7,12 +7,12 @@ use actix::prelude::*;
 use super::connections::NO_SESSION;
 use super::peering::CallEnd;
 use super::{
-    Call, Caller, CancelCall, Connection, CountedRecipient, MAX_CALLS, PeerRequest, PeerResponse,
-    Peers, Reply, Served, Side,
+    Call, CancelCall, Connection, CountedRecipient, MAX_CALLS, PeerResponse, Peers, Reply, Served,
+    Side,
 };
-use crate::actors::session_registry::{ClientMessage, FindClient, Found};
+use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
-use crate::codec::peer::{ToHolder, ToNewcomer};
+use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
 
 /// Something that has come.
 pub(super) struct On<W> {
@@ -145,7 +145,7 @@ impl Peers {
 
     /// Passes a question on to the client that has the session, if one has.
     fn find(&mut self, caller: Caller, session_id: u64, say: ToHolder, ctx: &mut Context<Self>) {
-        let home = self.shared.registries[self.shared.homes.home(session_id)].clone();
+        let home = self.shared.shards.home(session_id).clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         let answer = actix::fut::wrap_future::<_, Self>(answer);
         ctx.spawn(answer.map(move |found, peers, _| {

@@ -12,7 +12,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{PeerGateway, Peers, Shared};
+use super::{Peers, Shared};
+use crate::codec::peer::PeerGateway;
 use crate::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame};
 use crate::net::peer::{self, HandshakeError, Hello, Opener, Sealer};
 use crate::supervision::CountedAddr;

@@ -8,10 +8,10 @@ use actix::prelude::*;
 use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
 use super::peering::CallEnd;
-use super::{Caller, Connection, Flush, PeerGateway, PeerRequest, PeerResponse, Peers, Side};
-use crate::actors::session_registry::ClientMessage;
-use crate::codec::peer::ToHolder;
+use super::{Connection, Flush, PeerResponse, Peers, Side};
+use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
+use crate::codec::peer::{Caller, PeerGateway, ToHolder};
 use crate::net::peer::HandshakeFailure;
 
 /// Connections to gateways that are dialled or have proved who they are; more are not taken.

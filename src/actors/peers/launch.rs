@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{PeerCounts, PeerGateway, Peering, Peers, Shared};
-use crate::actors::session_registry::SessionRegistry;
+use super::{PeerCounts, Peering, Peers, Shared};
+use crate::actors::session_registry::Shards;
+use crate::codec::peer::PeerGateway;
 use crate::config::Config;
-use crate::session::id::Homes;
 use crate::session::token::Keyring;
 use crate::supervision::{self, ActorId, ActorRegistry, Budget, Kind, ROOT, Seat};
 
@@ -60,7 +60,7 @@ pub fn launch(
     listening: &Listening,
     config: &Arc<Config>,
     tokens: &Arc<ArcSwap<Keyring>>,
-    (homes, registries): (&Homes, &[Seat<SessionRegistry>]),
+    shards: &Shards,
     actors: &Arc<ActorRegistry>,
     budget: Arc<Budget>,
 ) {
@@ -70,8 +70,7 @@ pub fn launch(
     let shared = Shared {
         config: Arc::clone(config),
         tokens: Arc::clone(tokens),
-        homes: homes.clone(),
-        registries: registries.to_vec(),
+        shards: shards.clone(),
         own: Arc::clone(own),
         counts: Arc::clone(listening.peering.counts()),
         listener: Arc::clone(&listening.listener),

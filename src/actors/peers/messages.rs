@@ -7,7 +7,7 @@
 
 use actix::prelude::*;
 
-pub use crate::codec::peer::{Caller, PeerGateway};
+use crate::codec::peer::{Caller, PeerGateway};
 use crate::codec::peer::{ToHolder, ToNewcomer};
 use crate::supervision::CountedRecipient;
 
@@ -44,17 +44,6 @@ pub struct PeerResponse {
     pub call: u64,
     /// What; `None`: the other gateway cannot be reached, or its connection is lost.
     pub said: Option<ToNewcomer>,
-}
-
-/// What a client that has a session hears of another gateway.
-#[derive(Debug)]
-pub struct PeerRequest {
-    /// Who says it.
-    pub caller: Caller,
-    /// About which session.
-    pub session_id: u64,
-    /// What; `None`: the connection is lost, with all that was promised on it.
-    pub said: Option<ToHolder>,
 }
 
 /// What a client that has a session says to one that called.

@@ -21,14 +21,14 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use self::connection::Wire;
-use super::session_registry::{ClientMessage, SessionRegistry};
+use super::session_registry::{ClientMessage, Shards};
+use crate::codec::peer::PeerGateway;
 use crate::config::Config;
-use crate::session::id::Homes;
 use crate::session::token::Keyring;
-use crate::supervision::{CountedRecipient, Inspectable, Registration, Seat, inspectable};
+use crate::supervision::{CountedRecipient, Inspectable, Registration, inspectable};
 
 pub use launch::{Listening, launch, listen};
-pub use messages::{Call, Caller, CancelCall, PeerGateway, PeerRequest, PeerResponse, Reply};
+pub use messages::{Call, CancelCall, PeerResponse, Reply};
 pub use peering::{CallEnd, PeerCounts, Peering};
 
 /// Calls on one connection, either way; more are answered as if nobody were there.
@@ -48,8 +48,7 @@ pub struct Flush;
 pub(super) struct Shared {
     config: Arc<Config>,
     tokens: Arc<ArcSwap<Keyring>>,
-    homes: Homes,
-    registries: Vec<Seat<SessionRegistry>>,
+    shards: Shards,
     own: Arc<PeerGateway>,
     counts: Arc<PeerCounts>,
     listener: Arc<std::net::TcpListener>,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Call, CancelCall, PeerGateway, PeerResponse, Peers, Reply};
-use crate::codec::peer::ToHolder;
+use super::{Call, CancelCall, PeerResponse, Peers, Reply};
+use crate::codec::peer::{PeerGateway, ToHolder};
 use crate::labels::labels;
 use crate::metrics::Labelled;
 use crate::net::peer::HandshakeFailure;

@@ -5,168 +5,30 @@
 //! When it panics, the next one inherits the sessions. What lay in its mailbox is lost: those who asked
 //! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
-mod resume_request;
+mod messages;
+mod shards;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
-use bytes::Bytes;
 use serde_json::json;
 
-use super::link::{BackendClose, Refuse};
-use super::peers::{PeerGateway, PeerRequest};
-use crate::codec::link::Bind;
-use crate::metrics::DropReason;
-use crate::scope::Scope;
-use crate::supervision::{
-    CountedRecipient, Inspectable, Registration, Rescued, WeakCountedRecipient, inspectable,
-};
+use crate::codec::peer::PeerGateway;
+use crate::supervision::{Inspectable, Registration, Rescued, WeakCountedRecipient, inspectable};
 
-pub use resume_request::ResumeRequest;
+pub use messages::{
+    ClientMessage, FindClient, FindOwner, Found, IdInUse, OpenSession, PeerRequest, Ping, Relay,
+    ResumeRequest, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
+};
+pub use shards::Shards;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
 /// When a registry that has taken over looks once more for clients that are gone: by then those that
 /// were closing have closed.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-
-/// Registers a session.
-#[derive(Message)]
-#[rtype(result = "Result<(), IdInUse>")]
-pub struct OpenSession {
-    /// Drawn by the gateway, or the client's own where that is trusted.
-    pub session_id: u64,
-    /// The client, unique in the process.
-    pub owner: u64,
-    /// The client.
-    pub client: WeakCountedRecipient<ClientMessage>,
-}
-
-/// Another live client has this session id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IdInUse;
-
-/// The session is over. Ignored unless it comes from the session's own client.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct SessionEnded {
-    /// The session.
-    pub session_id: u64,
-    /// The client that had it.
-    pub owner: u64,
-}
-
-/// The session has gone to another gateway. Ignored unless it comes from the session's own client.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct SessionMoved {
-    /// The session.
-    pub session_id: u64,
-    /// The client that had it.
-    pub owner: u64,
-    /// Where it went.
-    pub to: PeerGateway,
-    /// For how long that is remembered.
-    pub keep: Duration,
-}
-
-/// Frames that came on a link that does not carry their sessions.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Relay {
-    /// The link's service.
-    pub service: Arc<str>,
-    /// The frames, in order; all their sessions are at home here.
-    pub strays: Vec<Stray>,
-    /// The link, for what must be refused.
-    pub origin: CountedRecipient<Refuse>,
-    /// Where it is counted if nobody takes them.
-    pub scope: Arc<Scope>,
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        let lost = self.strays.len() as u64;
-        let dropped = &self.scope.metrics.dropped;
-        dropped.add_shared(DropReason::RegistryGone, lost);
-    }
-}
-
-/// One frame of a [`Relay`].
-#[derive(Debug)]
-pub struct Stray {
-    /// Whom it concerns.
-    pub session_id: u64,
-    /// What it says.
-    pub frame: StrayFrame,
-}
-
-/// What a backend may say of a session on any link of its service (protocol 2.3).
-#[derive(Debug)]
-pub enum StrayFrame {
-    /// The application's bytes.
-    Data(Bytes),
-    /// Who the session is.
-    Bind(Bind),
-    /// The session ends.
-    Close(BackendClose),
-}
-
-/// What reaches a session's client by way of the registry.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub enum ClientMessage {
-    /// A frame of a backend.
-    Stray(Strayed),
-    /// The session's player, on another connection.
-    ResumeRequest(Box<ResumeRequest>),
-    /// Another gateway, whose client wants the session.
-    PeerRequest(Box<PeerRequest>),
-}
-
-/// A stray frame for a client. The client knows which services its session was opened on and
-/// refuses the others.
-#[derive(Debug)]
-pub struct Strayed {
-    /// The service whose backend sent it.
-    pub service: Arc<str>,
-    /// The frame.
-    pub stray: Stray,
-    /// The link, for when it must be refused.
-    pub origin: CountedRecipient<Refuse>,
-}
-
-/// Asks whose client has a session: its number, unique in the process.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<u64>")]
-pub struct FindOwner {
-    /// Which session.
-    pub session_id: u64,
-}
-
-/// Where a session is.
-#[derive(Debug)]
-pub enum Found {
-    /// Here: the way to its client.
-    Client(CountedRecipient<ClientMessage>),
-    /// It has gone to another gateway.
-    Moved(PeerGateway),
-}
-
-/// Asks for the way to the client that has a session.
-#[derive(Debug, Message)]
-#[rtype(result = "Option<Found>")]
-pub struct FindClient {
-    /// Which session.
-    pub session_id: u64,
-}
-
-/// Asks whether the actor answers.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Ping;
 
 /// The actor.
 pub struct SessionRegistry {
@@ -339,7 +201,7 @@ impl Handler<Relay> for SessionRegistry {
             }
         }
         if !unknown.is_empty() {
-            msg.origin.do_send(Refuse {
+            msg.origin.do_send(StraysRefused {
                 session_ids: unknown,
             });
         }

@@ -8,17 +8,41 @@ use slab::Slab;
 use tokio::net::TcpListener;
 
 use super::{Estate, Worker, WorkerScope};
+use crate::actors::backend_pool::{self, LinkLimits};
+use crate::actors::peers::Peering;
 use crate::actors::router::Router;
-use crate::actors::session_registry::SessionRegistry;
+use crate::actors::session_registry::{SessionRegistry, Shards};
 use crate::scope::Scope;
 use crate::supervision::{self, Kind, Registration, Rescued, Seat};
 
-/// Starts the worker of `scope`, its registry and its router on this thread, leaves first. It
-/// accepts on `listener` from then on.
+/// What a worker is started with.
+#[expect(missing_docs, reason = "the names suffice")]
+pub struct WorkerParams {
+    pub scope: Arc<Scope>,
+    pub listener: StdListener,
+    pub seat: Seat<Worker>,
+    /// This worker's.
+    pub router: Seat<Router>,
+    pub shards: Shards,
+    pub limits: Arc<LinkLimits>,
+    pub peers: Peering,
+}
+
+/// Starts a worker, its session registry and its router on this thread, leaves first. It accepts
+/// connections from then on.
 ///
 /// # Errors
 /// The listener cannot be used on this thread.
-pub fn launch(scope: Arc<Scope>, seat: Seat<Worker>, listener: StdListener) -> std::io::Result<()> {
+pub fn launch(params: WorkerParams) -> std::io::Result<()> {
+    let WorkerParams {
+        scope,
+        listener,
+        seat,
+        router,
+        shards,
+        limits,
+        peers,
+    } = params;
     let listener = TcpListener::from_std(listener)?;
     let own = |kind, parent| {
         let id = scope.id(kind);
@@ -28,22 +52,25 @@ pub fn launch(scope: Arc<Scope>, seat: Seat<Worker>, listener: StdListener) -> s
     };
     let worker = own(Kind::Worker, supervision::ROOT);
     let registry = own(Kind::SessionRegistry, worker.id());
-    let router = own(Kind::Router, worker.id());
+    let routing = own(Kind::Router, worker.id());
     let budget = || Arc::clone(&scope.budget);
 
     let rescued = Rescued::default();
-    let place = scope.registries[scope.worker].clone();
-    supervision::supervise(place, registry, budget(), move |registration| {
+    let own_shard = shards.seats()[scope.worker].clone();
+    supervision::supervise(own_shard, registry, budget(), move |registration| {
         SessionRegistry::new(registration, rescued.clone())
     });
 
-    let (rescued, routing) = (Rescued::default(), Arc::clone(&scope));
-    supervision::supervise(
-        scope.router.clone(),
-        router,
-        budget(),
-        move |registration| Router::new(registration, Arc::clone(&routing), rescued.clone()),
-    );
+    let (rescued, routes) = (Rescued::default(), Arc::clone(&scope));
+    let pools = backend_pool::Shared {
+        shards: shards.clone(),
+        limits,
+        router: router.recipient(),
+    };
+    supervision::supervise(router.clone(), routing, budget(), move |registration| {
+        let (scope, pools) = (Arc::clone(&routes), pools.clone());
+        Router::new(registration, scope, pools, rescued.clone())
+    });
 
     let rescued = Rescued::default();
     rescued.begin_with(Estate {
@@ -52,7 +79,13 @@ pub fn launch(scope: Arc<Scope>, seat: Seat<Worker>, listener: StdListener) -> s
         cutting_off: false,
     });
     let budget = budget();
-    let shared = Rc::new(WorkerScope::new(scope, seat.clone()));
+    let shared = Rc::new(WorkerScope::new(
+        scope,
+        shards,
+        router,
+        peers,
+        seat.recipient(),
+    ));
     supervision::supervise(seat, worker, budget, move |registration| {
         Worker::new(registration, Rc::clone(&shared), rescued.clone())
     });

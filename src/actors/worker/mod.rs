@@ -6,7 +6,6 @@
 mod draining;
 mod launch;
 mod queries;
-mod shared;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -18,10 +17,11 @@ use std::time::Duration;
 use actix::WeakAddr;
 use actix::prelude::*;
 use slab::Slab;
-use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::client::{Arrival, CheckDeadline, Client, ClientStats, GiveUp};
+use super::client::{
+    Arrival, CheckDeadline, Client, ClientEvent, ClientStats, GiveUp, WorkerScope,
+};
 use super::router;
 use super::session_registry;
 use crate::admission::Admission;
@@ -32,42 +32,16 @@ use crate::session::closing::{Closing, ClosingLabel};
 use crate::supervision::{Kind, Registration, Rescued};
 
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
-pub use launch::launch;
+pub use launch::{WorkerParams, launch};
 pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
     SessionsSnapshot,
 };
-pub use shared::{WorkerScope, worker_of};
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long accepting pauses when the process is out of open files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The client in this slot is gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct ClientEnded {
-    /// The slot.
-    pub slot: u32,
-}
-
-/// Starts the client of a session that an HTTP request is.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct BeginSession {
-    /// The session's end of the way to the request.
-    pub socket: DuplexStream,
-    /// The player's address.
-    pub peer: SocketAddr,
-    /// HTTP, inside TLS or not.
-    pub transport: Transport,
-}
-
-/// Ends the session that has been suspended for longest: there are too many.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct EndOldest;
 
 /// Ends all links in order. The answer comes when they are gone.
 #[derive(Debug, Message)]
@@ -143,6 +117,16 @@ impl Worker {
             && !self.still_waits(first)
         {
             self.shared.take_first_suspended();
+        }
+    }
+
+    /// Ends the session that has been suspended for longest.
+    fn end_oldest(&mut self) {
+        self.forget_the_returned();
+        if let Some((slot, _)) = self.shared.take_first_suspended()
+            && let Some(seated) = self.clients.get(slot as usize)
+        {
+            seated.tell(GiveUp);
         }
     }
 
@@ -238,39 +222,26 @@ impl Actor for Worker {
     }
 }
 
-impl Handler<ClientEnded> for Worker {
+impl Handler<ClientEvent> for Worker {
     type Result = ();
 
-    fn handle(&mut self, msg: ClientEnded, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: ClientEvent, _: &mut Context<Self>) {
         self.registration.handled();
-        self.clients.try_remove(msg.slot as usize);
-    }
-}
-
-impl Handler<BeginSession> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, msg: BeginSession, _: &mut Context<Self>) {
-        self.registration.handled();
-        let arrival = Arrival {
-            socket: Socket::Duplex(msg.socket),
-            permit: None,
-            refusal: None,
-        };
-        self.seat(arrival, msg.peer, msg.transport);
-    }
-}
-
-impl Handler<EndOldest> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, _: EndOldest, _: &mut Context<Self>) {
-        self.registration.handled();
-        self.forget_the_returned();
-        if let Some((slot, _)) = self.shared.take_first_suspended()
-            && let Some(seated) = self.clients.get(slot as usize)
-        {
-            seated.tell(GiveUp);
+        match msg {
+            ClientEvent::Ended { slot } => drop(self.clients.try_remove(slot as usize)),
+            ClientEvent::RequestCame {
+                socket,
+                peer,
+                transport,
+            } => {
+                let arrival = Arrival {
+                    socket: Socket::Duplex(socket),
+                    permit: None,
+                    refusal: None,
+                };
+                self.seat(arrival, peer, transport);
+            }
+            ClientEvent::TooManySuspended => self.end_oldest(),
         }
     }
 }
@@ -280,7 +251,7 @@ impl Handler<CloseLinks> for Worker {
 
     fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
         self.registration.handled();
-        let closing = self.shared.scope.router.send(router::CloseLinks);
+        let closing = self.shared.router.send(router::CloseLinks);
         Box::pin(async move {
             // A router that is gone has no links.
             let _ = closing.await;
@@ -293,9 +264,9 @@ impl Handler<CheckHealth> for Worker {
 
     fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
         self.registration.handled();
-        let router = self.shared.scope.router.send(router::Ping);
+        let router = self.shared.router.send(router::Ping);
         let scope = &self.shared.scope;
-        let registry = scope.registries[scope.worker].send(session_registry::Ping);
+        let registry = self.shared.shards.seats()[scope.worker].send(session_registry::Ping);
         let accepting = self.listener.is_some() || self.cutting_off;
         Box::pin(async move {
             let (router, registry) = futures_util::future::join(router, registry).await;

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use actix::prelude::*;
 use serde_json::json;
 
-use super::shared::worker_of;
 use super::{Seated, Worker};
-use crate::actors::client::{Kick, SessionFilter, SessionSnapshot};
+use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, worker_of};
 use crate::supervision::{ActorSnapshot, ActorState, Inspectable, Kind, Registration, inspectable};
 #[cfg(feature = "fault-injection")]
 use crate::supervision::{Fault, Inspect};

@@ -68,7 +68,7 @@ impl Client {
             return;
         };
         for (call, _) in &arriving.calls {
-            self.shared.scope.peers.cancel(CancelCall { call: *call });
+            self.shared.peers.cancel(CancelCall { call: *call });
         }
         let before = resumable.replay.len();
         let (replay, numbering) = match &resumable.holder {

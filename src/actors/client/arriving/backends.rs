@@ -8,11 +8,12 @@ use super::Client;
 use crate::actors::backend_pool::Bind as BindTo;
 use crate::actors::client::resumable::{Claimant, Whereabouts};
 use crate::actors::client::{Changed, Closing, Hold};
-use crate::actors::link::{BackendClose, Lease};
+use crate::actors::link::Lease;
 use crate::actors::router::{PoolAt, Router};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
 use crate::metrics::DropReason;
+use crate::session::core::BackendClose;
 use crate::session::resume::{HolderAction, Place, Standing};
 use crate::session::state::Session;
 use crate::supervision::Seat;
@@ -57,7 +58,7 @@ impl Client {
             client: self.registration.address(ctx).recipient(),
             resumes: true,
         };
-        let opening = link_at(self.shared.scope.router.clone(), at, bind);
+        let opening = link_at(self.shared.router.clone(), at, bind);
         ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
             client.opened_again(&service, lease, ctx);
             ctx.notify(Changed);

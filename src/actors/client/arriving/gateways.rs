@@ -4,9 +4,9 @@ use actix::prelude::*;
 
 use super::Client;
 use crate::actors::client::resumable::Whereabouts;
-use crate::actors::peers::{Call, PeerGateway, PeerResponse};
+use crate::actors::peers::{Call, PeerResponse};
 use crate::codec::code::Code;
-use crate::codec::peer::{HandOver, Particulars, ToHolder, ToNewcomer};
+use crate::codec::peer::{HandOver, Particulars, PeerGateway, ToHolder, ToNewcomer};
 use crate::session::replay::Replay;
 use crate::session::resume::{Answer, Place};
 
@@ -14,7 +14,7 @@ impl Client {
     /// Where a gateway is, seen from here. One with this gateway's own address was here before a
     /// restart: nobody else can be reached there.
     pub(super) fn whereabouts(&self, at: PeerGateway) -> Whereabouts {
-        let own = self.shared.scope.peers.own();
+        let own = self.shared.peers.own();
         if at.gateway == self.shared.scope.config.gateway.id
             || own.is_some_and(|own| own.address == at.address)
         {
@@ -47,7 +47,7 @@ impl Client {
             return;
         };
         let (call, session_id) = (*call, arriving.token.session_id);
-        self.shared.scope.peers.call(Call {
+        self.shared.peers.call(Call {
             call,
             to,
             session_id,

@@ -16,9 +16,9 @@ use smallvec::SmallVec;
 use super::resumable::{Claimant, Whereabouts, timing};
 use super::{Client, Closing};
 use crate::actors::link::Lease;
-use crate::actors::peers::{CancelCall, PeerGateway};
+use crate::actors::peers::CancelCall;
 use crate::codec::code::Code;
-use crate::codec::peer::{Binding, HandOver, Particulars, ToHolder};
+use crate::codec::peer::{Binding, HandOver, Particulars, PeerGateway, ToHolder};
 use crate::session::resume::{Answer, HolderAction, Millis, Newcomer, NewcomerAction as Do, Place};
 use crate::session::token::TokenBody;
 
@@ -249,7 +249,7 @@ impl Client {
     fn cancel(&mut self) {
         let arriving = self.resumable.as_mut().and_then(|r| r.arriving.take());
         for (call, _) in arriving.iter().flat_map(|a| &a.calls) {
-            self.shared.scope.peers.cancel(CancelCall { call: *call });
+            self.shared.peers.cancel(CancelCall { call: *call });
         }
     }
 

@@ -2,20 +2,55 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{EndOldest, Worker};
+use actix::Message;
+use tokio::io::DuplexStream;
+
+use crate::actors::peers::Peering;
+use crate::actors::router::Router;
+use crate::actors::session_registry::Shards;
+use crate::codec::link::Transport;
 use crate::net::timers::{TICK_MS, Timers};
 use crate::scope::Scope;
-use crate::supervision::Seat;
+use crate::supervision::{Seat, SeatRecipient};
+
+/// What clients tell their worker.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ClientEvent {
+    /// The client in this slot is gone.
+    Ended {
+        /// The slot.
+        slot: u32,
+    },
+    /// An HTTP request came; its one-shot session gets a client of its own.
+    RequestCame {
+        /// The session's end of the way to the request.
+        socket: DuplexStream,
+        /// The player's address.
+        peer: SocketAddr,
+        /// HTTP, inside TLS or not.
+        transport: Transport,
+    },
+    /// Suspended sessions, or their replay rings, are over the limit.
+    TooManySuspended,
+}
 
 /// The view that one worker's clients have of it.
 pub struct WorkerScope {
     /// The worker's view of the process.
     pub scope: Arc<Scope>,
+    /// Every worker's shard of the sessions.
+    pub shards: Shards,
+    /// This worker's router.
+    pub router: Seat<Router>,
+    /// The peer gateways.
+    pub peers: Peering,
     /// The worker.
-    pub worker: Seat<Worker>,
+    worker: SeatRecipient<ClientEvent>,
     timers: RefCell<Timers>,
     started: Instant,
     /// Milliseconds since the worker started, as of the last tick.
@@ -28,9 +63,19 @@ pub struct WorkerScope {
 }
 
 impl WorkerScope {
-    pub(super) fn new(scope: Arc<Scope>, worker: Seat<Worker>) -> WorkerScope {
+    /// The view of a worker that starts now.
+    pub fn new(
+        scope: Arc<Scope>,
+        shards: Shards,
+        router: Seat<Router>,
+        peers: Peering,
+        worker: SeatRecipient<ClientEvent>,
+    ) -> WorkerScope {
         WorkerScope {
             scope,
+            shards,
+            router,
+            peers,
             worker,
             timers: RefCell::default(),
             started: Instant::now(),
@@ -39,6 +84,11 @@ impl WorkerScope {
             suspended: RefCell::default(),
             replay_bytes: Cell::new(0),
         }
+    }
+
+    /// Tells the worker. One that is just being rebuilt looks for clients that are gone.
+    pub fn tell_worker(&self, event: ClientEvent) {
+        self.worker.do_send(event);
     }
 
     /// Milliseconds since the worker started, exact to a tick.
@@ -57,14 +107,14 @@ impl WorkerScope {
         self.now_ms.get() + wait.as_millis() as u64 + TICK_MS
     }
 
-    /// Has [`CheckDeadline`](crate::actors::client::CheckDeadline) sent to the client in `slot` at
+    /// Has [`CheckDeadline`](super::CheckDeadline) sent to the client in `slot` at
     /// `at_ms`, or up to a tick later.
     pub fn wake_at(&self, slot: u32, at_ms: u64) {
         self.timers.borrow_mut().arm(slot, at_ms);
     }
 
     /// Moves the time on; returns the slots whose time has come.
-    pub(super) fn tick(&self) -> Vec<u32> {
+    pub fn tick(&self) -> Vec<u32> {
         let now_ms = self.started.elapsed().as_millis() as u64;
         self.now_ms.set(now_ms);
         self.timers.borrow_mut().take_due(now_ms)
@@ -77,7 +127,7 @@ impl WorkerScope {
         let bytes = self.replay_bytes.get() + after - before;
         self.replay_bytes.set(bytes);
         if after > before && bytes > self.replay_limit() && !self.suspended.borrow().is_empty() {
-            self.worker.do_send(EndOldest);
+            self.tell_worker(ClientEvent::TooManySuspended);
         }
     }
 
@@ -87,23 +137,23 @@ impl WorkerScope {
         let scope = &self.scope;
         let others = self.suspended.borrow().len() > 1;
         if scope.gate.suspended() > scope.config.session.max_suspended && others {
-            self.worker.do_send(EndOldest);
+            self.tell_worker(ClientEvent::TooManySuspended);
         }
     }
 
     /// The client whose session was suspended first, its slot and number. It may have come back since.
-    pub(super) fn first_suspended(&self) -> Option<(u32, u64)> {
+    pub fn first_suspended(&self) -> Option<(u32, u64)> {
         self.suspended.borrow().front().copied()
     }
 
     /// Takes it off the list.
-    pub(super) fn take_first_suspended(&self) -> Option<(u32, u64)> {
+    pub fn take_first_suspended(&self) -> Option<(u32, u64)> {
         self.suspended.borrow_mut().pop_front()
     }
 
     /// This worker's share of `session.replay_total`.
     fn replay_limit(&self) -> usize {
-        self.scope.config.session.replay_total / self.scope.registries.len()
+        self.scope.config.session.replay_total / self.shards.seats().len()
     }
 
     /// A number that no other client of the process has.

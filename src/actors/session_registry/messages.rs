@@ -1,0 +1,192 @@
+//! What the registry is told and asked, and what reaches a session's client by way of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::{Bytes, BytesMut};
+
+use crate::admission::Permit;
+use crate::codec::link::{Bind, Transport};
+use crate::codec::peer::{Caller, PeerGateway, ToHolder};
+use crate::metrics::{DropReason, WorkerMetrics};
+use crate::net::socket::Socket;
+use crate::session::core::BackendClose;
+use crate::session::token::TokenBody;
+use crate::supervision::{CountedRecipient, WeakCountedRecipient};
+
+/// Registers a session.
+#[derive(Message)]
+#[rtype(result = "Result<(), IdInUse>")]
+pub struct OpenSession {
+    /// Drawn by the gateway, or the client's own where that is trusted.
+    pub session_id: u64,
+    /// The client, unique in the process.
+    pub owner: u64,
+    /// The client.
+    pub client: WeakCountedRecipient<ClientMessage>,
+}
+
+/// Another live client has this session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdInUse;
+
+/// The session is over. Ignored unless it comes from the session's own client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionEnded {
+    /// The session.
+    pub session_id: u64,
+    /// The client that had it.
+    pub owner: u64,
+}
+
+/// The session has gone to another gateway. Ignored unless it comes from the session's own client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SessionMoved {
+    /// The session.
+    pub session_id: u64,
+    /// The client that had it.
+    pub owner: u64,
+    /// Where it went.
+    pub to: PeerGateway,
+    /// For how long that is remembered.
+    pub keep: Duration,
+}
+
+/// Frames that came on a link that does not carry their sessions.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Relay {
+    /// The link's service.
+    pub service: Arc<str>,
+    /// The frames, in order; all their sessions are at home here.
+    pub strays: Vec<Stray>,
+    /// The link, for what must be refused.
+    pub origin: CountedRecipient<StraysRefused>,
+    /// Counters of the link's worker, for frames that are lost on the way.
+    pub metrics: Arc<WorkerMetrics>,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let lost = self.strays.len() as u64;
+        let dropped = &self.metrics.dropped;
+        dropped.add_shared(DropReason::RegistryGone, lost);
+    }
+}
+
+/// One frame of a [`Relay`].
+#[derive(Debug)]
+pub struct Stray {
+    /// Whom it concerns.
+    pub session_id: u64,
+    /// What it says.
+    pub frame: StrayFrame,
+}
+
+/// What a backend may say of a session on any link of its service (protocol 2.3).
+#[derive(Debug)]
+pub enum StrayFrame {
+    /// The application's bytes.
+    Data(Bytes),
+    /// Who the session is.
+    Bind(Bind),
+    /// The session ends.
+    Close(BackendClose),
+}
+
+/// What reaches a session's client by way of the registry.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ClientMessage {
+    /// A frame of a backend.
+    Stray(Strayed),
+    /// The session's player, on another connection.
+    ResumeRequest(Box<ResumeRequest>),
+    /// Another gateway, whose client wants the session.
+    PeerRequest(Box<PeerRequest>),
+}
+
+/// A stray frame for a client. The client knows which services its session was opened on and
+/// refuses the others.
+#[derive(Debug)]
+pub struct Strayed {
+    /// The service whose backend sent it.
+    pub service: Arc<str>,
+    /// The frame.
+    pub stray: Stray,
+    /// The link, for when it must be refused.
+    pub origin: CountedRecipient<StraysRefused>,
+}
+
+/// Asks whose client has a session: its number, unique in the process.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<u64>")]
+pub struct FindOwner {
+    /// Which session.
+    pub session_id: u64,
+}
+
+/// Where a session is.
+#[derive(Debug)]
+pub enum Found {
+    /// Here: the way to its client.
+    Client(CountedRecipient<ClientMessage>),
+    /// It has gone to another gateway.
+    Moved(PeerGateway),
+}
+
+/// Asks for the way to the client that has a session.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<Found>")]
+pub struct FindClient {
+    /// Which session.
+    pub session_id: u64,
+}
+
+/// Asks whether the actor answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Ping;
+
+/// Answer to strays that their sessions must not get, or that nobody has: the link sends CLOSE 410
+/// for each.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StraysRefused {
+    /// The sessions, as the backend named them.
+    pub session_ids: Vec<u64>,
+}
+
+/// What a client that has a session hears of another gateway.
+#[derive(Debug)]
+pub struct PeerRequest {
+    /// Who says it.
+    pub caller: Caller,
+    /// About which session.
+    pub session_id: u64,
+    /// What; `None`: the connection is lost, with all that was promised on it.
+    pub said: Option<ToHolder>,
+}
+
+/// A connection whose first frame was RESUME, with a genuine token.
+#[derive(Debug)]
+pub struct ResumeRequest {
+    /// What the token says.
+    pub token: TokenBody,
+    /// DATA frames that the player has taken.
+    pub count: u64,
+    /// The connection; it may come from another thread.
+    pub socket: Socket,
+    /// What was read behind the RESUME.
+    pub inbox: BytesMut,
+    /// Counts the connection.
+    pub permit: Option<Permit>,
+    /// The player's address.
+    pub peer: SocketAddr,
+    /// How the player is connected now.
+    pub transport: Transport,
+}
