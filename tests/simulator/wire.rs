@@ -216,6 +216,8 @@ pub(crate) struct Scene {
     pub(crate) resume_window: Millis,
     /// `backend.connect_timeout`.
     pub(crate) connect_timeout: Millis,
+    /// `session.replay_bytes`.
+    pub(crate) replay_bytes: usize,
 }
 
 /// Something that must not happen.
