@@ -11,10 +11,10 @@ use actix::prelude::*;
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
-use super::closing::retry_after_ms;
+use super::ending::retry_after_ms;
 use super::{
-    Changed, Client, ClientEvent, ClientStats, Closing, Entering, Sniffing, Stage, WorkerScope,
-    stats,
+    Changed, Client, ClientEvent, ClientStats, Closing, Connection, Entering, Sniffing,
+    WorkerScope, stats,
 };
 use crate::codec::link::Transport;
 use crate::net::entry::{self, Entered, Refused};
@@ -85,29 +85,30 @@ impl EntryHost for Host {
 impl Client {
     /// Whether a PROXY header or TLS must come first and has not come.
     pub(super) fn owes_entry(&self) -> bool {
-        let entered = matches!(&self.stage, Stage::Sniffing(sniffing) if sniffing.entered);
+        let entered =
+            matches!(&self.connection, Connection::Sniffing(sniffing) if sniffing.entered);
         let config = &self.shared.scope.config;
         !entered && (config.listen.tls.required || entry::owes_proxy(config, self.stats.peer()))
     }
 
     /// The first bytes are no frame, or not alone: the rest is off this path.
     pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut Context<Self>) {
-        if let Stage::Sniffing(sniffing) = &mut self.stage {
+        if let Connection::Sniffing(sniffing) = &mut self.connection {
             let refusal = sniffing.refusal.take();
             let leaving = Rc::new(Notify::new());
-            self.stage = Stage::Entering(Box::new(Entering { refusal, leaving }));
+            self.connection = Connection::Entering(Box::new(Entering { refusal, leaving }));
             ctx.notify(Enter);
         }
     }
 
     fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut Context<Self>) {
-        let Stage::Entering(entering) = &mut self.stage else {
+        let Connection::Entering(entering) = &mut self.connection else {
             return; // Its end has begun meanwhile.
         };
         match result {
             Ok(Entered::Frames(socket, read)) => {
                 (self.socket, self.inbox) = (socket, read);
-                self.stage = Stage::Sniffing(Sniffing {
+                self.connection = Connection::Sniffing(Sniffing {
                     refusal: entering.refusal.take(),
                     entered: true,
                 });
@@ -115,9 +116,7 @@ impl Client {
             Ok(Entered::WebSocket(socket)) => {
                 self.socket = socket;
                 self.stats.becomes(Transport::WebSocket);
-                self.stage = Stage::Talking;
-                self.alive_ms = self.shared.now_ms();
-                self.arm(self.shared.scope.config.session.idle_timeout);
+                self.greet();
             }
             Ok(Entered::Served) => self.close(Closing::Served, ctx),
             Err(refused) => self.close(refused.into(), ctx),
@@ -131,11 +130,11 @@ impl Handler<Enter> for Client {
 
     fn handle(&mut self, _: Enter, ctx: &mut Context<Self>) {
         // From itself.
-        let Stage::Entering(entering) = &self.stage else {
+        let Connection::Entering(entering) = &self.connection else {
             return; // Its end has begun meanwhile.
         };
         let config = Arc::clone(&self.shared.scope.config);
-        let waited = self.shared.now_ms().saturating_sub(self.alive_ms);
+        let waited = self.shared.now_ms().saturating_sub(self.since_ms);
         let timeout = config.listen.sniff_timeout;
         let host = Host {
             shared: Rc::clone(&self.shared),

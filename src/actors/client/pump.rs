@@ -10,9 +10,15 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-use super::{Client, Hold, Stage, entering, stats};
-use crate::codec::{Decoded, buffers, client};
+use super::driver::View;
+use super::{Client, Connection, entering, stats};
+use crate::codec::Decoded;
+use crate::codec::buffers;
+use crate::codec::client::{self, HEADER_LEN};
+use crate::codec::sniff::{Sniffed, sniff};
+use crate::metrics::DropReason;
 use crate::session::closing::Closing;
+use crate::session::core::Step;
 
 /// What a frame that has begun is given room for, before more of it has come.
 const FIRST_INBOX_BYTES: usize = 16 * 1024;
@@ -52,8 +58,10 @@ impl Client {
             match self.poll_read(ctx, cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => {}
-                // The socket says so again when it is read again.
-                Poll::Ready(Err(Closing::Disconnected)) if self.end_must_wait() => break,
+                // Where frames of the client wait for links, the socket says so again when it is read again.
+                Poll::Ready(Err(Closing::Disconnected)) => self.at_core(ctx, |core, step| {
+                    core.end_of_input(Closing::Disconnected, step);
+                }),
                 Poll::Ready(Err(closing)) => self.close(closing, ctx),
             }
         }
@@ -84,9 +92,10 @@ impl Client {
     }
 
     fn may_read(&self) -> bool {
-        self.hold == Hold::None
-            && matches!(self.stage, Stage::Talking | Stage::Sniffing(_))
-            && self.is_connected()
+        matches!(
+            self.connection,
+            Connection::Frames | Connection::Sniffing(_)
+        ) && self.core.reads()
     }
 
     /// One read and everything that follows from it.
@@ -145,6 +154,59 @@ impl Client {
             self.inbox = BytesMut::from(&inbox[taken..]);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Handles the whole frames at the beginning of `bytes`; returns how many bytes they took.
+    #[inline]
+    fn take_bytes(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<usize, Closing> {
+        if let Connection::Sniffing(_) = self.connection
+            && !self.sniffed(bytes, ctx)?
+        {
+            return Ok(0);
+        }
+        let limit = self.shared.scope.config.listen.max_payload;
+        let mut effects = self.shared.effects.take();
+        let mut step = Step {
+            now: self.shared.now_ms(),
+            host: &View::new(&self.shared, &self.stats),
+            effects: &mut effects,
+        };
+        let read = self.core.on_bytes(bytes, limit, &mut step);
+        let metrics = &self.shared.scope.metrics;
+        metrics.client_frames_in.add(read.frames);
+        metrics.forwards.add(read.forwards);
+        if read.dropped > 0 {
+            metrics.dropped.add(DropReason::LinkGone, read.dropped);
+        }
+        if read.frames > 0 && self.core.session_id() != 0 {
+            stats::add(&self.stats.frames_in, read.frames);
+            self.show_identity();
+        }
+        if !effects.is_empty() {
+            self.execute(&mut effects, None, ctx);
+        }
+        self.shared.effects.set(effects);
+        Ok(read.bytes)
+    }
+
+    /// Tells whether the first header is complete, and with it the transport known.
+    fn sniffed(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<bool, Closing> {
+        if sniff(bytes) != Sniffed::Frames || self.owes_entry() {
+            self.leave_socket_to_entry(ctx);
+            return Ok(false);
+        }
+        let limit = self.shared.scope.config.listen.max_payload;
+        client::decode(bytes, limit).map_err(Closing::BrokenFrame)?;
+        if let Connection::Sniffing(sniffing) = &mut self.connection
+            && let Some(closing) = sniffing.refusal.take()
+        {
+            return Err(closing);
+        }
+        if bytes.len() < HEADER_LEN {
+            return Ok(false);
+        }
+        self.greet();
+        Ok(true)
     }
 
     fn count_read(&self, result: std::io::Result<usize>) -> Result<(), Closing> {

@@ -98,16 +98,12 @@ impl ClientStats {
         self.transport.set(self.transport.get().becomes(next));
     }
 
-    pub(super) fn service_opened(&self, service: &Arc<str>, endpoint: SocketAddr) {
-        self.service_closed(service);
-        let mut services = self.services.borrow_mut();
-        services.push((Arc::clone(service), endpoint));
-    }
-
-    pub(super) fn service_closed(&self, service: &str) {
-        self.services
-            .borrow_mut()
-            .retain(|(name, _)| &**name != service);
+    pub(super) fn set_services<'a>(
+        &self,
+        services: impl Iterator<Item = (&'a Arc<str>, SocketAddr)>,
+    ) {
+        let owned = services.map(|(name, endpoint)| (Arc::clone(name), endpoint));
+        self.services.replace(owned.collect());
     }
 
     pub(super) fn session_ended(&self) {

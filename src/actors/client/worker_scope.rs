@@ -13,8 +13,10 @@ use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::codec::link::Transport;
-use crate::net::timers::{TICK_MS, Timers};
+use crate::config::Config;
+use crate::net::timers::Timers;
 use crate::scope::Scope;
+use crate::session::core::{Effect, Limits, Millis};
 use crate::supervision::{Seat, SeatRecipient};
 
 /// What clients tell their worker.
@@ -49,6 +51,10 @@ pub struct WorkerScope {
     pub router: Seat<Router>,
     /// The peer gateways.
     pub peers: Peering,
+    /// The bounds that session cores keep.
+    pub limits: Limits,
+    /// The effects of one core's step; taken for the step, so an event within another one gets a fresh buffer.
+    pub effects: Cell<Vec<Effect>>,
     /// The worker.
     worker: SeatRecipient<ClientEvent>,
     timers: RefCell<Timers>,
@@ -72,6 +78,8 @@ impl WorkerScope {
         worker: SeatRecipient<ClientEvent>,
     ) -> WorkerScope {
         WorkerScope {
+            limits: limits(&scope.config),
+            effects: Cell::default(),
             scope,
             shards,
             router,
@@ -100,11 +108,6 @@ impl WorkerScope {
     /// The same, exact.
     pub fn elapsed_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
-    }
-
-    /// The time by which the wheel has noticed that `wait` is over; never 0.
-    pub fn after(&self, wait: Duration) -> u64 {
-        self.now_ms.get() + wait.as_millis() as u64 + TICK_MS
     }
 
     /// Has [`CheckDeadline`](super::CheckDeadline) sent to the client in `slot` at
@@ -161,6 +164,19 @@ impl WorkerScope {
         let serial = self.next_owner.get();
         self.next_owner.set(serial + 1);
         owner(self.scope.worker, serial)
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let millis = |duration: Duration| duration.as_millis() as Millis;
+    Limits {
+        max_services: usize::from(config.session.max_services),
+        trust_client_ids: config.session.trust_client_ids,
+        idle_timeout: millis(config.session.idle_timeout),
+        resume_window: millis(config.session.resume_window),
+        connect_timeout: millis(config.backend.connect_timeout),
+        replay_bytes: config.session.replay_bytes,
+        outbound_queue: config.session.outbound_queue,
     }
 }
 

@@ -12,7 +12,9 @@ use super::messages::{Confirm, Leave, Reopen, Suspend};
 use crate::actors::link::{LinkSnapshot, LinkState};
 use crate::codec::code::Code;
 use crate::metrics::Count;
-use crate::supervision::{ActorId, CountedAddr, Kind, SeatRecipient};
+use crate::session::core::Hold;
+use crate::supervision::Kind;
+use crate::supervision::{ActorId, CountedAddr, SeatRecipient};
 
 /// How full a link is, and what it has carried. Whoever queues adds, the link subtracts what it has
 /// written; so what lies in the link's mailbox counts too.
@@ -190,50 +192,47 @@ impl Lease {
             silent: false,
         }
     }
+}
 
-    /// Which link this is, unique in the process.
-    pub fn link_id(&self) -> u64 {
+impl Hold for Lease {
+    fn link_id(&self) -> u64 {
         self.anchor.link_id
     }
 
-    /// Sends frames that are already encoded for the link.
+    fn endpoint(&self) -> SocketAddr {
+        self.anchor.endpoint
+    }
+
     #[inline]
-    pub fn forward(&self, bytes: Vec<u8>, frames: u32) {
+    fn forward(&self, bytes: Vec<u8>, frames: u32) {
         self.anchor.gauge.add(bytes.len());
         self.anchor.link.do_send(Forward { bytes, frames });
     }
 
-    /// Whether the client must wait before it feeds the link more.
     #[inline]
-    pub fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.anchor.gauge.is_full()
     }
 
-    /// Asks to be told when the link has room.
-    pub fn await_room(&self) {
-        self.anchor.link.do_send(AwaitRoom {
-            session_id: self.session_id,
-        });
+    fn await_room(&self) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(AwaitRoom { session_id });
     }
 
-    /// Tells the link the session's realm.
-    pub fn retag(&self, realm_id: u32) {
+    fn retag(&self, realm_id: u32) {
+        let session_id = self.session_id;
         self.anchor.link.do_send(Retag {
-            session_id: self.session_id,
+            session_id,
             realm_id,
         });
     }
 
-    /// Sends OPEN again, after a resume; the answer is [`LinkEvent::Accepted`] or a `Closed`.
-    ///
-    /// [`LinkEvent::Accepted`]: super::LinkEvent::Accepted
-    pub fn reopen(&self, open: Vec<u8>) {
+    fn reopen(&self, open: Vec<u8>) {
         let session_id = self.session_id;
         self.anchor.link.do_send(Reopen { session_id, open });
     }
 
-    /// Tells the backend that the session is kept for a resume, for so many milliseconds.
-    pub fn suspend(&self, window_ms: u32) {
+    fn suspend(&self, window_ms: u32) {
         let session_id = self.session_id;
         self.anchor.link.do_send(Suspend {
             session_id,
@@ -241,48 +240,22 @@ impl Lease {
         });
     }
 
-    /// Asks to be told when the backend is known to have taken the session's OPEN; the answer is
-    /// [`LinkEvent::Confirmed`].
-    ///
-    /// [`LinkEvent::Confirmed`]: super::LinkEvent::Confirmed
-    pub fn confirm(&self) {
+    fn confirm(&self) {
         let session_id = self.session_id;
         self.anchor.link.do_send(Confirm { session_id });
     }
 
-    /// Leaves the link in order; it delivers until [`LinkEvent::Left`]. No final CLOSE is owed
-    /// any more.
-    ///
-    /// [`LinkEvent::Left`]: super::LinkEvent::Left
-    pub fn leave(&mut self) {
+    fn leave(&mut self) {
         self.silent = true;
         let session_id = self.session_id;
         self.anchor.link.do_send(Leave { session_id });
     }
 
-    /// Sets the code of the final CLOSE and gives the lease up.
-    pub fn release(mut self, code: Code) {
-        self.final_code = code;
-    }
-
-    /// The backend is owed no final CLOSE: it has ended the session itself, on another link, or the
-    /// session is open there anew.
-    pub fn silence(&mut self) {
+    fn silence(&mut self) {
         self.silent = true;
     }
 
-    /// The backend.
-    pub fn endpoint(&self) -> SocketAddr {
-        self.anchor.endpoint
-    }
-
-    /// Whether both lead to the same backend.
-    pub fn same_backend(&self, other: &Lease) -> bool {
-        self.anchor.endpoint == other.anchor.endpoint
-    }
-
-    /// Sets the code of the final CLOSE, for when the lease is dropped.
-    pub fn set_final_code(&mut self, code: Code) {
+    fn set_final_code(&mut self, code: Code) {
         self.final_code = code;
     }
 }

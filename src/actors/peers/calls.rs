@@ -133,7 +133,7 @@ impl Peers {
             .and_then(|served| served.client)
             .filter(|client| client.connected());
         match client {
-            Some(client) => client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
+            Some(client) => client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
                 caller,
                 session_id,
                 said: Some(say),
@@ -156,7 +156,7 @@ impl Peers {
             let say = match found {
                 Ok(Some(Found::Client(client))) => {
                     peers.remember(&caller, &client);
-                    return client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
+                    return client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
                         caller,
                         session_id,
                         said: Some(say),

@@ -171,7 +171,7 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     };
     for (call, served) in calls {
         if let Some(client) = served.client {
-            client.do_send(ClientMessage::PeerRequest(Box::new(PeerRequest {
+            client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
                 caller: Caller {
                     connection,
                     call,

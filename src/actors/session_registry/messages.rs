@@ -12,8 +12,7 @@ use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToHolder};
 use crate::metrics::{DropReason, WorkerMetrics};
 use crate::net::socket::Socket;
-use crate::session::core::BackendClose;
-use crate::session::token::TokenBody;
+use crate::session::core::{BackendClose, ResumeRequest};
 use crate::supervision::{CountedRecipient, WeakCountedRecipient};
 
 /// Registers a session.
@@ -105,9 +104,9 @@ pub enum ClientMessage {
     /// A frame of a backend.
     Stray(Strayed),
     /// The session's player, on another connection.
-    ResumeRequest(Box<ResumeRequest>),
+    Resume(Box<ResumeConnection>),
     /// Another gateway, whose client wants the session.
-    PeerRequest(Box<PeerRequest>),
+    Peer(Box<PeerRequest>),
 }
 
 /// A stray frame for a client. The client knows which services its session was opened on and
@@ -172,13 +171,12 @@ pub struct PeerRequest {
     pub said: Option<ToHolder>,
 }
 
-/// A connection whose first frame was RESUME, with a genuine token.
+/// A connection whose first frame was RESUME, with a genuine token, on its way to the client that has the
+/// session.
 #[derive(Debug)]
-pub struct ResumeRequest {
-    /// What the token says.
-    pub token: TokenBody,
-    /// DATA frames that the player has taken.
-    pub count: u64,
+pub struct ResumeConnection {
+    /// The RESUME.
+    pub request: ResumeRequest,
     /// The connection; it may come from another thread.
     pub socket: Socket,
     /// What was read behind the RESUME.

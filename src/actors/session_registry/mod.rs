@@ -20,7 +20,7 @@ use crate::supervision::{Inspectable, Registration, Rescued, WeakCountedRecipien
 
 pub use messages::{
     ClientMessage, FindClient, FindOwner, Found, IdInUse, OpenSession, PeerRequest, Ping, Relay,
-    ResumeRequest, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
+    ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
 };
 pub use shards::Shards;
 

@@ -28,7 +28,7 @@ impl<L: Hold> Core<L> {
                 session, resume, ..
             } => {
                 if let Some(resume) = resume {
-                    dismiss(resume, None, code, step);
+                    dismiss(*resume, None, code, step);
                 }
                 self.end_session(session, code, step);
             }
@@ -38,7 +38,7 @@ impl<L: Hold> Core<L> {
             | State::Resuming {
                 session, resume, ..
             } => {
-                dismiss(resume, None, code, step);
+                dismiss(*resume, None, code, step);
                 self.end_session(session, code, step);
             }
             State::Leaving {
@@ -46,7 +46,7 @@ impl<L: Hold> Core<L> {
                 resume,
                 leaving,
             } => {
-                dismiss(resume, Some(leaving.to), code, step);
+                dismiss(*resume, Some(leaving.to), code, step);
                 self.end_session(session, code, step);
             }
             claiming @ State::Claiming { .. } => {
@@ -198,7 +198,7 @@ impl<L: Hold> Core<L> {
 }
 
 /// Whoever wants a session that ends is told so: with 307 it has only left, and they ask again.
-fn dismiss(mut resume: Box<Resume>, leaving: Option<Caller>, code: Code, step: &mut Step<'_>) {
+fn dismiss(mut resume: Resume, leaving: Option<Caller>, code: Code, step: &mut Step<'_>) {
     let is_left = code == Code::LEAVES_LINK;
     if let Some(confirming) = resume.confirming.take() {
         let say = if is_left {

@@ -76,7 +76,7 @@ pub use inbound::Inbound;
 use leaving::Leaving;
 pub use opening::{RegisterFailed, RouteFailed};
 use owning::Promise;
-use requests::ResumeRequest;
+pub use requests::ResumeRequest;
 use resuming::Attempt;
 
 /// One session, from the first frame of its first connection to its end on this gateway.

@@ -1,6 +1,5 @@
-//! How a connection ends. Whatever the reason, everything that follows from it happens here:
-//! backends are told, the client is told, and the socket is closed so that no reset overtakes the
-//! last frame (protocol 1.4).
+//! How a connection ends: the client is told, and the socket is closed so that no reset overtakes the
+//! last frame (protocol 1.4). What follows for the session is the core's matter.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -9,27 +8,24 @@ use std::time::Duration;
 
 use actix::clock::timeout;
 use actix::prelude::*;
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{Client, Stage};
+use super::{Client, Connection};
 use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
-use crate::codec::code::{Code, Notice};
-use crate::codec::peer::ToNewcomer;
+use crate::codec::code::Notice;
 use crate::labels::Label;
-use crate::metrics::DropReason;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
-use crate::session::closing::{Closing, ClosingLabel, LogLevel, Retry};
-use crate::session::core::BackendClose;
+use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::spread_retry_ms;
-use crate::session::state::Session;
 
 /// How long a client that is told to go may take to take what is queued for it.
-const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long input is discarded after the gateway has shut its sending side down.
-const DISCARD_PATIENCE: Duration = Duration::from_secs(1);
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads of discarded input in one turn.
 const DISCARD_READS: usize = 4;
 /// When clients that are refused or cut off may come back, in milliseconds: spread, so that they
@@ -47,10 +43,10 @@ pub(super) enum Ending {
 
 impl Ending {
     /// How long this stage may take.
-    pub(super) fn patience(self) -> Duration {
+    pub(super) fn timeout(self) -> Duration {
         match self {
-            Ending::Flushing => FLUSH_PATIENCE,
-            Ending::Discarding => DISCARD_PATIENCE,
+            Ending::Flushing => FLUSH_TIMEOUT,
+            Ending::Discarding => DISCARD_TIMEOUT,
         }
     }
 }
@@ -64,84 +60,94 @@ pub(super) fn retry_after_ms(retry: Retry) -> u32 {
     }
 }
 
+/// The CLOSE that a client gets, where it gets one.
+pub(super) fn close_frame(closing: &Closing, session_id: u64) -> Option<Vec<u8>> {
+    let outcome = closing.outcome();
+    let notice = Notice {
+        code: outcome.client?,
+        retry_after_ms: retry_after_ms(outcome.retry),
+        text: outcome.text,
+    };
+    let mut frame = buffers::take();
+    client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
+    Some(frame)
+}
+
 impl Client {
-    /// Begins the end. The first reason counts.
-    pub(super) fn close(&mut self, closing: Closing, ctx: &mut Context<Self>) {
-        if matches!(self.stage, Stage::Ending(_)) {
-            if matches!(closing, Closing::Failed | Closing::Disconnected) {
-                ctx.stop();
-            }
-            return;
+    /// Ends the connection, if there is one, and then the actor.
+    pub(super) fn end_connection(
+        &mut self,
+        closing: &Closing,
+        session_id: u64,
+        ctx: &mut Context<Self>,
+    ) {
+        match self.connection {
+            Connection::Absent => return ctx.stop(),
+            Connection::Ending(_) => return,
+            Connection::Sniffing(_) | Connection::Entering(_) | Connection::Frames => {}
         }
         let outcome = closing.outcome();
-        let session_id = self.session.as_ref().map_or(0, Session::id);
-        let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.stats.peer(), outcome.label.label());
-        match outcome.log_level {
-            LogLevel::Debug => {
-                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
-            }
-            LogLevel::Warn => {
-                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends")
-            }
-        }
-        if self.only_suspends(&closing) {
-            return self.suspend(&closing);
-        }
-        self.stop_arriving(ctx);
-        if outcome.backends == Code::LEAVES_LINK {
-            self.dismiss_waiting(&ToNewcomer::Busy);
-        } else {
-            self.tell_claimant(outcome.backends);
-        }
-        if matches!(self.stage, Stage::Suspended) {
-            return self.end_suspended(outcome.backends, ctx);
-        }
+        self.log(&outcome, session_id);
         self.count(outcome.label);
-        self.final_code = outcome.backends;
-        if let Some(session) = &mut self.session {
-            let metrics = &self.shared.scope.metrics;
-            metrics
-                .dropped
-                .add(DropReason::ClientClosing, u64::from(session.waiting()));
-            session
-                .leases()
-                .for_each(|lease| lease.set_final_code(outcome.backends));
-        }
-        if let Some(frame) = self.close_frame(&closing) {
+        if let Some(frame) = close_frame(closing, session_id) {
             // Past the bound on purpose: it is the last frame.
             self.shared.scope.metrics.client_frames_out.one();
             self.outbox.push(frame);
         }
-        self.leave_registry();
-        self.inbox = bytes::BytesMut::new();
+        self.inbox = BytesMut::new();
         if outcome.is_abrupt {
             ctx.stop();
         }
         self.socket.set_close_code(outcome.websocket);
-        self.enter(Ending::Flushing);
+        self.enter_ending(Ending::Flushing);
     }
 
-    /// The CLOSE that a client gets, where it gets one.
-    pub(super) fn close_frame(&self, closing: &Closing) -> Option<Vec<u8>> {
+    /// Parts with the connection in use, with a CLOSE where its reason has one.
+    pub(super) fn leave_connection(&mut self, closing: &Closing, session_id: u64) {
         let outcome = closing.outcome();
-        let notice = Notice {
-            code: outcome.client?,
-            retry_after_ms: retry_after_ms(outcome.retry),
-            text: outcome.text,
-        };
-        let session_id = self.session.as_ref().map_or(0, Session::id);
-        let mut frame = buffers::take();
-        client::encode_notice(&mut frame, Kind::Close, session_id, "", &notice);
-        Some(frame)
+        self.log(&outcome, session_id);
+        self.count(outcome.label);
+        let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
+        self.inbox = BytesMut::new();
+        self.stats.queued.set(0);
+        self.connection = Connection::Absent;
+        let permit = self.permit.take();
+        if let Some(frame) = close_frame(closing, session_id) {
+            self.shared.scope.metrics.client_frames_out.one();
+            outbox.push(frame);
+        }
+        if !outcome.is_abrupt {
+            socket.set_close_code(outcome.websocket);
+            actix::spawn(part(socket, outbox, permit));
+        }
+    }
+
+    fn log(&self, outcome: &Outcome<'_>, session_id: u64) {
+        let gateway_id = &self.shared.scope.config.gateway.id;
+        let (peer, reason) = (self.stats.peer(), outcome.label.label());
+        match outcome.log_level {
+            LogLevel::Debug => {
+                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends");
+            }
+            LogLevel::Warn => {
+                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends");
+            }
+        }
     }
 
     /// The actor panics: what is queued for the client and a CLOSE are left to a task of their own.
     pub(super) fn last_words(&mut self) {
+        if let Connection::Ending(_) = self.connection {
+            return;
+        }
         let outcome = Closing::Internal.outcome();
         self.count(outcome.label);
         let metrics = &self.shared.scope.metrics;
-        if let (Stage::Talking, Some(frame)) = (&self.stage, self.close_frame(&Closing::Internal)) {
+        let session_id = self.core.session_id();
+        if let (Connection::Frames, Some(frame)) = (
+            &self.connection,
+            close_frame(&Closing::Internal, session_id),
+        ) {
             metrics.client_frames_out.one();
             self.outbox.push(frame);
             self.socket.set_close_code(outcome.websocket);
@@ -157,20 +163,10 @@ impl Client {
         }
     }
 
-    fn enter(&mut self, ending: Ending) {
-        self.stage = Stage::Ending(ending);
-        self.alive_ms = self.shared.now_ms();
-        self.arm(ending.patience());
-    }
-
-    /// A backend ends the session: the client and its other backends get the same code.
-    pub(super) fn closed_by_backend(&mut self, close: BackendClose, ctx: &mut Context<Self>) {
-        let closing = Closing::ByBackend {
-            code: close.code,
-            retry_after_ms: close.retry_after_ms,
-            text: close.text,
-        };
-        self.close(closing, ctx);
+    fn enter_ending(&mut self, ending: Ending) {
+        self.connection = Connection::Ending(ending);
+        self.since_ms = self.shared.now_ms();
+        self.arm(ending.timeout());
     }
 
     /// Goes on with an end that has begun.
@@ -179,14 +175,15 @@ impl Client {
         ctx: &mut Context<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        if matches!(self.stage, Stage::Ending(Ending::Flushing)) && self.outbox.is_empty() {
+        if matches!(self.connection, Connection::Ending(Ending::Flushing)) && self.outbox.is_empty()
+        {
             if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
                 ctx.stop();
                 return Poll::Ready(());
             }
-            self.enter(Ending::Discarding);
+            self.enter_ending(Ending::Discarding);
         }
-        if matches!(self.stage, Stage::Ending(Ending::Discarding)) {
+        if matches!(self.connection, Connection::Ending(Ending::Discarding)) {
             ready!(self.poll_discard(cx));
             ctx.stop();
             return Poll::Ready(());
@@ -221,10 +218,10 @@ pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, _permit: Option
         std::future::poll_fn(|cx| outbox.poll_write(&mut socket, cx)).await?;
         socket.shutdown().await
     };
-    if let Ok(Ok(())) = timeout(FLUSH_PATIENCE, flush).await {
+    if let Ok(Ok(())) = timeout(FLUSH_TIMEOUT, flush).await {
         // The end of this is the end of the connection, whether the peer has ended or not.
         let _ = timeout(
-            DISCARD_PATIENCE,
+            DISCARD_TIMEOUT,
             tokio::io::copy(&mut socket, &mut tokio::io::sink()),
         )
         .await;

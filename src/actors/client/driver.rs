@@ -1,0 +1,348 @@
+//! The session core's driver: the gateway as the core sees it, and the execution of its effects.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+
+use super::ending::part;
+use super::{Client, ClientStats, Connection, WorkerScope};
+use crate::actors::link::Lease;
+use crate::actors::peers::{Call, CancelCall, Reply};
+use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMoved};
+use crate::codec::buffers;
+use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
+use crate::codec::link::Transport;
+use crate::metrics::{DropReason, Resumed};
+use crate::net::outbox::Outbox;
+use crate::session::closing::Closing;
+use crate::session::core::{Core, Effect, Host, Limits, Note, OpenedFrame, Step};
+use crate::session::token::{TokenBody, TokenError};
+
+/// The gateway around one client's core.
+pub(super) struct View<'a> {
+    shared: &'a WorkerScope,
+    stats: &'a ClientStats,
+    /// The connection that wants the session, if one does: OPENs speak of that one.
+    resuming: Option<(SocketAddr, Transport)>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(shared: &'a WorkerScope, stats: &'a ClientStats) -> View<'a> {
+        View {
+            shared,
+            stats,
+            resuming: None,
+        }
+    }
+}
+
+impl Host for View<'_> {
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn gateway_id(&self) -> &str {
+        &self.shared.scope.config.gateway.id
+    }
+
+    fn peer_address(&self) -> Option<&str> {
+        self.shared.peers.own().map(|own| &*own.address)
+    }
+
+    fn refuses_sessions(&self) -> bool {
+        self.shared.scope.gate.refuses_sessions()
+    }
+
+    fn drain_left(&self) -> Option<std::time::Duration> {
+        self.shared.scope.gate.drain_left()
+    }
+
+    fn remote_address(&self) -> SocketAddr {
+        self.resuming
+            .map_or_else(|| self.stats.peer(), |(at, _)| at)
+    }
+
+    fn transport(&self) -> Transport {
+        let own = || self.stats.transport();
+        self.resuming.map_or_else(own, |(_, transport)| transport)
+    }
+
+    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
+        let now = self.unix_seconds();
+        self.shared.scope.tokens.load().open(token, now)
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.unwrap_or_default().as_secs()
+    }
+
+    fn next_call(&self) -> u64 {
+        self.shared.owner()
+    }
+}
+
+impl Client {
+    /// Tells the core of an event and executes what follows.
+    pub(super) fn at_core(
+        &mut self,
+        ctx: &mut Context<Self>,
+        event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
+    ) {
+        self.at_core_with(None, ctx, event);
+    }
+
+    fn at_core_with(
+        &mut self,
+        connection: Option<ResumeConnection>,
+        ctx: &mut Context<Self>,
+        event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
+    ) {
+        let mut effects = self.shared.effects.take();
+        let mut host = View::new(&self.shared, &self.stats);
+        host.resuming = connection.as_ref().map(|c| (c.peer, c.transport));
+        let mut step = Step {
+            now: self.shared.elapsed_ms(),
+            host: &host,
+            effects: &mut effects,
+        };
+        event(&mut self.core, &mut step);
+        self.execute(&mut effects, connection, ctx);
+        self.shared.effects.set(effects);
+    }
+
+    /// Another connection wants this client's session.
+    pub(super) fn resume_here(&mut self, connection: ResumeConnection, ctx: &mut Context<Self>) {
+        let request = connection.request.clone();
+        self.at_core_with(Some(connection), ctx, |core, step| {
+            core.resume_here(&request, step);
+        });
+    }
+
+    /// Begins the end of the connection. The first reason counts.
+    pub(super) fn close(&mut self, closing: Closing, ctx: &mut Context<Self>) {
+        if let Connection::Ending(_) = self.connection {
+            if matches!(closing, Closing::Failed | Closing::Disconnected) {
+                ctx.stop();
+            }
+            return;
+        }
+        self.at_core(ctx, |core, step| core.close(closing, step));
+    }
+
+    /// Executes the core's effects in order. `connection`: the one that they may take or refuse.
+    pub(super) fn execute(
+        &mut self,
+        effects: &mut Vec<Effect>,
+        mut connection: Option<ResumeConnection>,
+        ctx: &mut Context<Self>,
+    ) {
+        let session_id = self.stats.session_id().unwrap_or(0);
+        let mut overflowed = false;
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Send(frame) => overflowed |= !self.send(frame, None, 1),
+                Effect::SendOpened(opened) => overflowed |= !self.send_opened(&opened),
+                Effect::Replay { bytes, frames } => overflowed |= !self.send(bytes, None, frames),
+                Effect::LeaveConnection(closing) => self.leave_connection(&closing, session_id),
+                Effect::TakeConnection => {
+                    if let Some(connection) = connection.take() {
+                        self.take_connection(connection);
+                    }
+                }
+                Effect::RefuseConnection(closing) => {
+                    if let Some(connection) = connection.take() {
+                        self.refuse_connection(connection, &closing, session_id);
+                    }
+                }
+                Effect::Close(closing) => self.end_connection(&closing, session_id, ctx),
+                Effect::Register { chosen } => self.register(chosen, ctx),
+                Effect::Locate(session_id) => self.locate(session_id, ctx),
+                Effect::Enlist(session_id) => self.enlist(session_id, ctx),
+                Effect::Unregister => self.unregister(),
+                Effect::Moved(to) => self.moved(to),
+                Effect::Route(route) => self.route(route, ctx),
+                Effect::Reach(reach) => self.reach(reach, ctx),
+                Effect::Call {
+                    call,
+                    to,
+                    session_id,
+                    say,
+                } => self.shared.peers.call(Call {
+                    call,
+                    to,
+                    session_id,
+                    say,
+                    client: self.registration.address(ctx).recipient(),
+                }),
+                Effect::CancelCall(call) => {
+                    self.shared.peers.cancel(CancelCall { call });
+                }
+                Effect::Reply { to, say } => self.shared.peers.reply(Reply { to, say }),
+                Effect::Note(note) => self.note(note, session_id),
+            }
+        }
+        self.settle();
+        if overflowed {
+            self.close(Closing::TooSlow, ctx);
+        }
+    }
+
+    /// Brings what the worker knows of this client up to date: its deadline and its replay ring.
+    fn settle(&mut self) {
+        self.count_replay();
+        if let Connection::Frames | Connection::Absent = self.connection
+            && let Some(at) = self.core.deadline(&self.shared.limits)
+        {
+            self.arm_at(at);
+        }
+    }
+
+    /// Counts what the session's replay ring has gained or lost.
+    #[inline]
+    pub(super) fn count_replay(&mut self) {
+        let bytes = self.core.replay_len();
+        if bytes != self.counted_replay {
+            self.shared.replay_grows(self.counted_replay, bytes);
+            self.counted_replay = bytes;
+        }
+    }
+
+    /// Seals a token and sends OPENED.
+    fn send_opened(&mut self, opened: &OpenedFrame) -> bool {
+        let sealed = opened.token.as_deref();
+        let sealed = sealed.map(|token| self.shared.scope.tokens.load().seal(token));
+        let payload = Opened {
+            received: opened.received,
+            idle_timeout_ms: self.shared.limits.idle_timeout as u32,
+            token: sealed.as_deref().unwrap_or_default(),
+        };
+        let header = Header {
+            kind: Kind::Opened as u8,
+            flags: if opened.gap { FLAG_GAP } else { 0 },
+            session_id: opened.session_id,
+            ..Header::default()
+        };
+        let (mut bytes, mut frame) = (Vec::new(), buffers::take());
+        payload.encode(&mut bytes);
+        client::encode(&mut frame, &header, "", &bytes);
+        self.send(frame, None, 1)
+    }
+
+    /// From now on this is the session's connection.
+    fn take_connection(&mut self, connection: ResumeConnection) {
+        let mut socket = connection.socket;
+        // One that is gone is noticed when it is written to.
+        let _ = socket.move_here();
+        (self.socket, self.inbox, self.permit) = (socket, connection.inbox, connection.permit);
+        self.stats.peer.set(connection.peer);
+        self.stats.transport.set(connection.transport);
+        self.stats.suspended.set(false);
+        self.suspension = None;
+        self.connection = Connection::Frames;
+    }
+
+    /// Tells a connection that it does not get the session. It still counts while it is told.
+    fn refuse_connection(&self, connection: ResumeConnection, closing: &Closing, session_id: u64) {
+        let metrics = &self.shared.scope.metrics;
+        let outcome = closing.outcome();
+        metrics.closings.add(outcome.label, 1);
+        let (mut socket, mut outbox) = (connection.socket, Outbox::default());
+        if let Some(frame) = super::ending::close_frame(closing, session_id) {
+            metrics.client_frames_out.one();
+            outbox.push(frame);
+        }
+        socket.set_close_code(outcome.websocket);
+        actix::spawn(part(socket, outbox, connection.permit));
+    }
+
+    fn moved(&mut self, to: crate::codec::peer::PeerGateway) {
+        let scope = &self.shared.scope;
+        let session_id = std::mem::take(&mut self.registered_id);
+        tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), to = %to.gateway, "session is handed over");
+        self.shared.shards.home(session_id).do_send(SessionMoved {
+            session_id,
+            owner: self.stats.owner,
+            to,
+            keep: scope.config.session.resume_window,
+        });
+    }
+
+    /// The registry forgets the session, or the one that it is being asked about.
+    pub(super) fn unregister(&mut self) {
+        let session_id = std::mem::take(&mut self.registered_id);
+        if session_id != 0 {
+            // A registry that is just being rebuilt looks for clients that are gone.
+            self.shared.shards.home(session_id).do_send(SessionEnded {
+                session_id,
+                owner: self.stats.owner,
+            });
+        }
+    }
+
+    pub(super) fn session_ended(&self) {
+        self.shared.scope.metrics.sessions_ended.one();
+        self.stats.session_ended();
+    }
+
+    fn note(&mut self, note: Note, session_id: u64) {
+        let scope = &self.shared.scope;
+        let metrics = &scope.metrics;
+        match note {
+            Note::SessionStarted {
+                session_id,
+                resumable,
+                taken_up,
+            } => {
+                let how = if taken_up { "taken up" } else { "started" };
+                tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), peer = %self.stats.peer(), how, "session starts");
+                let transport = self.stats.transport();
+                metrics.sessions_started.add(transport, 1);
+                self.stats.session_id.set(session_id);
+                self.stats.resumable.set(resumable);
+                self.stats.started_ms.set(self.shared.now_ms());
+            }
+            Note::SessionEnded => self.session_ended(),
+            Note::Suspended => {
+                metrics.sessions_suspended.one();
+                self.permit = None;
+                self.suspension.get_or_insert_with(|| scope.gate.suspend());
+                self.stats.suspended.set(true);
+                self.shared.suspended(self.slot, self.stats.owner);
+            }
+            Note::Resumed { gap } => {
+                let how = if gap { Resumed::Gap } else { Resumed::Exact };
+                metrics.sessions_resumed.add(how, 1);
+                self.show_identity();
+            }
+            Note::HandedOver => scope.gate.handed_over(),
+            Note::ServicesChanged => self.stats.set_services(self.core.endpoints()),
+            Note::Bound => {
+                metrics.binds.one();
+                self.show_identity();
+            }
+            Note::BindFailed => metrics.bind_failures.one(),
+            Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
+            Note::Goaway => metrics.goaways.one(),
+            Note::Paused => metrics.paused.one(),
+            Note::FramesDropped(frames) => {
+                metrics
+                    .dropped
+                    .add(DropReason::ClientClosing, u64::from(frames));
+            }
+            Note::UnexpectedAccept => metrics.dropped.add(DropReason::UnexpectedAccept, 1),
+            Note::BadToken(error) => {
+                tracing::debug!(session_id, %error, "RESUME with a bad token");
+            }
+        }
+    }
+
+    /// Shows who the session is.
+    pub(super) fn show_identity(&self) {
+        if let Some(identity) = self.core.identity() {
+            self.stats.realm_id.set(identity.realm_id);
+            self.stats.user_id.set(identity.user_id);
+        }
+    }
+}

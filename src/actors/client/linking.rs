@@ -1,0 +1,149 @@
+//! How a session gets its links: `Resolve` to the router, `Bind` to a pool, and back with a lease.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::{Changed, Client};
+use crate::actors::backend_pool::{Bind, BindFailed};
+use crate::actors::link::{Lease, LinkEvent};
+use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
+use crate::codec::code::Code;
+use crate::session::core::{Reach, Route, RouteFailed};
+use crate::supervision::{CountedRecipient, Seat};
+
+/// Endpoints that one session tries for one service before it is refused.
+const MAX_ENDPOINTS_TRIED: usize = 8;
+
+impl Client {
+    /// Routes a service by the rules in force and opens it.
+    pub(super) fn route(&mut self, route: Route, ctx: &mut Context<Self>) {
+        let Route {
+            service,
+            session_id,
+            realm_id,
+            user_id,
+            is_bound,
+            epoch,
+            open,
+        } = route;
+        let resolve = Resolve {
+            service: Arc::clone(&service),
+            realm_id,
+            user_id,
+            session_id,
+            is_bound,
+            tried: Vec::new(),
+        };
+        let router = self.shared.router.clone();
+        let client = self.registration.address(ctx).recipient();
+        let opening = find_link(router, resolve, open, client);
+        ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
+            client.at_core(ctx, |core, step| match result {
+                Ok(lease) => core.service_opened(&service, epoch, lease, step),
+                Err(why) => core.service_failed(&service, why, step),
+            });
+            ctx.notify(Changed);
+        }));
+    }
+
+    /// Opens a service at the endpoint that it is bound to.
+    pub(super) fn reach(&mut self, reach: Reach, ctx: &mut Context<Self>) {
+        let Reach {
+            service,
+            endpoint,
+            session_id,
+            realm_id,
+            open,
+        } = reach;
+        let at = PoolAt {
+            service: Arc::clone(&service),
+            endpoint,
+        };
+        let bind = Bind {
+            session_id,
+            realm_id,
+            open,
+            client: self.registration.address(ctx).recipient(),
+            resumes: true,
+        };
+        let opening = link_at(self.shared.router.clone(), at, bind);
+        ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
+            client.at_core(ctx, |core, step| {
+                core.service_reached(&service, lease, step)
+            });
+            ctx.notify(Changed);
+        }));
+    }
+}
+
+impl From<Unresolved> for RouteFailed {
+    fn from(unresolved: Unresolved) -> RouteFailed {
+        RouteFailed {
+            code: unresolved.code,
+            text: unresolved.text,
+            retry_after_ms: unresolved.retry_after_ms,
+        }
+    }
+}
+
+/// A link to the endpoint that a session is bound to; `None` where it cannot be reached.
+async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Option<Lease> {
+    let pool = router.ask(|| at.clone()).await.ok()??;
+    pool.ask(|| bind.clone()).await.ok()?.ok()
+}
+
+/// Asks the router and pools in turn until one has a link: first where the session belongs, then
+/// where else its strategy allows.
+async fn find_link(
+    router: Seat<Router>,
+    resolve: Resolve,
+    open: Vec<u8>,
+    client: CountedRecipient<LinkEvent>,
+) -> Result<Lease, RouteFailed> {
+    let unreachable = |retry_after_ms| RouteFailed {
+        code: Code::BAD_GATEWAY,
+        text: "the backend cannot be reached",
+        retry_after_ms,
+    };
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    let mut why = unreachable(0);
+    while tried.len() < MAX_ENDPOINTS_TRIED {
+        let ask = || Resolve {
+            service: Arc::clone(&resolve.service),
+            tried: tried.clone(),
+            ..resolve.clone()
+        };
+        let resolved = match router.ask(ask).await {
+            Ok(Ok(resolved)) => resolved,
+            // Nothing is left to try: what the last one said is more to the point.
+            Ok(Err(_)) if !tried.is_empty() => return Err(why),
+            Ok(Err(unresolved)) => return Err(unresolved.into()),
+            Err(_) => return Err(why),
+        };
+        let bind = || Bind {
+            session_id: resolve.session_id,
+            realm_id: resolve.realm_id,
+            open: open.clone(),
+            client: client.clone(),
+            resumes: false,
+        };
+        why = match resolved.pool.ask(bind).await {
+            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
+            Ok(Err(BindFailed::Leaving)) => RouteFailed {
+                text: "the backend takes no new sessions",
+                ..unreachable(0)
+            },
+            Ok(Err(BindFailed::NoLinkLeft | BindFailed::Crowded)) => RouteFailed {
+                code: Code::UNAVAILABLE,
+                text: "the service is over capacity",
+                retry_after_ms: 1000,
+            },
+            Err(_) => unreachable(0),
+        };
+        tried.push(resolved.endpoint);
+    }
+    Err(why)
+}

@@ -1,0 +1,164 @@
+//! What a client hears from its links, the registry, peer gateways and its worker.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::{CheckDeadline, Client, Connection, CutOff, GiveUp, GoAway, Kick};
+use crate::actors::link::LinkEvent;
+use crate::actors::peers::PeerResponse;
+use crate::actors::session_registry::ClientMessage;
+use crate::codec::sniff::{Sniffed, sniff};
+use crate::session::closing::Closing;
+
+impl Handler<LinkEvent> for Client {
+    type Result = ();
+
+    #[inline]
+    fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        match msg {
+            LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
+            LinkEvent::Bound(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
+            LinkEvent::Closed { service, close } => self.at_core(ctx, |core, step| {
+                core.closed_on_link(&service, close, step);
+            }),
+            LinkEvent::Accepted { service, epoch } => self.at_core(ctx, |core, step| {
+                core.accepted(&service, epoch, step);
+            }),
+            LinkEvent::Lost { service, link_id } => self.at_core(ctx, |core, step| {
+                core.link_lost(&service, link_id, step);
+            }),
+            LinkEvent::Left { service, .. } => {
+                self.at_core(ctx, |core, step| core.left(&service, step));
+            }
+            LinkEvent::Confirmed { service, .. } => {
+                self.at_core(ctx, |core, step| core.confirmed(&service, step));
+            }
+            LinkEvent::Room => self.at_core(ctx, |core, step| core.link_has_room(step)),
+        }
+    }
+}
+
+impl Handler<ClientMessage> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        match msg {
+            ClientMessage::Stray(stray) => self.take_stray(stray, ctx),
+            ClientMessage::Resume(connection) => self.resume_here(*connection, ctx),
+            ClientMessage::Peer(request) => self.at_core(ctx, |core, step| {
+                core.peer_request(request.caller, request.session_id, request.said, step);
+            }),
+        }
+    }
+}
+
+impl Handler<PeerResponse> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        self.at_core(ctx, |core, step| {
+            core.peer_response(msg.call, msg.said, step);
+        });
+    }
+}
+
+impl Handler<CheckDeadline> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        if self.shared.now_ms() < self.armed_ms {
+            return; // Meant for the slot's previous client, or already answered.
+        }
+        self.armed_ms = 0;
+        let sniff_timeout = self.shared.scope.config.listen.sniff_timeout;
+        let (limit, overdue) = match &self.connection {
+            Connection::Frames | Connection::Absent => {
+                return self.at_core(ctx, |core, step| core.on_time(step));
+            }
+            Connection::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
+                (sniff_timeout, Closing::SlowStart)
+            }
+            Connection::Entering(_) if self.stats.transport().is_http() => {
+                return; // Its entry keeps its deadlines.
+            }
+            Connection::Sniffing(_) | Connection::Entering(_) => {
+                (sniff_timeout, Closing::SilentStart)
+            }
+            Connection::Ending(ending) => (ending.timeout(), Closing::Failed),
+        };
+        let passed = Duration::from_millis(self.shared.now_ms().saturating_sub(self.since_ms));
+        if passed < limit {
+            self.arm(limit - passed);
+        } else {
+            self.close(overdue, ctx);
+        }
+    }
+}
+
+impl Handler<super::Changed> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: super::Changed, _: &mut Context<Self>) {
+        // From itself; the pump is polled after every message.
+    }
+}
+
+impl Handler<Kick> for Client {
+    type Result = ();
+
+    fn handle(&mut self, msg: Kick, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        if self.stats.session_id() == Some(msg.session_id) {
+            self.close(Closing::Kicked, ctx);
+        }
+    }
+}
+
+impl Handler<GoAway> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: GoAway, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        self.at_core(ctx, |core, step| core.ask_away(step));
+    }
+}
+
+impl Handler<GiveUp> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        self.at_core(ctx, |core, step| core.give_up(step));
+    }
+}
+
+impl Handler<CutOff> for Client {
+    type Result = ();
+
+    fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
+        self.registration.handled();
+        // In the form of a transport that is known, or not at all.
+        let closing = match &self.connection {
+            Connection::Entering(entering) if self.stats.transport().is_http() => {
+                return entering.leaving.notify_one();
+            }
+            Connection::Entering(_) => Closing::SilentStart,
+            Connection::Sniffing(sniffing)
+                if !sniffing.entered && sniff(&self.inbox) != Sniffed::Frames =>
+            {
+                Closing::SilentStart
+            }
+            // Its backends keep it for whoever takes it over.
+            Connection::Absent => return,
+            Connection::Sniffing(_) | Connection::Frames | Connection::Ending(_) => {
+                Closing::Draining
+            }
+        };
+        self.close(closing, ctx);
+    }
+}

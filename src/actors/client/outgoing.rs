@@ -1,0 +1,107 @@
+//! Frames on their way to the client.
+//!
+//! Hot path: what a link delivers is kept for a resume where there may be one, and queued.
+
+use std::task::{Context as TaskContext, Waker};
+
+use actix::prelude::*;
+use bytes::Bytes;
+
+use super::{Client, Connection, stats};
+use crate::actors::session_registry::{StrayFrame, Strayed, StraysRefused};
+use crate::codec::buffers;
+use crate::codec::client::{self, Header};
+use crate::metrics::DropReason;
+use crate::net::outbox::VECTORED_BYTES;
+use crate::session::closing::Closing;
+
+impl Client {
+    /// Takes a backend's DATA: `frames` whole frames for the client.
+    #[inline]
+    pub(super) fn deliver(
+        &mut self,
+        head: Vec<u8>,
+        tail: Option<Bytes>,
+        frames: u32,
+        ctx: &mut Context<Self>,
+    ) {
+        let sends = self
+            .core
+            .keep(&head, tail.as_deref().unwrap_or_default(), frames);
+        self.count_replay();
+        if !sends {
+            buffers::give(head);
+        } else if !self.send(head, tail, frames) {
+            self.close(Closing::TooSlow, ctx);
+        }
+    }
+
+    /// Queues whole frames for the client, within the bound; false where it takes too long to take them.
+    #[inline]
+    pub(super) fn send(&mut self, head: Vec<u8>, tail: Option<Bytes>, frames: u32) -> bool {
+        let metrics = &self.shared.scope.metrics;
+        if !matches!(self.connection, Connection::Frames) {
+            metrics
+                .dropped
+                .add(DropReason::ClientClosing, u64::from(frames));
+            return true;
+        }
+        let bytes = head.len() + tail.as_ref().map_or(0, Bytes::len);
+        let limit = self.shared.scope.config.session.outbound_queue;
+        // A single frame over the bound still fits an empty queue.
+        if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+            let mut cx = TaskContext::from_waker(Waker::noop());
+            let _ = self.poll_flush(&mut cx);
+            if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+                let metrics = &self.shared.scope.metrics;
+                metrics
+                    .dropped
+                    .add(DropReason::ClientClosing, u64::from(frames));
+                return false;
+            }
+        }
+        let metrics = &self.shared.scope.metrics;
+        metrics.client_frames_out.add(u64::from(frames));
+        stats::add(&self.stats.frames_out, u64::from(frames));
+        stats::add(&self.stats.bytes_out, bytes as u64);
+        self.outbox.push(head);
+        if let Some(tail) = tail {
+            self.outbox.push_shared(tail);
+        }
+        true
+    }
+
+    /// A backend's frame that came by way of the registry.
+    pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+        if !self.core.uses(msg.stray.session_id, &msg.service) {
+            msg.origin.do_send(StraysRefused {
+                session_ids: vec![msg.stray.session_id],
+            });
+            return;
+        }
+        match msg.stray.frame {
+            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
+            StrayFrame::Bind(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
+            StrayFrame::Close(close) => self.at_core(ctx, |core, step| {
+                core.closed_elsewhere(&msg.service, close, step);
+            }),
+        }
+    }
+
+    fn deliver_stray(&mut self, service: &str, payload: Bytes, ctx: &mut Context<Self>) {
+        let header = Header {
+            session_id: self.core.session_id(),
+            realm_id: self.core.identity().map_or(0, |id| id.realm_id),
+            ..Header::default()
+        };
+        let mut head = buffers::take();
+        client::encode_header(&mut head, &header, service, payload.len() as u32);
+        let tail = if payload.len() < VECTORED_BYTES {
+            head.extend_from_slice(&payload);
+            None
+        } else {
+            Some(payload)
+        };
+        self.deliver(head, tail, 1, ctx);
+    }
+}
