@@ -2,7 +2,7 @@
 //! written becomes one binary message a frame (protocol 1.6). Control frames, fragmentation and
 //! masks are the library's.
 
-mod boundary;
+mod counted;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::codec::Decoded;
 use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
-use boundary::{Boundary, Followed};
+use counted::Counted;
 
 /// What an idle WebSocket keeps for reading, in bytes; a larger message gets room of its own.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -44,7 +44,7 @@ pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
 /// The server's side of a WebSocket whose handshake is done.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Followed>,
+    stream: WebSocketStream<Counted>,
     max_payload: u32,
     /// Whether the library has had a message over [`KEPT_BYTES`].
     grown: bool,
@@ -70,9 +70,7 @@ impl WebSocket {
 
     /// A WebSocket on `socket`, behind the handshake and `read`.
     pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
-        let mut boundary = Boundary::default();
-        boundary.pass(&read);
-        let socket = Followed { socket, boundary };
+        let socket = Counted::new(socket, read.len());
         let (server, limits) = (Role::Server, Some(limits(max_payload)));
         let stream = WebSocketStream::from_partially_read(socket, read, server, limits).await;
         WebSocket {
@@ -90,7 +88,7 @@ impl WebSocket {
     }
 
     /// The messages below, whatever they hold; what was read and not taken is lost.
-    pub fn into_messages(self) -> WebSocketStream<Followed> {
+    pub fn into_messages(self) -> WebSocketStream<Counted> {
         self.stream
     }
 
@@ -104,9 +102,10 @@ impl WebSocket {
         self.unflushed
     }
 
-    /// Has the library begun anew, with small buffers, where it has nothing under way.
+    /// Replaces the library's state, and with it the largest buffers that it ever needed, once it
+    /// holds no part of a message and has written everything.
     fn poll_shrink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.stream.get_ref().boundary.is_reached() {
+        if !self.stream.get_ref().is_parsed() {
             return Poll::Pending;
         }
         ready!(self.poll_written(cx))?;
@@ -280,6 +279,9 @@ impl AsyncRead for WebSocket {
                 }
                 Poll::Pending => return Poll::Pending,
             };
+            if let Some(Ok(message)) = &next {
+                this.stream.get_mut().parsed(message.len());
+            }
             match next {
                 Some(Ok(Message::Binary(message))) => this.take_message(message),
                 Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
