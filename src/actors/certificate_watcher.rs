@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::net::tls::{Reloaded, Tls};
 use crate::supervision::{
-    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Receive,
-    Registration, Seat, mailbox,
+    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Registration, Seat,
+    inspectable,
 };
 
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
@@ -181,20 +181,22 @@ impl Inspectable for CertificateWatcher {
     }
 }
 
-mailbox!(CertificateWatcher);
+inspectable!(CertificateWatcher);
 
-impl Receive<Reload> for CertificateWatcher {
+impl Handler<Reload> for CertificateWatcher {
     type Result = ();
 
-    fn receive(&mut self, _: Reload, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.read(ctx);
     }
 }
 
-impl Receive<Changed> for CertificateWatcher {
+impl Handler<Changed> for CertificateWatcher {
     type Result = ();
 
-    fn receive(&mut self, _: Changed, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Changed, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.read_soon(ctx);
     }
 }

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
-use actix::{MailboxError, WeakAddr, WeakRecipient};
+use actix::{MailboxError, WeakRecipient};
 
-use super::inspect::Inspectable;
-use super::mail::Mail;
 use super::mail_counter::MailCounter;
 
 /// Where one actor is reached. Cloning it allocates: not for the way of a frame.
@@ -23,7 +21,7 @@ pub struct CountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
-    recipient: Recipient<Mail<M>>,
+    recipient: Recipient<M>,
     mail: Arc<MailCounter>,
 }
 
@@ -32,13 +30,7 @@ pub struct WeakCountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
-    recipient: WeakRecipient<Mail<M>>,
-    mail: Arc<MailCounter>,
-}
-
-/// A [`CountedAddr`] that does not keep the actor's mailbox alive.
-pub struct WeakCountedAddr<A: Actor> {
-    addr: WeakAddr<A>,
+    recipient: WeakRecipient<M>,
     mail: Arc<MailCounter>,
 }
 
@@ -53,10 +45,11 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<Mail<M>>,
-        A::Context: ToEnvelope<A, Mail<M>>,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
     {
-        self.addr.do_send(Mail::post(message, &self.mail));
+        self.mail.sent();
+        self.addr.do_send(message);
     }
 
     /// Sends, and resolves to the answer.
@@ -70,10 +63,11 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<Mail<M>>,
-        A::Context: ToEnvelope<A, Mail<M>>,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
     {
-        self.addr.send(Mail::post(message, &self.mail))
+        self.mail.sent();
+        self.addr.send(message)
     }
 
     /// Whether the actor still takes messages.
@@ -87,8 +81,8 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<Mail<M>>,
-        A::Context: ToEnvelope<A, Mail<M>>,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
     {
         CountedRecipient {
             recipient: self.addr.clone().recipient(),
@@ -101,8 +95,8 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<Mail<M>>,
-        A::Context: ToEnvelope<A, Mail<M>>,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
     {
         WeakCountedRecipient {
             recipient: self.addr.downgrade().recipient(),
@@ -130,7 +124,8 @@ where
     /// Sends without waiting for room or an answer; the message bounds itself.
     #[inline]
     pub fn do_send(&self, message: M) {
-        self.recipient.do_send(Mail::post(message, &self.mail));
+        self.mail.sent();
+        self.recipient.do_send(message);
     }
 
     /// Whether the actor still takes messages.
@@ -146,7 +141,8 @@ where
         &self,
         message: M,
     ) -> impl Future<Output = Result<M::Result, MailboxError>> + use<M> {
-        self.recipient.send(Mail::post(message, &self.mail))
+        self.mail.sent();
+        self.recipient.send(message)
     }
 }
 
@@ -192,45 +188,5 @@ where
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WeakCountedRecipient")
             .finish_non_exhaustive()
-    }
-}
-
-impl<A: Actor<Context = Context<A>> + Inspectable> WeakCountedAddr<A> {
-    /// Starts an actor that its parent lists itself.
-    pub fn start(actor: A) -> WeakCountedAddr<A> {
-        let mail = Arc::clone(actor.registration().mail());
-        let addr = actor.start().downgrade();
-        WeakCountedAddr { addr, mail }
-    }
-}
-
-impl<A: Actor> WeakCountedAddr<A> {
-    /// Sends without waiting for room or an answer, where the actor still lives.
-    pub fn do_send<M>(&self, message: M)
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-        A: Handler<Mail<M>>,
-        A::Context: ToEnvelope<A, Mail<M>>,
-    {
-        if let Some(addr) = self.addr.upgrade() {
-            addr.do_send(Mail::post(message, &self.mail));
-        }
-    }
-
-    /// Returns whether the actor still takes messages.
-    pub fn connected(&self) -> bool {
-        self.addr.upgrade().is_some_and(|addr| addr.connected())
-    }
-
-    /// Counts the actor's mail.
-    pub fn mail(&self) -> &MailCounter {
-        &self.mail
-    }
-}
-
-impl<A: Actor> std::fmt::Debug for WeakCountedAddr<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WeakCountedAddr").finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ impl MailCounter {
 
     /// A message is on its way.
     #[inline]
-    pub(super) fn sent(&self) {
+    pub fn sent(&self) {
         if !self.closed.load(Relaxed) {
             self.sent.fetch_add(1, Relaxed);
             self.counters.sent.fetch_add(1, Relaxed);
@@ -44,7 +44,7 @@ impl MailCounter {
 
     /// A message is being handled; only the actor itself says so.
     #[inline]
-    pub(super) fn handled(&self) {
+    pub fn handled(&self) {
         let waiting = self.waiting();
         self.handled.one();
         self.counters.handled.one();

@@ -9,12 +9,12 @@ use super::{
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::metrics::DropReason;
 use crate::session::link::LinkEnd;
-use crate::supervision::Receive;
 
-impl Receive<Bind> for BackendPool {
+impl Handler<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
 
-    fn receive(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
         match self.place(msg) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
@@ -28,10 +28,11 @@ impl Receive<Bind> for BackendPool {
     }
 }
 
-impl Receive<LinkReport> for BackendPool {
+impl Handler<LinkReport> for BackendPool {
     type Result = ();
 
-    fn receive(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
+        self.registration.handled();
         match msg.what {
             LinkChange::Ready => self.ready(msg.link_id),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
@@ -43,10 +44,11 @@ impl Receive<LinkReport> for BackendPool {
     }
 }
 
-impl Receive<OwedClose> for BackendPool {
+impl Handler<OwedClose> for BackendPool {
     type Result = ();
 
-    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+        self.registration.handled();
         let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
         if let Some(slot) = self.links.iter().find(alive) {
             slot.link.do_send(msg);
@@ -59,27 +61,30 @@ impl Receive<OwedClose> for BackendPool {
     }
 }
 
-impl Receive<Announce> for BackendPool {
+impl Handler<Announce> for BackendPool {
     type Result = ();
 
-    fn receive(&mut self, _: Announce, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Announce, _: &mut Context<Self>) {
+        self.registration.handled();
         self.announce();
     }
 }
 
-impl Receive<Retire> for BackendPool {
+impl Handler<Retire> for BackendPool {
     type Result = ();
 
-    fn receive(&mut self, _: Retire, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.retired = true;
         self.quit_unused(ctx);
     }
 }
 
-impl Receive<Close> for BackendPool {
+impl Handler<Close> for BackendPool {
     type Result = ResponseFuture<()>;
 
-    fn receive(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
+    fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.registration.handled();
         self.retired = true;
         self.waiting.clear();
         let links = std::mem::take(&mut self.links);

@@ -10,13 +10,13 @@ use crate::actors::peers::PeerResponse;
 use crate::actors::session_registry::ClientMessage;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::session::closing::Closing;
-use crate::supervision::Receive;
 
-impl Receive<LinkEvent> for Client {
+impl Handler<LinkEvent> for Client {
     type Result = ();
 
     #[inline]
-    fn receive(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
+        self.registration.handled();
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
             LinkEvent::Bound(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
@@ -40,10 +40,11 @@ impl Receive<LinkEvent> for Client {
     }
 }
 
-impl Receive<ClientMessage> for Client {
+impl Handler<ClientMessage> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
+        self.registration.handled();
         match msg {
             ClientMessage::Stray(stray) => self.take_stray(stray, ctx),
             ClientMessage::Resume(connection) => self.resume_here(*connection, ctx),
@@ -54,20 +55,22 @@ impl Receive<ClientMessage> for Client {
     }
 }
 
-impl Receive<PeerResponse> for Client {
+impl Handler<PeerResponse> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.at_core(ctx, |core, step| {
             core.peer_response(msg.call, msg.said, step);
         });
     }
 }
 
-impl Receive<CheckDeadline> for Client {
+impl Handler<CheckDeadline> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
+        self.registration.handled();
         if self.shared.now_ms() < self.armed_ms {
             return; // Meant for the slot's previous client, or already answered.
         }
@@ -105,36 +108,40 @@ impl Handler<super::Changed> for Client {
     }
 }
 
-impl Receive<Kick> for Client {
+impl Handler<Kick> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: Kick, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Kick, ctx: &mut Context<Self>) {
+        self.registration.handled();
         if self.stats.session_id() == Some(msg.session_id) {
             self.close(Closing::Kicked, ctx);
         }
     }
 }
 
-impl Receive<GoAway> for Client {
+impl Handler<GoAway> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: GoAway, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: GoAway, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.at_core(ctx, |core, step| core.ask_away(step));
     }
 }
 
-impl Receive<GiveUp> for Client {
+impl Handler<GiveUp> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.at_core(ctx, |core, step| core.give_up(step));
     }
 }
 
-impl Receive<CutOff> for Client {
+impl Handler<CutOff> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: CutOff, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
+        self.registration.handled();
         // In the form of a transport that is known, or not at all.
         let closing = match &self.connection {
             Connection::Entering(entering) if self.stats.transport().is_http() => {

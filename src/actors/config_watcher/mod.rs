@@ -21,7 +21,7 @@ use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::resolve::{Resolved, resolve};
 use crate::store::{Refused, RefusedKind};
-use crate::supervision::{Receive, Registration, Rescued};
+use crate::supervision::{Registration, Rescued};
 
 use launch::Estate;
 pub use launch::{Audience, launch};
@@ -285,18 +285,20 @@ impl Actor for ConfigWatcher {
     }
 }
 
-impl Receive<Reload> for ConfigWatcher {
+impl Handler<Reload> for ConfigWatcher {
     type Result = ();
 
-    fn receive(&mut self, _: Reload, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
+        self.registration.handled();
         self.load(ctx);
     }
 }
 
-impl Receive<SourceNews> for ConfigWatcher {
+impl Handler<SourceNews> for ConfigWatcher {
     type Result = ();
 
-    fn receive(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
+    fn handle(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
+        self.registration.handled();
         match news {
             SourceNews::Changed { messages } => {
                 self.told.notifications += messages;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Receive, Seat, mailbox};
+use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Seat, inspectable};
 use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -23,12 +23,13 @@ impl Inspectable for Ear {
     }
 }
 
-mailbox!(Ear);
+inspectable!(Ear);
 
-impl Receive<RoutesLoaded> for Ear {
+impl Handler<RoutesLoaded> for Ear {
     type Result = ();
 
-    fn receive(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+        self.0.handled();
         self.1.send(msg).unwrap();
     }
 }

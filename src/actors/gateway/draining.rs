@@ -14,7 +14,6 @@ use super::{Gateway, State};
 use crate::actors::worker::{
     AskAway, ClientCounts, CloseLinks, CountClients, CutOffClients, StopAsking,
 };
-use crate::supervision::Receive;
 
 /// How often a draining gateway looks whether its clients have left.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
@@ -183,26 +182,29 @@ impl Gateway {
     }
 }
 
-impl Receive<Drain> for Gateway {
+impl Handler<Drain> for Gateway {
     type Result = Result<Begun, BySignal>;
 
-    fn receive(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         self.begin_drain(msg, ctx)
     }
 }
 
-impl Receive<AskDrain> for Gateway {
+impl Handler<AskDrain> for Gateway {
     type Result = DrainSnapshot;
 
-    fn receive(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
+    fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
+        self.registration.handled();
         self.progress()
     }
 }
 
-impl Receive<CancelDrain> for Gateway {
+impl Handler<CancelDrain> for Gateway {
     type Result = Result<DrainSnapshot, BySignal>;
 
-    fn receive(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         if self
             .drain
             .as_ref()

@@ -13,7 +13,6 @@ use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::session::link::LinkEnd;
-use crate::supervision::Receive;
 
 /// How long a link that is told to end may take to write what it still holds.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,10 +20,11 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// answered as if they were unknown.
 const MAX_LEFT: usize = 65_536;
 
-impl Receive<Attach> for Link {
+impl Handler<Attach> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Attach, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
+        self.registration.handled();
         if msg.answer.is_closed() || self.quitting {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
@@ -49,11 +49,12 @@ impl Receive<Attach> for Link {
     }
 }
 
-impl Receive<Forward> for Link {
+impl Handler<Forward> for Link {
     type Result = ();
 
     #[inline]
-    fn receive(&mut self, msg: Forward, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
+        self.registration.handled();
         self.scope
             .metrics
             .link_frames_out
@@ -64,10 +65,11 @@ impl Receive<Forward> for Link {
     }
 }
 
-impl Receive<Release> for Link {
+impl Handler<Release> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Release, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
+        self.registration.handled();
         let Some(attached) = self.detach(msg.session_id) else {
             return;
         };
@@ -81,10 +83,11 @@ impl Receive<Release> for Link {
     }
 }
 
-impl Receive<Reopen> for Link {
+impl Handler<Reopen> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Reopen, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Reopen, _: &mut Context<Self>) {
+        self.registration.handled();
         // One that it has lost meanwhile is told by the end of the session that is on its way.
         if self.places.contains_key(&msg.session_id) {
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
@@ -92,10 +95,11 @@ impl Receive<Reopen> for Link {
     }
 }
 
-impl Receive<Confirm> for Link {
+impl Handler<Confirm> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Confirm, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Confirm, _: &mut Context<Self>) {
+        self.registration.handled();
         let Some(place) = self.places.get(&msg.session_id) else {
             return; // The client is told of the loss, or of the end.
         };
@@ -107,10 +111,11 @@ impl Receive<Confirm> for Link {
     }
 }
 
-impl Receive<Suspend> for Link {
+impl Handler<Suspend> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Suspend, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Suspend, _: &mut Context<Self>) {
+        self.registration.handled();
         if self.places.contains_key(&msg.session_id) {
             let payload = msg.window_ms.to_be_bytes();
             self.enqueue(Kind::Suspend, msg.session_id, &payload);
@@ -118,10 +123,11 @@ impl Receive<Suspend> for Link {
     }
 }
 
-impl Receive<Leave> for Link {
+impl Handler<Leave> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Leave, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Leave, _: &mut Context<Self>) {
+        self.registration.handled();
         let place = self.places.get(&msg.session_id);
         if let Some(attached) = place.and_then(|place| self.sessions.get_mut(*place as usize)) {
             attached.leaving = true;
@@ -131,28 +137,31 @@ impl Receive<Leave> for Link {
 }
 
 /// From the pool: a session that this link does not carry, but its backend may still have.
-impl Receive<OwedClose> for Link {
+impl Handler<OwedClose> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
+        self.registration.handled();
         self.enqueue_close(msg.session_id, msg.code);
     }
 }
 
-impl Receive<Retag> for Link {
+impl Handler<Retag> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: Retag, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
+        self.registration.handled();
         if let Some(place) = self.places.get(&msg.session_id) {
             self.sessions[*place as usize].realm_id = msg.realm_id;
         }
     }
 }
 
-impl Receive<AwaitRoom> for Link {
+impl Handler<AwaitRoom> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
+        self.registration.handled();
         if self.gauge.has_room() {
             self.tell(msg.session_id, LinkEvent::Room);
         } else {
@@ -161,10 +170,11 @@ impl Receive<AwaitRoom> for Link {
     }
 }
 
-impl Receive<StraysRefused> for Link {
+impl Handler<StraysRefused> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
+        self.registration.handled();
         self.scope
             .metrics
             .refused_on_link
@@ -176,10 +186,11 @@ impl Receive<StraysRefused> for Link {
     }
 }
 
-impl Receive<Report> for Link {
+impl Handler<Report> for Link {
     type Result = ();
 
-    fn receive(&mut self, _: Report, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
+        self.registration.handled();
         if self.leaving {
             self.report(LinkChange::Goaway);
         } else if self.liveness.ready() {
@@ -190,10 +201,11 @@ impl Receive<Report> for Link {
     }
 }
 
-impl Receive<Quit> for Link {
+impl Handler<Quit> for Link {
     type Result = ResponseFuture<()>;
 
-    fn receive(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+    fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
+        self.registration.handled();
         let (answer, gone) = oneshot::channel();
         self.quit_answers.push(answer);
         self.quitting = true;

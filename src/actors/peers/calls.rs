@@ -13,7 +13,6 @@ use super::{
 use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
-use crate::supervision::Receive;
 
 /// Something that has come.
 pub(super) struct On<W> {
@@ -208,10 +207,11 @@ impl Peers {
     }
 }
 
-impl Receive<Call> for Peers {
+impl Handler<Call> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Call, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Call, ctx: &mut Context<Self>) {
+        self.registration.handled();
         let call = msg.call;
         if let ToHolder::Ask { .. } = msg.say {
             self.shared.counts.made();
@@ -238,18 +238,20 @@ impl Receive<Call> for Peers {
     }
 }
 
-impl Receive<CancelCall> for Peers {
+impl Handler<CancelCall> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: CancelCall, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: CancelCall, _: &mut Context<Self>) {
+        self.registration.handled();
         self.end(msg.call, CallEnd::GivenUp);
     }
 }
 
-impl Receive<Reply> for Peers {
+impl Handler<Reply> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Reply, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Reply, _: &mut Context<Self>) {
+        self.registration.handled();
         let served = self.served(&msg.to).and_then(|c| c.get(&msg.to.call));
         // Where it has given up, nobody waits for the answer.
         if let Some(session_id) = served.map(|served| served.session_id) {

@@ -13,7 +13,6 @@ use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToHolder};
 use crate::net::peer::HandshakeFailure;
-use crate::supervision::Receive;
 
 /// Connections to gateways that are dialled or have proved who they are; more are not taken.
 const MAX_CONNECTIONS: usize = 1024;
@@ -185,10 +184,11 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     }
 }
 
-impl Receive<Accepted> for Peers {
+impl Handler<Accepted> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
+        self.registration.handled();
         let strangers = self.strangers().count();
         if strangers >= MAX_STRANGERS
             && let Some(oldest) = self.strangers().min()
@@ -203,10 +203,11 @@ impl Receive<Accepted> for Peers {
     }
 }
 
-impl Receive<Joined> for Peers {
+impl Handler<Joined> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Joined, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Joined, _: &mut Context<Self>) {
+        self.registration.handled();
         if self.neighbours() >= MAX_CONNECTIONS {
             return self.turn_away(msg.connection);
         }
@@ -218,10 +219,11 @@ impl Receive<Joined> for Peers {
     }
 }
 
-impl Receive<Arrived> for Peers {
+impl Handler<Arrived> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
+    fn handle(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
+        self.registration.handled();
         let Some(place) = self.connections.get_mut(&msg.connection) else {
             return;
         };
@@ -257,18 +259,20 @@ impl Receive<Arrived> for Peers {
     }
 }
 
-impl Receive<Lost> for Peers {
+impl Handler<Lost> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Lost, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: Lost, _: &mut Context<Self>) {
+        self.registration.handled();
         self.lose(msg.connection, msg.error);
     }
 }
 
-impl Receive<Flush> for Peers {
+impl Handler<Flush> for Peers {
     type Result = ResponseFuture<()>;
 
-    fn receive(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
+    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.registration.handled();
         let wires = self.connections.values_mut().map(|c| c.wire.finish());
         let wires: Vec<_> = wires.collect();
         Box::pin(async move {

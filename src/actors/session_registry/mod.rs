@@ -16,9 +16,7 @@ use actix::prelude::*;
 use serde_json::json;
 
 use crate::codec::peer::PeerGateway;
-use crate::supervision::{
-    Inspectable, Receive, Registration, Rescued, WeakCountedRecipient, mailbox,
-};
+use crate::supervision::{Inspectable, Registration, Rescued, WeakCountedRecipient, inspectable};
 
 pub use messages::{
     ClientMessage, FindClient, FindOwner, Found, IdInUse, OpenSession, PeerRequest, Ping, Relay,
@@ -117,7 +115,7 @@ impl Inspectable for SessionRegistry {
     }
 }
 
-mailbox!(SessionRegistry);
+inspectable!(SessionRegistry);
 
 impl Actor for SessionRegistry {
     type Context = Context<Self>;
@@ -128,10 +126,11 @@ impl Actor for SessionRegistry {
     }
 }
 
-impl Receive<OpenSession> for SessionRegistry {
+impl Handler<OpenSession> for SessionRegistry {
     type Result = Result<(), IdInUse>;
 
-    fn receive(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         let entry = Entry {
             owner: msg.owner,
             client: msg.client,
@@ -154,10 +153,11 @@ impl Receive<OpenSession> for SessionRegistry {
     }
 }
 
-impl Receive<SessionEnded> for SessionRegistry {
+impl Handler<SessionEnded> for SessionRegistry {
     type Result = ();
 
-    fn receive(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
+        self.registration.handled();
         let ended = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(ended) {
             self.shard.sessions.remove(&msg.session_id);
@@ -165,10 +165,11 @@ impl Receive<SessionEnded> for SessionRegistry {
     }
 }
 
-impl Receive<SessionMoved> for SessionRegistry {
+impl Handler<SessionMoved> for SessionRegistry {
     type Result = ();
 
-    fn receive(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
+    fn handle(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
+        self.registration.handled();
         self.forget_moved();
         let its = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(its) {
@@ -180,10 +181,11 @@ impl Receive<SessionMoved> for SessionRegistry {
     }
 }
 
-impl Receive<Relay> for SessionRegistry {
+impl Handler<Relay> for SessionRegistry {
     type Result = ();
 
-    fn receive(&mut self, mut msg: Relay, _: &mut Context<Self>) {
+    fn handle(&mut self, mut msg: Relay, _: &mut Context<Self>) {
+        self.registration.handled();
         let mut unknown = Vec::new();
         for stray in std::mem::take(&mut msg.strays) {
             let entry = self.shard.sessions.get(&stray.session_id);
@@ -206,19 +208,21 @@ impl Receive<Relay> for SessionRegistry {
     }
 }
 
-impl Receive<FindOwner> for SessionRegistry {
+impl Handler<FindOwner> for SessionRegistry {
     type Result = Option<u64>;
 
-    fn receive(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
+    fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
+        self.registration.handled();
         let entry = self.shard.sessions.get(&msg.session_id);
         entry.map(|entry| entry.owner)
     }
 }
 
-impl Receive<FindClient> for SessionRegistry {
+impl Handler<FindClient> for SessionRegistry {
     type Result = Option<Found>;
 
-    fn receive(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
+    fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
+        self.registration.handled();
         let entry = self.shard.sessions.get(&msg.session_id);
         if let Some(client) = entry.and_then(|entry| entry.client.upgrade()) {
             return Some(Found::Client(client));
@@ -228,8 +232,10 @@ impl Receive<FindClient> for SessionRegistry {
     }
 }
 
-impl Receive<Ping> for SessionRegistry {
+impl Handler<Ping> for SessionRegistry {
     type Result = ();
 
-    fn receive(&mut self, _: Ping, _: &mut Context<Self>) {}
+    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
+        self.registration.handled();
+    }
 }

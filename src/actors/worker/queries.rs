@@ -8,9 +8,7 @@ use serde_json::json;
 
 use super::{Seated, Worker};
 use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, worker_of};
-use crate::supervision::{
-    ActorSnapshot, ActorState, Inspectable, Kind, Receive, Registration, mailbox,
-};
+use crate::supervision::{ActorSnapshot, ActorState, Inspectable, Kind, Registration, inspectable};
 #[cfg(feature = "fault-injection")]
 use crate::supervision::{Fault, Inspect};
 
@@ -141,9 +139,9 @@ impl Worker {
             uptime_seconds: self.shared.now_ms().saturating_sub(stats.accepted_ms) / 1000,
             restarts: 0,
             panics: 0,
-            handled: seated.client.mail().handled_count(),
-            waiting: seated.client.mail().waiting(),
-            waiting_highest: seated.client.mail().highest(),
+            handled: stats.mail.handled_count(),
+            waiting: stats.mail.waiting(),
+            waiting_highest: stats.mail.highest(),
             last_error: None,
             detail: Some(json!({"session": session})),
             responding: true,
@@ -151,10 +149,11 @@ impl Worker {
     }
 }
 
-impl Receive<ListSessions> for Worker {
+impl Handler<ListSessions> for Worker {
     type Result = SessionsSnapshot;
 
-    fn receive(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
+    fn handle(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
+        self.registration.handled();
         let (sessions, next) = self.collect(msg.from, msg.limit, |seated| {
             let passes = seated.stats.passes(&msg.filter);
             passes.then(|| self.session_snapshot(seated))
@@ -163,10 +162,11 @@ impl Receive<ListSessions> for Worker {
     }
 }
 
-impl Receive<ListClients> for Worker {
+impl Handler<ListClients> for Worker {
     type Result = ClientsSnapshot;
 
-    fn receive(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
+    fn handle(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
+        self.registration.handled();
         let (clients, next) = self.collect(msg.from, msg.limit, |seated| {
             Some(self.client_snapshot(seated))
         });
@@ -174,35 +174,39 @@ impl Receive<ListClients> for Worker {
     }
 }
 
-impl Receive<ReadSession> for Worker {
+impl Handler<ReadSession> for Worker {
     type Result = Option<SessionSnapshot>;
 
-    fn receive(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         let seated = self.session(msg.session_id, msg.owner)?;
         Some(self.session_snapshot(seated))
     }
 }
 
-impl Receive<KickSession> for Worker {
+impl Handler<KickSession> for Worker {
     type Result = bool;
 
-    fn receive(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
+    fn handle(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
+        self.registration.handled();
         let session_id = msg.session_id;
         let seated = self.session(session_id, msg.owner);
-        seated
-            .inspect(|s| s.client.do_send(Kick { session_id }))
-            .is_some()
+        seated.inspect(|s| s.tell(Kick { session_id })).is_some()
     }
 }
 
-impl Receive<ReadClient> for Worker {
+impl Handler<ReadClient> for Worker {
     type Result = Option<ActorSnapshot>;
 
-    fn receive(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
+        self.registration.handled();
         let seated = self.find(msg.owner)?;
         #[cfg(feature = "fault-injection")]
-        if msg.fault.is_some() {
-            seated.client.do_send(Inspect { fault: msg.fault });
+        if msg.fault.is_some()
+            && let Some(client) = seated.client.upgrade()
+        {
+            seated.stats.mail.sent();
+            client.do_send(Inspect { fault: msg.fault });
         }
         Some(self.client_snapshot(seated))
     }
@@ -226,4 +230,4 @@ impl Inspectable for Worker {
     }
 }
 
-mailbox!(Worker);
+inspectable!(Worker);

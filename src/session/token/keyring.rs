@@ -138,11 +138,12 @@ impl Keyring {
     pub fn seal(&self, body: &TokenBody) -> Vec<u8> {
         let mut salt = [0; SALT_LEN];
         rand::rng().fill_bytes(&mut salt);
-        self.seal_with(body, salt)
+        self.seal_with_salt(body, salt)
     }
 
-    /// The same with a given salt, which must never have been used.
-    pub(super) fn seal_with(&self, body: &TokenBody, salt: [u8; SALT_LEN]) -> Vec<u8> {
+    /// Makes a token with a salt of the caller's choice, which must never have been used: simulated gateways
+    /// draw theirs from the seed of a run.
+    pub fn seal_with_salt(&self, body: &TokenBody, salt: [u8; SALT_LEN]) -> Vec<u8> {
         let sealed = self.keys.first().and_then(|key| {
             let mut token = vec![VERSION];
             token.extend_from_slice(&key.id);

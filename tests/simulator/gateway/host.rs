@@ -1,0 +1,74 @@
+//! The gateway as the core sees it.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use game_gateway::codec::link::Transport;
+use game_gateway::session::core::{Host, Limits};
+use game_gateway::session::token::{Keyring, TokenBody, TokenError};
+
+use crate::wire::Millis;
+
+/// Seconds since 1970 at the run's beginning.
+const EPOCH_SECONDS: u64 = 1_700_000_000;
+
+pub(crate) struct SimHost<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) id: &'a str,
+    pub(crate) address: Option<&'a str>,
+    pub(crate) refuses: bool,
+    pub(crate) drain_left: Option<Millis>,
+    pub(crate) remote: SocketAddr,
+    pub(crate) keyring: &'a Keyring,
+    pub(crate) now: Millis,
+    pub(crate) calls: &'a Cell<u64>,
+}
+
+/// Seconds since 1970 at a moment of the run.
+pub(crate) fn unix_seconds(now: Millis) -> u64 {
+    EPOCH_SECONDS + now / 1000
+}
+
+impl Host for SimHost<'_> {
+    fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    fn gateway_id(&self) -> &str {
+        self.id
+    }
+
+    fn peer_address(&self) -> Option<&str> {
+        self.address
+    }
+
+    fn refuses_sessions(&self) -> bool {
+        self.refuses
+    }
+
+    fn drain_left(&self) -> Option<Duration> {
+        self.drain_left.map(Duration::from_millis)
+    }
+
+    fn remote_address(&self) -> SocketAddr {
+        self.remote
+    }
+
+    fn transport(&self) -> Transport {
+        Transport::Tcp
+    }
+
+    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
+        self.keyring.open(token, unix_seconds(self.now))
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        unix_seconds(self.now)
+    }
+
+    fn next_call(&self) -> u64 {
+        self.calls.set(self.calls.get() + 1);
+        self.calls.get()
+    }
+}

@@ -1,0 +1,121 @@
+//! The lease that the core is given: its words go into the link's mail.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use game_gateway::codec::code::Code;
+use game_gateway::session::core::Hold;
+
+/// Bytes beyond which a link is full.
+pub(crate) const HIGH_WATERMARK: usize = 400;
+
+/// A lease's word to its link.
+#[derive(Debug)]
+pub(crate) enum Word {
+    Forward(Vec<u8>),
+    AwaitRoom,
+    Retag(u32),
+    Reopen(Vec<u8>),
+    Suspend(u32),
+    Confirm,
+    Leave,
+    Release(Option<Code>),
+}
+
+/// What leases have said since it was looked at last, in order: link, session, word.
+pub(crate) type Post = Rc<RefCell<Vec<(usize, u64, Word)>>>;
+
+/// All that the leases of one link share.
+#[derive(Debug)]
+pub(crate) struct Anchor {
+    pub(crate) link: usize,
+    pub(crate) endpoint: SocketAddr,
+    /// Bytes that the link holds, those in its mail included.
+    pub(crate) queued: Cell<usize>,
+    pub(crate) post: Post,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) anchor: Rc<Anchor>,
+    pub(crate) session_id: u64,
+    pub(crate) final_code: Code,
+    pub(crate) silent: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(anchor: Rc<Anchor>, session_id: u64) -> Lease {
+        Lease {
+            anchor,
+            session_id,
+            final_code: Code::INTERNAL,
+            silent: false,
+        }
+    }
+
+    fn say(&self, word: Word) {
+        let mut post = self.anchor.post.borrow_mut();
+        post.push((self.anchor.link, self.session_id, word));
+    }
+}
+
+impl Hold for Lease {
+    fn link_id(&self) -> u64 {
+        self.anchor.link as u64
+    }
+
+    fn endpoint(&self) -> SocketAddr {
+        self.anchor.endpoint
+    }
+
+    fn forward(&self, bytes: Vec<u8>, _: u32) {
+        self.anchor
+            .queued
+            .set(self.anchor.queued.get() + bytes.len());
+        self.say(Word::Forward(bytes));
+    }
+
+    fn is_full(&self) -> bool {
+        self.anchor.queued.get() > HIGH_WATERMARK
+    }
+
+    fn await_room(&self) {
+        self.say(Word::AwaitRoom);
+    }
+
+    fn retag(&self, realm_id: u32) {
+        self.say(Word::Retag(realm_id));
+    }
+
+    fn reopen(&self, open: Vec<u8>) {
+        self.say(Word::Reopen(open));
+    }
+
+    fn suspend(&self, window_ms: u32) {
+        self.say(Word::Suspend(window_ms));
+    }
+
+    fn confirm(&self) {
+        self.say(Word::Confirm);
+    }
+
+    fn leave(&mut self) {
+        self.silent = true;
+        self.say(Word::Leave);
+    }
+
+    fn silence(&mut self) {
+        self.silent = true;
+    }
+
+    fn set_final_code(&mut self, code: Code) {
+        self.final_code = code;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.say(Word::Release((!self.silent).then_some(self.final_code)));
+    }
+}

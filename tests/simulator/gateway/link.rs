@@ -1,0 +1,322 @@
+//! A link of a gateway, as `actors::link` has it: the sessions that it carries, and what leases and its
+//! backend say of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use game_gateway::codec::code::Code;
+use game_gateway::codec::link::{self, Hello, Kind};
+
+use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
+use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
+use crate::wire::{Millis, Side};
+use crate::world::{SERVICES, World};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Connecting,
+    Greeting,
+    Ready,
+    /// The backend has said GOAWAY.
+    Leaving,
+    Dead,
+}
+
+pub(crate) struct Link {
+    pub(crate) gateway: usize,
+    pub(crate) worker: usize,
+    pub(crate) service: usize,
+    pub(crate) backend: usize,
+    pub(crate) wire: usize,
+    pub(crate) stage: Stage,
+    /// The first PONG came.
+    pub(crate) greeted: bool,
+    pub(crate) anchor: Rc<Anchor>,
+    pub(crate) sessions: BTreeMap<u64, Attached>,
+    /// Sessions that left by CLOSE 307 and are not carried any more.
+    pub(crate) left: BTreeSet<u64>,
+    pub(crate) inbox: Vec<u8>,
+    /// What waits to be written while the socket is stuffed.
+    pub(crate) outbox: Vec<u8>,
+    pub(crate) stuffed_until: Millis,
+    pub(crate) waiting: Vec<u64>,
+    pub(crate) mail: Mailbox<LinkMail>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) client: usize,
+    pub(crate) realm_id: u32,
+    pub(crate) head: Vec<u8>,
+    pub(crate) frames: u32,
+    pub(crate) leaving: bool,
+    pub(crate) unanswered: bool,
+    pub(crate) known: bool,
+}
+
+impl Link {
+    pub(crate) fn is_dead(&self) -> bool {
+        self.stage == Stage::Dead
+    }
+
+    /// The process around it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.stage = Stage::Dead;
+        self.sessions.clear();
+        self.mail = Mailbox::default();
+    }
+}
+
+impl World {
+    /// What leases have said becomes mail.
+    pub(crate) fn deliver_words(&mut self) {
+        loop {
+            let words = std::mem::take(&mut *self.post.borrow_mut());
+            if words.is_empty() {
+                return;
+            }
+            for (link, session_id, word) in words {
+                let dead = self.links[link].is_dead();
+                match word {
+                    Word::Release(Some(code)) if dead => self.farewell(link, session_id, code),
+                    _ if dead => {}
+                    word => self.mail_link(link, LinkMail::Word(session_id, word)),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn link_mail(&mut self, link: usize) {
+        let Some(mail) = self.links[link].mail.queue.pop_front() else {
+            return;
+        };
+        if self.log.prints() {
+            let letter = format!("link {link} gets {mail:?}");
+            self.log.note(self.now, &letter);
+        }
+        match mail {
+            LinkMail::Attach(attach) => self.attach(link, *attach),
+            LinkMail::Word(session_id, word) => self.heed(link, session_id, word),
+            LinkMail::Farewell(session_id, code) => self.enqueue_close(link, session_id, code),
+            LinkMail::Refuse(session_id) => self.enqueue_close(link, session_id, Code::GONE),
+        }
+    }
+
+    fn attach(&mut self, link: usize, attach: Attach) {
+        if !self.client_lives(attach.client) {
+            return; // No OPEN was sent.
+        }
+        if self.links[link].is_dead() {
+            return self.bind_failed(attach, "the backend cannot be reached");
+        }
+        let l = &mut self.links[link];
+        l.sessions.insert(
+            attach.session_id,
+            Attached {
+                client: attach.client,
+                realm_id: attach.realm_id,
+                head: Vec::new(),
+                frames: 0,
+                leaving: false,
+                unanswered: attach.resumes,
+                known: false,
+            },
+        );
+        let lease = Lease::new(Rc::clone(&l.anchor), attach.session_id);
+        self.enqueue(link, Kind::Open, attach.session_id, &attach.open);
+        let mail = if attach.resumes {
+            ClientMail::Reached {
+                service: attach.service,
+                lease: Some(lease),
+            }
+        } else {
+            ClientMail::Opened {
+                service: attach.service,
+                epoch: attach.epoch,
+                result: Ok(lease),
+            }
+        };
+        self.mail_client(attach.client, mail);
+    }
+
+    fn heed(&mut self, link: usize, id: u64, word: Word) {
+        let l = &mut self.links[link];
+        if l.is_dead() {
+            if let Word::Release(Some(code)) = word {
+                self.farewell(link, id, code);
+            }
+            return;
+        }
+        match word {
+            Word::Forward(bytes) => {
+                let queued = l.anchor.queued.get();
+                l.anchor.queued.set(queued.saturating_sub(bytes.len()));
+                self.write(link, &bytes);
+            }
+            Word::AwaitRoom => {
+                if l.anchor.queued.get() <= HIGH_WATERMARK / 2 {
+                    self.tell_client(link, id, ClientMail::Room);
+                } else {
+                    l.waiting.push(id);
+                }
+            }
+            Word::Retag(realm_id) => {
+                if let Some(attached) = l.sessions.get_mut(&id) {
+                    attached.realm_id = realm_id;
+                }
+            }
+            Word::Reopen(open) => {
+                if l.sessions.contains_key(&id) {
+                    self.enqueue(link, Kind::Open, id, &open);
+                }
+            }
+            Word::Suspend(window_ms) => {
+                if l.sessions.contains_key(&id) {
+                    self.enqueue(link, Kind::Suspend, id, &window_ms.to_be_bytes());
+                }
+            }
+            Word::Confirm => match l.sessions.get(&id) {
+                Some(attached) if attached.known => self.confirm_on_link(link, id),
+                Some(_) => self.enqueue(link, Kind::Ping, 0, &id.to_be_bytes()),
+                None => {}
+            },
+            Word::Leave => {
+                if let Some(attached) = l.sessions.get_mut(&id) {
+                    attached.leaving = true;
+                    self.enqueue_close(link, id, Code::LEAVES_LINK);
+                }
+            }
+            Word::Release(code) => {
+                let Some(attached) = l.sessions.remove(&id) else {
+                    return;
+                };
+                if attached.leaving || code == Some(Code::LEAVES_LINK) {
+                    l.left.insert(id);
+                }
+                if let Some(code) = code {
+                    self.enqueue_close(link, id, code);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn tell_client(&mut self, link: usize, id: u64, mail: ClientMail) {
+        if let Some(attached) = self.links[link].sessions.get(&id) {
+            let client = attached.client;
+            self.mail_client(client, mail);
+        }
+    }
+
+    pub(crate) fn enqueue(&mut self, link: usize, kind: Kind, session_id: u64, payload: &[u8]) {
+        let mut frame = Vec::with_capacity(link::HEADER_LEN + payload.len());
+        link::encode(&mut frame, kind, session_id, payload);
+        self.write(link, &frame);
+    }
+
+    pub(crate) fn enqueue_close(&mut self, link: usize, session_id: u64, code: Code) {
+        let mut payload = [0; 6];
+        payload[..2].copy_from_slice(&code.0.to_be_bytes());
+        self.enqueue(link, Kind::Close, session_id, &payload);
+    }
+
+    fn write(&mut self, link: usize, bytes: &[u8]) {
+        let l = &mut self.links[link];
+        if l.is_dead() {
+            return;
+        }
+        if l.stuffed_until > self.now {
+            l.anchor.queued.set(l.anchor.queued.get() + bytes.len());
+            l.outbox.extend(bytes);
+            return;
+        }
+        let wire = l.wire;
+        self.send(wire, Side::Remote, bytes.to_vec());
+    }
+
+    /// The socket takes bytes again.
+    pub(crate) fn link_flows(&mut self, link: usize) {
+        let l = &mut self.links[link];
+        if l.stuffed_until > self.now || l.is_dead() {
+            return;
+        }
+        let bytes = std::mem::take(&mut l.outbox);
+        l.anchor
+            .queued
+            .set(l.anchor.queued.get().saturating_sub(bytes.len()));
+        let (wire, waiting) = (l.wire, std::mem::take(&mut l.waiting));
+        self.send(wire, Side::Remote, bytes);
+        for id in waiting {
+            self.tell_client(link, id, ClientMail::Room);
+        }
+    }
+
+    /// The connection stands: HELLO, and a PING that shows when it takes sessions.
+    pub(crate) fn link_connected(&mut self, link: usize, good: bool) {
+        if self.links[link].stage != Stage::Connecting {
+            return;
+        }
+        let l = &self.links[link];
+        let (wire, backend, service) = (l.wire, l.backend, l.service);
+        let core = backend * SERVICES.len() + service;
+        if !good || !self.backends[core].takes_links() {
+            return self.link_ends(link);
+        }
+        self.links[link].stage = Stage::Greeting;
+        let number = self.backends[core].link_up();
+        self.wires[wire].far = Some((self.backends[core].life, number as u64));
+        self.opened(wire);
+        let hello = Hello {
+            protocol: 1,
+            gateway_id: self.gateways[self.links[link].gateway].id.clone(),
+            service_type: SERVICES[service].to_owned(),
+            resume_window_ms: self.limits.resume_window,
+            token: None,
+        };
+        let hello = serde_json::to_vec(&hello).unwrap();
+        self.enqueue(link, Kind::Hello, 0, &hello);
+        self.enqueue(link, Kind::Ping, 0, &[]);
+    }
+
+    pub(crate) fn link_overdue(&mut self, link: usize) {
+        if !self.links[link].greeted {
+            self.link_ends(link);
+        }
+    }
+
+    /// The link is lost, for this gateway.
+    pub(crate) fn link_ends(&mut self, link: usize) {
+        let l = &mut self.links[link];
+        if l.is_dead() {
+            return;
+        }
+        l.stage = Stage::Dead;
+        let (service, wire) = (l.service, l.wire);
+        let sessions = std::mem::take(&mut l.sessions);
+        let mail = std::mem::take(&mut l.mail.queue);
+        if self.wires[wire].far.is_some() {
+            self.cut_from(wire, Side::Gateway, self.plan.cut_noticed);
+        }
+        for (_, attached) in sessions {
+            self.mail_client(attached.client, ClientMail::Lost { service, link });
+        }
+        self.pool_lost(link);
+        for letter in mail {
+            match letter {
+                LinkMail::Attach(attach) => {
+                    self.bind_failed(*attach, "the backend cannot be reached");
+                }
+                LinkMail::Word(id, Word::Release(Some(code))) => self.farewell(link, id, code),
+                LinkMail::Farewell(id, code) => self.farewell(link, id, code),
+                LinkMail::Word(..) | LinkMail::Refuse(_) => {}
+            }
+        }
+    }
+
+    pub(crate) fn confirm_on_link(&mut self, link: usize, id: u64) {
+        let service = self.links[link].service;
+        if let Some(attached) = self.links[link].sessions.get_mut(&id) {
+            attached.known = true;
+            self.tell_client(link, id, ClientMail::Confirmed { service });
+        }
+    }
+}
