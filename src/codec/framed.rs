@@ -71,6 +71,16 @@ impl Encoder<ClientFrame> for ClientCodec {
     }
 }
 
+/// Bytes of whole frames, sent as they are.
+impl Encoder<Bytes> for ClientCodec {
+    type Error = StreamError;
+
+    fn encode(&mut self, frames: Bytes, dst: &mut BytesMut) -> Result<(), StreamError> {
+        dst.extend_from_slice(&frames);
+        Ok(())
+    }
+}
+
 /// An owned frame of the link protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkFrame {

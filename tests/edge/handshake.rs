@@ -167,7 +167,7 @@ async fn behind_handshake(gateway: &crate::support::wire::Gateway, bytes: &[u8])
 #[tokio::test]
 async fn frames_that_no_client_may_send() {
     let gateway = echo(|_| ()).await;
-    let ping = frame(Kind::Ping, "", b"");
+    let ping = frame(Kind::Ping as u8, "", b"");
     let unmasked = [&[0x82, ping.len() as u8][..], &ping].concat();
     for wire in [
         unmasked,
@@ -201,7 +201,7 @@ async fn frames_that_no_client_may_send() {
 #[tokio::test]
 async fn bytes_right_behind_the_handshake_and_one_by_one() {
     let gateway = echo(|_| ()).await;
-    let close = frame(Kind::Close, "", &[0, 0]);
+    let close = frame(Kind::Close as u8, "", &[0, 0]);
     let frames = [masked(0x82, &data("game", b"early")), masked(0x82, &close)].concat();
     let got = behind_handshake(&gateway, &frames).await;
     assert!(got.ends_with(&[0x88, 2, 0x03, 0xE8]), "{got:?}");

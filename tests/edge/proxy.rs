@@ -128,7 +128,7 @@ async fn what_breaks_the_rules_is_closed_without_a_word() {
     let mut wrong_sum = v2_tcp4();
     wrong_sum[15] += 7;
     wrong_sum.extend(b"\x03\0\x04\x01\x02\x03\x04");
-    let ping = frame(Kind::Ping, "", b"");
+    let ping = frame(Kind::Ping as u8, "", b"");
     for (wire, reason) in [
         (ping.clone(), "proxy_missing"),
         (request("GET /health", "", b""), "proxy_missing"),
@@ -163,7 +163,11 @@ async fn a_stranger_may_not_say_who_it_is() {
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), v2_tcp4()] {
         let before = gateway.metric(&closed("proxy_unexpected")).await;
         let mut socket = connect(&gateway).await;
-        send(&mut socket, &[header, frame(Kind::Ping, "", b"")].concat()).await;
+        send(
+            &mut socket,
+            &[header, frame(Kind::Ping as u8, "", b"")].concat(),
+        )
+        .await;
         assert!(rest(&mut socket).await.is_empty());
         let after = gateway.metric(&closed("proxy_unexpected")).await;
         assert_eq!(after, before + 1);
@@ -186,7 +190,7 @@ async fn over_ipv6_as_well() {
     assert_eq!(Response::read(&mut socket).await.status, 200);
     let before = gateway.metric(&closed("proxy_missing")).await;
     assert!(
-        answer(&gateway, &frame(Kind::Ping, "", b""))
+        answer(&gateway, &frame(Kind::Ping as u8, "", b""))
             .await
             .is_empty()
     );

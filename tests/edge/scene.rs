@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use game_gateway::codec::Decoded;
-use game_gateway::codec::client::{self, Frame, Header, Kind};
+use game_gateway::codec::client::Kind;
 use game_gateway::codec::code::{Code, Notice};
+use game_gateway::codec::framed::ClientFrame;
 use game_gateway::codec::link;
 use game_gateway::config::Config;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -14,24 +14,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
+use crate::support::frames::decoded;
+pub(crate) use crate::support::frames::{data, frame};
 use crate::support::wire::{Backend, Gateway, Link, soon};
-
-pub(crate) const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
-
-/// A frame of this kind without ids, as bytes.
-pub(crate) fn frame(kind: Kind, service: &str, payload: &[u8]) -> Vec<u8> {
-    let header = Header {
-        kind: kind as u8,
-        ..Header::default()
-    };
-    let mut out = Vec::new();
-    client::encode(&mut out, &header, service, payload);
-    out
-}
-
-pub(crate) fn data(service: &str, payload: &[u8]) -> Vec<u8> {
-    frame(Kind::Data, service, payload)
-}
 
 /// A gateway whose one service `game` answers every DATA with its payload.
 pub(crate) async fn echo(change: impl FnOnce(&mut Config)) -> Gateway {
@@ -214,17 +199,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Browser<S> {
         let Message::Binary(bytes) = self.next().await else {
             panic!("no binary message");
         };
-        let Ok(Decoded::Frame(frame, used)) = client::decode(&bytes, MAX_PAYLOAD) else {
-            panic!("no frame: {bytes:?}");
-        };
-        assert_eq!(used, bytes.len(), "one frame a message");
-        let Frame {
-            header,
-            service,
-            payload,
-        } = frame;
-        let payload = Bytes::copy_from_slice(payload);
-        (header.kind, header.session_id, service.to_owned(), payload)
+        let [frame] = <[ClientFrame; 1]>::try_from(decoded(&bytes)).expect("one frame a message");
+        let header = frame.header;
+        (header.kind, header.session_id, frame.service, frame.payload)
     }
 
     /// The payload of the next frame, which must be DATA.

@@ -28,12 +28,12 @@ async fn in_pieces(gateway: &Gateway, pieces: &[&[u8]]) -> tokio::net::TcpStream
 #[tokio::test]
 async fn frames_cut_at_every_offset() {
     let gateway = echo(|_| ()).await;
-    let wire = frame(Kind::Ping, "", b"cut");
+    let wire = frame(Kind::Ping as u8, "", b"cut");
     for cut in 1..wire.len() {
         let mut socket = in_pieces(&gateway, &[&wire[..cut], &wire[cut..]]).await;
         let mut pong = vec![0; wire.len()];
         soon(socket.read_exact(&mut pong)).await.expect("PONG");
-        assert_eq!(pong, frame(Kind::Pong, "", b"cut"), "cut at {cut}");
+        assert_eq!(pong, frame(Kind::Pong as u8, "", b"cut"), "cut at {cut}");
     }
     let bytes: Vec<&[u8]> = wire.chunks(1).collect();
     let mut socket = in_pieces(&gateway, &bytes).await;
@@ -46,13 +46,13 @@ async fn a_proxy_header_before_frames_cut_at_every_offset() {
     let networks = |text: &str| text.parse().expect("a network");
     let from = networks("127.0.0.0/8");
     let gateway = echo(|config| config.listen.proxy_protocol_from = from).await;
-    let wire = [PROXY, &frame(Kind::Ping, "", b"cut")].concat();
+    let wire = [PROXY, &frame(Kind::Ping as u8, "", b"cut")].concat();
     let cuts: Vec<usize> = (1..wire.len()).collect();
     for cut in cuts {
         let mut socket = in_pieces(&gateway, &[&wire[..cut], &wire[cut..]]).await;
         let mut pong = vec![0; wire.len() - PROXY.len()];
         soon(socket.read_exact(&mut pong)).await.expect("PONG");
-        assert_eq!(pong, frame(Kind::Pong, "", b"cut"), "cut at {cut}");
+        assert_eq!(pong, frame(Kind::Pong as u8, "", b"cut"), "cut at {cut}");
     }
     let bytes: Vec<&[u8]> = wire.chunks(1).collect();
     in_pieces(&gateway, &bytes).await;

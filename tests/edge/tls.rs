@@ -254,7 +254,7 @@ async fn tls_where_there_is_no_certificate() {
 async fn plain_bytes_in_a_handshake() {
     let (_authority, own) = trusted();
     let gateway = echo(shows(&[&own])).await;
-    let ping = frame(Kind::Ping, "", b"");
+    let ping = frame(Kind::Ping as u8, "", b"");
     for (n, wire) in [
         [b"\x16\x03\x01".to_vec(), ping.clone()].concat(),
         // A record as long as it may be, of nothing that TLS knows.

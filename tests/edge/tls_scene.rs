@@ -3,20 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Buf, BytesMut};
-use game_gateway::codec::Decoded;
-use game_gateway::codec::client;
 use game_gateway::config::{Config, Paths};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::scene::MAX_PAYLOAD;
 use crate::support::authority::{Authority, Issued};
+use crate::support::frames;
 use crate::support::wire::soon;
 
 /// The files in a configuration's list.
@@ -123,15 +120,5 @@ pub(crate) async fn send(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
 
 /// The payload of the next frame, and nothing behind it.
 pub(crate) async fn answer(socket: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
-    let mut read = BytesMut::new();
-    loop {
-        if let Ok(Decoded::Frame(frame, used)) = client::decode(&read, MAX_PAYLOAD) {
-            let payload = frame.payload.to_vec();
-            read.advance(used);
-            assert!(read.is_empty(), "more than one frame");
-            return payload;
-        }
-        let n = soon(socket.read_buf(&mut read)).await.expect("bytes");
-        assert!(n > 0, "ended after {read:?}");
-    }
+    frames::next(socket).await.payload.into()
 }

@@ -129,7 +129,9 @@ async fn a_client_ends_in_its_own_ways() {
     let mut link = backend.link().await;
     let id = link.opened().await.session_id;
     link.data().await;
-    browser.binary(frame(Kind::Close, "", &notice(0))).await;
+    browser
+        .binary(frame(Kind::Close as u8, "", &notice(0)))
+        .await;
     assert_eq!(browser.ended().await, 1000);
     assert_eq!(link.closed().await, (id, 0));
     gateway.until(&closed("client"), |n| n == 1).await;

@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use game_gateway::codec::Decoded;
-use game_gateway::codec::client::{self, Header, Kind};
+use game_gateway::codec::client::{Header, Kind};
 use game_gateway::codec::code::{Code, Notice};
+use game_gateway::codec::framed::ClientFrame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::scene::{Scene, data, frame, ping, routes, talk};
+use crate::support::frames::decoded;
 use crate::support::wire::{Backend, Gateway, Player, soon};
-
-const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
 
 fn closed(reason: &str) -> String {
     format!("game_gateway_closed_connections_total{{reason=\"{reason}\"}}")
@@ -46,16 +45,11 @@ async fn all_frames(socket: &mut TcpStream) -> Vec<(u8, u16)> {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         assert!(bytes.is_empty(), "no reset after {bytes:?}");
     }
-    let (mut frames, mut at) = (Vec::new(), 0);
-    while at < bytes.len() {
-        let Ok(Decoded::Frame(frame, used)) = client::decode(&bytes[at..], MAX_PAYLOAD) else {
-            panic!("no whole frame: {:?}", &bytes[at..]);
-        };
-        let notice = Notice::decode(frame.payload, Code::NORMAL);
-        frames.push((frame.header.kind, notice.code.0));
-        at += used;
-    }
-    frames
+    let heard = |frame: ClientFrame| {
+        let notice = Notice::decode(&frame.payload, Code::NORMAL);
+        (frame.header.kind, notice.code.0)
+    };
+    decoded(&bytes).into_iter().map(heard).collect()
 }
 
 const PONG: (u8, u16) = (Kind::Pong as u8, 0);

@@ -1,9 +1,10 @@
 //! What the flows share: frames as bytes, and a session whose two services are on two backends.
 
-use game_gateway::codec::client::{self, Header, Kind};
+use game_gateway::codec::client::{Header, Kind};
 use game_gateway::codec::link;
 use game_gateway::config::Config;
 
+pub(crate) use crate::support::frames::{data, frame};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
 /// A header of this kind without ids.
@@ -12,22 +13,6 @@ pub(crate) fn header(kind: Kind) -> Header {
         kind: kind as u8,
         ..Header::default()
     }
-}
-
-/// A whole frame as bytes.
-pub(crate) fn frame(kind: u8, service: &str, payload: &[u8]) -> Vec<u8> {
-    let header = Header {
-        kind,
-        ..Header::default()
-    };
-    let mut out = Vec::new();
-    client::encode(&mut out, &header, service, payload);
-    out
-}
-
-/// A DATA frame without ids as bytes.
-pub(crate) fn data(service: &str, payload: &[u8]) -> Vec<u8> {
-    frame(Kind::Data as u8, service, payload)
 }
 
 /// Routes with these rules.

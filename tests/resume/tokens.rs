@@ -1,6 +1,9 @@
 //! Tokens that are none, and RESUME where it does not belong.
 
+use game_gateway::codec::client::{Header, Kind};
+
 use crate::stage::{Answer, Scene, Ticket, begin, opened, resume, says};
+use crate::support::frames::{data, encoded};
 use crate::support::wire::Player;
 
 #[tokio::test]
@@ -50,16 +53,13 @@ async fn another_connection_may_be_late_with_its_first_words() {
     let mut scene = Scene::start().await;
     scene.cut().await;
     // What follows RESUME in the same packet is for after OPENED.
-    let mut bytes = Vec::new();
-    let header = game_gateway::codec::client::Header {
-        kind: game_gateway::codec::client::Kind::Resume as u8,
+    let header = Header {
+        kind: Kind::Resume as u8,
         session_id: scene.ticket.session_id,
         ..Default::default()
     };
     let payload = [&0_u64.to_be_bytes()[..], &scene.ticket.token].concat();
-    game_gateway::codec::client::encode(&mut bytes, &header, "", &payload);
-    let data = game_gateway::codec::client::Header::default();
-    game_gateway::codec::client::encode(&mut bytes, &data, "game", b"2");
+    let bytes = [encoded(header, "", &payload), data("game", b"2")].concat();
     scene.player.raw(&bytes).await;
     crate::stage::accept(&mut scene.link, scene.ticket.session_id).await;
     let answer = opened(&mut scene.player, &mut scene.ticket).await;

@@ -1,6 +1,7 @@
 //! What several integration tests share.
 
 pub(crate) mod authority;
+pub(crate) mod frames;
 pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod wire;

@@ -20,19 +20,19 @@ pub mod http;
 mod line;
 mod one_shot;
 pub mod session;
+mod websocket;
 
-use std::io;
 use std::time::Duration;
 
+use actix_codec::Framed;
 use bytes::Bytes;
-use tokio::net::{ToSocketAddrs, lookup_host};
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::ToSocketAddrs;
 use tokio::time::timeout;
 
 use crate::codec::client::{FLAG_RESUMABLE, Header, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::framed::{ClientCodec, ClientFrame, StreamError};
-
-use crate::net::dial::Stream;
 use line::Line;
 
 pub use crate::net::dial::Tls;
@@ -137,11 +137,18 @@ impl Outgoing {
 }
 
 /// One connection to a gateway and its session.
-#[derive(Debug)]
 pub struct Client {
     line: Line,
     options: Options,
     session_id: u64,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("session_id", &self.session_id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -154,19 +161,14 @@ impl Client {
         address: impl ToSocketAddrs,
         options: Options,
     ) -> Result<Client, ClientError> {
+        let limit = options.connect_timeout;
+        let io = timeout(limit, line::connect(address, &options))
+            .await
+            .map_err(|_| ClientError::ConnectTimeout(limit))??;
         let codec = ClientCodec {
             max_payload: options.max_payload,
         };
-        let connect = async {
-            let (stream, host) = dial(address, &options).await?;
-            match options.transport {
-                Transport::Tcp => Ok(Line::bytes(stream, codec)),
-                Transport::Websocket => Line::messages(stream, &host, codec).await,
-            }
-        };
-        let line = timeout(options.connect_timeout, connect)
-            .await
-            .map_err(|_| ClientError::ConnectTimeout(options.connect_timeout))??;
+        let line = Framed::new(io, codec);
         Ok(Client {
             line,
             options,
@@ -287,18 +289,6 @@ impl Client {
             .map_err(|_| ClientError::WaitTimeout(wait))??;
         Ok(())
     }
-}
-
-/// Connects to the first address that answers; returns it too.
-async fn dial(address: impl ToSocketAddrs, options: &Options) -> io::Result<(Stream, String)> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host(address).await? {
-        match Stream::connect(address, options.tls.as_ref()).await {
-            Ok(stream) => return Ok((stream, address.to_string())),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 #[cfg(test)]

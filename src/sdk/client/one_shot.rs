@@ -8,7 +8,8 @@ use tokio::net::ToSocketAddrs;
 use tokio::time::timeout;
 
 use super::http::{Response, request_head};
-use super::{ClientError, Options, Outgoing, dial};
+use super::line::dial;
+use super::{ClientError, Options, Outgoing};
 use crate::codec::code::Code;
 use crate::net::dial::Stream;
 
@@ -46,12 +47,12 @@ impl HttpClient {
         options: Options,
     ) -> Result<HttpClient, ClientError> {
         let limit = options.connect_timeout;
-        let (stream, host) = timeout(limit, dial(address, &options))
+        let (stream, address) = timeout(limit, dial(address, &options))
             .await
             .map_err(|_| ClientError::ConnectTimeout(limit))??;
         Ok(HttpClient {
             stream,
-            host,
+            host: address.to_string(),
             options,
             input: BytesMut::new(),
             closes: false,

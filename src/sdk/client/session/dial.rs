@@ -2,57 +2,36 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 
-use actix_codec::Framed;
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::DuplexStream;
+use tokio::net::TcpStream;
 
-use super::{Connect, Io};
-use crate::codec::framed::ClientCodec;
-use crate::net::dial::Stream;
-use crate::sdk::client::line::Line;
-use crate::sdk::client::{Options, Transport};
+use crate::sdk::client::Options;
+use crate::sdk::client::line::{Io, connect};
 
-/// Bytes that wait between a WebSocket and its session, each way.
-const BRIDGE_BYTES: usize = 64 * 1024;
+/// A connection that is being made.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+
+/// Makes connections to the deployment: each call one, to whatever gateway it reaches.
+pub type Connect = Box<dyn Fn() -> Connecting + Send>;
+
+/// Connects over TCP to `host:port`.
+pub fn tcp(address: impl Into<String>) -> Connect {
+    let address = address.into();
+    Box::new(move || {
+        let address = address.clone();
+        Box::pin(async move {
+            let socket = TcpStream::connect(address).await?;
+            socket.set_nodelay(true)?;
+            Ok(Box::new(socket) as Box<dyn Io>)
+        })
+    })
+}
 
 /// Connects as `options` say: over TCP or WebSocket, inside TLS or not.
 pub fn dial(address: SocketAddr, options: Options) -> Connect {
-    Box::new(move || Box::pin(connect(address, options.clone())))
-}
-
-async fn connect(address: SocketAddr, options: Options) -> io::Result<Box<dyn Io>> {
-    let stream = Stream::connect(address, options.tls.as_ref()).await?;
-    match options.transport {
-        Transport::Tcp => Ok(Box::new(stream)),
-        Transport::Websocket => {
-            let codec = ClientCodec {
-                max_payload: options.max_payload,
-            };
-            let line = Line::messages(stream, &address.to_string(), codec).await?;
-            let (near, far) = tokio::io::duplex(BRIDGE_BYTES);
-            tokio::spawn(bridge(line, Framed::new(far, codec)));
-            Ok(Box::new(near))
-        }
-    }
-}
-
-/// Carries frames between a WebSocket and a stream of bytes, until either ends.
-async fn bridge(mut socket: Line, mut stream: Framed<DuplexStream, ClientCodec>) {
-    loop {
-        // What fails is dropped on both sides: each notices the end of the other.
-        let carried = tokio::select! {
-            frame = socket.next() => match frame {
-                Some(Ok(frame)) => stream.send(frame).await,
-                Some(Err(_)) | None => return,
-            },
-            frame = stream.next() => match frame {
-                Some(Ok(frame)) => socket.send(frame).await,
-                Some(Err(_)) | None => return,
-            },
-        };
-        if carried.is_err() {
-            return;
-        }
-    }
+    Box::new(move || {
+        let options = options.clone();
+        Box::pin(async move { connect(address, &options).await })
+    })
 }

@@ -3,15 +3,21 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use actix_codec::Framed;
+use bytes::Bytes;
+use futures_util::Stream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::core::{ConnId, Effect, Event, SessionCore};
-use super::line::{Connect, Connecting, Io, Line, Step};
+use super::dial::{Connect, Connecting};
 use super::{Command, SessionOptions};
-use crate::codec::framed::StreamError;
+use crate::codec::framed::{ClientCodec, ClientFrame, StreamError};
+use crate::sdk::client::line::{Io, Line};
 
 /// Connections at a time: the one in use, and the one to come.
 const MAX_CONNECTIONS: usize = 2;
@@ -19,7 +25,13 @@ const MAX_CONNECTIONS: usize = 2;
 /// A connection, or the attempt to make it.
 enum Connection {
     Connecting(Connecting),
-    Line(Box<Line>),
+    Open(Open),
+}
+
+struct Open {
+    line: Line,
+    /// Bytes that are queued and not flushed.
+    queued: usize,
 }
 
 type Slot = Option<(ConnId, Connection)>;
@@ -27,7 +39,11 @@ type Slot = Option<(ConnId, Connection)>;
 /// News of a connection.
 enum News {
     Connected(io::Result<Box<dyn Io>>),
-    Step(Result<Step, StreamError>),
+    Frame(ClientFrame),
+    /// So many bytes were written: all that were queued.
+    Wrote(usize),
+    Failed(StreamError),
+    End,
 }
 
 /// An occasion to go on.
@@ -60,10 +76,40 @@ async fn news(slot: &mut Slot, core: &SessionCore, may_read: bool) -> (ConnId, N
         Some((conn, Connection::Connecting(connecting))) => {
             (*conn, News::Connected(connecting.await))
         }
-        Some((conn, Connection::Line(line))) => {
+        Some((conn, Connection::Open(open))) => {
             let may_read = may_read && core.takes_frames(*conn);
-            (*conn, News::Step(line.next(may_read).await))
+            let news = std::future::poll_fn(|cx| open.poll_news(cx, may_read)).await;
+            (*conn, news)
         }
+    }
+}
+
+impl Open {
+    fn push(&mut self, frames: Bytes) -> Result<(), StreamError> {
+        self.queued += frames.len();
+        Pin::new(&mut self.line).write(frames)
+    }
+
+    /// Writes what is queued, and reads unless `may_read` is false.
+    fn poll_news(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<News> {
+        let mut line = Pin::new(&mut self.line);
+        if self.queued > 0 {
+            match line.as_mut().flush::<Bytes>(cx) {
+                Poll::Ready(Ok(())) => {
+                    return Poll::Ready(News::Wrote(std::mem::take(&mut self.queued)));
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(News::Failed(error)),
+                Poll::Pending => {}
+            }
+        }
+        if !may_read {
+            return Poll::Pending;
+        }
+        line.poll_next(cx).map(|item| match item {
+            Some(Ok(frame)) => News::Frame(frame),
+            Some(Err(error)) => News::Failed(error),
+            None => News::End,
+        })
     }
 }
 
@@ -153,9 +199,13 @@ impl Drive {
     fn take_news(&mut self, now: u64, conn: ConnId, news: News) {
         match news {
             News::Connected(Ok(io)) => {
-                let line = Connection::Line(Box::new(Line::new(io, self.max_payload)));
+                let codec = ClientCodec {
+                    max_payload: self.max_payload,
+                };
                 if let Some(slot) = self.slot(conn) {
-                    *slot = Some((conn, line));
+                    let line = Framed::new(io, codec);
+                    let open = Open { line, queued: 0 };
+                    *slot = Some((conn, Connection::Open(open)));
                 }
                 self.core.connected(now, conn);
             }
@@ -164,13 +214,13 @@ impl Drive {
                 self.disconnect(conn);
                 self.core.connect_failed(now, conn);
             }
-            News::Step(Ok(Step::Frame(frame))) => self.core.received(now, conn, frame),
-            News::Step(Ok(Step::Wrote(bytes))) => self.core.wrote(now, conn, bytes),
-            News::Step(Ok(Step::End) | Err(StreamError::Io(_))) => {
+            News::Frame(frame) => self.core.received(now, conn, frame),
+            News::Wrote(bytes) => self.core.wrote(now, conn, bytes),
+            News::End | News::Failed(StreamError::Io(_)) => {
                 self.disconnect(conn);
                 self.core.lost(now, conn);
             }
-            News::Step(Err(error)) => self.core.broken(conn, error),
+            News::Failed(error) => self.core.broken(conn, error),
         }
     }
 
@@ -184,8 +234,10 @@ impl Drive {
                     }
                 }
                 Effect::Send(conn, frames) => {
-                    if let Some(Some((_, Connection::Line(line)))) = self.slot(conn) {
-                        line.push(&frames);
+                    if let Some(Some((_, Connection::Open(open)))) = self.slot(conn)
+                        && let Err(error) = open.push(frames)
+                    {
+                        tracing::debug!(%error, "not queued");
                     }
                 }
                 Effect::Disconnect(conn) => self.disconnect(conn),

@@ -21,12 +21,11 @@
 //!
 //! * [`core`](self::core): the session as a state machine without I/O.
 //! * `drive`: the task that executes what the core orders.
-//! * `line`, `dial`: a connection, and how connections are made.
+//! * `dial`: how connections are made.
 
 pub mod core;
 mod dial;
 mod drive;
-mod line;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -35,8 +34,8 @@ use super::Outgoing;
 use drive::Drive;
 
 pub use self::core::{End, Event, SessionOptions};
-pub use dial::dial;
-pub use line::{Connect, Connecting, Io, tcp};
+pub use super::line::Io;
+pub use dial::{Connect, Connecting, dial, tcp};
 
 /// Events that may wait for the application; beyond it nothing is read.
 const MAX_EVENTS: usize = 256;
