@@ -192,7 +192,7 @@ impl Client {
     /// Brings what the worker knows of this client up to date: its deadline and its replay ring.
     fn settle(&mut self) {
         self.count_replay();
-        if let Connection::Frames | Connection::Absent = self.connection
+        if let Connection::Frames | Connection::Absent(_) = self.connection
             && let Some(at) = self.core.deadline(&self.shared.limits)
         {
             self.arm_at(at);
@@ -239,7 +239,6 @@ impl Client {
         self.stats.peer.set(connection.peer);
         self.stats.transport.set(connection.transport);
         self.stats.suspended.set(false);
-        self.suspension = None;
         self.connection = Connection::Frames;
     }
 
@@ -307,7 +306,9 @@ impl Client {
             Note::Suspended => {
                 metrics.sessions_suspended.one();
                 self.permit = None;
-                self.suspension.get_or_insert_with(|| scope.gate.suspend());
+                if let Connection::Absent(suspension) = &mut self.connection {
+                    suspension.get_or_insert_with(|| scope.gate.suspend());
+                }
                 self.stats.suspended.set(true);
                 self.shared.suspended(self.slot, self.stats.owner);
             }

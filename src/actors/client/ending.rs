@@ -82,7 +82,7 @@ impl Client {
         ctx: &mut Context<Self>,
     ) {
         match self.connection {
-            Connection::Absent => return ctx.stop(),
+            Connection::Absent(_) => return ctx.stop(),
             Connection::Ending(_) => return,
             Connection::Sniffing(_) | Connection::Entering(_) | Connection::Frames => {}
         }
@@ -110,7 +110,7 @@ impl Client {
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
         self.inbox = BytesMut::new();
         self.stats.queued.set(0);
-        self.connection = Connection::Absent;
+        self.connection = Connection::Absent(None);
         let permit = self.permit.take();
         if let Some(frame) = close_frame(closing, session_id) {
             self.shared.scope.metrics.client_frames_out.one();

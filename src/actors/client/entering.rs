@@ -31,7 +31,7 @@ pub(super) struct Enter;
 struct Host {
     shared: Rc<WorkerScope>,
     stats: Rc<ClientStats>,
-    refusal: Option<Closing>,
+    refusal: Option<Box<Closing>>,
 }
 
 impl EntryHost for Host {
@@ -60,7 +60,7 @@ impl EntryHost for Host {
     fn refusal(&self) -> Option<Refusal> {
         let draining = self.shared.scope.gate.refuses_sessions();
         let draining = draining.then_some(Closing::Draining);
-        let closing = self.refusal.clone().or(draining)?;
+        let closing = self.refusal.as_deref().cloned().or(draining)?;
         let outcome = closing.outcome();
         Some(Refusal {
             code: outcome.backends,

@@ -77,7 +77,7 @@ impl Handler<CheckDeadline> for Client {
         self.armed_ms = 0;
         let sniff_timeout = self.shared.scope.config.listen.sniff_timeout;
         let (limit, overdue) = match &self.connection {
-            Connection::Frames | Connection::Absent => {
+            Connection::Frames | Connection::Absent(_) => {
                 return self.at_core(ctx, |core, step| core.on_time(step));
             }
             Connection::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {
@@ -154,7 +154,7 @@ impl Handler<CutOff> for Client {
                 Closing::SilentStart
             }
             // Its backends keep it for whoever takes it over.
-            Connection::Absent => return,
+            Connection::Absent(_) => return,
             Connection::Sniffing(_) | Connection::Frames | Connection::Ending(_) => {
                 Closing::Draining
             }

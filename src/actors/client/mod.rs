@@ -115,7 +115,6 @@ pub struct Client {
     /// When the worker's wheel wakes this client; 0: not at all.
     armed_ms: u64,
     permit: Option<Permit>,
-    suspension: Option<Suspension>,
 }
 
 /// How far the connection is.
@@ -126,21 +125,21 @@ enum Connection {
     Entering(Box<Entering>),
     /// Frames come and go.
     Frames,
-    /// There is none; the session waits for its player, or is on its way.
-    Absent,
+    /// There is none; the session waits for its player, and then counts as suspended, or is on its way.
+    Absent(Option<Suspension>),
     /// The end has begun.
     Ending(Ending),
 }
 
 struct Sniffing {
-    /// It will be refused with this when it is known how.
-    refusal: Option<Closing>,
+    /// It will be refused with this when it is known how. Boxed, for it would be the largest part of a client.
+    refusal: Option<Box<Closing>>,
     /// It is known to be frames, and whose they are.
     entered: bool,
 }
 
 struct Entering {
-    refusal: Option<Closing>,
+    refusal: Option<Box<Closing>>,
     /// Has an HTTP connection end in order.
     leaving: Rc<Notify>,
 }
@@ -164,7 +163,7 @@ impl Client {
             stats,
             core: Core::new(now_ms),
             connection: Connection::Sniffing(Sniffing {
-                refusal: arrival.refusal,
+                refusal: arrival.refusal.map(Box::new),
                 entered,
             }),
             socket: arrival.socket,
@@ -175,7 +174,6 @@ impl Client {
             since_ms: now_ms,
             armed_ms: 0,
             permit: arrival.permit,
-            suspension: None,
         }
     }
 

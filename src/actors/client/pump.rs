@@ -200,7 +200,7 @@ impl Client {
         if let Connection::Sniffing(sniffing) = &mut self.connection
             && let Some(closing) = sniffing.refusal.take()
         {
-            return Err(closing);
+            return Err(*closing);
         }
         if bytes.len() < HEADER_LEN {
             return Ok(false);

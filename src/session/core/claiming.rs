@@ -16,17 +16,14 @@ use smallvec::SmallVec;
 use super::places::{Place, Standing};
 use super::requests::ResumeRequest;
 use super::resuming::Attempt;
-use super::{BackendClose, Core, Effect, Hold, Note, Reach, State, Step};
+use super::{Core, Effect, Hold, Note, Reach, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
-use crate::codec::peer::{Binding, HandOver, Particulars, PeerGateway, ToHolder, ToNewcomer};
+use crate::codec::peer::{Binding, HandOver, Particulars, PeerGateway, ToHolder};
 use crate::session::closing::Closing;
 use crate::session::replay::Replay;
 use crate::session::state::Session;
 use crate::session::token::TokenBody;
-
-/// How often a session may have moved on while its owner is looked for.
-const MAX_MOVES: u8 = 4;
 
 /// A claim on a session that is not here.
 #[derive(Debug)]
@@ -62,7 +59,7 @@ pub(super) enum Stage {
 }
 
 impl Claim {
-    fn owner(&self) -> Option<&PeerGateway> {
+    pub(super) fn owner(&self) -> Option<&PeerGateway> {
         match &self.stage {
             Stage::Asking { .. } => None,
             Stage::Opening { owner } => owner.as_ref(),
@@ -70,7 +67,7 @@ impl Claim {
         }
     }
 
-    fn claims_from(&self, from: &PeerGateway) -> bool {
+    pub(super) fn claims_from(&self, from: &PeerGateway) -> bool {
         matches!(&self.stage, Stage::Claiming { owner } if owner == from)
     }
 
@@ -96,7 +93,7 @@ impl Claim {
 
 /// Tells whether this gateway is meant. One with its own address was here before a restart: nobody else
 /// can be reached there.
-fn is_here(at: &PeerGateway, step: &Step<'_>) -> bool {
+pub(super) fn is_here(at: &PeerGateway, step: &Step<'_>) -> bool {
     at.gateway == step.host.gateway_id() || step.host.peer_address() == Some(at.address.as_str())
 }
 
@@ -144,7 +141,7 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    fn claiming(&mut self) -> Option<(&mut Session<L>, &mut Attempt, &mut Claim)> {
+    pub(super) fn claiming(&mut self) -> Option<(&mut Session<L>, &mut Attempt, &mut Claim)> {
         if let State::Claiming {
             session,
             attempt,
@@ -157,167 +154,8 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    fn ask_next(&mut self, then: Option<PeerGateway>, moves: u8, step: &mut Step<'_>) {
-        match then {
-            Some(to) => self.ask(to, None, moves, step),
-            None => self.open_by_token(step),
-        }
-    }
-
-    fn ask(&mut self, to: PeerGateway, then: Option<PeerGateway>, moves: u8, step: &mut Step<'_>) {
-        let Some((_, attempt, claim)) = self.claiming() else {
-            return;
-        };
-        attempt.until = step.now + step.limits().peer_timeout();
-        claim.calls.push((step.host.next_call(), to.clone()));
-        let token_epoch = attempt.token_epoch;
-        claim.say(&to, ToHolder::Ask { token_epoch }, step);
-        claim.stage = Stage::Asking {
-            whom: to,
-            then,
-            moves,
-        };
-    }
-
-    /// A peer gateway answers on a call, or (`None`) cannot be reached.
-    pub fn peer_response(&mut self, call: u64, said: Option<ToNewcomer>, step: &mut Step<'_>) {
-        let Some((_, _, claim)) = self.claiming() else {
-            return;
-        };
-        let from = claim.calls.iter().find(|(number, _)| *number == call);
-        let Some((_, from)) = from.cloned() else {
-            return;
-        };
-        let Some(said) = said else {
-            return self.peer_lost(&from, step);
-        };
-        match said {
-            ToNewcomer::Holds { epoch, particulars } => {
-                self.held_there(from, epoch, particulars, step);
-            }
-            ToNewcomer::HoldsMore { particulars } if claim.claims_from(&from) => {
-                self.open_places(Some(from), particulars, step);
-            }
-            ToNewcomer::HandOver(handed) if claim.claims_from(&from) => {
-                self.handed_over(handed, step);
-            }
-            ToNewcomer::Ended { code } if claim.owner() == Some(&from) => {
-                let close = BackendClose {
-                    code: Code(code),
-                    retry_after_ms: 0,
-                    text: Box::default(),
-                };
-                // It has ended there already.
-                self.stop_claiming_from(&from);
-                self.ended_while_claimed(close, step);
-            }
-            ToNewcomer::Refused if claim.claims_from(&from) => {
-                self.fail_claim(Closing::ResumeElsewhere, false, step);
-            }
-            ToNewcomer::HoldsMore { .. }
-            | ToNewcomer::HandOver(_)
-            | ToNewcomer::Ended { .. }
-            | ToNewcomer::Refused => {}
-            ToNewcomer::Moved { gateway, address } => {
-                let to = PeerGateway { gateway, address };
-                self.moved_on(&from, to, step);
-            }
-            ToNewcomer::Unknown => self.not_there(&from, step),
-            ToNewcomer::Busy if self.asks(&from) => {
-                self.fail_claim(Closing::ResumeElsewhere, false, step);
-            }
-            ToNewcomer::NotGood if self.asks(&from) => {
-                self.fail_claim(Closing::NotResumable, true, step);
-            }
-            ToNewcomer::Busy | ToNewcomer::NotGood => {}
-        }
-    }
-
-    fn asks(&mut self, from: &PeerGateway) -> bool {
-        let claim = self.claiming().map(|(_, _, claim)| claim);
-        claim.is_some_and(|c| matches!(&c.stage, Stage::Asking { whom, .. } if whom == from))
-    }
-
-    /// It has the session and promises it.
-    fn held_there(
-        &mut self,
-        from: PeerGateway,
-        epoch: u32,
-        particulars: Particulars,
-        step: &mut Step<'_>,
-    ) {
-        if !self.asks(&from) {
-            // Too late: others were asked meanwhile, and it promises what is not wanted any more.
-            if let Some((_, _, claim)) = self.claiming() {
-                claim.say(&from, ToHolder::GiveUp { stale: false }, step);
-            }
-            return;
-        }
-        if let Some((_, attempt, claim)) = self.claiming() {
-            attempt.epoch = epoch;
-            claim.previous.clone_from(&from.gateway);
-        }
-        self.open_places(Some(from), particulars, step);
-    }
-
-    fn moved_on(&mut self, from: &PeerGateway, to: PeerGateway, step: &mut Step<'_>) {
-        let Some((_, _, claim)) = self.claiming() else {
-            return;
-        };
-        let Stage::Asking { whom, then, moves } = &mut claim.stage else {
-            return;
-        };
-        if whom != from {
-            return;
-        }
-        let (then, moves) = (then.take(), *moves + 1);
-        if moves > MAX_MOVES {
-            self.open_by_token(step);
-        } else if is_here(&to, step) {
-            self.ask_next(then, moves, step);
-        } else {
-            self.ask(to, then, moves, step);
-        }
-    }
-
-    fn not_there(&mut self, from: &PeerGateway, step: &mut Step<'_>) {
-        let Some((_, _, claim)) = self.claiming() else {
-            return;
-        };
-        if let Stage::Asking { whom, then, moves } = &mut claim.stage
-            && whom == from
-        {
-            let (then, moves) = (then.take(), *moves);
-            self.ask_next(then, moves, step);
-        }
-    }
-
-    /// That gateway cannot be reached, or does not answer. Its word is not waited for any longer.
-    fn peer_lost(&mut self, from: &PeerGateway, step: &mut Step<'_>) {
-        if self.asks(from) {
-            return self.not_there(from, step);
-        }
-        let claims = self.stop_claiming_from(from);
-        if claims {
-            self.adopt_without_owner(step);
-        }
-    }
-
-    /// Returns whether the claim had been made.
-    fn stop_claiming_from(&mut self, from: &PeerGateway) -> bool {
-        let Some((_, _, claim)) = self.claiming() else {
-            return false;
-        };
-        if claim.owner() != Some(from) {
-            return false;
-        }
-        let claimed = matches!(claim.stage, Stage::Claiming { .. });
-        claim.stage = Stage::Opening { owner: None };
-        claimed
-    }
-
     /// Nobody has the session: OPEN by what the token holds.
-    fn open_by_token(&mut self, step: &mut Step<'_>) {
+    pub(super) fn open_by_token(&mut self, step: &mut Step<'_>) {
         let Some((_, attempt, claim)) = self.claiming() else {
             return;
         };
@@ -331,7 +169,7 @@ impl<L: Hold> Core<L> {
     }
 
     /// OPEN for every service that has no place yet.
-    fn open_places(
+    pub(super) fn open_places(
         &mut self,
         owner: Option<PeerGateway>,
         particulars: Particulars,
@@ -400,7 +238,7 @@ impl<L: Hold> Core<L> {
 
     /// "OPEN by what the token holds, and with the ACCEPTs in hand OPENED with the flag GAP"; "where the
     /// gateway is neither the holder nor took over from one and no binding is left: CLOSE 410".
-    fn adopt_without_owner(&mut self, step: &mut Step<'_>) {
+    pub(super) fn adopt_without_owner(&mut self, step: &mut Step<'_>) {
         let taken = self.claiming().map(|(_, attempt, _)| attempt.has_taken());
         match taken {
             Some(true) => self.adopt(true, step),
@@ -409,7 +247,7 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    fn handed_over(&mut self, handed: Box<HandOver>, step: &mut Step<'_>) {
+    pub(super) fn handed_over(&mut self, handed: Box<HandOver>, step: &mut Step<'_>) {
         let limit = step.limits().outbound_queue;
         let Some((_, _, claim)) = self.claiming() else {
             return;

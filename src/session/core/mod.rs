@@ -44,6 +44,7 @@
 //! way, and the state only says whether it is open.
 
 mod adopting;
+mod asking;
 mod backends;
 mod claiming;
 mod confirming;

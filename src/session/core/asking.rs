@@ -1,0 +1,179 @@
+//! A claim towards peer gateways: who has the session, and what they answer.
+
+use super::claiming::{Stage, is_here};
+use super::{BackendClose, Core, Hold, Step};
+use crate::codec::code::Code;
+use crate::codec::peer::{Particulars, PeerGateway, ToHolder, ToNewcomer};
+use crate::session::closing::Closing;
+
+/// How often a session may have moved on while its owner is looked for.
+const MAX_MOVES: u8 = 4;
+
+impl<L: Hold> Core<L> {
+    /// Asks the next gateway that may have the session; without one its backends must do.
+    pub(super) fn ask_next(&mut self, then: Option<PeerGateway>, moves: u8, step: &mut Step<'_>) {
+        match then {
+            Some(to) => self.ask(to, None, moves, step),
+            None => self.open_by_token(step),
+        }
+    }
+
+    /// Asks a gateway for the session.
+    pub(super) fn ask(
+        &mut self,
+        to: PeerGateway,
+        then: Option<PeerGateway>,
+        moves: u8,
+        step: &mut Step<'_>,
+    ) {
+        let Some((_, attempt, claim)) = self.claiming() else {
+            return;
+        };
+        attempt.until = step.now + step.limits().peer_timeout();
+        claim.calls.push((step.host.next_call(), to.clone()));
+        let token_epoch = attempt.token_epoch;
+        claim.say(&to, ToHolder::Ask { token_epoch }, step);
+        claim.stage = Stage::Asking {
+            whom: to,
+            then,
+            moves,
+        };
+    }
+
+    /// A peer gateway answers on a call, or (`None`) cannot be reached.
+    pub fn peer_response(&mut self, call: u64, said: Option<ToNewcomer>, step: &mut Step<'_>) {
+        let Some((_, _, claim)) = self.claiming() else {
+            return;
+        };
+        let from = claim.calls.iter().find(|(number, _)| *number == call);
+        let Some((_, from)) = from.cloned() else {
+            return;
+        };
+        let Some(said) = said else {
+            return self.peer_lost(&from, step);
+        };
+        match said {
+            ToNewcomer::Holds { epoch, particulars } => {
+                self.held_there(from, epoch, particulars, step);
+            }
+            ToNewcomer::HoldsMore { particulars } if claim.claims_from(&from) => {
+                self.open_places(Some(from), particulars, step);
+            }
+            ToNewcomer::HandOver(handed) if claim.claims_from(&from) => {
+                self.handed_over(handed, step);
+            }
+            ToNewcomer::Ended { code } if claim.owner() == Some(&from) => {
+                let close = BackendClose {
+                    code: Code(code),
+                    retry_after_ms: 0,
+                    text: Box::default(),
+                };
+                // It has ended there already.
+                self.stop_claiming_from(&from);
+                self.ended_while_claimed(close, step);
+            }
+            ToNewcomer::Refused if claim.claims_from(&from) => {
+                self.fail_claim(Closing::ResumeElsewhere, false, step);
+            }
+            ToNewcomer::HoldsMore { .. }
+            | ToNewcomer::HandOver(_)
+            | ToNewcomer::Ended { .. }
+            | ToNewcomer::Refused => {}
+            ToNewcomer::Moved { gateway, address } => {
+                let to = PeerGateway { gateway, address };
+                self.moved_on(&from, to, step);
+            }
+            ToNewcomer::Unknown => self.not_there(&from, step),
+            ToNewcomer::Busy if self.asks(&from) => {
+                self.fail_claim(Closing::ResumeElsewhere, false, step);
+            }
+            ToNewcomer::NotGood if self.asks(&from) => {
+                self.fail_claim(Closing::NotResumable, true, step);
+            }
+            ToNewcomer::Busy | ToNewcomer::NotGood => {}
+        }
+    }
+
+    fn asks(&mut self, from: &PeerGateway) -> bool {
+        let claim = self.claiming().map(|(_, _, claim)| claim);
+        claim.is_some_and(|c| matches!(&c.stage, Stage::Asking { whom, .. } if whom == from))
+    }
+
+    /// It has the session and promises it.
+    fn held_there(
+        &mut self,
+        from: PeerGateway,
+        epoch: u32,
+        particulars: Particulars,
+        step: &mut Step<'_>,
+    ) {
+        if !self.asks(&from) {
+            // Too late: others were asked meanwhile, and it promises what is not wanted any more.
+            if let Some((_, _, claim)) = self.claiming() {
+                claim.say(&from, ToHolder::GiveUp { stale: false }, step);
+            }
+            return;
+        }
+        if let Some((_, attempt, claim)) = self.claiming() {
+            attempt.epoch = epoch;
+            claim.previous.clone_from(&from.gateway);
+        }
+        self.open_places(Some(from), particulars, step);
+    }
+
+    fn moved_on(&mut self, from: &PeerGateway, to: PeerGateway, step: &mut Step<'_>) {
+        let Some((_, _, claim)) = self.claiming() else {
+            return;
+        };
+        let Stage::Asking { whom, then, moves } = &mut claim.stage else {
+            return;
+        };
+        if whom != from {
+            return;
+        }
+        let (then, moves) = (then.take(), *moves + 1);
+        if moves > MAX_MOVES {
+            self.open_by_token(step);
+        } else if is_here(&to, step) {
+            self.ask_next(then, moves, step);
+        } else {
+            self.ask(to, then, moves, step);
+        }
+    }
+
+    pub(super) fn not_there(&mut self, from: &PeerGateway, step: &mut Step<'_>) {
+        let Some((_, _, claim)) = self.claiming() else {
+            return;
+        };
+        if let Stage::Asking { whom, then, moves } = &mut claim.stage
+            && whom == from
+        {
+            let (then, moves) = (then.take(), *moves);
+            self.ask_next(then, moves, step);
+        }
+    }
+
+    /// That gateway cannot be reached, or does not answer. Its word is not waited for any longer.
+    pub(super) fn peer_lost(&mut self, from: &PeerGateway, step: &mut Step<'_>) {
+        if self.asks(from) {
+            return self.not_there(from, step);
+        }
+        let claims = self.stop_claiming_from(from);
+        if claims {
+            self.adopt_without_owner(step);
+        }
+    }
+
+    /// Returns whether the claim had been made.
+    fn stop_claiming_from(&mut self, from: &PeerGateway) -> bool {
+        let Some((_, _, claim)) = self.claiming() else {
+            return false;
+        };
+        if claim.owner() != Some(from) {
+            return false;
+        }
+        let claimed = matches!(claim.stage, Stage::Claiming { .. });
+        claim.stage = Stage::Opening { owner: None };
+        claimed
+    }
+}
