@@ -12,8 +12,8 @@ use serde_json::json;
 
 use crate::net::tls::{Reloaded, Tls};
 use crate::supervision::{
-    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Registration, Seat,
-    inspectable,
+    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Receive,
+    Registration, Seat, mailbox,
 };
 
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
@@ -181,22 +181,20 @@ impl Inspectable for CertificateWatcher {
     }
 }
 
-inspectable!(CertificateWatcher);
+mailbox!(CertificateWatcher);
 
-impl Handler<Reload> for CertificateWatcher {
+impl Receive<Reload> for CertificateWatcher {
     type Result = ();
 
-    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Reload, ctx: &mut Context<Self>) {
         self.read(ctx);
     }
 }
 
-impl Handler<Changed> for CertificateWatcher {
+impl Receive<Changed> for CertificateWatcher {
     type Result = ();
 
-    fn handle(&mut self, _: Changed, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Changed, ctx: &mut Context<Self>) {
         self.read_soon(ctx);
     }
 }

@@ -16,7 +16,7 @@ use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Re
 use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
 use crate::scope::Scope;
-use crate::supervision::{Inspectable, Registration, Rescued, Seat, inspectable};
+use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
@@ -206,7 +206,7 @@ impl Inspectable for Router {
     }
 }
 
-inspectable!(Router);
+mailbox!(Router);
 
 impl Actor for Router {
     type Context = Context<Self>;
@@ -224,11 +224,10 @@ impl Actor for Router {
     }
 }
 
-impl Handler<Resolve> for Router {
+impl Receive<Resolve> for Router {
     type Result = Result<Resolved, Unresolved>;
 
-    fn handle(&mut self, msg: Resolve, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: Resolve, _: &mut Context<Self>) -> Self::Result {
         let result = self.resolve(&msg);
         match &result {
             Ok(_) => self.scope.metrics.resolved.one(),
@@ -238,22 +237,20 @@ impl Handler<Resolve> for Router {
     }
 }
 
-impl Handler<PoolAt> for Router {
+impl Receive<PoolAt> for Router {
     type Result = Option<Seat<BackendPool>>;
 
-    fn handle(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
         let table = self.table()?;
         let service = table.service(&msg.service)?;
         Some(self.pool(service, msg.endpoint))
     }
 }
 
-impl Handler<RoutesChanged> for Router {
+impl Receive<RoutesChanged> for Router {
     type Result = ();
 
-    fn handle(&mut self, msg: RoutesChanged, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: RoutesChanged, _: &mut Context<Self>) {
         self.adopt(msg.0);
     }
 }
@@ -283,11 +280,10 @@ impl Router {
     }
 }
 
-impl Handler<EndpointHealth> for Router {
+impl Receive<EndpointHealth> for Router {
     type Result = ();
 
-    fn handle(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
         let pools = self.pools.get(&msg.service);
         if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
             // Retired, and perhaps it has not heard so.
@@ -307,11 +303,10 @@ impl Handler<EndpointHealth> for Router {
     }
 }
 
-impl Handler<CloseLinks> for Router {
+impl Receive<CloseLinks> for Router {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.registration.handled();
+    fn receive(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
         let pools: Vec<_> = self
             .pools
             .values()
@@ -324,10 +319,8 @@ impl Handler<CloseLinks> for Router {
     }
 }
 
-impl Handler<Ping> for Router {
+impl Receive<Ping> for Router {
     type Result = ();
 
-    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
-        self.registration.handled();
-    }
+    fn receive(&mut self, _: Ping, _: &mut Context<Self>) {}
 }

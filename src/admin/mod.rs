@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use actix::{Handler, Message};
+use actix::Message;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer, web};
 
@@ -39,7 +39,7 @@ use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
-use crate::supervision::CountedAddr;
+use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
 
 pub use families::FAMILIES;
@@ -85,8 +85,7 @@ impl Desk {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        Gateway: Handler<M>,
-        <Gateway as actix::Actor>::Context: actix::dev::ToEnvelope<Gateway, M>,
+        Gateway: Receive<M>,
     {
         let answer = actix_web::rt::time::timeout(ANSWER_TIMEOUT, self.gateway.send(message)).await;
         let late = || ApiError::timeout("the gateway has not answered in time");

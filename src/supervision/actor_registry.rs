@@ -11,9 +11,11 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::address::{CountedAddr, CountedRecipient};
+use super::inspect::Inspect;
 use super::kind_counters::KindCounters;
+use super::mail::Mail;
 use super::mail_counter::MailCounter;
-use super::registration::{Exit, Inspect, Registration};
+use super::registration::{Exit, Registration};
 use crate::supervision::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
 
 /// The gateway.
@@ -228,7 +230,7 @@ impl Entry {
     /// Starts an actor that is not started again.
     pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Registration) -> A) -> CountedAddr<A>
     where
-        A: Actor<Context = Context<A>> + Handler<Inspect>,
+        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
     {
         self.start_with(Registration::listed(Arc::clone(self), None), make)
     }
@@ -241,7 +243,7 @@ impl Entry {
     ) -> (CountedAddr<A>, impl Future<Output = bool> + use<A, F>)
     where
         F: FnOnce(Registration) -> A,
-        A: Actor<Context = Context<A>> + Handler<Inspect>,
+        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
     {
         let (exit, ended) = oneshot::channel();
         let registration = Registration::listed(Arc::clone(self), Some(exit));
@@ -255,7 +257,7 @@ impl Entry {
         make: impl FnOnce(Registration) -> A,
     ) -> CountedAddr<A>
     where
-        A: Actor<Context = Context<A>> + Handler<Inspect>,
+        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
     {
         let mail = Arc::clone(registration.mail());
         let address = CountedAddr::new(make(registration).start(), mail);

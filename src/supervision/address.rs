@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
-use actix::{MailboxError, WeakRecipient};
+use actix::{MailboxError, WeakAddr, WeakRecipient};
 
+use super::inspect::Inspectable;
+use super::mail::Mail;
 use super::mail_counter::MailCounter;
 
 /// Where one actor is reached. Cloning it allocates: not for the way of a frame.
@@ -21,7 +23,7 @@ pub struct CountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
-    recipient: Recipient<M>,
+    recipient: Recipient<Mail<M>>,
     mail: Arc<MailCounter>,
 }
 
@@ -30,7 +32,13 @@ pub struct WeakCountedRecipient<M: Message + Send>
 where
     M::Result: Send,
 {
-    recipient: WeakRecipient<M>,
+    recipient: WeakRecipient<Mail<M>>,
+    mail: Arc<MailCounter>,
+}
+
+/// A [`CountedAddr`] that does not keep the actor's mailbox alive.
+pub struct WeakCountedAddr<A: Actor> {
+    addr: WeakAddr<A>,
     mail: Arc<MailCounter>,
 }
 
@@ -45,11 +53,10 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
     {
-        self.mail.sent();
-        self.addr.do_send(message);
+        self.addr.do_send(Mail::post(message, &self.mail));
     }
 
     /// Sends, and resolves to the answer.
@@ -63,11 +70,10 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
     {
-        self.mail.sent();
-        self.addr.send(message)
+        self.addr.send(Mail::post(message, &self.mail))
     }
 
     /// Whether the actor still takes messages.
@@ -81,8 +87,8 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
     {
         CountedRecipient {
             recipient: self.addr.clone().recipient(),
@@ -95,8 +101,8 @@ impl<A: Actor> CountedAddr<A> {
     where
         M: Message + Send + 'static,
         M::Result: Send,
-        A: Handler<M>,
-        A::Context: ToEnvelope<A, M>,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
     {
         WeakCountedRecipient {
             recipient: self.addr.downgrade().recipient(),
@@ -124,8 +130,7 @@ where
     /// Sends without waiting for room or an answer; the message bounds itself.
     #[inline]
     pub fn do_send(&self, message: M) {
-        self.mail.sent();
-        self.recipient.do_send(message);
+        self.recipient.do_send(Mail::post(message, &self.mail));
     }
 
     /// Whether the actor still takes messages.
@@ -141,8 +146,7 @@ where
         &self,
         message: M,
     ) -> impl Future<Output = Result<M::Result, MailboxError>> + use<M> {
-        self.mail.sent();
-        self.recipient.send(message)
+        self.recipient.send(Mail::post(message, &self.mail))
     }
 }
 
@@ -188,5 +192,45 @@ where
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("WeakCountedRecipient")
             .finish_non_exhaustive()
+    }
+}
+
+impl<A: Actor<Context = Context<A>> + Inspectable> WeakCountedAddr<A> {
+    /// Starts an actor that its parent lists itself.
+    pub fn start(actor: A) -> WeakCountedAddr<A> {
+        let mail = Arc::clone(actor.registration().mail());
+        let addr = actor.start().downgrade();
+        WeakCountedAddr { addr, mail }
+    }
+}
+
+impl<A: Actor> WeakCountedAddr<A> {
+    /// Sends without waiting for room or an answer, where the actor still lives.
+    pub fn do_send<M>(&self, message: M)
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        if let Some(addr) = self.addr.upgrade() {
+            addr.do_send(Mail::post(message, &self.mail));
+        }
+    }
+
+    /// Returns whether the actor still takes messages.
+    pub fn connected(&self) -> bool {
+        self.addr.upgrade().is_some_and(|addr| addr.connected())
+    }
+
+    /// Counts the actor's mail.
+    pub fn mail(&self) -> &MailCounter {
+        &self.mail
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for WeakCountedAddr<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WeakCountedAddr").finish_non_exhaustive()
     }
 }

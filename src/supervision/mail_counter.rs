@@ -35,7 +35,7 @@ impl MailCounter {
 
     /// A message is on its way.
     #[inline]
-    pub fn sent(&self) {
+    pub(super) fn sent(&self) {
         if !self.closed.load(Relaxed) {
             self.sent.fetch_add(1, Relaxed);
             self.counters.sent.fetch_add(1, Relaxed);
@@ -44,7 +44,7 @@ impl MailCounter {
 
     /// A message is being handled; only the actor itself says so.
     #[inline]
-    pub fn handled(&self) {
+    pub(super) fn handled(&self) {
         let waiting = self.waiting();
         self.handled.one();
         self.counters.handled.one();

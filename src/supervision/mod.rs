@@ -11,23 +11,33 @@
 
 mod actor_registry;
 mod address;
+mod budget;
+mod inspect;
 mod kind;
 mod kind_counters;
+mod mail;
 mod mail_counter;
 mod panics;
 mod registration;
+mod rescued;
+mod seat;
 mod snapshots;
 mod supervisor;
 
 pub use actor_registry::{ActorId, ActorRegistry, Entry, ROOT};
-pub use address::{CountedAddr, CountedRecipient, WeakCountedRecipient};
+pub use address::{CountedAddr, CountedRecipient, WeakCountedAddr, WeakCountedRecipient};
+pub use budget::{Budget, Exhausted};
+#[cfg(feature = "fault-injection")]
+pub use inspect::Fault;
+pub use inspect::{Inspect, Inspectable};
 pub use kind::Kind;
 pub use kind_counters::KindCounters;
+pub(crate) use mail::mailbox;
+pub use mail::{Mail, Receive};
 pub use mail_counter::MailCounter;
 pub use panics::record_panics;
-#[cfg(feature = "fault-injection")]
-pub use registration::Fault;
-pub(crate) use registration::inspectable;
-pub use registration::{Inspect, Inspectable, Registration};
+pub use registration::Registration;
+pub use rescued::Rescued;
+pub use seat::{Seat, SeatRecipient};
 pub use snapshots::{ActorSnapshot, ActorState, KindSnapshot, LastError};
-pub use supervisor::{Budget, Exhausted, Rescued, Seat, SeatRecipient, supervise};
+pub use supervisor::supervise;

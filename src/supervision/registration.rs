@@ -1,4 +1,5 @@
-//! What every actor carries: the count of its mail, and the word that it is gone.
+//! The registration that every actor carries: its mail is counted there, and dropping it says that the
+//! actor is gone.
 
 use std::sync::Arc;
 
@@ -20,17 +21,18 @@ pub(super) enum Exit {
     Panicked,
 }
 
-/// An actor's own part of its bookkeeping. It is dropped with the actor, by whatever end, and says so.
+/// Registration of one actor. It is dropped with the actor, on every path, and then closes the mail
+/// counter, records a panic, and tells the supervisor.
 #[derive(Debug)]
 pub struct Registration {
     mail: Arc<MailCounter>,
-    /// None for clients: they are too many for the registry; their worker lists them.
+    /// None for clients: they are too many for the registry, and their worker lists them.
     entry: Option<Arc<Entry>>,
     supervisor: Option<oneshot::Sender<Exit>>,
 }
 
 impl Registration {
-    /// For an actor that its parent lists by itself.
+    /// Registers an actor that its parent lists itself.
     pub fn unlisted(counters: &Arc<KindCounters>) -> Registration {
         Registration {
             mail: MailCounter::new(Arc::clone(counters)),
@@ -50,23 +52,17 @@ impl Registration {
         }
     }
 
-    /// A message is being handled. Every handler of a message from another actor says so.
-    #[inline]
-    pub fn handled(&self) {
-        self.mail.handled();
-    }
-
-    /// The actor's meter.
+    /// Counts the actor's mail.
     pub fn mail(&self) -> &Arc<MailCounter> {
         &self.mail
     }
 
-    /// The actor's id, where it is registered.
+    /// Returns the actor's id, where it is listed.
     pub fn id(&self) -> Option<ActorId> {
         self.entry.as_ref().map(|entry| entry.id())
     }
 
-    /// The actor's own address, to give to others.
+    /// Returns the actor's own address, to give to others.
     pub fn address<A: Actor<Context = Context<A>>>(&self, ctx: &Context<A>) -> CountedAddr<A> {
         CountedAddr::new(ctx.address(), Arc::clone(&self.mail))
     }
@@ -99,63 +95,3 @@ impl Drop for Registration {
         }
     }
 }
-
-/// Asks an actor for its own account of itself.
-#[derive(Debug, Default, Message)]
-#[rtype(result = "serde_json::Value")]
-pub struct Inspect {
-    /// What befalls the actor instead: how tests see that what dies comes back.
-    #[cfg(feature = "fault-injection")]
-    pub fault: Option<Fault>,
-}
-
-/// What can befall an actor.
-#[cfg(feature = "fault-injection")]
-#[derive(Debug, Clone)]
-pub enum Fault {
-    /// It panics with this text.
-    Panic(String),
-    /// It holds its thread until somebody else waits at this barrier of two.
-    Stall(Arc<std::sync::Barrier>),
-}
-
-impl Inspect {
-    /// Does what is asked beside the account.
-    pub fn obey(&self) {
-        #[cfg(feature = "fault-injection")]
-        match &self.fault {
-            Some(Fault::Panic(text)) => panic!("{text}"),
-            Some(Fault::Stall(barrier)) => drop(barrier.wait()),
-            None => {}
-        }
-    }
-}
-
-/// An actor that can say how it is.
-pub trait Inspectable {
-    /// Its registration.
-    fn registration(&self) -> &Registration;
-    /// Its own account: counters and state, as JSON.
-    fn detail(&self) -> serde_json::Value;
-}
-
-/// Has an actor that implements [`Inspectable`] take [`Inspect`].
-macro_rules! inspectable {
-    ($actor:ty) => {
-        impl actix::Handler<$crate::supervision::Inspect> for $actor {
-            type Result = actix::MessageResult<$crate::supervision::Inspect>;
-
-            fn handle(
-                &mut self,
-                msg: $crate::supervision::Inspect,
-                _: &mut actix::Context<Self>,
-            ) -> Self::Result {
-                use $crate::supervision::Inspectable;
-                self.registration().handled();
-                msg.obey();
-                actix::MessageResult(self.detail())
-            }
-        }
-    };
-}
-pub(crate) use inspectable;

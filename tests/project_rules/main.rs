@@ -9,8 +9,8 @@ mod source;
 use std::fs;
 
 use rules::{
-    HOT, PURE, RULES, Rule, hot_modules_are_marked, mail_is_counted, names_say_something,
-    nothing_unwraps, pure_cores_import_no_io, short_enough,
+    HOT, PURE, RULES, Rule, hot_modules_are_marked, names_say_something, nothing_unwraps,
+    pure_cores_import_no_io, short_enough,
 };
 use source::{Source, sources};
 
@@ -102,26 +102,6 @@ fn the_rules_bite() {
         &[],
     );
     check(pure, "src/net/a.rs", "use tokio::net;", &[]);
-
-    let counted = mail_is_counted;
-    let handle = "    fn handle(&mut self, _: M, _: &mut Context<Self>) {\n";
-    let place = &["src/actors/a.rs:1:"];
-    check(
-        counted,
-        "src/actors/a.rs",
-        &format!("{handle}    }}"),
-        place,
-    );
-    check(counted, "src/actors/a.rs", "let a = ctx.address();", place);
-    check(counted, "src/actors/a.rs", "    link: Addr<Link>,", place);
-    check(
-        counted,
-        "src/supervision/a.rs",
-        "    link: Addr<Link>,",
-        &[],
-    );
-    let right = format!("{handle}        self.registration.handled();\n    }}");
-    check(counted, "src/actors/a.rs", &right, &[]);
 
     let hot = hot_modules_are_marked;
     check(

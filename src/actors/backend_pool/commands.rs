@@ -9,12 +9,12 @@ use super::{
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::metrics::DropReason;
 use crate::session::link::LinkEnd;
+use crate::supervision::Receive;
 
-impl Handler<Bind> for BackendPool {
+impl Receive<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
 
-    fn handle(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
         let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
         match self.place(msg) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
@@ -28,11 +28,10 @@ impl Handler<Bind> for BackendPool {
     }
 }
 
-impl Handler<LinkReport> for BackendPool {
+impl Receive<LinkReport> for BackendPool {
     type Result = ();
 
-    fn handle(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
         match msg.what {
             LinkChange::Ready => self.ready(msg.link_id),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
@@ -44,11 +43,10 @@ impl Handler<LinkReport> for BackendPool {
     }
 }
 
-impl Handler<OwedClose> for BackendPool {
+impl Receive<OwedClose> for BackendPool {
     type Result = ();
 
-    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
         let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
         if let Some(slot) = self.links.iter().find(alive) {
             slot.link.do_send(msg);
@@ -61,30 +59,27 @@ impl Handler<OwedClose> for BackendPool {
     }
 }
 
-impl Handler<Announce> for BackendPool {
+impl Receive<Announce> for BackendPool {
     type Result = ();
 
-    fn handle(&mut self, _: Announce, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Announce, _: &mut Context<Self>) {
         self.announce();
     }
 }
 
-impl Handler<Retire> for BackendPool {
+impl Receive<Retire> for BackendPool {
     type Result = ();
 
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Retire, ctx: &mut Context<Self>) {
         self.retired = true;
         self.quit_unused(ctx);
     }
 }
 
-impl Handler<Close> for BackendPool {
+impl Receive<Close> for BackendPool {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.registration.handled();
+    fn receive(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
         self.retired = true;
         self.waiting.clear();
         let links = std::mem::take(&mut self.links);

@@ -17,7 +17,7 @@ use crate::actors::session_registry::Shards;
 use crate::routing::ServiceRoute;
 use crate::scope::Scope;
 use crate::supervision::{
-    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, SeatRecipient, inspectable,
+    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, SeatRecipient, mailbox,
 };
 
 /// What a pool leaves to the next one.
@@ -224,4 +224,4 @@ impl Inspectable for BackendPool {
     }
 }
 
-inspectable!(BackendPool);
+mailbox!(BackendPool);

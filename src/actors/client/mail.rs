@@ -10,13 +10,13 @@ use crate::actors::peers::PeerResponse;
 use crate::actors::session_registry::ClientMessage;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::session::closing::Closing;
+use crate::supervision::Receive;
 
-impl Handler<LinkEvent> for Client {
+impl Receive<LinkEvent> for Client {
     type Result = ();
 
     #[inline]
-    fn handle(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
             LinkEvent::Bound(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
@@ -40,11 +40,10 @@ impl Handler<LinkEvent> for Client {
     }
 }
 
-impl Handler<ClientMessage> for Client {
+impl Receive<ClientMessage> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: ClientMessage, ctx: &mut Context<Self>) {
         match msg {
             ClientMessage::Stray(stray) => self.take_stray(stray, ctx),
             ClientMessage::Resume(connection) => self.resume_here(*connection, ctx),
@@ -55,22 +54,20 @@ impl Handler<ClientMessage> for Client {
     }
 }
 
-impl Handler<PeerResponse> for Client {
+impl Receive<PeerResponse> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
         self.at_core(ctx, |core, step| {
             core.peer_response(msg.call, msg.said, step);
         });
     }
 }
 
-impl Handler<CheckDeadline> for Client {
+impl Receive<CheckDeadline> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
         if self.shared.now_ms() < self.armed_ms {
             return; // Meant for the slot's previous client, or already answered.
         }
@@ -108,40 +105,36 @@ impl Handler<super::Changed> for Client {
     }
 }
 
-impl Handler<Kick> for Client {
+impl Receive<Kick> for Client {
     type Result = ();
 
-    fn handle(&mut self, msg: Kick, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Kick, ctx: &mut Context<Self>) {
         if self.stats.session_id() == Some(msg.session_id) {
             self.close(Closing::Kicked, ctx);
         }
     }
 }
 
-impl Handler<GoAway> for Client {
+impl Receive<GoAway> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: GoAway, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: GoAway, ctx: &mut Context<Self>) {
         self.at_core(ctx, |core, step| core.ask_away(step));
     }
 }
 
-impl Handler<GiveUp> for Client {
+impl Receive<GiveUp> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: GiveUp, ctx: &mut Context<Self>) {
         self.at_core(ctx, |core, step| core.give_up(step));
     }
 }
 
-impl Handler<CutOff> for Client {
+impl Receive<CutOff> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: CutOff, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: CutOff, ctx: &mut Context<Self>) {
         // In the form of a transport that is known, or not at all.
         let closing = match &self.connection {
             Connection::Entering(entering) if self.stats.transport().is_http() => {

@@ -43,7 +43,7 @@ use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
 use crate::session::core::Core;
-use crate::supervision::{Inspectable, Registration, inspectable};
+use crate::supervision::{Inspectable, Registration, mailbox};
 
 use ending::Ending;
 use pump::Pump;
@@ -219,7 +219,7 @@ impl Inspectable for Client {
     }
 }
 
-inspectable!(Client);
+mailbox!(Client);
 
 /// An orderly end and a panic both pass here: the registry and the worker forget the client, and the
 /// leases, dropped with the core, tell the backends.

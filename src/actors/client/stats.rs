@@ -14,7 +14,6 @@ use crate::actors::client::{
     SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 use crate::codec::link::Transport;
-use crate::supervision::MailCounter;
 
 /// One client's card.
 #[derive(Debug)]
@@ -25,8 +24,6 @@ pub struct ClientStats {
     pub(super) peer: Cell<SocketAddr>,
     /// As far as it is known.
     pub(super) transport: Cell<Transport>,
-    /// Counts the client's mail.
-    pub mail: Arc<MailCounter>,
     /// When the connection was accepted, in the worker's milliseconds.
     pub accepted_ms: u64,
     /// 0: no session.
@@ -59,14 +56,12 @@ impl ClientStats {
         owner: u64,
         peer: SocketAddr,
         transport: Transport,
-        mail: Arc<MailCounter>,
         accepted_ms: u64,
     ) -> ClientStats {
         ClientStats {
             owner,
             peer: Cell::new(peer),
             transport: Cell::new(transport),
-            mail,
             accepted_ms,
             session_id: Cell::default(),
             started_ms: Cell::default(),

@@ -13,7 +13,7 @@ use crate::routing::{EndpointName, RoutingData};
 use crate::scope::RoutesInForce;
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
-    Rescued, Seat, inspectable,
+    Rescued, Seat, mailbox,
 };
 
 /// What a watcher leaves to the next one.
@@ -128,4 +128,4 @@ impl Inspectable for ConfigWatcher {
     }
 }
 
-inspectable!(ConfigWatcher);
+mailbox!(ConfigWatcher);

@@ -21,7 +21,7 @@ use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::resolve::{Resolved, resolve};
 use crate::store::{Refused, RefusedKind};
-use crate::supervision::{Registration, Rescued};
+use crate::supervision::{Receive, Registration, Rescued};
 
 use launch::Estate;
 pub use launch::{Audience, launch};
@@ -285,20 +285,18 @@ impl Actor for ConfigWatcher {
     }
 }
 
-impl Handler<Reload> for ConfigWatcher {
+impl Receive<Reload> for ConfigWatcher {
     type Result = ();
 
-    fn handle(&mut self, _: Reload, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Reload, ctx: &mut Context<Self>) {
         self.load(ctx);
     }
 }
 
-impl Handler<SourceNews> for ConfigWatcher {
+impl Receive<SourceNews> for ConfigWatcher {
     type Result = ();
 
-    fn handle(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
         match news {
             SourceNews::Changed { messages } => {
                 self.told.notifications += messages;

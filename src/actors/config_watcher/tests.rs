@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::Config;
-use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Seat, inspectable};
+use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Receive, Seat, mailbox};
 use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -23,13 +23,12 @@ impl Inspectable for Ear {
     }
 }
 
-inspectable!(Ear);
+mailbox!(Ear);
 
-impl Handler<RoutesLoaded> for Ear {
+impl Receive<RoutesLoaded> for Ear {
     type Result = ();
 
-    fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
-        self.0.handled();
+    fn receive(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
         self.1.send(msg).unwrap();
     }
 }

@@ -14,6 +14,7 @@ use super::{Gateway, State};
 use crate::actors::worker::{
     AskAway, ClientCounts, CloseLinks, CountClients, CutOffClients, StopAsking,
 };
+use crate::supervision::Receive;
 
 /// How often a draining gateway looks whether its clients have left.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
@@ -182,29 +183,26 @@ impl Gateway {
     }
 }
 
-impl Handler<Drain> for Gateway {
+impl Receive<Drain> for Gateway {
     type Result = Result<Begun, BySignal>;
 
-    fn handle(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: Drain, ctx: &mut Context<Self>) -> Self::Result {
         self.begin_drain(msg, ctx)
     }
 }
 
-impl Handler<AskDrain> for Gateway {
+impl Receive<AskDrain> for Gateway {
     type Result = DrainSnapshot;
 
-    fn handle(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
-        self.registration.handled();
+    fn receive(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
         self.progress()
     }
 }
 
-impl Handler<CancelDrain> for Gateway {
+impl Receive<CancelDrain> for Gateway {
     type Result = Result<DrainSnapshot, BySignal>;
 
-    fn handle(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, _: CancelDrain, ctx: &mut Context<Self>) -> Self::Result {
         if self
             .drain
             .as_ref()

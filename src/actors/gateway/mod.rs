@@ -28,7 +28,7 @@ use crate::admission::Gate;
 use crate::config::Config;
 use crate::net::tls::Tls;
 use crate::store::pod::PodCounts;
-use crate::supervision::{Exhausted, Inspectable, Registration, Seat, inspectable};
+use crate::supervision::{Exhausted, Inspectable, Receive, Registration, Seat, mailbox};
 use drain::UnderWay;
 
 pub use drain::{AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator};
@@ -138,24 +138,22 @@ impl Inspectable for Gateway {
     }
 }
 
-inspectable!(Gateway);
+mailbox!(Gateway);
 
-impl Handler<Exhausted> for Gateway {
+impl Receive<Exhausted> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Exhausted, ctx: &mut Context<Self>) {
         self.failed = true;
         // One that is under way goes on.
         let _ = self.begin_drain(Drain::by_signal(), ctx);
     }
 }
 
-impl Handler<RoutesLoaded> for Gateway {
+impl Receive<RoutesLoaded> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
         self.routes = Some(msg);
         if let Some(first_load) = self.first_load.take() {
             // Nobody waits any more where it has taken too long.
@@ -164,11 +162,10 @@ impl Handler<RoutesLoaded> for Gateway {
     }
 }
 
-impl Handler<Reload> for Gateway {
+impl Receive<Reload> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, msg: Reload, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Reload, _: &mut Context<Self>) {
         tracing::info!("reading the routes and the files of TLS again");
         // One that is just being rebuilt reads everything anyway.
         self.watchers.routes.do_send(msg);
@@ -178,11 +175,10 @@ impl Handler<Reload> for Gateway {
     }
 }
 
-impl Handler<CheckHealth> for Gateway {
+impl Receive<CheckHealth> for Gateway {
     type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
-        self.registration.handled();
+    fn receive(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
         let answers = join_all(self.workers.iter().map(|worker| worker.send(CheckWorker)));
         Box::pin(async move {
             match actix::clock::timeout(HEALTH_TIMEOUT, answers).await {
@@ -193,11 +189,10 @@ impl Handler<CheckHealth> for Gateway {
     }
 }
 
-impl Handler<AskStatus> for Gateway {
+impl Receive<AskStatus> for Gateway {
     type Result = StatusSnapshot;
 
-    fn handle(&mut self, _: AskStatus, _: &mut Context<Self>) -> StatusSnapshot {
-        self.registration.handled();
+    fn receive(&mut self, _: AskStatus, _: &mut Context<Self>) -> StatusSnapshot {
         StatusSnapshot {
             state: self.state,
             routes: self.routes.clone(),

@@ -13,6 +13,7 @@ use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::session::link::LinkEnd;
+use crate::supervision::Receive;
 
 /// How long a link that is told to end may take to write what it still holds.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -20,11 +21,10 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// answered as if they were unknown.
 const MAX_LEFT: usize = 65_536;
 
-impl Handler<Attach> for Link {
+impl Receive<Attach> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Attach, ctx: &mut Context<Self>) {
         if msg.answer.is_closed() || self.quitting {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
@@ -49,12 +49,11 @@ impl Handler<Attach> for Link {
     }
 }
 
-impl Handler<Forward> for Link {
+impl Receive<Forward> for Link {
     type Result = ();
 
     #[inline]
-    fn handle(&mut self, msg: Forward, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Forward, _: &mut Context<Self>) {
         self.scope
             .metrics
             .link_frames_out
@@ -65,11 +64,10 @@ impl Handler<Forward> for Link {
     }
 }
 
-impl Handler<Release> for Link {
+impl Receive<Release> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Release, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Release, _: &mut Context<Self>) {
         let Some(attached) = self.detach(msg.session_id) else {
             return;
         };
@@ -83,11 +81,10 @@ impl Handler<Release> for Link {
     }
 }
 
-impl Handler<Reopen> for Link {
+impl Receive<Reopen> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Reopen, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Reopen, _: &mut Context<Self>) {
         // One that it has lost meanwhile is told by the end of the session that is on its way.
         if self.places.contains_key(&msg.session_id) {
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
@@ -95,11 +92,10 @@ impl Handler<Reopen> for Link {
     }
 }
 
-impl Handler<Confirm> for Link {
+impl Receive<Confirm> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Confirm, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Confirm, _: &mut Context<Self>) {
         let Some(place) = self.places.get(&msg.session_id) else {
             return; // The client is told of the loss, or of the end.
         };
@@ -111,11 +107,10 @@ impl Handler<Confirm> for Link {
     }
 }
 
-impl Handler<Suspend> for Link {
+impl Receive<Suspend> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Suspend, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Suspend, _: &mut Context<Self>) {
         if self.places.contains_key(&msg.session_id) {
             let payload = msg.window_ms.to_be_bytes();
             self.enqueue(Kind::Suspend, msg.session_id, &payload);
@@ -123,11 +118,10 @@ impl Handler<Suspend> for Link {
     }
 }
 
-impl Handler<Leave> for Link {
+impl Receive<Leave> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Leave, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Leave, _: &mut Context<Self>) {
         let place = self.places.get(&msg.session_id);
         if let Some(attached) = place.and_then(|place| self.sessions.get_mut(*place as usize)) {
             attached.leaving = true;
@@ -137,31 +131,28 @@ impl Handler<Leave> for Link {
 }
 
 /// From the pool: a session that this link does not carry, but its backend may still have.
-impl Handler<OwedClose> for Link {
+impl Receive<OwedClose> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: OwedClose, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
         self.enqueue_close(msg.session_id, msg.code);
     }
 }
 
-impl Handler<Retag> for Link {
+impl Receive<Retag> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: Retag, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Retag, _: &mut Context<Self>) {
         if let Some(place) = self.places.get(&msg.session_id) {
             self.sessions[*place as usize].realm_id = msg.realm_id;
         }
     }
 }
 
-impl Handler<AwaitRoom> for Link {
+impl Receive<AwaitRoom> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
         if self.gauge.has_room() {
             self.tell(msg.session_id, LinkEvent::Room);
         } else {
@@ -170,11 +161,10 @@ impl Handler<AwaitRoom> for Link {
     }
 }
 
-impl Handler<StraysRefused> for Link {
+impl Receive<StraysRefused> for Link {
     type Result = ();
 
-    fn handle(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
         self.scope
             .metrics
             .refused_on_link
@@ -186,11 +176,10 @@ impl Handler<StraysRefused> for Link {
     }
 }
 
-impl Handler<Report> for Link {
+impl Receive<Report> for Link {
     type Result = ();
 
-    fn handle(&mut self, _: Report, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, _: Report, _: &mut Context<Self>) {
         if self.leaving {
             self.report(LinkChange::Goaway);
         } else if self.liveness.ready() {
@@ -201,11 +190,10 @@ impl Handler<Report> for Link {
     }
 }
 
-impl Handler<Quit> for Link {
+impl Receive<Quit> for Link {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
-        self.registration.handled();
+    fn receive(&mut self, msg: Quit, ctx: &mut Context<Self>) -> ResponseFuture<()> {
         let (answer, gone) = oneshot::channel();
         self.quit_answers.push(answer);
         self.quitting = true;

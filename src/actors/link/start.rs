@@ -22,7 +22,7 @@ use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::session::liveness::Liveness;
 use crate::supervision::{
-    ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, inspectable,
+    ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, mailbox,
 };
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -140,7 +140,7 @@ impl Inspectable for Link {
     }
 }
 
-inspectable!(Link);
+mailbox!(Link);
 
 /// The only place where sessions learn that their link is gone: an orderly end and a panic both
 /// pass here.

@@ -13,6 +13,7 @@ use super::{
 use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
+use crate::supervision::Receive;
 
 /// Something that has come.
 pub(super) struct On<W> {
@@ -207,11 +208,10 @@ impl Peers {
     }
 }
 
-impl Handler<Call> for Peers {
+impl Receive<Call> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Call, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Call, ctx: &mut Context<Self>) {
         let call = msg.call;
         if let ToHolder::Ask { .. } = msg.say {
             self.shared.counts.made();
@@ -238,20 +238,18 @@ impl Handler<Call> for Peers {
     }
 }
 
-impl Handler<CancelCall> for Peers {
+impl Receive<CancelCall> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: CancelCall, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: CancelCall, _: &mut Context<Self>) {
         self.end(msg.call, CallEnd::GivenUp);
     }
 }
 
-impl Handler<Reply> for Peers {
+impl Receive<Reply> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Reply, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Reply, _: &mut Context<Self>) {
         let served = self.served(&msg.to).and_then(|c| c.get(&msg.to.call));
         // Where it has given up, nobody waits for the answer.
         if let Some(session_id) = served.map(|served| served.session_id) {

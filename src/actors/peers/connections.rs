@@ -13,6 +13,7 @@ use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToHolder};
 use crate::net::peer::HandshakeFailure;
+use crate::supervision::Receive;
 
 /// Connections to gateways that are dialled or have proved who they are; more are not taken.
 const MAX_CONNECTIONS: usize = 1024;
@@ -184,11 +185,10 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     }
 }
 
-impl Handler<Accepted> for Peers {
+impl Receive<Accepted> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Accepted, ctx: &mut Context<Self>) {
         let strangers = self.strangers().count();
         if strangers >= MAX_STRANGERS
             && let Some(oldest) = self.strangers().min()
@@ -203,11 +203,10 @@ impl Handler<Accepted> for Peers {
     }
 }
 
-impl Handler<Joined> for Peers {
+impl Receive<Joined> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Joined, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Joined, _: &mut Context<Self>) {
         if self.neighbours() >= MAX_CONNECTIONS {
             return self.turn_away(msg.connection);
         }
@@ -219,11 +218,10 @@ impl Handler<Joined> for Peers {
     }
 }
 
-impl Handler<Arrived> for Peers {
+impl Receive<Arrived> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Arrived, ctx: &mut Context<Self>) {
         let Some(place) = self.connections.get_mut(&msg.connection) else {
             return;
         };
@@ -259,20 +257,18 @@ impl Handler<Arrived> for Peers {
     }
 }
 
-impl Handler<Lost> for Peers {
+impl Receive<Lost> for Peers {
     type Result = ();
 
-    fn handle(&mut self, msg: Lost, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: Lost, _: &mut Context<Self>) {
         self.lose(msg.connection, msg.error);
     }
 }
 
-impl Handler<Flush> for Peers {
+impl Receive<Flush> for Peers {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.registration.handled();
+    fn receive(&mut self, _: Flush, _: &mut Context<Self>) -> ResponseFuture<()> {
         let wires = self.connections.values_mut().map(|c| c.wire.finish());
         let wires: Vec<_> = wires.collect();
         Box::pin(async move {

@@ -25,7 +25,7 @@ use super::session_registry::{ClientMessage, Shards};
 use crate::codec::peer::PeerGateway;
 use crate::config::Config;
 use crate::session::token::Keyring;
-use crate::supervision::{CountedRecipient, Inspectable, Registration, inspectable};
+use crate::supervision::{CountedRecipient, Inspectable, Registration, mailbox};
 
 pub use launch::{Listening, launch, listen};
 pub use messages::{Call, CancelCall, PeerResponse, Reply};
@@ -152,4 +152,4 @@ impl Inspectable for Peers {
     }
 }
 
-inspectable!(Peers);
+mailbox!(Peers);

@@ -16,7 +16,9 @@ use actix::prelude::*;
 use serde_json::json;
 
 use crate::codec::peer::PeerGateway;
-use crate::supervision::{Inspectable, Registration, Rescued, WeakCountedRecipient, inspectable};
+use crate::supervision::{
+    Inspectable, Receive, Registration, Rescued, WeakCountedRecipient, mailbox,
+};
 
 pub use messages::{
     ClientMessage, FindClient, FindOwner, Found, IdInUse, OpenSession, PeerRequest, Ping, Relay,
@@ -115,7 +117,7 @@ impl Inspectable for SessionRegistry {
     }
 }
 
-inspectable!(SessionRegistry);
+mailbox!(SessionRegistry);
 
 impl Actor for SessionRegistry {
     type Context = Context<Self>;
@@ -126,11 +128,10 @@ impl Actor for SessionRegistry {
     }
 }
 
-impl Handler<OpenSession> for SessionRegistry {
+impl Receive<OpenSession> for SessionRegistry {
     type Result = Result<(), IdInUse>;
 
-    fn handle(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
         let entry = Entry {
             owner: msg.owner,
             client: msg.client,
@@ -153,11 +154,10 @@ impl Handler<OpenSession> for SessionRegistry {
     }
 }
 
-impl Handler<SessionEnded> for SessionRegistry {
+impl Receive<SessionEnded> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
         let ended = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(ended) {
             self.shard.sessions.remove(&msg.session_id);
@@ -165,11 +165,10 @@ impl Handler<SessionEnded> for SessionRegistry {
     }
 }
 
-impl Handler<SessionMoved> for SessionRegistry {
+impl Receive<SessionMoved> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
         self.forget_moved();
         let its = |entry: &Entry| entry.owner == msg.owner;
         if self.shard.sessions.get(&msg.session_id).is_some_and(its) {
@@ -181,11 +180,10 @@ impl Handler<SessionMoved> for SessionRegistry {
     }
 }
 
-impl Handler<Relay> for SessionRegistry {
+impl Receive<Relay> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, mut msg: Relay, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, mut msg: Relay, _: &mut Context<Self>) {
         let mut unknown = Vec::new();
         for stray in std::mem::take(&mut msg.strays) {
             let entry = self.shard.sessions.get(&stray.session_id);
@@ -208,21 +206,19 @@ impl Handler<Relay> for SessionRegistry {
     }
 }
 
-impl Handler<FindOwner> for SessionRegistry {
+impl Receive<FindOwner> for SessionRegistry {
     type Result = Option<u64>;
 
-    fn handle(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
-        self.registration.handled();
+    fn receive(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
         let entry = self.shard.sessions.get(&msg.session_id);
         entry.map(|entry| entry.owner)
     }
 }
 
-impl Handler<FindClient> for SessionRegistry {
+impl Receive<FindClient> for SessionRegistry {
     type Result = Option<Found>;
 
-    fn handle(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
-        self.registration.handled();
+    fn receive(&mut self, msg: FindClient, _: &mut Context<Self>) -> Option<Found> {
         let entry = self.shard.sessions.get(&msg.session_id);
         if let Some(client) = entry.and_then(|entry| entry.client.upgrade()) {
             return Some(Found::Client(client));
@@ -232,10 +228,8 @@ impl Handler<FindClient> for SessionRegistry {
     }
 }
 
-impl Handler<Ping> for SessionRegistry {
+impl Receive<Ping> for SessionRegistry {
     type Result = ();
 
-    fn handle(&mut self, _: Ping, _: &mut Context<Self>) {
-        self.registration.handled();
-    }
+    fn receive(&mut self, _: Ping, _: &mut Context<Self>) {}
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::Worker;
 use crate::actors::client::{CutOff, GoAway};
 use crate::codec::link::Transport;
+use crate::supervision::Receive;
 
 /// Ends all clients with CLOSE 503.
 #[derive(Debug, Message)]
@@ -43,88 +44,8 @@ pub(super) struct Asking {
     asked: usize,
 }
 
-impl Worker {
-    /// Everybody whose session can be resumed now; who comes later is asked at once.
-    fn list(&self) -> Asking {
-        let resumable = self
-            .clients
-            .iter()
-            .filter(|(_, seated)| seated.stats.is_resumable());
-        Asking {
-            clients: resumable
-                .map(|(slot, seated)| (slot as u32, seated.stats.owner))
-                .collect(),
-            asked: 0,
-        }
-    }
-}
-
-impl Handler<AskAway> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, msg: AskAway, _: &mut Context<Self>) {
-        self.registration.handled();
-        let mut asking = self.asking.take().unwrap_or_else(|| self.list());
-        let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
-        for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
-            let seated = self.clients.get(*slot as usize);
-            if let Some(seated) = seated.filter(|seated| seated.stats.owner == *owner) {
-                seated.tell(GoAway);
-            }
-        }
-        asking.asked = asking.asked.max(due);
-        self.asking = Some(asking);
-    }
-}
-
-impl Handler<StopAsking> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, _: StopAsking, _: &mut Context<Self>) {
-        self.registration.handled();
-        self.asking = None;
-    }
-}
-
-impl Handler<CountClients> for Worker {
-    type Result = MessageResult<CountClients>;
-
-    fn handle(&mut self, _: CountClients, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
-        let mut counts = ClientCounts::default();
-        for (_, seated) in &self.clients {
-            let stats = &seated.stats;
-            match (stats.session_id(), stats.is_resumable()) {
-                // The session of an HTTP request is counted with its connection.
-                (Some(_), _) if stats.transport() == Transport::Http => {}
-                _ if stats.transport() == Transport::Http => counts.http += 1,
-                (Some(_), true) if stats.is_suspended() => {}
-                (Some(_), true) => counts.resumable += 1,
-                (Some(_), false) => counts.plain += 1,
-                (None, _) => counts.newcomers += 1,
-            }
-        }
-        MessageResult(counts)
-    }
-}
-
-impl Handler<CutOffClients> for Worker {
-    type Result = ();
-
-    fn handle(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
-        self.registration.handled();
-        if !msg.go_on_accepting {
-            self.listener = None;
-            self.cutting_off = true;
-        }
-        self.clients
-            .iter()
-            .for_each(|(_, seated)| seated.tell(CutOff));
-    }
-}
-
 /// The clients of a gateway, by what becomes of them in a drain.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema, MessageResponse)]
 pub struct ClientCounts {
     /// With sessions that can be resumed: asked to go, they move to another gateway.
     pub resumable: u64,
@@ -142,5 +63,81 @@ impl std::ops::AddAssign for ClientCounts {
         self.plain += other.plain;
         self.http += other.http;
         self.newcomers += other.newcomers;
+    }
+}
+
+impl Worker {
+    /// Everybody whose session can be resumed now; who comes later is asked at once.
+    fn list(&self) -> Asking {
+        let resumable = self
+            .clients
+            .iter()
+            .filter(|(_, seated)| seated.stats.is_resumable());
+        Asking {
+            clients: resumable
+                .map(|(slot, seated)| (slot as u32, seated.stats.owner))
+                .collect(),
+            asked: 0,
+        }
+    }
+}
+
+impl Receive<AskAway> for Worker {
+    type Result = ();
+
+    fn receive(&mut self, msg: AskAway, _: &mut Context<Self>) {
+        let mut asking = self.asking.take().unwrap_or_else(|| self.list());
+        let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
+        for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
+            let seated = self.clients.get(*slot as usize);
+            if let Some(seated) = seated.filter(|seated| seated.stats.owner == *owner) {
+                seated.client.do_send(GoAway);
+            }
+        }
+        asking.asked = asking.asked.max(due);
+        self.asking = Some(asking);
+    }
+}
+
+impl Receive<StopAsking> for Worker {
+    type Result = ();
+
+    fn receive(&mut self, _: StopAsking, _: &mut Context<Self>) {
+        self.asking = None;
+    }
+}
+
+impl Receive<CountClients> for Worker {
+    type Result = ClientCounts;
+
+    fn receive(&mut self, _: CountClients, _: &mut Context<Self>) -> ClientCounts {
+        let mut counts = ClientCounts::default();
+        for (_, seated) in &self.clients {
+            let stats = &seated.stats;
+            match (stats.session_id(), stats.is_resumable()) {
+                // The session of an HTTP request is counted with its connection.
+                (Some(_), _) if stats.transport() == Transport::Http => {}
+                _ if stats.transport() == Transport::Http => counts.http += 1,
+                (Some(_), true) if stats.is_suspended() => {}
+                (Some(_), true) => counts.resumable += 1,
+                (Some(_), false) => counts.plain += 1,
+                (None, _) => counts.newcomers += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Receive<CutOffClients> for Worker {
+    type Result = ();
+
+    fn receive(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
+        if !msg.go_on_accepting {
+            self.listener = None;
+            self.cutting_off = true;
+        }
+        self.clients
+            .iter()
+            .for_each(|(_, seated)| seated.client.do_send(CutOff));
     }
 }

@@ -10,11 +10,9 @@ mod queries;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
-use actix::WeakAddr;
 use actix::prelude::*;
 use slab::Slab;
 use tokio::net::{TcpListener, TcpStream};
@@ -29,7 +27,7 @@ use crate::codec::link::Transport;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
-use crate::supervision::{Kind, Registration, Rescued};
+use crate::supervision::{Kind, Receive, Registration, Rescued, WeakCountedAddr};
 
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
 pub use launch::{WorkerParams, launch};
@@ -69,24 +67,11 @@ pub struct Worker {
 /// A client as its worker has it.
 struct Seated {
     /// Weak, because it costs an idle client less; they are told something rarely.
-    client: WeakAddr<Client>,
+    client: WeakCountedAddr<Client>,
     stats: Rc<ClientStats>,
 }
 
 type Clients = Slab<Seated>;
-
-impl Seated {
-    fn tell<M>(&self, message: M)
-    where
-        M: Message<Result = ()> + Send + 'static,
-        Client: Handler<M>,
-    {
-        if let Some(client) = self.client.upgrade() {
-            self.stats.mail.sent();
-            client.do_send(message);
-        }
-    }
-}
 
 /// What a worker leaves to the next one.
 struct Estate {
@@ -100,7 +85,7 @@ impl Worker {
         self.forget_the_returned();
         for slot in self.shared.tick() {
             if let Some(seated) = self.clients.get(slot as usize) {
-                seated.tell(CheckDeadline);
+                seated.client.do_send(CheckDeadline);
             }
         }
     }
@@ -126,7 +111,7 @@ impl Worker {
         if let Some((slot, _)) = self.shared.take_first_suspended()
             && let Some(seated) = self.clients.get(slot as usize)
         {
-            seated.tell(GiveUp);
+            seated.client.do_send(GiveUp);
         }
     }
 
@@ -158,14 +143,13 @@ impl Worker {
         let scope = &self.shared.scope;
         let registration =
             Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
-        let mail = Arc::clone(registration.mail());
         let (owner, now_ms) = (self.shared.owner(), self.shared.now_ms());
-        let stats = Rc::new(ClientStats::new(owner, peer, transport, mail, now_ms));
+        let stats = Rc::new(ClientStats::new(owner, peer, transport, now_ms));
         let entry = self.clients.vacant_entry();
         let slot = entry.key() as u32;
         let shared = Rc::clone(&self.shared);
         let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
-        let client = client.start().downgrade();
+        let client = WeakCountedAddr::start(client);
         entry.insert(Seated { client, stats });
     }
 
@@ -215,18 +199,16 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let gone = |seated: &Seated| !seated.client.upgrade().is_some_and(|c| c.connected());
-        self.clients.retain(|_, seated| !gone(seated));
+        self.clients.retain(|_, seated| seated.client.connected());
         ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
         ctx.spawn(Accept);
     }
 }
 
-impl Handler<ClientEvent> for Worker {
+impl Receive<ClientEvent> for Worker {
     type Result = ();
 
-    fn handle(&mut self, msg: ClientEvent, _: &mut Context<Self>) {
-        self.registration.handled();
+    fn receive(&mut self, msg: ClientEvent, _: &mut Context<Self>) {
         match msg {
             ClientEvent::Ended { slot } => drop(self.clients.try_remove(slot as usize)),
             ClientEvent::RequestCame {
@@ -246,11 +228,10 @@ impl Handler<ClientEvent> for Worker {
     }
 }
 
-impl Handler<CloseLinks> for Worker {
+impl Receive<CloseLinks> for Worker {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.registration.handled();
+    fn receive(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
         let closing = self.shared.router.send(router::CloseLinks);
         Box::pin(async move {
             // A router that is gone has no links.
@@ -259,11 +240,10 @@ impl Handler<CloseLinks> for Worker {
     }
 }
 
-impl Handler<CheckHealth> for Worker {
+impl Receive<CheckHealth> for Worker {
     type Result = ResponseFuture<bool>;
 
-    fn handle(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
-        self.registration.handled();
+    fn receive(&mut self, _: CheckHealth, _: &mut Context<Self>) -> ResponseFuture<bool> {
         let router = self.shared.router.send(router::Ping);
         let scope = &self.shared.scope;
         let registry = self.shared.shards.seats()[scope.worker].send(session_registry::Ping);

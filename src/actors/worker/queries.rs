@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::{Seated, Worker};
 use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, worker_of};
-use crate::supervision::{ActorSnapshot, ActorState, Inspectable, Kind, Registration, inspectable};
+use crate::supervision::{
+    ActorSnapshot, ActorState, Inspectable, Kind, Receive, Registration, mailbox,
+};
 #[cfg(feature = "fault-injection")]
 use crate::supervision::{Fault, Inspect};
 
@@ -139,9 +141,9 @@ impl Worker {
             uptime_seconds: self.shared.now_ms().saturating_sub(stats.accepted_ms) / 1000,
             restarts: 0,
             panics: 0,
-            handled: stats.mail.handled_count(),
-            waiting: stats.mail.waiting(),
-            waiting_highest: stats.mail.highest(),
+            handled: seated.client.mail().handled_count(),
+            waiting: seated.client.mail().waiting(),
+            waiting_highest: seated.client.mail().highest(),
             last_error: None,
             detail: Some(json!({"session": session})),
             responding: true,
@@ -149,11 +151,10 @@ impl Worker {
     }
 }
 
-impl Handler<ListSessions> for Worker {
+impl Receive<ListSessions> for Worker {
     type Result = SessionsSnapshot;
 
-    fn handle(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
-        self.registration.handled();
+    fn receive(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
         let (sessions, next) = self.collect(msg.from, msg.limit, |seated| {
             let passes = seated.stats.passes(&msg.filter);
             passes.then(|| self.session_snapshot(seated))
@@ -162,11 +163,10 @@ impl Handler<ListSessions> for Worker {
     }
 }
 
-impl Handler<ListClients> for Worker {
+impl Receive<ListClients> for Worker {
     type Result = ClientsSnapshot;
 
-    fn handle(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
-        self.registration.handled();
+    fn receive(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
         let (clients, next) = self.collect(msg.from, msg.limit, |seated| {
             Some(self.client_snapshot(seated))
         });
@@ -174,39 +174,35 @@ impl Handler<ListClients> for Worker {
     }
 }
 
-impl Handler<ReadSession> for Worker {
+impl Receive<ReadSession> for Worker {
     type Result = Option<SessionSnapshot>;
 
-    fn handle(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
         let seated = self.session(msg.session_id, msg.owner)?;
         Some(self.session_snapshot(seated))
     }
 }
 
-impl Handler<KickSession> for Worker {
+impl Receive<KickSession> for Worker {
     type Result = bool;
 
-    fn handle(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
-        self.registration.handled();
+    fn receive(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
         let session_id = msg.session_id;
         let seated = self.session(session_id, msg.owner);
-        seated.inspect(|s| s.tell(Kick { session_id })).is_some()
+        seated
+            .inspect(|s| s.client.do_send(Kick { session_id }))
+            .is_some()
     }
 }
 
-impl Handler<ReadClient> for Worker {
+impl Receive<ReadClient> for Worker {
     type Result = Option<ActorSnapshot>;
 
-    fn handle(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
-        self.registration.handled();
+    fn receive(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
         let seated = self.find(msg.owner)?;
         #[cfg(feature = "fault-injection")]
-        if msg.fault.is_some()
-            && let Some(client) = seated.client.upgrade()
-        {
-            seated.stats.mail.sent();
-            client.do_send(Inspect { fault: msg.fault });
+        if msg.fault.is_some() {
+            seated.client.do_send(Inspect { fault: msg.fault });
         }
         Some(self.client_snapshot(seated))
     }
@@ -230,4 +226,4 @@ impl Inspectable for Worker {
     }
 }
 
-inspectable!(Worker);
+mailbox!(Worker);

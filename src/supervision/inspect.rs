@@ -1,0 +1,57 @@
+//! The one question that every actor answers.
+
+#[cfg(feature = "fault-injection")]
+use std::sync::Arc;
+
+use actix::prelude::*;
+
+use super::mail::{Mail, Receive};
+use super::registration::Registration;
+
+/// Asks an actor for the details that only it knows: its counters and state.
+#[derive(Debug, Default, Message)]
+#[rtype(result = "serde_json::Value")]
+pub struct Inspect {
+    /// Injected by tests: they see that an actor which panics comes back.
+    #[cfg(feature = "fault-injection")]
+    pub fault: Option<Fault>,
+}
+
+/// Injected fault.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// It panics with this text.
+    Panic(String),
+    /// It holds its thread until somebody else waits at this barrier of two.
+    Stall(Arc<std::sync::Barrier>),
+}
+
+impl Inspect {
+    /// Carries an injected fault out.
+    fn inject(&self) {
+        #[cfg(feature = "fault-injection")]
+        match &self.fault {
+            Some(Fault::Panic(text)) => panic!("{text}"),
+            Some(Fault::Stall(barrier)) => drop(barrier.wait()),
+            None => {}
+        }
+    }
+}
+
+/// An actor that is registered and can be asked how it is.
+pub trait Inspectable {
+    /// Returns its registration.
+    fn registration(&self) -> &Registration;
+    /// Returns its counters and state as JSON.
+    fn detail(&self) -> serde_json::Value;
+}
+
+impl<A: Inspectable + Actor> Receive<Inspect> for A {
+    type Result = MessageResult<Mail<Inspect>>;
+
+    fn receive(&mut self, msg: Inspect, _: &mut Self::Context) -> Self::Result {
+        msg.inject();
+        MessageResult(self.detail())
+    }
+}

@@ -1,0 +1,168 @@
+//! Seats: the ways to supervised actors. A seat outlives the actors that take it in turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::MailboxError;
+use actix::dev::ToEnvelope;
+use actix::prelude::*;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+
+use super::address::CountedAddr;
+use super::mail::Mail;
+
+/// How often a question is put whose receiver dies of it or before it: twice, so that a question
+/// that kills each receiver cannot use up the budget.
+const ASK_ATTEMPTS: u32 = 2;
+/// How long a question waits for an empty seat to be taken.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where one supervised actor is reached, whoever it is by now.
+pub struct Seat<A: Actor>(Arc<Place<A>>);
+
+struct Place<A: Actor> {
+    occupant: ArcSwapOption<CountedAddr<A>>,
+    taken: Notify,
+    /// Whoever was there has stopped in order; nobody comes any more.
+    over: AtomicBool,
+}
+
+impl<A: Actor> Clone for Seat<A> {
+    fn clone(&self) -> Self {
+        Seat(Arc::clone(&self.0))
+    }
+}
+
+impl<A: Actor> PartialEq for Seat<A> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<A: Actor> std::fmt::Debug for Seat<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").finish_non_exhaustive()
+    }
+}
+
+impl<A: Actor> Default for Seat<A> {
+    fn default() -> Self {
+        Seat(Arc::new(Place {
+            occupant: ArcSwapOption::empty(),
+            taken: Notify::new(),
+            over: AtomicBool::new(false),
+        }))
+    }
+}
+
+impl<A: Actor> Seat<A> {
+    /// Sends without waiting for room or an answer. `false`: nobody is there to take it.
+    pub fn do_send<M>(&self, message: M) -> bool
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        let occupant = self.0.occupant.load();
+        let occupant = occupant.as_deref().filter(|o| o.connected());
+        occupant.inspect(|o| o.do_send(message)).is_some()
+    }
+
+    /// Sends to whoever is there now, and resolves to the answer.
+    ///
+    /// # Errors
+    /// Nobody is there, or whoever is dies before the answer.
+    pub fn send<M>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<M::Result, MailboxError>> + use<A, M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        let occupant = self.0.occupant.load();
+        let answer = occupant.as_deref().map(|o| o.send(message));
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => Err(MailboxError::Closed),
+            }
+        }
+    }
+
+    /// Sends a question, and once more to the next one where the first has died over it.
+    ///
+    /// # Errors
+    /// Both have died, or nobody came in time.
+    pub async fn ask<M>(&self, question: impl Fn() -> M) -> Result<M::Result, MailboxError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        for _ in 1..ASK_ATTEMPTS {
+            let mut taken = std::pin::pin!(self.0.taken.notified());
+            taken.as_mut().enable();
+            if let Ok(answer) = self.send(question()).await {
+                return Ok(answer);
+            }
+            if self.0.over.load(Ordering::Acquire) {
+                return Err(MailboxError::Closed);
+            }
+            // Whether somebody came or not is seen by the next attempt.
+            let _ = actix::clock::timeout(ASK_PATIENCE, taken).await;
+        }
+        self.send(question()).await
+    }
+
+    pub(super) fn take(&self, address: CountedAddr<A>) {
+        self.0.occupant.store(Some(Arc::new(address)));
+        self.0.taken.notify_waiters();
+    }
+
+    pub(super) fn leave(&self) {
+        self.0.over.store(true, Ordering::Release);
+        self.0.occupant.store(None);
+        self.0.taken.notify_waiters();
+    }
+
+    /// This seat for one kind of message.
+    pub fn recipient<M>(&self) -> SeatRecipient<M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<Mail<M>>,
+        A::Context: ToEnvelope<A, Mail<M>>,
+    {
+        let seat = self.clone();
+        SeatRecipient(Arc::new(move |message| seat.do_send(message)))
+    }
+}
+
+/// A seat where one kind of message is taken, whoever sits there.
+pub struct SeatRecipient<M>(Arc<dyn Fn(M) -> bool + Send + Sync>);
+
+impl<M> SeatRecipient<M> {
+    /// Sends without waiting for room or an answer. `false`: nobody is there to take it.
+    pub fn do_send(&self, message: M) -> bool {
+        (self.0)(message)
+    }
+}
+
+impl<M> Clone for SeatRecipient<M> {
+    fn clone(&self) -> Self {
+        SeatRecipient(Arc::clone(&self.0))
+    }
+}
+
+impl<M> std::fmt::Debug for SeatRecipient<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SeatRecipient").finish_non_exhaustive()
+    }
+}
