@@ -6,15 +6,13 @@
 //! * [`id`]: session ids, and which worker is at home with one.
 //! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
 //! * [`replay`]: what a client that resumes may lack.
-//! * [`link`]: the states of a link.
-//! * [`liveness`]: when a link that answers no PING is lost.
+//! * [`link`]: a link's life, and the sessions on it.
 
 pub mod closing;
 mod continued;
 pub mod core;
 pub mod id;
 pub mod link;
-pub mod liveness;
 pub mod numbering;
 pub mod replay;
 pub mod resume;

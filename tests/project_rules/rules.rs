@@ -48,7 +48,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// What every frame passes through.
-pub(crate) const HOT: [&str; 14] = [
+pub(crate) const HOT: [&str; 16] = [
     "src/actors/client/inbound.rs",
     "src/actors/client/stats.rs",
     "src/actors/client/pump.rs",
@@ -56,12 +56,14 @@ pub(crate) const HOT: [&str; 14] = [
     "src/supervision/mail.rs",
     "src/supervision/mail_counter.rs",
     "src/actors/link/inbound.rs",
+    "src/actors/link/pump.rs",
     "src/codec/client.rs",
     "src/codec/link.rs",
     "src/metrics.rs",
     "src/codec/buffers.rs",
     "src/net/outbox.rs",
     "src/net/socket.rs",
+    "src/session/link/sessions.rs",
     "src/session/state.rs",
 ];
 /// How a hot module says so in its own documentation.

@@ -32,7 +32,7 @@ impl Receive<LinkReport> for BackendPool {
     type Result = ();
 
     fn receive(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
-        match msg.what {
+        match msg.change {
             LinkChange::Ready => self.ready(msg.link_id),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
             LinkChange::Idle => self.idle(msg.link_id),

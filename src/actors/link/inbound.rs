@@ -1,4 +1,4 @@
-//! What comes from the backend: one read, all its frames, one message to each client concerned.
+//! Frames from the backend: one read, all its frames, one message to each client concerned.
 //!
 //! Hot path.
 
@@ -9,16 +9,17 @@ use actix::prelude::*;
 use bytes::{Buf, Bytes};
 use tokio_util::io::poll_read_buf;
 
-use super::{Attached, Link, LinkChange, LinkEvent};
+use super::{Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::{Relay, Stray, StrayFrame};
+use crate::codec::Decoded;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
-use crate::codec::{Decoded, buffers};
-use crate::metrics::DropReason;
+use crate::metrics::{Count, DropReason};
 use crate::net::outbox::VECTORED_BYTES;
 use crate::session::core::BackendClose;
-use crate::session::link::LinkEnd;
+use crate::session::link::{Attached, Batch, Closed, LeaveAnswered, LinkEnd, Recipient};
+use crate::supervision::CountedRecipient;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
 const READ_BYTES: usize = 64 * 1024;
@@ -28,7 +29,7 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 const MAX_READS: usize = 4;
 
 impl Link {
-    /// Whether the backend asks for more answers than it reads. What clients sent does not count:
+    /// Returns whether the backend asks for more answers than it reads. Clients' frames do not count:
     /// a backend that writes before it reads on must get rid of what it writes.
     pub(super) fn owes_too_much(&self) -> bool {
         self.answers > MAX_ANSWER_BYTES
@@ -100,7 +101,9 @@ impl Link {
             self.inbox.advance(end);
             result
         };
-        self.deliver_touched();
+        let delivers = &self.scope.metrics.delivers;
+        self.sessions
+            .deliver(|attached| deliver(attached, None, delivers));
         self.relay(strays, ctx);
         result.and(broken.map_or(Ok(()), Err))
     }
@@ -136,10 +139,7 @@ impl Link {
         let id = frame.session_id;
         let Some(kind) = Kind::from_byte(frame.kind) else {
             // A later version's, perhaps: framing stands, so the link does.
-            self.scope
-                .metrics
-                .dropped
-                .add(DropReason::UnexpectedKind, 1);
+            self.drop_frame(DropReason::UnexpectedKind);
             return Ok(());
         };
         match kind {
@@ -158,35 +158,16 @@ impl Link {
                 Err(_) => self.ponged(),
             },
             Kind::Close => self.take_close(id, frame.payload, strays),
-            Kind::Bind => {
-                let bind = Bind::decode(frame.payload)?;
-                match self.places.get(&id) {
-                    Some(&place) if self.sessions[place as usize].unanswered => {
-                        self.scope.metrics.dropped.add(DropReason::BeforeAccept, 1);
-                    }
-                    Some(&place) => {
-                        self.deliver(place);
-                        if bind.realm_id != 0 {
-                            // DATA right behind it must name the new realm already.
-                            self.sessions[place as usize].realm_id = bind.realm_id;
-                        }
-                        self.tell(id, LinkEvent::Bound(bind));
-                    }
-                    None if self.left.contains(&id) => {}
-                    None => strays.push(stray(id, StrayFrame::Bind(bind))),
-                }
-            }
+            Kind::Bind => self.take_bind(id, Bind::decode(frame.payload)?, strays),
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
             Kind::Goaway => {
-                self.leaving = true;
-                self.report(LinkChange::Goaway);
+                if self.lifecycle.goaway() {
+                    self.report(LinkChange::Goaway);
+                }
             }
             Kind::Accept => self.take_accept(id, frame.payload)?,
             Kind::Hello | Kind::Open | Kind::Suspend => {
-                self.scope
-                    .metrics
-                    .dropped
-                    .add(DropReason::UnexpectedKind, 1);
+                self.drop_frame(DropReason::UnexpectedKind);
             }
         }
         Ok(())
@@ -194,24 +175,15 @@ impl Link {
 
     #[inline]
     fn take_data(&mut self, id: u64, payload: &[u8], tail: Option<Bytes>, strays: &mut Vec<Stray>) {
-        let Some(&place) = self.places.get(&id) else {
-            if self.left.contains(&id) {
-                return self.scope.metrics.dropped.add(DropReason::LinkLeft, 1);
+        let attached = match self.sessions.data(id) {
+            Recipient::Attached(attached) => attached,
+            Recipient::BeforeAccept => return self.drop_frame(DropReason::BeforeAccept),
+            Recipient::Left => return self.drop_frame(DropReason::LinkLeft),
+            Recipient::Stranger => {
+                let payload = tail.unwrap_or_else(|| Bytes::copy_from_slice(payload));
+                return strays.push(stray(id, StrayFrame::Data(payload)));
             }
-            let payload = tail.unwrap_or_else(|| Bytes::copy_from_slice(payload));
-            strays.push(stray(id, StrayFrame::Data(payload)));
-            return;
         };
-        let attached = &mut self.sessions[place as usize];
-        attached.known = true;
-        if attached.unanswered {
-            return self.scope.metrics.dropped.add(DropReason::BeforeAccept, 1);
-        }
-        if attached.frames == 0 {
-            attached.head = buffers::take();
-            self.touched.push(place);
-        }
-        attached.frames += 1;
         let header = Header {
             session_id: id,
             realm_id: attached.realm_id,
@@ -222,29 +194,25 @@ impl Link {
             None => client::encode(head, &header, &self.service, payload),
             Some(tail) => {
                 client::encode_header(head, &header, &self.service, tail.len() as u32);
-                self.scope.metrics.delivers.one();
-                send_batch(attached, Some(tail));
+                deliver(attached, Some(tail), &self.scope.metrics.delivers);
             }
         }
     }
 
-    /// Sends a client what has been gathered for it.
-    #[inline]
-    fn deliver(&mut self, place: u32) {
-        if let Some(attached) = self.sessions.get_mut(place as usize)
-            && attached.frames > 0
-        {
-            self.scope.metrics.delivers.one();
-            send_batch(attached, None);
+    fn take_bind(&mut self, id: u64, bind: Bind, strays: &mut Vec<Stray>) {
+        match self.sessions.bind(id) {
+            Recipient::Attached(attached) => {
+                deliver(attached, None, &self.scope.metrics.delivers);
+                if bind.realm_id != 0 {
+                    // DATA right behind it must name the new realm already.
+                    attached.realm_id = bind.realm_id;
+                }
+                attached.client.do_send(LinkEvent::Bound(bind));
+            }
+            Recipient::BeforeAccept => self.drop_frame(DropReason::BeforeAccept),
+            Recipient::Left => {}
+            Recipient::Stranger => strays.push(stray(id, StrayFrame::Bind(bind))),
         }
-    }
-
-    fn deliver_touched(&mut self) {
-        let mut touched = std::mem::take(&mut self.touched);
-        for place in touched.drain(..) {
-            self.deliver(place);
-        }
-        self.touched = touched;
     }
 
     fn take_close(&mut self, id: u64, payload: &[u8], strays: &mut Vec<Stray>) {
@@ -257,41 +225,32 @@ impl Link {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        match self.places.get(&id) {
-            Some(&place) => {
-                self.deliver(place);
-                if let Some(attached) = self.detach(id) {
-                    let service = Arc::clone(&self.service);
-                    let closed = LinkEvent::Closed { service, close };
-                    attached.client.do_send(closed);
-                }
+        match self.sessions.closed(id) {
+            Closed::Detached(attached) => {
+                let service = Arc::clone(&self.service);
+                self.tell_last(attached, LinkEvent::Closed { service, close });
             }
-            None if self.left.contains(&id) => {}
-            None => strays.push(stray(id, StrayFrame::Close(close))),
+            Closed::Left => {}
+            Closed::Stranger => strays.push(stray(id, StrayFrame::Close(close))),
         }
     }
 
-    /// The backend answers CLOSE 307: its last word on the session here.
     fn take_leave(&mut self, id: u64) {
-        if self.left.remove(&id) {
-            return;
+        match self.sessions.leave_answered(id) {
+            LeaveAnswered::Detached(attached) => {
+                let (service, link_id) = (Arc::clone(&self.service), self.id);
+                self.tell_last(attached, LinkEvent::Left { service, link_id });
+            }
+            LeaveAnswered::Forgotten => {}
+            LeaveAnswered::Unexpected => self.drop_frame(DropReason::UnexpectedClose307),
         }
-        let place = self.places.get(&id).copied();
-        let leaving = place.filter(|place| self.sessions[*place as usize].leaving);
-        let Some(place) = leaving else {
-            return self
-                .scope
-                .metrics
-                .dropped
-                .add(DropReason::UnexpectedClose307, 1);
-        };
-        self.deliver(place);
-        if let Some(attached) = self.detach(id) {
-            attached.client.do_send(LinkEvent::Left {
-                service: Arc::clone(&self.service),
-                link_id: self.id,
-            });
-        }
+    }
+
+    /// Tells the client of a session that has been removed, behind all that came for it.
+    fn tell_last(&mut self, mut attached: Attached<CountedRecipient<LinkEvent>>, event: LinkEvent) {
+        deliver(&mut attached, None, &self.scope.metrics.delivers);
+        self.detached();
+        attached.client.do_send(event);
     }
 
     fn take_accept(&mut self, id: u64, payload: &[u8]) -> Result<(), FrameError> {
@@ -299,33 +258,26 @@ impl Link {
             let (kind, len) = (Kind::Accept, payload.len());
             return Err(FrameError::BadPayload { kind, len });
         };
-        match self.places.get(&id) {
-            Some(&place) => {
-                // What it said before is of the epoch before.
-                self.deliver(place);
-                let attached = &mut self.sessions[place as usize];
-                (attached.known, attached.unanswered) = (true, false);
+        match self.sessions.accepted(id) {
+            Some(attached) => {
+                // These are of the epoch before.
+                deliver(attached, None, &self.scope.metrics.delivers);
                 let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
-                self.tell(id, LinkEvent::Accepted { service, epoch });
+                let accepted = LinkEvent::Accepted { service, epoch };
+                attached.client.do_send(accepted);
             }
-            None => self
-                .scope
-                .metrics
-                .dropped
-                .add(DropReason::UnexpectedAccept, 1),
+            None => self.drop_frame(DropReason::UnexpectedAccept),
         }
         Ok(())
     }
 
-    /// A backend has taken the session's OPEN.
+    /// The backend has taken the session's OPEN.
     pub(super) fn confirmed(&mut self, session_id: u64) {
-        if let Some(place) = self.places.get(&session_id) {
-            self.sessions[*place as usize].known = true;
-            let confirmed = LinkEvent::Confirmed {
+        if let Some(client) = self.sessions.confirmed(session_id) {
+            client.do_send(LinkEvent::Confirmed {
                 service: Arc::clone(&self.service),
                 link_id: self.id,
-            };
-            self.tell(session_id, confirmed);
+            });
         }
     }
 
@@ -341,7 +293,13 @@ impl Link {
         self.scope.metrics.multicast_recipients.add(recipients);
     }
 
-    /// Frames for sessions that this link does not carry: their homes know them, or nobody does.
+    #[inline]
+    fn drop_frame(&self, reason: DropReason) {
+        self.scope.metrics.dropped.add(reason, 1);
+    }
+
+    /// Passes frames for sessions that this link does not carry on to the shards at which these are
+    /// at home.
     fn relay(&mut self, strays: Vec<Stray>, ctx: &Context<Self>) {
         if strays.is_empty() {
             return;
@@ -370,11 +328,16 @@ fn stray(session_id: u64, frame: StrayFrame) -> Stray {
     Stray { session_id, frame }
 }
 
+/// Sends a client what is gathered for it, if anything is; `tail` completes the last frame.
 #[inline]
-fn send_batch(attached: &mut Attached, tail: Option<Bytes>) {
-    let head = std::mem::take(&mut attached.head);
-    let frames = std::mem::take(&mut attached.frames);
-    attached
-        .client
-        .do_send(LinkEvent::Deliver { head, tail, frames });
+fn deliver(
+    attached: &mut Attached<CountedRecipient<LinkEvent>>,
+    tail: Option<Bytes>,
+    delivers: &Count,
+) {
+    if let Some(Batch { head, frames }) = attached.take_batch() {
+        delivers.one();
+        let batch = LinkEvent::Deliver { head, tail, frames };
+        attached.client.do_send(batch);
+    }
 }

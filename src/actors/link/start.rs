@@ -1,33 +1,26 @@
-//! How a link starts and connects, what it says of itself, and what is said when it is gone.
+//! How a link starts, and what it says of itself.
 
-use std::collections::{HashMap, HashSet};
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use actix::prelude::*;
 use bytes::BytesMut;
 use serde_json::json;
-use slab::Slab;
-use tokio::net::TcpStream;
 
-use super::{Gauge, Link, LinkChange, LinkEvent, LinkReport, OwedClose};
-use crate::actors::link::LinkState;
+use super::{Gauge, Link, LinkReport, LinkState, MAILBOX, OwedClose, dial};
 use crate::actors::session_registry::Shards;
 use crate::net::outbox::Outbox;
-use crate::net::socket::Socket;
-use crate::net::tls;
 use crate::scope::Scope;
-use crate::session::link::LinkEnd;
-use crate::session::liveness::Liveness;
+use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions};
 use crate::supervision::{
     ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, mailbox,
 };
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// What a link is started with.
+/// Parameters of a new link.
 #[expect(missing_docs, reason = "the names suffice")]
 pub struct LinkParams {
     pub scope: Arc<Scope>,
@@ -43,30 +36,12 @@ pub struct LinkParams {
 }
 
 /// A link that has just been started.
+#[expect(missing_docs, reason = "the names suffice")]
 pub struct Started {
     /// Unique in the process.
     pub id: u64,
-    /// Where it is told things.
     pub address: CountedAddr<Link>,
-    /// How full it is.
     pub gauge: Arc<Gauge>,
-}
-
-/// Connects to a backend, with TLS where that is configured.
-pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<Socket> {
-    let socket = TcpStream::connect(endpoint).await?;
-    socket.set_nodelay(true)?;
-    let Some(config) = scope.tls.client() else {
-        return Ok(Socket::Tcp(socket));
-    };
-    let table = scope.routes.load_full();
-    let host = match table.and_then(|table| table.host(endpoint).cloned()) {
-        Some(host) => host,
-        None => endpoint.ip().to_string().into(),
-    };
-    let socket = tls::connect(config, &host, socket).await;
-    let socket = socket.map_err(|error| io::Error::other(format!("TLS with {host}: {error}")))?;
-    Ok(Socket::Tls(Box::new(socket)))
 }
 
 impl Link {
@@ -90,6 +65,7 @@ impl Link {
     }
 
     fn new(registration: Registration, id: u64, gauge: Arc<Gauge>, params: LinkParams) -> Link {
+        let idle_timeout = params.scope.config.backend.idle_timeout;
         Link {
             registration,
             id,
@@ -105,22 +81,34 @@ impl Link {
             outbox: Outbox::default(),
             inbox: BytesMut::new(),
             answers: 0,
-            liveness: Liveness::default(),
-            pinged_at: Instant::now(),
-            sessions: Slab::new(),
-            places: HashMap::default(),
-            left: HashSet::default(),
-            touched: Vec::new(),
-            waiting: Vec::new(),
-            unused_since: Instant::now(),
-            idle_reported: false,
-            leaving: false,
-            quitting: false,
-            fin_sent: false,
-            end: None,
+            lifecycle: Lifecycle::default(),
+            sessions: Sessions::default(),
+            idle: Idle::new(idle_timeout, Instant::now()),
             error: None,
             quit_answers: Vec::new(),
         }
+    }
+}
+
+impl Actor for Link {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.scope.metrics.links_started.one();
+        let timeout = self.scope.config.backend.connect_timeout;
+        let connect = dial::dial(Arc::clone(&self.scope), self.endpoint);
+        ctx.spawn(
+            connect
+                .into_actor(self)
+                .map(|socket, link, ctx| link.connected(socket, ctx)),
+        );
+        ctx.run_later(timeout, |link, ctx| {
+            if link.lifecycle.is_starting() {
+                link.end(LinkEnd::ConnectTimeout, ctx);
+            }
+        });
+        ctx.run_interval(self.scope.config.backend.ping_interval, Link::tick);
     }
 }
 
@@ -130,41 +118,14 @@ impl Inspectable for Link {
     }
 
     fn detail(&self) -> serde_json::Value {
-        let state = match (self.quitting, self.leaving, self.liveness.ready()) {
-            (true, _, _) => LinkState::Quitting,
-            (_, true, _) => LinkState::Leaving,
-            (_, _, true) => LinkState::Ready,
-            (_, _, false) => LinkState::Connecting,
+        let state = match self.lifecycle.phase() {
+            Phase::Connecting => LinkState::Connecting,
+            Phase::Ready => LinkState::Ready,
+            Phase::Leaving => LinkState::Leaving,
+            Phase::Quitting => LinkState::Quitting,
         };
         json!(self.gauge.snapshot(self.id, self.scope.worker, state))
     }
 }
 
 mailbox!(Link);
-
-/// The only place where sessions learn that their link is gone: an orderly end and a panic both
-/// pass here.
-impl Drop for Link {
-    fn drop(&mut self) {
-        let unsaid = if std::thread::panicking() {
-            LinkEnd::Panicked
-        } else {
-            LinkEnd::ShutDown
-        };
-        let reason = self.end.unwrap_or(unsaid);
-        let metrics = &self.scope.metrics;
-        metrics.links_ended.add(reason, 1);
-        if self.liveness.ready() {
-            metrics.links_unready.one();
-        }
-        metrics.links_lost_sessions.add(self.sessions.len() as u64);
-        for (_, attached) in &self.sessions {
-            attached.client.do_send(LinkEvent::Lost {
-                service: Arc::clone(&self.service),
-                link_id: self.id,
-            });
-        }
-        let error = self.error.take();
-        self.report(LinkChange::Ended { reason, error });
-    }
-}

@@ -1,5 +1,13 @@
-//! The states of a link, without its socket.
+//! A link without its socket: its life, the sessions on it, how long it has had none.
+//!
+//! The actor asks and executes; [`Sessions::data`] lies on the way of a frame.
 
 mod end;
+mod idle;
+mod lifecycle;
+mod sessions;
 
 pub use end::LinkEnd;
+pub use idle::Idle;
+pub use lifecycle::{Lifecycle, MISSING_PONGS, Phase, Pong, Quitting, Tick};
+pub use sessions::{Attached, Batch, Closed, LeaveAnswered, OpenState, Recipient, Sessions};

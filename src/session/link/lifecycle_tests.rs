@@ -1,0 +1,87 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn ready() -> (Lifecycle, Instant) {
+    let (mut link, now) = (Lifecycle::default(), Instant::now());
+    link.connected(now);
+    assert_eq!(link.pong(now + MS), Some((Pong::Ready, MS)));
+    (link, now)
+}
+
+#[test]
+fn a_link_that_answers_lives_and_three_missing_pongs_end_it() {
+    let (mut link, now) = (Lifecycle::default(), Instant::now());
+    assert!(link.is_starting());
+    assert_eq!(link.tick(now), Tick::Wait);
+    link.connected(now);
+    assert_eq!(link.tick(now), Tick::Wait);
+    assert!(link.is_starting() && !link.was_ready());
+    assert_eq!(link.pong(now + 2 * MS), Some((Pong::Ready, 2 * MS)));
+    assert!(!link.is_starting() && link.was_ready());
+    for _ in 0..10 {
+        assert_eq!(link.tick(now), Tick::Ping);
+        assert_eq!(link.tick(now + 5 * MS), Tick::Ping);
+        assert_eq!(link.pong(now + 6 * MS), Some((Pong::Alive, MS)));
+    }
+    for _ in 0..MISSING_PONGS {
+        assert_eq!(link.tick(now), Tick::Ping);
+    }
+    assert_eq!(link.tick(now), Tick::Lost);
+    link.end(LinkEnd::PingTimeout);
+    assert_eq!(link.reason(), Some(LinkEnd::PingTimeout));
+    assert!(link.was_ready());
+}
+
+#[test]
+fn goaway_leaves_what_is_there_and_missing_pongs_still_count() {
+    let (mut link, now) = ready();
+    assert_eq!(link.tick(now), Tick::Ping);
+    assert!(link.goaway());
+    assert_eq!(link.phase(), Phase::Leaving);
+    assert!(!link.is_ending());
+    assert_eq!(link.tick(now), Tick::Ping);
+    assert_eq!(link.tick(now), Tick::Ping);
+    assert_eq!(link.tick(now), Tick::Lost);
+}
+
+#[test]
+fn goaway_before_the_first_pong_counts_behind_it() {
+    let (mut link, now) = (Lifecycle::default(), Instant::now());
+    link.connected(now);
+    assert!(!link.goaway());
+    assert_eq!(link.phase(), Phase::Connecting);
+    assert_eq!(
+        link.pong(now),
+        Some((Pong::ReadyAndLeaving, Duration::ZERO))
+    );
+    assert_eq!(link.phase(), Phase::Leaving);
+}
+
+#[test]
+fn a_link_that_is_to_quit_writes_then_shuts_down_once() {
+    let (mut link, now) = ready();
+    assert!(!link.written());
+    assert_eq!(link.quit(LinkEnd::Idle), Quitting::WhenWritten);
+    assert!(link.is_ending());
+    assert_eq!(link.tick(now), Tick::Wait);
+    assert_eq!(link.pong(now), None);
+    assert!(link.written());
+    link.fin_sent();
+    assert!(!link.written());
+    // A second order changes nothing, and the first reason counts.
+    assert_eq!(link.quit(LinkEnd::ShutDown), Quitting::WhenWritten);
+    assert!(!link.written());
+    link.end(LinkEnd::PeerClosed);
+    assert_eq!(link.reason(), Some(LinkEnd::Idle));
+    assert!(link.was_ready());
+}
+
+#[test]
+fn a_link_that_is_not_connected_quits_at_once() {
+    let mut link = Lifecycle::default();
+    assert_eq!(link.quit(LinkEnd::ShutDown), Quitting::AtOnce);
+    link.connected(Instant::now());
+    assert_eq!(link.reason(), Some(LinkEnd::ShutDown));
+    assert!(!link.was_ready() && !link.is_starting());
+}

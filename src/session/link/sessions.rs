@@ -1,0 +1,329 @@
+//! The sessions that a link carries, and those that have left it by CLOSE 307 (protocol 2.4).
+//!
+//! Hot path: [`Sessions::data`] runs for every DATA frame of a backend; one look-up and no allocation.
+//!
+//! ```text
+//!             DATA, PONG behind OPEN
+//!   OpenSent ────────────────────────▶ Open          leave: CLOSE 307 is sent, and all that the
+//!                                        ▲            backend says is still delivered
+//!   Resuming ── ACCEPT ──────────────────┘
+//!      what comes before ACCEPT is of the epoch before and is dropped
+//!
+//!   attached ── release behind CLOSE 307 ──▶ left ── backend answers CLOSE 307 ──▶ forgotten
+//!      └── backend answers CLOSE 307 ──────────────────────────────────────────────▶
+//! ```
+//!
+//! `C` is the way to a session's client.
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+use slab::Slab;
+
+use crate::codec::buffers;
+use crate::codec::code::Code;
+
+/// Sessions that may have left a link whose backend has not answered. Those beyond are forgotten, and
+/// frames for them are answered as if they were unknown.
+const MAX_LEFT: usize = 65_536;
+
+/// All sessions of one link.
+#[derive(Debug)]
+pub struct Sessions<C> {
+    attached: Slab<Attached<C>>,
+    places: HashMap<u64, u32, RandomState>,
+    /// Sessions that are no longer attached and whose CLOSE 307 is unanswered. What the backend says
+    /// of them is neither delivered nor answered (protocol 2.3).
+    left: HashSet<u64, RandomState>,
+    /// Places with a batch that is not delivered yet.
+    touched: Vec<u32>,
+    /// Sessions whose clients wait for room in the link's queue.
+    waiting: Vec<u64>,
+}
+
+/// One session on a link.
+#[derive(Debug)]
+pub struct Attached<C> {
+    /// Way to the client.
+    pub client: C,
+    /// Realm that frames to the client name.
+    pub realm_id: u32,
+    /// Frames to the client, already encoded.
+    pub head: Vec<u8>,
+    frames: u32,
+    stage: Stage,
+    /// CLOSE 307 is sent and not answered.
+    leaving: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    OpenSent,
+    Resuming,
+    Open,
+}
+
+/// Frames for one client.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Frames, already encoded; never empty.
+    pub head: Vec<u8>,
+    /// Number of frames.
+    pub frames: u32,
+}
+
+impl<C> Attached<C> {
+    /// Takes what is gathered for the client, if anything is.
+    #[inline]
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        (self.frames > 0).then(|| Batch {
+            head: std::mem::take(&mut self.head),
+            frames: std::mem::take(&mut self.frames),
+        })
+    }
+}
+
+/// Recipient of a backend's frame.
+#[derive(Debug)]
+pub enum Recipient<'a, C> {
+    /// A session of this link.
+    Attached(&'a mut Attached<C>),
+    /// A resumed session whose ACCEPT has not come: the frame is of the epoch before.
+    BeforeAccept,
+    /// A session that has left.
+    Left,
+    /// None that this link knows.
+    Stranger,
+}
+
+/// Session that a backend's CLOSE concerns.
+#[derive(Debug)]
+pub enum Closed<C> {
+    /// One of this link, which has forgotten it now.
+    Detached(Attached<C>),
+    /// One that has left.
+    Left,
+    /// None that this link knows.
+    Stranger,
+}
+
+/// Session that a backend's CLOSE 307 concerns.
+#[derive(Debug)]
+pub enum LeaveAnswered<C> {
+    /// One that was leaving and still attached; the link has forgotten it now.
+    Detached(Attached<C>),
+    /// One that had left before.
+    Forgotten,
+    /// None that was asked to leave.
+    Unexpected,
+}
+
+/// State of an OPEN that a client asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenState {
+    /// The backend is known to have taken it.
+    Taken,
+    /// A PING behind it will tell.
+    Unknown,
+}
+
+impl<C> Default for Sessions<C> {
+    fn default() -> Sessions<C> {
+        Sessions {
+            attached: Slab::new(),
+            places: HashMap::default(),
+            left: HashSet::default(),
+            touched: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+}
+
+impl<C> Sessions<C> {
+    /// Adds a session whose OPEN is sent now.
+    pub fn attach(&mut self, session_id: u64, realm_id: u32, client: C, resumes: bool) {
+        let place = self.attached.insert(Attached {
+            client,
+            realm_id,
+            head: Vec::new(),
+            frames: 0,
+            stage: if resumes {
+                Stage::Resuming
+            } else {
+                Stage::OpenSent
+            },
+            leaving: false,
+        });
+        self.places.insert(session_id, place as u32);
+    }
+
+    /// Returns a session of this link.
+    pub fn get(&mut self, session_id: u64) -> Option<&mut Attached<C>> {
+        let place = self.places.get(&session_id)?;
+        self.attached.get_mut(*place as usize)
+    }
+
+    /// Returns how many sessions are attached.
+    pub fn len(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// Returns whether no session is attached.
+    pub fn is_empty(&self) -> bool {
+        self.attached.is_empty()
+    }
+
+    /// Returns the clients of all attached sessions.
+    pub fn clients(&self) -> impl Iterator<Item = &C> {
+        self.attached.iter().map(|(_, attached)| &attached.client)
+    }
+
+    fn detach(&mut self, session_id: u64) -> Option<Attached<C>> {
+        let place = self.places.remove(&session_id)?;
+        self.attached.try_remove(place as usize)
+    }
+
+    /// The session's lease is gone; a CLOSE with `code`, if any, is sent now. Returns whether the
+    /// session was attached; where it was not, its end has crossed the release and nothing is owed.
+    pub fn release(&mut self, session_id: u64, code: Option<Code>) -> bool {
+        let Some(attached) = self.detach(session_id) else {
+            return false;
+        };
+        let unanswered = attached.leaving || code == Some(Code::LEAVES_LINK);
+        if unanswered && self.left.len() < MAX_LEFT {
+            self.left.insert(session_id);
+        }
+        true
+    }
+
+    /// The session leaves in order. Returns whether it is attached, so that CLOSE 307 is to be sent.
+    pub fn leave(&mut self, session_id: u64) -> bool {
+        match self.get(session_id) {
+            Some(attached) => {
+                attached.leaving = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A client asks whether the backend has taken its OPEN.
+    pub fn confirm(&mut self, session_id: u64) -> Option<OpenState> {
+        self.get(session_id).map(|attached| match attached.stage {
+            Stage::Open => OpenState::Taken,
+            Stage::OpenSent | Stage::Resuming => OpenState::Unknown,
+        })
+    }
+
+    /// The backend has answered a PING behind the session's OPEN. Returns the client.
+    pub fn confirmed(&mut self, session_id: u64) -> Option<&C> {
+        let attached = self.get(session_id)?;
+        match attached.stage {
+            Stage::OpenSent => attached.stage = Stage::Open,
+            // It has taken the OPEN, but its frames count only behind ACCEPT.
+            Stage::Resuming | Stage::Open => {}
+        }
+        Some(&attached.client)
+    }
+
+    /// The backend has accepted the session's OPEN.
+    pub fn accepted(&mut self, session_id: u64) -> Option<&mut Attached<C>> {
+        let attached = self.get(session_id)?;
+        attached.stage = Stage::Open;
+        Some(attached)
+    }
+
+    /// A DATA frame came. The caller appends it to the recipient's `head`.
+    #[inline]
+    pub fn data(&mut self, session_id: u64) -> Recipient<'_, C> {
+        let Some(&place) = self.places.get(&session_id) else {
+            return self.absent(session_id);
+        };
+        let attached = &mut self.attached[place as usize];
+        match attached.stage {
+            Stage::Resuming => return Recipient::BeforeAccept,
+            Stage::OpenSent | Stage::Open => attached.stage = Stage::Open,
+        }
+        if attached.frames == 0 {
+            attached.head = buffers::take();
+            self.touched.push(place);
+        }
+        attached.frames += 1;
+        Recipient::Attached(attached)
+    }
+
+    /// A BIND frame came.
+    pub fn bind(&mut self, session_id: u64) -> Recipient<'_, C> {
+        let Some(&place) = self.places.get(&session_id) else {
+            return self.absent(session_id);
+        };
+        let attached = &mut self.attached[place as usize];
+        match attached.stage {
+            Stage::Resuming => Recipient::BeforeAccept,
+            Stage::OpenSent | Stage::Open => Recipient::Attached(attached),
+        }
+    }
+
+    fn absent(&self, session_id: u64) -> Recipient<'_, C> {
+        if self.left.contains(&session_id) {
+            Recipient::Left
+        } else {
+            Recipient::Stranger
+        }
+    }
+
+    /// A CLOSE with another code than 307 came.
+    pub fn closed(&mut self, session_id: u64) -> Closed<C> {
+        match self.detach(session_id) {
+            Some(attached) => Closed::Detached(attached),
+            None if self.left.contains(&session_id) => Closed::Left,
+            None => Closed::Stranger,
+        }
+    }
+
+    /// CLOSE 307 came: the backend's last word on the session on this link.
+    pub fn leave_answered(&mut self, session_id: u64) -> LeaveAnswered<C> {
+        if self.left.remove(&session_id) {
+            return LeaveAnswered::Forgotten;
+        }
+        let leaving = self.get(session_id).is_some_and(|s| s.leaving);
+        match leaving.then(|| self.detach(session_id)).flatten() {
+            Some(attached) => LeaveAnswered::Detached(attached),
+            None => LeaveAnswered::Unexpected,
+        }
+    }
+
+    /// Hands the sessions for which DATA came since the last call to `deliver`. Of one that got it
+    /// delivered meanwhile there is no batch any more.
+    pub fn deliver(&mut self, mut deliver: impl FnMut(&mut Attached<C>)) {
+        for place in self.touched.drain(..) {
+            if let Some(attached) = self.attached.get_mut(place as usize) {
+                deliver(attached);
+            }
+        }
+    }
+
+    /// The session's client waits for room in the link's queue.
+    pub fn await_room(&mut self, session_id: u64) {
+        self.waiting.push(session_id);
+    }
+
+    /// There is room: hands the clients that wait for it to `tell`.
+    pub fn room(&mut self, mut tell: impl FnMut(&C)) {
+        for session_id in std::mem::take(&mut self.waiting) {
+            if let Some(attached) = self.get(session_id) {
+                tell(&attached.client);
+            }
+        }
+    }
+
+    /// Returns whether a client waits for room.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+use super::*;
+
+/// One session, 7, whose client is called "seven".
+fn link(resumes: bool) -> Sessions<&'static str> {
+    let mut link = Sessions::default();
+    link.attach(7, 1, "seven", resumes);
+    link
+}
+
+/// Takes a DATA frame of one byte and says what became of it.
+fn data(link: &mut Sessions<&'static str>, session_id: u64, byte: u8) -> &'static str {
+    match link.data(session_id) {
+        Recipient::Attached(attached) => {
+            attached.head.push(byte);
+            attached.client
+        }
+        Recipient::BeforeAccept => "before ACCEPT",
+        Recipient::Left => "left",
+        Recipient::Stranger => "stranger",
+    }
+}
+
+fn delivered(link: &mut Sessions<&'static str>) -> Vec<(&'static str, Vec<u8>, u32)> {
+    let mut batches = Vec::new();
+    link.deliver(|attached| {
+        if let Some(batch) = attached.take_batch() {
+            batches.push((attached.client, batch.head, batch.frames));
+        }
+    });
+    batches
+}
+
+fn leave_answered(link: &mut Sessions<&'static str>) -> &'static str {
+    match link.leave_answered(7) {
+        LeaveAnswered::Detached(attached) => attached.client,
+        LeaveAnswered::Forgotten => "forgotten",
+        LeaveAnswered::Unexpected => "unexpected",
+    }
+}
+
+#[test]
+fn the_frames_of_one_read_are_one_batch_for_each_client() {
+    let mut link = link(false);
+    link.attach(8, 1, "eight", false);
+    assert_eq!(data(&mut link, 7, b'a'), "seven");
+    assert_eq!(data(&mut link, 8, b'b'), "eight");
+    assert_eq!(data(&mut link, 7, b'c'), "seven");
+    let batches = [("seven", b"ac".to_vec(), 2), ("eight", b"b".to_vec(), 1)];
+    assert_eq!(delivered(&mut link), batches);
+    assert_eq!(delivered(&mut link), []);
+    assert_eq!(data(&mut link, 9, b'd'), "stranger");
+}
+
+#[test]
+fn what_is_gathered_comes_before_a_close_and_only_once() {
+    let mut link = link(false);
+    data(&mut link, 7, b'a');
+    let Closed::Detached(mut attached) = link.closed(7) else {
+        panic!("7 is attached");
+    };
+    assert_eq!(attached.take_batch().map(|b| b.head), Some(b"a".to_vec()));
+    assert!(link.is_empty());
+    assert_eq!(delivered(&mut link), []);
+    assert!(matches!(link.closed(7), Closed::Stranger));
+}
+
+#[test]
+fn a_place_that_is_used_again_gets_no_batch_of_the_session_before() {
+    let mut link = link(false);
+    data(&mut link, 7, b'a');
+    assert!(link.release(7, Some(Code::NORMAL)));
+    link.attach(8, 1, "eight", false);
+    assert_eq!(delivered(&mut link), []);
+}
+
+#[test]
+fn before_accept_nothing_counts() {
+    let mut link = link(true);
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    assert!(matches!(link.bind(7), Recipient::BeforeAccept));
+    assert_eq!(link.confirm(7), Some(OpenState::Unknown));
+    // The PONG says that the OPEN is taken, not that what comes is behind it.
+    assert_eq!(link.confirmed(7), Some(&"seven"));
+    assert_eq!(data(&mut link, 7, b'b'), "before ACCEPT");
+    assert!(link.accepted(7).is_some());
+    assert_eq!(link.confirm(7), Some(OpenState::Taken));
+    assert_eq!(data(&mut link, 7, b'c'), "seven");
+    assert!(matches!(link.bind(7), Recipient::Attached(_)));
+    assert_eq!(delivered(&mut link), [("seven", b"c".to_vec(), 1)]);
+    assert!(link.accepted(8).is_none());
+}
+
+#[test]
+fn a_frame_or_a_pong_behind_it_shows_that_an_open_is_taken() {
+    let mut link = link(false);
+    link.attach(8, 1, "eight", false);
+    assert_eq!(link.confirm(7), Some(OpenState::Unknown));
+    data(&mut link, 7, b'a');
+    assert_eq!(link.confirm(7), Some(OpenState::Taken));
+    assert_eq!(link.confirm(8), Some(OpenState::Unknown));
+    assert_eq!(link.confirmed(8), Some(&"eight"));
+    assert_eq!(link.confirm(8), Some(OpenState::Taken));
+    assert_eq!(link.confirm(9), None);
+}
+
+#[test]
+fn a_session_that_leaves_hears_all_until_the_backend_answers() {
+    let mut link = link(false);
+    assert_eq!(leave_answered(&mut link), "unexpected");
+    assert!(link.leave(7));
+    assert_eq!(data(&mut link, 7, b'a'), "seven");
+    assert_eq!(leave_answered(&mut link), "seven");
+    assert_eq!(leave_answered(&mut link), "unexpected");
+    assert_eq!(data(&mut link, 7, b'b'), "stranger");
+    assert!(!link.release(7, None));
+}
+
+#[test]
+fn of_a_session_that_has_left_nothing_counts_until_the_backend_answers() {
+    for leaves_first in [true, false] {
+        let mut link = link(false);
+        if leaves_first {
+            assert!(link.leave(7));
+            assert!(link.release(7, None));
+        } else {
+            assert!(link.release(7, Some(Code::LEAVES_LINK)));
+        }
+        assert_eq!(data(&mut link, 7, b'a'), "left");
+        assert!(matches!(link.bind(7), Recipient::Left));
+        assert!(matches!(link.closed(7), Closed::Left));
+        assert_eq!(leave_answered(&mut link), "forgotten");
+        assert_eq!(data(&mut link, 7, b'b'), "stranger");
+    }
+}
+
+#[test]
+fn a_session_may_come_back_before_the_backend_has_answered_its_leaving() {
+    let mut link = link(false);
+    assert!(link.release(7, Some(Code::LEAVES_LINK)));
+    link.attach(7, 1, "seven again", true);
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert!(link.accepted(7).is_some());
+    assert_eq!(data(&mut link, 7, b'b'), "seven again");
+}
+
+#[test]
+fn those_that_are_still_there_hear_of_room_once() {
+    let mut link = link(false);
+    link.attach(8, 1, "eight", false);
+    link.await_room(7);
+    link.await_room(8);
+    assert!(link.release(8, Some(Code::NORMAL)));
+    assert!(link.is_awaited());
+    let mut told = Vec::new();
+    link.room(|client| told.push(*client));
+    assert_eq!(told, ["seven"]);
+    assert!(!link.is_awaited());
+}
