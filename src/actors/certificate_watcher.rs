@@ -164,6 +164,8 @@ impl Actor for CertificateWatcher {
 }
 
 impl Inspectable for CertificateWatcher {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

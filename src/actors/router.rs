@@ -193,6 +193,8 @@ impl Drop for Router {
 }
 
 impl Inspectable for Router {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -1,19 +1,20 @@
-//! How the backends are: what every worker's pools say, added up.
+//! The state of the backends: the accounts of every worker's pools, added up.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Inspector, detail};
+use super::{Inspector, account};
 use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
 use crate::inspection::BackendSnapshot;
 use crate::routing::RouteTable;
 use crate::supervision::Kind;
 
 impl Inspector {
-    /// Every endpoint that a rule lists, and every other one that is used. Endpoints of realms are
+    /// Lists every endpoint of a rule, and every other one that is used. Endpoints of realms are
     /// there once they are used: each of a thousand services may have each of ten thousand.
     pub async fn backends(&self) -> Vec<BackendSnapshot> {
         let mut backends: BTreeMap<(String, SocketAddr), BackendSnapshot> = BTreeMap::new();
@@ -25,11 +26,11 @@ impl Inspector {
             }
         }
         let pools = self.actors.list(Kind::BackendPool, None, usize::MAX);
-        let accounts = join_all(pools.iter().map(|entry| detail(entry))).await;
-        for pool in accounts.into_iter().filter_map(|actor| actor.detail) {
-            // It was written as this by the pool itself.
-            let Ok(pool) = serde_json::from_value::<PoolSnapshot>(pool) else {
-                continue;
+        let accounts = join_all(pools.iter().map(|entry| account(entry))).await;
+        for account in accounts.into_iter().flatten() {
+            let account: Box<dyn Any> = account;
+            let Ok(pool) = account.downcast::<PoolSnapshot>() else {
+                continue; // No pool gives another account.
             };
             let row = backends
                 .entry((pool.service.clone(), pool.endpoint))
@@ -38,7 +39,7 @@ impl Inspector {
                     let in_rules = table.as_ref().is_some_and(named);
                     unused(pool.service.clone(), pool.endpoint, in_rules)
                 });
-            add(row, pool);
+            add(row, *pool);
         }
         backends.into_values().collect()
     }

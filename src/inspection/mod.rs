@@ -22,7 +22,7 @@ use crate::scope::RoutesInForce;
 #[cfg(feature = "fault-injection")]
 use crate::supervision::Fault;
 use crate::supervision::{
-    ActorId, ActorRegistry, ActorSnapshot, Entry, Inspect, Kind, KindSnapshot, Seat,
+    Account, ActorId, ActorRegistry, ActorSnapshot, Entry, Inspect, Kind, KindSnapshot, Seat,
 };
 
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
@@ -310,13 +310,15 @@ fn deadline() -> Instant {
     Instant::now() + PAGE_TIMEOUT
 }
 
-/// An actor with its own account, if it gives one in time.
+/// Asks an actor for its account; none where it does not answer in time.
+async fn account(entry: &Entry) -> Option<Box<dyn Account>> {
+    let answer = entry.inspect()?.send(Inspect::default());
+    timeout(ANSWER_TIMEOUT, answer).await.ok()?.ok()
+}
+
+/// Describes an actor, with its account if it gives one in time.
 async fn detail(entry: &Entry) -> ActorSnapshot {
-    let detail = match entry.inspect() {
-        Some(port) => timeout(ANSWER_TIMEOUT, port.send(Inspect::default())).await,
-        None => Ok(Err(actix::MailboxError::Closed)),
-    };
-    let detail = detail.ok().and_then(Result::ok);
+    let detail = account(entry).await.map(|account| account.to_json());
     ActorSnapshot {
         responding: detail.is_some(),
         detail,

@@ -1,16 +1,18 @@
 //! The one question that every actor answers.
 
+use std::any::Any;
 #[cfg(feature = "fault-injection")]
 use std::sync::Arc;
 
 use actix::prelude::*;
+use serde::Serialize;
 
 use super::mail::{Mail, Receive};
 use super::registration::Registration;
 
 /// Asks an actor for the details that only it knows: its counters and state.
 #[derive(Debug, Default, Message)]
-#[rtype(result = "serde_json::Value")]
+#[rtype(result = "Box<dyn Account>")]
 pub struct Inspect {
     /// Injected by tests: they see that an actor which panics comes back.
     #[cfg(feature = "fault-injection")]
@@ -39,12 +41,28 @@ impl Inspect {
     }
 }
 
+/// An actor's details: JSON for operators, and still the value that they are for a reader who knows
+/// the type and downcasts it from [`Any`].
+pub trait Account: Any + Send {
+    /// Returns the details as JSON.
+    fn to_json(&self) -> serde_json::Value;
+}
+
+impl<T: Serialize + Any + Send> Account for T {
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+}
+
 /// An actor that is registered and can be asked how it is.
 pub trait Inspectable {
+    /// Type of its details.
+    type Detail: Account;
+
     /// Returns its registration.
     fn registration(&self) -> &Registration;
-    /// Returns its counters and state as JSON.
-    fn detail(&self) -> serde_json::Value;
+    /// Returns its counters and state.
+    fn detail(&self) -> Self::Detail;
 }
 
 impl<A: Inspectable + Actor> Receive<Inspect> for A {
@@ -52,6 +70,7 @@ impl<A: Inspectable + Actor> Receive<Inspect> for A {
 
     fn receive(&mut self, msg: Inspect, _: &mut Self::Context) -> Self::Result {
         msg.inject();
-        MessageResult(self.detail())
+        let account: Box<dyn Account> = Box::new(self.detail());
+        MessageResult(account)
     }
 }

@@ -29,7 +29,7 @@ pub use address::{CountedAddr, CountedRecipient, WeakCountedAddr, WeakCountedRec
 pub use budget::{Budget, Exhausted};
 #[cfg(feature = "fault-injection")]
 pub use inspect::Fault;
-pub use inspect::{Inspect, Inspectable};
+pub use inspect::{Account, Inspect, Inspectable};
 pub use kind::Kind;
 pub use kind_counters::KindCounters;
 pub(crate) use mail::mailbox;

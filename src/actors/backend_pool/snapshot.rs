@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::actors::link::LinkSnapshot;
 
 /// Whether an endpoint can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendHealth {
     /// Not tried since the last rules, or the last attempt is too long ago.
@@ -22,7 +22,7 @@ pub enum BackendHealth {
 }
 
 /// Whether new sessions are sent to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
     /// They are.
@@ -34,7 +34,7 @@ pub enum Breaker {
 }
 
 /// One worker's links to one endpoint of one service: a pool's account of itself.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct PoolSnapshot {
     /// The service_type.
     pub service: String,

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::prelude::*;
-use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::{BackendPool, Bind, EndpointHealth, Health, LinkLimits, MAILBOX, Slot, SlotState};
@@ -205,12 +204,14 @@ impl Actor for BackendPool {
 }
 
 impl Inspectable for BackendPool {
+    type Detail = PoolSnapshot;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }
 
-    fn detail(&self) -> serde_json::Value {
-        json!(PoolSnapshot {
+    fn detail(&self) -> PoolSnapshot {
+        PoolSnapshot {
             service: self.service.name.to_string(),
             endpoint: self.endpoint,
             health: self.backend_health(),
@@ -220,7 +221,7 @@ impl Inspectable for BackendPool {
             waiting_sessions: self.waiting.len() as u64,
             owed_closes: self.owed_closes.len() as u64,
             links: self.links.iter().map(|s| self.link_snapshot(s)).collect(),
-        })
+        }
     }
 }
 

@@ -209,6 +209,8 @@ impl Actor for Client {
 }
 
 impl Inspectable for Client {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -107,6 +107,8 @@ impl Drop for ConfigWatcher {
 }
 
 impl Inspectable for ConfigWatcher {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -14,6 +14,8 @@ impl Actor for Ear {
 }
 
 impl Inspectable for Ear {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.0
     }

@@ -122,6 +122,8 @@ impl Actor for Gateway {
 }
 
 impl Inspectable for Gateway {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -1,10 +1,10 @@
 //! Links as the admin API shows them.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 /// Where a link is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
     /// Its first PONG has not come.
@@ -18,7 +18,7 @@ pub enum LinkState {
 }
 
 /// One link.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LinkSnapshot {
     /// The id of its actor.
     pub id: String,

@@ -7,9 +7,8 @@ use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::BytesMut;
-use serde_json::json;
 
-use super::{Gauge, Link, LinkReport, LinkState, MAILBOX, OwedClose, dial};
+use super::{Gauge, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose, dial};
 use crate::actors::session_registry::Shards;
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
@@ -113,18 +112,20 @@ impl Actor for Link {
 }
 
 impl Inspectable for Link {
+    type Detail = LinkSnapshot;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }
 
-    fn detail(&self) -> serde_json::Value {
+    fn detail(&self) -> LinkSnapshot {
         let state = match self.lifecycle.phase() {
             Phase::Connecting => LinkState::Connecting,
             Phase::Ready => LinkState::Ready,
             Phase::Leaving => LinkState::Leaving,
             Phase::Quitting => LinkState::Quitting,
         };
-        json!(self.gauge.snapshot(self.id, self.scope.worker, state))
+        self.gauge.snapshot(self.id, self.scope.worker, state)
     }
 }
 

@@ -132,6 +132,8 @@ impl Drop for Peers {
 }
 
 impl Inspectable for Peers {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -108,6 +108,8 @@ impl Drop for SessionRegistry {
 }
 
 impl Inspectable for SessionRegistry {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }

@@ -209,6 +209,8 @@ impl Receive<ReadClient> for Worker {
 }
 
 impl Inspectable for Worker {
+    type Detail = serde_json::Value;
+
     fn registration(&self) -> &Registration {
         &self.registration
     }
