@@ -19,10 +19,10 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-/// What a WebSocket reads at a time, in bytes.
+/// Bytes that a WebSocket reads at a time.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
-/// How a server is recognised: by whose certificate, and for which name.
+/// The identity that a server must prove: the authorities of its certificate, and its name.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -34,7 +34,7 @@ impl Tls {
     /// Every connection makes a full handshake.
     ///
     /// # Errors
-    /// The file cannot be read, holds no certificate or a bad one; `host` is no name.
+    /// The file cannot be read, holds no certificate or an invalid one; `host` is not a valid name.
     pub fn new(ca: &Path, host: &str) -> io::Result<Tls> {
         let wrong = |why: String| {
             let text = format!("{}: {why}", ca.display());
@@ -74,10 +74,10 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// A connection, as bytes.
+/// A connection as a stream of bytes.
 #[derive(Debug)]
 pub enum Stream {
-    /// As it is.
+    /// Plain.
     Tcp(TcpStream),
     /// Inside TLS.
     Tls(Box<TlsStream<TcpStream>>),
@@ -89,10 +89,10 @@ pub type Reader = Box<dyn AsyncRead + Send + Unpin>;
 pub type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 impl Stream {
-    /// Connects, and ends the TLS handshake where there is one to make. Has no deadline.
+    /// Connects and completes the TLS handshake if `tls` is given. Has no deadline.
     ///
     /// # Errors
-    /// Nobody listens, or the server is not the one that `tls` wants.
+    /// The connection is refused, or the server does not prove its identity.
     pub async fn connect(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Stream> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -109,7 +109,7 @@ impl Stream {
     /// deadline.
     ///
     /// # Errors
-    /// The server refuses or is none.
+    /// The server refuses the handshake or does not speak WebSocket.
     pub async fn upgrade(
         self,
         host: &str,
@@ -127,7 +127,7 @@ impl Stream {
             .map_err(io::Error::other)
     }
 
-    /// Both halves, for two owners.
+    /// Splits the connection into halves for two owners.
     pub fn into_split(self) -> (Reader, Writer) {
         match self {
             Stream::Tcp(stream) => {

@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections that the kernel holds for a worker that is busy.
+/// Backlog: connections that the kernel queues for a busy worker.
 const BACKLOG: i32 = 4096;
-/// Open files that are kept for links, the admin API, files and the like.
+/// Open files that are reserved for links, the admin API and files.
 pub const RESERVED_FILES: usize = 256;
 
 /// Opens `count` listeners on one address, each with `SO_REUSEPORT`, so that the kernel spreads

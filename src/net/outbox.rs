@@ -1,8 +1,8 @@
-//! What waits to be written to one socket.
+//! Bytes that wait to be written to one socket.
 //!
-//! Hot path: small pieces are gathered in pooled buffers, large ones are written from where they
-//! lie, all with one vectored write. The bound is the owner's to enforce: it knows what follows
-//! from reaching it.
+//! Hot path: small pieces are gathered in pooled buffers, large ones are written without a copy, all
+//! with one vectored write. The owner enforces the bound, because only it knows what to do when the
+//! bound is reached.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -43,7 +43,7 @@ impl Piece {
 #[derive(Debug, Default)]
 pub struct Outbox {
     pieces: VecDeque<Piece>,
-    /// How much of the first piece is written.
+    /// Bytes of the first piece that are written.
     written: usize,
     /// Bytes that are not written yet.
     queued: usize,
@@ -55,13 +55,13 @@ impl Outbox {
         self.queued
     }
 
-    /// Whether all is written.
+    /// Returns true if everything is written.
     pub fn is_empty(&self) -> bool {
         self.queued == 0
     }
 
-    /// Adds a buffer; it goes to the pool when it is written. A small one is gathered with what is
-    /// there.
+    /// Adds a buffer, which returns to the pool once it is written. A small one is copied to the end
+    /// of the last.
     pub fn push(&mut self, buffer: Vec<u8>) {
         self.queued += buffer.len();
         if buffer.len() < VECTORED_BYTES
@@ -85,7 +85,7 @@ impl Outbox {
         self.pieces.push_back(piece);
     }
 
-    /// Adds bytes that others share; they are written from where they lie.
+    /// Adds shared bytes, which are written without a copy.
     pub fn push_shared(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.queued += bytes.len();

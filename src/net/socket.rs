@@ -24,18 +24,18 @@ pub enum Socket {
     WebSocket(Box<WebSocket>),
     /// In this process: the other end belongs to an HTTP request.
     Duplex(DuplexStream),
-    /// Somebody else has it.
+    /// The socket was taken out.
     #[default]
     Taken,
 }
 
 impl Socket {
-    /// Takes it out; afterwards nothing can be read or written here.
+    /// Takes the socket out; reads and writes here fail from now on.
     pub fn take(&mut self) -> Socket {
         std::mem::replace(self, Socket::Taken)
     }
 
-    /// Whether it has taken bytes that it has not passed on: it must be flushed.
+    /// Returns true if the socket holds written bytes back until it is flushed.
     #[inline]
     pub fn is_unflushed(&self) -> bool {
         match self {
@@ -45,10 +45,10 @@ impl Socket {
         }
     }
 
-    /// Has this thread's event loop watch a socket that comes from another thread.
+    /// Registers a socket that comes from another thread with this thread's event loop.
     ///
     /// # Errors
-    /// The system refuses.
+    /// The system refuses another file descriptor.
     pub fn move_here(&mut self) -> io::Result<()> {
         match self {
             Socket::Tcp(socket) => move_here(socket),
@@ -59,7 +59,7 @@ impl Socket {
         }
     }
 
-    /// What a WebSocket will say when it is shut down.
+    /// Sets the code of the closing frame that a WebSocket sends when it is shut down.
     pub fn set_close_code(&mut self, code: u16) {
         if let Socket::WebSocket(socket) = self {
             socket.set_close_code(code);
@@ -67,7 +67,7 @@ impl Socket {
     }
 }
 
-/// A second descriptor takes the place of the first: a loop keeps what it watches until it is closed.
+/// Replaces the descriptor by a duplicate, because an event loop watches a descriptor until it is closed.
 fn move_here(socket: &mut TcpStream) -> io::Result<()> {
     let second = SockRef::from(&*socket).try_clone()?;
     *socket = TcpStream::from_std(second.into())?;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-/// How coarse the wheel is, in milliseconds: deadlines fire at most this much late.
+/// Granularity of the wheel in milliseconds: deadlines fire at most this much late.
 pub const TICK_MS: u64 = 50;
 
-/// Slots that want to be woken, by the time at which they do.
+/// Slots to wake, by time.
 #[derive(Debug, Default)]
 pub struct Timers {
     due: BTreeMap<u64, Vec<u32>>,
@@ -19,8 +19,8 @@ impl Timers {
         self.due.entry(tick).or_default().push(slot);
     }
 
-    /// Takes the slots whose time has come, earliest first. A slot may come up although its owner
-    /// is gone or meanwhile has a later deadline; the owner looks at the clock itself.
+    /// Takes the slots whose time has come, earliest first. Nothing is ever cancelled: a slot comes up
+    /// although its owner is gone or has a later deadline by now, so the owner checks the clock.
     pub fn take_due(&mut self, now_ms: u64) -> Vec<u32> {
         let mut slots = Vec::new();
         while let Some(entry) = self.due.first_entry() {

@@ -1,4 +1,4 @@
-//! Both ends' way through the handshake.
+//! The handshake, from both ends.
 
 use std::io;
 
@@ -9,16 +9,16 @@ use super::sealed::{Opener, Sealer, TAG_LEN, Unreadable};
 use crate::labels::labels;
 use crate::session::token::Keyring;
 
-/// What the first sealed record of each end says: that it has the key.
+/// The first sealed record of each end, which proves that it has the key.
 const PROOF: &[u8] = b"game-gateway";
 
-/// Why there is no channel.
+/// The reason that a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandshakeError {
     /// The connection failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// There is no talking to the other end.
+    /// The other end's HELLO is refused.
     #[error("{0}")]
     Hello(#[from] HelloError),
     /// It names a key that it does not have.
@@ -69,10 +69,11 @@ labels!(HandshakeFailure {
     Other => "other",
 });
 
-/// The handshake of the end that has dialled. Returns how to seal and open, and who the other one is.
+/// Performs the handshake of the end that has dialled. Returns the keys of both directions and the other
+/// end's HELLO.
 ///
 /// # Errors
-/// See [`HandshakeError`]; then nothing was said but the HELLO.
+/// See [`HandshakeError`]; nothing was sent except for the HELLO.
 pub async fn call<S>(
     stream: &mut S,
     keys: &Keyring,
@@ -91,10 +92,11 @@ where
     Ok((sealer, opener, other))
 }
 
-/// The handshake of the end that was dialled. Returns how to seal and open, and who the other one is.
+/// Performs the handshake of the end that was dialled. Returns the keys of both directions and the other
+/// end's HELLO.
 ///
 /// # Errors
-/// See [`HandshakeError`]; then nothing was said but the HELLO.
+/// See [`HandshakeError`]; nothing was sent except for the HELLO.
 pub async fn answer<S>(
     stream: &mut S,
     keys: &Keyring,
@@ -113,7 +115,7 @@ where
     Ok((sealer, opener, other))
 }
 
-/// A HELLO, and its bytes.
+/// Reads a HELLO; returns its bytes too.
 async fn read_hello<S>(stream: &mut S) -> Result<(Hello, Vec<u8>), HandshakeError>
 where
     S: AsyncRead + Unpin,

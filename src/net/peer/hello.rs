@@ -1,4 +1,4 @@
-//! The first words of both gateways, and the keys that follow from them. Values in, values out.
+//! The HELLO of both gateways, and the keys that are derived from them. Values in, values out.
 
 use rand::RngCore;
 use ring::digest::{SHA256, digest};
@@ -6,7 +6,7 @@ use ring::digest::{SHA256, digest};
 use super::sealed::{Opener, Sealer};
 use crate::session::token::{KEY_ID_LEN, Keyring, MAX_KEYS};
 
-/// The version of the channel that is spoken here.
+/// Version of the peer channel.
 pub const VERSION: u8 = 1;
 /// The longest HELLO, its own length included, in bytes.
 pub const MAX_HELLO_BYTES: usize = 2 + MAGIC.len() + 2 + MAX_KEYS * KEY_ID_LEN + NONCE_LEN + 512;
@@ -15,46 +15,46 @@ const MAGIC: &[u8; 6] = b"GGPEER";
 const NONCE_LEN: usize = 32;
 const MAX_TEXT: usize = 255;
 
-/// What a gateway says first.
+/// The first message of a gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// The newest version that it speaks.
+    /// Newest version that it speaks.
     pub version: u8,
-    /// The ids of its keys, the newest first.
+    /// Ids of its keys, newest first.
     pub key_ids: Vec<[u8; KEY_ID_LEN]>,
-    /// Never the same twice.
+    /// Nonce, never the same twice.
     pub nonce: [u8; NONCE_LEN],
-    /// Its gateway_id.
+    /// gateway_id of the sender.
     pub gateway: String,
-    /// Where its own channel is reached, `host:port`.
+    /// `host:port` of its own channel.
     pub address: String,
 }
 
-/// Why a HELLO is none.
+/// The reason that a HELLO is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
-    /// It is not a HELLO at all.
+    /// The bytes are not a HELLO.
     #[error("not a HELLO of the peer channel")]
     Malformed,
-    /// A version without anything in common.
+    /// The version is not supported.
     #[error("the other gateway speaks version {0} of the peer channel, this one {VERSION}")]
     Version(u8),
-    /// The deployments have nothing in common.
+    /// The gateways have no key in common.
     #[error("the other gateway has no token key in common with this one")]
     NoCommonKey,
 }
 
-/// Which end of the connection.
+/// An end of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It has dialled.
+    /// The end that has dialled.
     Caller,
-    /// It was dialled.
+    /// The end that was dialled.
     Callee,
 }
 
 impl Hello {
-    /// A gateway's HELLO for one connection.
+    /// Makes a gateway's HELLO for one connection.
     pub fn new(keys: &Keyring, gateway: &str, address: &str) -> Hello {
         let mut nonce = [0; NONCE_LEN];
         rand::rng().fill_bytes(&mut nonce);
@@ -67,7 +67,7 @@ impl Hello {
         }
     }
 
-    /// The bytes, behind their length in two bytes.
+    /// Encodes it, behind its length in two bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0, 0];
         out.extend_from_slice(MAGIC);
@@ -87,7 +87,7 @@ impl Hello {
         out
     }
 
-    /// Reads what comes behind the length. A later version may put more behind it.
+    /// Parses the bytes behind the length. A later version may append further fields.
     ///
     /// # Errors
     /// See [`HelloError`].
@@ -122,8 +122,8 @@ fn text(bytes: &[u8]) -> Result<(String, &[u8]), HelloError> {
     Ok((text.to_owned(), rest))
 }
 
-/// What both ends make of the two HELLOs, and of their bytes as they were `sent`, the caller's first: how
-/// to seal, and how to open.
+/// Derives the keys of both directions from the two HELLOs and their bytes as they were `sent`, the
+/// caller's first.
 ///
 /// # Errors
 /// There is no key in common.

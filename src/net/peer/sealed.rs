@@ -24,7 +24,7 @@ impl Direction {
         }
     }
 
-    /// Never the same twice with one key: a connection ends before 2^64 records.
+    /// Nonce, which never repeats with one key: a connection ends before 2^64 records.
     fn next(&mut self) -> Option<(&LessSafeKey, Nonce)> {
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&self.records.to_be_bytes());
@@ -33,10 +33,10 @@ impl Direction {
     }
 }
 
-/// Seals what this end says.
+/// Seals the records of this end.
 pub struct Sealer(Direction);
 
-/// Opens what the other end says.
+/// Opens the records of the other end.
 pub struct Opener(Direction);
 
 impl Sealer {
@@ -44,7 +44,7 @@ impl Sealer {
         Sealer(Direction::new(key))
     }
 
-    /// A record, behind its length in four bytes; empty where nothing more can be sealed.
+    /// Seals a record, behind its length in four bytes; empty if the nonces are used up.
     pub fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
         let mut record = plain.to_vec();
         let sealed = self.0.next().and_then(|(key, nonce)| {
@@ -65,10 +65,10 @@ impl Opener {
         Opener(Direction::new(key))
     }
 
-    /// What a record says, its length taken off.
+    /// Opens a record without its length.
     ///
     /// # Errors
-    /// It is not the other end's next one.
+    /// The record is not the next one of the other end.
     pub fn open(&mut self, mut record: Vec<u8>) -> Result<Vec<u8>, Unreadable> {
         let (key, nonce) = self.0.next().ok_or(Unreadable)?;
         let len = key

@@ -1,4 +1,4 @@
-//! What backends are shown and held to, and the handshake with them.
+//! TLS towards backends: our certificate, the authorities that theirs must come from, the handshake.
 
 use std::io;
 use std::path::Path;
@@ -15,10 +15,10 @@ use super::files::{FileMistake, Files};
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::BackendTls;
 
-/// Where authorities come from when no file is named, as mistakes call it.
+/// Name of the system's authorities in messages, for configurations without a file.
 const SYSTEM: &str = "the system's";
 
-/// What the files make; or mistakes, and nothing.
+/// Makes the configuration of the files; none if one has mistakes.
 pub(super) fn build(
     files: &Files,
     config: &BackendTls,
@@ -74,11 +74,11 @@ fn system_authorities() -> Result<RootCertStore, String> {
     }
 }
 
-/// Shakes hands with a backend that must be `host`, a name or an IP address.
+/// Performs the handshake with a backend, which must prove to be `host`, a name or an IP address.
 ///
 /// # Errors
-/// The backend does not speak TLS, shows a certificate that is not good or not for `host`, or wants
-/// one that we do not have.
+/// The backend does not speak TLS, its certificate is not valid for `host`, or it demands a certificate
+/// that we do not have.
 pub async fn connect(
     config: Arc<ClientConfig>,
     host: &str,

@@ -1,5 +1,4 @@
-//! Certificates, keys and authorities from PEM files, with the path and the reason where one is not
-//! what it must be.
+//! Certificates, keys and authorities from PEM files. Errors name the path and the reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,12 +18,12 @@ use crate::config::Config;
 
 /// The largest file that is read, in bytes; the bundle of a system's authorities is far smaller.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-/// A certificate that ends sooner is warned of.
+/// Remaining lifetime of a certificate below which there is a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Beyond every date that a certificate can have: the year 10000, in seconds since 1970.
 const BEYOND: u64 = 253_402_300_800;
 
-/// What is wrong with a file.
+/// The reason that a file is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileMistake {
     key: &'static str,
@@ -49,11 +48,11 @@ impl fmt::Display for FileMistake {
     }
 }
 
-/// What the files of a configuration held when they were read, or why they could not be.
+/// The contents of a configuration's files when they were read, or why they could not be.
 #[derive(Default, PartialEq, Eq)]
 pub(super) struct Files(BTreeMap<PathBuf, Result<Vec<u8>, String>>);
 
-/// Without what they held: some of it is secret.
+/// Prints no contents, some of which are secret.
 impl fmt::Debug for Files {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
@@ -114,7 +113,7 @@ impl Files {
         }
     }
 
-    /// The authorities of a file.
+    /// Reads the authorities of a file.
     pub(super) fn authorities(&self, path: &Path) -> Result<RootCertStore, String> {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(path)? {
@@ -124,8 +123,8 @@ impl Files {
         Ok(roots)
     }
 
-    /// A chain and its key, which belong together. Each file comes behind the key of the
-    /// configuration that names it, for the mistakes.
+    /// Reads a chain and its key, which must belong together. Each file comes with the configuration
+    /// key that names it, for error messages.
     pub(super) fn certified(
         &self,
         (certificate_key, certificate): (&'static str, &Path),
@@ -170,8 +169,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// When a certificate ends. The library tells that only where it refuses one, so it is asked about
-/// a time when all have ended.
+/// Returns when a certificate expires. The library tells that only in a refusal, so it is asked about
+/// a time at which every certificate has expired.
 pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone().into_owned()).ok()?;
@@ -188,7 +187,7 @@ pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     }
 }
 
-/// What there is to warn of where a certificate ends then.
+/// Returns the warning for a certificate that expires at this time, or none.
 pub(super) fn warning(end: Option<UnixTime>) -> Option<String> {
     const DAY: u64 = 24 * 3600;
     let Some(end) = end else {

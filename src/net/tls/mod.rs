@@ -1,11 +1,11 @@
 //! TLS, for players and to backends: rustls on ring, versions 1.2 and 1.3.
 //!
 //! * [`files`]: certificates, keys and authorities from PEM files.
-//! * [`server`]: what players are shown, and the handshake with them.
-//! * [`client`]: what backends are shown and held to, and the handshake with them.
+//! * [`server`]: TLS towards players.
+//! * [`client`]: TLS towards backends.
 //! * [`stream`]: the socket behind a handshake.
 //!
-//! What is in force is replaced whole; connections that are there keep what they began with.
+//! The configuration in force is replaced as a whole; connections keep the one that they began with.
 
 mod client;
 mod files;
@@ -35,13 +35,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// What TLS goes by in this process. The default is none at all.
+/// The TLS configuration of this process. The default is none.
 #[derive(Debug, Default)]
 pub struct Tls {
     config: Arc<Config>,
     server: ArcSwapOption<ServerConfig>,
     client: ArcSwapOption<ClientConfig>,
-    /// What the files held that were looked at last, in force or not.
+    /// Contents of the files at the last look, in force or not.
     seen: ArcSwap<Files>,
     handshakes: Arc<AtomicUsize>,
     reloads: AtomicU64,
@@ -49,7 +49,7 @@ pub struct Tls {
     expires_at: AtomicU64,
 }
 
-/// How TLS is, for metrics.
+/// The state of TLS, for metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TlsSnapshot {
     /// Handshakes with players that are under way.
@@ -58,11 +58,11 @@ pub struct TlsSnapshot {
     pub reloads: u64,
     /// Times that changed files had mistakes.
     pub reload_failures: u64,
-    /// When the first of the players' certificates ends, in seconds since 1970; 0: there is none.
+    /// Earliest expiry of the players' certificates, in seconds since 1970; 0: there is none.
     pub expires_at: u64,
 }
 
-/// What the files make.
+/// The outcome of the files.
 struct Loaded {
     server: Option<Arc<ServerConfig>>,
     client: Option<Arc<ClientConfig>>,
@@ -70,17 +70,17 @@ struct Loaded {
     warnings: Vec<String>,
 }
 
-/// What became of a look at the files.
+/// The outcome of a look at the files.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// They are as they were.
+    /// They are unchanged.
     Unchanged,
-    /// What they hold is in force for new connections.
+    /// Their contents are in force for new connections.
     InForce {
-        /// What is in force but perhaps not as it was meant.
+        /// Warnings about what is in force now.
         warnings: Vec<String>,
     },
-    /// What was in force stays.
+    /// They have mistakes; the configuration in force stays.
     Refused(Vec<FileMistake>),
 }
 
@@ -95,7 +95,7 @@ impl Drop for Handshake {
 }
 
 impl Tls {
-    /// Reads all the files that the configuration names, and what there is to warn of. Blocks.
+    /// Reads all files that the configuration names; returns warnings too. Blocks.
     ///
     /// # Errors
     /// All mistakes in the files.
@@ -115,8 +115,8 @@ impl Tls {
         Ok((tls, loaded.warnings))
     }
 
-    /// Reads the files again; what they hold is in force from then on unless it has mistakes.
-    /// The same mistakes are told once. Blocks. One thread at a time.
+    /// Reads the files again and puts them in force unless they have mistakes. The same mistakes are
+    /// reported once. Blocks. Must be called by one thread at a time.
     pub fn reload(&self) -> Reloaded {
         let files = Files::read(&self.config);
         if files == **self.seen.load() {
@@ -141,29 +141,29 @@ impl Tls {
         }
     }
 
-    /// The files that are read, each once.
+    /// Returns the paths of all files, each once.
     pub fn paths(&self) -> Vec<std::path::PathBuf> {
         self.seen.load().paths()
     }
 
-    /// What players are shown; none where no certificate is configured.
+    /// Returns the configuration towards players; none without a certificate.
     pub fn server(&self) -> Option<Arc<ServerConfig>> {
         self.server.load_full()
     }
 
-    /// What backends are shown and held to; none where links are plain.
+    /// Returns the configuration towards backends; none if links are plain.
     pub fn client(&self) -> Option<Arc<ClientConfig>> {
         self.client.load_full()
     }
 
-    /// Counts a handshake with a player in; none where `listen.tls.max_handshakes` are under way.
+    /// Admits a handshake with a player; none if `listen.tls.max_handshakes` are under way.
     pub fn begin_handshake(&self) -> Option<Handshake> {
         let handshake = Handshake(Arc::clone(&self.handshakes));
         let before = handshake.0.fetch_add(1, Ordering::Relaxed);
         (before < self.config.listen.tls.max_handshakes).then_some(handshake)
     }
 
-    /// How it is.
+    /// Returns the state for metrics.
     pub fn snapshot(&self) -> TlsSnapshot {
         TlsSnapshot {
             handshakes: self.handshakes.load(Ordering::Relaxed) as u64,

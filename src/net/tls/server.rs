@@ -1,4 +1,4 @@
-//! What players are shown, and the handshake with them.
+//! TLS towards players: certificates by name, and the handshake.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ use super::files::{FileMistake, Files, end_of};
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::ListenTls;
 
-/// What may be spoken inside, for clients that ask: HTTP, and frames by the name that they have as
-/// a WebSocket's subprotocol. What is spoken is sniffed all the same.
+/// Protocols for ALPN: HTTP, and frames by their name as a WebSocket's subprotocol. The answer binds
+/// nobody, for the content is sniffed.
 const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"ggp.v1"];
-/// Bytes that one read takes before the client's first message is whole.
+/// Bytes that one read takes before the client's first message is complete.
 const READ_BYTES: usize = 1024;
 /// How long input is discarded behind an alert, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Certificates in the order of the configuration; the first is for whoever names no other.
+/// Certificates in the order of the configuration; the first is the default.
 #[derive(Debug)]
 struct Certificates(Vec<Arc<CertifiedKey>>);
 
@@ -63,14 +63,14 @@ fn is_for(certified: &CertifiedKey, name: &ServerName<'_>) -> bool {
         .is_ok_and(|certificate| rustls::client::verify_server_name(&certificate, name).is_ok())
 }
 
-/// What the files make.
+/// The outcome of the files.
 pub(super) struct Shown {
     pub(super) config: ServerConfig,
-    /// When each certificate ends, where that can be told.
+    /// Expiry of each certificate, if it is known.
     pub(super) ends: Vec<(PathBuf, Option<UnixTime>)>,
 }
 
-/// What the files make; or mistakes, and nothing.
+/// Makes the configuration of the files; none if one has mistakes.
 pub(super) fn build(
     files: &Files,
     config: &ListenTls,
@@ -126,16 +126,16 @@ fn configure(
     Ok(config)
 }
 
-/// A handshake that has failed. TLS's alert is sent.
+/// A failed handshake, whose alert is sent.
 #[derive(Debug)]
 pub struct HandshakeFailed {
-    /// Why.
+    /// The reason.
     pub error: io::Error,
     socket: Option<TcpStream>,
 }
 
 impl HandshakeFailed {
-    /// Ends the connection so that no reset overtakes the alert; takes at most a second.
+    /// Ends the connection so that no reset overtakes the alert, within a second.
     pub async fn part(self) {
         if let Some(mut socket) = self.socket
             && socket.shutdown().await.is_ok()
@@ -156,11 +156,11 @@ impl From<io::Error> for HandshakeFailed {
     }
 }
 
-/// Shakes hands with a player, of whose first message `read` was read already.
+/// Performs the handshake with a player; `read` is the beginning of its first message.
 ///
 /// # Errors
-/// The player does not speak TLS, speaks none that is spoken here, or shows no certificate that it
-/// must show; or the connection has ended. The alert is sent, but for the end of the connection.
+/// The player does not speak TLS or no supported version of it, lacks a required certificate, or has
+/// ended the connection. The alert is sent unless the connection has ended.
 pub async fn accept(
     config: Arc<ServerConfig>,
     mut socket: TcpStream,
@@ -179,7 +179,7 @@ pub async fn accept(
         read.advance(taken);
         match acceptor.accept() {
             Ok(None) => {}
-            // Whoever sends more before it is answered does not speak TLS.
+            // A client that sends more before the answer does not speak TLS.
             Ok(Some(_)) if !read.is_empty() => {
                 return Err(io::Error::from(io::ErrorKind::InvalidData).into());
             }

@@ -1,7 +1,7 @@
 //! The socket behind a handshake.
 //!
-//! Hot path: what one call is given to write becomes as few records as it can, and one read brings
-//! all the records that are there.
+//! Hot path: one write makes as few records as possible, and one read takes all records that have
+//! arrived.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-/// Bytes that are taken for writing before the network has taken them: two full records. What
-/// waits beyond is in an outbox, which is bounded and counted.
+/// Bytes that are taken before the network has taken them: two full records. Everything beyond waits
+/// in an outbox, which is bounded and counted.
 const UNSENT_BYTES: usize = 32 * 1024;
 
 /// A TCP connection with TLS on it.
@@ -28,18 +28,18 @@ impl TlsSocket {
         TlsSocket(stream)
     }
 
-    /// The socket underneath.
+    /// Returns the socket underneath.
     pub fn tcp_mut(&mut self) -> &mut TcpStream {
         self.0.get_mut().0
     }
 
-    /// Whether it has taken bytes that the network has not, or has something of its own to say.
+    /// Returns true if it holds bytes that the network has not taken, or records of its own.
     #[inline]
     pub fn is_unflushed(&self) -> bool {
         self.0.get_ref().1.wants_write()
     }
 
-    /// Reads what is decrypted already.
+    /// Reads bytes that are decrypted already.
     #[inline]
     fn read_decrypted(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
@@ -49,7 +49,7 @@ impl TlsSocket {
     }
 }
 
-/// However a connection ends, TLS's own farewell is sent, as far as the network takes it at once.
+/// Sends close_notify, as far as the network takes it at once, however the connection ends.
 impl Drop for TlsSocket {
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());

@@ -1,6 +1,5 @@
-//! A WebSocket as a stream of bytes: what is read are the whole frames of binary messages, what is
-//! written becomes one binary message a frame (protocol 1.6). Control frames, fragmentation and
-//! masks are the library's.
+//! A WebSocket as a stream of bytes: reading yields the whole frames of binary messages, writing sends
+//! one binary message a frame (protocol 1.6). The library does control frames, fragmentation and masks.
 
 mod counted;
 
@@ -21,22 +20,20 @@ use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
 
-/// What an idle WebSocket keeps for reading, in bytes; a larger message gets room of its own.
+/// Read buffer of an idle WebSocket, in bytes; a larger message gets a buffer of its own.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Bytes that are gathered before they are written; one message more may wait with them.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// A message over so many bytes leaves the library with a buffer as large; it is not left to an idle
-/// WebSocket.
+/// Messages up to this many bytes leave a buffer behind that an idle WebSocket may keep.
 const KEPT_BYTES: usize = 8 * 1024;
-/// Messages of at least this many bytes are taken whatever `listen.max_payload` is: several small
-/// frames may share one.
+/// Least limit of a message in bytes, whatever `listen.max_payload` is, because several small frames
+/// may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Messages without a byte for the session, such as PINGs, that one read takes before others get
-/// their turn.
+/// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
-/// What a client did that ends its WebSocket, where that is what a socket's error says.
+/// Returns the client's fault that a socket's error carries, or none if the error has another cause.
 pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
     error.get_ref()?.downcast_ref().copied()
 }
@@ -46,29 +43,29 @@ pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
 pub struct WebSocket {
     stream: WebSocketStream<Counted>,
     max_payload: u32,
-    /// Whether the library has had a message over [`KEPT_BYTES`].
+    /// The library has had a message over [`KEPT_BYTES`].
     grown: bool,
-    /// What comes cannot be understood any more.
+    /// Further input cannot be parsed.
     broken: bool,
     /// Whole frames that have come and are not read yet.
     incoming: Bytes,
-    /// What the client did behind them.
+    /// Fault of the client, to be reported behind them.
     fault: Option<MessageFault>,
     /// The beginning of a frame that is being written.
     outgoing: BytesMut,
-    /// Whether the socket has not taken all that was written.
+    /// The socket has not taken everything that was written.
     unflushed: bool,
     close_code: u16,
     closing: bool,
 }
 
 impl WebSocket {
-    /// The socket underneath.
+    /// Returns the socket underneath.
     pub fn get_mut(&mut self) -> &mut Socket {
         &mut self.stream.get_mut().socket
     }
 
-    /// A WebSocket on `socket`, behind the handshake and `read`.
+    /// Makes a WebSocket of a socket whose handshake is done; `read` was read behind it.
     pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
         let socket = Counted::new(socket, read.len());
         let (server, limits) = (Role::Server, Some(limits(max_payload)));
@@ -87,17 +84,17 @@ impl WebSocket {
         }
     }
 
-    /// The messages below, whatever they hold; what was read and not taken is lost.
+    /// Returns the stream of messages underneath. Bytes that were read and not taken are lost.
     pub fn into_messages(self) -> WebSocketStream<Counted> {
         self.stream
     }
 
-    /// What the closing frame will say.
+    /// Sets the code of the closing frame.
     pub fn set_close_code(&mut self, code: u16) {
         self.close_code = code;
     }
 
-    /// Whether [`poll_flush`](AsyncWrite::poll_flush) has something to do.
+    /// Returns true if [`poll_flush`](AsyncWrite::poll_flush) has something to write.
     pub fn is_unflushed(&self) -> bool {
         self.unflushed
     }
@@ -119,7 +116,7 @@ impl WebSocket {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes a message: its whole frames are readable from now on.
+    /// Makes the whole frames of a message readable.
     fn take_message(&mut self, mut message: Bytes) {
         self.grown |= message.len() > KEPT_BYTES;
         let mut at = 0;
@@ -130,14 +127,14 @@ impl WebSocket {
                     self.fault = Some(MessageFault::CutFrame);
                     message.truncate(at);
                 }
-                // Whoever reads it sees the same, and knows what to say.
+                // The reader decodes the same bytes and answers with the right code.
                 Err(_) => break,
             }
         }
         self.incoming = message;
     }
 
-    /// Input is of no interest any more: only its end is.
+    /// Discards input until it ends.
     fn poll_discard(
         &mut self,
         cx: &mut Context<'_>,
@@ -215,7 +212,7 @@ impl WebSocket {
     }
 }
 
-/// What the library is held to.
+/// Returns the library's limits.
 fn limits(max_payload: u32) -> WebSocketConfig {
     let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
     let limit = Some(largest.max(LEAST_MESSAGE_BYTES));
@@ -226,7 +223,7 @@ fn limits(max_payload: u32) -> WebSocketConfig {
         .max_frame_size(limit)
 }
 
-/// Bytes of the frame that these begin, as far as they tell.
+/// Returns the length of the frame that these bytes begin, or of its header while that is incomplete.
 fn frame_len(bytes: &[u8]) -> io::Result<usize> {
     match client::decode(bytes, u32::MAX) {
         Ok(Decoded::Frame(_, len) | Decoded::Need(len)) => Ok(len),
@@ -234,7 +231,7 @@ fn frame_len(bytes: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// How many bytes lack until the frame that these begin is complete, or says how long it is.
+/// Returns the bytes that are missing until [`frame_len`] is reached.
 fn missing(bytes: &[u8]) -> io::Result<usize> {
     Ok(frame_len(bytes)?.saturating_sub(bytes.len()))
 }
@@ -285,7 +282,7 @@ impl AsyncRead for WebSocket {
             match next {
                 Some(Ok(Message::Binary(message))) => this.take_message(message),
                 Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
-                // It has an answer under way that a new beginning would not know of.
+                // The library owes the answer to it, which a fresh state would not know.
                 Some(Ok(Message::Close(_))) => this.grown = false,
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
