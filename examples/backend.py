@@ -92,7 +92,7 @@ async def serve_link(reader, writer):
         while True:
             length, kind, _, _, session_id = HEADER.unpack(await reader.readexactly(HEADER.size))
             if length > MAX_PAYLOAD or (kind == HELLO) != (link is None):
-                raise ValueError(f"kind {kind} with a payload of {length} bytes")
+                raise ValueError(f"payload too large: {length} bytes in a frame of kind {kind}")
             payload = await reader.readexactly(length)
             if link:
                 link.take(kind, session_id, payload)

@@ -28,7 +28,7 @@ PATIENCE = 10  # seconds without a byte from the gateway
 
 
 class Failed(Exception):
-    """Why not everything was answered, in one line."""
+    """Reason for which not everything was answered, in one line."""
 
 
 class Closed(Failed):
@@ -46,7 +46,7 @@ class Connection:
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.service, self.realm, self.user = service.encode(), realm, user
-        self.session_id = 0  # the gateway's first answer says it
+        self.session_id = 0  # known from the gateway's first answer
 
     def send(self, kind, payload=b"", flags=0):
         header = HEADER.pack(MAGIC, VERSION, kind, len(payload), self.realm, self.user,
@@ -63,7 +63,7 @@ class Connection:
         return bytes(data)
 
     def frame(self):
-        """The next frame as (kind, flags, payload). ERROR and CLOSE are failures."""
+        """Returns the next frame as (kind, flags, payload). ERROR and CLOSE are failures."""
         magic, version, kind, length, _realm, _user, session_id, service_len, flags, _ = \
             HEADER.unpack(self.read(HEADER.size))
         if (magic, version) != (MAGIC, VERSION) or length > MAX_PAYLOAD:
@@ -71,7 +71,7 @@ class Connection:
         service, payload = self.read(service_len).decode(), self.read(length)
         self.session_id = session_id or self.session_id
         if kind in (ERROR, CLOSE):
-            # A shorter one is taken: what is missing is 0 or empty.
+            # A shorter one is accepted: missing fields are 0 or empty.
             code, retry_after = struct.unpack(">HI", payload[:6].ljust(6, b"\0"))
             text = (f"{'ERROR' if kind == ERROR else 'CLOSE'} {code} {service}".rstrip()
                     + f": {payload[6:].decode(errors='replace')}"
@@ -80,7 +80,7 @@ class Connection:
         return kind, flags, payload
 
     def receive(self):
-        """The next DATA or PONG as (kind, payload). Answers PING."""
+        """Returns the next DATA or PONG as (kind, payload). Answers PING."""
         while True:
             kind, _flags, payload = self.frame()
             if kind == PING:
@@ -112,7 +112,7 @@ class Session:
         elif kind == PING:
             self.ping = payload
         try:
-            # The flag counts on the frame that starts the session; later it says nothing.
+            # The flag counts on the frame that starts the session; later it is ignored.
             self.connection.send(kind, payload, FLAG_RESUMABLE if kind == DATA else 0)
         except OSError:
             self.resume()  # which sends it again
@@ -156,7 +156,7 @@ class Session:
     expect = Connection.expect
 
     def opened(self, payload):
-        """A newer token. Returns what the gateway has taken, and keeps only what it has not."""
+        """Takes a newer token. Returns the gateway's count, and keeps only the frames that it lacks."""
         received, idle_ms = struct.unpack(">QI", payload[:12])
         self.token, self.idle = payload[12:], idle_ms / 1000
         self.session_id = self.connection.session_id
@@ -164,7 +164,7 @@ class Session:
         self.unconfirmed = self.unconfirmed[len(self.unconfirmed) - lacking:] if lacking > 0 else []
 
     def resume(self, retry_after=0):
-        """Goes on over another connection: what was lost is sent again, both ways."""
+        """Goes on over another connection: lost frames are sent again, both ways."""
         if not self.token:
             raise Failed("the connection is lost, and the session cannot be resumed")
         self.connection.socket.close()

@@ -86,21 +86,21 @@ pub struct Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The first two bytes are not [`MAGIC`].
-    #[error("wrong magic")]
+    #[error("invalid magic, expected A7 47")]
     Magic,
-    /// A version that is not spoken here.
-    #[error("version {0} is not spoken here, only 1")]
+    /// Another version than [`VERSION`].
+    #[error("unsupported version {0}, expected {VERSION}")]
     Version(u8),
     /// A service name longer than [`MAX_SERVICE_LEN`].
-    #[error("service name of {0} bytes, at most 64")]
+    #[error("service name too long: {0} bytes, limit {MAX_SERVICE_LEN}")]
     ServiceLength(u8),
     /// A service name with other characters than `[a-z0-9][a-z0-9._-]*`.
-    #[error("service name is not [a-z0-9][a-z0-9._-]*")]
+    #[error("invalid service name, expected [a-z0-9][a-z0-9._-]*")]
     ServiceName,
     /// A payload over the limit.
-    #[error("payload of {len} bytes, at most {limit}")]
+    #[error("payload too large: {len} bytes, limit {limit}")]
     PayloadTooLarge {
-        /// What the header says.
+        /// Length in the header.
         len: u32,
         /// `listen.max_payload`.
         limit: u32,
@@ -108,7 +108,7 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// What the peer is told.
+    /// Returns the code that the remote end is told.
     pub fn code(&self) -> Code {
         match self {
             FrameError::Magic
@@ -120,7 +120,7 @@ impl FrameError {
     }
 }
 
-/// Whether these bytes are a service name: `[a-z0-9][a-z0-9._-]*`, 1 to 64 bytes.
+/// Tells whether these bytes are a service name: `[a-z0-9][a-z0-9._-]*`, 1 to 64 bytes.
 #[inline]
 pub fn is_service_name(name: &[u8]) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -136,7 +136,7 @@ pub fn is_service_name(name: &[u8]) -> bool {
     }
 }
 
-/// Decodes the first frame of `buf`. Mistakes are found as early as the bytes allow: a wrong magic
+/// Decodes the first frame of `buf`. Mistakes are found as early as the bytes allow: an invalid magic
 /// after one byte, a length over the limit with the header, before any payload has come.
 ///
 /// # Errors
@@ -191,7 +191,7 @@ pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameE
     Ok(Decoded::Frame(frame, end))
 }
 
-/// What can be said of less than a header.
+/// Checks an input that is shorter than a header.
 fn decode_prefix<'a>(buf: &[u8]) -> Result<Decoded<Frame<'a>>, FrameError> {
     let known = buf.len().min(2);
     if buf[..known] != MAGIC[..known] {
@@ -252,7 +252,7 @@ pub fn encode_notice(
 /// The payload of OPENED (protocol 1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened<'a> {
-    /// How many DATA frames the session has taken from this client.
+    /// DATA frames that the session has taken from this client.
     pub received: u64,
     /// A client that is silent for longer is closed; 0: never.
     pub idle_timeout_ms: u32,

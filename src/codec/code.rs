@@ -148,7 +148,7 @@ impl<'a> Notice<'a> {
         out.extend_from_slice(self.text.as_bytes());
     }
 
-    /// How many bytes [`encode`](Self::encode) appends.
+    /// Returns the number of bytes that [`encode`](Self::encode) appends.
     pub fn encoded_len(&self) -> usize {
         6 + self.text.len()
     }

@@ -26,16 +26,16 @@ pub struct ClientCodec {
     pub max_payload: u32,
 }
 
-/// Why a [`Framed`](actix_codec::Framed) stream ended.
+/// Reason for the end of a [`Framed`](actix_codec::Framed) stream.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The connection failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// The peer broke the client protocol.
+    /// The remote end broke the client protocol.
     #[error("client protocol: {0}")]
     Client(#[from] client::FrameError),
-    /// The peer broke the link protocol.
+    /// The remote end broke the link protocol.
     #[error("link protocol: {0}")]
     Link(#[from] link::FrameError),
 }

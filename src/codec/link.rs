@@ -1,6 +1,6 @@
 //! The link protocol's frames (protocol 2.1 and 2.2).
 //!
-//! Hot path: no allocation, no `String`, no logging (but for HELLO, once a link).
+//! Hot path: no allocation, no `String`, no logging (except for HELLO, once a link).
 
 use serde::{Deserialize, Serialize};
 
@@ -71,15 +71,15 @@ pub struct Frame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// A payload over `backend.max_link_payload`.
-    #[error("payload of {len} bytes, at most {limit}")]
+    #[error("payload too large: {len} bytes, limit {limit}")]
     PayloadTooLarge {
-        /// What the header says.
+        /// Length in the header.
         len: u32,
         /// The limit, in bytes.
         limit: u32,
     },
     /// A payload that its kind does not allow.
-    #[error("a {kind:?} frame with a payload of {len} bytes")]
+    #[error("malformed {kind:?} payload of {len} bytes")]
     BadPayload {
         /// The frame's kind.
         kind: Kind,
@@ -87,7 +87,7 @@ pub enum FrameError {
         len: usize,
     },
     /// A kind that no version of this side's peer sends.
-    #[error("a frame of kind {0}, which only the other side sends or nobody knows")]
+    #[error("unexpected frame kind {0}")]
     UnexpectedKind(u8),
 }
 
@@ -145,14 +145,14 @@ pub struct Hello {
     pub gateway_id: String,
     /// The service whose sessions this link carries.
     pub service_type: String,
-    /// How long a backend keeps the sessions of a gateway whose last link is lost.
+    /// Time that a backend keeps the sessions of a gateway whose last link is lost.
     pub resume_window_ms: u64,
     /// `backend.token`, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
 }
 
-/// How a client is connected, as OPEN says it.
+/// Transport of a client, as in OPEN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Transport {
@@ -180,7 +180,7 @@ impl Transport {
         }
     }
 
-    /// What a connection over this one becomes that goes on with `next`.
+    /// Returns the transport of a connection over this one that goes on with `next`.
     pub fn becomes(self, next: Transport) -> Transport {
         match self as u8 & TRANSPORT_TLS {
             0 => next,
@@ -188,7 +188,7 @@ impl Transport {
         }
     }
 
-    /// Whether it is HTTP, inside TLS or not.
+    /// Tells whether it is HTTP, inside TLS or not.
     pub fn is_http(self) -> bool {
         matches!(self, Transport::Http | Transport::HttpTls)
     }
@@ -298,7 +298,7 @@ impl Bind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Multicast<'a> {
     ids: &'a [u8],
-    /// What each of them gets as one DATA.
+    /// Payload of the one DATA that each of them gets.
     pub payload: &'a [u8],
 }
 

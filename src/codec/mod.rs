@@ -19,7 +19,7 @@ pub mod peer;
 pub mod proxy;
 pub mod sniff;
 
-/// What a decoder made of the bytes that it was shown.
+/// Result of a decoder.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decoded<F> {
     /// A whole frame, and how many bytes of the input it took.

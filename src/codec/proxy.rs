@@ -7,7 +7,7 @@ use super::{Decoded, array};
 
 /// The signature of version 2.
 pub const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// What version 1 starts with.
+/// First bytes of version 1.
 pub const V1_SIGNATURE: &[u8] = b"PROXY ";
 /// The longest header of version 1, its CR LF included, in bytes.
 const MAX_V1: usize = 107;
@@ -19,7 +19,7 @@ pub const MAX_V2: usize = 4096;
 /// The TLV type of a checksum over the whole header.
 const TLV_CRC32C: u8 = 0x03;
 
-/// What a header says.
+/// Content of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proxied {
     /// The connection was made for this client.
@@ -29,20 +29,20 @@ pub enum Proxied {
     Itself,
 }
 
-/// What is wrong with a header. Nothing behind it can be trusted.
+/// Reason for which a header is refused. Nothing behind it can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// Version 1: not a line of the documented form.
-    #[error("not a PROXY line")]
+    #[error("malformed PROXY line")]
     Line,
     /// Version 2: a version, command or family that is not defined.
-    #[error("unknown version, command or family")]
+    #[error("unsupported version, command or family")]
     Undefined,
     /// Version 2: lengths that contradict each other, or over [`MAX_V2`].
-    #[error("lengths that cannot be")]
+    #[error("inconsistent lengths")]
     Length,
     /// Version 2: the checksum does not match.
-    #[error("wrong checksum")]
+    #[error("checksum mismatch")]
     Checksum,
 }
 

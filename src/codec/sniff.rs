@@ -18,7 +18,7 @@ const METHODS: [&[u8]; 9] = [
     b"CONNECT ",
 ];
 
-/// What the bytes are.
+/// Verdict on the first bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sniffed {
     /// Raw GGP/1 frames.

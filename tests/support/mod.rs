@@ -1,4 +1,4 @@
-//! What several integration tests share.
+//! Parts that several integration tests share.
 
 pub(crate) mod authority;
 pub(crate) mod frames;

@@ -15,7 +15,7 @@ use super::authority::openssl;
 use super::process::Process;
 use super::resp::{Connection, Reply};
 
-/// How long Redis may take to start; only a failing test ever waits so long.
+/// Limit for the start of Redis; only a failing test waits so long.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Below the ports that systems give to outgoing connections: what stops may start there again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -171,7 +171,7 @@ impl RedisServer {
         connection
     }
 
-    /// Has a command done by the default user.
+    /// Runs a command as the default user.
     ///
     /// # Panics
     /// Redis answers with an error.
@@ -219,7 +219,7 @@ impl Sentinel {
         }
     }
 
-    /// Has a command done.
+    /// Runs a command.
     pub(crate) fn command(&self, command: &[&str]) -> Reply {
         let mut connection = Connection::open(self.port).expect("a connection");
         if let Some(password) = &self.password {

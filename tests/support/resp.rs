@@ -6,15 +6,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// How long Redis may take to answer; only a failing test ever waits so long.
+/// Limit for an answer of Redis; only a failing test waits so long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What Redis answers.
+/// An answer of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// A simple or a bulk string.
     Text(String),
-    /// What went wrong, as Redis says it.
+    /// Error text of Redis.
     Error(String),
     Number(i64),
     Nil,

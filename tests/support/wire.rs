@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long anything may take; only a failing test ever waits so long.
+/// Limit for anything; only a failing test waits so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for what must happen.
@@ -110,7 +110,7 @@ impl Gateway {
         self.running.as_ref().expect("it runs").inspector()
     }
 
-    /// Has everything read again, as on SIGHUP.
+    /// Reads everything again, as on SIGHUP.
     pub(crate) fn reload(&self) {
         self.running.as_ref().expect("it runs").reload();
     }

@@ -12,10 +12,10 @@ use super::wire::Writer;
 use crate::codec::client::Kind;
 use crate::net::dial::Stream;
 
-/// How often an idle session sends a PING; below a third of the gateway's default idle timeout.
+/// Interval between PINGs of an idle session; below a third of the gateway's default idle timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much a session sends.
+/// Volume of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// Frames outstanding at a time.

@@ -21,7 +21,7 @@ use crate::sdk::client::{self, Options};
 use player::{Player, Schedule};
 pub use report::{MovesReport, PerSession};
 
-/// How long an answer may take at the end; a player may be between two gateways.
+/// Least time for an answer at the end; a player may be between two gateways.
 const LEAST_GRACE: Duration = Duration::from_secs(30);
 /// Random pauses between attempts to come back.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -53,7 +53,7 @@ pub(super) fn drive(args: &LoadtestArgs) -> Result<MovesReport, LoadtestError> {
     Ok(MovesReport::new(args, &plan, players?))
 }
 
-/// Has everybody play; returns their books.
+/// Lets all players play; returns their books.
 async fn play(think: Duration, plan: &Arc<Plan>) -> Result<Vec<book::Book>, LoadtestError> {
     let connecting = Duration::from_secs_f64(plan.sessions as f64 / plan.connect_rate);
     let start = Instant::now();
@@ -81,7 +81,7 @@ async fn play(think: Duration, plan: &Arc<Plan>) -> Result<Vec<book::Book>, Load
     Ok(books)
 }
 
-/// How the session with that index begins.
+/// Returns the function that begins the session with that index.
 fn session(index: u32, plan: &Plan) -> impl FnOnce() -> Session + Send + use<> {
     let options = Options {
         transport: match plan.transport(index) {

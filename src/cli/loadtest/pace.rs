@@ -20,12 +20,12 @@ use super::tally::Times;
 use super::wire::Writer;
 use crate::net::dial::Reader;
 
-/// What may wait for one session's socket, in bytes; frames due beyond it are not sent.
+/// Bytes that may wait for one session's socket; frames due beyond it are not sent.
 const MAX_PENDING_BYTES: usize = 4 << 20;
 /// Between two tries to write what is pending at the end.
 const FLUSH_PAUSE: Duration = Duration::from_millis(1);
 
-/// What the pacing thread and a session's task share.
+/// State that the pacing thread and a session's task share.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// The pacing thread's until it has ended, then the task's: nobody ever waits for it.
@@ -61,7 +61,7 @@ pub(super) struct Sender {
     pending: Vec<u8>,
 }
 
-/// What the pacing thread has counted.
+/// Counters of the pacing thread.
 #[derive(Debug)]
 pub(super) struct Paced {
     pub(super) not_sent: u64,

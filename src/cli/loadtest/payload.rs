@@ -1,4 +1,4 @@
-//! What a frame says, and whether an answer says the same: `u32` session index, `u64` sequence
+//! Payloads of frames, and the check that an answer is the same: `u32` session index, `u64` sequence
 //! number, `u64` nanoseconds from the start to the (intended) sending, then a pattern that
 //! depends on all three.
 //!
@@ -13,14 +13,14 @@ use crate::sdk::client::http::request_head;
 const STAMP_BYTES: usize = 20;
 /// With at least four bytes of pattern.
 pub(super) const MIN_PAYLOAD_BYTES: usize = STAMP_BYTES + 4;
-/// How many places the pattern may start at.
+/// Number of places that the pattern may start at.
 const STARTS: u64 = 251;
 
 /// Bytes of which every frame carries another part.
 #[derive(Debug)]
 pub(super) struct Pattern(Vec<u8>);
 
-/// What an answer's payload says of itself.
+/// First bytes of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) index: u32,

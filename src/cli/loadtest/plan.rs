@@ -1,4 +1,4 @@
-//! What is to be driven, and when.
+//! The load that is to be driven.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use super::payload::{MIN_PAYLOAD_BYTES, Pattern};
 use crate::codec::client::is_service_name;
 use crate::net::dial::Tls;
 
-/// How long is measured, unless told otherwise.
+/// Default time of measuring.
 const DURATION: Duration = Duration::from_secs(10);
 /// The largest payload, in bytes: the protocol's ceiling.
 const MAX_PAYLOAD_BYTES: usize = 16 << 20;
@@ -20,7 +20,7 @@ const MAX_THREADS: usize = 64;
 /// Between the word to start and the first frame, so that all threads hear of it.
 const START_DELAY: Duration = Duration::from_millis(20);
 
-/// How frames are sent.
+/// Mode of sending.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Mode {
     /// The next frame when one was answered.
@@ -117,7 +117,7 @@ impl Plan {
         })
     }
 
-    /// How the session with that index is connected.
+    /// Returns the transport of the session with that index.
     pub(super) fn transport(&self, index: u32) -> Transport {
         let turn = index as usize % self.transports.len().max(1);
         self.transports.get(turn).copied().unwrap_or(Transport::Tcp)
@@ -165,7 +165,7 @@ pub(super) struct Clock {
     pub(super) measure: Instant,
     /// The last frame was sent.
     pub(super) stop: Instant,
-    /// What has not come by now is lost.
+    /// Time at which missing answers count as lost.
     pub(super) end: Instant,
 }
 

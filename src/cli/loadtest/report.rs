@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The report, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,13 +34,13 @@ pub struct Report {
     pub ok: bool,
     /// `HOST:PORT` as given.
     pub target: String,
-    /// How the sessions were connected: one or several, with commas between.
+    /// Transports of the sessions: one or several, with commas between.
     pub transport: String,
     /// Inside TLS.
     pub tls: bool,
     /// `closed_loop`, `open_loop` or `idle`.
     pub mode: &'static str,
-    /// What `latency_us` is, in words.
+    /// Meaning of `latency_us`.
     pub latency_measures: &'static str,
     /// Sessions asked for.
     pub sessions: usize,
@@ -58,7 +58,7 @@ pub struct Report {
     /// Open loop: frames a second that were intended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<f64>,
-    /// How long was measured, after the warm-up.
+    /// Time of measuring, after the warm-up.
     pub duration_seconds: f64,
     /// The warm-up; its frames are counted, not measured.
     pub warmup_seconds: f64,
@@ -209,7 +209,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// What is worth a line only where it happened.
+    /// Lines for events that are shown only where they happened.
     fn write_exceptions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.not_sent > 0 {
             writeln!(f, "  not sent        {:>12}", self.not_sent)?;

@@ -26,7 +26,7 @@ const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// Room for one read, in bytes: at least this, at most that.
 const READ_BYTES: (usize, usize) = (1 << 10, 64 << 10);
 
-/// What the sessions of one thread share.
+/// State that the sessions of one thread share.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) plan: Arc<Plan>,
@@ -34,7 +34,7 @@ pub(super) struct Run {
     pub(super) tally: RefCell<Tally>,
 }
 
-/// How a session ended before its time.
+/// Early end of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Told(Code),
@@ -51,7 +51,7 @@ pub(super) struct Receiver {
     book: Book,
 }
 
-/// What is known of a session.
+/// Record of a session.
 #[derive(Debug, Default)]
 struct Book {
     index: u32,
@@ -124,7 +124,7 @@ impl Receiver {
         self.book.ended.is_some()
     }
 
-    /// How long the gateway wants the session to wait, if it refused something since asked last.
+    /// Takes the time that the gateway wants the session to wait, if it has refused something.
     pub(super) fn take_pause(&mut self) -> Option<Duration> {
         self.book.pause.take()
     }
@@ -234,7 +234,7 @@ impl Ended {
     }
 }
 
-/// Appends a frame without a service, such as PING. Over HTTP there is none.
+/// Appends a frame without a service, such as PING. Over HTTP nothing is appended.
 pub(super) fn append_plain(transport: Transport, kind: Kind, payload: &[u8], out: &mut Vec<u8>) {
     if transport == Transport::Http {
         return;

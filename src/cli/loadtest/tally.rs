@@ -1,4 +1,4 @@
-//! What a thread has found; added up at the end.
+//! Results of a thread; added up at the end.
 
 use std::collections::BTreeMap;
 use std::io;

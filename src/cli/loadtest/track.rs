@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::code::Code;
 
-/// How far behind the newest answer an older one may be missing, in frames; beyond that the book
+/// Frames that an answer may be missing behind the newest one; beyond that the book
 /// on it is closed.
 const WINDOW_FRAMES: usize = 1 << 20;
 
-/// What became of frames.
+/// Fates of frames.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) sent: u64,
@@ -114,7 +114,7 @@ impl Tracker {
         self.excuses += 1;
     }
 
-    /// How many of `sent` frames may still be answered.
+    /// Counts those of `sent` frames that may still be answered.
     #[inline]
     pub(super) fn outstanding(&self, sent: u64) -> u64 {
         let settled = self.answered_since + self.excuses + self.spoiled;

@@ -1,4 +1,4 @@
-//! How frames travel on a connection: as they are, in WebSocket messages, as HTTP requests.
+//! Encodings of frames on a connection: as they are, in WebSocket messages, as HTTP requests.
 //!
 //! Hot path: no allocation a frame. So the WebSocket library makes the handshake and the headers,
 //! and payloads are masked and read in place.
@@ -18,7 +18,7 @@ use crate::codec::client::{self, Frame};
 use crate::net::dial;
 use crate::sdk::client::http::Response;
 
-/// What came.
+/// A piece of the input.
 #[derive(Debug)]
 pub(super) enum Item<'a> {
     Frame(Frame<'a>),
@@ -27,7 +27,7 @@ pub(super) enum Item<'a> {
     Control,
 }
 
-/// What came is not of this transport; nothing behind it can be understood.
+/// The input is not of this transport; nothing behind it can be understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken;
 

@@ -11,18 +11,18 @@ pub const MAX_FRAME_BYTES: usize = MAX_RING_BYTES + 64 * 1024;
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 255;
 
-/// What one frame says.
+/// Content of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerFrame {
     /// The call, numbered by the gateway that has dialled.
     pub call: u64,
     /// The session that it is about.
     pub session_id: u64,
-    /// What is said.
+    /// Message of the call.
     pub said: Said,
 }
 
-/// What may be said, by either side.
+/// Message of either side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// By the gateway that has dialled.
@@ -35,7 +35,7 @@ pub enum Said {
 
 /// The bytes are no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a frame of the peer channel")]
+#[error("malformed frame of the peer channel")]
 pub struct Malformed;
 
 const ASK: u8 = 1;
@@ -182,7 +182,7 @@ fn put_hand_over(out: &mut Vec<u8>, handed: &HandOver) {
     out.extend_from_slice(&handed.ring);
 }
 
-/// What is not read yet. Nothing is allocated by what a length merely claims.
+/// Rest of the input. Nothing is allocated by what a length merely claims.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {

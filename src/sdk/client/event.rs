@@ -1,4 +1,4 @@
-//! What a gateway tells its client, as values.
+//! Frames of a gateway as values.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Data {
     pub payload: Bytes,
 }
 
-/// What an ERROR or a CLOSE says.
+/// Content of an ERROR or a CLOSE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
     /// Why (protocol 1.4).
@@ -34,16 +34,16 @@ pub struct Told {
     pub text: String,
 }
 
-/// What came from the gateway.
+/// A frame from the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The application's bytes.
     Data(Data),
     /// The session can be resumed from now on, or its token is a newer one.
     Opened {
-        /// How many DATA frames the session has taken from this client.
+        /// DATA frames that the session has taken from this client.
         received: u64,
-        /// Who is silent for longer is closed; zero: never.
+        /// Silence after which the gateway closes the connection; zero: never.
         idle_timeout: Duration,
         /// The resume token; empty where the gateway cannot resume.
         token: Bytes,

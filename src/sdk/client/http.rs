@@ -9,9 +9,9 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// Between head and body.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// What is no response, or one of a kind that a gateway does not send.
+/// The input is no response, or one of a kind that a gateway does not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("what came is no HTTP response of a gateway")]
+#[error("malformed HTTP response")]
 pub struct Malformed;
 
 /// A response in the buffer that it was read into.
@@ -33,7 +33,7 @@ impl Response<'_> {
     /// The response that `input` begins with, and its bytes; `None`: it is not whole.
     ///
     /// # Errors
-    /// It is none; its body has no Content-Length, or one over `max_body` bytes.
+    /// It is malformed; its body has no Content-Length, or one over `max_body` bytes.
     pub fn parse(input: &[u8], max_body: u32) -> Result<Option<(Response<'_>, usize)>, Malformed> {
         let window = &input[..input.len().min(MAX_HEAD_BYTES)];
         let end = window.windows(HEAD_END.len()).position(|w| w == HEAD_END);

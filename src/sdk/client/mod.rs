@@ -1,5 +1,5 @@
-//! The client library: what a player's side of the client protocol looks like in Rust. The demo
-//! and tests play with it; games may.
+//! The client library: a player's side of the client protocol. The demo and tests play with it; games
+//! may.
 //!
 //! ```no_run
 //! # async fn play() -> Result<(), game_gateway::sdk::client::ClientError> {
@@ -39,14 +39,14 @@ pub use crate::net::dial::Tls;
 pub use event::{Data, Event, Told};
 pub use one_shot::{HttpClient, Reply};
 
-/// How long [`Client::connect`] waits for the connection, unless told otherwise.
+/// Default limit for [`Client::connect`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one event or one write may take, unless told otherwise.
+/// Default limit for one event or one write.
 pub const WAIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest payload that is taken, in bytes, unless told otherwise: the protocol's ceiling.
+/// Default limit of a payload, in bytes: the protocol's ceiling.
 pub const MAX_PAYLOAD: u32 = 16 << 20;
 
-/// What carries a [`Client`]'s frames.
+/// Carrier of a [`Client`]'s frames.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Transport {
     /// TCP, as they are.
@@ -56,12 +56,12 @@ pub enum Transport {
     Websocket,
 }
 
-/// How a [`Client`] connects, and its bounds.
+/// Transport and bounds of a [`Client`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What carries the frames.
+    /// Carrier of the frames.
     pub transport: Transport,
-    /// TLS around it; `None`: there is none.
+    /// TLS around it, if any.
     pub tls: Option<Tls>,
     /// For the connection to be made, with its handshakes.
     pub connect_timeout: Duration,
@@ -83,23 +83,23 @@ impl Default for Options {
     }
 }
 
-/// What went wrong on a [`Client`]'s own side of the connection. What the gateway says is an
-/// [`Event`], also where it is bad news.
+/// Failure on a [`Client`]'s own side of the connection. Refusals by the gateway are
+/// [`Event`]s.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The connection was not made in time.
-    #[error("no connection within {0:?}")]
+    #[error("connecting timed out after {0:?}")]
     ConnectTimeout(Duration),
     /// Nothing came, or nothing was taken, in time.
-    #[error("waited {0:?} in vain")]
+    #[error("timed out after {0:?}")]
     WaitTimeout(Duration),
     /// The connection ended without a CLOSE.
-    #[error("the connection ended without a CLOSE")]
+    #[error("connection ended without CLOSE")]
     Ended,
     /// A PING payload over [`MAX_PING_LEN`] bytes.
-    #[error("a PING of {0} bytes, at most 125")]
+    #[error("PING payload too long: {0} bytes, limit {MAX_PING_LEN}")]
     PingTooLong(usize),
-    /// What came is no HTTP response.
+    /// The response is malformed.
     #[error(transparent)]
     Http(#[from] http::Malformed),
     /// The connection failed, or the gateway broke the protocol.
@@ -217,7 +217,8 @@ impl Client {
         self.write(self.frame(Kind::Ping, payload)).await
     }
 
-    /// Waits for the next event. A PING of the gateway is answered on the way and is none.
+    /// Waits for the next event. A PING of the gateway is answered on the way and not
+    /// reported.
     /// Cancelling this loses nothing that has come.
     ///
     /// # Errors

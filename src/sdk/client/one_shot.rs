@@ -13,7 +13,7 @@ use super::{ClientError, Options, Outgoing};
 use crate::codec::code::Code;
 use crate::net::dial::Stream;
 
-/// What a POST was answered with.
+/// Answer to a POST.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// [`Code::NORMAL`]: the backend answered. Else the HTTP status, which is the code of an ERROR
@@ -59,7 +59,7 @@ impl HttpClient {
         })
     }
 
-    /// Whether the gateway ends the connection behind its last answer.
+    /// Tells whether the gateway ends the connection behind its last answer.
     pub fn closes(&self) -> bool {
         self.closes
     }

@@ -1,6 +1,6 @@
 //! Numbered frames in one direction: what has become of them.
 
-/// What went wrong on the way of numbered frames, in one direction or of one player.
+/// Faults on the way of numbered frames, in one direction or of one player.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
     /// Numbers that did not come, beyond those that a gap told of.

@@ -21,35 +21,35 @@ pub(crate) const PACE: Duration = Duration::from_millis(100);
 /// The sessions' service.
 pub(crate) const SERVICE: &str = "game";
 
-/// What a player with a session that can be resumed has lived through.
+/// Record of a player whose session can be resumed.
 #[derive(Debug, Default)]
 struct Account {
     session_id: u64,
     sent: u64,
-    /// How often it went on over another connection.
+    /// Times that it went on over another connection.
     moves: u64,
-    /// How often it was told that frames may be missing.
+    /// Times that it was told that frames may be missing.
     gaps: u64,
     /// Of those sent, how many may be missing, by what it was told.
     unknown: u64,
-    /// How often a service could not be reached, by what it was told.
+    /// Times that it was told that a service could not be reached.
     errors: u64,
     ids: u64,
     heard: Numbers,
 }
 
-/// What a player has lived through whose session cannot be resumed.
+/// Record of a player whose session cannot be resumed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Plain {
-    /// How often it had to connect again.
+    /// Times that it had to connect again.
     pub(crate) moves: u64,
-    /// How often it was told that the gateway goes: CLOSE 503.
+    /// Times that it was told that the gateway goes: CLOSE 503.
     pub(crate) told: u64,
-    /// How often its connection just ended.
+    /// Times that its connection just ended.
     pub(crate) cut: u64,
 }
 
-/// What players share with who waits for them.
+/// State that players share with the test that waits for them.
 #[derive(Default)]
 struct Pulse {
     /// Frames that players have heard.
@@ -139,7 +139,7 @@ impl Players {
     }
 }
 
-/// What all resumable sessions together have lived through.
+/// Sum of the records of all resumable sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) sessions: usize,
@@ -151,7 +151,7 @@ pub(crate) struct Summary {
     /// Told of missing frames, and how many were.
     pub(crate) gaps: u64,
     pub(crate) told: u64,
-    /// How many sessions have moved how often.
+    /// Number of sessions by how often they have moved.
     pub(crate) moves: HashMap<u64, usize>,
     /// Of each plain player.
     pub(crate) plain: Vec<Plain>,
@@ -174,7 +174,7 @@ impl Summary {
     }
 }
 
-/// Whether a gateway is there.
+/// Tells whether a gateway is there.
 async fn answers(address: SocketAddr) -> bool {
     let Ok(mut client) = Client::connect(address, Options::default()).await else {
         return false;

@@ -11,7 +11,7 @@ use tokio::time::interval;
 use super::numbers::{Faults, Numbers};
 use super::players::{PACE, SERVICE};
 
-/// What the server keeps of one session.
+/// The server's part of one session.
 #[derive(Default)]
 struct Played {
     from_player: Numbers,
@@ -91,7 +91,7 @@ impl Server {
         self.backend.sessions()
     }
 
-    /// What it missed, or got twice, of this session; and how many it got up to the last. None where
+    /// Returns the faults in this session, and how many frames it got up to the last; none where
     /// it has never had the session.
     pub(crate) fn faults(&self, session_id: u64) -> Option<(Faults, u64)> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);

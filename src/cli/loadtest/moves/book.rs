@@ -1,4 +1,4 @@
-//! What one player has lived through. No I/O; times come from outside.
+//! Record of one player. No I/O; times come from outside.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ struct Outstanding {
 }
 
 impl Book {
-    /// Whether the next frame may be sent.
+    /// Tells whether the next frame may be sent.
     pub(super) fn is_idle(&self) -> bool {
         self.outstanding.is_none()
     }

@@ -10,7 +10,7 @@ use crate::cli::loadtest::plan::Plan;
 use crate::sdk::client::Outgoing;
 use crate::sdk::client::session::{End, Event, Session};
 
-/// How long a player whose frame was refused waits before the next one, at least.
+/// Least pause of a player whose frame was refused.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// Bytes before the filling: the session's index and the frame's number.
 const STAMP_BYTES: usize = 12;
@@ -22,13 +22,13 @@ pub(super) struct Schedule {
     pub(super) think: Duration,
     /// No frame is sent any more.
     pub(super) stop: Instant,
-    /// What has not come by now is lost.
+    /// Time at which missing answers count as lost.
     pub(super) end: Instant,
     /// The same for a session that has not begun.
     pub(super) begin_by: Instant,
 }
 
-/// A player, and what it has lived through.
+/// A player and its book.
 pub(super) struct Player {
     index: u32,
     to: Outgoing,

@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! The report of `--expect-moves`, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct MovesReport {
     pub ok: bool,
     /// `HOST:PORT` as given.
     pub target: String,
-    /// How the sessions were connected: one or several, with commas between.
+    /// Transports of the sessions: one or several, with commas between.
     pub transport: String,
     /// Inside TLS.
     pub tls: bool,
@@ -37,7 +37,7 @@ pub struct MovesReport {
     pub sessions: usize,
     /// Sessions that have begun.
     pub started: usize,
-    /// How long frames were sent, the time of connecting aside.
+    /// Time of sending, without the time of connecting.
     pub duration_seconds: f64,
     /// Frames sent.
     pub sent: u64,

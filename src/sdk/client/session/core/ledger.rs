@@ -1,5 +1,5 @@
-//! What a client must remember to resume without losing, doubling or reordering anything (protocol
-//! 3.2): which frames the gateway may not have taken, and how many of its own it has. No I/O, no
+//! Memory of a client that resumes without losing, doubling or reordering anything (protocol 3.2): the
+//! frames that the gateway may not have taken, and the count of those that it has sent. No I/O, no
 //! clock.
 
 use std::collections::VecDeque;
@@ -21,13 +21,13 @@ pub(super) struct Ledger {
     /// Whole DATA frames that it may not have, in order.
     kept: VecDeque<Bytes>,
     kept_bytes: usize,
-    /// How many of those have been written to a connection, this one or one before.
+    /// Count of those that have been written to a connection, this one or one before.
     written: usize,
-    /// How many of those have been written to this connection.
+    /// Count of those that have been written to this connection.
     current: usize,
 }
 
-/// What the answer to a RESUME means for the application.
+/// Meaning of the answer to a RESUME for the application.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Resumed {
     /// Nothing is lost, doubled or reordered.
@@ -47,7 +47,7 @@ impl Ledger {
         &self.token
     }
 
-    /// Whether a lost connection can be followed by a RESUME.
+    /// Tells whether a lost connection can be followed by a RESUME.
     pub(super) fn resumable(&self) -> bool {
         !self.token.is_empty()
     }
@@ -65,7 +65,7 @@ impl Ledger {
         self.kept_bytes
     }
 
-    /// Whether anything was ever written.
+    /// Tells whether anything was ever written.
     pub(super) fn has_begun(&self) -> bool {
         self.acknowledged > 0 || self.written > 0
     }
@@ -76,7 +76,7 @@ impl Ledger {
         self.kept.push_back(frame);
     }
 
-    /// Whether this connection has been given all.
+    /// Tells whether this connection has been given all.
     pub(super) fn all_is_written(&self) -> bool {
         self.current == self.kept.len()
     }
@@ -89,8 +89,8 @@ impl Ledger {
         Some(frame)
     }
 
-    /// How many DATA frames stand on this connection and before: what a PONG acknowledges that
-    /// answers a PING sent now.
+    /// Counts the DATA frames written to this connection and before: those that the PONG for a PING
+    /// sent now acknowledges.
     pub(super) fn mark(&self) -> u64 {
         self.acknowledged + self.current as u64
     }
