@@ -6,6 +6,7 @@
     reason = "what is missing is a mistake of the simulator itself"
 )]
 
+mod auditor;
 mod backend;
 mod backend_deeds;
 mod counts;
@@ -21,30 +22,10 @@ mod run;
 mod wire;
 mod world;
 
+use auditor::Audit;
 use counts::Counts;
 use log::Detail;
 use plan::{Plan, What};
-
-/// Nobody looks yet.
-struct Audit;
-
-impl Audit {
-    fn new(_: wire::Scene) -> Audit {
-        Audit
-    }
-
-    fn new_empty() -> Audit {
-        Audit
-    }
-}
-
-impl wire::Auditor for Audit {
-    fn see(&mut self, _: wire::Millis, _: &wire::Seen<'_>) {}
-
-    fn finish(self) -> Result<wire::Report, wire::Violation> {
-        Ok(wire::Report::default())
-    }
-}
 
 /// Runs these seeds; returns what they have counted, and the first that fails.
 fn seeds(range: std::ops::Range<u64>) -> (Counts, Vec<(u64, wire::Violation)>) {

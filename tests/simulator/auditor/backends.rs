@@ -1,0 +1,412 @@
+//! A backend by the protocol (2.3, 2.4), beside the library that ships: which OPENs it takes, what it
+//! answers, what its application learns.
+
+use super::frames::{LinkFrame, LinkWhat};
+use super::model::{DownFrame, Due, Entry, Learn};
+use super::{Audit, Process, rules};
+use crate::wire::{BackendLearns, Millis, Payload, Seen};
+
+/// How long DATA is taken from a link that a newer OPEN has superseded (protocol 2.4).
+const LEAVE_TIME: Millis = 30_000;
+
+impl Audit {
+    /// A frame has arrived at a backend.
+    pub(super) fn backend_heard(&mut self, id: u64, frame: &LinkFrame) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        if link.backend != self.backend(link.backend.index) {
+            return;
+        }
+        let session_id = frame.session_id;
+        match &frame.what {
+            LinkWhat::Open { epoch, resumed } => self.open_heard(id, session_id, *epoch, *resumed),
+            LinkWhat::Data(payload) => self.data_heard(id, session_id, *payload),
+            LinkWhat::Close(code) => self.close_heard(id, session_id, *code),
+            LinkWhat::Suspend(ms) => {
+                let (until, key) = (self.now.at + Millis::from(*ms), (link.service, session_id));
+                let entry = self.backends[link.backend.index].sessions.get_mut(&key);
+                if let Some(entry) = entry.filter(|entry| entry.link == Some(id)) {
+                    entry.until = Some(until);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open_heard(&mut self, id: u64, session_id: u64, epoch: u32, resumed: bool) {
+        let now = self.now.at;
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let (gateway, key) = (link.gateway.index, (link.service, session_id));
+        let backend = &mut self.backends[link.backend.index];
+        let entry = backend.sessions.get_mut(&key);
+        let refusal = match &entry {
+            Some(e) if epoch < e.epoch || (epoch == e.epoch && gateway != e.gateway) => Some(410),
+            None if resumed => Some(404),
+            Some(_) | None => None,
+        };
+        if let Some(code) = refusal {
+            link.due.push_back((session_id, Due::Close(code)));
+            return;
+        }
+        if resumed {
+            link.due.push_back((session_id, Due::Accept(epoch)));
+        }
+        backend.expired.remove(&(id, session_id));
+        let mut leaving = Vec::new();
+        if let Some(entry) = entry {
+            leaving = std::mem::take(&mut entry.leaving);
+            leaving.extend(entry.link.filter(|old| *old != id).map(|old| (old, now)));
+            leaving.retain(|(old, _)| *old != id);
+        }
+        let entry = Entry {
+            gateway,
+            epoch,
+            link: Some(id),
+            leaving,
+            until: None,
+        };
+        backend.sessions.insert(key, entry);
+        let learn = Learn::Opened { epoch, resumed };
+        backend.due.push_back((key.0, session_id, learn));
+    }
+
+    /// Forgets superseded links whose time is over.
+    fn expire_links(&mut self, backend: usize, key: (usize, u64)) {
+        let now = self.now.at;
+        let backend = &mut self.backends[backend];
+        if let Some(entry) = backend.sessions.get_mut(&key) {
+            let over = |(_, since): &(u64, Millis)| since + LEAVE_TIME <= now;
+            for (link, _) in entry.leaving.iter().filter(|l| over(l)) {
+                backend.expired.insert((*link, key.1));
+            }
+            entry.leaving.retain(|l| !over(l));
+        }
+    }
+
+    fn data_heard(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (index, key) = (link.backend.index, (link.service, session_id));
+        self.expire_links(index, key);
+        let backend = &mut self.backends[index];
+        let entry = backend.sessions.get(&key);
+        let its = entry.is_some_and(|entry| {
+            let leaving = entry.leaving.iter().any(|(link, _)| *link == id);
+            entry.link == Some(id) || leaving
+        });
+        if its {
+            let learn = Learn::Data(payload);
+            backend.due.push_back((key.0, session_id, learn));
+        }
+    }
+
+    fn close_heard(&mut self, id: u64, session_id: u64, code: u16) {
+        let now = self.now.at;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (index, gateway, key) = (
+            link.backend.index,
+            link.gateway.index,
+            (link.service, session_id),
+        );
+        self.expire_links(index, key);
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
+        let backend = &mut self.backends[index];
+        let Some(entry) = backend.sessions.get_mut(&key) else {
+            return;
+        };
+        let left = entry.leaving.iter().position(|(link, _)| *link == id);
+        if let Some(at) = left {
+            if code == 307 {
+                entry.leaving.remove(at);
+                link.due.push_back((session_id, Due::Close(307)));
+            }
+            return;
+        }
+        if entry.link == Some(id) && code == 307 {
+            (entry.link, entry.until) = (None, Some(now + link.resume_window));
+            link.due.push_back((session_id, Due::Close(307)));
+            return;
+        }
+        let orphan = entry.link.is_none() && entry.gateway == gateway;
+        if code != 307 && (entry.link == Some(id) || orphan) {
+            backend.sessions.remove(&key);
+            let learn = Learn::Ended(code);
+            backend.due.push_back((key.0, session_id, learn));
+        }
+    }
+
+    /// A backend learns that a link is lost.
+    pub(super) fn backend_lost_link(&mut self, id: u64) {
+        let now = self.now.at;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        if link.backend != self.backend(link.backend.index) {
+            return;
+        }
+        let sibling = self.links.iter().find(|(_, other)| {
+            other.backend == link.backend
+                && other.gateway.index == link.gateway.index
+                && other.service == link.service
+                && other.backend_lost.is_none()
+        });
+        let sibling = sibling.map(|(other, _)| *other);
+        let (service, until) = (link.service, now + link.resume_window);
+        let backend = &mut self.backends[link.backend.index];
+        for ((of, _), entry) in &mut backend.sessions {
+            if *of != service {
+                continue;
+            }
+            entry.leaving.retain(|(link, _)| *link != id);
+            if entry.link == Some(id) {
+                entry.link = sibling;
+                if sibling.is_none() {
+                    entry.until = Some(until);
+                }
+            }
+        }
+    }
+
+    /// A backend hands a frame to the network.
+    pub(super) fn backend_said(&mut self, id: u64, frame: &LinkFrame) {
+        let session_id = frame.session_id;
+        let seen = || format!("session {session_id}, link {id}: {:?}", frame.what);
+        match &frame.what {
+            LinkWhat::Accept(epoch) => {
+                let epoch = *epoch;
+                if !self.pays_due(id, session_id, Due::Accept(epoch)) {
+                    let stale = self.is_due(id, session_id, Due::Close(410));
+                    let rule = match stale {
+                        true => &rules::EPOCH_TWICE,
+                        false => &rules::B_ACCEPT,
+                    };
+                    self.breach(rule, seen());
+                }
+            }
+            LinkWhat::Close(307) => {
+                let expired = self.links.get(&id).is_some_and(|link| {
+                    let expired = &self.backends[link.backend.index].expired;
+                    expired.contains(&(id, session_id))
+                });
+                if !self.pays_due(id, session_id, Due::Close(307)) && !expired {
+                    self.breach(&rules::B_307, seen());
+                }
+            }
+            LinkWhat::Close(code) => {
+                if !self.pays_due(id, session_id, Due::Close(*code)) {
+                    self.backend_speaks(id, session_id, &seen());
+                }
+            }
+            LinkWhat::Data(payload) => {
+                self.backend_speaks(id, session_id, &seen());
+                self.down_written(id, session_id, *payload);
+            }
+            LinkWhat::Multicast(sessions, payload) => {
+                for session_id in sessions {
+                    self.backend_speaks(id, *session_id, &seen());
+                    self.down_written(id, *session_id, *payload);
+                }
+            }
+            LinkWhat::Bind { realm_id, .. } => {
+                self.backend_speaks(id, session_id, &seen());
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.realms.insert(session_id, *realm_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_due(&self, id: u64, session_id: u64, due: Due) -> bool {
+        let link = self.links.get(&id);
+        let next = link.and_then(|link| link.due.iter().find(|(of, _)| *of == session_id));
+        next.is_some_and(|(_, next)| *next == due)
+    }
+
+    /// Takes the next answer that is due to a session on this link, if this is it.
+    fn pays_due(&mut self, id: u64, session_id: u64, due: Due) -> bool {
+        let Some(link) = self.links.get_mut(&id) else {
+            return false;
+        };
+        let next = link.due.iter().position(|(of, _)| *of == session_id);
+        match next {
+            Some(at) if link.due[at].1 == due => {
+                link.due.remove(at);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A backend says something of its own: behind its ACCEPT, and on a link of the newest OPEN's gateway.
+    fn backend_speaks(&mut self, id: u64, session_id: u64, seen: &str) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let accept = |(of, due): &(u64, Due)| *of == session_id && matches!(due, Due::Accept(_));
+        if link.due.iter().any(accept) {
+            return self.breach(&rules::B_ACCEPT, seen);
+        }
+        let entry = self.backends[link.backend.index]
+            .sessions
+            .get(&(link.service, session_id));
+        if entry.is_some_and(|entry| entry.gateway != link.gateway.index) {
+            self.breach(&rules::B_LINK, seen);
+        }
+    }
+
+    fn down_written(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
+        let realm = self.links.get(&id).and_then(|l| l.realms.get(&session_id));
+        let realm = realm.copied().filter(|realm| *realm != 0);
+        if let Some(frame) = payload.and_then(|payload| self.down_frame(session_id, payload)) {
+            (frame.link, frame.realm) = (Some(id), realm);
+        }
+    }
+
+    /// A frame that a backend's application has sent.
+    pub(super) fn down_frame(&mut self, of: u64, payload: Payload) -> Option<&mut DownFrame> {
+        let process = Process {
+            index: usize::from(payload.backend),
+            life: payload.life,
+        };
+        let session = self.sessions.get_mut(&of)?;
+        let down = session.down.get_mut(&process)?;
+        let at = down
+            .index
+            .get(&(payload.player == u32::MAX, payload.number))?;
+        down.frames.get_mut(*at)
+    }
+
+    /// What a backend's application does and learns.
+    pub(super) fn application(&mut self, seen: &Seen<'_>) {
+        match *seen {
+            Seen::BackendGot {
+                backend,
+                service,
+                session_id,
+                payload,
+            } => {
+                let payload = Payload::decode(payload);
+                if self.learns(backend, service, session_id, Learn::Data(payload))
+                    && let Some(payload) = payload
+                {
+                    self.got_up(self.backend(backend), session_id, payload);
+                }
+            }
+            Seen::BackendTold {
+                backend,
+                service,
+                session_id,
+                what,
+            } => match what {
+                BackendLearns::Opened { epoch, resumed } => {
+                    let learn = Learn::Opened { epoch, resumed };
+                    self.learns(backend, service, session_id, learn);
+                }
+                BackendLearns::Suspended => {}
+                BackendLearns::Ended { code } => {
+                    self.ended_there(backend, service, session_id, code.0);
+                }
+            },
+            Seen::BackendSent {
+                backend,
+                service,
+                session_id,
+                payload,
+                multicast,
+                written,
+            } => self.sent_down(
+                backend,
+                (service, session_id),
+                payload,
+                (multicast, written),
+            ),
+            Seen::BackendCloses {
+                backend,
+                service,
+                session_id,
+                ..
+            } => {
+                if let Some(service) = self.service(service) {
+                    let sessions = &mut self.backends[backend].sessions;
+                    sessions.remove(&(service, session_id));
+                }
+                self.session_ends(session_id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Holds what an application learns against what it was to learn next; returns whether it fits.
+    fn learns(&mut self, backend: usize, service: &str, session_id: u64, learn: Learn) -> bool {
+        let Some(service) = self.service(service) else {
+            return false;
+        };
+        let due = &mut self.backends[backend].due;
+        // What it has ended itself, or lost by its window, it learns no more of.
+        let at = due
+            .iter()
+            .position(|(s, id, _)| *s == service && *id == session_id);
+        let fits = at.is_some_and(|at| due.get(at).is_some_and(|(_, _, due)| *due == learn));
+        if let Some(at) = at.filter(|_| fits) {
+            due.remove(at);
+            return true;
+        }
+        let due = at.and_then(|at| due.get(at)).map(|(_, _, due)| *due);
+        let seen = format!("session {session_id} at backend {backend}: {learn:?}, due is {due:?}");
+        self.breach(&rules::B_APPLICATION, seen);
+        false
+    }
+
+    fn ended_there(&mut self, backend: usize, service: &str, session_id: u64, code: u16) {
+        let now = self.now.at;
+        let Some(index) = self.service(service) else {
+            return;
+        };
+        let key = (index, session_id);
+        let Some(entry) = self.backends[backend].sessions.get(&key) else {
+            self.learns(backend, service, session_id, Learn::Ended(code));
+            return;
+        };
+        let until = entry.until;
+        if until.is_some_and(|until| until <= now) {
+            self.backends[backend].sessions.remove(&key);
+            return;
+        }
+        let seen = format!("session {session_id} at backend {backend}: window to {until:?}");
+        self.breach(&rules::B_WINDOW, seen);
+    }
+
+    /// The end of the run: no session is left, no answer is due.
+    pub(super) fn check_left_over(&mut self) {
+        let now = self.now.at;
+        for index in 0..self.backends.len() {
+            let left = self.backends[index].sessions.iter().find(|(_, entry)| {
+                // A backend looks at its windows now and then.
+                entry.until.is_none_or(|until| until + 5_000 < now)
+            });
+            if let Some(((service, session_id), entry)) = left {
+                let seen = format!(
+                    "session {session_id} of service {service} at backend {index}: {entry:?}"
+                );
+                return self.breach(&rules::L_LEFT_OVER, seen);
+            }
+        }
+        let unanswered = self.links.iter().find(|(_, link)| {
+            let live = link.lost.is_none() && link.backend_lost.is_none();
+            live && link.backend == self.backend(link.backend.index) && !link.due.is_empty()
+        });
+        if let Some((id, link)) = unanswered {
+            let seen = format!("link {id}: {:?} are due", link.due);
+            self.breach(&rules::B_ACCEPT, seen);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Each numbered frame end to end: at most once, in order, and a hole only where the player was told.
+//!
+//! **Up**, from a player to a service. A hole is a frame of a service that no backend's application got. The
+//! player counts as told where
+//! * a GAP was told behind the frame's first writing, and the next frame of that service that was got was
+//!   first written behind that GAP: what lies between two frames that were got without a GAP between them is
+//!   not excused by one that comes later;
+//! * an ERROR that names the service was sent to the player after a gateway had the frame, and before the
+//!   next frame that was got was passed on; 502 excuses all such frames, any other code one;
+//! * the session is over, and nothing of that service was got behind it.
+//!
+//! **Down**, from one backend's process to a player. A hole is a frame that was written and that the
+//! application was not told. The player counts as told where
+//! * a GAP was sent after the frame, and told before the next one that came through;
+//! * an ERROR 502 that names the service was told between the frames around the hole, or was sent after the
+//!   gateway had lost the frame's link;
+//! * the gateway has answered the frame: it does not have the session (2.3);
+//! * the session is over, and nothing of that backend came behind it.
+
+use super::model::{DownFrame, Life, Moment, Process, Session, Told};
+use super::{Audit, rules};
+use crate::wire::Payload;
+
+impl Audit {
+    /// A backend's application gets a frame of a player.
+    pub(super) fn got_up(&mut self, backend: Process, session_id: u64, payload: Payload) {
+        let now = self.now;
+        let of = (payload.player as usize, payload.life);
+        let seen = || {
+            format!(
+                "session {session_id} at backend {}: {payload:?}",
+                backend.index
+            )
+        };
+        let its = self.sessions.get(&session_id).and_then(|s| s.of) == Some(of);
+        let life = self.lives.get_mut(&of).filter(|_| its);
+        let Some(life) = life else {
+            return self.breach(&rules::UP_STRANGE, seen());
+        };
+        let at = payload.number as usize - 1;
+        let known = life.sent.get(at);
+        let Some(known) = known.filter(|up| up.service == usize::from(payload.service)) else {
+            return self.breach(&rules::UP_STRANGE, seen());
+        };
+        if known.got.is_some() {
+            return self.breach(&rules::UP_TWICE, seen());
+        }
+        // What a gateway still had when the player went on behind a GAP may come late.
+        let (service, era) = (known.service, known.era);
+        let behind = life.sent.iter().skip(at + 1).find(|later| {
+            let there = later.got.is_some_and(|(_, by)| by == backend);
+            later.service == service && there && later.era == era
+        });
+        let reordered = behind.is_some();
+        life.sent[at].got = Some((now, backend));
+        self.report.frames_up += 1;
+        if reordered {
+            self.breach(&rules::UP_ORDER, seen());
+        }
+    }
+
+    /// A backend's application sends a frame.
+    pub(super) fn sent_down(
+        &mut self,
+        backend: usize,
+        (service, session_id): (&str, u64),
+        payload: &[u8],
+        (multicast, written): (bool, bool),
+    ) {
+        let (sent, process) = (self.now, self.backend(backend));
+        let service = self.service(service);
+        let (Some(service), Some(payload)) = (service, Payload::decode(payload)) else {
+            return;
+        };
+        let session = self.sessions.entry(session_id).or_default();
+        let down = session.down.entry(process).or_default();
+        down.index
+            .insert((multicast, payload.number), down.frames.len());
+        down.frames.push(DownFrame {
+            service,
+            written,
+            sent,
+            payload,
+            link: None,
+            arrived: None,
+            told: None,
+            stray: false,
+            refused: false,
+            realm: None,
+        });
+    }
+
+    /// The session has ended, for all who look: its player, a backend or an operator said so.
+    pub(super) fn session_ends(&mut self, session_id: u64) {
+        let now = self.now;
+        let session = self.sessions.entry(session_id).or_default();
+        session.ended.get_or_insert(now);
+    }
+
+    /// Nothing goes wrong any more, for some time now: sessions that live have all that was sent before.
+    pub(super) fn settled(&mut self) {
+        let Some(quiet) = self.quiet else {
+            return;
+        };
+        let living = self.lives.iter().filter(|(_, life)| {
+            let resting = life.interrupted.is_none_or(|at| at < quiet);
+            life.ended.is_none() && life.closes.is_none() && life.connected && resting
+        });
+        let living: Vec<(usize, u32)> = living.map(|(of, _)| *of).collect();
+        for of in living {
+            self.check_up(of, Some(quiet));
+            self.check_down(of, Some(quiet));
+            self.check_told_losses(of, quiet);
+        }
+    }
+
+    /// The end of the run.
+    pub(super) fn finished(&mut self) {
+        let lives: Vec<(usize, u32)> = self.lives.keys().copied().collect();
+        for of in lives {
+            self.check_up(of, None);
+            self.check_down(of, None);
+        }
+        self.check_owed_errors();
+        self.check_left_over();
+    }
+
+    /// `all_before`: the session lives, and frames sent before then must have come through.
+    fn check_up(&mut self, of: (usize, u32), all_before: Option<Moment>) {
+        let services = self.scene.services.len();
+        let Some(life) = self.lives.get_mut(&of) else {
+            return;
+        };
+        let mut lost = None;
+        for service in 0..services {
+            for at in 0..life.sent.len() {
+                let frame = &life.sent[at];
+                let missing = frame.service == service && frame.got.is_none();
+                if missing && !excused_up(life, at, all_before) {
+                    lost.get_or_insert((service, at));
+                }
+            }
+        }
+        if let Some((service, at)) = lost {
+            let frame = &life.sent[at];
+            let seen = format!("player {of:?}, service {service}: {} {frame:?}", at + 1);
+            self.breach(&rules::UP_LOST, seen);
+        }
+    }
+
+    fn check_down(&mut self, of: (usize, u32), all_before: Option<Moment>) {
+        let Some(life) = self.lives.get(&of) else {
+            return;
+        };
+        let Some(session) = life.session.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        let link_lost = |id: u64| self.links.get(&id).and_then(|link| link.lost);
+        let mut lost = None;
+        for (process, down) in &session.down {
+            let frames: Vec<&DownFrame> = down.frames.iter().filter(|f| f.written).collect();
+            for (at, frame) in frames.iter().enumerate() {
+                if frame.told.is_some() || frame.refused {
+                    continue;
+                }
+                let before = frames[..at].iter().rev().find_map(|f| f.told);
+                let next = frames[at + 1..].iter().find_map(|f| f.told);
+                let over = all_before.is_none_or(|all| frame.sent >= all);
+                let excused = (next.is_none() && over)
+                    || by_gap(session, life, frame, next)
+                    || by_error(life, frame, before, next, link_lost);
+                if !excused {
+                    lost.get_or_insert((*process, at, format!("{frame:?}")));
+                }
+            }
+        }
+        if let Some((process, _, frame)) = lost {
+            let seen = format!("player {of:?}, backend {process:?}: {frame}");
+            self.breach(&rules::DOWN_LOST, seen);
+        }
+    }
+
+    /// Each link that was lost with the session open there was told.
+    fn check_told_losses(&mut self, of: (usize, u32), quiet: Moment) {
+        let Some(life) = self.lives.get(&of) else {
+            return;
+        };
+        let Some(session) = life.session.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        let untold = session.lost_links.iter().find(|(since, service, gateway)| {
+            // Only the owner's links are the player's.
+            let owner = session.incarnations.iter().rfind(|i| i.opened < *since);
+            let owned = owner.is_some_and(|i| i.gateway == *gateway);
+            let moved = session
+                .attempts
+                .iter()
+                .any(|a| a.asked < *since && !a.succeeded);
+            let told = life.told.iter().any(|(at, told)| {
+                let names = |named: &usize| named == service;
+                at > since
+                    && match told {
+                        Told::Gap => true,
+                        Told::Error { code, service } => *code == 502 && names(service),
+                    }
+            });
+            owned && !moved && !told && *since < quiet
+        });
+        if let Some((since, service, gateway)) = untold {
+            let seen = format!(
+                "player {of:?}: service {service} at gateway {}, since {since:?}",
+                gateway.index
+            );
+            self.breach(&rules::LOSS_UNTOLD, seen);
+        }
+    }
+
+    fn check_owed_errors(&mut self) {
+        let owing = self.conns.iter().find(|(_, conn)| {
+            let over = conn.gone || conn.closed.is_some() || conn.player_closed;
+            conn.incarnation.is_some() && !conn.owed_errors.is_empty() && !over
+        });
+        if let Some((id, conn)) = owing {
+            let seen = format!("connection {id}: services {:?}", conn.owed_errors);
+            self.breach(&rules::ERROR_OWED, seen);
+        }
+    }
+}
+
+fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>) -> bool {
+    let ended = life.ended.is_some() || life.closes.is_some();
+    let frame = &life.sent[at];
+    let mut behind = life.sent[at + 1..].iter();
+    let next = behind.find(|later| later.service == frame.service && later.got.is_some());
+    if next.is_none() && all_before.is_none_or(|all| frame.sent >= all) {
+        return true;
+    }
+    let Some(era) = frame.era else {
+        // It was never written, and a later one was got.
+        return false;
+    };
+    let gap = era < life.era;
+    if gap && next.is_none_or(|next| next.era.is_none_or(|later| later > era)) {
+        return true;
+    }
+    let (arrived, service) = (frame.arrived, frame.service);
+    let forwarded = next.map(|next| next.forwarded);
+    let error = life.errors.iter_mut().find(|error| {
+        let told = error.told || ended || gap;
+        let behind = arrived.is_some_and(|arrived| arrived <= error.sent);
+        let ahead = forwarded.is_none_or(|next| next.is_none_or(|next| error.sent < next));
+        error.service == service && told && behind && ahead && !error.spent
+    });
+    error.is_some_and(|error| {
+        error.spent = error.code != 502;
+        true
+    })
+}
+
+/// A GAP was sent after the frame, and told before the next one that came through.
+fn by_gap(session: &Session, life: &Life, frame: &DownFrame, next: Option<Moment>) -> bool {
+    session.incarnations.iter().any(|incarnation| {
+        let told = life.told.iter().any(|(at, told)| {
+            let ahead = next.is_none_or(|next| *at < next);
+            *told == Told::Gap && *at > incarnation.opened && ahead
+        });
+        incarnation.gap && frame.sent < incarnation.opened && told
+    })
+}
+
+fn by_error(
+    life: &Life,
+    frame: &DownFrame,
+    before: Option<Moment>,
+    next: Option<Moment>,
+    link_lost: impl Fn(u64) -> Option<Moment>,
+) -> bool {
+    let between = life.told.iter().any(|(at, told)| {
+        let named = *told
+            == Told::Error {
+                code: 502,
+                service: frame.service,
+            };
+        named && before.is_none_or(|before| before < *at) && next.is_none_or(|next| *at < next)
+    });
+    let lost = frame.link.and_then(link_lost);
+    let since_loss = lost.is_some_and(|lost| {
+        life.errors.iter().any(|error| {
+            let named = error.code == 502 && error.service == frame.service;
+            named && error.told && error.sent >= lost
+        })
+    });
+    between || since_loss
+}

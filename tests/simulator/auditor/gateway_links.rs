@@ -1,0 +1,394 @@
+//! What a gateway says on its links of each session, and what it hears there.
+
+use super::frames::{LinkFrame, LinkWhat};
+use super::model::{Cause, Form, Moment, Place, Process, Session, Standing};
+use super::{Audit, rules};
+use crate::wire::Payload;
+
+impl Audit {
+    /// A gateway hands a frame to the network, for a backend.
+    pub(super) fn said_to_backend(&mut self, id: u64, frame: &LinkFrame) {
+        let session_id = frame.session_id;
+        match &frame.what {
+            LinkWhat::Hello { resume_window } => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.resume_window = *resume_window;
+                }
+            }
+            LinkWhat::Ping | LinkWhat::Pong => {}
+            LinkWhat::Open { epoch, resumed } => self.open_said(id, session_id, *epoch, *resumed),
+            LinkWhat::Data(payload) => self.data_said(id, session_id, *payload),
+            LinkWhat::Close(307) => self.leave_said(id, session_id),
+            LinkWhat::Close(code) => self.close_said(id, session_id, *code),
+            LinkWhat::Suspend(_) => self.suspend_said(id, session_id),
+            LinkWhat::Bind { .. }
+            | LinkWhat::Multicast(..)
+            | LinkWhat::Accept(_)
+            | LinkWhat::Goaway
+            | LinkWhat::Unknown(_) => {
+                self.breach(&rules::L_KIND, format!("link {id}: {:?}", frame.what));
+            }
+        }
+    }
+
+    fn place(&mut self, id: u64, session_id: u64) -> &mut Place {
+        let session = self.sessions.entry(session_id).or_default();
+        session.places.entry(id).or_default()
+    }
+
+    fn open_said(&mut self, id: u64, session_id: u64, epoch: u32, resumed: bool) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, backend, service) = (link.gateway, link.backend, link.service);
+        let session = self.sessions.entry(session_id).or_default();
+        let twin = session.places.iter().find(|(other, place)| {
+            let link = self.links.get(other);
+            let same = link.is_some_and(|l| {
+                l.gateway == gateway
+                    && l.backend == backend
+                    && l.service == service
+                    && l.lost.is_none()
+            });
+            same && place.standing == Standing::Open && (**other != id || !resumed)
+        });
+        if let Some((other, _)) = twin {
+            let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
+            let rule = match *other == id {
+                true => &rules::L_OPEN_TWICE,
+                false => &rules::L_TWO_LINKS,
+            };
+            return self.breach(rule, seen);
+        }
+        if resumed {
+            self.check_epoch(session_id, gateway, epoch);
+        } else {
+            let own = session.incarnations.iter().filter(|i| i.gateway == gateway);
+            let mut own = own.map(|i| i.epoch).peekable();
+            if (own.peek().is_none() && epoch != 1) || !own.all(|e| e <= epoch) {
+                let seen = format!("session {session_id}: OPEN in epoch {epoch}");
+                return self.breach(&rules::EPOCH_SKIPPED, seen);
+            }
+        }
+        self.speaks_for(id, session_id, "OPEN");
+        let place = self.place(id, session_id);
+        place.standing = Standing::Open;
+        place.opened = now;
+        (place.left, place.left_answered, place.suspended) = (None, None, None);
+        place.strays = 0;
+        place.unanswered = resumed;
+        if resumed {
+            place.resumed = Some((epoch, now));
+        }
+        let session = self.sessions.entry(session_id).or_default();
+        session.final_closes.insert((gateway, backend, service), 0);
+    }
+
+    fn data_said(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, service) = (link.gateway, link.service);
+        let session = self.sessions.entry(session_id).or_default();
+        let place = session.places.entry(id).or_default();
+        let seen = || format!("session {session_id}, link {id}: DATA {payload:?}");
+        match place.standing {
+            Standing::Open => {}
+            Standing::Left => return self.breach(&rules::L_AFTER_307, seen()),
+            Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
+                return self.breach(&rules::L_DATA_CLOSED, seen());
+            }
+        }
+        let entered = |epoch: u32| {
+            let mut own = session.incarnations.iter();
+            own.any(|i| i.gateway == gateway && i.epoch >= epoch)
+        };
+        if place.unanswered && place.resumed.is_some_and(|(epoch, _)| !entered(epoch)) {
+            return self.breach(&rules::L_DATA_EARLY, seen());
+        }
+        let Some(payload) = payload else {
+            return;
+        };
+        let of = (payload.player as usize, payload.life);
+        let its = *session.of.get_or_insert(of) == of && usize::from(payload.service) == service;
+        let life = self.lives.get_mut(&of);
+        let up = life.and_then(|life| {
+            life.session.get_or_insert(session_id);
+            life.sent.get_mut(payload.number as usize - 1)
+        });
+        let Some(up) = up.filter(|up| its && up.gateways.contains(&gateway)) else {
+            return self.breach(&rules::UP_STRANGE, seen());
+        };
+        up.forwarded = Some(now);
+        if up.contradicts {
+            return self.breach(&rules::C_BOUND, seen());
+        }
+        self.speaks_for(id, session_id, "DATA");
+    }
+
+    fn leave_said(&mut self, id: u64, session_id: u64) {
+        let now = self.now;
+        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+            return;
+        };
+        let session = self.sessions.entry(session_id).or_default();
+        let own = session.incarnations.iter().rfind(|i| i.gateway == gateway);
+        let own = own.map_or(Moment::default(), |i| i.opened);
+        let asked = session.attempts.iter().any(|a| {
+            (a.gateway != gateway && a.asked > own) || (a.gateway == gateway && !a.succeeded)
+        });
+        let place = session.places.entry(id).or_default();
+        let seen = format!("session {session_id}, link {id}: CLOSE 307");
+        match place.standing {
+            Standing::Open if asked => {
+                place.standing = Standing::Left;
+                place.left = Some(now);
+            }
+            Standing::Open => self.breach(&rules::L_307_UNASKED, seen),
+            Standing::Left => self.breach(&rules::L_AFTER_307, seen),
+            Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
+                self.breach(&rules::L_CLOSE_STRAY, seen);
+            }
+        }
+    }
+
+    fn close_said(&mut self, id: u64, session_id: u64, code: u16) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let key = (link.gateway, link.backend, link.service);
+        let standing = self.place(id, session_id).standing;
+        let seen = format!("session {session_id}, link {id}: CLOSE {code}, {standing:?}");
+        let answers = matches!(code, 410 | 421) && self.answers_stray(id, session_id);
+        match standing {
+            Standing::Open => {
+                self.place(id, session_id).standing = Standing::Closed;
+                let session = self.sessions.entry(session_id).or_default();
+                let count = session.final_closes.entry(key).or_default();
+                *count += 1;
+                if *count > 1 {
+                    return self.breach(&rules::L_CLOSE_TWICE, seen);
+                }
+                self.speaks_for(id, session_id, "CLOSE");
+            }
+            Standing::Left | Standing::Closed | Standing::ByBackend(_) | Standing::Unopened
+                if answers => {}
+            Standing::Left => self.breach(&rules::L_AFTER_307, seen),
+            Standing::Closed => self.breach(&rules::L_CLOSE_TWICE, seen),
+            Standing::ByBackend(_) => self.breach(&rules::L_CLOSE_STRAY, seen),
+            Standing::Unopened => {
+                if !self.pays_owed_close(session_id, (key.0, key.1.index, key.2)) {
+                    self.breach(&rules::L_CLOSE_STRAY, seen);
+                }
+            }
+        }
+    }
+
+    /// CLOSE 410 answers a frame of a backend: the gateway does not have the session.
+    fn answers_stray(&mut self, id: u64, session_id: u64) -> bool {
+        let place = self.place(id, session_id);
+        if place.standing == Standing::Open || place.strays == 0 {
+            return false;
+        }
+        place.strays -= 1;
+        let session = self.sessions.entry(session_id).or_default();
+        let frames = session.down.values_mut().flat_map(|d| d.frames.iter_mut());
+        for frame in frames.filter(|f| f.stray && f.link == Some(id)) {
+            frame.refused = true;
+        }
+        true
+    }
+
+    /// The final CLOSE that was owed since a link was lost, on another link.
+    fn pays_owed_close(&mut self, session_id: u64, to: (Process, usize, usize)) -> bool {
+        let session = self.sessions.entry(session_id).or_default();
+        let owing = session.places.iter_mut().find(|(other, place)| {
+            let link = self.links.get(other);
+            let lost = link
+                .is_some_and(|l| (l.gateway, l.backend.index, l.service) == to && l.lost.is_some());
+            lost && place.standing == Standing::Open
+        });
+        owing.is_some_and(|(_, place)| {
+            place.standing = Standing::Closed;
+            true
+        })
+    }
+
+    fn suspend_said(&mut self, id: u64, session_id: u64) {
+        let now = self.now;
+        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+            return;
+        };
+        let place = self.place(id, session_id);
+        place.suspended = Some(now);
+        let standing = place.standing;
+        let seen = format!("session {session_id}, link {id}: SUSPEND, {standing:?}");
+        match standing {
+            Standing::Open => self.suspends.push((session_id, gateway)),
+            Standing::Left => self.breach(&rules::L_AFTER_307, seen),
+            Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
+                self.breach(&rules::L_SUSPEND, seen);
+            }
+        }
+        self.speaks_for(id, session_id, "SUSPEND");
+    }
+
+    /// A gateway speaks for a session on a link: it must not have handed it over.
+    fn speaks_for(&mut self, id: u64, session_id: u64, what: &str) {
+        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+            return;
+        };
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        if let Some(since) = session.handed_over.get(&gateway)
+            && !asked_since(session, gateway, *since)
+        {
+            let seen = format!(
+                "session {session_id}, link {id} of gateway {}: {what}",
+                gateway.index
+            );
+            self.breach(&rules::TWO_OWNERS, seen);
+        }
+    }
+
+    /// A backend's frame has arrived at a gateway.
+    pub(super) fn gateway_heard(&mut self, id: u64, frame: &LinkFrame) {
+        let (now, session_id) = (self.now, frame.session_id);
+        match &frame.what {
+            LinkWhat::Accept(epoch) => {
+                let place = self.place(id, session_id);
+                if place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
+                    place.unanswered = false;
+                }
+            }
+            LinkWhat::Close(307) => {
+                let place = self.place(id, session_id);
+                if place.standing == Standing::Left {
+                    place.left_answered = Some(now);
+                }
+            }
+            LinkWhat::Close(code) => {
+                let place = self.place(id, session_id);
+                match place.standing {
+                    Standing::Open => {
+                        place.standing = Standing::ByBackend(*code);
+                        let refused = std::mem::take(&mut place.unanswered);
+                        if !refused || !matches!(code, 404 | 410) {
+                            self.session_ends(session_id);
+                        }
+                    }
+                    _ => place.strays += 1,
+                }
+            }
+            LinkWhat::Bind { user_id, realm_id } => {
+                let session = self.sessions.entry(session_id).or_default();
+                session.bound.push((now, *user_id, *realm_id));
+                session.realms.insert(*realm_id);
+                let place = session.places.entry(id).or_default();
+                if place.standing != Standing::Open {
+                    place.strays += 1;
+                }
+            }
+            LinkWhat::Data(payload) => self.arrived(id, session_id, *payload),
+            LinkWhat::Multicast(sessions, payload) => {
+                for session_id in sessions {
+                    self.arrived(id, *session_id, *payload);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn arrived(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
+        let now = self.now;
+        let place = self.place(id, session_id);
+        let stray = place.standing != Standing::Open;
+        if stray {
+            place.strays += 1;
+        }
+        if let Some(frame) = payload.and_then(|payload| self.down_frame(session_id, payload)) {
+            frame.arrived = Some(now);
+            frame.stray = stray;
+        }
+    }
+
+    /// A gateway learns that a link is lost.
+    pub(super) fn gateway_lost_link(&mut self, id: u64) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, service) = (link.gateway, link.service);
+        for session in self.sessions.values_mut() {
+            let place = session.places.get(&id);
+            if place.is_some_and(|p| matches!(p.standing, Standing::Open | Standing::Left)) {
+                session.lost_links.push((now, service, gateway));
+            }
+        }
+        self.cause(Cause::LinkLost(gateway.index));
+    }
+
+    /// SUSPEND is said only while no connection stands: those of the moment that is over.
+    pub(super) fn check_suspends(&mut self) {
+        for (session_id, gateway) in std::mem::take(&mut self.suspends) {
+            let newest = self.sessions.get(&session_id).map(|s| s.incarnations.len());
+            let stands = self.conns.iter().find(|(_, conn)| {
+                conn.session == Some(session_id)
+                    && conn.gateway == gateway
+                    && conn.incarnation.map(|at| at + 1) == newest
+                    && !matches!(conn.form, Form::Unknown)
+                    && conn.closed.is_none()
+                    && !conn.gone
+                    && !conn.player_closed
+            });
+            if let Some((id, _)) = stands {
+                let seen = format!("session {session_id}: connection {id} stands");
+                self.breach(&rules::L_SUSPEND, seen);
+            }
+        }
+        let due = self.now.at.saturating_sub(self.scene.connect_timeout);
+        while let Some((since, id)) = self.lost.first().copied()
+            && since.at < due
+        {
+            self.lost.remove(0);
+            self.check_lost(since, id);
+        }
+    }
+
+    /// A connection broke a while ago: its backends know, or somebody wanted the session meanwhile.
+    fn check_lost(&mut self, since: Moment, id: u64) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let gateway = conn.gateway;
+        let Some(session) = conn.session.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        let opened = conn.incarnation.and_then(|at| session.incarnations.get(at));
+        let opened = opened.map_or(Moment::default(), |i| i.opened);
+        let wanted = session.attempts.iter().any(|a| a.asked > opened);
+        let dead = self.gateway(gateway.index) != gateway;
+        if wanted || dead || session.ended.is_some() || self.troubled(gateway.index, since) {
+            return;
+        }
+        let untold = session.places.iter().find(|(number, place)| {
+            let link = self.links.get(number);
+            let live = link.is_some_and(|l| l.gateway == gateway && l.lost.is_none());
+            live && place.standing == Standing::Open
+                && place.opened < since
+                && place.suspended.is_none_or(|at| at < since)
+        });
+        if let Some((link, _)) = untold {
+            let seen = format!("connection {id} is lost, link {link} has no SUSPEND");
+            self.breach(&rules::L_NO_SUSPEND, seen);
+        }
+    }
+}
+
+fn asked_since(session: &Session, gateway: Process, since: Moment) -> bool {
+    let mut asked = session.attempts.iter();
+    asked.any(|a| a.gateway == gateway && a.asked > since)
+}

@@ -1,0 +1,321 @@
+//! The auditor's own picture of a deployment, drawn from the wires.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::frames::{ClientFrame, LinkFrame, Stream};
+use crate::wire::{Millis, Payload};
+
+/// Number of a seen event, from 1; the real order.
+pub(crate) type Seq = u64;
+
+/// A moment: real order, and the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct Moment {
+    pub(crate) seq: Seq,
+    pub(crate) at: Millis,
+}
+
+/// A process: its place, and how often it was born before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Process {
+    pub(crate) index: usize,
+    pub(crate) life: u32,
+}
+
+/// A player's connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) gateway: Process,
+    pub(crate) player: usize,
+    pub(crate) up: Stream<ClientFrame>,
+    pub(crate) down: Stream<ClientFrame>,
+    pub(crate) form: Form,
+    /// The player's life, once DATA of it has come.
+    pub(crate) life: Option<u32>,
+    pub(crate) session: Option<u64>,
+    /// Index of the incarnation that its OPENED began.
+    pub(crate) incarnation: Option<usize>,
+    /// The moment of the gateway's CLOSE.
+    pub(crate) closed: Option<Moment>,
+    /// The gateway has CLOSE of the player.
+    pub(crate) player_closed: bool,
+    /// The gateway knows that it is lost or ended.
+    pub(crate) gone: bool,
+    /// DATA that the gateway has been given here.
+    pub(crate) data: u64,
+    /// `received` of the OPENED that this connection began with.
+    pub(crate) base: u64,
+    /// The newest `received`.
+    pub(crate) received: u64,
+    /// Services for which an ERROR 502 is due.
+    pub(crate) owed_errors: Vec<usize>,
+    /// The player's DATA contradicted what its session is bound to.
+    pub(crate) contradicted: bool,
+    /// Realms that it named before its session had an id.
+    pub(crate) first_realms: Vec<u32>,
+}
+
+/// The kind of a connection, by its first frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Unknown,
+    Plain,
+    /// OPENED is due, or was sent.
+    Resumable {
+        opened: bool,
+    },
+    /// OPENED or CLOSE is due as the answer to RESUME, or was sent.
+    Resume {
+        /// The incarnation whose token was shown; none where nobody ever got that token.
+        token: Option<usize>,
+        asked: Moment,
+        /// The token had been used by then.
+        used: bool,
+        answered: bool,
+    },
+}
+
+/// A gateway's link to a backend.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) gateway: Process,
+    pub(crate) backend: Process,
+    pub(crate) service: usize,
+    pub(crate) to_backend: Stream<LinkFrame>,
+    pub(crate) to_gateway: Stream<LinkFrame>,
+    /// Lost or ended, for the gateway.
+    pub(crate) lost: Option<Moment>,
+    /// Lost or ended, for the backend.
+    pub(crate) backend_lost: Option<Moment>,
+    /// Answers that the backend owes here, in order.
+    pub(crate) due: VecDeque<(u64, Due)>,
+    pub(crate) resume_window: Millis,
+    /// Realms that the backend has bound here.
+    pub(crate) realms: BTreeMap<u64, u32>,
+}
+
+/// An answer of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Accept(u32),
+    Close(u16),
+}
+
+/// A session on one link, by the gateway's frames.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) standing: Standing,
+    pub(crate) opened: Moment,
+    /// Epoch and moment of the newest OPEN (resumed).
+    pub(crate) resumed: Option<(u32, Moment)>,
+    /// That OPEN is not answered.
+    pub(crate) unanswered: bool,
+    pub(crate) left: Option<Moment>,
+    /// The backend's CLOSE 307 has arrived.
+    pub(crate) left_answered: Option<Moment>,
+    pub(crate) suspended: Option<Moment>,
+    /// Frames of the backend that may be answered by CLOSE 410.
+    pub(crate) strays: u32,
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place {
+            standing: Standing::Unopened,
+            opened: Moment::default(),
+            resumed: None,
+            unanswered: false,
+            left: None,
+            left_answered: None,
+            suspended: None,
+            strays: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Never opened here.
+    Unopened,
+    Open,
+    /// CLOSE 307 was sent.
+    Left,
+    /// The final CLOSE was sent.
+    Closed,
+    /// The backend has ended it, or refused it with this code.
+    ByBackend(u16),
+}
+
+/// From one OPENED that answers a RESUME (or begins the session) to the next.
+#[derive(Debug)]
+pub(crate) struct Incarnation {
+    pub(crate) gateway: Process,
+    pub(crate) epoch: u32,
+    pub(crate) opened: Moment,
+    pub(crate) gap: bool,
+    /// A frame of the player came on the connection that it opened.
+    pub(crate) used: bool,
+}
+
+/// A RESUME that a gateway was given.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub(crate) gateway: Process,
+    pub(crate) asked: Moment,
+    pub(crate) token: Option<usize>,
+    pub(crate) conn: u64,
+    /// It became an incarnation.
+    pub(crate) succeeded: bool,
+}
+
+/// A session.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// The player and its life.
+    pub(crate) of: Option<(usize, u32)>,
+    pub(crate) incarnations: Vec<Incarnation>,
+    pub(crate) tokens: BTreeMap<Box<[u8]>, usize>,
+    /// Tokens of earlier incarnations are used, since then.
+    pub(crate) used: (usize, Moment),
+    pub(crate) attempts: Vec<Attempt>,
+    /// By link.
+    pub(crate) places: BTreeMap<u64, Place>,
+    /// What backends have said of it: the bound ids, newest last, by the moment a gateway was told.
+    pub(crate) bound: Vec<(Moment, u64, u32)>,
+    pub(crate) realms: BTreeSet<u32>,
+    /// Moment of the exact handover away from a gateway.
+    pub(crate) handed_over: BTreeMap<Process, Moment>,
+    /// What every backend's life has sent to it.
+    pub(crate) down: BTreeMap<Process, Down>,
+    /// Final CLOSEs since the newest OPEN of a gateway to a backend's service.
+    pub(crate) final_closes: BTreeMap<(Process, Process, usize), u32>,
+    /// Links that were lost with the session open there, and their service.
+    pub(crate) lost_links: Vec<(Moment, usize, Process)>,
+    /// Least and most that `received` can be.
+    pub(crate) received: (u64, u64),
+    /// Ended by a backend, an operator or its client, for all who look.
+    pub(crate) ended: Option<Moment>,
+}
+
+/// Frames of one backend's life to one session, in the order sent.
+#[derive(Debug, Default)]
+pub(crate) struct Down {
+    pub(crate) frames: Vec<DownFrame>,
+    /// By (MULTICAST, number).
+    pub(crate) index: BTreeMap<(bool, u64), usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DownFrame {
+    #[expect(dead_code, reason = "shown where the frame is lost")]
+    pub(crate) payload: Payload,
+    pub(crate) service: usize,
+    pub(crate) written: bool,
+    pub(crate) sent: Moment,
+    pub(crate) link: Option<u64>,
+    /// A gateway has it.
+    pub(crate) arrived: Option<Moment>,
+    pub(crate) told: Option<Moment>,
+    /// It came on a link where its session was not open.
+    pub(crate) stray: bool,
+    /// A gateway has answered it with CLOSE 410: it does not have the session.
+    pub(crate) refused: bool,
+    /// The realm that a BIND before it on its link said.
+    pub(crate) realm: Option<u32>,
+}
+
+/// A player's life: one session of its application.
+#[derive(Debug, Default)]
+pub(crate) struct Life {
+    pub(crate) session: Option<u64>,
+    pub(crate) sent: Vec<UpFrame>,
+    pub(crate) told: Vec<(Moment, Told)>,
+    /// ERRORs and GAPs that gateways have sent.
+    pub(crate) errors: Vec<SentError>,
+    /// GAPs that it was told of.
+    pub(crate) era: u32,
+    pub(crate) connected: bool,
+    pub(crate) closes: Option<Moment>,
+    pub(crate) ended: Option<Moment>,
+    /// Its connection was lost, last.
+    pub(crate) interrupted: Option<Moment>,
+    /// The answer to RESUME that came last, and whether it was GAP.
+    pub(crate) answer: Option<bool>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct UpFrame {
+    pub(crate) service: usize,
+    pub(crate) sent: Moment,
+    /// GAPs told before it was first written.
+    pub(crate) era: Option<u32>,
+    pub(crate) written: Option<Moment>,
+    /// A gateway has it, for the first time.
+    pub(crate) arrived: Option<Moment>,
+    pub(crate) gateways: BTreeSet<Process>,
+    /// A gateway has passed it on, for the last time.
+    pub(crate) forwarded: Option<Moment>,
+    /// It contradicts what its session was bound to, and its gateway knew.
+    pub(crate) contradicts: bool,
+    pub(crate) got: Option<(Moment, Process)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Gap,
+    Error { code: u16, service: usize },
+}
+
+#[derive(Debug)]
+pub(crate) struct SentError {
+    pub(crate) sent: Moment,
+    pub(crate) code: u16,
+    pub(crate) service: usize,
+    pub(crate) told: bool,
+    /// It has excused a frame of its own already.
+    pub(crate) spent: bool,
+}
+
+/// A backend's process, by the protocol.
+#[derive(Debug, Default)]
+pub(crate) struct Backend {
+    pub(crate) life: u32,
+    /// By service and session.
+    pub(crate) sessions: BTreeMap<(usize, u64), Entry>,
+    /// What its application is to learn, in order.
+    pub(crate) due: VecDeque<(usize, u64, Learn)>,
+    /// Links (and sessions) whose superseded session is taken no more, or was until a moment ago.
+    pub(crate) expired: BTreeSet<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Learn {
+    Opened { epoch: u32, resumed: bool },
+    Data(Option<Payload>),
+    Ended(u16),
+}
+
+/// What a backend keeps of a session (protocol 2.3).
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) gateway: usize,
+    pub(crate) epoch: u32,
+    pub(crate) link: Option<u64>,
+    /// Links that a newer OPEN has superseded, since when.
+    pub(crate) leaving: Vec<(u64, Millis)>,
+    pub(crate) until: Option<Millis>,
+}
+
+/// A fault of the world that can excuse what is not exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    GatewayDied(usize),
+    /// Until then.
+    Stalled(usize, Millis),
+    Panicked(usize),
+    Drained(usize),
+    Parted(usize, usize, Millis),
+    LinkLost(usize),
+    BackendDied(usize),
+    BackendGone(usize),
+}

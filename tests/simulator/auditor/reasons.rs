@@ -1,0 +1,126 @@
+//! A system that ends every session and tells GAP at every resume is "exact or told" as well. So each GAP,
+//! ERROR 502 and end needs a reason in what went wrong in the run.
+
+use game_gateway::sdk::client::session::End;
+
+use super::model::{Cause, Form, Moment, Standing};
+use super::{Audit, rules};
+use crate::wire::Millis;
+
+/// Time in which all comes back once nothing goes wrong any more: the longest wait of the player's library,
+/// and an attempt.
+const COMES_BACK: Millis = 60_000;
+
+impl Audit {
+    /// Tells whether something has befallen this gateway since then.
+    pub(super) fn troubled(&self, gateway: usize, since: Moment) -> bool {
+        self.causes.iter().any(|(at, cause)| {
+            let lasts = match *cause {
+                Cause::Stalled(_, until) | Cause::Parted(_, _, until) => until >= since.at,
+                _ => *at >= since,
+            };
+            let its = match *cause {
+                Cause::GatewayDied(g)
+                | Cause::Stalled(g, _)
+                | Cause::Panicked(g)
+                | Cause::Drained(g)
+                | Cause::LinkLost(g) => g == gateway,
+                Cause::Parted(a, b, _) => a == gateway || b == gateway,
+                Cause::BackendDied(_) | Cause::BackendGone(_) => true,
+            };
+            lasts && its
+        })
+    }
+
+    /// A GAP needs a reason since the owner's OPENED.
+    pub(super) fn gap_founded(&mut self, session_id: u64, id: u64) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let Some(owner) = session.incarnations.last() else {
+            return;
+        };
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Form::Resume { token, .. } = conn.form else {
+            return;
+        };
+        let since = owner.opened;
+        let asked = session.attempts.iter().filter(|a| a.asked > since);
+        let failed = asked.clone().any(|a| a.conn != id && !a.succeeded);
+        let first = asked.map(|a| a.asked.at).min().unwrap_or(self.now.at);
+        let slow = self.now.at >= first + self.scene.connect_timeout;
+        // Counts have begun anew, and the player did not know.
+        let shown = token.unwrap_or_default();
+        let unknown = session.incarnations.iter().skip(shown + 1).any(|i| i.gap);
+        let again = owner.gap && !owner.used;
+        let troubled =
+            self.troubled(owner.gateway.index, since) || self.troubled(conn.gateway.index, since);
+        let lost = session.lost_links.iter().any(|(at, ..)| *at > since);
+        let lacking = session.down.values().flat_map(|down| &down.frames);
+        let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none());
+        let full = lacking.count() * FRAME_BYTES > self.scene.replay_bytes;
+        if !(failed || slow || unknown || again || troubled || lost || full) {
+            let seen = format!("session {session_id}, connection {id}");
+            self.breach(&rules::GAP_UNFOUNDED, seen);
+        }
+    }
+
+    /// An ERROR 502 needs a link that was lost, or a backend that did not answer or refused.
+    pub(super) fn error_founded(&mut self, id: u64, code: u16, service: Option<usize>) {
+        if code != 502 {
+            return;
+        }
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let session = conn.session.and_then(|id| self.sessions.get(&id));
+        let refused = session.is_some_and(|session| {
+            let refused = |s: Standing| matches!(s, Standing::ByBackend(_));
+            session.places.values().any(|p| refused(p.standing))
+        });
+        let slow = session.is_some_and(|session| {
+            let due = self.now.at.saturating_sub(self.scene.connect_timeout);
+            session.attempts.iter().any(|a| a.asked.at <= due)
+        });
+        let lost = session.is_some_and(|s| !s.lost_links.is_empty());
+        let broken = self.causes.iter().any(|(_, cause)| {
+            matches!(
+                cause,
+                Cause::BackendDied(_) | Cause::BackendGone(_) | Cause::LinkLost(_)
+            )
+        });
+        if !(refused || slow || lost || broken) {
+            let seen = format!("connection {id}: ERROR 502 of service {service:?}");
+            self.breach(&rules::ERROR_UNFOUNDED, seen);
+        }
+    }
+
+    /// An end that the player did not want needs a reason.
+    pub(super) fn end_founded(&mut self, of: (usize, u32), end: &End) {
+        let now = self.now;
+        let Some(life) = self.lives.get(&of) else {
+            return;
+        };
+        let session = life.session.and_then(|id| self.sessions.get(&id));
+        let ended = session.is_some_and(|session| session.ended.is_some());
+        let away = life.interrupted.map_or(0, |at| now.at - at.at);
+        let window = away + 1_000 >= self.scene.resume_window;
+        let founded = match end {
+            End::Local | End::Lost => true,
+            End::Closed(_) => ended || window || life.closes.is_some() || !self.causes.is_empty(),
+            End::GaveUp => self
+                .quiet
+                .is_none_or(|quiet| now.at < quiet.at + COMES_BACK),
+            End::Broken(_) => false,
+        };
+        if !founded {
+            let seen = format!("player {of:?}: {end:?}, away for {away} ms");
+            self.breach(&rules::END_UNFOUNDED, seen);
+        }
+    }
+}
+
+/// Bytes of a DATA frame to a player in a replay ring, at least.
+const FRAME_BYTES: usize = 60;

@@ -1,0 +1,274 @@
+//! Sessions begin and are resumed: tokens, epochs, owners, and when an OPENED may be said.
+
+use super::frames::{ClientFrame, ClientWhat};
+use super::model::{Form, Incarnation, Session, Standing};
+use super::{Audit, Process, rules};
+
+impl Audit {
+    /// The first OPENED of a session.
+    pub(super) fn begun(&mut self, id: u64, frame: &ClientFrame) {
+        let opened = self.now;
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        conn.form = Form::Resumable { opened: true };
+        conn.session = Some(frame.session_id);
+        conn.incarnation = Some(0);
+        let of = conn.life.map(|life| (conn.player, life));
+        let (gateway, data) = (conn.gateway, conn.data);
+        let session = self.sessions.entry(frame.session_id).or_default();
+        session.realms.extend(conn.first_realms.drain(..));
+        if !session.incarnations.is_empty() || (session.of.is_some() && session.of != of) {
+            let seen = format!("connection {id}: session {} anew", frame.session_id);
+            return self.breach(&rules::DOWN_STRANGE, seen);
+        }
+        session.of = of;
+        session.received = (1, data);
+        session.incarnations.push(Incarnation {
+            gateway,
+            epoch: 1,
+            opened,
+            gap: false,
+            used: false,
+        });
+        if let Some(life) = of.and_then(|of| self.lives.get_mut(&of)) {
+            life.session = Some(frame.session_id);
+        }
+    }
+
+    /// A player's frame came on a connection: the token that opened it is used.
+    pub(super) fn token_used(&mut self, id: u64) {
+        let now = self.now;
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        if let (Some(session), Some(at)) = (conn.session, conn.incarnation)
+            && let Some(session) = self.sessions.get_mut(&session)
+            && let Some(incarnation) = session.incarnations.get_mut(at)
+        {
+            incarnation.used = true;
+            if at > session.used.0 {
+                session.used = (at, now);
+            }
+        }
+    }
+
+    /// OPENED answers a RESUME.
+    pub(super) fn resumed(&mut self, id: u64, frame: &ClientFrame, received: u64, gap: bool) {
+        let session_id = frame.session_id;
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Form::Resume { token, used, .. } = conn.form else {
+            return;
+        };
+        if conn.session != Some(session_id) {
+            return self.breach(&rules::C_DATA, format!("connection {id}: {frame:?}"));
+        }
+        let gateway = conn.gateway;
+        if used && !self.may_reuse(session_id) {
+            let seen = format!("connection {id} of player {}", conn.player);
+            return self.breach(&rules::TOKEN_USED, seen);
+        }
+        let Some(token) = token else {
+            return self.breach(&rules::TOKEN_FORGED, format!("connection {id}"));
+        };
+        self.check_answers(session_id, gateway, id);
+        self.check_parting(session_id, gateway, gap);
+        self.check_count(session_id, received, gap);
+        if gap {
+            self.gap_founded(session_id, id);
+        }
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(&session_id) else {
+            return;
+        };
+        let before = session.incarnations.last().map(|last| last.gateway);
+        let epoch = epoch_of(session, token, |link| {
+            self.links.get(&link).is_some_and(|l| l.gateway == gateway)
+        });
+        for attempt in session.attempts.iter_mut().filter(|a| a.conn == id) {
+            attempt.succeeded = true;
+        }
+        let at = session.incarnations.len();
+        session.incarnations.push(Incarnation {
+            gateway,
+            epoch,
+            opened: now,
+            gap,
+            used: false,
+        });
+        session.received = (received, received);
+        if let ClientWhat::Opened { token, .. } = &frame.what
+            && !token.is_empty()
+        {
+            session.tokens.insert(token.clone(), at);
+        }
+        session.handed_over.remove(&gateway);
+        if let Some(before) = before.filter(|before| *before != gateway && !gap) {
+            session.handed_over.insert(before, now);
+        }
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.incarnation = Some(at);
+            (conn.base, conn.received) = (received, received);
+            if let Form::Resume { answered, .. } = &mut conn.form {
+                *answered = true;
+            }
+        }
+    }
+
+    /// A used token is good only where nobody is left who could know.
+    fn may_reuse(&self, session_id: u64) -> bool {
+        let session = self.sessions.get(&session_id);
+        let user = session.and_then(|s| s.incarnations.get(s.used.0));
+        user.is_none_or(|user| self.gateway(user.gateway.index) != user.gateway)
+    }
+
+    /// Each OPEN of the resume is answered, or was given up in time and the player is to be told.
+    fn check_answers(&mut self, session_id: u64, gateway: Process, id: u64) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let began = began(session, gateway);
+        let since = session.incarnations.last().map(|last| last.opened);
+        let late = self.now.at >= began + self.scene.connect_timeout;
+        let (mut early, mut owed) = (None, Vec::new());
+        for (number, place) in &session.places {
+            let Some(link) = self.links.get(number) else {
+                continue;
+            };
+            let of_this = place.resumed.is_some_and(|(_, at)| Some(at) > since);
+            if link.gateway != gateway || link.lost.is_some() || !of_this {
+                continue;
+            }
+            match place.standing {
+                Standing::Open if place.unanswered && !late => early = Some(*number),
+                Standing::ByBackend(404) => owed.push(link.service),
+                Standing::Closed if place.unanswered => owed.push(link.service),
+                _ => {}
+            }
+        }
+        if let Some(link) = early {
+            let seen = format!("connection {id}: OPENED, link {link} has not answered OPEN");
+            self.breach(&rules::OPENED_EARLY, seen);
+        }
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.owed_errors = owed;
+        }
+    }
+
+    /// An exact resume from elsewhere: the owner has left its links, and each backend has answered.
+    fn check_parting(&mut self, session_id: u64, gateway: Process, gap: bool) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let before = session.incarnations.last().map(|last| last.gateway);
+        let Some(before) = before.filter(|before| *before != gateway && !gap) else {
+            return;
+        };
+        let taken = |service: usize, backend: Process| {
+            session.places.iter().any(|(number, place)| {
+                let link = self.links.get(number);
+                let its = link.is_some_and(|l| {
+                    l.gateway == gateway && l.service == service && l.backend == backend
+                });
+                its && place.standing == Standing::Open && !place.unanswered
+            })
+        };
+        let unanswered = session.places.iter().find(|(number, place)| {
+            let Some(link) = self.links.get(number) else {
+                return false;
+            };
+            let standing = match place.standing {
+                Standing::Open => true,
+                Standing::Left => place.left_answered.is_none(),
+                Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
+            };
+            link.gateway == before
+                && link.lost.is_none()
+                && standing
+                && taken(link.service, link.backend)
+        });
+        if let Some((link, place)) = unanswered {
+            let seen = format!("session {session_id}: link {link} is {:?}", place.standing);
+            self.breach(&rules::LEFT_EARLY, seen);
+        }
+    }
+
+    fn check_count(&mut self, session_id: u64, received: u64, gap: bool) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let (least, most) = match gap {
+            true => (0, 0),
+            false => session.received,
+        };
+        if received < least || received > most {
+            let seen = format!("session {session_id}: {received} received, of {least} to {most}");
+            self.breach(&rules::C_RECEIVED, seen);
+        }
+    }
+
+    /// A gateway speaks to its client: it must not have handed the session over.
+    pub(super) fn owner_speaks(&mut self, id: u64, what: &str) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Some(session) = conn.session.and_then(|id| self.sessions.get(&id)) else {
+            return;
+        };
+        let newest = session.incarnations.len().checked_sub(1);
+        let here = session
+            .incarnations
+            .last()
+            .is_some_and(|last| last.gateway == conn.gateway);
+        let gave = session.handed_over.contains_key(&conn.gateway);
+        if conn.incarnation < newest && (here || gave) {
+            let seen = format!("connection {id} at gateway {}: {what}", conn.gateway.index);
+            self.breach(&rules::TWO_OWNERS, seen);
+        }
+    }
+
+    /// A gateway opens a session for a resume in this epoch.
+    pub(super) fn check_epoch(&mut self, session_id: u64, gateway: Process, epoch: u32) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let asked = session.attempts.iter().filter(|a| a.gateway == gateway);
+        let Some(least) = asked.filter_map(|a| a.token).min() else {
+            let seen = format!("session {session_id} at gateway {}", gateway.index);
+            return self.breach(&rules::L_OPEN_RESUMED, seen);
+        };
+        let known = session.incarnations.iter().skip(least);
+        // An epoch that was entered already is said again, to a backend that was opened meanwhile.
+        let ok = known.clone().any(|i| i.epoch + 1 == epoch)
+            || known
+                .clone()
+                .any(|i| i.gateway == gateway && i.epoch == epoch);
+        if !ok {
+            let epochs: Vec<u32> = known.map(|i| i.epoch).collect();
+            let seen = format!("session {session_id}: OPEN in epoch {epoch}, behind {epochs:?}");
+            self.breach(&rules::EPOCH_SKIPPED, seen);
+        }
+    }
+}
+
+/// When the resume that is answered now began at this gateway.
+fn began(session: &Session, gateway: Process) -> u64 {
+    let since = session.incarnations.last().map(|last| last.opened);
+    let asked = session.attempts.iter();
+    let asked = asked.filter(|a| a.gateway == gateway && Some(a.asked) > since);
+    asked.map(|a| a.asked.at).min().unwrap_or(0)
+}
+
+/// The epoch of a resume, as its OPENs said; else one over the owner's.
+fn epoch_of(session: &Session, token: usize, its: impl Fn(u64) -> bool) -> u32 {
+    let since = session.incarnations.last().map(|last| last.opened);
+    let opens = session.places.iter().filter(|(link, _)| its(**link));
+    let opens = opens.filter_map(|(_, place)| place.resumed);
+    let newest = opens
+        .filter(|(_, at)| Some(*at) > since)
+        .max_by_key(|(_, at)| *at);
+    let known = session.incarnations.iter().skip(token).map(|i| i.epoch);
+    newest.map_or(known.max().unwrap_or(1) + 1, |(epoch, _)| epoch)
+}
