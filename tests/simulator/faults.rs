@@ -69,10 +69,12 @@ impl World {
                 self.backend_dies(backend, down, self.plan.cut_noticed);
             }
             What::BackendRefuses { core, millis } => {
+                self.unreachable(core, millis);
                 self.backends[core].refuses = true;
                 self.after(millis, Event::BackendOpens(core));
             }
             What::BackendVanishes { core, millis } => {
+                self.unreachable(core, millis);
                 self.backends[core].vanished = true;
                 self.after(millis, Event::BackendOpens(core));
             }
@@ -115,6 +117,13 @@ impl World {
                 let Some(client) = choose(&clients, pick) else {
                     return false;
                 };
+                if let Some(c) = &self.clients[client] {
+                    let (gateway, session_id) = (c.gateway, c.core.session_id());
+                    self.see(&Seen::GivenUp {
+                        gateway,
+                        session_id,
+                    });
+                }
                 self.mail_client(client, ClientMail::GiveUp);
             }
             What::ClientPanics { pick, told } => return self.client_panics(pick, told),
@@ -156,6 +165,11 @@ impl World {
             What::Thief { pick, gateway } => return self.steal(pick, gateway),
         }
         true
+    }
+
+    fn unreachable(&mut self, core: usize, millis: Millis) {
+        let (backend, until) = (core / SERVICES.len(), self.now + millis);
+        self.see(&Seen::BackendUnreachable { backend, until });
     }
 
     fn lose_at_gateway(&mut self, pick: u64) -> bool {

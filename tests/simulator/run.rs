@@ -26,6 +26,7 @@ pub(crate) fn run(plan: &Plan, detail: Detail) -> Outcome {
         resume_window: plan.limits().resume_window,
         connect_timeout: plan.limits().connect_timeout,
         replay_bytes: plan.limits().replay_bytes,
+        peer_channel: plan.peer_channel,
     };
     let mut world = World::new(plan.clone(), Log::new(crate::Audit::new(scene), detail));
     let lived = catch_unwind(AssertUnwindSafe(|| {

@@ -95,6 +95,8 @@ pub(crate) enum Seen<'a> {
     },
     /// A backend takes no new sessions from now on.
     BackendGoesAway { backend: usize },
+    /// Connections to a backend fail until then.
+    BackendUnreachable { backend: usize, until: Millis },
     /// A backend's process is gone, and all that it knew; its links are lost, for gateways a little later.
     BackendDied { backend: usize },
     /// A backend's process listens again.
@@ -117,6 +119,8 @@ pub(crate) enum Seen<'a> {
     DrainEnds { gateway: usize },
     /// An operator ends a session.
     Kicked { gateway: usize, session_id: u64 },
+    /// A gateway has no room for a suspended session any more.
+    GivenUp { gateway: usize, session_id: u64 },
     /// Two gateways do not reach each other until `until`.
     PeersParted {
         gateways: (usize, usize),
@@ -140,7 +144,7 @@ pub(crate) enum WireEvent<'a> {
     Delivered { to: Side, bytes: &'a [u8] },
     /// `side` ends it in order, behind all that it has sent.
     Ended { side: Side },
-    /// `side` learns that it is lost. What was sent to it and not delivered is lost with it.
+    /// `side` learns that it is lost, or that the other side has ended it. What was sent to it and not delivered is lost with it.
     Lost { side: Side },
 }
 
@@ -155,7 +159,7 @@ pub(crate) enum Side {
 /// What a backend's application learns of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BackendLearns {
-    /// It has the session from now on.
+    /// It has the session from now on; `resumed`: it had it before.
     Opened { epoch: u32, resumed: bool },
     /// Its player's connection is lost.
     Suspended,
@@ -166,7 +170,7 @@ pub(crate) enum BackendLearns {
 /// The payload of every application frame, 18 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Payload {
-    /// The player; of a MULTICAST: `u32::MAX`.
+    /// The player; of a backend's frame one less than of a MULTICAST, which is `u32::MAX`.
     pub(crate) player: u32,
     /// The player's life; of a backend's frame: the backend's.
     pub(crate) life: u32,
@@ -218,6 +222,8 @@ pub(crate) struct Scene {
     pub(crate) connect_timeout: Millis,
     /// `session.replay_bytes`.
     pub(crate) replay_bytes: usize,
+    /// Gateways reach each other.
+    pub(crate) peer_channel: bool,
 }
 
 /// Something that must not happen.

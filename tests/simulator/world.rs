@@ -361,8 +361,8 @@ impl World {
             if let Some((at, number)) = self.wires[wire].cut(to, self.now, within) {
                 self.at(at, Event::Wire { wire, to, number });
             }
-            self.see_wire(wire, WireEvent::Lost { side: gone });
         }
+        self.see_wire(wire, WireEvent::Lost { side: gone });
         self.wires[wire].forget(gone);
     }
 
@@ -372,8 +372,7 @@ impl World {
         };
         match &item {
             Item::Bytes(bytes) => self.see_wire(wire, WireEvent::Delivered { to, bytes }),
-            Item::Lost => self.see_wire(wire, WireEvent::Lost { side: to }),
-            Item::End => {}
+            Item::Lost | Item::End => self.see_wire(wire, WireEvent::Lost { side: to }),
         }
         match (self.wires[wire].purpose, to) {
             (Purpose::Client { .. }, Side::Gateway) => self.client_reads(wire, item),

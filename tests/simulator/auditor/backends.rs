@@ -20,6 +20,11 @@ impl Audit {
         }
         let session_id = frame.session_id;
         match &frame.what {
+            LinkWhat::Hello { .. } => {
+                if let Some(link) = self.links.get_mut(&id) {
+                    link.greeted = true;
+                }
+            }
             LinkWhat::Open { epoch, resumed } => self.open_heard(id, session_id, *epoch, *resumed),
             LinkWhat::Data(payload) => self.data_heard(id, session_id, *payload),
             LinkWhat::Close(code) => self.close_heard(id, session_id, *code),
@@ -55,6 +60,7 @@ impl Audit {
             link.due.push_back((session_id, Due::Accept(epoch)));
         }
         backend.expired.remove(&(id, session_id));
+        let known = entry.is_some();
         let mut leaving = Vec::new();
         if let Some(entry) = entry {
             leaving = std::mem::take(&mut entry.leaving);
@@ -69,7 +75,10 @@ impl Audit {
             until: None,
         };
         backend.sessions.insert(key, entry);
-        let learn = Learn::Opened { epoch, resumed };
+        let learn = Learn::Opened {
+            epoch,
+            resumed: known,
+        };
         backend.due.push_back((key.0, session_id, learn));
     }
 
@@ -156,6 +165,7 @@ impl Audit {
             other.backend == link.backend
                 && other.gateway.index == link.gateway.index
                 && other.service == link.service
+                && other.greeted
                 && other.backend_lost.is_none()
         });
         let sibling = sibling.map(|(other, _)| *other);
@@ -273,10 +283,7 @@ impl Audit {
 
     /// A frame that a backend's application has sent.
     pub(super) fn down_frame(&mut self, of: u64, payload: Payload) -> Option<&mut DownFrame> {
-        let process = Process {
-            index: usize::from(payload.backend),
-            life: payload.life,
-        };
+        let process = Process::origin(payload);
         let session = self.sessions.get_mut(&of)?;
         let down = session.down.get_mut(&process)?;
         let at = down
@@ -317,18 +324,13 @@ impl Audit {
                 }
             },
             Seen::BackendSent {
-                backend,
                 service,
                 session_id,
                 payload,
                 multicast,
                 written,
-            } => self.sent_down(
-                backend,
-                (service, session_id),
-                payload,
-                (multicast, written),
-            ),
+                ..
+            } => self.sent_down((service, session_id), payload, (multicast, written)),
             Seen::BackendCloses {
                 backend,
                 service,

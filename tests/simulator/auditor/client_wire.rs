@@ -118,10 +118,7 @@ impl Audit {
         }
         if let Some(payload) = payload {
             let multicast = payload.player == u32::MAX;
-            let process = super::Process {
-                index: usize::from(payload.backend),
-                life: payload.life,
-            };
+            let process = super::Process::origin(payload);
             let down = session.down.get(&process);
             let known = down.and_then(|down| {
                 let at = down.index.get(&(multicast, payload.number))?;
@@ -210,8 +207,9 @@ impl Audit {
         {
             let era = life.era;
             if let Some(up) = life.sent.get_mut(payload.number as usize - 1) {
-                up.era.get_or_insert(era);
-                up.written.get_or_insert(now);
+                if up.written.is_none() {
+                    (up.era, up.written) = (era, Some(now));
+                }
             }
         }
     }

@@ -62,18 +62,17 @@ impl Audit {
     /// A backend's application sends a frame.
     pub(super) fn sent_down(
         &mut self,
-        backend: usize,
         (service, session_id): (&str, u64),
         payload: &[u8],
         (multicast, written): (bool, bool),
     ) {
-        let (sent, process) = (self.now, self.backend(backend));
+        let sent = self.now;
         let service = self.service(service);
         let (Some(service), Some(payload)) = (service, Payload::decode(payload)) else {
             return;
         };
         let session = self.sessions.entry(session_id).or_default();
-        let down = session.down.entry(process).or_default();
+        let down = session.down.entry(Process::origin(payload)).or_default();
         down.index
             .insert((multicast, payload.number), down.frames.len());
         down.frames.push(DownFrame {
@@ -235,12 +234,9 @@ fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>) -> bool {
     if next.is_none() && all_before.is_none_or(|all| frame.sent >= all) {
         return true;
     }
-    let Some(era) = frame.era else {
-        // It was never written, and a later one was got.
-        return false;
-    };
+    let era = frame.era;
     let gap = era < life.era;
-    if gap && next.is_none_or(|next| next.era.is_none_or(|later| later > era)) {
+    if gap && next.is_none_or(|next| next.era > era) {
         return true;
     }
     let (arrived, service) = (frame.arrived, frame.service);

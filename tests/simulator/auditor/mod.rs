@@ -87,6 +87,7 @@ impl Audit {
             resume_window: 0,
             connect_timeout: 0,
             replay_bytes: 0,
+            peer_channel: false,
         })
     }
 
@@ -253,7 +254,12 @@ impl Audit {
                 gateways: (a, b),
                 until,
             } => self.cause(Cause::Parted(a, b, until)),
-            Seen::Kicked { session_id, .. } => self.session_ends(session_id),
+            Seen::BackendUnreachable { backend, until } => {
+                self.cause(Cause::BackendUnreachable(backend, until));
+            }
+            Seen::Kicked { session_id, .. } | Seen::GivenUp { session_id, .. } => {
+                self.session_ends(session_id);
+            }
             Seen::Quiet => self.quiet = Some(self.now),
             Seen::Closing => {
                 self.settled();
@@ -349,6 +355,7 @@ impl Link {
             backend_lost: None,
             due: Default::default(),
             resume_window: 30_000,
+            greeted: false,
             realms: BTreeMap::new(),
         }
     }

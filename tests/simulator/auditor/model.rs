@@ -22,6 +22,16 @@ pub(crate) struct Process {
     pub(crate) life: u32,
 }
 
+impl Process {
+    /// The process that has sent a frame: every service of a backend is one of its own.
+    pub(crate) fn origin(payload: Payload) -> Process {
+        Process {
+            index: usize::from(payload.backend) * 256 + usize::from(payload.service),
+            life: payload.life,
+        }
+    }
+}
+
 /// A player's connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
@@ -90,6 +100,8 @@ pub(crate) struct Link {
     /// Answers that the backend owes here, in order.
     pub(crate) due: VecDeque<(u64, Due)>,
     pub(crate) resume_window: Millis,
+    /// The backend has its HELLO.
+    pub(crate) greeted: bool,
     /// Realms that the backend has bound here.
     pub(crate) realms: BTreeMap<u64, u32>,
 }
@@ -178,6 +190,8 @@ pub(crate) struct Session {
     /// Tokens of earlier incarnations are used, since then.
     pub(crate) used: (usize, Moment),
     pub(crate) attempts: Vec<Attempt>,
+    /// The highest epoch of an OPEN, and since when.
+    pub(crate) epoch: (u32, Moment),
     /// By link.
     pub(crate) places: BTreeMap<u64, Place>,
     /// What backends have said of it: the bound ids, newest last, by the moment a gateway was told.
@@ -247,8 +261,8 @@ pub(crate) struct Life {
 pub(crate) struct UpFrame {
     pub(crate) service: usize,
     pub(crate) sent: Moment,
-    /// GAPs told before it was first written.
-    pub(crate) era: Option<u32>,
+    /// GAPs told before it was first written, or sent where that was not seen.
+    pub(crate) era: u32,
     pub(crate) written: Option<Moment>,
     /// A gateway has it, for the first time.
     pub(crate) arrived: Option<Moment>,
@@ -318,4 +332,5 @@ pub(crate) enum Cause {
     LinkLost(usize),
     BackendDied(usize),
     BackendGone(usize),
+    BackendUnreachable(usize, Millis),
 }

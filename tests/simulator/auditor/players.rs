@@ -23,6 +23,7 @@ impl Audit {
                 life.sent.push(UpFrame {
                     service,
                     sent: now,
+                    era: life.era,
                     ..UpFrame::default()
                 });
             }
@@ -117,16 +118,12 @@ impl Audit {
         let now = self.now;
         let seen = || format!("player {of:?}, session {session_id}: {payload:?}");
         let its = self.lives.get(&of).and_then(|life| life.session);
-        let process = Process {
-            index: usize::from(payload.backend),
-            life: payload.life,
-        };
-        let addressed = payload.player == u32::MAX || payload.player as usize == of.0;
+        let process = Process::origin(payload);
         let right = its == Some(session_id) && usize::from(payload.service) == service;
         let links = &self.links;
         let session = self.sessions.get_mut(&session_id);
         let down = session.and_then(|s| s.down.get_mut(&process));
-        let Some(down) = down.filter(|_| addressed && right) else {
+        let Some(down) = down.filter(|_| right) else {
             return self.breach(&rules::DOWN_STRANGE, seen());
         };
         let key = (payload.player == u32::MAX, payload.number);

@@ -16,7 +16,9 @@ impl Audit {
     pub(super) fn troubled(&self, gateway: usize, since: Moment) -> bool {
         self.causes.iter().any(|(at, cause)| {
             let lasts = match *cause {
-                Cause::Stalled(_, until) | Cause::Parted(_, _, until) => until >= since.at,
+                Cause::Stalled(_, until)
+                | Cause::Parted(_, _, until)
+                | Cause::BackendUnreachable(_, until) => until >= since.at,
                 _ => *at >= since,
             };
             let its = match *cause {
@@ -26,7 +28,9 @@ impl Audit {
                 | Cause::Drained(g)
                 | Cause::LinkLost(g) => g == gateway,
                 Cause::Parted(a, b, _) => a == gateway || b == gateway,
-                Cause::BackendDied(_) | Cause::BackendGone(_) => true,
+                Cause::BackendDied(_) | Cause::BackendGone(_) | Cause::BackendUnreachable(..) => {
+                    true
+                }
             };
             lasts && its
         })
@@ -61,7 +65,8 @@ impl Audit {
         let lacking = session.down.values().flat_map(|down| &down.frames);
         let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none());
         let full = lacking.count() * FRAME_BYTES > self.scene.replay_bytes;
-        if !(failed || slow || unknown || again || troubled || lost || full) {
+        let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
+        if !(failed || slow || unknown || again || troubled || lost || full || apart) {
             let seen = format!("session {session_id}, connection {id}");
             self.breach(&rules::GAP_UNFOUNDED, seen);
         }
@@ -88,7 +93,10 @@ impl Audit {
         let broken = self.causes.iter().any(|(_, cause)| {
             matches!(
                 cause,
-                Cause::BackendDied(_) | Cause::BackendGone(_) | Cause::LinkLost(_)
+                Cause::BackendDied(_)
+                    | Cause::BackendGone(_)
+                    | Cause::BackendUnreachable(..)
+                    | Cause::LinkLost(_)
             )
         });
         if !(refused || slow || lost || broken) {
@@ -109,7 +117,10 @@ impl Audit {
         let window = away + 1_000 >= self.scene.resume_window;
         let founded = match end {
             End::Local | End::Lost => true,
-            End::Closed(_) => ended || window || life.closes.is_some() || !self.causes.is_empty(),
+            End::Closed(_) => {
+                let trouble = !self.causes.is_empty() || !self.scene.peer_channel;
+                ended || window || life.closes.is_some() || trouble
+            }
             End::GaveUp => self
                 .quiet
                 .is_none_or(|quiet| now.at < quiet.at + COMES_BACK),

@@ -239,16 +239,30 @@ impl Audit {
             let seen = format!("session {session_id} at gateway {}", gateway.index);
             return self.breach(&rules::L_OPEN_RESUMED, seen);
         };
-        let known = session.incarnations.iter().skip(least);
-        // An epoch that was entered already is said again, to a backend that was opened meanwhile.
-        let ok = known.clone().any(|i| i.epoch + 1 == epoch)
-            || known
-                .clone()
-                .any(|i| i.gateway == gateway && i.epoch == epoch);
-        if !ok {
-            let epochs: Vec<u32> = known.map(|i| i.epoch).collect();
-            let seen = format!("session {session_id}: OPEN in epoch {epoch}, behind {epochs:?}");
-            self.breach(&rules::EPOCH_SKIPPED, seen);
+        let least = session.incarnations.get(least).map_or(1, |i| i.epoch);
+        let (highest, since) = session.epoch;
+        let highest = session
+            .incarnations
+            .iter()
+            .map(|i| i.epoch)
+            .max()
+            .map_or(highest, |e| e.max(highest));
+        // A resume without bindings, or one whose connection broke, raises it unseen.
+        let unseen = session.attempts.iter().filter(|a| a.asked > since);
+        let most = highest + (unseen.count() as u32).max(1);
+        if epoch <= least || epoch > most {
+            let seen = format!(
+                "session {session_id}: OPEN in epoch {epoch}, over {least}, at most {most}"
+            );
+            return self.breach(&rules::EPOCH_SKIPPED, seen);
+        }
+        let now = self.now;
+        if let Some(session) = self
+            .sessions
+            .get_mut(&session_id)
+            .filter(|_| epoch > highest)
+        {
+            session.epoch = (epoch, now);
         }
     }
 }

@@ -86,7 +86,8 @@ fn a_lost_link_is_told() {
         t.down(0, &error(502));
         t.told_error(502);
         let link = t.link(0, 0, 0);
-        t.opens(link, 1, false);
+        t.to(link, &open(1, false));
+        t.learns_of(link, 1, true);
         t.passes_up(0, link, 3);
         t.passes_down(0, link, 3);
         t.leaves(0, link);

@@ -172,6 +172,7 @@ impl Trace {
             resume_window: 30_000,
             connect_timeout: 2_000,
             replay_bytes: 600,
+            peer_channel: true,
         };
         Trace {
             audit: Audit::new(scene),
@@ -357,11 +358,16 @@ impl Trace {
     /// OPEN, and the backend takes it; with ACCEPT where it is resumed.
     pub(super) fn opens(&mut self, link: usize, epoch: u32, resumed: bool) {
         self.to(link, &open(epoch, resumed));
-        let backend = self.links[link].1;
-        self.learns(backend, BackendLearns::Opened { epoch, resumed });
+        self.learns_of(link, epoch, resumed);
         if resumed {
             self.from(link, &accept(epoch));
         }
+    }
+
+    /// The backend's application has the session, which it `knew` before.
+    pub(super) fn learns_of(&mut self, link: usize, epoch: u32, knew: bool) {
+        let (backend, resumed) = (self.links[link].1, knew);
+        self.learns(backend, BackendLearns::Opened { epoch, resumed });
     }
 
     /// A frame goes all the way from player 0 to its backend.
