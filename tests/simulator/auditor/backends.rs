@@ -210,11 +210,8 @@ impl Audit {
                     self.breach(&rules::B_307, seen());
                 }
             }
-            LinkWhat::Close(code) => {
-                if !self.pays_due(id, session_id, Due::Close(*code)) {
-                    self.backend_speaks(id, session_id, &seen());
-                }
-            }
+            LinkWhat::Close(code) if self.pays_due(id, session_id, Due::Close(*code)) => {}
+            LinkWhat::Close(_) => self.backend_speaks(id, session_id, &seen()),
             LinkWhat::Data(payload) => {
                 self.backend_speaks(id, session_id, &seen());
                 self.down_written(id, session_id, *payload);

@@ -204,13 +204,10 @@ impl Audit {
             ..
         } = frame.what
             && let Some(life) = self.lives.get_mut(&(conn.player, payload.life))
+            && let Some(up) = life.sent.get_mut(payload.number as usize - 1)
+            && up.written.is_none()
         {
-            let era = life.era;
-            if let Some(up) = life.sent.get_mut(payload.number as usize - 1) {
-                if up.written.is_none() {
-                    (up.era, up.written) = (era, Some(now));
-                }
-            }
+            (up.era, up.written) = (life.era, Some(now));
         }
     }
 
