@@ -184,6 +184,8 @@ impl<L: Hold> Core<L> {
         }
         let is_left = code == Code::LEAVES_LINK;
         let (owner, say) = match &claim.stage {
+            // It has answered, and promised nothing.
+            Stage::Asking { .. } if is_left => return,
             Stage::Asking { whom, .. } => (whom, ToHolder::GiveUp { stale: false }),
             Stage::Opening { owner: Some(owner) } | Stage::Claiming { owner } if is_left => {
                 (owner, ToHolder::GiveUp { stale })

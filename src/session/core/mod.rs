@@ -347,3 +347,6 @@ impl<L: Hold> Core<L> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! A session that is elsewhere, or nowhere.
+
+use super::*;
+use crate::codec::peer::{HandOver, Particulars};
+
+/// A connection with a token that gateway "b" has made.
+fn asking() -> Play {
+    let mut play = Play::new();
+    play.says(&resume(0, 1, "b"));
+    play.at(|core, step| core.located_elsewhere(None, step));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.check(&["locate", "enlist", "to b: ask 1"]);
+    play
+}
+
+fn particulars() -> Particulars {
+    Particulars {
+        bindings: token_of(1, "b").bindings,
+        ..Particulars::default()
+    }
+}
+
+fn holds(epoch: u32) -> ToNewcomer {
+    ToNewcomer::Holds {
+        epoch,
+        particulars: particulars(),
+    }
+}
+
+/// One that "b" has promised and that has its OPEN under way.
+fn opening() -> Play {
+    let mut play = asking();
+    play.answers(1, holds(4));
+    play.check(&["reach game OPEN resumed epoch 4 from b"]);
+    play
+}
+
+/// One that has claimed.
+fn claiming() -> Play {
+    let mut play = opening();
+    play.reaches("game", 1);
+    play.at(|core, step| core.accepted("game", 4, step));
+    play.check(&["to b: claim 0 [(\"game\", true)]"]);
+    play
+}
+
+fn handed(gap: bool) -> ToNewcomer {
+    ToNewcomer::HandOver(Box::new(HandOver {
+        gap,
+        received: 3,
+        starts: vec![(1, 0)],
+        ring: data("game", 0),
+        ..HandOver::default()
+    }))
+}
+
+#[test]
+fn a_session_comes_from_its_owner() {
+    let mut play = claiming();
+    assert!(!play.delivers("game"), "it waits behind the replay");
+    play.answers(1, handed(false));
+    play.check(&["cancel call", "OPENED 3 epoch 4", "replay 2"]);
+    assert!(play.core.reads());
+}
+
+#[test]
+fn an_accept_may_be_quicker_than_the_news_of_its_link() {
+    let mut play = opening();
+    play.at(|core, step| core.accepted("game", 4, step));
+    play.check(&[]);
+    play.reaches("game", 1);
+    play.check(&["to b: claim 0 [(\"game\", true)]"]);
+}
+
+#[test]
+fn without_an_owner_the_backends_and_the_token_must_do() {
+    let mut play = asking();
+    play.answers(1, ToNewcomer::Unknown);
+    play.reaches("game", 1);
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.check(&[
+        "reach game OPEN resumed epoch 2 from b",
+        "cancel call",
+        "OPENED 0 epoch 2 GAP",
+    ]);
+}
+
+#[test]
+fn an_owner_that_does_not_answer_is_none() {
+    let mut play = claiming();
+    play.waits(300);
+    play.check(&["cancel call", "OPENED 0 epoch 4 GAP"]);
+    let mut play = opening();
+    play.at(|core, step| core.peer_response(1, None, step));
+    play.reaches("game", 1);
+    play.at(|core, step| core.accepted("game", 4, step));
+    play.check(&["cancel call", "OPENED 0 epoch 4 GAP"]);
+}
+
+#[test]
+fn who_has_handed_it_over_says_where() {
+    let mut play = asking();
+    let to = |name: &str| ToNewcomer::Moved {
+        gateway: name.into(),
+        address: format!("{name}:9"),
+    };
+    play.answers(1, to("c"));
+    play.answers(2, to("d"));
+    play.answers(3, to("a"));
+    // This gateway does not have it, so nobody has.
+    play.check(&[
+        "to c: ask 1",
+        "to d: ask 1",
+        "reach game OPEN resumed epoch 2 from b",
+    ]);
+}
+
+#[test]
+fn a_refusal_leaves_what_was_opened() {
+    let mut play = asking();
+    play.answers(1, ToNewcomer::Busy);
+    play.check(&["cancel call", "unregister", "close: 503"]);
+    let mut play = claiming();
+    play.answers(1, ToNewcomer::Refused);
+    let heard = play.heard();
+    assert!(
+        heard.contains(&"game.1: final CLOSE 307".into()),
+        "{heard:?}"
+    );
+    assert!(heard.contains(&"close: 503".into()), "{heard:?}");
+}
+
+#[test]
+fn a_backend_that_refuses_with_410_is_right() {
+    let mut play = opening();
+    play.reaches("game", 1);
+    play.closes("game", 410);
+    play.check(&[
+        "game.1: released",
+        "to b: give up stale=true",
+        "cancel call",
+        "unregister",
+        "close: 410",
+    ]);
+}
+
+#[test]
+fn a_link_that_comes_after_a_failed_claim_is_left() {
+    let mut play = opening();
+    play.at(|core, step| core.peer_response(1, None, step));
+    play.waits(100);
+    play.heard();
+    assert!(play.core.is_over());
+    play.reaches("game", 1);
+    play.check(&["game.1: final CLOSE 307"]);
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_claimed_ends_everywhere() {
+    let mut play = claiming();
+    play.answers(1, ToNewcomer::Ended { code: 440 });
+    play.check(&[
+        "game.1: final CLOSE 440",
+        "cancel call",
+        "unregister",
+        "close: 440",
+    ]);
+    let mut play = claiming();
+    play.closes("game", 7);
+    play.check(&[
+        "game.1: released",
+        "to b: end 7",
+        "cancel call",
+        "unregister",
+        "close: 7",
+    ]);
+}
+
+#[test]
+fn a_promise_that_comes_too_late_is_given_up() {
+    let mut play = asking();
+    play.waits(300);
+    play.answers(1, holds(4));
+    play.check(&[
+        "reach game OPEN resumed epoch 2 from b",
+        "to b: give up stale=false",
+    ]);
+}
+
+#[test]
+fn a_claim_goes_on_without_its_connection() {
+    let mut play = claiming();
+    play.breaks();
+    play.check(&["leave connection: nothing"]);
+    play.answers(1, handed(false));
+    play.check(&["game.1: SUSPEND 1000", "cancel call"]);
+    assert!(!play.core.reads() && !play.core.is_over());
+    play.waits(1_000);
+    assert!(play.core.is_over());
+}
+
+#[test]
+fn a_draining_gateway_takes_up_nothing() {
+    let mut play = Play::new();
+    play.says(&resume(0, 1, "b"));
+    play.around.refuses.set(true);
+    play.at(|core, step| core.located_elsewhere(None, step));
+    play.check(&["locate", "close: 503"]);
+}
+
+#[test]
+fn a_request_goes_to_the_client_that_has_the_session() {
+    let mut play = Play::new();
+    play.says(&resume(5, 1, "a"));
+    let request = play.core.located_here().unwrap();
+    assert_eq!((request.count, request.token.epoch), (5, 1));
+    assert!(play.core.is_over());
+    let mut play = Play::new();
+    play.says(&frame(Kind::Resume, "", 0, &[0; 8]));
+    play.check(&["close: 410"]);
+}

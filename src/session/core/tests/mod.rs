@@ -1,0 +1,420 @@
+//! The core as transcripts: an event, then what it says to the client, to links, to the registry and to
+//! peer gateways, in words. Words to links stand before the others of the same event, for they are said
+//! at once. `tests/simulator` has all of them together.
+
+mod claims;
+mod lives;
+mod owners;
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::*;
+use crate::codec::Decoded;
+use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
+use crate::codec::link::{Open, Transport};
+use crate::codec::peer::{Binding, Caller, PeerGateway, ToHolder, ToNewcomer};
+use crate::session::closing::Closing;
+use crate::session::token::{TokenBody, TokenError};
+
+/// What was said, the oldest first.
+type Log = Rc<RefCell<Vec<String>>>;
+
+/// A lease that writes down what it is told.
+#[derive(Debug)]
+struct Lease {
+    link: u64,
+    service: &'static str,
+    code: Option<Code>,
+    full: bool,
+    log: Log,
+}
+
+impl Lease {
+    fn say(&self, words: &str) {
+        let line = format!("{}.{}: {words}", self.service, self.link);
+        self.log.borrow_mut().push(line);
+    }
+}
+
+fn opened(open: &[u8]) -> String {
+    let open = Open::decode(open).unwrap();
+    let from = open.previous_gateway;
+    match open.flags {
+        0 => format!("OPEN epoch {}", open.epoch),
+        _ => format!("OPEN resumed epoch {} from {from}", open.epoch),
+    }
+}
+
+impl Hold for Lease {
+    fn link_id(&self) -> u64 {
+        self.link
+    }
+    fn endpoint(&self) -> SocketAddr {
+        endpoint(self.service)
+    }
+    fn forward(&self, _: Vec<u8>, frames: u32) {
+        self.say(&format!("forward {frames}"));
+    }
+    fn is_full(&self) -> bool {
+        self.full
+    }
+    fn await_room(&self) {
+        self.say("await room");
+    }
+    fn retag(&self, realm_id: u32) {
+        if realm_id != 0 {
+            self.say(&format!("realm {realm_id}"));
+        }
+    }
+    fn reopen(&self, open: Vec<u8>) {
+        self.say(&opened(&open));
+    }
+    fn suspend(&self, window_ms: u32) {
+        self.say(&format!("SUSPEND {window_ms}"));
+    }
+    fn confirm(&self) {
+        self.say("confirm");
+    }
+    fn leave(&mut self) {
+        self.code = None;
+        self.say("CLOSE 307");
+    }
+    fn silence(&mut self) {
+        self.code = None;
+    }
+    fn set_final_code(&mut self, code: Code) {
+        self.code = self.code.map(|_| code);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        match self.code {
+            Some(code) => self.say(&format!("final CLOSE {}", code.0)),
+            None => self.say("released"),
+        }
+    }
+}
+
+/// A gateway named "a".
+struct Around {
+    limits: Limits,
+    drains: Cell<bool>,
+    refuses: Cell<bool>,
+    calls: Cell<u64>,
+}
+
+impl Host for Around {
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+    fn gateway_id(&self) -> &str {
+        "a"
+    }
+    fn peer_address(&self) -> Option<&str> {
+        Some("a:9")
+    }
+    fn refuses_sessions(&self) -> bool {
+        self.refuses.get()
+    }
+    fn drain_left(&self) -> Option<Duration> {
+        self.drains.get().then_some(Duration::from_secs(5))
+    }
+    fn remote_address(&self) -> SocketAddr {
+        ([1, 2, 3, 4], 5).into()
+    }
+    fn transport(&self) -> Transport {
+        Transport::Tcp
+    }
+    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
+        // A token of the tests is an epoch and the name of its gateway.
+        let (epoch, holder) = token.split_first().ok_or(TokenError::Malformed)?;
+        let holder = String::from_utf8_lossy(holder).into_owned();
+        Ok(token_of(u32::from(*epoch), &holder))
+    }
+    fn unix_seconds(&self) -> u64 {
+        1_000
+    }
+    fn next_call(&self) -> u64 {
+        self.calls.set(self.calls.get() + 1);
+        self.calls.get()
+    }
+}
+
+fn endpoint(service: &str) -> SocketAddr {
+    ([10, 0, 0, service.as_bytes()[0]], 1).into()
+}
+
+fn token_of(epoch: u32, holder: &str) -> TokenBody {
+    TokenBody {
+        session_id: 7,
+        epoch,
+        bound: Bind::default(),
+        newest: Bind::default(),
+        bindings: vec![Binding {
+            service: "game".into(),
+            endpoint: endpoint("game"),
+        }],
+        holder: holder.into(),
+        peer: format!("{holder}:9"),
+        expires: 2_000,
+    }
+}
+
+fn caller(name: &str) -> Caller {
+    Caller {
+        connection: 1,
+        call: u64::from(name.as_bytes()[0]),
+        at: gateway(name),
+    }
+}
+
+fn gateway(name: &str) -> PeerGateway {
+    PeerGateway {
+        gateway: name.into(),
+        address: format!("{name}:9"),
+    }
+}
+
+/// A core, its time, and what it has said.
+struct Play {
+    core: Core<Lease>,
+    around: Around,
+    now: Millis,
+    log: Log,
+}
+
+impl Play {
+    fn new() -> Play {
+        Play {
+            core: Core::new(0),
+            around: Around {
+                limits: Limits {
+                    max_services: 8,
+                    trust_client_ids: false,
+                    idle_timeout: 10_000,
+                    resume_window: 1_000,
+                    connect_timeout: 100,
+                    replay_bytes: 4096,
+                    outbound_queue: 65_536,
+                },
+                drains: Cell::new(false),
+                refuses: Cell::new(false),
+                calls: Cell::new(0),
+            },
+            now: 0,
+            log: Log::default(),
+        }
+    }
+
+    /// A session 7 with `game` open on link 1.
+    fn with_session(flags: u8) -> Play {
+        let mut play = Play::new();
+        let read = play.says(&data("game", flags));
+        assert_eq!(read.bytes, 0, "the frame that starts a session waits");
+        play.at(|core, step| core.registered(Ok(7), step));
+        play.says(&data("game", flags));
+        play.opens("game", 1);
+        play.heard();
+        play
+    }
+
+    fn with_resumable() -> Play {
+        Play::with_session(FLAG_RESUMABLE)
+    }
+
+    fn lease(&self, service: &'static str, link: u64) -> Lease {
+        Lease {
+            link,
+            service,
+            code: Some(Code::INTERNAL),
+            full: false,
+            log: Rc::clone(&self.log),
+        }
+    }
+
+    /// An event, whose effects go to the log.
+    fn at<R>(&mut self, event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>) -> R) -> R {
+        let mut effects = Vec::new();
+        let mut step = Step {
+            now: self.now,
+            host: &self.around,
+            effects: &mut effects,
+        };
+        let result = event(&mut self.core, &mut step);
+        let words = effects.iter().filter_map(words);
+        self.log.borrow_mut().extend(words);
+        result
+    }
+
+    /// Bytes of the client.
+    fn says(&mut self, bytes: &[u8]) -> Inbound {
+        self.at(|core, step| core.on_bytes(bytes, 65_536, step))
+    }
+
+    fn opens(&mut self, service: &'static str, link: u64) {
+        let (lease, epoch) = (self.lease(service, link), self.core.epoch());
+        self.at(|core, step| core.service_opened(service, epoch, lease, step));
+    }
+
+    fn reaches(&mut self, service: &'static str, link: u64) {
+        let lease = self.lease(service, link);
+        self.at(|core, step| core.service_reached(service, Some(lease), step));
+    }
+
+    /// A peer gateway says something.
+    fn peer(&mut self, name: &str, say: ToHolder) {
+        self.at(|core, step| core.peer_request(caller(name), 7, Some(say), step));
+    }
+
+    /// A peer gateway answers the newest call.
+    fn answers(&mut self, call: u64, say: ToNewcomer) {
+        self.at(|core, step| core.peer_response(call, Some(say), step));
+    }
+
+    fn breaks(&mut self) {
+        self.at(|core, step| core.close(Closing::Disconnected, step));
+    }
+
+    fn closes(&mut self, service: &str, code: u16) {
+        let close = BackendClose {
+            code: Code(code),
+            retry_after_ms: 0,
+            text: Box::default(),
+        };
+        self.at(|core, step| core.closed_on_link(service, close, step));
+    }
+
+    fn resumes_here(&mut self, epoch: u32, count: u64) {
+        let request = ResumeRequest {
+            token: token_of(epoch, "a"),
+            count,
+            moved: None,
+        };
+        self.at(|core, step| core.resume_here(&request, step));
+    }
+
+    /// A backend's DATA for the client; returns whether it is sent at once.
+    fn delivers(&mut self, service: &str) -> bool {
+        let mut frame = Vec::new();
+        client::encode(&mut frame, &Header::default(), service, b"payload");
+        self.core.keep(&frame, &[], 1)
+    }
+
+    /// Time passes.
+    fn waits(&mut self, ms: Millis) {
+        self.now += ms;
+        self.at(|core, step| core.on_time(step));
+    }
+
+    /// Takes what was said so far.
+    fn heard(&mut self) -> Vec<String> {
+        self.log.take()
+    }
+
+    /// Checks all that was said since.
+    #[track_caller]
+    fn check(&mut self, expected: &[&str]) {
+        assert_eq!(self.heard(), expected);
+    }
+}
+
+fn data(service: &str, flags: u8) -> Vec<u8> {
+    frame(Kind::Data, service, flags, b"hello")
+}
+
+fn frame(kind: Kind, service: &str, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let header = Header {
+        kind: kind as u8,
+        flags,
+        ..Header::default()
+    };
+    let mut out = Vec::new();
+    client::encode(&mut out, &header, service, payload);
+    out
+}
+
+/// RESUME with a token of this epoch, made by this gateway.
+fn resume(count: u64, epoch: u8, holder: &str) -> Vec<u8> {
+    let header = Header {
+        kind: Kind::Resume as u8,
+        session_id: 7,
+        ..Header::default()
+    };
+    let payload = [&count.to_be_bytes()[..], &[epoch], holder.as_bytes()].concat();
+    let mut out = Vec::new();
+    client::encode(&mut out, &header, "", &payload);
+    out
+}
+
+/// An effect in words; none for what is only counted.
+fn words(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Send(frame) => {
+            let Ok(Decoded::Frame(frame, _)) = client::decode(frame, 65_536) else {
+                panic!("not a frame");
+            };
+            let kind = Kind::from_byte(frame.header.kind).unwrap();
+            match kind {
+                Kind::Error => {
+                    let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+                    format!("ERROR {code} {}", frame.service)
+                }
+                kind => format!("{kind:?}"),
+            }
+        }
+        Effect::SendOpened(opened) => {
+            let gap = if opened.gap { " GAP" } else { "" };
+            let epoch = opened.token.as_ref().map_or(0, |token| token.epoch);
+            format!("OPENED {} epoch {epoch}{gap}", opened.received)
+        }
+        Effect::Replay { frames, .. } => format!("replay {frames}"),
+        Effect::LeaveConnection(closing) => format!("leave connection: {}", code_of(closing)),
+        Effect::TakeConnection => "take connection".into(),
+        Effect::RefuseConnection(closing) => format!("refuse: {}", code_of(closing)),
+        Effect::Close(closing) => format!("close: {}", code_of(closing)),
+        Effect::Register { .. } => "register".into(),
+        Effect::Locate(_) => "locate".into(),
+        Effect::Enlist(_) => "enlist".into(),
+        Effect::Unregister => "unregister".into(),
+        Effect::Moved(to) => format!("moved to {}", to.gateway),
+        Effect::Route(route) => format!("route {} {}", route.service, opened(&route.open)),
+        Effect::Reach(reach) => format!("reach {} {}", reach.service, opened(&reach.open)),
+        Effect::Call { to, say, .. } => format!("to {}: {}", to.gateway, said(say)),
+        Effect::CancelCall(_) => "cancel call".into(),
+        Effect::Reply { to, say } => format!("to {}: {}", to.at.gateway, replied(say)),
+        Effect::Note(_) => return None,
+    })
+}
+
+fn code_of(closing: &Closing) -> String {
+    let code = closing.outcome().client;
+    code.map_or("nothing".into(), |code| code.0.to_string())
+}
+
+fn said(say: &ToHolder) -> String {
+    match say {
+        ToHolder::Ask { token_epoch } => format!("ask {token_epoch}"),
+        ToHolder::Claim { count, places } => format!("claim {count} {places:?}"),
+        ToHolder::GiveUp { stale } => format!("give up stale={stale}"),
+        ToHolder::Supersede => "supersede".into(),
+        ToHolder::End { code } => format!("end {code}"),
+    }
+}
+
+fn replied(say: &ToNewcomer) -> String {
+    match say {
+        ToNewcomer::Holds { epoch, .. } => format!("holds {epoch}"),
+        ToNewcomer::HoldsMore { .. } => "holds more".into(),
+        ToNewcomer::HandOver(handed) => {
+            let gap = if handed.gap { " GAP" } else { "" };
+            format!("hand over received {}{gap}", handed.received)
+        }
+        ToNewcomer::Ended { code } => format!("ended {code}"),
+        ToNewcomer::Moved { gateway, .. } => format!("moved to {gateway}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}

@@ -1,0 +1,177 @@
+//! The owner of a session, towards peer gateways.
+
+use super::*;
+
+/// A session that is promised to "b".
+fn promised() -> Play {
+    let mut play = Play::with_resumable();
+    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.check(&["game.1: confirm"]);
+    play.at(|core, step| core.confirmed("game", step));
+    play.check(&["to b: holds 2"]);
+    play
+}
+
+/// The same, claimed.
+fn claimed(count: u64) -> Play {
+    let mut play = promised();
+    let places = vec![("game".into(), true)];
+    play.peer("b", ToHolder::Claim { count, places });
+    assert!(!play.core.reads());
+    play.at(|core, step| core.confirmed("game", step));
+    play.check(&["game.1: confirm", "game.1: CLOSE 307"]);
+    play
+}
+
+#[test]
+fn a_session_is_left_in_order_and_handed_over() {
+    let mut play = claimed(0);
+    // What the backend says on the old link before its CLOSE 307 is the old connection's too.
+    assert!(play.delivers("game"));
+    play.at(|core, step| core.left("game", step));
+    play.check(&[
+        "game.1: released",
+        "moved to b",
+        "to b: hand over received 1",
+        "unregister",
+        "close: 205",
+    ]);
+}
+
+#[test]
+fn a_session_is_promised_to_one_at_a_time() {
+    let mut play = promised();
+    play.peer("c", ToHolder::Ask { token_epoch: 1 });
+    play.at(|core, step| core.confirmed("game", step));
+    let (count, places) = (0, Vec::new());
+    play.peer("c", ToHolder::Claim { count, places });
+    play.peer("c", ToHolder::GiveUp { stale: false });
+    play.check(&["game.1: confirm", "to c: busy", "to c: refused"]);
+    play.resumes_here(1, 0);
+    play.check(&["refuse: 503"]);
+    assert!(
+        play.core.reads(),
+        "a promise changes nothing for the client"
+    );
+}
+
+#[test]
+fn a_link_that_is_not_left_is_a_gap() {
+    for lost in [true, false] {
+        let mut play = claimed(0);
+        if lost {
+            play.at(|core, step| core.link_lost("game", 1, step));
+        } else {
+            play.waits(99);
+            play.check(&[]);
+            play.waits(1);
+        }
+        let heard = play.heard();
+        let gap = "to b: hand over received 1 GAP".to_string();
+        assert!(heard.contains(&gap), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_claimant_hears_of_what_was_bound_meanwhile() {
+    let mut play = promised();
+    play.says(&data("chat", 0));
+    play.heard();
+    let places = || vec![("game".into(), true)];
+    let claim = |places| ToHolder::Claim { count: 0, places };
+    play.peer("b", claim(places()));
+    play.at(|core, step| core.confirmed("game", step));
+    // A service that is being opened is waited for.
+    play.check(&["game.1: confirm"]);
+    play.opens("chat", 2);
+    play.at(|core, step| core.confirmed("chat", step));
+    play.check(&["chat.2: forward 1", "chat.2: confirm", "to b: holds more"]);
+    play.peer(
+        "b",
+        claim([places(), vec![("chat".into(), false)]].concat()),
+    );
+    play.at(|core, step| core.confirmed("game", step));
+    play.at(|core, step| core.confirmed("chat", step));
+    play.at(|core, step| core.left("game", step));
+    let heard = play.heard();
+    assert!(
+        heard.contains(&"to b: hand over received 2".into()),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn a_promise_that_is_not_kept_tears_the_session() {
+    let mut play = promised();
+    play.waits(299);
+    play.check(&[]);
+    play.waits(1);
+    play.check(&["game.1: SUSPEND 1000", "leave connection: 503"]);
+    play.resumes_here(1, 0);
+    play.at(|core, step| core.accepted("game", 2, step));
+    let heard = play.heard();
+    assert!(heard.contains(&"OPENED 0 epoch 2 GAP".into()), "{heard:?}");
+}
+
+#[test]
+fn a_claimant_that_goes_away_leaves_the_session_suspended() {
+    let mut play = claimed(0);
+    play.at(|core, step| core.peer_request(caller("b"), 7, None, step));
+    play.check(&["game.1: released", "leave connection: 503"]);
+    play.waits(1_000);
+    play.check(&["unregister", "close: 503"]);
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_promised_is_told() {
+    let mut play = promised();
+    play.at(|core, step| core.close(Closing::Kicked, step));
+    play.check(&[
+        "game.1: final CLOSE 440",
+        "to b: ended 440",
+        "unregister",
+        "close: 440",
+    ]);
+    let (count, places) = (0, Vec::new());
+    play.peer("b", ToHolder::Claim { count, places });
+    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.check(&["to b: refused", "to b: unknown"]);
+}
+
+#[test]
+fn a_session_that_has_gone_on_elsewhere_is_left() {
+    let newer = |play: &mut Play| {
+        play.peer("b", ToHolder::Ask { token_epoch: 2 });
+        play.at(|core, step| core.confirmed("game", step));
+    };
+    let stale = |play: &mut Play| {
+        play.peer("b", ToHolder::Ask { token_epoch: 1 });
+        play.at(|core, step| core.confirmed("game", step));
+        play.peer("b", ToHolder::GiveUp { stale: true });
+    };
+    let superseded = |play: &mut Play| play.peer("b", ToHolder::Supersede);
+    let ways: [&dyn Fn(&mut Play); 3] = [&newer, &stale, &superseded];
+    for way in ways {
+        let mut play = Play::with_resumable();
+        way(&mut play);
+        let heard = play.heard();
+        assert!(
+            heard.contains(&"game.1: final CLOSE 307".into()),
+            "{heard:?}"
+        );
+        assert!(heard.contains(&"close: 205".into()), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_used_token_is_no_reason_to_promise() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.resumes_here(1, 0);
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.says(&frame(Kind::Ping, "", 0, b""));
+    play.heard();
+    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.at(|core, step| core.confirmed("game", step));
+    play.check(&["game.1: confirm", "to b: notgood"]);
+}
