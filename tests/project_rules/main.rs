@@ -108,13 +108,13 @@ fn the_rules_bite() {
         hot,
         HOT[0],
         "//! Fast.",
-        &["src/actors/client/inbound.rs:1:"],
+        &["src/actors/client/outgoing.rs:1:"],
     );
     check(
         hot,
         HOT[0],
         "//! Hot path.\nuse std::sync::Mutex;",
-        &["src/actors/client/inbound.rs:2: Mutex"],
+        &["src/actors/client/outgoing.rs:2: Mutex"],
     );
     check(hot, HOT[0], "//! Hot path.", &[]);
     check(hot, "src/other.rs", "use std::sync::Mutex;", &[]);

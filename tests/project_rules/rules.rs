@@ -48,8 +48,8 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// What every frame passes through.
-pub(crate) const HOT: [&str; 16] = [
-    "src/actors/client/inbound.rs",
+pub(crate) const HOT: [&str; 17] = [
+    "src/actors/client/outgoing.rs",
     "src/actors/client/stats.rs",
     "src/actors/client/pump.rs",
     "src/supervision/address.rs",
@@ -63,6 +63,7 @@ pub(crate) const HOT: [&str; 16] = [
     "src/codec/buffers.rs",
     "src/net/outbox.rs",
     "src/net/socket.rs",
+    "src/session/core/inbound.rs",
     "src/session/link/sessions.rs",
     "src/session/state.rs",
 ];
