@@ -208,8 +208,8 @@ mod tests {
         let agreed = agree(&other, Role::Callee, (&caller, &liar), [b"", b""]);
         assert_eq!(agreed.err(), Some(HelloError::NoCommonKey));
     }
-    /// What one release puts on the wire another one reads: HELLO, and the first record of each end. The
-    /// figures are of a second implementation, in another language.
+    /// Releases must understand each other, so the bytes of HELLO and of each end's first record are
+    /// fixed. They come from a second implementation, in another language.
     #[test]
     fn the_handshake_stays_as_it_is() {
         let keys = keys(&["k"]);

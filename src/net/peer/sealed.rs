@@ -24,7 +24,7 @@ impl Direction {
         }
     }
 
-    /// Nonce, which never repeats with one key: a connection ends before 2^64 records.
+    /// Returns the key and a nonce that never repeats with it; none after 2^64 records.
     fn next(&mut self) -> Option<(&LessSafeKey, Nonce)> {
         let mut nonce = [0; 12];
         nonce[4..].copy_from_slice(&self.records.to_be_bytes());
@@ -33,10 +33,10 @@ impl Direction {
     }
 }
 
-/// Seals the records of this end.
+/// The sending direction.
 pub struct Sealer(Direction);
 
-/// Opens the records of the other end.
+/// The receiving direction.
 pub struct Opener(Direction);
 
 impl Sealer {
