@@ -11,17 +11,17 @@ use crate::routing::{Mistake, Parsed, parse_file};
 /// fraction of it.
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Why a routes file cannot be used. The text has one line for each mistake.
+/// The reason that a routes file is refused. Its text has one line for each mistake.
 #[derive(Debug)]
 pub enum ReadError {
-    /// It is not there, not readable, not UTF-8 or over [`MAX_FILE_BYTES`].
+    /// It does not exist, is not readable, not UTF-8 or over [`MAX_FILE_BYTES`].
     Unreadable(PathBuf, io::Error),
     /// It has mistakes.
     Mistaken(PathBuf, Vec<Mistake>),
 }
 
 impl ReadError {
-    /// The mistakes; none where the file could not even be read.
+    /// Returns the mistakes; none if the file could not be read.
     pub fn mistakes(&self) -> &[Mistake] {
         match self {
             ReadError::Unreadable(..) => &[],
@@ -59,7 +59,7 @@ impl std::error::Error for ReadError {
 /// Reads and checks the file. Blocks for as long as the file system does.
 ///
 /// # Errors
-/// It cannot be read, or has mistakes: all of them.
+/// The file cannot be read, or has mistakes, all of which are returned.
 pub fn read(path: &Path) -> Result<Parsed, ReadError> {
     let text = read_text(path).map_err(|error| ReadError::Unreadable(path.to_owned(), error))?;
     parse_file(&text).map_err(|mistakes| ReadError::Mistaken(path.to_owned(), mistakes))

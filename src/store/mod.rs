@@ -1,8 +1,8 @@
-//! Where routing data comes from. No actors: what is here reads once, and others decide when.
+//! The sources of routing data. No actors: everything here reads once, and the caller decides when.
 //!
 //! * [`mod@file`]: the routes file.
-//! * [`pod`]: what Kubernetes is told of this gateway's own pod.
-//! * [`redis`]: two keys in Redis, and news of them.
+//! * [`pod`]: the deletion cost of this gateway's own pod in Kubernetes.
+//! * [`redis`]: two keys in Redis, and notifications of changes.
 //! * [`mod@resolve`]: names to addresses.
 //! * [`token_keys`]: the keys of resume tokens.
 
@@ -16,26 +16,26 @@ pub mod token_keys;
 
 pub use resolve::{Resolved, resolve};
 
-/// Why routing data cannot be used. The text has one line for each mistake.
+/// The reason that routing data is refused. Its text has one line for each mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// Whose fault it is.
+    /// The side that has to be repaired.
     pub kind: RefusedKind,
-    /// What is wrong: at least one line, each with its place.
+    /// Mistakes: at least one line, each with its place.
     pub lines: Vec<String>,
 }
 
-/// Whose fault it is that routing data cannot be used.
+/// The side that has to be repaired before routing data can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedKind {
-    /// It is not there, or the source does not let it be read.
+    /// The source: data is missing or cannot be read.
     Unreadable,
-    /// It is there and has mistakes.
+    /// The data, which has mistakes.
     Mistaken,
 }
 
 impl RefusedKind {
-    /// The name, as the admin API and metrics have it.
+    /// Returns the name in the admin API and in metrics.
     pub fn name(self) -> &'static str {
         match self {
             RefusedKind::Unreadable => "unreadable",
@@ -45,7 +45,7 @@ impl RefusedKind {
 }
 
 impl Refused {
-    /// Data that could not even be read, and why.
+    /// Makes the refusal of data that could not be read.
     pub fn unreadable(why: impl Into<String>) -> Refused {
         Refused {
             kind: RefusedKind::Unreadable,
@@ -53,7 +53,7 @@ impl Refused {
         }
     }
 
-    /// The first `most` lines, and how many more there are.
+    /// Returns the first `most` lines, and a line with the number of the others.
     pub fn summary(&self, most: usize) -> String {
         let mut text = self.lines[..self.lines.len().min(most)].join("\n");
         if self.lines.len() > most {

@@ -1,6 +1,6 @@
-//! What a gateway tells Kubernetes of its own pod: how much it would hurt if this one went first at a
-//! scale-down (the annotation `controller.kubernetes.io/pod-deletion-cost`). That is its number of
-//! sessions.
+//! The deletion cost of this gateway's own pod (the annotation
+//! `controller.kubernetes.io/pod-deletion-cost`): its number of sessions, so that a scale-down takes
+//! the pod with the fewest first.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use rustls::pki_types::pem::PemObject;
 use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
-/// How often the number of sessions is looked at. Kubernetes asks not to change it often.
+/// Interval between two looks at the number of sessions. Kubernetes asks for few updates.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// How long one request may take, the connection included.
+/// Timeout of one request, the connection included.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// It is told again when it differs by more than this share, and by more than [`LEAST_CHANGE`].
+/// Relative change of the cost below which it is not updated; see [`LEAST_CHANGE`] too.
 const SHARE: f64 = 0.05;
-/// See [`SHARE`].
+/// Absolute change of the cost below which it is not updated.
 const LEAST_CHANGE: u64 = 10;
 /// The largest file of the service account, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// What became of it.
+/// Counts of the updates.
 #[derive(Debug, Default)]
 pub struct PodCounts {
     failures: AtomicU64,
 }
 
 impl PodCounts {
-    /// How often Kubernetes could not be told.
+    /// Updates that failed.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
@@ -40,15 +40,15 @@ impl PodCounts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
     url: String,
-    /// With `token` and `ca.crt`, as Kubernetes mounts them.
+    /// Folder of `token` and `ca.crt`, as Kubernetes mounts it.
     service_account: PathBuf,
 }
 
 impl Pod {
-    /// From the variables that Kubernetes and the pod's own description set.
+    /// Reads the variables that Kubernetes and the pod's own description set.
     ///
     /// # Errors
-    /// One is missing: a sentence that names it.
+    /// One is missing; the text names it.
     pub fn from_environment(
         service_account: &Path,
         variable: impl Fn(&str) -> Option<String>,
@@ -75,7 +75,7 @@ impl Pod {
         })
     }
 
-    /// Tells Kubernetes the cost. Blocks.
+    /// Updates the cost in Kubernetes. Blocks.
     fn tell(&self, cost: u64) -> Result<(), String> {
         // Both are read each time: tokens and authorities rotate.
         let token = read(&self.service_account.join("token"))?;
@@ -120,7 +120,7 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|e| wrong(&e))
 }
 
-/// Whether it is worth telling.
+/// Returns true if a change is large enough for an update.
 fn differs(told: Option<u64>, cost: u64) -> bool {
     let Some(told) = told else { return true };
     let change = told.abs_diff(cost);
@@ -128,8 +128,8 @@ fn differs(told: Option<u64>, cost: u64) -> bool {
     (cost == 0 && told > 0) || (change > LEAST_CHANGE && change as f64 > told as f64 * SHARE)
 }
 
-/// Tells Kubernetes the number of sessions, now and then. Ends never. A failure is logged once for as
-/// long as it lasts, and the next look tries again.
+/// Updates the cost in Kubernetes from time to time; never returns. A failure is logged once for as long
+/// as it lasts, and the next look tries again.
 pub async fn keep_cost(pod: Pod, sessions: impl Fn() -> u64, counts: Arc<PodCounts>) {
     let (mut told, mut failing) = (None, None);
     let mut ticks = tokio::time::interval(INTERVAL);

@@ -10,16 +10,15 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::routing::EndpointName;
 
-/// How many names are looked up at once. Each takes a thread of tokio's blocking pool.
+/// Names that are looked up at once. Each takes a thread of tokio's blocking pool.
 pub const MAX_LOOKUPS_AT_ONCE: usize = 32;
 
-/// What became of a set of names.
+/// The addresses of a set of names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// The addresses of each name, sorted and each once. A name without any is not in here.
+    /// Addresses of each name, sorted and each once. A name without any is not in the map.
     pub addresses: BTreeMap<EndpointName, Vec<SocketAddr>>,
-    /// The names that could not be looked up now, by name, and why. They keep their last good
-    /// addresses, where they had some.
+    /// Names that could not be looked up, with the reason. They keep their last good addresses.
     pub failures: Vec<(EndpointName, String)>,
 }
 

@@ -12,15 +12,15 @@ use arc_swap::ArcSwap;
 use crate::config::{Config, Secret};
 use crate::session::token::Keyring;
 
-/// How often the file is looked at.
+/// Interval between two looks at the file.
 pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
 /// The largest file, in bytes.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// The keys that the configuration names; none: one of this process alone.
+/// Reads the keys that the configuration names; makes one of this process alone if it names none.
 ///
 /// # Errors
-/// The file cannot be read or holds no good keys: a sentence that names it, and never a key.
+/// The file cannot be read or holds no valid keys. The text names the file, and never a key.
 pub fn load(config: &Config) -> Result<Keyring, String> {
     let session = &config.session;
     if let Some(path) = &session.token_keys_file {
@@ -53,8 +53,8 @@ fn parse(path: &Path, text: &str) -> Result<Keyring, String> {
     Keyring::new(&secrets).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads the file again now and then, and puts new keys into force. Bad ones are said once, and the
-/// old ones stay. Ends never; without a file, at once.
+/// Reads the file again from time to time and puts new keys in force. Invalid ones are logged once, and
+/// the old ones stay. Returns only if there is no file.
 pub async fn keep_fresh(config: Arc<Config>, tokens: Arc<ArcSwap<Keyring>>) {
     let Some(path) = config.session.token_keys_file.clone() else {
         return;

@@ -1,5 +1,5 @@
 //! Connects to the server, or through sentinels to the master. Every step has a timeout, and no
-//! connection repairs itself: whoever uses one sees that it is gone.
+//! connection repairs itself, so that its user notices the loss and reads everything again.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use crate::config::{self, RedisUrl, Secret};
 /// A host and a port.
 pub(super) type Address = (String, u16);
 
-/// Where Redis is and how to be let in.
+/// Addresses and credentials of Redis.
 #[derive(Debug, Clone)]
 pub struct Server {
     pub(super) url: RedisUrl,
@@ -30,7 +30,7 @@ pub struct Server {
     timeout: Duration,
 }
 
-/// A connection for commands, and what else to know of it.
+/// A connection for commands, with its server.
 pub struct Connected {
     /// For commands; its clones share it.
     pub commands: MultiplexedConnection,
@@ -39,14 +39,14 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// What goes wrong over this connection, with the server's address.
+    /// Adds the server's address to an error of this connection.
     pub(super) fn says(&self, why: &str) -> String {
         format!("redis: {}: {why}", show_server(&self.address))
     }
 }
 
 impl Server {
-    /// As configured; `redis.username` and `redis.password` go before what the URL has.
+    /// Takes the configuration; `redis.username` and `redis.password` override those of the URL.
     pub fn new(config: &config::Redis) -> Server {
         install_crypto();
         let mut url = config.url.clone();
@@ -60,31 +60,30 @@ impl Server {
         }
     }
 
-    /// How long each command, and each attempt to connect, may take.
+    /// Returns the timeout of each command and of each attempt to connect.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The number of the database.
+    /// Returns the number of the database.
     pub fn database(&self) -> u32 {
         self.url.database
     }
 
-    /// Whether sentinels say where the master is.
+    /// Returns true if sentinels name the master.
     pub fn has_sentinels(&self) -> bool {
         self.url.service.is_some()
     }
 
-    /// The URL for everybody to see.
+    /// Returns the URL with its password masked.
     pub fn shown(&self) -> String {
         self.url.to_string()
     }
 
-    /// A connection for commands: to the server, or to what the sentinels and it itself say is the
-    /// master.
+    /// Connects for commands: to the server, or to the master by the word of the sentinels and its own.
     ///
     /// # Errors
-    /// Why there is none, in one line without any password.
+    /// The connection failed; the text is one line without any password.
     pub async fn connect(&self) -> Result<Connected, String> {
         match &self.url.service {
             None => {
@@ -96,19 +95,19 @@ impl Server {
         }
     }
 
-    /// A connection for subscriptions, to the same server.
+    /// Connects to the same server for subscriptions.
     ///
     /// # Errors
-    /// Why there is none, in one line.
+    /// The connection failed; the text is one line.
     pub async fn subscriber(&self, to: &Connected) -> Result<PubSub, String> {
         let subscriber = self.in_time(to.client.get_async_pubsub()).await;
         subscriber.map_err(|error| format!("{}: {error}", show_server(&to.address)))
     }
 
-    /// Waits at most `redis.timeout`, and puts what Redis says in plain words.
+    /// Waits for an answer, at most `redis.timeout`.
     ///
     /// # Errors
-    /// What Redis said, or that it said nothing.
+    /// Redis refused, or did not answer in time.
     pub async fn in_time<T>(
         &self,
         answer: impl Future<Output = Result<T, RedisError>>,
@@ -146,7 +145,7 @@ impl Server {
         })
     }
 
-    /// What the crate needs to connect. The CA is read anew each time, so that it can be replaced.
+    /// Makes the crate's client. The CA is read anew each time, so that it can be replaced.
     fn client(
         &self,
         (host, port): &Address,
@@ -178,10 +177,10 @@ impl Server {
         Client::build_with_tls(info, certificates).map_err(|error| wrong(explain(error)))
     }
 
-    /// Whether commands are answered; with sentinels, whether by a master.
+    /// Checks that commands are answered, with sentinels by a master.
     ///
     /// # Errors
-    /// Why this connection is to be given up.
+    /// The connection must be given up.
     pub async fn is_alive(&self, connected: &Connected) -> Result<(), String> {
         let alive = match self.has_sentinels() {
             true => self.is_master(connected).await,
@@ -212,7 +211,7 @@ impl Server {
     }
 }
 
-/// A server that refuses a command to this user is alive all the same.
+/// Replaces a refusal by `otherwise`: a server that refuses a command to this user is alive.
 fn permitted<T>(answer: Result<T, RedisError>, otherwise: T) -> Result<T, RedisError> {
     match answer {
         Err(error) if error.code() == Some("NOPERM") => Ok(otherwise),
@@ -237,7 +236,7 @@ pub(super) fn with_credentials(
     }
 }
 
-/// rustls wants to be told once a process which implementation of its algorithms to take.
+/// Installs the process-wide implementation of algorithms that rustls requires.
 fn install_crypto() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -246,7 +245,7 @@ fn install_crypto() {
     });
 }
 
-/// What Redis said, in one line.
+/// Formats an error of Redis in one line.
 pub(super) fn explain(error: RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return "authentication failed: the user or the password is wrong".to_owned();

@@ -1,4 +1,4 @@
-//! Keeps a subscription alive for as long as it is polled, and says what it hears.
+//! Keeps a subscription alive for as long as it is polled, and reports its notifications.
 //!
 //! ```text
 //!   Connecting ── subscribed ──▶ Subscribed (Connected, then Notified …)
@@ -6,8 +6,8 @@
 //!       └──── back-off (Lost) ◀──────┘
 //! ```
 //!
-//! No connection is repaired: a new one begins with a full look at where the master is, and its
-//! first news tells the listener to read everything again.
+//! No connection is repaired: a new one begins with a full search for the master, and its first event
+//! makes the listener read everything again.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use redis::aio::{PubSub, PubSubSink};
 use super::Keys;
 use super::connect::{Connected, Server};
 
-/// How often the connections are checked, so that a server which says nothing is noticed.
+/// Interval between two checks of the connections, by which a silent server is noticed.
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// The longest wait for the answer to such a check; `redis.timeout` where that is shorter.
+/// Timeout of such a check; `redis.timeout` if that is shorter.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// With sentinels, every so many checks they are asked whether the master is still the same: for
 /// seconds after a failover the old one does not know.
@@ -33,17 +33,17 @@ const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait between two attempts, shortened by up to half at random.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
-/// What a follower hears.
+/// An event of the subscription.
 pub enum News {
-    /// Subscribed: everything that was missed is to be read, over this connection.
+    /// Subscribed; changes before that are to be read over this connection.
     Connected(Arc<Connected>),
-    /// So many messages have come, one or more: something may have changed.
+    /// Number of notifications, one or more: something may have changed.
     Notified(u64),
-    /// The subscription is gone, or could not be had, and why. The next attempt follows.
+    /// The subscription was lost or failed, with the reason. The next attempt follows.
     Lost(String),
 }
 
-/// Follows both keys, for ever. What it hears goes to `tell`.
+/// Follows both keys for ever; passes events to `tell`.
 pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infallible {
     let mut backoff = MIN_BACKOFF;
     loop {
@@ -55,7 +55,7 @@ pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infall
     }
 }
 
-/// One subscription from its beginning to its end; the error says why it ended.
+/// Runs one subscription; the error says why it ended.
 async fn subscription(
     server: &Server,
     keys: &Keys,
@@ -89,7 +89,7 @@ async fn subscribe(server: &Server, keys: &Keys, subscriber: &mut PubSub) -> Res
     Ok(())
 }
 
-/// Counts what has come together as one piece of news.
+/// Makes one event of all notifications that have arrived together.
 async fn listen(messages: impl Stream<Item = redis::Msg>, tell: &impl Fn(News)) -> String {
     let mut messages = std::pin::pin!(messages);
     while messages.next().await.is_some() {

@@ -1,9 +1,9 @@
 //! Routing data in Redis (protocol section 4). No actors.
 //!
 //! * [`connect`]: to the server, or through sentinels to the master.
-//! * [`mod@read`]: both keys as they belong together.
-//! * [`mod@follow`]: a subscription that is kept alive, and its news.
-//! * [`write`](mod@write): both keys replaced, and everybody told, in one transaction.
+//! * [`mod@read`]: both keys, read in one transaction.
+//! * [`mod@follow`]: a subscription that is kept alive, and its events.
+//! * [`write`](mod@write): both keys replaced and notified in one transaction.
 
 use crate::routing::Parsed;
 use crate::store::Refused;
@@ -21,7 +21,7 @@ pub use read::{Documents, read};
 /// Connects, reads both documents and checks them, once.
 ///
 /// # Errors
-/// Redis does not answer or refuses, there are no rules, or they have mistakes: all of them.
+/// Redis does not answer or refuses, there are no rules, or they have mistakes, all of which are returned.
 pub async fn load(server: &Server, keys: &Keys) -> Result<Parsed, Refused> {
     let connected = server.connect().await;
     let connected = connected.map_err(|why| Refused::unreadable(format!("redis: {why}")))?;
@@ -38,7 +38,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Those under `prefix`, for example `game-gateway:`.
+    /// Makes the names under `prefix`, for example `game-gateway:`.
     pub fn new(prefix: &str) -> Keys {
         Keys {
             rules: format!("{prefix}routing:rules"),
@@ -46,12 +46,12 @@ impl Keys {
         }
     }
 
-    /// The channels on which writers say that a key has changed.
+    /// Returns the channels on which writers announce changes.
     pub fn notify_channels(&self) -> [String; 2] {
         [&self.rules, &self.realms].map(|key| format!("{key}:notify"))
     }
 
-    /// The channels on which a server with keyspace notifications says so itself.
+    /// Returns the channels of the server's keyspace notifications.
     pub fn keyspace_channels(&self, database: u32) -> [String; 2] {
         [&self.rules, &self.realms].map(|key| format!("__keyspace@{database}__:{key}"))
     }

@@ -1,4 +1,4 @@
-//! Reads both keys as they belong together, and says precisely what is wrong with them.
+//! Reads both keys in one transaction, and names every mistake in them.
 
 use redis::{RedisResult, Value};
 
@@ -10,10 +10,10 @@ use crate::store::{Refused, RefusedKind};
 
 /// The largest rules, and the largest realm map, in bytes: the same as a routes file's.
 pub const MAX_DOCUMENT_BYTES: usize = MAX_FILE_BYTES as usize;
-/// The most realms: so many are in the largest file at the shortest.
+/// Most realms: the number of shortest entries in the largest file.
 pub const MAX_REALMS: usize = MAX_DOCUMENT_BYTES / 16;
 
-/// What is under the two keys, as it is.
+/// The values of the two keys, unparsed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Documents {
     /// The rules' text; none: no such key.
@@ -25,7 +25,7 @@ pub struct Documents {
 /// Reads both keys, in one transaction.
 ///
 /// # Errors
-/// Redis does not answer or refuses, or what is there is too large or of another type.
+/// Redis does not answer or refuses, or a value is too large or of another type.
 pub async fn read(
     server: &Server,
     connected: &Connected,
@@ -34,7 +34,7 @@ pub async fn read(
     read_pair(server, connected, keys, true).await
 }
 
-/// The same without a transaction of its own: the end of one forgets what is watched.
+/// Reads both keys without a transaction of its own, because the end of one unwatches the keys.
 pub(super) async fn read_watched(
     server: &Server,
     connected: &Connected,
@@ -86,8 +86,8 @@ async fn read_pair(
     Ok(Documents { rules, realms })
 }
 
-/// The answers of a transaction's commands. Where it is refused, the first refusal counts: EXEC says
-/// only that there was one.
+/// Returns the answers of a transaction's commands. If it is refused, the first refusal of a command is
+/// the error, because EXEC says only that there was one.
 fn executed(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
     let steps: RedisResult<Vec<Value>> = answers.into_iter().collect();
     match steps?.pop() {
@@ -100,7 +100,7 @@ fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Re
     answer.map_err(|why| Refused::unreadable(connected.says(&why)))
 }
 
-/// What is wrong with either key.
+/// Mistakes of both keys.
 #[derive(Default)]
 struct Trouble {
     unreadable: Vec<String>,
@@ -108,7 +108,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    /// The answers for the two keys, in the order of [`Keys`]; defaults where one has none.
+    /// Returns the answers for the two keys, in the order of [`Keys`]; defaults for missing ones.
     fn both<T: Default>(
         &mut self,
         keys: &Keys,
@@ -161,10 +161,10 @@ impl Trouble {
 }
 
 impl Documents {
-    /// Checks what was read.
+    /// Parses both values.
     ///
     /// # Errors
-    /// There are no rules, or mistakes in either document: all of them, each with the key's name.
+    /// There are no rules, or mistakes in either document, all of which are returned with the key's name.
     pub fn parse(&self, keys: &Keys) -> Result<Parsed, Refused> {
         let Some(rules) = &self.rules else {
             let why = "is not there; `game-gateway routes set` writes it";

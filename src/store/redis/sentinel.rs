@@ -1,4 +1,4 @@
-//! Where the master is, by what the sentinels say.
+//! Finds the master by the sentinels' answers.
 //!
 //! The master that more than half of them name is tried first: after a failover, one that was cut
 //! off still names the old one, which may itself not know yet.
@@ -9,12 +9,12 @@ use redis::RedisConnectionInfo;
 use super::connect::{Address, Connected, Server, with_credentials};
 use crate::config::redis_url::show_server;
 
-/// What the sentinels have answered.
+/// The sentinels' answers.
 #[derive(Debug, Default)]
 struct Votes {
-    /// Each address that was named and by how many, the most first.
+    /// Addresses with the number of sentinels that name each, most first.
     named: Vec<(Address, usize)>,
-    /// What those said that named none.
+    /// Answers of those that named none.
     errors: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Votes {
             .sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
     }
 
-    /// The address that more than half of so many sentinels name.
+    /// Returns the address that more than half of so many sentinels name.
     fn elected(&self, sentinels: usize) -> Option<&Address> {
         let (address, votes) = self.named.first()?;
         (votes * 2 > sentinels).then_some(address)
@@ -37,7 +37,7 @@ impl Votes {
 }
 
 impl Server {
-    /// Asks the sentinels and goes where the server itself says that it is the master.
+    /// Asks the sentinels, and connects to the server that itself claims to be the master.
     pub(super) async fn connect_to_master(&self, service: &str) -> Result<Connected, String> {
         let Votes { named, mut errors } = self.ask_sentinels(service).await;
         for (address, _) in named {
@@ -54,8 +54,8 @@ impl Server {
         Err(format!("no master {service}: {}", errors.join("; ")))
     }
 
-    /// Whether the sentinels still name the server that this connection goes to. It is left only
-    /// for one that more than half of them name.
+    /// Checks that the sentinels still name the server of this connection. It is left only for one
+    /// that more than half of them name.
     ///
     /// # Errors
     /// They name another.

@@ -1,4 +1,4 @@
-//! Replaces both keys and tells everybody, in one transaction.
+//! Replaces both keys and notifies everybody, in one transaction.
 
 use redis::{RedisResult, Value};
 
@@ -6,10 +6,10 @@ use super::Keys;
 use super::connect::{Connected, Server, explain};
 use super::read::{Documents, read_watched};
 
-/// Why nothing was written.
+/// The reason that nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// Somebody else wrote between the look and the write.
+    /// Another client wrote between [`watch`] and [`replace`].
     #[error("somebody else has changed it meanwhile; nothing was written")]
     Conflict,
     /// Redis does not answer, or refuses.
@@ -17,11 +17,11 @@ pub enum WriteError {
     Refused(String),
 }
 
-/// Watches both keys and returns what is there. A [`replace`] over this connection then fails where
-/// one of them has changed since. The connection must not be shared.
+/// Watches both keys and returns their values. A [`replace`] over this connection then fails if one of
+/// them has changed since. The connection must not be shared.
 ///
 /// # Errors
-/// Redis does not answer, or refuses. What is there and of the wrong type counts as not there.
+/// Redis does not answer, or refuses. A value of the wrong type counts as missing.
 pub async fn watch(
     server: &Server,
     connected: &Connected,
@@ -79,7 +79,8 @@ pub async fn replace(
     }
 }
 
-/// All that follows MULTI. The first refusal of a command counts: EXEC says only that there was one.
+/// Sends all commands behind MULTI. The first refusal of a command is the error, because EXEC says only
+/// that there was one.
 fn transaction(keys: &Keys, documents: &Documents) -> redis::Pipeline {
     let mut writes = redis::pipe();
     match &documents.rules {
