@@ -13,8 +13,8 @@ const MAX_LABEL_LEN: usize = 63;
 
 /// A host and a port: `game-1.internal:9000`, `10.0.0.1:9000`, `[::1]:9000`.
 ///
-/// What [`FromStr`] returns is normal: host names are in lower case and IPv6 addresses in their
-/// short form, so that two spellings of one endpoint are equal.
+/// [`FromStr`] normalises: host names to lower case and IPv6 addresses to their short form, so that two
+/// spellings of one endpoint are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointName {
     /// A host name or an IP address, the latter without brackets.
@@ -23,7 +23,7 @@ pub struct EndpointName {
     pub port: u16,
 }
 
-/// Why a text is not an endpoint.
+/// The reason that a text is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointNameError {
     /// Nothing behind a colon, or no colon.
@@ -38,10 +38,10 @@ pub enum EndpointNameError {
     /// Colons in the host, but no brackets around it.
     #[error("an IPv6 address needs brackets: [::1]:9000")]
     Brackets,
-    /// Brackets around something else than an IPv6 address.
+    /// Brackets around a text that is not an IPv6 address.
     #[error("{0:?} is not an IPv6 address")]
     Ipv6(String),
-    /// Ends in a number as only IPv4 addresses do, but is none.
+    /// Ends in a number as only IPv4 addresses do, but is not one.
     #[error("{0:?} is not an IPv4 address")]
     Ipv4(String),
     /// Not a name that DNS could know.
@@ -50,7 +50,7 @@ pub enum EndpointNameError {
 }
 
 impl EndpointName {
-    /// The address itself where the host is an IP address; such an endpoint needs no look-up.
+    /// Returns the address if the host is an IP address, which needs no look-up.
     pub fn literal(&self) -> Option<SocketAddr> {
         let ip: IpAddr = self.host.parse().ok()?;
         Some(SocketAddr::new(ip, self.port))
@@ -113,7 +113,7 @@ fn normal_host(host: &str) -> Result<String, EndpointNameError> {
     Ok(host.to_ascii_lowercase())
 }
 
-/// The underscore is not DNS's, but container networks have names with it.
+/// Returns true for a label of a host name. Underscores are not DNS's, but container networks use them.
 fn is_label(label: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     (1..=MAX_LABEL_LEN).contains(&label.len())

@@ -1,12 +1,12 @@
-//! Where a session goes: rules, the table made of them, and the strategies. Values in, values out:
-//! nothing here does I/O, knows the clock or the network.
+//! Routing: rules, the table made of them, and the strategies. Values in, values out: nothing here does
+//! I/O or knows the clock.
 //!
 //! * [`endpoint`]: `host:port` as written in a rule.
 //! * [`rules`]: the routing data as values (protocol section 4).
-//! * [`parse`]: text to routing data, with every mistake and its place.
-//! * [`table`]: the immutable table that all workers share, and how it answers.
-//! * [`strategy`]: how an endpoint is chosen, one file for each strategy.
-//! * [`explain`]: where a session would go, for operators.
+//! * [`parse`]: text to routing data, with all mistakes and their places.
+//! * [`table`]: the immutable table that all workers share.
+//! * [`strategy`]: one file for each strategy of choosing an endpoint.
+//! * [`explain`]: the route of a session that does not exist, for operators.
 //! * [`route`]: the question, the answer and the reason.
 //! * [`ring`]: the ring of `consistent_hash`.
 

@@ -1,4 +1,4 @@
-//! Text to routing data, with every mistake at once and its place.
+//! Parses routing data, and reports all mistakes at once with their places.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,7 @@ use super::strategy::StrategyKind;
 /// Rules by service name.
 type Rules = BTreeMap<String, Rule>;
 
-/// Reads a whole document: `{"rules": {…}, "realms": {…}}`. `rules` must be there.
+/// Parses a whole document: `{"rules": {…}, "realms": {…}}`. `rules` is required.
 ///
 /// # Errors
 /// Every mistake in it, in the order of the text as far as possible.
@@ -26,7 +26,7 @@ pub fn parse_file(text: &str) -> Result<Parsed, Vec<Mistake>> {
     finish(reader).map(|warnings| Parsed { data, warnings })
 }
 
-/// Reads the value of `rules` alone. Returns the rules and the warnings.
+/// Parses the value of `rules` alone. Returns the rules and the warnings.
 ///
 /// # Errors
 /// Every mistake in it; lines count within this text.
@@ -39,7 +39,7 @@ pub fn parse_rules(text: &str) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
     finish(reader).map(|warnings| (rules, warnings))
 }
 
-/// Reads the realm map from pairs of realm id and `host:port`.
+/// Parses the realm map from pairs of realm id and `host:port`.
 ///
 /// # Errors
 /// Every mistake in it, without lines.
@@ -180,7 +180,7 @@ fn read_endpoints<'a>(reader: &mut Reader<'a>, elements: &[Value<'a>]) -> Vec<We
     endpoints
 }
 
-/// Either `"host:port"` or `{"address": "host:port", "weight": 1..100}`.
+/// Reads either `"host:port"` or `{"address": "host:port", "weight": 1..100}`.
 fn read_endpoint<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<WeightedEndpoint> {
     let mut weight = Some(WeightedEndpoint::DEFAULT_WEIGHT);
     if value.is_string() {
@@ -233,7 +233,7 @@ fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> BTreeMap<u32, 
     realms
 }
 
-/// A realm id has one spelling, so that no realm can be named twice.
+/// Parses a realm id. Each has one spelling, so that no realm can be named twice.
 fn realm_id(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(id) if id != 0 && id.to_string() == text => Ok(id),

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::rules::Mistake;
 
-/// How many characters of a wrong value a message quotes.
+/// Most characters of a wrong value that a message quotes.
 const MAX_QUOTED_CHARS: usize = 80;
 
-/// A value that was checked to be JSON and not yet looked into.
+/// A value that is valid JSON and not interpreted yet.
 #[derive(Clone)]
 pub(super) struct Value<'a> {
     /// Its path.
@@ -23,7 +23,7 @@ pub(super) struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// What this is, as a message says it.
+    /// Returns the kind of value, for messages.
     fn kind(&self) -> &'static str {
         match self.raw.get().as_bytes().first() {
             Some(b'{') => "an object",
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The text, and what was found to be wrong with it.
+/// A text, and the mistakes and warnings that were found in it.
 pub(super) struct Reader<'a> {
     text: &'a str,
     /// The offset of the first byte of each line but the first.
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The whole text as one value with the path `at`; none where it is not JSON.
+    /// Returns the whole text as one value with the path `at`; none if it is not JSON.
     pub(super) fn document(&mut self, at: &str) -> Option<Value<'a>> {
         // Some editors put a byte order mark in front.
         let text = self.text.strip_prefix('\u{feff}').unwrap_or(self.text);
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// Records that this member means nothing here.
+    /// Warns that this member is not known here.
     pub(super) fn unknown(&mut self, value: &Value<'a>) {
         self.warnings.push(Mistake {
             at: value.at.clone(),
@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    /// The members; a second one of the same name is a mistake and left out.
+    /// Returns the members of an object; a second one of the same name is a mistake and left out.
     pub(super) fn object(&mut self, value: &Value<'a>) -> Option<Vec<(String, Value<'a>)>> {
         let Members(raw) = self.read(value, "an object", b'{')?;
         let mut first_lines: HashMap<String, usize> = HashMap::with_capacity(raw.len());
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
         Some(members)
     }
 
-    /// The elements of a list.
+    /// Returns the elements of a list.
     pub(super) fn list(&mut self, value: &Value<'a>) -> Option<Vec<Value<'a>>> {
         let raw: Vec<&'a RawValue> = self.read(value, "a list", b'[')?;
         let element = |(index, raw)| Value {
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A whole number within the range, written plainly.
+    /// Returns a whole number within the range, without fraction and exponent.
     pub(super) fn number(&mut self, value: &Value<'a>, range: RangeInclusive<u32>) -> Option<u32> {
         let text = value.raw.get();
         if value.kind() != "a number" {
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// One of these names.
+    /// Returns the choice of this name.
     pub(super) fn choice<T: Copy>(&mut self, value: &Value<'a>, named: &[(&str, T)]) -> Option<T> {
         let text = self.string(value)?;
         let found = named.iter().find(|(name, _)| *name == text);
@@ -214,7 +214,7 @@ impl<'a> Reader<'a> {
         found.map(|(_, choice)| *choice)
     }
 
-    /// Records that this value should have been something else. Always none.
+    /// Records that this value is of the wrong kind; returns none.
     pub(super) fn wrong_kind<T>(&mut self, value: &Value<'a>, expected: &str) -> Option<T> {
         let message = format!("must be {expected}, not {}", value.kind());
         self.mistake(value, message);
@@ -241,7 +241,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// serde_json's message without the place, which is told apart from it.
+/// Returns serde_json's message without the place, which is reported beside it.
 fn without_place(error: &serde_json::Error) -> String {
     let message = error.to_string();
     match message.rsplit_once(" at line ") {
@@ -250,7 +250,7 @@ fn without_place(error: &serde_json::Error) -> String {
     }
 }
 
-/// The path of a member. A name with unusual characters is quoted.
+/// Returns the path of a member. A name with unusual characters is quoted.
 pub(super) fn member_path(object: &str, name: &str) -> String {
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name = if !name.is_empty() && name.chars().all(usual) {
@@ -265,7 +265,7 @@ pub(super) fn member_path(object: &str, name: &str) -> String {
     }
 }
 
-/// A piece of foreign text for a message, cut where it is long.
+/// Returns foreign text for a message, cut if it is long.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

@@ -20,15 +20,15 @@ pub const MAX_FINE_WEIGHT: u8 = 10;
 /// Points for each unit of weight in such a ring: it bounds an endpoint to 1,600 points.
 pub const COARSE_POINTS_PER_WEIGHT: u32 = 16;
 
-/// Which endpoint a key belongs to. Endpoints are known by their index in the slice that the ring
+/// The endpoint that each key belongs to. Endpoints are known by their index in the slice that the ring
 /// was made of.
 pub struct Ring {
     points: consistent_hash_ring::Ring<Point, PlaceBuilder>,
 }
 
 impl Ring {
-    /// Makes the ring of these endpoints and their weights, 1 to 100. Their order does not matter,
-    /// but that it is what the answers count in.
+    /// Makes the ring of these endpoints and their weights, 1 to 100. Their order decides only the
+    /// indices of the answers.
     pub fn new(endpoints: &[(SocketAddr, u8)]) -> Ring {
         let heaviest = endpoints.iter().map(|(_, weight)| *weight).max();
         let points_per_weight = match heaviest {
@@ -58,13 +58,13 @@ impl Ring {
         Ring { points }
     }
 
-    /// The owner of a key; none where the ring is empty.
+    /// Returns the owner of a key; none if the ring is empty.
     pub fn owner(&self, key: u64) -> Option<usize> {
         self.points.try_get(Key(key)).map(|point| point.owner)
     }
 
-    /// The owner of a key on a ring of only those endpoints that `accept` takes: the first accepted
-    /// one from the key's position on. The keys of accepted endpoints stay where they are.
+    /// Returns the owner of a key on a ring of only those endpoints that `accept` takes: the first
+    /// accepted one from the key's position on. The keys of accepted endpoints stay where they are.
     ///
     /// The cost is a look-up for each point passed over, so it grows as few are accepted.
     pub fn owner_among(&self, key: u64, accept: impl Fn(usize) -> bool) -> Option<usize> {
@@ -99,7 +99,7 @@ impl Hash for Point {
     }
 }
 
-/// A place on the ring that is known already.
+/// A position on the ring, as hashed value.
 struct Position(u64);
 
 impl Hash for Position {
@@ -117,8 +117,8 @@ impl Hash for Key {
     }
 }
 
-/// Where bytes are on the ring: FNV-1a for its plainness, then the finaliser of MurmurHash3, for
-/// FNV alone leaves the ids of neighbours close together.
+/// Returns the position of bytes on the ring: FNV-1a because it is simple in every language, then the
+/// finaliser of MurmurHash3 because FNV alone leaves consecutive ids close together.
 fn position_of(bytes: &[u8]) -> u64 {
     let mut hash: u64 = 0xCBF2_9CE4_8422_2325;
     for &byte in bytes {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::endpoint::EndpointName;
 use super::strategy::StrategyKind;
 
-/// What `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
+/// The key that `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HashKey {
@@ -30,7 +30,7 @@ impl HashKey {
         ("realm_id", HashKey::RealmId),
     ];
 
-    /// The name in a rule.
+    /// Returns the name in a rule.
     pub fn name(self) -> &'static str {
         match self {
             HashKey::UserId => "user_id",
@@ -49,7 +49,7 @@ impl fmt::Display for HashKey {
 /// An endpoint of a rule, and its share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WeightedEndpoint {
-    /// Where it is. Several addresses behind one name are several endpoints of this weight each.
+    /// `host:port`. Several addresses behind one name are several endpoints of this weight each.
     #[schema(value_type = String, example = "game-1.internal:9300")]
     pub address: EndpointName,
     /// 1 (the default) to 100: its share relative to the rule's other endpoints.
@@ -58,20 +58,20 @@ pub struct WeightedEndpoint {
 }
 
 impl WeightedEndpoint {
-    /// The weight of an endpoint that is written without one.
+    /// Weight of an endpoint that is written without one.
     pub const DEFAULT_WEIGHT: u8 = 1;
     /// The largest weight.
     pub const MAX_WEIGHT: u8 = 100;
 }
 
-/// How one service is routed.
+/// The rule of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rule {
-    /// How an endpoint is chosen.
+    /// Strategy that chooses an endpoint.
     pub strategy: StrategyKind,
     /// In the order of the rule. At least one, except for `realm_based`, which ignores them.
     pub endpoints: Vec<WeightedEndpoint>,
-    /// What `consistent_hash` hashes.
+    /// Key that `consistent_hash` hashes.
     pub hash_key: HashKey,
     /// A session must be bound to a user before it may use this service.
     pub require_bind: bool,
@@ -90,7 +90,7 @@ pub struct RoutingData {
 }
 
 impl RoutingData {
-    /// Every name that some rule or realm sends sessions to; these need addresses.
+    /// Returns every endpoint of rules and realms; these need addresses.
     pub fn endpoint_names(&self) -> BTreeSet<&EndpointName> {
         let rules = self.rules.values().flat_map(|rule| &rule.endpoints);
         rules
@@ -128,8 +128,8 @@ impl std::error::Error for Mistake {}
 /// Routing data without mistakes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// What was read.
+    /// The data.
     pub data: RoutingData,
-    /// What was not understood and is ignored, such as members of later versions.
+    /// Members that are not known and ignored, such as those of later versions.
     pub warnings: Vec<Mistake>,
 }
