@@ -1,4 +1,4 @@
-//! Values that are well-formed but make no sense, alone or together.
+//! Refuses values that are well-formed but make no sense, alone or together.
 
 use super::load::{Loading, MAX_ID, Mistake, Place, is_id_character};
 use super::{Config, Secret};
@@ -6,7 +6,7 @@ use crate::session::token::Keyring;
 
 /// The largest `listen.max_payload`: the protocol's own limit (protocol 1.1), in bytes.
 const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
-/// What a client's outbound queue holds beyond one largest frame, in bytes.
+/// Room in a client's outbound queue beyond one largest frame, in bytes.
 const QUEUE_MARGIN: usize = 4 * 1024;
 
 /// The longest `redis.prefix`, in bytes.
@@ -17,7 +17,7 @@ fn is_empty(secret: &Option<Secret>) -> bool {
 }
 
 impl Loading {
-    /// Looks at the configuration as a whole.
+    /// Checks the configuration as a whole.
     pub(super) fn contradictions(&mut self) {
         let config = self.config.clone();
         self.limits(&config);
@@ -30,7 +30,7 @@ impl Loading {
         self.tls(&config);
     }
 
-    /// A mistake in how these keys go together, unless one of them has one of its own already.
+    /// Records a contradiction between these keys, unless one of them has a mistake of its own.
     fn require(&mut self, keys: &[&'static str], holds: bool, message: impl Into<String>) {
         if !holds && !keys.iter().any(|key| self.wrong.contains(key)) {
             let place = Place::Keys(keys.join(" and "));

@@ -1,4 +1,4 @@
-//! Every key once. File, environment, defaults and the documents' tests all go by this table.
+//! The table of all keys, from which file, environment, defaults and the documents' tests are read.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,21 +11,21 @@ use super::{Config, HostPort, LogFormat, Networks, Origins, Paths, RedisUrl, Rou
 pub struct Key {
     /// For example `listen.max_payload`.
     pub name: &'static str,
-    /// What setting it does in this version.
+    /// Effect of setting it in this version.
     pub effect: Effect,
 }
 
-/// What setting a key does in this version.
+/// Effect of setting a key in this version.
 pub enum Effect {
     /// It sets this field.
     Sets(for<'a> fn(&'a mut Config) -> Field<'a>),
-    /// It would promise what this version does not do: only this value is taken.
+    /// Only this value is accepted, because this version does not support any other.
     Only(&'static str),
 }
 
-/// A field and how its value is written.
+/// A field, by the syntax of its value.
 pub enum Field<'a> {
-    /// A number that is no size.
+    /// A number other than a size.
     Count(&'a mut usize),
     /// A number up to 255.
     Small(&'a mut u8),
@@ -249,7 +249,7 @@ impl Field<'_> {
     /// Sets the field from its text.
     ///
     /// # Errors
-    /// What is wrong with the text, in a sentence that names it.
+    /// The text is not a valid value; the message quotes it.
     pub fn set(self, text: &str) -> Result<(), String> {
         match self {
             Field::Count(field) => *field = number(text, "the limit of this machine")?,
@@ -312,7 +312,7 @@ impl Field<'_> {
         Ok(())
     }
 
-    /// The field's value as the documents write it; secrets and unset values are empty,
+    /// Returns the field's value in the syntax of the documents; secrets and unset values are empty,
     /// and a URL's password is masked.
     pub fn show(self) -> String {
         match self {
@@ -344,7 +344,7 @@ impl Field<'_> {
         }
     }
 
-    /// Whether TOML may write the value as a number.
+    /// Returns true if TOML may write the value as a number.
     pub fn is_number(&self) -> bool {
         matches!(
             self,

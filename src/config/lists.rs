@@ -1,4 +1,4 @@
-//! Networks, origins and files as people list them: with commas between them.
+//! Comma-separated lists of networks, origins and files.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// The entries of a list, without the spaces around them.
+/// Returns the entries of a list, without the spaces around them.
 fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|e| !e.is_empty())
 }
@@ -29,7 +29,7 @@ struct Network {
     prefix: u8,
 }
 
-/// An address as a number, and how many bits it has.
+/// Returns an address as a number, and its length in bits.
 fn bits(ip: IpAddr) -> (u128, u8) {
     match ip {
         IpAddr::V4(ip) => (u128::from(u32::from(ip)), 32),
@@ -47,12 +47,12 @@ impl Network {
 }
 
 impl Networks {
-    /// Whether there are none.
+    /// Returns true if the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether one of them has this address. An IPv4 address in IPv6 clothes is an IPv4 address.
+    /// Returns true if one of them contains this address. An IPv4-mapped IPv6 address is an IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|network| network.contains(ip))
@@ -114,12 +114,12 @@ impl fmt::Display for Networks {
 pub struct Origins(Vec<String>);
 
 impl Origins {
-    /// Whether there are none.
+    /// Returns true if the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the value of an `Origin` header is one of them.
+    /// Returns true if the value of an `Origin` header is one of them.
     pub fn contains(&self, origin: &str) -> bool {
         let same = |known: &String| known == "*" || known.eq_ignore_ascii_case(origin);
         self.0.iter().any(same)
@@ -165,17 +165,17 @@ impl From<PathBuf> for Paths {
 }
 
 impl Paths {
-    /// How many there are.
+    /// Returns the number of files.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if the list is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The files, in order.
+    /// Returns the files in order.
     pub fn iter(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }

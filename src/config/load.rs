@@ -1,4 +1,4 @@
-//! File and environment to a [`Config`], or all mistakes at once.
+//! Loads a [`Config`] from file and environment, or reports all mistakes at once.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,35 +10,35 @@ use toml::de::{DeTable, DeValue};
 use super::Config;
 use super::keys::{Effect, KEYS, Key};
 
-/// Environment variables that start with this override keys.
+/// Prefix of the environment variables that override keys.
 const PREFIX: &str = "GATEWAY__";
 /// The longest gateway_id, in bytes: OPEN has one byte for its length (protocol 2.2).
 pub(super) const MAX_ID: usize = 255;
 
-/// Where a mistake is.
+/// The place of a mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// In the file.
     File {
         /// The file.
         path: PathBuf,
-        /// From 1, where it is known.
+        /// From 1; none if it is not known.
         line: Option<usize>,
-        /// The key, where there is one.
+        /// The key; none for the file as a whole.
         key: String,
     },
     /// In an environment variable.
     Environment(String),
-    /// In how keys go together, wherever they were set.
+    /// In several keys that contradict each other, wherever they were set.
     Keys(String),
 }
 
 /// A mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where.
+    /// Its place.
     pub place: Place,
-    /// What.
+    /// Its description.
     pub message: String,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Mistake {
 /// Loads the configuration: defaults, then the file, then the environment.
 ///
 /// # Errors
-/// All mistakes that there are.
+/// All mistakes.
 pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
@@ -93,14 +93,14 @@ pub fn load(
     }
 }
 
-/// The process's environment. Names and values that are not UTF-8 cannot be meant for us; they are
-/// read with replacement characters rather than ending the program.
+/// Returns the process's environment. Names and values that are not UTF-8 cannot be meant for us; they
+/// are read with replacement characters rather than ending the program.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
-/// The host's name, or "gateway" where it has none that can serve.
+/// Returns the host's name, or "gateway" if it is not a valid id.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name
@@ -116,7 +116,7 @@ fn host_name() -> String {
     }
 }
 
-/// `{gateway_id}:{session_id}` must be one word with one colon.
+/// Returns true for a valid gateway_id: `{gateway_id}:{session_id}` must be one word with one colon.
 pub(super) fn is_id_character(c: char) -> bool {
     c.is_ascii_graphic() && c != ':'
 }
@@ -125,7 +125,7 @@ pub(super) fn is_id_character(c: char) -> bool {
 pub(super) struct Loading {
     pub(super) config: Config,
     pub(super) mistakes: Vec<Mistake>,
-    /// Keys with a mistake of their own: what goes together with them is not judged.
+    /// Keys with a mistake of their own; contradictions with them are not reported.
     pub(super) wrong: HashSet<&'static str>,
 }
 
@@ -191,7 +191,7 @@ impl Loading {
     }
 }
 
-/// All leaves of a table with their dotted names and where they stand.
+/// Returns all leaves of a table with their dotted names and places.
 fn flatten<'a, 'i>(
     prefix: &str,
     table: &'a DeTable<'i>,
@@ -215,7 +215,7 @@ fn flatten<'a, 'i>(
     }
 }
 
-/// A TOML value as the text that the environment would have; lists with commas.
+/// Returns a TOML value as the environment would write it; lists with commas.
 fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
     let number = match key.effect {
         Effect::Sets(field) => field(&mut Config::default()).is_number(),
@@ -250,7 +250,7 @@ fn unknown(name: &str) -> String {
     }
 }
 
-/// How many characters must be changed, added or removed to make `b` of `a` (Levenshtein).
+/// Returns the Levenshtein distance of two words.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.bytes().enumerate() {

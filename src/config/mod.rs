@@ -1,9 +1,9 @@
 //! The configuration: a TOML file, overridden by the environment, checked as a whole.
 //!
-//! * [`keys`]: every key once: its name, its field, whether this version has it.
+//! * [`keys`]: the table of all keys with their fields.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`lists`]: networks, origins and files.
-//! * [`redis_url`]: where Redis is, with the password masked.
+//! * [`redis_url`]: the URL of Redis, with its password masked.
 //! * [`units`]: durations and sizes as people write them.
 
 mod contradictions;
@@ -59,7 +59,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// How many workers that is: 0 means one a core.
+    /// Returns the number of workers; 0 in the configuration means one a core.
     pub fn worker_count(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -111,7 +111,7 @@ pub struct Routes {
     pub file: PathBuf,
 }
 
-/// Where the routing data comes from.
+/// The source of the routing data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteSource {
     /// A watched file.
@@ -193,7 +193,7 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
@@ -207,12 +207,12 @@ pub enum LogFormat {
 pub struct Secret(String);
 
 impl Secret {
-    /// Keeps a value from being printed.
+    /// Wraps a value so that it is never printed.
     pub fn new(value: String) -> Secret {
         Secret(value)
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Where gateways of one deployment reach each other.
+//! The addresses of the peer channel.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,7 +13,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// What other gateways are told, where `bound` is what is listened on: a port 0 is that one's.
+    /// Returns the address that other gateways are told; a port of 0 is that of `bound`, the listener.
     pub fn advertised(&self, bound: SocketAddr) -> String {
         match &self.advertise {
             None => bound.to_string(),
@@ -22,7 +22,8 @@ impl Peer {
         }
     }
 
-    /// The host that other gateways are told, where it is an address that nobody can be reached at.
+    /// Returns the host that other gateways are told if it is an unspecified address, which nobody can
+    /// connect to.
     pub(super) fn nowhere(&self) -> Option<String> {
         let host = match (&self.advertise, self.address) {
             (Some(advertise), _) => advertise.host.trim_matches(['[', ']']).to_owned(),
@@ -34,8 +35,8 @@ impl Peer {
     }
 }
 
-/// A host and a port. An IPv6 address is in brackets, and gets them where it has none: `$POD_IP:7001`
-/// is what a chart can write.
+/// A host and a port. An IPv6 address that is written without brackets gets them, because a chart can
+/// only write `$POD_IP:7001`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
     host: String,

@@ -1,4 +1,4 @@
-//! Where Redis is, as one URL. Its password is never shown, and no message quotes any of its text.
+//! The URL of Redis. Its password is never shown, and no message quotes any of its text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +7,15 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 
 use super::Secret;
 
-/// Redis's own port.
+/// Default port of Redis.
 const REDIS_PORT: u16 = 6379;
-/// Sentinel's own port.
+/// Default port of Sentinel.
 const SENTINEL_PORT: u16 = 26379;
 /// The most sentinels that one URL may name; all are asked at once.
 pub const MAX_SENTINELS: usize = 16;
 /// The largest database number; servers have 16 unless told otherwise.
 const MAX_DATABASE: u32 = 65_535;
-/// The schemes, whether each means TLS, and whether it means Sentinel.
+/// Schemes with two flags: TLS, Sentinel.
 const SCHEMES: [(&str, bool, bool); 4] = [
     ("redis", false, false),
     ("rediss", true, false),
@@ -23,13 +23,13 @@ const SCHEMES: [(&str, bool, bool); 4] = [
     ("rediss+sentinel", true, true),
 ];
 
-/// A Redis URL that was taken apart: `redis://[user:password@]host[:port][/DB]`, or
+/// A parsed Redis URL: `redis://[user:password@]host[:port][/DB]`, or
 /// `redis+sentinel://[user:password@]host[:port],…/SERVICE[/DB]`; with `rediss` over TLS.
 ///
-/// `Display` and `Debug` mask the password; they are what everybody may see.
+/// `Display` and `Debug` mask the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
-    /// Whether connections, those to sentinels too, are encrypted.
+    /// Connections, those to sentinels too, are encrypted.
     pub tls: bool,
     /// The user of Redis itself, not of the sentinels.
     pub username: Option<String>,
@@ -60,7 +60,7 @@ impl FromStr for RedisUrl {
     type Err = String;
 
     /// # Errors
-    /// What is wrong, without a word of the text: a misplaced password would be in it.
+    /// The URL is not valid. The message quotes nothing, because a misplaced password would be in it.
     fn from_str(text: &str) -> Result<RedisUrl, String> {
         let schemes = SCHEMES.map(|(name, ..)| format!("{name}://")).join(", ");
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
@@ -115,7 +115,7 @@ fn read_credentials(text: &str) -> Result<(Option<String>, Option<Secret>), Stri
     Ok((username, password.map(Secret::new)))
 }
 
-/// What follows the servers: the service's name, with Sentinel, and the database.
+/// Parses the path: the service's name, with Sentinel, and the database.
 fn read_path(path: &str, sentinel: bool) -> Result<(Option<String>, u32), String> {
     let (service, database) = if sentinel {
         let (service, database) = path.split_once('/').unwrap_or((path, ""));
@@ -155,7 +155,7 @@ fn read_server(text: &str, default_port: u16) -> Result<(String, u16), String> {
     }
 }
 
-/// `host:port`, with brackets where the host has colons.
+/// Returns `host:port`, with brackets if the host has colons.
 pub fn show_server((host, port): &(String, u16)) -> String {
     if host.contains(':') {
         format!("[{host}]:{port}")

@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them.
+//! Durations and sizes with units.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ const TIME: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), (
 /// Units of size in bytes, largest first.
 const SIZE: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
-/// Reads a duration such as `500ms`, `30s`, `5m` or `1h`; `0` needs no unit.
+/// Parses a duration such as `500ms`, `30s`, `5m` or `1h`; `0` needs no unit.
 ///
 /// # Errors
-/// It is none, or over 30 days.
+/// The text is not a duration, or over 30 days.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || {
         format!("`{text}` is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"")
@@ -33,7 +33,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| format!("`{text}` is over 720h, which is 30 days"))
 }
 
-/// Writes a duration so that [`parse_duration`] reads it back, in its largest whole unit.
+/// Formats a duration so that [`parse_duration`] reads it back, in its largest whole unit.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis() as u64;
     let fits = |(_, unit): &&(&str, u64)| millis > 0 && millis.is_multiple_of(*unit);
@@ -43,10 +43,10 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-/// Reads a size such as `65536`, `64KiB` or `1MiB`, in bytes.
+/// Parses a size such as `65536`, `64KiB` or `1MiB`, in bytes.
 ///
 /// # Errors
-/// It is none, or over 2^53 bytes.
+/// The text is not a size, or over 2^53 bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong =
         || format!("`{text}` is no size; write bytes, or for example \"64KiB\" or \"1MiB\"");
@@ -67,7 +67,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| format!("`{text}` is too large"))
 }
 
-/// Writes a size so that [`parse_size`] reads it back, in its largest whole unit.
+/// Formats a size so that [`parse_size`] reads it back, in its largest whole unit.
 pub fn show_size(bytes: u64) -> String {
     let fits = |(_, unit): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*unit);
     match SIZE.iter().find(fits) {
