@@ -199,7 +199,8 @@ impl World {
             self.backends[at].core.timer(now);
             self.backend_speaks(at);
         }
-        if !self.closing || self.backends[at].core.session_count() > 0 {
+        // Until nothing can come any more.
+        if self.now < self.plan.end - 2 * TIMER {
             self.after(TIMER, Event::BackendTimer(at));
         }
     }

@@ -222,7 +222,7 @@ impl Plan {
             peer_channel: !dice.one_in(6),
             quiet_at,
             closing_at,
-            end: closing_at + 120_000,
+            end: closing_at + 90_000,
             max_events: 200_000,
             cut_noticed: [0, 50, 3_000][dice.index(3)],
             player_timeout: [600, 3_000, 12_000][dice.index(3)],
