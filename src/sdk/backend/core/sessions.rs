@@ -40,6 +40,11 @@ struct Entry {
     leaving: SmallVec<[Leaving; 1]>,
     /// The end of its window, while it is suspended.
     until: Option<u64>,
+    /// The link that its newest OPEN came on is there, and was not left.
+    open_link_stands: bool,
+    /// Its gateway has ended it on another link because the one of its OPEN is lost: a final CLOSE that was
+    /// quicker than the news of the loss.
+    closed_elsewhere: bool,
 }
 
 /// A link that a session is about to leave.
@@ -152,6 +157,8 @@ impl Sessions {
                     link: Some(link),
                     leaving: SmallVec::new(),
                     until: None,
+                    open_link_stands: true,
+                    closed_elsewhere: false,
                 };
                 self.by_id.insert(session_id, entry);
             }
@@ -203,12 +210,15 @@ impl Sessions {
         }
         if entry.link == Some(link) && code == Code::LEAVES_LINK {
             entry.link = None;
+            entry.open_link_stands = false;
             entry.until = Some(until);
             return Closed::Left;
         }
-        // A suspended session has no link; any of its gateway's may end it.
-        let orphan = entry.link.is_none() && *entry.info.gateway_id == *gateway;
+        // Without the link that it was opened on any of its gateway's may end it.
+        let its_gateway = *entry.info.gateway_id == *gateway;
+        let orphan = !entry.open_link_stands && its_gateway;
         if entry.link != Some(link) && !orphan {
+            entry.closed_elsewhere |= its_gateway && code != Code::LEAVES_LINK;
             return Closed::Stray;
         }
         match self.remove(session_id) {
@@ -235,7 +245,8 @@ impl Sessions {
     }
 
     /// Takes `link` out. Its sessions are answered over `sibling`, another link of that gateway, if
-    /// there is one; else they are suspended until `until`, and returned in the order of their ids.
+    /// there is one and the session was not ended over it; else they are suspended until `until`, and
+    /// returned in the order of their ids.
     pub(super) fn lose_link(
         &mut self,
         link: LinkId,
@@ -246,9 +257,12 @@ impl Sessions {
         for entry in self.by_id.values_mut() {
             entry.leaving.retain(|left| left.link != link);
             if entry.link == Some(link) {
-                entry.link = sibling;
-                if sibling.is_none() {
-                    entry.until = Some(until);
+                entry.open_link_stands = false;
+                let closed = entry.closed_elsewhere;
+                entry.link = sibling.filter(|_| !closed);
+                if entry.link.is_none() {
+                    // One that has ended is over at the next look at the clock.
+                    entry.until = Some(if closed { 0 } else { until });
                     suspended.push(entry.info.clone());
                 }
             }
@@ -290,6 +304,8 @@ impl Entry {
         self.info = info;
         self.link = Some(link);
         self.until = None;
+        self.open_link_stands = true;
+        self.closed_elsewhere = false;
     }
 }
 

@@ -138,6 +138,32 @@ fn a_resume_in_time_ends_the_suspension() {
     assert_eq!(sessions.expire(until), []);
 }
 
+/// The gateway may learn of a lost link before its backend does, and end the session on another one.
+#[test]
+fn a_session_is_ended_on_another_link_when_its_own_is_lost() {
+    let mut sessions = opened();
+    assert_eq!(sessions.lose_link(0, Some(4), NOW), []);
+    assert!(matches!(
+        sessions.close(7, "a", ID, Code::NORMAL, NOW),
+        Closed::Ended(_)
+    ));
+
+    let mut sessions = opened();
+    assert_eq!(sessions.close(7, "a", ID, Code::NORMAL, NOW), Closed::Stray);
+    assert_eq!(sessions.link_of(ID), Some(0));
+    assert_eq!(sessions.lose_link(0, Some(7), NOW + 30_000).len(), 1);
+    assert_eq!(sessions.expire(NOW).len(), 1);
+
+    let mut sessions = opened();
+    sessions.close(7, "a", ID, Code::NORMAL, NOW);
+    assert_eq!(
+        sessions.open(1, &gateway("a"), ID, &resumed(4)),
+        Ok(Taken::Resumed)
+    );
+    assert_eq!(sessions.lose_link(1, Some(7), NOW), []);
+    assert_eq!(sessions.link_of(ID), Some(7), "it was opened anew since");
+}
+
 #[test]
 fn a_lost_link_hands_on_or_suspends() {
     let now = NOW;
