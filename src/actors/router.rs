@@ -91,9 +91,7 @@ pub struct Router {
     scope: Arc<Scope>,
     /// With its pools.
     shared: Shared,
-    table: Option<Arc<RouteTable>>,
-    pools: Pools,
-    rescued: Rescued<Estate>,
+    state: Rescued<State>,
     /// Endpoints that cannot be reached or take no new sessions, by service.
     dead: HashMap<Arc<str>, BTreeSet<SocketAddr>>,
 }
@@ -101,8 +99,13 @@ pub struct Router {
 /// The pools of a worker, by service and endpoint.
 pub type Pools = HashMap<Arc<str>, HashMap<SocketAddr, Seat<BackendPool>>>;
 
-/// What a router leaves to the next one: its pools, and the table that they were started by.
-pub type Estate = (Pools, Option<Arc<RouteTable>>);
+/// State of a router that outlives its panic.
+#[derive(Default)]
+pub struct State {
+    /// The table that sessions are routed by.
+    table: Option<Arc<RouteTable>>,
+    pools: Pools,
+}
 
 impl Router {
     /// A router with the pools of the one before it, if there was one.
@@ -110,16 +113,13 @@ impl Router {
         registration: Registration,
         scope: Arc<Scope>,
         shared: Shared,
-        rescued: Rescued<Estate>,
+        state: Rescued<State>,
     ) -> Router {
-        let (pools, table) = rescued.take().unwrap_or_default();
         Router {
             registration,
             scope,
             shared,
-            table,
-            pools,
-            rescued,
+            state,
             dead: HashMap::new(),
         }
     }
@@ -127,14 +127,18 @@ impl Router {
     /// The table that sessions are routed by. The first one may be in force, and the gateway ready,
     /// before the word of it is here.
     fn table(&mut self) -> Option<Arc<RouteTable>> {
-        if self.table.is_none() {
-            self.table = self.scope.routes.load_full();
+        if self.state.table.is_none() {
+            self.state.table = self.scope.routes.load_full();
         }
-        self.table.clone()
+        self.state.table.clone()
     }
 
     fn pool(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
-        let pools = self.pools.entry(Arc::clone(&service.name)).or_default();
+        let pools = self
+            .state
+            .pools
+            .entry(Arc::clone(&service.name))
+            .or_default();
         let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint);
         pools.entry(endpoint).or_insert_with(start).clone()
     }
@@ -185,13 +189,6 @@ impl Router {
     }
 }
 
-impl Drop for Router {
-    fn drop(&mut self) {
-        let estate = || (std::mem::take(&mut self.pools), self.table.take());
-        self.rescued.leave(estate);
-    }
-}
-
 impl Inspectable for Router {
     type Detail = serde_json::Value;
 
@@ -201,8 +198,8 @@ impl Inspectable for Router {
 
     fn detail(&self) -> serde_json::Value {
         json!({
-            "routes_version": self.table.as_ref().map_or(0, |table| table.version()),
-            "pools": self.pools.values().map(HashMap::len).sum::<usize>(),
+            "routes_version": self.state.table.as_ref().map_or(0, |table| table.version()),
+            "pools": self.state.pools.values().map(HashMap::len).sum::<usize>(),
             "unusable_endpoints": self.dead.values().map(BTreeSet::len).sum::<usize>(),
         })
     }
@@ -219,7 +216,7 @@ impl Actor for Router {
             // Whatever changed while nobody sat here.
             self.adopt(table);
         }
-        for pool in self.pools.values().flat_map(HashMap::values) {
+        for pool in self.state.pools.values().flat_map(HashMap::values) {
             // One that is just being rebuilt announces itself.
             pool.do_send(Announce);
         }
@@ -259,10 +256,14 @@ impl Receive<RoutesChanged> for Router {
 
 impl Router {
     fn adopt(&mut self, table: Arc<RouteTable>) {
-        for (service, pools) in &mut self.pools {
+        let State {
+            table: previous,
+            pools,
+        } = &mut *self.state;
+        for (service, pools) in &mut *pools {
             let limit = |t: &RouteTable| t.service(service).map(|s| s.max_connections);
             // A pool keeps the limit that it was started with, so a changed one needs new pools.
-            let same_limit = self.table.as_deref().and_then(limit) == limit(&table);
+            let same_limit = previous.as_deref().and_then(limit) == limit(&table);
             pools.retain(|endpoint, pool| {
                 let named = same_limit && table.names_for(service, *endpoint);
                 if !named {
@@ -276,9 +277,9 @@ impl Router {
                 named
             });
         }
-        self.pools.retain(|_, pools| !pools.is_empty());
+        pools.retain(|_, pools| !pools.is_empty());
         self.dead.retain(|_, dead| !dead.is_empty());
-        self.table = Some(table);
+        *previous = Some(table);
     }
 }
 
@@ -286,7 +287,7 @@ impl Receive<EndpointHealth> for Router {
     type Result = ();
 
     fn receive(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
-        let pools = self.pools.get(&msg.service);
+        let pools = self.state.pools.get(&msg.service);
         if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
             // Retired, and perhaps it has not heard so.
             msg.pool.do_send(Retire);
@@ -310,6 +311,7 @@ impl Receive<CloseLinks> for Router {
 
     fn receive(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
         let pools: Vec<_> = self
+            .state
             .pools
             .values()
             .flat_map(HashMap::values)

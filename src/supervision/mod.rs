@@ -37,7 +37,7 @@ pub use mail::{Mail, Receive};
 pub use mail_counter::MailCounter;
 pub use panics::record_panics;
 pub use registration::Registration;
-pub use rescued::Rescued;
+pub use rescued::{RescueSlot, Rescued};
 pub use seat::{Seat, SeatRecipient};
 pub use snapshots::{ActorSnapshot, ActorState, KindSnapshot, LastError};
 pub use supervisor::supervise;

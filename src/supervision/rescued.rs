@@ -1,38 +1,83 @@
 //! State rescued from actors that panicked.
+//!
+//! A supervised actor keeps what the next one on its seat must have in one struct, in one field of
+//! type [`Rescued`]. While a panic drops the actor, that field puts the struct into the
+//! [`RescueSlot`], where the factory of the next one finds it. It is the dead actor's own state and
+//! no copy: nothing is paid for it in good days.
 
 use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-/// What an actor that dies leaves to the next one on its seat.
-pub struct Rescued<T>(Rc<Cell<Option<T>>>);
+/// Slot that one seat's actors pass their state on through.
+pub struct RescueSlot<T>(Rc<Cell<Option<T>>>);
 
-impl<T> Default for Rescued<T> {
+impl<T> Default for RescueSlot<T> {
     fn default() -> Self {
-        Rescued(Rc::default())
+        RescueSlot(Rc::default())
     }
 }
 
-impl<T> Clone for Rescued<T> {
-    fn clone(&self) -> Self {
-        Rescued(Rc::clone(&self.0))
-    }
-}
-
-impl<T> Rescued<T> {
-    /// What the first one finds.
-    pub fn begin_with(&self, estate: T) {
-        self.0.set(Some(estate));
+impl<T: Default> RescueSlot<T> {
+    /// A slot that holds the state for the first actor.
+    pub fn with(state: T) -> RescueSlot<T> {
+        RescueSlot(Rc::new(Cell::new(Some(state))))
     }
 
-    /// To be called when the actor is dropped: keeps what it knew if that is because of a panic.
-    pub fn leave(&self, estate: impl FnOnce() -> T) {
-        if std::thread::panicking() {
-            self.0.set(Some(estate()));
+    /// Takes the state of the actor before, or the default for a first one.
+    pub fn take(&self) -> Rescued<T> {
+        Rescued {
+            state: self.0.take().unwrap_or_default(),
+            slot: Rc::clone(&self.0),
         }
     }
+}
 
-    /// What the one before has left, if there was one.
-    pub fn take(&self) -> Option<T> {
-        self.0.take()
+/// State of a supervised actor that outlives its panic.
+pub struct Rescued<T: Default> {
+    state: T,
+    slot: Rc<Cell<Option<T>>>,
+}
+
+impl<T: Default> Deref for Rescued<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.state
+    }
+}
+
+impl<T: Default> DerefMut for Rescued<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.state
+    }
+}
+
+impl<T: Default> Drop for Rescued<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.slot.set(Some(std::mem::take(&mut self.state)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_leaves_the_state_and_an_orderly_end_does_not() {
+        let slot = RescueSlot::with(1);
+        let mut first = slot.take();
+        *first += 1;
+        let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _first = first;
+            panic!("as injected");
+        }));
+        assert!(died.is_err());
+        let second = slot.take();
+        assert_eq!(*second, 2);
+        drop(second);
+        assert_eq!(*slot.take(), 0);
     }
 }

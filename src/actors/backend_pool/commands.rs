@@ -48,10 +48,10 @@ impl Receive<OwedClose> for BackendPool {
 
     fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
         let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
-        if let Some(slot) = self.links.iter().find(alive) {
+        if let Some(slot) = self.state.links.iter().find(alive) {
             slot.link.do_send(msg);
-        } else if self.owed_closes.len() < MAX_WAITING {
-            self.owed_closes.push(msg);
+        } else if self.state.owed_closes.len() < MAX_WAITING {
+            self.state.owed_closes.push(msg);
         } else {
             // The backend ends it by itself when the resume window is over.
             self.scope.metrics.dropped.add(DropReason::LinkGone, 1);
@@ -71,7 +71,7 @@ impl Receive<Retire> for BackendPool {
     type Result = ();
 
     fn receive(&mut self, _: Retire, ctx: &mut Context<Self>) {
-        self.retired = true;
+        self.state.retired = true;
         self.quit_unused(ctx);
     }
 }
@@ -80,9 +80,9 @@ impl Receive<Close> for BackendPool {
     type Result = ResponseFuture<()>;
 
     fn receive(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
-        self.retired = true;
-        self.waiting.clear();
-        let links = std::mem::take(&mut self.links);
+        self.state.retired = true;
+        self.state.waiting.clear();
+        let links = std::mem::take(&mut self.state.links);
         Box::pin(async move {
             let quits = links.iter().map(|s| {
                 s.link.send(Quit {

@@ -34,7 +34,6 @@ use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
-use takeover::Estate;
 pub use takeover::{Shared, start};
 
 /// The first wait after a failure; it doubles up to `backend.max_backoff`.
@@ -49,11 +48,16 @@ pub struct BackendPool {
     registration: Registration,
     /// Where others reach it.
     seat: Seat<BackendPool>,
-    rescued: Rescued<Estate>,
     scope: Arc<Scope>,
     shared: Shared,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
+    state: Rescued<State>,
+}
+
+/// State of a pool that outlives its panic: its links live on meanwhile.
+#[derive(Default)]
+struct State {
     links: Vec<Slot>,
     waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
@@ -82,19 +86,23 @@ enum SlotState {
     Leaving,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Health {
+    #[default]
     Unknown,
     Up,
-    Down { failures: u32, retry_at: Instant },
+    Down {
+        failures: u32,
+        retry_at: Instant,
+    },
     Leaving,
 }
 
 impl BackendPool {
     fn set_health(&mut self, health: Health) {
         let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
-        let before = std::mem::replace(&mut self.health, health);
-        self.leaving = (health == Health::Leaving).then(|| {
+        let before = std::mem::replace(&mut self.state.health, health);
+        self.state.leaving = (health == Health::Leaving).then(|| {
             let service = &self.service.name;
             self.shared.limits.mark_leaving(service, self.endpoint)
         });
@@ -105,7 +113,7 @@ impl BackendPool {
                     tracing::info!(%service, %endpoint, "backend can be reached again")
                 }
                 Health::Down { .. } => {
-                    let error = self.last_error.as_deref().unwrap_or_default();
+                    let error = self.state.last_error.as_deref().unwrap_or_default();
                     tracing::warn!(%service, %endpoint, error, "backend is down");
                 }
                 Health::Leaving => {
@@ -123,18 +131,25 @@ impl BackendPool {
             service: Arc::clone(&self.service.name),
             endpoint: self.endpoint,
             pool: self.seat.clone(),
-            usable: matches!(self.health, Health::Unknown | Health::Up),
+            usable: matches!(self.state.health, Health::Unknown | Health::Up),
         });
     }
 
     /// The ready link with the fewest sessions.
     fn best(&self) -> Option<&Slot> {
-        let ready = self.links.iter().filter(|s| s.state == SlotState::Ready);
+        let ready = self
+            .state
+            .links
+            .iter()
+            .filter(|s| s.state == SlotState::Ready);
         ready.min_by_key(|s| s.gauge.sessions())
     }
 
     fn connecting(&self) -> bool {
-        self.links.iter().any(|s| s.state == SlotState::Connecting)
+        self.state
+            .links
+            .iter()
+            .any(|s| s.state == SlotState::Connecting)
     }
 
     /// Opens a link, if the service may have one more.
@@ -158,7 +173,7 @@ impl BackendPool {
             owed_closes: self.seat.recipient(),
             parent: self.registration.id(),
         });
-        self.links.push(Slot {
+        self.state.links.push(Slot {
             id: link.id,
             gauge: link.gauge,
             link: link.address,
@@ -190,17 +205,19 @@ impl BackendPool {
             return Err(BindFailed::Leaving);
         }
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.resumes;
-        let slot = self.best().or_else(|| self.links.iter().find(leaving));
+        let slot = self
+            .best()
+            .or_else(|| self.state.links.iter().find(leaving));
         if let Some(slot) = slot {
             self.attach(slot, bind, answer);
-            if self.links.len() < self.scope.config.backend.links_per_endpoint {
+            if self.state.links.len() < self.scope.config.backend.links_per_endpoint {
                 // For the sessions to come; this one does not wait for it, nor need it succeed.
                 let _ = self.open_link();
             }
             return Ok(Placed::Here(lease));
         }
         if !self.connecting() {
-            match self.health {
+            match self.state.health {
                 Health::Leaving if !bind.resumes => return Err(BindFailed::Leaving),
                 Health::Down { retry_at, .. } if Instant::now() < retry_at => {
                     let wait = retry_at - Instant::now();
@@ -219,27 +236,27 @@ impl BackendPool {
                 }
             }
         }
-        if self.waiting.len() >= MAX_WAITING {
+        if self.state.waiting.len() >= MAX_WAITING {
             return Err(BindFailed::Crowded);
         }
-        self.waiting.push((bind, answer));
+        self.state.waiting.push((bind, answer));
         Ok(Placed::Here(lease))
     }
 
     fn ready(&mut self, link_id: u64) {
-        if let Some(slot) = self.links.iter_mut().find(|s| s.id == link_id) {
+        if let Some(slot) = self.state.links.iter_mut().find(|s| s.id == link_id) {
             slot.state = SlotState::Ready;
         }
-        self.last_error = None;
+        self.state.last_error = None;
         self.set_health(Health::Up);
-        let owed_closes = std::mem::take(&mut self.owed_closes);
+        let owed_closes = std::mem::take(&mut self.state.owed_closes);
         if let Some(slot) = self.best() {
             // Before the sessions that wait: one of them may be a session that starts anew.
             for owed_close in owed_closes {
                 slot.link.do_send(owed_close);
             }
         }
-        for (bind, answer) in std::mem::take(&mut self.waiting) {
+        for (bind, answer) in std::mem::take(&mut self.state.waiting) {
             if let Some(slot) = self.best() {
                 self.attach(slot, bind, answer);
             }
@@ -249,7 +266,7 @@ impl BackendPool {
     /// GOAWAY on one link speaks for the backend, and so for all that are ready.
     fn leaving(&mut self, link_id: u64, ctx: &mut Context<Self>) {
         let ready = |s: &&mut Slot| s.state == SlotState::Ready || s.id == link_id;
-        for slot in self.links.iter_mut().filter(ready) {
+        for slot in self.state.links.iter_mut().filter(ready) {
             slot.state = SlotState::Leaving;
         }
         self.set_health(Health::Leaving);
@@ -260,8 +277,8 @@ impl BackendPool {
     /// ends it or it is idle: its end tells that the backend may be back. But where links are
     /// limited it must make room for one to a backend that stays.
     fn quit_unused(&mut self, ctx: &mut Context<Self>) {
-        let retired = self.retired;
-        self.links.retain(|slot| {
+        let retired = self.state.retired;
+        self.state.links.retain(|slot| {
             let wanted = slot.state == SlotState::Connecting
                 || !(retired || (slot.state == SlotState::Leaving && slot.permit.is_some()))
                 || slot.gauge.sessions() > 0;
@@ -272,9 +289,9 @@ impl BackendPool {
             }
             wanted
         });
-        if retired && self.links.is_empty() {
+        if retired && self.state.links.is_empty() {
             ctx.stop();
-        } else if self.links.is_empty() && self.health == Health::Leaving {
+        } else if self.state.links.is_empty() && self.state.health == Health::Leaving {
             let wait = self.scope.config.backend.max_backoff;
             let retry_at = Instant::now() + wait;
             self.set_health(Health::Down {
@@ -287,14 +304,14 @@ impl BackendPool {
 
     fn idle(&mut self, link_id: u64) {
         // Only the pool attaches sessions, so one that it sees without any stays so.
-        if let Some(place) = self.links.iter().position(|s| s.id == link_id)
-            && self.links[place].gauge.sessions() == 0
+        if let Some(place) = self.state.links.iter().position(|s| s.id == link_id)
+            && self.state.links[place].gauge.sessions() == 0
         {
-            let slot = self.links.swap_remove(place);
+            let slot = self.state.links.swap_remove(place);
             slot.link.do_send(Quit {
                 reason: LinkEnd::Idle,
             });
-            if self.links.is_empty() && self.health == Health::Leaving {
+            if self.state.links.is_empty() && self.state.health == Health::Leaving {
                 self.set_health(Health::Unknown);
             }
         }
@@ -307,12 +324,12 @@ impl BackendPool {
         error: Option<Box<str>>,
         ctx: &mut Context<Self>,
     ) {
-        let Some(place) = self.links.iter().position(|s| s.id == link_id) else {
+        let Some(place) = self.state.links.iter().position(|s| s.id == link_id) else {
             return; // It was told to quit.
         };
-        let slot = self.links.swap_remove(place);
+        let slot = self.state.links.swap_remove(place);
         let (service, endpoint) = (&self.service.name, self.endpoint);
-        self.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
+        self.state.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
         // A backend that stays down is told of once, by its health; not at every attempt.
         if slot.state == SlotState::Connecting {
             tracing::debug!(%service, %endpoint, reason = reason.label(), "link failed");
@@ -322,7 +339,7 @@ impl BackendPool {
         if self.best().is_some() || self.connecting() {
             return;
         }
-        let failures = match self.health {
+        let failures = match self.state.health {
             // A link that worked is tried again at once; the wait grows from there.
             _ if slot.state == SlotState::Ready => 0,
             _ if slot.state == SlotState::Leaving => 1,
@@ -333,8 +350,8 @@ impl BackendPool {
         let retry_at = Instant::now() + wait;
         self.set_health(Health::Down { failures, retry_at });
         // Dropping the answers tells those who wait that this endpoint cannot be reached.
-        self.waiting.clear();
-        if !self.retired {
+        self.state.waiting.clear();
+        if !self.state.retired {
             ctx.run_later(wait, |pool, _| pool.retry());
         }
     }
@@ -351,8 +368,8 @@ impl BackendPool {
     }
 
     fn retry(&mut self) {
-        let due = matches!(self.health, Health::Down { .. }) && !self.connecting();
-        if due && !self.retired && self.open_link().is_err() {
+        let due = matches!(self.state.health, Health::Down { .. }) && !self.connecting();
+        if due && !self.state.retired && self.open_link().is_err() {
             // Another worker has taken the place; sessions will be sent there.
             self.set_health(Health::Unknown);
         }

@@ -7,42 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix::prelude::*;
-use tokio::sync::oneshot;
 
-use super::{BackendPool, Bind, EndpointHealth, Health, LinkLimits, MAILBOX, Slot, SlotState};
-use crate::actors::backend_pool::{BackendHealth, Breaker, LeavingMark, PoolSnapshot};
-use crate::actors::link::{Lease, LinkSnapshot, LinkState, OwedClose, Report};
+use super::{BackendPool, EndpointHealth, Health, LinkLimits, MAILBOX, Slot, SlotState, State};
+use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
+use crate::actors::link::{LinkSnapshot, LinkState, Report};
 use crate::actors::session_registry::Shards;
 use crate::routing::ServiceRoute;
 use crate::scope::Scope;
 use crate::supervision::{
-    self, ActorId, Inspectable, Kind, Registration, Rescued, Seat, SeatRecipient, mailbox,
+    self, ActorId, Inspectable, Kind, Registration, RescueSlot, Rescued, Seat, SeatRecipient,
+    mailbox,
 };
-
-/// What a pool leaves to the next one.
-pub(super) struct Estate {
-    links: Vec<Slot>,
-    waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
-    owed_closes: Vec<OwedClose>,
-    health: Health,
-    last_error: Option<Box<str>>,
-    leaving: Option<LeavingMark>,
-    retired: bool,
-}
-
-impl Default for Estate {
-    fn default() -> Estate {
-        Estate {
-            links: Vec::new(),
-            waiting: Vec::new(),
-            owed_closes: Vec::new(),
-            health: Health::Unknown,
-            last_error: None,
-            leaving: None,
-            retired: false,
-        }
-    }
-}
 
 /// What all pools of a worker share.
 #[derive(Clone)]
@@ -73,7 +48,7 @@ pub fn start(
     let entry = scope
         .actors
         .register(id, name, Some(scope.worker), Some(parent));
-    let (seat, rescued) = (Seat::default(), Rescued::default());
+    let (seat, slot) = (Seat::default(), RescueSlot::default());
     let (scope, shared, service) = (Arc::clone(scope), shared.clone(), Arc::clone(service));
     let budget = Arc::clone(&scope.budget);
     let own = seat.clone();
@@ -81,7 +56,7 @@ pub fn start(
         BackendPool::new(
             registration,
             own.clone(),
-            rescued.clone(),
+            slot.take(),
             Arc::clone(&scope),
             shared.clone(),
             Arc::clone(&service),
@@ -95,41 +70,33 @@ impl BackendPool {
     fn new(
         registration: Registration,
         seat: Seat<BackendPool>,
-        rescued: Rescued<Estate>,
+        state: Rescued<State>,
         scope: Arc<Scope>,
         shared: Shared,
         service: Arc<ServiceRoute>,
         endpoint: SocketAddr,
     ) -> BackendPool {
-        let estate = rescued.take().unwrap_or_default();
         BackendPool {
             registration,
             seat,
-            rescued,
+            state,
             scope,
             shared,
             service,
             endpoint,
-            links: estate.links,
-            waiting: estate.waiting,
-            owed_closes: estate.owed_closes,
-            health: estate.health,
-            last_error: estate.last_error,
-            leaving: estate.leaving,
-            retired: estate.retired,
         }
     }
 
     /// Catches up with what was said while nobody sat here. Nothing to do for a first pool.
     fn take_over(&mut self, ctx: &mut Context<Self>) {
-        self.links.retain(|slot| slot.link.connected());
-        for slot in &self.links {
+        self.state.links.retain(|slot| slot.link.connected());
+        for slot in &self.state.links {
             slot.link.do_send(Report);
         }
         let now = Instant::now();
         let linked = self.best().is_some() || self.connecting();
-        match self.health {
-            Health::Unknown if self.waiting.is_empty() => {}
+        match self.state.health {
+            Health::Unknown if self.state.waiting.is_empty() => {}
             Health::Up | Health::Unknown if linked => {}
             Health::Up | Health::Unknown => {
                 self.set_health(Health::Down {
@@ -147,13 +114,13 @@ impl BackendPool {
             Health::Leaving => {}
         }
         self.announce();
-        if self.retired {
+        if self.state.retired {
             self.quit_unused(ctx);
         }
     }
 
     fn breaker(&self) -> Breaker {
-        match self.health {
+        match self.state.health {
             Health::Unknown | Health::Up => Breaker::Closed,
             Health::Down { .. } if self.connecting() => Breaker::HalfOpen,
             Health::Down { .. } | Health::Leaving => Breaker::Open,
@@ -161,7 +128,7 @@ impl BackendPool {
     }
 
     fn backend_health(&self) -> BackendHealth {
-        match self.health {
+        match self.state.health {
             Health::Unknown => BackendHealth::Unknown,
             Health::Up => BackendHealth::Up,
             Health::Down { .. } => BackendHealth::Down,
@@ -176,20 +143,6 @@ impl BackendPool {
             SlotState::Leaving => LinkState::Leaving,
         };
         slot.gauge.snapshot(slot.id, self.scope.worker, state)
-    }
-}
-
-impl Drop for BackendPool {
-    fn drop(&mut self) {
-        self.rescued.leave(|| Estate {
-            links: std::mem::take(&mut self.links),
-            waiting: std::mem::take(&mut self.waiting),
-            owed_closes: std::mem::take(&mut self.owed_closes),
-            health: self.health,
-            last_error: self.last_error.take(),
-            leaving: self.leaving.take(),
-            retired: self.retired,
-        });
     }
 }
 
@@ -216,11 +169,16 @@ impl Inspectable for BackendPool {
             endpoint: self.endpoint,
             health: self.backend_health(),
             breaker: self.breaker(),
-            last_error: self.last_error.as_deref().map(str::to_owned),
-            retired: self.retired,
-            waiting_sessions: self.waiting.len() as u64,
-            owed_closes: self.owed_closes.len() as u64,
-            links: self.links.iter().map(|s| self.link_snapshot(s)).collect(),
+            last_error: self.state.last_error.as_deref().map(str::to_owned),
+            retired: self.state.retired,
+            waiting_sessions: self.state.waiting.len() as u64,
+            owed_closes: self.state.owed_closes.len() as u64,
+            links: self
+                .state
+                .links
+                .iter()
+                .map(|s| self.link_snapshot(s))
+                .collect(),
         }
     }
 }

@@ -13,16 +13,19 @@ use crate::routing::{EndpointName, RoutingData};
 use crate::scope::RoutesInForce;
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
-    Rescued, Seat, mailbox,
+    RescueSlot, Rescued, Seat, mailbox,
 };
 
-/// What a watcher leaves to the next one.
+/// State of a watcher that outlives its panic.
 #[derive(Default)]
-pub(super) struct Estate {
-    told: RoutesLoaded,
-    data: Option<RoutingData>,
-    looked_up: BTreeSet<EndpointName>,
-    connected_before: bool,
+pub(super) struct State {
+    /// The newest news for the gateway.
+    pub(super) told: RoutesLoaded,
+    /// The newest good data; in force unless some of its names were never looked up.
+    pub(super) data: Option<RoutingData>,
+    /// Names that were looked up before, successfully or not.
+    pub(super) looked_up: BTreeSet<EndpointName>,
+    pub(super) connected_before: bool,
 }
 
 /// Whom a watcher tells.
@@ -50,17 +53,16 @@ pub fn launch(
     };
     let source = Source::new(config).describe(config);
     let entry = actors.register(id, source.clone(), None, Some(ROOT));
-    let rescued = Rescued::<Estate>::default();
-    rescued.begin_with(Estate {
+    let slot = RescueSlot::with(State {
         told: RoutesLoaded {
             source: source.into(),
             ..RoutesLoaded::default()
         },
-        ..Estate::default()
+        ..State::default()
     });
     let config = Arc::clone(config);
     supervision::supervise(seat, entry, budget, move |registration| {
-        ConfigWatcher::new(registration, &config, audience.clone(), rescued.clone())
+        ConfigWatcher::new(registration, &config, audience.clone(), slot.take())
     });
 }
 
@@ -70,39 +72,23 @@ impl ConfigWatcher {
         registration: Registration,
         config: &Config,
         audience: Audience,
-        rescued: Rescued<Estate>,
+        state: Rescued<State>,
     ) -> ConfigWatcher {
-        let estate = rescued.take().unwrap_or_default();
         let mut watcher = ConfigWatcher {
             registration,
-            rescued,
+            state,
             source: Source::new(config),
             interval: Source::interval(config),
             audience,
-            told: estate.told,
-            data: estate.data,
-            looked_up: estate.looked_up,
             failures: Vec::new(),
             reading: OneAtATime::default(),
             resolving: OneAtATime::default(),
             settling: false,
             retrying: false,
-            connected_before: estate.connected_before,
             watch: None,
         };
         watcher.connection(None);
         watcher
-    }
-}
-
-impl Drop for ConfigWatcher {
-    fn drop(&mut self) {
-        self.rescued.leave(|| Estate {
-            told: std::mem::take(&mut self.told),
-            data: self.data.take(),
-            looked_up: std::mem::take(&mut self.looked_up),
-            connected_before: self.connected_before,
-        });
     }
 }
 
@@ -114,7 +100,7 @@ impl Inspectable for ConfigWatcher {
     }
 
     fn detail(&self) -> serde_json::Value {
-        let told = &self.told;
+        let told = &self.state.told;
         json!({
             "source": &*told.source,
             "version": told.version,

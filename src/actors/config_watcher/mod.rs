@@ -23,7 +23,7 @@ use crate::store::resolve::{Resolved, resolve};
 use crate::store::{Refused, RefusedKind};
 use crate::supervision::{Receive, Registration, Rescued};
 
-use launch::Estate;
+use launch::State;
 pub use launch::{Audience, launch};
 pub use news::RoutesLoaded;
 use one_at_a_time::OneAtATime;
@@ -56,29 +56,22 @@ enum SourceNews {
 /// The actor.
 pub struct ConfigWatcher {
     registration: Registration,
-    rescued: Rescued<Estate>,
+    state: Rescued<State>,
     source: Source,
     interval: Duration,
     audience: Audience,
-    /// What the gateway was told last.
-    told: RoutesLoaded,
-    /// The newest good data; in force unless some of its names were never looked up.
-    data: Option<RoutingData>,
-    /// Names that were looked up before, successfully or not.
-    looked_up: BTreeSet<EndpointName>,
     /// Names that could not be looked up the last time, and why.
     failures: Vec<(EndpointName, String)>,
     reading: OneAtATime,
     resolving: OneAtATime,
     settling: bool,
     retrying: bool,
-    connected_before: bool,
     watch: Watch,
 }
 
 impl ConfigWatcher {
     fn tell(&self) {
-        self.audience.gateway.do_send(self.told.clone());
+        self.audience.gateway.do_send(self.state.told.clone());
     }
 
     /// Reads the source; without a connection only names are looked up again.
@@ -88,7 +81,7 @@ impl ConfigWatcher {
         } else if self.reading.begin() {
             let read = self.source.clone().read();
             ctx.spawn(read.into_actor(self).map(|outcome, watcher, ctx| {
-                watcher.told.loads += 1;
+                watcher.state.told.loads += 1;
                 watcher.loaded(outcome, ctx);
                 if watcher.reading.end() {
                     watcher.load(ctx);
@@ -104,25 +97,25 @@ impl ConfigWatcher {
             Ok(parsed) => {
                 self.take(parsed);
                 if current {
-                    self.told.error = None;
-                    self.told.error_kind = None;
-                    self.told.error_at = None;
+                    self.state.told.error = None;
+                    self.state.told.error_kind = None;
+                    self.state.told.error_at = None;
                 }
             }
             Err(refused) if current => {
                 if self.fails(&refused) {
-                    let version_in_force = self.told.version;
-                    let error = self.told.error.as_deref().unwrap_or_default();
+                    let version_in_force = self.state.told.version;
+                    let error = self.state.told.error.as_deref().unwrap_or_default();
                     tracing::error!(error, version_in_force, "the routes cannot be used");
                 }
-                if refused.kind == RefusedKind::Unreadable && self.told.redis_connected {
+                if refused.kind == RefusedKind::Unreadable && self.state.told.redis_connected {
                     self.retry(ctx);
                 }
             }
             Err(_) => {}
         }
         // The first table is told when its names have been looked up.
-        let first_is_near = self.told.version == 0 && self.data.is_some();
+        let first_is_near = self.state.told.version == 0 && self.state.data.is_some();
         if !first_is_near {
             self.tell();
         }
@@ -141,54 +134,54 @@ impl ConfigWatcher {
     /// Notes what is wrong. Whether that is new: it is logged once for as long as it stays so.
     fn fails(&mut self, refused: &Refused) -> bool {
         let text = Arc::<str>::from(refused.summary(MAX_TOLD));
-        if self.told.error.as_ref() == Some(&text) {
+        if self.state.told.error.as_ref() == Some(&text) {
             return false;
         }
         match refused.kind {
-            RefusedKind::Unreadable => self.told.unreadable += 1,
-            RefusedKind::Mistaken => self.told.mistaken += 1,
+            RefusedKind::Unreadable => self.state.told.unreadable += 1,
+            RefusedKind::Mistaken => self.state.told.mistaken += 1,
         }
-        self.told.error = Some(text);
-        self.told.error_kind = Some(refused.kind);
-        self.told.error_at = Some(SystemTime::now());
+        self.state.told.error = Some(text);
+        self.state.told.error_kind = Some(refused.kind);
+        self.state.told.error_at = Some(SystemTime::now());
         true
     }
 
     /// Good data: in force at once, unless it has names that were never looked up.
     fn take(&mut self, parsed: Parsed) {
-        if self.data.as_ref() == Some(&parsed.data) {
+        if self.state.data.as_ref() == Some(&parsed.data) {
             return;
         }
         for warning in &parsed.warnings {
-            tracing::warn!(source = %self.told.source, %warning, "in the routes");
+            tracing::warn!(source = %self.state.told.source, %warning, "in the routes");
         }
         let names = parsed.data.endpoint_names();
         let known =
-            |name: &&EndpointName| name.literal().is_some() || self.looked_up.contains(*name);
+            |name: &&EndpointName| name.literal().is_some() || self.state.looked_up.contains(*name);
         let all_known = names.iter().all(known);
         let address = |name: &EndpointName| match name.literal() {
             Some(address) => Some(vec![address]),
-            None => self.told.addresses.get(name).cloned(),
+            None => self.state.told.addresses.get(name).cloned(),
         };
         let addresses: BTreeMap<_, _> = names
             .into_iter()
             .filter_map(|name| Some((name.clone(), address(name)?)))
             .collect();
-        self.data = Some(parsed.data);
+        self.state.data = Some(parsed.data);
         if all_known {
-            self.told.addresses = Arc::new(addresses);
+            self.state.told.addresses = Arc::new(addresses);
             self.put_in_force();
         }
     }
 
     /// Looks up the names of the newest good data.
     fn resolve(&mut self, ctx: &mut Context<Self>) {
-        let Some(data) = &self.data else { return };
+        let Some(data) = &self.state.data else { return };
         if !self.resolving.begin() {
             return;
         }
         let names: BTreeSet<EndpointName> = data.endpoint_names().into_iter().cloned().collect();
-        let last_good = Arc::clone(&self.told.addresses);
+        let last_good = Arc::clone(&self.state.told.addresses);
         let look_up = async move {
             let resolved = resolve(names.iter(), LOOKUP_TIMEOUT, &last_good).await;
             (names, resolved)
@@ -215,31 +208,34 @@ impl ConfigWatcher {
             }
         }
         self.failures = resolved.failures;
-        self.looked_up = names;
-        let data = self.data.as_ref();
+        self.state.looked_up = names;
+        let data = self.state.data.as_ref();
         let wanted = data.map(RoutingData::endpoint_names).unwrap_or_default();
-        if wanted.iter().any(|name| !self.looked_up.contains(*name)) {
+        if wanted
+            .iter()
+            .any(|name| !self.state.looked_up.contains(*name))
+        {
             // Newer data has come meanwhile, and its own look-up follows.
             return;
         }
-        let unchanged = resolved.addresses == *self.told.addresses;
-        let in_force = self.told.table.as_ref().map(|table| table.data());
+        let unchanged = resolved.addresses == *self.state.told.addresses;
+        let in_force = self.state.told.table.as_ref().map(|table| table.data());
         if unchanged && in_force == data {
             return;
         }
-        self.told.addresses = Arc::new(resolved.addresses);
+        self.state.told.addresses = Arc::new(resolved.addresses);
         self.put_in_force();
         self.tell();
     }
 
     fn put_in_force(&mut self) {
-        let Some(data) = &self.data else { return };
-        let version = self.told.version + 1;
-        let previous = self.told.table.as_deref();
+        let Some(data) = &self.state.data else { return };
+        let version = self.state.told.version + 1;
+        let previous = self.state.told.table.as_deref();
         let table = Arc::new(RouteTable::build(
             version,
             data,
-            &self.told.addresses,
+            &self.state.told.addresses,
             previous,
         ));
         let (services, realms) = (data.rules.len(), data.realms.len());
@@ -249,10 +245,10 @@ impl ConfigWatcher {
             // One that is just being rebuilt takes the table that is in force.
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
-        self.told.version = version;
-        self.told.services = services;
-        self.told.loaded_at = Some(SystemTime::now());
-        self.told.table = Some(table);
+        self.state.told.version = version;
+        self.state.told.services = services;
+        self.state.told.loaded_at = Some(SystemTime::now());
+        self.state.told.table = Some(table);
     }
 
     /// Reads soon, once for all the news that comes until then.
@@ -266,8 +262,8 @@ impl ConfigWatcher {
     }
 
     fn connection(&mut self, is: Option<Arc<Connected>>) {
-        self.told.redis_connected = is.is_some();
-        self.told.watching = is.is_some();
+        self.state.told.redis_connected = is.is_some();
+        self.state.told.watching = is.is_some();
         if let Source::Redis { connected, .. } = &mut self.source {
             *connected = is;
         }
@@ -279,7 +275,7 @@ impl Actor for ConfigWatcher {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.watch = self.source.listen(self.registration.address(ctx), ctx);
-        self.told.watching = self.watch.is_some();
+        self.state.told.watching = self.watch.is_some();
         self.load(ctx);
         ctx.run_interval(self.interval, Self::load);
     }
@@ -299,20 +295,20 @@ impl Receive<SourceNews> for ConfigWatcher {
     fn receive(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
         match news {
             SourceNews::Changed { messages } => {
-                self.told.notifications += messages;
+                self.state.told.notifications += messages;
                 self.load_soon(ctx);
             }
             SourceNews::Connected(connected) => {
-                let again = std::mem::replace(&mut self.connected_before, true);
-                self.told.reconnects += u64::from(again);
-                tracing::info!(source = %self.told.source, "subscribed to the routes");
+                let again = std::mem::replace(&mut self.state.connected_before, true);
+                self.state.told.reconnects += u64::from(again);
+                tracing::info!(source = %self.state.told.source, "subscribed to the routes");
                 self.connection(Some(connected));
                 self.load(ctx);
             }
             SourceNews::Lost(why) => {
                 self.connection(None);
                 if self.fails(&Refused::unreadable(format!("redis: {why}"))) {
-                    let version_in_force = self.told.version;
+                    let version_in_force = self.state.told.version;
                     tracing::warn!(
                         why,
                         version_in_force,

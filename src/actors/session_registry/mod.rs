@@ -35,8 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The actor.
 pub struct SessionRegistry {
     registration: Registration,
-    shard: Shard,
-    rescued: Rescued<Shard>,
+    shard: Rescued<Shard>,
 }
 
 /// What a shard knows.
@@ -65,11 +64,10 @@ pub struct Entry {
 
 impl SessionRegistry {
     /// A shard with the sessions of the one before it, if there was one.
-    pub fn new(registration: Registration, rescued: Rescued<Shard>) -> SessionRegistry {
+    pub fn new(registration: Registration, shard: Rescued<Shard>) -> SessionRegistry {
         let mut registry = SessionRegistry {
             registration,
-            shard: rescued.take().unwrap_or_default(),
-            rescued,
+            shard,
         };
         registry.forget_the_gone();
         registry
@@ -98,12 +96,6 @@ impl SessionRegistry {
                 self.shard.moved.remove(&session_id);
             }
         }
-    }
-}
-
-impl Drop for SessionRegistry {
-    fn drop(&mut self) {
-        self.rescued.leave(|| std::mem::take(&mut self.shard));
     }
 }
 

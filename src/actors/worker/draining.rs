@@ -70,6 +70,7 @@ impl Worker {
     /// Everybody whose session can be resumed now; who comes later is asked at once.
     fn list(&self) -> Asking {
         let resumable = self
+            .state
             .clients
             .iter()
             .filter(|(_, seated)| seated.stats.is_resumable());
@@ -89,7 +90,7 @@ impl Receive<AskAway> for Worker {
         let mut asking = self.asking.take().unwrap_or_else(|| self.list());
         let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
         for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
-            let seated = self.clients.get(*slot as usize);
+            let seated = self.state.clients.get(*slot as usize);
             if let Some(seated) = seated.filter(|seated| seated.stats.owner == *owner) {
                 seated.client.do_send(GoAway);
             }
@@ -112,7 +113,7 @@ impl Receive<CountClients> for Worker {
 
     fn receive(&mut self, _: CountClients, _: &mut Context<Self>) -> ClientCounts {
         let mut counts = ClientCounts::default();
-        for (_, seated) in &self.clients {
+        for (_, seated) in &self.state.clients {
             let stats = &seated.stats;
             match (stats.session_id(), stats.is_resumable()) {
                 // The session of an HTTP request is counted with its connection.
@@ -133,10 +134,11 @@ impl Receive<CutOffClients> for Worker {
 
     fn receive(&mut self, msg: CutOffClients, _: &mut Context<Self>) {
         if !msg.go_on_accepting {
-            self.listener = None;
-            self.cutting_off = true;
+            self.state.listener = None;
+            self.state.cutting_off = true;
         }
-        self.clients
+        self.state
+            .clients
             .iter()
             .for_each(|(_, seated)| seated.client.do_send(CutOff));
     }

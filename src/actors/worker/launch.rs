@@ -4,16 +4,15 @@ use std::net::TcpListener as StdListener;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use slab::Slab;
 use tokio::net::TcpListener;
 
-use super::{Estate, Worker, WorkerScope};
+use super::{State, Worker, WorkerScope};
 use crate::actors::backend_pool::{self, LinkLimits};
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::{SessionRegistry, Shards};
 use crate::scope::Scope;
-use crate::supervision::{self, Kind, Registration, Rescued, Seat};
+use crate::supervision::{self, Kind, Registration, RescueSlot, Rescued, Seat};
 
 /// What a worker is started with.
 #[expect(missing_docs, reason = "the names suffice")]
@@ -55,13 +54,13 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
     let routing = own(Kind::Router, worker.id());
     let budget = || Arc::clone(&scope.budget);
 
-    let rescued = Rescued::default();
+    let slot = RescueSlot::default();
     let own_shard = shards.seats()[scope.worker].clone();
     supervision::supervise(own_shard, registry, budget(), move |registration| {
-        SessionRegistry::new(registration, rescued.clone())
+        SessionRegistry::new(registration, slot.take())
     });
 
-    let (rescued, routes) = (Rescued::default(), Arc::clone(&scope));
+    let (slot, routes) = (RescueSlot::default(), Arc::clone(&scope));
     let pools = backend_pool::Shared {
         shards: shards.clone(),
         limits,
@@ -69,14 +68,12 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
     };
     supervision::supervise(router.clone(), routing, budget(), move |registration| {
         let (scope, pools) = (Arc::clone(&routes), pools.clone());
-        Router::new(registration, scope, pools, rescued.clone())
+        Router::new(registration, scope, pools, slot.take())
     });
 
-    let rescued = Rescued::default();
-    rescued.begin_with(Estate {
+    let slot = RescueSlot::with(State {
         listener: Some(listener),
-        clients: Slab::new(),
-        cutting_off: false,
+        ..State::default()
     });
     let budget = budget();
     let shared = Rc::new(WorkerScope::new(
@@ -87,41 +84,19 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
         seat.recipient(),
     ));
     supervision::supervise(seat, worker, budget, move |registration| {
-        Worker::new(registration, Rc::clone(&shared), rescued.clone())
+        Worker::new(registration, Rc::clone(&shared), slot.take())
     });
     Ok(())
 }
 
 impl Worker {
-    fn new(
-        registration: Registration,
-        shared: Rc<WorkerScope>,
-        rescued: Rescued<Estate>,
-    ) -> Worker {
-        let estate = rescued.take().unwrap_or(Estate {
-            listener: None,
-            clients: Slab::new(),
-            cutting_off: false,
-        });
+    fn new(registration: Registration, shared: Rc<WorkerScope>, state: Rescued<State>) -> Worker {
         Worker {
             registration,
             shared,
-            listener: estate.listener,
+            state,
             paused_until: None,
-            clients: estate.clients,
-            cutting_off: estate.cutting_off,
             asking: None,
-            rescued,
         }
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.rescued.leave(|| Estate {
-            listener: self.listener.take(),
-            clients: std::mem::take(&mut self.clients),
-            cutting_off: self.cutting_off,
-        });
     }
 }

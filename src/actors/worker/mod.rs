@@ -55,13 +55,10 @@ pub struct CheckHealth;
 pub struct Worker {
     registration: Registration,
     shared: Rc<WorkerScope>,
-    listener: Option<TcpListener>,
+    state: Rescued<State>,
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
-    clients: Clients,
-    cutting_off: bool,
     /// While a drain is under way.
     asking: Option<draining::Asking>,
-    rescued: Rescued<Estate>,
 }
 
 /// A client as its worker has it.
@@ -73,8 +70,9 @@ struct Seated {
 
 type Clients = Slab<Seated>;
 
-/// What a worker leaves to the next one.
-struct Estate {
+/// State of a worker that outlives its panic.
+#[derive(Default)]
+struct State {
     listener: Option<TcpListener>,
     clients: Clients,
     cutting_off: bool,
@@ -84,7 +82,7 @@ impl Worker {
     fn tick(&mut self) {
         self.forget_the_returned();
         for slot in self.shared.tick() {
-            if let Some(seated) = self.clients.get(slot as usize) {
+            if let Some(seated) = self.state.clients.get(slot as usize) {
                 seated.client.do_send(CheckDeadline);
             }
         }
@@ -92,7 +90,7 @@ impl Worker {
 
     /// Whether a client has not come back since its session was suspended.
     fn still_waits(&self, (slot, owner): (u32, u64)) -> bool {
-        let seated = self.clients.get(slot as usize);
+        let seated = self.state.clients.get(slot as usize);
         seated.is_some_and(|s| s.stats.owner == owner && s.stats.is_suspended())
     }
 
@@ -109,7 +107,7 @@ impl Worker {
     fn end_oldest(&mut self) {
         self.forget_the_returned();
         if let Some((slot, _)) = self.shared.take_first_suspended()
-            && let Some(seated) = self.clients.get(slot as usize)
+            && let Some(seated) = self.state.clients.get(slot as usize)
         {
             seated.client.do_send(GiveUp);
         }
@@ -145,7 +143,7 @@ impl Worker {
             Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
         let (owner, now_ms) = (self.shared.owner(), self.shared.now_ms());
         let stats = Rc::new(ClientStats::new(owner, peer, transport, now_ms));
-        let entry = self.clients.vacant_entry();
+        let entry = self.state.clients.vacant_entry();
         let slot = entry.key() as u32;
         let shared = Rc::clone(&self.shared);
         let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
@@ -159,7 +157,7 @@ impl Worker {
             self.paused_until = None;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = &self.listener else {
+            let Some(listener) = &self.state.listener else {
                 return Poll::Ready(());
             };
             match std::task::ready!(listener.poll_accept(cx)) {
@@ -199,7 +197,9 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.clients.retain(|_, seated| seated.client.connected());
+        self.state
+            .clients
+            .retain(|_, seated| seated.client.connected());
         ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
         ctx.spawn(Accept);
     }
@@ -210,7 +210,7 @@ impl Receive<ClientEvent> for Worker {
 
     fn receive(&mut self, msg: ClientEvent, _: &mut Context<Self>) {
         match msg {
-            ClientEvent::Ended { slot } => drop(self.clients.try_remove(slot as usize)),
+            ClientEvent::Ended { slot } => drop(self.state.clients.try_remove(slot as usize)),
             ClientEvent::RequestCame {
                 socket,
                 peer,
@@ -247,7 +247,7 @@ impl Receive<CheckHealth> for Worker {
         let router = self.shared.router.send(router::Ping);
         let scope = &self.shared.scope;
         let registry = self.shared.shards.seats()[scope.worker].send(session_registry::Ping);
-        let accepting = self.listener.is_some() || self.cutting_off;
+        let accepting = self.state.listener.is_some() || self.state.cutting_off;
         Box::pin(async move {
             let (router, registry) = futures_util::future::join(router, registry).await;
             accepting && router.is_ok() && registry.is_ok()

@@ -99,20 +99,24 @@ impl Worker {
         value: impl Fn(&Seated) -> Option<T>,
     ) -> (Vec<T>, Option<usize>) {
         let limit = limit.min(MAX_ROWS);
-        let (mut values, end) = (Vec::new(), self.clients.capacity());
+        let (mut values, end) = (Vec::new(), self.state.clients.capacity());
         let look_until = end.min(from.saturating_add(MAX_LOOKED_AT));
         for slot in from..look_until {
             if values.len() == limit {
                 return (values, Some(slot));
             }
-            values.extend(self.clients.get(slot).and_then(&value));
+            values.extend(self.state.clients.get(slot).and_then(&value));
         }
         (values, (look_until < end).then_some(look_until))
     }
 
     fn find(&self, owner: u64) -> Option<&Seated> {
         let its = |seated: &&Seated| seated.stats.owner == owner;
-        self.clients.iter().map(|(_, seated)| seated).find(its)
+        self.state
+            .clients
+            .iter()
+            .map(|(_, seated)| seated)
+            .find(its)
     }
 
     fn session(&self, session_id: u64, owner: u64) -> Option<&Seated> {
@@ -218,8 +222,8 @@ impl Inspectable for Worker {
     fn detail(&self) -> serde_json::Value {
         let metrics = &self.shared.scope.metrics;
         json!({
-            "clients": self.clients.len(),
-            "accepting": self.listener.is_some(),
+            "clients": self.state.clients.len(),
+            "accepting": self.state.listener.is_some(),
             "sessions_started": metrics.sessions_started.total(),
             "sessions_ended": metrics.sessions_ended.get(),
             "client_frames_in": metrics.client_frames_in.get(),

@@ -1,6 +1,8 @@
 //! Starts a whole gateway: its threads, its actors, its admin API. Used by `serve`, the demo and
 //! the tests alike.
 
+mod actors;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,16 +12,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
 
-use crate::actors::backend_pool::LinkLimits;
-use crate::actors::certificate_watcher;
-use crate::actors::config_watcher::{self, Audience, Reload};
-use crate::actors::gateway::{Drain, Gateway, Surroundings, Watchers};
-use crate::actors::peers::{self, Peering};
-use crate::actors::router::Router;
+use crate::actors::config_watcher::Reload;
+use crate::actors::gateway::{Drain, Gateway};
+use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
-use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admin::{self, Admin, LogLevel, Sources};
 use crate::admission::Gate;
 use crate::config::Config;
@@ -27,11 +24,11 @@ use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
-use crate::scope::{RoutesInForce, Scope};
-use crate::session::token::Keyring;
-use crate::store::pod::{Pod, keep_cost};
+use crate::store::pod::Pod;
 use crate::store::token_keys;
-use crate::supervision::{self, ActorRegistry, Budget, CountedAddr, ROOT, Seat};
+use crate::supervision::{self, ActorRegistry, CountedAddr};
+
+use actors::{Parts, start_actors};
 
 /// How long a start waits for the first attempt to load routes; then it goes on without.
 const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -253,127 +250,6 @@ fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
 
 fn vec_of<T: Default>(count: usize) -> Vec<T> {
     (0..count).map(|_| T::default()).collect()
-}
-
-/// What the threads of a gateway share before its actors are there.
-struct Parts {
-    config: Arc<Config>,
-    tls: Arc<Tls>,
-    gate: Arc<Gate>,
-    metrics: Vec<Arc<WorkerMetrics>>,
-    listeners: Vec<std::net::TcpListener>,
-    actors: Arc<ActorRegistry>,
-    shards: Shards,
-    routers: Vec<Seat<Router>>,
-    workers: Vec<Seat<Worker>>,
-    routes: Arc<RoutesInForce>,
-    tokens: Arc<ArcSwap<Keyring>>,
-    peers: Option<peers::Listening>,
-    pod: Option<Pod>,
-}
-
-/// Leaves first: what others depend on is there before them.
-async fn start_actors(
-    parts: Parts,
-    first_load: mpsc::Sender<()>,
-) -> io::Result<CountedAddr<Gateway>> {
-    let (budget, limits) = (Arc::<Budget>::default(), Arc::<LinkLimits>::default());
-    let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
-    let peering = peering.unwrap_or_default();
-    let all_metrics = parts.metrics.clone();
-    let seats = parts.routers.iter().zip(&parts.workers);
-    let threads = parts.metrics.into_iter().zip(parts.listeners).zip(seats);
-    for (worker, ((metrics, listener), (router, seat))) in threads.enumerate() {
-        let scope = Arc::new(Scope {
-            worker,
-            config: Arc::clone(&parts.config),
-            tls: Arc::clone(&parts.tls),
-            metrics,
-            gate: Arc::clone(&parts.gate),
-            actors: Arc::clone(&parts.actors),
-            budget: Arc::clone(&budget),
-            routes: Arc::clone(&parts.routes),
-            tokens: Arc::clone(&parts.tokens),
-        });
-        let (launched, answer) = oneshot::channel();
-        let params = WorkerParams {
-            scope,
-            listener,
-            seat: seat.clone(),
-            router: router.clone(),
-            shards: parts.shards.clone(),
-            limits: Arc::clone(&limits),
-            peers: peering.clone(),
-        };
-        Arbiter::new().spawn_fn(move || {
-            // The receiver waits for exactly this.
-            let _ = launched.send(worker::launch(params));
-        });
-        answer.await.map_err(io::Error::other)??;
-    }
-    let watchers = Watchers::default();
-    let entry = parts.actors.register(ROOT, String::new(), None, None);
-    let config = parts.config;
-    let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
-    let own_watchers = watchers.clone();
-    let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, all_metrics);
-    let (gateway, panicked) = entry.start_watched(move |registration| {
-        Gateway::new(
-            registration,
-            own,
-            gate,
-            workers,
-            own_watchers,
-            around,
-            first_load,
-        )
-    });
-    actix::spawn(async move {
-        if panicked.await {
-            // Nothing is above it that could start it again.
-            System::current().stop_with_code(1);
-        }
-    });
-    budget.report_to(gateway.recipient());
-    actix::spawn(token_keys::keep_fresh(
-        Arc::clone(&config),
-        Arc::clone(&parts.tokens),
-    ));
-    let audience = Audience {
-        routers: parts.routers,
-        in_force: parts.routes,
-        gateway: gateway.recipient(),
-    };
-    if let Some(listening) = &parts.peers {
-        let (tokens, shards) = (&parts.tokens, &parts.shards);
-        let budget = Arc::clone(&budget);
-        peers::launch(listening, &config, tokens, shards, &parts.actors, budget);
-    }
-    if !parts.tls.paths().is_empty() {
-        let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
-        certificate_watcher::launch(&parts.tls, &parts.actors, budget, seat);
-    }
-    config_watcher::launch(&config, &parts.actors, budget, watchers.routes, audience);
-    Ok(gateway)
-}
-
-/// What the gateway deals with beside players and backends. Begins to tell Kubernetes of the pod.
-fn surroundings(
-    tls: Arc<Tls>,
-    peering: Peering,
-    pod: Option<Pod>,
-    metrics: Vec<Arc<WorkerMetrics>>,
-) -> Surroundings {
-    let counts = Arc::default();
-    if let Some(pod) = pod {
-        let sessions = move || metrics.iter().map(|m| m.sessions_now()).sum();
-        actix::spawn(keep_cost(pod, sessions, Arc::clone(&counts)));
-    }
-    Surroundings {
-        tls,
-        peering,
-        pod: counts,
-    }
 }
 
 /// `listen.max_connections`, lowered where the open-file limit is.

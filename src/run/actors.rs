@@ -1,0 +1,159 @@
+//! The actors of a gateway, started in the order in which they depend on each other.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use actix::prelude::*;
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use crate::actors::backend_pool::LinkLimits;
+use crate::actors::certificate_watcher;
+use crate::actors::config_watcher::{self, Audience};
+use crate::actors::gateway::{Gateway, Surroundings, Watchers};
+use crate::actors::peers::{self, Peering};
+use crate::actors::router::Router;
+use crate::actors::session_registry::Shards;
+use crate::actors::worker::{self, Worker, WorkerParams};
+use crate::admission::Gate;
+use crate::config::Config;
+use crate::metrics::WorkerMetrics;
+use crate::net::tls::Tls;
+use crate::scope::{RoutesInForce, Scope};
+use crate::session::token::Keyring;
+use crate::store::pod::{Pod, keep_cost};
+use crate::store::token_keys;
+use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
+
+/// What the threads of a gateway share before its actors are there.
+pub(super) struct Parts {
+    pub(super) config: Arc<Config>,
+    pub(super) tls: Arc<Tls>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) metrics: Vec<Arc<WorkerMetrics>>,
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) actors: Arc<ActorRegistry>,
+    pub(super) shards: Shards,
+    pub(super) routers: Vec<Seat<Router>>,
+    pub(super) workers: Vec<Seat<Worker>>,
+    pub(super) routes: Arc<RoutesInForce>,
+    pub(super) tokens: Arc<ArcSwap<Keyring>>,
+    pub(super) peers: Option<peers::Listening>,
+    pub(super) pod: Option<Pod>,
+}
+
+/// Starts the actors, leaves first: what others depend on is there before them.
+pub(super) async fn start_actors(
+    mut parts: Parts,
+    first_load: mpsc::Sender<()>,
+) -> io::Result<CountedAddr<Gateway>> {
+    let budget = Arc::<Budget>::default();
+    let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
+    let peering = peering.unwrap_or_default();
+    let listeners = std::mem::take(&mut parts.listeners);
+    start_workers(&parts, listeners, &budget, &peering).await?;
+    let watchers = Watchers::default();
+    let entry = parts.actors.register(ROOT, String::new(), None, None);
+    let config = parts.config;
+    let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
+    let own_watchers = watchers.clone();
+    let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, parts.metrics);
+    let (gateway, panicked) = entry.start_watched(move |registration| {
+        Gateway::new(
+            registration,
+            own,
+            gate,
+            workers,
+            own_watchers,
+            around,
+            first_load,
+        )
+    });
+    actix::spawn(async move {
+        if panicked.await {
+            // Nothing is above it that could start it again.
+            System::current().stop_with_code(1);
+        }
+    });
+    budget.report_to(gateway.recipient());
+    actix::spawn(token_keys::keep_fresh(
+        Arc::clone(&config),
+        Arc::clone(&parts.tokens),
+    ));
+    let audience = Audience {
+        routers: parts.routers,
+        in_force: parts.routes,
+        gateway: gateway.recipient(),
+    };
+    if let Some(listening) = &parts.peers {
+        let (tokens, shards) = (&parts.tokens, &parts.shards);
+        let budget = Arc::clone(&budget);
+        peers::launch(listening, &config, tokens, shards, &parts.actors, budget);
+    }
+    if !parts.tls.paths().is_empty() {
+        let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
+        certificate_watcher::launch(&parts.tls, &parts.actors, budget, seat);
+    }
+    config_watcher::launch(&config, &parts.actors, budget, watchers.routes, audience);
+    Ok(gateway)
+}
+
+/// Starts the workers, each on a thread of its own.
+async fn start_workers(
+    parts: &Parts,
+    listeners: Vec<TcpListener>,
+    budget: &Arc<Budget>,
+    peering: &Peering,
+) -> io::Result<()> {
+    let limits = Arc::<LinkLimits>::default();
+    for (worker, listener) in listeners.into_iter().enumerate() {
+        let scope = Arc::new(Scope {
+            worker,
+            config: Arc::clone(&parts.config),
+            tls: Arc::clone(&parts.tls),
+            metrics: Arc::clone(&parts.metrics[worker]),
+            gate: Arc::clone(&parts.gate),
+            actors: Arc::clone(&parts.actors),
+            budget: Arc::clone(budget),
+            routes: Arc::clone(&parts.routes),
+            tokens: Arc::clone(&parts.tokens),
+        });
+        let params = WorkerParams {
+            scope,
+            listener,
+            seat: parts.workers[worker].clone(),
+            router: parts.routers[worker].clone(),
+            shards: parts.shards.clone(),
+            limits: Arc::clone(&limits),
+            peers: peering.clone(),
+        };
+        let (launched, answer) = oneshot::channel();
+        Arbiter::new().spawn_fn(move || {
+            // The receiver waits for exactly this.
+            let _ = launched.send(worker::launch(params));
+        });
+        answer.await.map_err(io::Error::other)??;
+    }
+    Ok(())
+}
+
+/// What the gateway deals with beside players and backends. Begins to tell Kubernetes of the pod.
+fn surroundings(
+    tls: Arc<Tls>,
+    peering: Peering,
+    pod: Option<Pod>,
+    metrics: Vec<Arc<WorkerMetrics>>,
+) -> Surroundings {
+    let counts = Arc::default();
+    if let Some(pod) = pod {
+        let sessions = move || metrics.iter().map(|m| m.sessions_now()).sum();
+        actix::spawn(keep_cost(pod, sessions, Arc::clone(&counts)));
+    }
+    Surroundings {
+        tls,
+        peering,
+        pod: counts,
+    }
+}
