@@ -43,10 +43,10 @@ impl World {
             }
         }
         for (link, l) in self.links.iter().enumerate() {
-            if let Some((id, attached)) = l.sessions.iter().next() {
+            if let Some(client) = l.sessions.clients().next() {
                 return left(
                     "a session is left on a link",
-                    format!("link {link}: {id} {attached:?}"),
+                    format!("link {link}: client {client}"),
                 );
             }
         }

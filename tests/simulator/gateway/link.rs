@@ -1,11 +1,10 @@
-//! A link of a gateway, as `actors::link` has it: the sessions that it carries, and what leases and its
-//! backend say of them.
+//! A link of a gateway around the table of sessions that ships, as `actors::link` has it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use game_gateway::codec::code::Code;
 use game_gateway::codec::link::{self, Hello, Kind};
+use game_gateway::session::link::{OpenState, Sessions};
 
 use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
 use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
@@ -32,26 +31,13 @@ pub(crate) struct Link {
     /// The first PONG came.
     pub(crate) greeted: bool,
     pub(crate) anchor: Rc<Anchor>,
-    pub(crate) sessions: BTreeMap<u64, Attached>,
-    /// Sessions that left by CLOSE 307 and are not carried any more.
-    pub(crate) left: BTreeSet<u64>,
+    /// The table that ships.
+    pub(crate) sessions: Sessions<usize>,
     pub(crate) inbox: Vec<u8>,
     /// What waits to be written while the socket is stuffed.
     pub(crate) outbox: Vec<u8>,
     pub(crate) stuffed_until: Millis,
-    pub(crate) waiting: Vec<u64>,
     pub(crate) mail: Mailbox<LinkMail>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Attached {
-    pub(crate) client: usize,
-    pub(crate) realm_id: u32,
-    pub(crate) head: Vec<u8>,
-    pub(crate) frames: u32,
-    pub(crate) leaving: bool,
-    pub(crate) unanswered: bool,
-    pub(crate) known: bool,
 }
 
 impl Link {
@@ -62,7 +48,7 @@ impl Link {
     /// The process around it is gone.
     pub(crate) fn kill(&mut self) {
         self.stage = Stage::Dead;
-        self.sessions.clear();
+        self.sessions = Sessions::default();
         self.mail = Mailbox::default();
     }
 }
@@ -110,17 +96,11 @@ impl World {
             return self.bind_failed(attach, "the backend cannot be reached");
         }
         let l = &mut self.links[link];
-        l.sessions.insert(
+        l.sessions.attach(
             attach.session_id,
-            Attached {
-                client: attach.client,
-                realm_id: attach.realm_id,
-                head: Vec::new(),
-                frames: 0,
-                leaving: false,
-                unanswered: attach.resumes,
-                known: false,
-            },
+            attach.realm_id,
+            attach.client,
+            attach.resumes,
         );
         let lease = Lease::new(Rc::clone(&l.anchor), attach.session_id);
         self.enqueue(link, Kind::Open, attach.session_id, &attach.open);
@@ -157,43 +137,38 @@ impl World {
                 if l.anchor.queued.get() <= HIGH_WATERMARK / 2 {
                     self.tell_client(link, id, ClientMail::Room);
                 } else {
-                    l.waiting.push(id);
+                    l.sessions.await_room(id);
                 }
             }
             Word::Retag(realm_id) => {
-                if let Some(attached) = l.sessions.get_mut(&id) {
+                if let Some(attached) = l.sessions.get(id) {
                     attached.realm_id = realm_id;
                 }
             }
             Word::Reopen(open) => {
-                if l.sessions.contains_key(&id) {
+                if l.sessions.get(id).is_some() {
                     self.enqueue(link, Kind::Open, id, &open);
                 }
             }
             Word::Suspend(window_ms) => {
-                if l.sessions.contains_key(&id) {
+                if l.sessions.get(id).is_some() {
                     self.enqueue(link, Kind::Suspend, id, &window_ms.to_be_bytes());
                 }
             }
-            Word::Confirm => match l.sessions.get(&id) {
-                Some(attached) if attached.known => self.confirm_on_link(link, id),
-                Some(_) => self.enqueue(link, Kind::Ping, 0, &id.to_be_bytes()),
+            Word::Confirm => match l.sessions.confirm(id) {
+                Some(OpenState::Taken) => self.confirm_on_link(link, id),
+                Some(OpenState::Unknown) => self.enqueue(link, Kind::Ping, 0, &id.to_be_bytes()),
                 None => {}
             },
             Word::Leave => {
-                if let Some(attached) = l.sessions.get_mut(&id) {
-                    attached.leaving = true;
+                if l.sessions.leave(id) {
                     self.enqueue_close(link, id, Code::LEAVES_LINK);
                 }
             }
             Word::Release(code) => {
-                let Some(attached) = l.sessions.remove(&id) else {
-                    return;
-                };
-                if attached.leaving || code == Some(Code::LEAVES_LINK) {
-                    l.left.insert(id);
-                }
-                if let Some(code) = code {
+                if l.sessions.release(id, code)
+                    && let Some(code) = code
+                {
                     self.enqueue_close(link, id, code);
                 }
             }
@@ -201,7 +176,7 @@ impl World {
     }
 
     pub(crate) fn tell_client(&mut self, link: usize, id: u64, mail: ClientMail) {
-        if let Some(attached) = self.links[link].sessions.get(&id) {
+        if let Some(attached) = self.links[link].sessions.get(id) {
             let client = attached.client;
             self.mail_client(client, mail);
         }
@@ -243,10 +218,12 @@ impl World {
         l.anchor
             .queued
             .set(l.anchor.queued.get().saturating_sub(bytes.len()));
-        let (wire, waiting) = (l.wire, std::mem::take(&mut l.waiting));
+        let mut waiting = Vec::new();
+        l.sessions.room(|client| waiting.push(*client));
+        let wire = l.wire;
         self.send(wire, Side::Remote, bytes);
-        for id in waiting {
-            self.tell_client(link, id, ClientMail::Room);
+        for client in waiting {
+            self.mail_client(client, ClientMail::Room);
         }
     }
 
@@ -296,8 +273,8 @@ impl World {
         if self.wires[wire].far.is_some() {
             self.cut_from(wire, Side::Gateway, self.plan.cut_noticed);
         }
-        for (_, attached) in sessions {
-            self.mail_client(attached.client, ClientMail::Lost { service, link });
+        for client in sessions.clients() {
+            self.mail_client(*client, ClientMail::Lost { service, link });
         }
         self.pool_lost(link);
         for letter in mail {
@@ -314,9 +291,8 @@ impl World {
 
     pub(crate) fn confirm_on_link(&mut self, link: usize, id: u64) {
         let service = self.links[link].service;
-        if let Some(attached) = self.links[link].sessions.get_mut(&id) {
-            attached.known = true;
-            self.tell_client(link, id, ClientMail::Confirmed { service });
+        if let Some(client) = self.links[link].sessions.confirmed(id).copied() {
+            self.mail_client(client, ClientMail::Confirmed { service });
         }
     }
 }

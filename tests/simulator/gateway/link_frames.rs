@@ -1,12 +1,11 @@
 //! What a backend says on a link.
 
-use std::collections::BTreeSet;
-
 use game_gateway::codec::Decoded;
 use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::{self, Bind, Frame, Kind, Multicast};
 use game_gateway::session::core::BackendClose;
+use game_gateway::session::link::{Batch, Closed, LeaveAnswered, Recipient};
 
 use super::link::Stage;
 use super::mail::{ClientMail, RegistryMail, Stray};
@@ -27,21 +26,32 @@ impl World {
         }
         l.inbox.extend(bytes);
         let inbox = std::mem::take(&mut l.inbox);
-        let (mut at, mut touched) = (0, BTreeSet::new());
+        let mut at = 0;
         while let Ok(Decoded::Frame(frame, used)) = link::decode(&inbox[at..], u32::MAX) {
             at += used;
-            self.link_frame(link, &frame, &mut touched);
+            self.link_frame(link, &frame);
         }
         self.links[link].inbox = inbox[at..].to_vec();
-        for id in touched {
-            self.deliver_gathered(link, id);
+        let mut batches = Vec::new();
+        self.links[link].sessions.deliver(|attached| {
+            if let Some(batch) = attached.take_batch() {
+                batches.push((attached.client, batch));
+            }
+        });
+        for (client, batch) in batches {
+            self.deliver_batch(client, batch);
         }
     }
 
-    fn link_frame(&mut self, link: usize, frame: &Frame<'_>, touched: &mut BTreeSet<u64>) {
+    fn deliver_batch(&mut self, client: usize, batch: Batch) {
+        let Batch { head, frames } = batch;
+        self.mail_client(client, ClientMail::Deliver { head, frames });
+    }
+
+    fn link_frame(&mut self, link: usize, frame: &Frame<'_>) {
         let (id, service) = (frame.session_id, self.links[link].service);
         match Kind::from_byte(frame.kind) {
-            Some(Kind::Data) => self.link_data(link, id, frame.payload, touched),
+            Some(Kind::Data) => self.link_data(link, id, frame.payload),
             Some(Kind::Ping) => self.enqueue(link, Kind::Pong, 0, frame.payload),
             Some(Kind::Pong) => match frame.payload.try_into().map(u64::from_be_bytes) {
                 Ok(session_id) => self.confirm_on_link(link, session_id),
@@ -52,16 +62,19 @@ impl World {
                 let Ok(bind) = Bind::decode(frame.payload) else {
                     return;
                 };
-                match self.links[link].sessions.get_mut(&id) {
-                    Some(attached) if attached.unanswered => {}
-                    Some(attached) => {
+                match self.links[link].sessions.bind(id) {
+                    Recipient::BeforeAccept | Recipient::Left => {}
+                    Recipient::Attached(attached) => {
                         if bind.realm_id != 0 {
                             attached.realm_id = bind.realm_id;
                         }
-                        self.deliver_gathered(link, id);
-                        self.tell_client(link, id, ClientMail::Bound(bind));
+                        let (client, batch) = (attached.client, attached.take_batch());
+                        if let Some(batch) = batch {
+                            self.deliver_batch(client, batch);
+                        }
+                        self.mail_client(client, ClientMail::Bound(bind));
                     }
-                    None => self.stray(link, id, Stray::Bind(bind)),
+                    Recipient::Stranger => self.stray(link, id, Stray::Bind(bind)),
                 }
             }
             Some(Kind::Multicast) => {
@@ -69,7 +82,7 @@ impl World {
                     return;
                 };
                 for id in multicast.sessions() {
-                    self.link_data(link, id, multicast.payload, touched);
+                    self.link_data(link, id, multicast.payload);
                 }
             }
             Some(Kind::Goaway) => self.link_leaves(link),
@@ -77,51 +90,36 @@ impl World {
                 let Some(epoch) = frame.payload.first_chunk() else {
                     return;
                 };
-                self.deliver_gathered(link, id);
-                if let Some(attached) = self.links[link].sessions.get_mut(&id) {
-                    (attached.known, attached.unanswered) = (true, false);
-                    let epoch = u32::from_be_bytes(*epoch);
-                    self.tell_client(link, id, ClientMail::Accepted { service, epoch });
+                let epoch = u32::from_be_bytes(*epoch);
+                if let Some(attached) = self.links[link].sessions.accepted(id) {
+                    let (client, batch) = (attached.client, attached.take_batch());
+                    if let Some(batch) = batch {
+                        self.deliver_batch(client, batch);
+                    }
+                    self.mail_client(client, ClientMail::Accepted { service, epoch });
                 }
             }
             Some(Kind::Hello | Kind::Open | Kind::Suspend) | None => {}
         }
     }
 
-    fn link_data(&mut self, link: usize, id: u64, payload: &[u8], touched: &mut BTreeSet<u64>) {
+    fn link_data(&mut self, link: usize, id: u64, payload: &[u8]) {
         let l = &mut self.links[link];
-        let Some(attached) = l.sessions.get_mut(&id) else {
-            return self.stray(link, id, Stray::Data(payload.to_vec()));
+        let attached = match l.sessions.data(id) {
+            Recipient::Attached(attached) => attached,
+            Recipient::BeforeAccept | Recipient::Left => return,
+            Recipient::Stranger => return self.stray(link, id, Stray::Data(payload.to_vec())),
         };
-        attached.known = true;
-        if attached.unanswered {
-            return;
-        }
         let header = Header {
             session_id: id,
             realm_id: attached.realm_id,
             ..Header::default()
         };
         client::encode(&mut attached.head, &header, SERVICES[l.service], payload);
-        attached.frames += 1;
-        touched.insert(id);
-    }
-
-    fn deliver_gathered(&mut self, link: usize, id: u64) {
-        if let Some(attached) = self.links[link].sessions.get_mut(&id)
-            && attached.frames > 0
-        {
-            let head = std::mem::take(&mut attached.head);
-            let frames = std::mem::take(&mut attached.frames);
-            self.tell_client(link, id, ClientMail::Deliver { head, frames });
-        }
     }
 
     fn stray(&mut self, link: usize, session_id: u64, stray: Stray) {
         let l = &self.links[link];
-        if l.left.contains(&session_id) {
-            return;
-        }
         let (gateway, service) = (l.gateway, l.service);
         let relay = RegistryMail::Relay {
             service,
@@ -137,13 +135,11 @@ impl World {
         let l = &mut self.links[link];
         let service = l.service;
         if notice.code == Code::LEAVES_LINK {
-            if l.left.remove(&id) {
-                return;
-            }
-            if l.sessions.get(&id).is_some_and(|attached| attached.leaving) {
-                self.deliver_gathered(link, id);
-                self.tell_client(link, id, ClientMail::Left { service });
-                self.links[link].sessions.remove(&id);
+            if let LeaveAnswered::Detached(mut attached) = l.sessions.leave_answered(id) {
+                if let Some(batch) = attached.take_batch() {
+                    self.deliver_batch(attached.client, batch);
+                }
+                self.mail_client(attached.client, ClientMail::Left { service });
             }
             return;
         }
@@ -152,12 +148,15 @@ impl World {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        if l.sessions.contains_key(&id) {
-            self.deliver_gathered(link, id);
-            self.tell_client(link, id, ClientMail::Closed { service, close });
-            self.links[link].sessions.remove(&id);
-        } else {
-            self.stray(link, id, Stray::Close(close));
+        match l.sessions.closed(id) {
+            Closed::Detached(mut attached) => {
+                if let Some(batch) = attached.take_batch() {
+                    self.deliver_batch(attached.client, batch);
+                }
+                self.mail_client(attached.client, ClientMail::Closed { service, close });
+            }
+            Closed::Left => {}
+            Closed::Stranger => self.stray(link, id, Stray::Close(close)),
         }
     }
 

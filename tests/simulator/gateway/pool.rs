@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use game_gateway::codec::code::Code;
 use game_gateway::session::core::RouteFailed;
+use game_gateway::session::link::Sessions;
 
 use super::lease::Anchor;
 use super::link::{Link, Stage};
@@ -128,12 +129,10 @@ impl World {
                 queued: Cell::new(0),
                 post: Rc::clone(&self.post),
             }),
-            sessions: std::collections::BTreeMap::new(),
-            left: std::collections::BTreeSet::new(),
+            sessions: Sessions::default(),
             inbox: Vec::new(),
             outbox: Vec::new(),
             stuffed_until: 0,
-            waiting: Vec::new(),
             mail: Mailbox::default(),
         });
         let core = &self.backends[backend * SERVICES.len() + service];
