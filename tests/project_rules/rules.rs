@@ -48,9 +48,10 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// What every frame passes through.
-pub(crate) const HOT: [&str; 17] = [
-    "src/actors/client/outgoing.rs",
+pub(crate) const HOT: &[&str] = &[
+    "src/session/core/inbound.rs",
     "src/actors/client/stats.rs",
+    "src/actors/client/outgoing.rs",
     "src/actors/client/pump.rs",
     "src/supervision/address.rs",
     "src/supervision/mail.rs",

@@ -18,7 +18,7 @@ impl Source {
     }
 
     pub(crate) fn is_test(&self) -> bool {
-        self.path.ends_with("tests.rs")
+        self.path.ends_with("tests.rs") || self.path.contains("/tests/")
     }
 
     /// The lines that are code and not inside an item that only tests compile, with their numbers.

@@ -5,6 +5,9 @@
 mod claims;
 mod lives;
 mod owners;
+mod words;
+
+use words::{opened, words};
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -36,15 +39,6 @@ impl Lease {
     fn say(&self, words: &str) {
         let line = format!("{}.{}: {words}", self.service, self.link);
         self.log.borrow_mut().push(line);
-    }
-}
-
-fn opened(open: &[u8]) -> String {
-    let open = Open::decode(open).unwrap();
-    let from = open.previous_gateway;
-    match open.flags {
-        0 => format!("OPEN epoch {}", open.epoch),
-        _ => format!("OPEN resumed epoch {} from {from}", open.epoch),
     }
 }
 
@@ -348,73 +342,4 @@ fn resume(count: u64, epoch: u8, holder: &str) -> Vec<u8> {
     let mut out = Vec::new();
     client::encode(&mut out, &header, "", &payload);
     out
-}
-
-/// An effect in words; none for what is only counted.
-fn words(effect: &Effect) -> Option<String> {
-    Some(match effect {
-        Effect::Send(frame) => {
-            let Ok(Decoded::Frame(frame, _)) = client::decode(frame, 65_536) else {
-                panic!("not a frame");
-            };
-            let kind = Kind::from_byte(frame.header.kind).unwrap();
-            match kind {
-                Kind::Error => {
-                    let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
-                    format!("ERROR {code} {}", frame.service)
-                }
-                kind => format!("{kind:?}"),
-            }
-        }
-        Effect::SendOpened(opened) => {
-            let gap = if opened.gap { " GAP" } else { "" };
-            let epoch = opened.token.as_ref().map_or(0, |token| token.epoch);
-            format!("OPENED {} epoch {epoch}{gap}", opened.received)
-        }
-        Effect::Replay { frames, .. } => format!("replay {frames}"),
-        Effect::LeaveConnection(closing) => format!("leave connection: {}", code_of(closing)),
-        Effect::TakeConnection => "take connection".into(),
-        Effect::RefuseConnection(closing) => format!("refuse: {}", code_of(closing)),
-        Effect::Close(closing) => format!("close: {}", code_of(closing)),
-        Effect::Register { .. } => "register".into(),
-        Effect::Locate(_) => "locate".into(),
-        Effect::Enlist(_) => "enlist".into(),
-        Effect::Unregister => "unregister".into(),
-        Effect::Moved(to) => format!("moved to {}", to.gateway),
-        Effect::Route(route) => format!("route {} {}", route.service, opened(&route.open)),
-        Effect::Reach(reach) => format!("reach {} {}", reach.service, opened(&reach.open)),
-        Effect::Call { to, say, .. } => format!("to {}: {}", to.gateway, said(say)),
-        Effect::CancelCall(_) => "cancel call".into(),
-        Effect::Reply { to, say } => format!("to {}: {}", to.at.gateway, replied(say)),
-        Effect::Note(_) => return None,
-    })
-}
-
-fn code_of(closing: &Closing) -> String {
-    let code = closing.outcome().client;
-    code.map_or("nothing".into(), |code| code.0.to_string())
-}
-
-fn said(say: &ToHolder) -> String {
-    match say {
-        ToHolder::Ask { token_epoch } => format!("ask {token_epoch}"),
-        ToHolder::Claim { count, places } => format!("claim {count} {places:?}"),
-        ToHolder::GiveUp { stale } => format!("give up stale={stale}"),
-        ToHolder::Supersede => "supersede".into(),
-        ToHolder::End { code } => format!("end {code}"),
-    }
-}
-
-fn replied(say: &ToNewcomer) -> String {
-    match say {
-        ToNewcomer::Holds { epoch, .. } => format!("holds {epoch}"),
-        ToNewcomer::HoldsMore { .. } => "holds more".into(),
-        ToNewcomer::HandOver(handed) => {
-            let gap = if handed.gap { " GAP" } else { "" };
-            format!("hand over received {}{gap}", handed.received)
-        }
-        ToNewcomer::Ended { code } => format!("ended {code}"),
-        ToNewcomer::Moved { gateway, .. } => format!("moved to {gateway}"),
-        other => format!("{other:?}").to_lowercase(),
-    }
 }
