@@ -3,11 +3,14 @@
 //! Each rule is a function from one source file to its breaches, so that a test can show that the
 //! rule bites; `the_repository_keeps_the_rules` then applies all of them to all of `src/`.
 
+mod arrows;
+mod paths;
 mod rules;
 mod source;
 
 use std::fs;
 
+use arrows::Arrows;
 use rules::{
     HOT, PURE, RULES, Rule, hot_modules_are_marked, names_say_something, nothing_unwraps,
     pure_cores_import_no_io, short_enough,
@@ -49,6 +52,96 @@ fn every_metric_is_documented() {
             .iter()
             .any(|word| *word == name || *word == counter);
         assert!(found, "docs/metrics.md:1: {name} is missing");
+    }
+}
+
+fn document(name: &str) -> String {
+    let path = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(path).expect("a document of the repository")
+}
+
+#[test]
+fn imports_follow_the_arrows_of_the_architecture() {
+    let (arrows, sources) = (Arrows::of(&document("ARCHITECTURE.md")), sources("src"));
+    let mut breaches = arrows.mistakes(&sources);
+    breaches.extend(sources.iter().flat_map(|source| arrows.breaches(source)));
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
+}
+
+#[test]
+fn arrows_bite() {
+    let arrows = Arrows::of(
+        "\n## Code map\n\n| folder | job | may use |\n| --- | --- | --- |\n\
+         | `src/codec/` | bytes | |\n| `src/scope.rs` | state | codec |\n\
+         | `src/actors/` | actors | scope |\n\n## Actors\n\n1. `link`: lowest\n2. `pool`\n\n## Life\n3. `x`\n",
+    );
+    let check = |path: &str, text: &str, expected: usize| {
+        let breaches = arrows.breaches(&Source::new(path, text));
+        assert_eq!(breaches.len(), expected, "{path} {text:?}: {breaches:?}");
+    };
+    check("src/scope.rs", "use crate::codec::A;", 0);
+    check("src/scope.rs", "use crate::actors::link::Link;", 1);
+    check("src/codec/a.rs", "fn f(s: &crate::scope::Scope) {}", 1);
+    check("src/codec/a.rs", "// crate::scope::Scope", 0);
+    check("src/actors/pool/mod.rs", "use super::link::Link;", 0);
+    check("src/actors/link/mod.rs", "use super::pool::Pool;", 1);
+    check("src/actors/link/a.rs", "use super::pool::Pool;", 0);
+    check("src/actors/link/a.rs", "use super::super::pool::Pool;", 1);
+    check(
+        "src/actors/link/a.rs",
+        "use crate::{\n    actors::{link::A, pool::{B, C}},\n    scope,\n};",
+        2,
+    );
+    check(
+        "src/actors/pool/a.rs",
+        "use crate::actors::{link, pool};\nuse crate::codec;",
+        1,
+    );
+
+    let there = [
+        "src/codec/a.rs",
+        "src/scope.rs",
+        "src/actors/link/mod.rs",
+        "src/actors/pool.rs",
+    ];
+    let there = there.map(|path| Source::new(path, ""));
+    assert_eq!(arrows.mistakes(&there), [""; 0]);
+    let moved = [
+        "src/codec/a.rs",
+        "src/net/a.rs",
+        "src/actors/link.rs",
+        "src/actors/gate.rs",
+    ];
+    let moved = moved.map(|path| Source::new(path, ""));
+    // gate and net are not listed; scope and pool are gone.
+    assert_eq!(arrows.mistakes(&moved).len(), 4);
+    let upwards = "\n## Code map\n| `src/a/` | | b |\n| `src/b/` | | |\n\n## Actors\n";
+    let both = ["src/a/x.rs", "src/b/x.rs"].map(|path| Source::new(path, ""));
+    assert_eq!(Arrows::of(upwards).mistakes(&both).len(), 1);
+}
+
+#[test]
+fn documents_name_what_is_there() {
+    let repository = paths::repository();
+    let lost: Vec<String> = ["ARCHITECTURE.md", "CONTRIBUTING.md"]
+        .iter()
+        .flat_map(|name| paths::lost(name, &document(name), &repository))
+        .collect();
+    assert!(lost.is_empty(), "\n{}", lost.join("\n"));
+
+    let known = ["src/", "src/net/", "src/net/pipe.rs", "docs/", "docs/a.md"].map(str::to_owned);
+    let lost = |text| paths::lost("a.md", text, &known);
+    let right =
+        "`src/net/` `net/pipe.rs` `pipe.rs` `net::pipe` `Link` `/ready` `a / b` [a](docs/a.md#b)";
+    assert_eq!(lost(right), [""; 0]);
+    for wrong in [
+        "`src/lost/`",
+        "`lost.rs`",
+        "`net::lost`",
+        "`docs/b.md`",
+        "[b](docs/b.md)",
+    ] {
+        assert_eq!(lost(wrong).len(), 1, "{wrong}");
     }
 }
 
