@@ -1,6 +1,6 @@
-//! Who may ask for what.
+//! Access to the admin API.
 //!
-//! With a token: whoever has it. Without one: loopback addresses only; and since every page in a
+//! With a token: every client that has it. Without one: loopback addresses only; and since every page in a
 //! browser on this machine comes from a loopback address too, a change must be addressed to this
 //! machine by name and must not come from another site's page.
 
@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use super::Desk;
 use super::errors::ApiError;
 
-/// What is open to everyone who can reach the address: probes and scrapes.
+/// Paths that are open to everyone who can reach the address: probes and scrapes.
 const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// Pages that a browser must get before it can send a token. They are the same for every gateway
 /// of this version and say nothing about this one.
@@ -24,7 +24,7 @@ const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
 /// The folder of more such pages.
 const PAGES_BELOW: &str = "/api/docs/";
 
-/// Refuses whoever may not ask.
+/// Refuses requests without access.
 pub(super) async fn authorise(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -85,7 +85,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
     host && origin
 }
 
-/// Whether a Host header names this machine: `localhost` or a loopback address, with or without a
+/// Returns true if a Host header names this machine: `localhost` or a loopback address, with or without a
 /// port.
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {

@@ -1,4 +1,4 @@
-//! How the actors are.
+//! The actors and their state.
 
 use actix_web::{HttpRequest, web};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{Desk, in_time};
 use crate::inspection::{ActorNode, ActorPage};
 use crate::supervision::{ActorSnapshot, Kind, KindSnapshot};
 
-/// Which actors.
+/// Selection of actors.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -21,7 +21,7 @@ pub(super) struct Which {
     /// The most actors; without `kind` it has no effect.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
-    /// Where to go on: the `next_cursor` of the page before.
+    /// Start of the page: the `next_cursor` of the page before.
     #[param(value_type = Option<Token>)]
     cursor: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! How the backends are.
+//! The backends and their state.
 
 use actix_web::web;
 use serde::Serialize;

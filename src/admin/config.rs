@@ -12,7 +12,7 @@ use super::params::{Nothing, Query};
 use crate::config::Config;
 use crate::config::keys::{Effect, Field, KEYS};
 
-/// What stands for a secret.
+/// The text in place of a secret.
 const MASK: &str = "***";
 
 /// One key.
@@ -21,9 +21,9 @@ pub(super) struct Setting {
     /// As the configuration file would have it; `***` where it is secret, `null` where it is unset.
     #[schema(example = "30s")]
     value: Option<String>,
-    /// What it is unless it is set; `null`: nothing.
+    /// Default value; `null`: none.
     default: Option<String>,
-    /// Whether this version does anything with the key.
+    /// The key has an effect in this version.
     in_effect: bool,
 }
 

@@ -13,11 +13,11 @@ use super::params::{Body, Nothing, Query};
 use crate::actors::gateway::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
 use crate::config::units::parse_duration;
 
-/// How to drain.
+/// Parameters of a drain.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
-    /// How long players may stay, at most `99h`, `9999m`, `999999s` or `999999999ms`; `0`: they
+    /// Time that players may stay, at most `99h`, `9999m`, `999999s` or `999999999ms`; `0`: they
     /// are told at once. Without it `drain.window`.
     #[schema(
         pattern = "^(0|[0-9]{1,2}h|[0-9]{1,4}m|[0-9]{1,6}s|[0-9]{1,9}ms)$",
@@ -26,7 +26,7 @@ pub(super) struct Wish {
     window: Option<String>,
 }
 
-/// How far a drain is.
+/// Progress of a drain.
 #[utoipa::path(get, path = "/api/v1/drain", tag = "drain", responses(
     (status = 200, description = "So far.", body = DrainSnapshot),
     (status = 503, description = "The gateway does not answer in time.", body = ErrorBody),
@@ -41,7 +41,7 @@ pub(super) async fn progress(
 /// Begins to drain. Again: nothing, or another window, counted from the begin, if it names one.
 ///
 /// The gateway is not ready any more; after `drain.accept_grace` it refuses new sessions; at the
-/// window's end whoever is left gets CLOSE 503. The process stays, and this can be undone.
+/// window's end the sessions that are left get CLOSE 503. The process stays, and this can be undone.
 #[utoipa::path(post, path = "/api/v1/drain", tag = "drain",
     request_body(content = Option<Wish>, description = "Optional."),
     responses(

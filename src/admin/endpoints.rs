@@ -64,7 +64,7 @@ endpoints! {
     "/api/docs/{file}" => GET pages::docs_file;
 }
 
-/// Whoever answers GET answers HEAD; actix leaves out the body.
+/// An endpoint that answers GET answers HEAD too; actix leaves out the body.
 fn taking(method: Method) -> actix_web::Route {
     if method == Method::GET {
         web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// What the functions say of their own paths is what they are registered under.
+    /// The paths in the functions' documentation are those that they are registered under.
     #[test]
     fn the_document_lists_exactly_the_endpoints() {
         let document = serde_json::to_value(Document::openapi()).expect("JSON");

@@ -7,13 +7,13 @@ use utoipa::ToSchema;
 
 use crate::inspection::InspectError;
 
-/// What an error looks like.
+/// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorBody {
     error: ErrorText,
 }
 
-/// What is wrong.
+/// The error.
 #[derive(Debug, Serialize, ToSchema)]
 struct ErrorText {
     /// For programs: it stays the same from version to version.

@@ -1,10 +1,10 @@
-//! What a metric family is.
+//! Metric families.
 
 use crate::actors::gateway::StatusSnapshot;
 use crate::metrics::WorkerMetrics;
 use crate::supervision::KindSnapshot;
 
-/// Where a family's figures come from.
+/// The source of a family's figures.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
     /// A counter, summed over the workers.
@@ -30,7 +30,7 @@ pub(super) enum Source {
 pub struct Family {
     /// Without the prefix `game_gateway_`; counters get `_total` behind it.
     pub name: &'static str,
-    /// What it says.
+    /// Its HELP text.
     pub help: &'static str,
     pub(super) source: Source,
 }

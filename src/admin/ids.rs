@@ -38,7 +38,7 @@ pub(super) struct Address(pub(super) SocketAddr);
 pub(super) struct Token;
 
 impl SessionId {
-    /// Reads one; `None`: it is none.
+    /// Parses an id; `None` if the text is not one.
     pub(super) fn parse(text: &str) -> Option<SessionId> {
         let (gateway, id) = match text.split_once(':') {
             None => (None, text),

@@ -1,4 +1,4 @@
-//! What is logged, read and changed while the gateway runs.
+//! The log filter, which can be read and changed while the gateway runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,10 +15,10 @@ pub const MAX_LEVEL: usize = 1024;
 /// The levels, least first.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// What puts a filter into force, or says why it cannot.
+/// The function that puts a filter in force, or returns why it cannot.
 type Apply = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
-/// What is logged, and how to change it.
+/// The log filter, and the way to change it.
 pub struct LogLevel {
     now: Mutex<String>,
     apply: Box<Apply>,
@@ -53,7 +53,7 @@ impl LogLevel {
     /// Puts another filter into force: levels and `target=level`, with commas between.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The mistake in it.
     pub fn set(&self, filter: &str) -> Result<(), String> {
         check(filter)?;
         // Held throughout, so that what is said to be in force is.
@@ -95,7 +95,7 @@ fn check(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What is logged.
+/// The log filter.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Level {
@@ -109,7 +109,7 @@ pub(super) struct Level {
     level: String,
 }
 
-/// What is logged, as it was configured.
+/// The log filter as configured.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CurrentLevel {
     /// The filter in force, as it was written.
@@ -117,7 +117,7 @@ pub(super) struct CurrentLevel {
     level: String,
 }
 
-/// What is logged now.
+/// The log filter in force.
 #[utoipa::path(get, path = "/api/v1/log-level", tag = "log level", responses(
     (status = 200, description = "The filter in force.", body = CurrentLevel),
     (status = 501, description = "This program does not log through a filter.", body = ErrorBody),

@@ -48,13 +48,13 @@ pub use log_level::{LogLevel, MAX_LEVEL};
 
 /// Requests being served at a time; the admin API is for few.
 const MAX_CONNECTIONS: usize = 256;
-/// How long the gateway may take to answer; beyond it the request is answered without it.
+/// Timeout of an answer by the gateway; after it the request is answered without.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long an inspection may take. It has deadlines of its own, all of them shorter, and then says
+/// Timeout of an inspection. It has deadlines of its own, all of them shorter, and then says
 /// what it has; this one is for what they forget.
 const CENSUS_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What the admin API asks, and answers by itself.
+/// The actors that the admin API asks, and the state that it answers from by itself.
 pub struct Sources {
     /// The effective configuration.
     pub config: Arc<Config>,
@@ -64,11 +64,11 @@ pub struct Sources {
     pub metrics: Vec<Arc<WorkerMetrics>>,
     /// Knows the other actors.
     pub inspector: Inspector,
-    /// What is logged, where it can be changed.
+    /// The log filter, if it can be changed.
     pub log_level: Option<Arc<LogLevel>>,
 }
 
-/// What every request may use.
+/// The state that every request may use.
 struct Desk {
     config: Arc<Config>,
     gateway: CountedAddr<Gateway>,

@@ -1,4 +1,4 @@
-//! What the OpenAPI document says of every endpoint alike: who may ask, and what may go wrong.
+//! The parts of the OpenAPI document that all endpoints share: access and errors.
 
 use utoipa::Modify;
 use utoipa::openapi::path::Operation;
@@ -7,7 +7,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBui
 
 /// The name of the token in the document.
 const TOKEN: &str = "token";
-/// What every path that needs the token begins with.
+/// Prefix of all paths that need the token.
 const GUARDED: &str = "/api/v1/";
 
 /// Adds what is the same everywhere.

@@ -12,7 +12,7 @@ use super::endpoints::Document;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Nothing, Query, path_part};
 
-/// Where the document is.
+/// Path of the document.
 const DOCUMENT: &str = "/api/openapi.json";
 /// Pages load nothing from elsewhere, and nobody shows them in a frame. Swagger UI sets styles.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
@@ -21,7 +21,7 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 static DOCUMENT_TEXT: LazyLock<Result<String, serde_json::Error>> =
     LazyLock::new(|| serde_json::to_string(&Document::openapi()));
 
-/// What this is, and where everything else is.
+/// The index page, with links to everything else.
 #[utoipa::path(get, path = "/", tag = "pages", responses(
     (status = 200, description = "A page.", body = String, content_type = "text/html"),
 ))]

@@ -1,4 +1,4 @@
-//! What a request says: query parameters, bodies and ids, each refused by name where it is wrong.
+//! Query parameters, bodies and ids of a request. A wrong one is refused by its name.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -20,7 +20,7 @@ use super::errors::ApiError;
 
 /// The largest body that is read, in bytes; every right one is far smaller.
 pub(super) const MAX_BODY: usize = 16 * 1024;
-/// How long a body may take to come whole.
+/// Timeout of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most entries of a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
@@ -77,7 +77,7 @@ fn read_query<T: DeserializeOwned>(text: &str) -> Result<T, ApiError> {
     })
 }
 
-/// Undoes percent-encoding; `None`: it is none, or of something else than UTF-8.
+/// Undoes percent-encoding; `None` if it is malformed or does not encode UTF-8.
 fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -177,7 +177,7 @@ pub(super) fn limit(asked: Option<u16>) -> Result<usize, ApiError> {
     Err(ApiError::bad_request(message))
 }
 
-/// Whether the text could be a cursor or an actor's id: 1 to 128 letters, digits, `.`, `:`, `_`
+/// Returns true if the text could be a cursor or an actor's id: 1 to 128 letters, digits, `.`, `:`, `_`
 /// or `-`.
 pub(super) fn is_token(text: &str) -> bool {
     let usual = |b: u8| b.is_ascii_alphanumeric() || b".:_-".contains(&b);
@@ -207,7 +207,7 @@ pub(super) fn path_part(request: &HttpRequest, name: &str) -> Result<String, Api
         .ok_or_else(|| ApiError::bad_request(format!("{name}: not percent-encoded UTF-8")))
 }
 
-/// A JSON body; `None`: there is none, or `null`.
+/// A JSON body; `None` if it is empty or `null`.
 pub(super) struct Body<T>(pub(super) Option<T>);
 
 impl<T: DeserializeOwned> FromRequest for Body<T> {

@@ -1,4 +1,4 @@
-//! Whether it lives, whether it takes newcomers, what it counts, and what it is.
+//! Health, readiness, metrics, and the version of the gateway.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ pub(super) struct Healthy {
     status: &'static str,
 }
 
-/// Whether the process can do its work: every worker answers within a second. Draining is healthy.
+/// Healthy if every worker answers within a second, during a drain too.
 #[utoipa::path(get, path = "/health", tag = "probes", responses(
     (status = 200, description = "It can.", body = Healthy),
     (status = 503, description = "A worker or supervisor has not answered.", body = ErrorBody),
@@ -38,17 +38,17 @@ pub(super) async fn health(desk: web::Data<Desk>) -> Result<web::Json<Healthy>, 
     Err(ApiError::unavailable("unhealthy", message))
 }
 
-/// Whether new sessions are welcome.
+/// Readiness for new sessions.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
-    /// Why not: `starting`, `no routes yet`, `draining`, `full`.
+    /// The reason if not: `starting`, `no routes yet`, `draining`, `full`.
     reasons: Vec<&'static str>,
-    /// Why the newest routing data is not in force, if it is not.
+    /// The reason that the newest routing data is not in force.
     routes_error: Option<String>,
 }
 
-/// Whether it takes new sessions.
+/// Ready if new sessions may start.
 #[utoipa::path(get, path = "/ready", tag = "probes", responses(
     (status = 200, description = "It does.", body = Readiness),
     (status = 503, description = "It does not, for these reasons.", body = Readiness),
@@ -73,7 +73,7 @@ pub(super) async fn ready(desk: web::Data<Desk>) -> HttpResponse {
     }
 }
 
-/// What it counts, for Prometheus.
+/// Metrics for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses(
     (status = 200, description = "OpenMetrics text.", body = String,
         content_type = "application/openmetrics-text"),
@@ -90,7 +90,7 @@ pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiEr
     Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
 }
 
-/// What it is.
+/// The gateway's version and state.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Info {
     version: &'static str,
@@ -100,7 +100,7 @@ pub(super) struct Info {
     uptime_seconds: u64,
     /// Threads that carry traffic.
     workers: usize,
-    /// Where it is in its life.
+    /// Phase of its life.
     state: State,
 }
 

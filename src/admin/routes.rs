@@ -24,23 +24,23 @@ use crate::store::RefusedKind;
 /// The rules in force and where they come from.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Routes {
-    /// Where the routing data comes from; `null` before it was looked at.
+    /// Source of the routing data; `null` before the first look.
     #[schema(example = "file config/routes.json")]
     source: Option<String>,
     /// Rises with each change; 0: there are no rules yet.
     version: u64,
     /// When the rules in force were loaded, in seconds since 1970.
     loaded_at_seconds: Option<u64>,
-    /// How many services they have.
+    /// Number of services.
     services: usize,
-    /// Why newer data is not in force, if there is any.
+    /// The reason that newer data is not in force.
     error: Option<String>,
-    /// Whose fault that is: `unreadable`, the source's, or `mistaken`, the data's.
+    /// `unreadable`: the source failed; `mistaken`: the data has mistakes.
     #[schema(example = "mistaken")]
     error_kind: Option<&'static str>,
-    /// Since when, in seconds since 1970.
+    /// Time of that, in seconds since 1970.
     error_at_seconds: Option<u64>,
-    /// Whether changes are heard of at once: the file's directory is watched, or Redis subscribed.
+    /// Changes are noticed at once, because the file's directory is watched or Redis subscribed.
     watching: bool,
     /// By service_type, in the form of the routes file.
     rules: BTreeMap<String, Rule>,
@@ -78,7 +78,7 @@ pub(super) async fn in_force(
     }))
 }
 
-/// Of which session.
+/// The session in question.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -94,22 +94,22 @@ pub(super) struct Which {
     session_id: Option<DecimalId>,
 }
 
-/// Where a session would go.
+/// The route that a session would take.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Resolution {
     service: String,
     strategy: StrategyKind,
-    /// Where it would go; `null` where that is not decided yet, or where it would be refused.
+    /// The endpoint; `null` if it is not decided yet or the session would be refused.
     #[schema(example = "10.0.0.7:9300")]
     endpoint: Option<String>,
-    /// Why there, in words.
+    /// The reason, in words.
     #[schema(example = "consistent_hash on user_id 42")]
     why: String,
     /// The protocol's error code, where the session would be refused.
     error_code: Option<u16>,
-    /// Whether the session must have been bound to a user by a backend first.
+    /// A backend must have bound the session to a user first.
     require_bind: bool,
-    /// What the strategy chooses among.
+    /// Endpoints that the strategy chooses among.
     candidates: Vec<Candidate>,
 }
 
@@ -120,13 +120,13 @@ struct Candidate {
     endpoint: String,
     /// Its share, 1 to 100.
     weight: u8,
-    /// Whether it may be the answer now: it is up, or nothing is.
+    /// It may be the answer now: it is up, or nothing is.
     eligible: bool,
-    /// What is known of it; `null`: it was never used.
+    /// Its health; `null` if it was never used.
     health: Option<BackendHealth>,
 }
 
-/// Where a session would go, and why. Asking takes no turn of `round_robin`.
+/// The route that a session would take, and the reason. Asking takes no turn of `round_robin`.
 #[utoipa::path(get, path = "/api/v1/routes/resolve", tag = "routes", params(Which), responses(
     (status = 200, description = "Where.", body = Resolution),
     (status = 404, description = "No rule for the service, or no mapping for the realm.",

@@ -1,4 +1,4 @@
-//! Who plays, and how to end it.
+//! Sessions: listed, read and ended.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::{Desk, in_time};
 use crate::actors::client::{SessionFilter, SessionSnapshot, SessionState, TransportName};
 use crate::inspection::SessionPage;
 
-/// Which sessions; every filter must hold.
+/// Selection of sessions; every filter must hold.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -19,7 +19,7 @@ pub(super) struct Which {
     /// The most sessions.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
-    /// Where to go on: the `next_cursor` of the page before.
+    /// Start of the page: the `next_cursor` of the page before.
     #[param(value_type = Option<Token>)]
     cursor: Option<String>,
     /// Sessions that use this service.
