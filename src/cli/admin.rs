@@ -15,7 +15,7 @@ use api::{Api, Failure, Query};
 pub use args::AdminArgs;
 use args::{ActorsArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
 
-/// How often `drain --wait` looks.
+/// Interval at which `drain --wait` looks.
 const WAIT_STEP: Duration = Duration::from_millis(500);
 /// The entries of one request where all pages are wanted: the most that the API gives.
 const WHOLE_PAGE: u16 = 1000;

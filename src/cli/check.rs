@@ -19,14 +19,14 @@ pub struct CheckArgs {
     config: ConfigFile,
 }
 
-/// What a check has found.
+/// Findings of a check.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// What stops the start, or keeps routes from being used.
+    /// Mistakes that prevent the start or the use of routes.
     pub mistakes: Vec<String>,
-    /// What is taken, but perhaps not as it was meant.
+    /// Accepted values that were perhaps meant otherwise.
     pub warnings: Vec<String>,
-    /// What is in order.
+    /// Parts that are in order.
     pub good: Vec<String>,
 }
 

@@ -35,11 +35,11 @@ use show::Screen;
 
 /// The most players: they share this process's descriptors with gateway and backends.
 const MAX_SESSIONS: usize = 2_000;
-/// How often the view is drawn.
+/// Interval at which the view is drawn.
 const DRAW_INTERVAL: Duration = Duration::from_secs(1);
-/// How long players may take to finish their last exchange.
+/// Timeout of the players' last exchange.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the gateway may take to drain; no player is left by then.
+/// Timeout of the gateway's drain; no player is left by then.
 const DRAIN_WINDOW: Duration = Duration::from_secs(1);
 /// Threads that carry the demo's traffic.
 const WORKERS: usize = 2;
@@ -59,7 +59,7 @@ pub struct DemoArgs {
     pub page: SocketAddr,
 }
 
-/// Why the demo could not be played.
+/// The reason that the demo failed.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("--page {0}: {1}")]

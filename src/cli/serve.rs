@@ -57,7 +57,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// What logs of players' HTTP mistakes at `error`; they are everyday, and counted. A level that names
+/// Target that logs players' HTTP mistakes at `error`; they are common, and counted. A level that names
 /// it still goes before this.
 const QUIET: &str = "actix_http=off";
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 use ureq::http::{Request, Uri};
 use ureq::{Agent, AsSendBody};
 
-/// How long a connection may take to stand.
+/// Timeout of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one answer may take; the gateway itself waits for less.
+/// Timeout of one answer; the gateway's own timeouts are shorter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -17,7 +17,7 @@ const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 /// Query parameters.
 pub(super) type Query<'a> = &'a [(&'static str, String)];
 
-/// Why a command has not done what it should, in one line.
+/// The reason that a command failed, in one line.
 #[derive(Debug)]
 pub(super) struct Failure(String);
 

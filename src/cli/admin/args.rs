@@ -9,7 +9,7 @@ use super::api::{check_url, token};
 use crate::config::units::parse_duration;
 use crate::supervision::Kind;
 
-/// Where the admin API is unless it is said.
+/// Default address of the admin API.
 const DEFAULT_URL: &str = "http://127.0.0.1:9090";
 /// The environment's name for the token. On a command line other users of the machine can read it.
 const TOKEN_VARIABLE: &str = "GATEWAY_ADMIN_TOKEN";

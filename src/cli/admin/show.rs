@@ -191,13 +191,13 @@ pub(super) fn backends(answer: &Value) -> String {
     listing(&BACKENDS, list(answer, "backends"))
 }
 
-/// Which sessions are kicked; why others are not is said on stderr.
+/// Formats the kicked sessions; the reasons for others go to stderr.
 pub(super) fn kicked(answer: &Value) -> String {
     let line = |id: &Value| format!("kicked {}\n", cell(id));
     list(answer, "kicked").map(line).collect()
 }
 
-/// Where the rules come from, and the rules.
+/// Formats the rules and their source.
 pub(super) fn routes(answer: &Value) -> String {
     let mut head = answer.clone();
     let parts = head
@@ -227,7 +227,7 @@ pub(super) fn routes(answer: &Value) -> String {
     text
 }
 
-/// Where a session would go, and the choice.
+/// Formats the route of a session, and the candidates.
 pub(super) fn resolution(answer: &Value) -> String {
     let mut head = answer.clone();
     if let Some(members) = head.as_object_mut() {

@@ -59,7 +59,7 @@ impl Backends {
         })
     }
 
-    /// What happens half-way: an account server dies, a second version server is there.
+    /// Plays the event at half-time: an account server dies, a second version server starts.
     pub(super) async fn change(&mut self) -> io::Result<()> {
         if let Some(backend) = self.account[0].running.take() {
             backend.abort().await;

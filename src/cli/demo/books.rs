@@ -1,4 +1,4 @@
-//! What became of every frame, over all players.
+//! The outcome of every frame, over all players.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,7 +37,7 @@ pub(super) struct Totals {
     pub(super) left_behind: u64,
 }
 
-/// How the frame under way ended.
+/// The outcome of the frame under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
     /// After so long, over that transport.

@@ -27,7 +27,7 @@ impl Certificate {
         Ok(Certificate { certificate, key })
     }
 
-    /// Has the gateway use it.
+    /// Configures the gateway to use it.
     pub(super) fn configure(&self, config: &mut Config) {
         config.listen.tls.certificate = self.certificate.clone().into();
         config.listen.tls.key = self.key.clone().into();

@@ -71,7 +71,7 @@ impl Page {
         format!("http://{}/?gateway=ws://{gateway}/", self.address)
     }
 
-    /// Where the page's requests come from, as a browser says it.
+    /// Returns the page's origin, as browsers send it.
     pub(super) fn origins(&self) -> io::Result<Origins> {
         let port = self.address.port();
         let origins = format!("http://{},http://localhost:{port}", self.address);

@@ -177,7 +177,7 @@ impl Player {
         data.service == service && right_backend && echo == asked
     }
 
-    /// What is no answer to the frame under way.
+    /// Handles a frame that is not the answer to the frame under way.
     fn unasked(&mut self, event: Event) -> Result<(), SessionEnded> {
         match event {
             Event::Data(data) => {

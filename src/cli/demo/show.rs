@@ -184,7 +184,7 @@ pub(super) fn summary(totals: &Totals) -> String {
     text
 }
 
-/// What a code means to a player here.
+/// Returns the meaning of a code for a player of the demo.
 fn reason(code: u16) -> &'static str {
     match Code(code) {
         Code::BAD_GATEWAY => "the backend died or could not be reached; the player is told at once",

@@ -1,4 +1,4 @@
-//! What differs between two versions of the routing data, a line each.
+//! The differences between two versions of the routing data, a line each.
 
 use std::collections::BTreeMap;
 

@@ -17,7 +17,7 @@ const STDIN: &str = "-";
 
 /// A routes document that has no mistakes.
 pub(super) struct Checked {
-    /// How messages name where it is from.
+    /// Name of its source in messages.
     pub(super) name: String,
     pub(super) parsed: Parsed,
     /// The same for Redis. The rules are as they were written, members of later versions included.
@@ -85,7 +85,7 @@ fn rules_of(text: &str) -> Result<Vec<u8>, serde_json::Error> {
     Ok(outline.rules.get().as_bytes().to_vec())
 }
 
-/// Whether both say the same, members of later versions included.
+/// Returns true if both are equal, members of later versions included.
 pub(super) fn same(one: &Documents, other: &Documents) -> bool {
     let rules = |documents: &Documents| -> Option<Value> {
         serde_json::from_slice(documents.rules.as_deref()?).ok()
@@ -94,7 +94,7 @@ pub(super) fn same(one: &Documents, other: &Documents) -> bool {
     rules_of_one.is_some() && rules_of_one == rules_of_other && one.realms == other.realms
 }
 
-/// What is in Redis as one document, mistakes and all; compact on one line, or for people.
+/// Formats the contents of Redis as one document, mistakes included; compact on one line, or indented.
 ///
 /// # Errors
 /// There are no rules, or they are not JSON.

@@ -80,13 +80,13 @@ struct RedisPlace {
     prefix: Option<String>,
 }
 
-/// Which Redis, and what is of interest there.
+/// A Redis server, and the keys in it.
 pub(super) struct Place {
     pub(super) server: Server,
     pub(super) keys: Keys,
 }
 
-/// Why a subcommand fails: lines for stderr, and the exit code.
+/// The failure of a subcommand: lines for stderr, and the exit code.
 struct Failure {
     lines: Vec<String>,
     code: u8,
@@ -279,7 +279,7 @@ async fn replace(
     ))
 }
 
-/// Asks whoever sits at the terminal; scripts are not asked.
+/// Asks for confirmation at a terminal; scripts are not asked.
 fn agreed() -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(true);

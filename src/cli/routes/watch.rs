@@ -15,10 +15,10 @@ use crate::store::redis::connect::Connected;
 use crate::store::redis::{News, follow, read};
 use crate::store::{Refused, RefusedKind};
 
-/// How often to look although nothing was heard: what could not be read may be readable now.
+/// Interval between looks without a notification, after which unreadable data may be readable.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What was printed last, so that nothing is said twice.
+/// The last output, so that nothing is printed twice.
 #[derive(Default)]
 struct Shown {
     data: Option<RoutingData>,
