@@ -203,6 +203,15 @@ fn decode_prefix<'a>(buf: &[u8]) -> Result<Decoded<Frame<'a>>, FrameError> {
     }
 }
 
+/// Returns the length and the kind of a whole frame, whose header need not lie in one piece: `header` gives
+/// its bytes by their offsets.
+#[inline]
+pub fn peek(header: impl Fn(usize) -> u8) -> (usize, u8) {
+    let payload = u32::from_be_bytes([header(4), header(5), header(6), header(7)]);
+    let len = HEADER_LEN + usize::from(header(28)) + payload as usize;
+    (len, header(3))
+}
+
 /// Appends the fixed header and the service name. `payload_len` bytes must follow.
 ///
 /// `service` must be a service name or empty; a longer one than [`MAX_SERVICE_LEN`] is cut.

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 
 use crate::codec::Decoded;
-use crate::codec::client::{self, HEADER_LEN, Kind};
+use crate::codec::client::{self, Kind};
 
 /// What a ring takes at least when it takes anything, in bytes.
 const LEAST_BYTES: usize = 512;
@@ -171,7 +171,8 @@ impl Replay {
         let mut at = 0;
         while added - at > self.limit && at < added {
             let header = |index: usize| head.get(at + index).copied().unwrap_or(0);
-            let (len, counts) = frame(header);
+            let (len, kind) = client::peek(header);
+            let counts = kind == Kind::Data as u8;
             self.before += u64::from(counts);
             self.floor = self.before + u64::from(!counts);
             at += len;
@@ -185,21 +186,15 @@ impl Replay {
     fn walk(&self, bytes: usize, frames: u64) -> (usize, u64, bool) {
         let (mut at, mut passed, mut counted) = (0, 0, true);
         while at < bytes && passed < frames {
-            let (len, counts) = frame(|index| self.bytes.get(at + index).copied().unwrap_or(0));
+            let (len, kind) =
+                client::peek(|index| self.bytes.get(at + index).copied().unwrap_or(0));
+            let counts = kind == Kind::Data as u8;
             at += len;
             passed += u64::from(counts);
             counted = counts;
         }
         (at, passed, counted)
     }
-}
-
-/// The length of the frame whose header this is, and whether it counts.
-#[inline]
-fn frame(header: impl Fn(usize) -> u8) -> (usize, bool) {
-    let payload = u32::from_be_bytes([header(4), header(5), header(6), header(7)]);
-    let len = HEADER_LEN + usize::from(header(28)) + payload as usize;
-    (len, header(3) == Kind::Data as u8)
 }
 
 #[cfg(test)]
