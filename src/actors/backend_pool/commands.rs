@@ -1,4 +1,4 @@
-//! How a pool does what it is asked and told.
+//! How a pool does what it is told.
 
 use actix::prelude::*;
 

@@ -1,4 +1,5 @@
-//! What a pool is asked and told, and what it tells the router.
+//! Commands to a pool, and its news for the router.
+#![expect(missing_docs, reason = "fields whose names suffice")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,28 +10,25 @@ use super::BackendPool;
 use crate::actors::link::{Lease, LinkEvent};
 use crate::supervision::{CountedRecipient, Seat};
 
-/// Asks for a link for a session. Answered when the link is there or cannot be had.
+/// Asks for a link for a session. The answer comes when the link is there or cannot be had.
 #[derive(Clone, Message)]
 #[rtype(result = "Result<Lease, BindFailed>")]
 pub struct Bind {
-    /// The session.
     pub session_id: u64,
-    /// Its realm, for frames to the client.
     pub realm_id: u32,
-    /// The payload of OPEN.
+    /// Payload of OPEN.
     pub open: Vec<u8>,
-    /// The client.
     pub client: CountedRecipient<LinkEvent>,
     /// The backend has the session already: it goes on, also where no new ones are taken.
     pub resumes: bool,
 }
 
-/// Why a session gets no link here.
+/// Reason for which a session gets no link here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BindFailed {
-    /// The backend cannot be reached; try again after so many milliseconds.
+    /// The backend cannot be reached.
     Unreachable {
-        /// 0: no advice.
+        /// 0 where there is no advice.
         retry_after_ms: u32,
     },
     /// The backend takes no new sessions.
@@ -41,17 +39,14 @@ pub enum BindFailed {
     Crowded,
 }
 
-/// What a pool tells the router: whether new sessions should come here.
+/// News for the router: whether new sessions should come to this endpoint.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct EndpointHealth {
-    /// The service.
     pub service: Arc<str>,
-    /// The endpoint.
     pub endpoint: SocketAddr,
-    /// Who says so; what a retired pool says counts no more.
+    /// Sender; news of a pool that has retired counts no more.
     pub pool: Seat<BackendPool>,
-    /// Whether it is worth trying.
     pub usable: bool,
 }
 
@@ -60,12 +55,12 @@ pub struct EndpointHealth {
 #[rtype(result = "()")]
 pub struct Announce;
 
-/// The rules no longer name this endpoint: links end when their last session has left.
+/// Ends the pool, each link when its last session has left: no rule names this endpoint any more.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Retire;
 
-/// All links write what they hold and end. The answer comes when they are gone.
+/// Ends all links when they have written what they hold. The answer comes when they are gone.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Close;

@@ -1,16 +1,10 @@
 //! The links of one worker to one endpoint of one service: how many, which one a session gets, and
 //! when to try again after a failure.
 //!
-//! ```text
-//!             Bind                first PONG
-//!   Unknown ───────▶ (connecting) ──────────▶ Up ──── GOAWAY ───▶ Leaving
-//!                        │  ▲                  │                     │
-//!                 failed │  │ retry, Bind      │ last link lost      │ last link ended
-//!                        ▼  │                  ▼                     ▼
-//!                      Down(attempt, retry_at) ◀────────────────── Unknown
-//! ```
+//! [`health`] has the diagram of its states.
 
 mod commands;
+mod health;
 mod link_limits;
 mod messages;
 mod snapshot;
@@ -18,10 +12,9 @@ mod takeover;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use actix::prelude::*;
-use rand::Rng;
 use tokio::sync::oneshot;
 
 use super::link::{Attach, Gauge, Lease, Link, LinkParams, OwedClose, Quit};
@@ -31,13 +24,12 @@ use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 
+use health::Health;
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
 pub use takeover::{Shared, start};
 
-/// The first wait after a failure; it doubles up to `backend.max_backoff`.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 /// Sessions that may wait for one endpoint's first link.
 const MAX_WAITING: usize = 65_536;
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
@@ -63,10 +55,8 @@ struct State {
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
     owed_closes: Vec<OwedClose>,
     health: Health,
-    /// Why the newest link that has ended in disorder did; empty once one is ready.
+    /// Error of the newest link that has failed or ended by itself; empty once one is ready.
     last_error: Option<Box<str>>,
-    /// Held while the health is [`Health::Leaving`].
-    leaving: Option<LeavingMark>,
     retired: bool,
 }
 
@@ -86,56 +76,8 @@ enum SlotState {
     Leaving,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Health {
-    #[default]
-    Unknown,
-    Up,
-    Down {
-        failures: u32,
-        retry_at: Instant,
-    },
-    Leaving,
-}
-
 impl BackendPool {
-    fn set_health(&mut self, health: Health) {
-        let usable = |h: Health| matches!(h, Health::Unknown | Health::Up);
-        let before = std::mem::replace(&mut self.state.health, health);
-        self.state.leaving = (health == Health::Leaving).then(|| {
-            let service = &self.service.name;
-            self.shared.limits.mark_leaving(service, self.endpoint)
-        });
-        if usable(before) != usable(health) {
-            let (service, endpoint) = (&self.service.name, self.endpoint);
-            match health {
-                Health::Up | Health::Unknown => {
-                    tracing::info!(%service, %endpoint, "backend can be reached again")
-                }
-                Health::Down { .. } => {
-                    let error = self.state.last_error.as_deref().unwrap_or_default();
-                    tracing::warn!(%service, %endpoint, error, "backend is down");
-                }
-                Health::Leaving => {
-                    tracing::info!(%service, %endpoint, "backend takes no new sessions")
-                }
-            }
-            self.announce();
-        }
-    }
-
-    /// Tells the router whether new sessions should come here.
-    fn announce(&self) {
-        // A router that is just being rebuilt asks.
-        self.shared.router.do_send(EndpointHealth {
-            service: Arc::clone(&self.service.name),
-            endpoint: self.endpoint,
-            pool: self.seat.clone(),
-            usable: matches!(self.state.health, Health::Unknown | Health::Up),
-        });
-    }
-
-    /// The ready link with the fewest sessions.
+    /// Returns the ready link with the fewest sessions.
     fn best(&self) -> Option<&Slot> {
         let ready = self
             .state
@@ -195,8 +137,8 @@ impl BackendPool {
         });
     }
 
-    /// Finds a link for a session or says why there is none. `Ok` with a channel: the answer comes
-    /// through it, and its end without one means that the link is gone.
+    /// Finds a link for a session. The lease comes through the channel that is returned; a channel
+    /// that ends without one means that the link is gone.
     fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         // Perhaps said on another worker's link.
@@ -218,14 +160,14 @@ impl BackendPool {
         }
         if !self.connecting() {
             match self.state.health {
-                Health::Leaving if !bind.resumes => return Err(BindFailed::Leaving),
+                Health::Leaving(_) if !bind.resumes => return Err(BindFailed::Leaving),
                 Health::Down { retry_at, .. } if Instant::now() < retry_at => {
                     let wait = retry_at - Instant::now();
                     return Err(BindFailed::Unreachable {
                         retry_after_ms: wait.as_millis() as u32 + 1,
                     });
                 }
-                Health::Unknown | Health::Up | Health::Leaving | Health::Down { .. } => {
+                Health::Unknown | Health::Up | Health::Leaving(_) | Health::Down { .. } => {
                     match self.open_link() {
                         Ok(()) => {}
                         Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
@@ -269,7 +211,7 @@ impl BackendPool {
         for slot in self.state.links.iter_mut().filter(ready) {
             slot.state = SlotState::Leaving;
         }
-        self.set_health(Health::Leaving);
+        self.set_leaving();
         self.quit_unused(ctx);
     }
 
@@ -291,7 +233,7 @@ impl BackendPool {
         });
         if retired && self.state.links.is_empty() {
             ctx.stop();
-        } else if self.state.links.is_empty() && self.state.health == Health::Leaving {
+        } else if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
             let wait = self.scope.config.backend.max_backoff;
             let retry_at = Instant::now() + wait;
             self.set_health(Health::Down {
@@ -311,7 +253,7 @@ impl BackendPool {
             slot.link.do_send(Quit {
                 reason: LinkEnd::Idle,
             });
-            if self.state.links.is_empty() && self.state.health == Health::Leaving {
+            if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
                 self.set_health(Health::Unknown);
             }
         }
@@ -344,7 +286,7 @@ impl BackendPool {
             _ if slot.state == SlotState::Ready => 0,
             _ if slot.state == SlotState::Leaving => 1,
             Health::Down { failures, .. } => failures.saturating_add(1),
-            Health::Unknown | Health::Up | Health::Leaving => 1,
+            Health::Unknown | Health::Up | Health::Leaving(_) => 1,
         };
         let wait = self.backoff(failures);
         let retry_at = Instant::now() + wait;
@@ -353,25 +295,6 @@ impl BackendPool {
         self.state.waiting.clear();
         if !self.state.retired {
             ctx.run_later(wait, |pool, _| pool.retry());
-        }
-    }
-
-    /// `failures` failures in a row: doubling from [`FIRST_BACKOFF`] to the configured most, less
-    /// up to half of it at random, so that gateways do not come back in step.
-    fn backoff(&self, failures: u32) -> Duration {
-        if failures == 0 {
-            return Duration::ZERO;
-        }
-        let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(16).saturating_sub(1));
-        let most = doubled.min(self.scope.config.backend.max_backoff);
-        most.mul_f64(rand::rng().random_range(0.5..=1.0))
-    }
-
-    fn retry(&mut self) {
-        let due = matches!(self.state.health, Health::Down { .. }) && !self.connecting();
-        if due && !self.state.retired && self.open_link().is_err() {
-            // Another worker has taken the place; sessions will be sent there.
-            self.set_health(Health::Unknown);
         }
     }
 }

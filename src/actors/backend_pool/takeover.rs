@@ -1,4 +1,4 @@
-//! How a pool starts, how the next one takes over when it has panicked, and what it says of itself.
+//! How a pool starts, how the next one takes over when it has panicked, and its snapshot.
 //! Its links live on meanwhile, with their sessions and traffic.
 
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use actix::prelude::*;
 
 use super::{BackendPool, EndpointHealth, Health, LinkLimits, MAILBOX, Slot, SlotState, State};
-use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
+use crate::actors::backend_pool::PoolSnapshot;
 use crate::actors::link::{LinkSnapshot, LinkState, Report};
 use crate::actors::session_registry::Shards;
 use crate::routing::ServiceRoute;
@@ -19,7 +19,7 @@ use crate::supervision::{
     mailbox,
 };
 
-/// What all pools of a worker share.
+/// Data that all pools of a worker share.
 #[derive(Clone)]
 pub struct Shared {
     /// For their links.
@@ -87,7 +87,7 @@ impl BackendPool {
         }
     }
 
-    /// Catches up with what was said while nobody sat here. Nothing to do for a first pool.
+    /// Catches up with what was reported while the seat was empty. Does nothing for a first pool.
     fn take_over(&mut self, ctx: &mut Context<Self>) {
         self.state.links.retain(|slot| slot.link.connected());
         for slot in &self.state.links {
@@ -105,34 +105,17 @@ impl BackendPool {
                 });
                 self.retry();
             }
-            // The timer went with the one who set it.
+            // The timer was lost with the actor that set it.
             Health::Down { retry_at, .. } => {
                 ctx.run_later(retry_at.saturating_duration_since(now), |pool, _| {
                     pool.retry();
                 });
             }
-            Health::Leaving => {}
+            Health::Leaving(_) => {}
         }
         self.announce();
         if self.state.retired {
             self.quit_unused(ctx);
-        }
-    }
-
-    fn breaker(&self) -> Breaker {
-        match self.state.health {
-            Health::Unknown | Health::Up => Breaker::Closed,
-            Health::Down { .. } if self.connecting() => Breaker::HalfOpen,
-            Health::Down { .. } | Health::Leaving => Breaker::Open,
-        }
-    }
-
-    fn backend_health(&self) -> BackendHealth {
-        match self.state.health {
-            Health::Unknown => BackendHealth::Unknown,
-            Health::Up => BackendHealth::Up,
-            Health::Down { .. } => BackendHealth::Down,
-            Health::Leaving => BackendHealth::Leaving,
         }
     }
 
