@@ -1,4 +1,4 @@
-//! What becomes of a session that goes on: over another connection, or on another gateway.
+//! A session that goes on over another connection, or on another gateway.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ impl<L> Session<L> {
         Session::new(id, true, max_services)
     }
 
-    /// Who the session is, as another gateway has learned it.
+    /// Takes over the ids that another gateway has learned.
     pub fn identify(&mut self, bound: Bind, newest: Bind) {
         (self.bound, self.newest) = (bound, newest);
     }
@@ -52,7 +52,7 @@ impl<L> Session<L> {
         self.last = None;
     }
 
-    /// Who a backend has said the session is.
+    /// The ids that a backend has bound; 0: not bound.
     pub fn bound(&self) -> Bind {
         self.bound
     }
@@ -93,7 +93,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// Whether a service is being opened.
+    /// Tells whether a service is being opened.
     pub fn is_opening(&self) -> bool {
         let opening = |s: &Service<L>| matches!(s.state, State::Opening(_));
         self.services.iter().any(opening)

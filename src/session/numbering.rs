@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-/// How often counts may begin again before the client shows that it knows.
+/// Most restarts of the counts that are remembered before the client shows that it knows.
 const MAX_STARTS: usize = 8;
 
 /// The DATA frames sent to a client are numbered from 1 on as long as the session lives. What a client

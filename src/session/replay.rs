@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Kind};
 
-/// What a ring takes at least when it takes anything, in bytes.
+/// Least heap of a ring that holds anything, in bytes.
 const LEAST_BYTES: usize = 512;
 
 /// Whole encoded frames, the oldest giving way. Takes no heap until the first one.
@@ -30,12 +30,12 @@ pub struct Replay {
     floor: u64,
 }
 
-/// What a client lacks.
+/// The frames that a client lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lacking<'a> {
     /// Something is missing: older frames have given way, or the count was never reached.
     pub gap: bool,
-    /// How many DATA frames follow.
+    /// Number of DATA frames in `bytes`.
     pub frames: u64,
     /// Whole frames in two pieces; a frame may lie across both.
     pub bytes: (&'a [u8], &'a [u8]),
@@ -72,7 +72,7 @@ impl Replay {
         Some(ring)
     }
 
-    /// How many DATA frames were sent to the client.
+    /// Number of DATA frames that were sent to the client.
     pub fn sent(&self) -> u64 {
         self.sent
     }
@@ -82,7 +82,7 @@ impl Replay {
         self.bytes.len()
     }
 
-    /// Whether nothing is held.
+    /// Tells whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -114,7 +114,7 @@ impl Replay {
         }
     }
 
-    /// What a client lacks that has taken `count` DATA frames.
+    /// Returns the frames that a client lacks which has taken `count` DATA frames.
     pub fn since(&self, count: u64) -> Lacking<'_> {
         let wanted = count.min(self.sent).saturating_sub(self.before);
         let (start, passed, _) = self.walk(self.bytes.len(), wanted);
@@ -153,7 +153,7 @@ impl Replay {
         self.bytes.extend(tail);
     }
 
-    /// Has the oldest frames give way until `added` bytes fit, or none are left.
+    /// Drops the oldest frames until `added` bytes fit, or none are left.
     #[inline]
     fn make_room(&mut self, added: usize) {
         let excess = (self.bytes.len() + added).saturating_sub(self.limit);
@@ -165,7 +165,7 @@ impl Replay {
         }
     }
 
-    /// How many bytes of whole frames at the front of a piece must give way so that the rest fits.
+    /// Returns how many bytes of whole frames at the front of a piece must give way so that the rest fits.
     #[cold]
     fn skip(&mut self, head: &[u8], added: usize) -> usize {
         let mut at = 0;

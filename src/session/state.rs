@@ -43,7 +43,7 @@ pub struct Session<L> {
 #[derive(Debug)]
 pub(super) struct Service<L> {
     pub(super) name: Arc<str>,
-    /// Whether a backend of it has seen OPEN.
+    /// A backend of it has seen OPEN.
     pub(super) opened: bool,
     /// The lease on a link that was lost: its backend may still have the session, and is owed its
     /// final CLOSE until the service is opened again.
@@ -58,12 +58,12 @@ pub(super) enum State<L> {
     Open(L),
 }
 
-/// What waits while a service is routed and its link is opened.
+/// Frames that wait while a service is routed and its link is opened.
 #[derive(Debug, Default)]
 pub struct Opening {
     /// Whole link frames, already encoded.
     pub queue: Vec<u8>,
-    /// How many frames `queue` holds.
+    /// Number of frames in `queue`.
     pub frames: u32,
     /// Endpoints that were tried and failed.
     pub tried: Vec<SocketAddr>,
@@ -71,7 +71,7 @@ pub struct Opening {
     pub lost: Option<u64>,
 }
 
-/// What becomes of a DATA frame. The number is the service's place in the session.
+/// Fate of a DATA frame. The number is the service's place in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     /// To the link that the service is bound to.
@@ -117,12 +117,12 @@ impl<L> Session<L> {
         self.id
     }
 
-    /// Whether the client asked to be able to resume.
+    /// Tells whether the client asked to be able to resume.
     pub fn resumable(&self) -> bool {
         self.resumable
     }
 
-    /// How many DATA frames the session has taken from its client, refused ones included.
+    /// Number of DATA frames that the session has taken from its client, refused ones included.
     pub fn received(&self) -> u64 {
         self.received
     }
@@ -145,7 +145,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// Whether a backend has said who this session is.
+    /// Tells whether a backend has bound an id of this session.
     pub fn is_bound(&self) -> bool {
         self.bound != Bind::default()
     }
@@ -155,7 +155,7 @@ impl<L> Session<L> {
         self.bound = bind;
     }
 
-    /// Whether a header's session id is this session's, or 0.
+    /// Tells whether a header's session id is this session's, or 0.
     pub fn owns(&self, session_id: u64) -> bool {
         session_id == 0 || session_id == self.id
     }
@@ -268,7 +268,7 @@ impl<L> Session<L> {
         self.services.get_mut(place)?.lost.take()
     }
 
-    /// What waits for the service at `place`, where it is being opened.
+    /// Frames that wait for the service at `place`, where it is being opened.
     pub fn opening(&mut self, place: usize) -> Option<&mut Opening> {
         match &mut self.services.get_mut(place)?.state {
             State::Opening(opening) => Some(opening),
@@ -276,7 +276,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// Whether the session was opened on this service (protocol 2.3): such a backend may answer on
+    /// Tells whether the session was opened on this service (protocol 2.3): such a backend may answer on
     /// another link too, also after the one that it was opened on is lost, and before the news that
     /// it was opened has come here.
     pub fn uses(&self, service: &str) -> bool {
@@ -286,7 +286,7 @@ impl<L> Session<L> {
         self.services.iter().any(its)
     }
 
-    /// How many frames wait for links.
+    /// Number of frames that wait for links.
     pub fn waiting(&self) -> u32 {
         let frames = |s: &Service<L>| match &s.state {
             State::Opening(opening) => opening.frames,
@@ -295,7 +295,7 @@ impl<L> Session<L> {
         self.services.iter().map(frames).sum()
     }
 
-    /// Whether so much waits for links that the client should not be read for now.
+    /// Tells whether so much waits for links that the client should not be read for now.
     pub fn must_wait(&self) -> bool {
         self.services.iter().any(|s| match &s.state {
             State::Opening(opening) => opening.queue.len() >= OPENING_QUEUE_BYTES,

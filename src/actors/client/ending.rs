@@ -1,5 +1,5 @@
-//! How a connection ends: the client is told, and the socket is closed so that no reset overtakes the
-//! last frame (protocol 1.4). What follows for the session is the core's matter.
+//! The end of a connection: the client is told, and the socket is closed so that no reset overtakes the
+//! last frame (protocol 1.4). The session's part of it is in the core.
 
 use std::io::ErrorKind;
 use std::pin::Pin;
@@ -22,9 +22,9 @@ use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::spread_retry_ms;
 
-/// How long a client that is told to go may take to take what is queued for it.
+/// Longest time for a client that is told to go to take the frames that are queued for it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long input is discarded after the gateway has shut its sending side down.
+/// Longest time for which input is discarded after the gateway has shut its sending side down.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads of discarded input in one turn.
 const DISCARD_READS: usize = 4;
@@ -35,14 +35,14 @@ const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
 /// The stages of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
-    /// What is queued is written.
+    /// The outbox is written.
     Flushing,
     /// The sending side is shut down; input is discarded until the peer ends too.
     Discarding,
 }
 
 impl Ending {
-    /// How long this stage may take.
+    /// Longest time in this stage.
     pub(super) fn timeout(self) -> Duration {
         match self {
             Ending::Flushing => FLUSH_TIMEOUT,

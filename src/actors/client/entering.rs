@@ -83,7 +83,7 @@ impl EntryHost for Host {
 }
 
 impl Client {
-    /// Whether a PROXY header or TLS must come first and has not come.
+    /// Tells whether a PROXY header or TLS must come first and has not come.
     pub(super) fn owes_entry(&self) -> bool {
         let entered =
             matches!(&self.connection, Connection::Sniffing(sniffing) if sniffing.entered);

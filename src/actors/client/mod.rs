@@ -117,7 +117,7 @@ pub struct Client {
     permit: Option<Permit>,
 }
 
-/// How far the connection is.
+/// State of the connection.
 enum Connection {
     /// The first header is not complete.
     Sniffing(Sniffing),
@@ -140,7 +140,7 @@ struct Sniffing {
 
 struct Entering {
     refusal: Option<Box<Closing>>,
-    /// Has an HTTP connection end in order.
+    /// Ends an HTTP connection in order.
     leaving: Rc<Notify>,
 }
 
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// Has the worker look at the clock for this client after `wait`. An earlier look re-arms.
+    /// Arms the worker's wheel for this client after `wait`; an earlier look re-arms.
     fn arm(&mut self, wait: Duration) {
         self.arm_at(self.shared.now_ms() + wait.as_millis() as u64);
     }

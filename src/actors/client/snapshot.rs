@@ -22,7 +22,7 @@ pub struct SessionFilter {
     pub state: Option<SessionState>,
 }
 
-/// How a player is connected.
+/// A transport by its name in answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TransportName {
@@ -78,7 +78,7 @@ pub struct SessionSnapshot {
     pub realm_id: u32,
     /// Where it is in its life.
     pub state: SessionState,
-    /// How its player is connected.
+    /// The transport of its connection.
     pub transport: TransportName,
     /// The player's address.
     #[schema(value_type = String, example = "10.0.0.7:9300")]
@@ -87,7 +87,7 @@ pub struct SessionSnapshot {
     pub worker: usize,
     /// Seconds since it began.
     pub age_seconds: u64,
-    /// Whether the client asked to be able to resume.
+    /// The client asked to be able to resume.
     pub resumable: bool,
     /// The services that it uses.
     pub services: Vec<SessionService>,

@@ -1,4 +1,4 @@
-//! What a client's worker may know of it without asking: the client writes it, the worker, on the
+//! Figures of a client that its worker reads without asking: the client writes them, the worker, on the
 //! same thread, reads it when sessions are listed. So a listing of all sessions costs the clients
 //! nothing.
 //!
@@ -106,17 +106,17 @@ impl ClientStats {
         self.services.borrow_mut().clear();
     }
 
-    /// Whether it has a session that can be resumed.
+    /// Tells whether it has a session that can be resumed.
     pub fn is_resumable(&self) -> bool {
         self.resumable.get() && self.session_id().is_some()
     }
 
-    /// How the player is connected, as far as it is known.
+    /// The transport, as far as it is known.
     pub fn transport(&self) -> Transport {
         self.transport.get()
     }
 
-    /// Whether its session waits for its player.
+    /// Tells whether its session is suspended.
     pub fn is_suspended(&self) -> bool {
         self.suspended.get()
     }
@@ -129,7 +129,7 @@ impl ClientStats {
         }
     }
 
-    /// Whether the client has a session that the filter lets pass.
+    /// Tells whether the client has a session that the filter lets pass.
     pub fn passes(&self, filter: &SessionFilter) -> bool {
         let uses = |wanted: &String| {
             self.services

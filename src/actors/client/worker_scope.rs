@@ -1,4 +1,4 @@
-//! What the clients of one worker share with it, on its thread alone.
+//! State that the clients of one worker share with it, on its thread alone.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use crate::scope::Scope;
 use crate::session::core::{Effect, Limits, Millis};
 use crate::supervision::{Seat, SeatRecipient};
 
-/// What clients tell their worker.
+/// Event of a client, for its worker.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum ClientEvent {
@@ -110,7 +110,7 @@ impl WorkerScope {
         self.started.elapsed().as_millis() as u64
     }
 
-    /// Has [`CheckDeadline`](super::CheckDeadline) sent to the client in `slot` at
+    /// Arms [`CheckDeadline`](super::CheckDeadline) for the client in `slot` at
     /// `at_ms`, or up to a tick later.
     pub fn wake_at(&self, slot: u32, at_ms: u64) {
         self.timers.borrow_mut().arm(slot, at_ms);

@@ -1,4 +1,4 @@
-//! What gateways of one deployment say to each other about a session that changes hands
+//! Messages between the gateways of one deployment about a session that changes hands
 //! (docs/peer.md): values, and in [`wire`] the bytes that they travel as.
 
 pub mod wire;
@@ -23,11 +23,11 @@ pub struct Caller {
     pub connection: u64,
     /// The call, unique on that connection; the peer gateway has numbered it.
     pub call: u64,
-    /// The peer gateway: whoever asks for the session later is sent there.
+    /// The peer gateway; a later claimant is sent there.
     pub at: PeerGateway,
 }
 
-/// What the gateway that a player has come back to says to the one that may have the session.
+/// Message of a claimant to the gateway that may own the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToHolder {
     /// Is this token good, and may the session be taken?
@@ -57,7 +57,7 @@ pub enum ToHolder {
 }
 
 impl ToHolder {
-    /// Whether nothing more is said on the call behind it.
+    /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         match self {
             ToHolder::Ask { .. } | ToHolder::Claim { .. } => false,
@@ -66,14 +66,14 @@ impl ToHolder {
     }
 }
 
-/// What it hears.
+/// Answer to a claimant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToNewcomer {
     /// Here is the session, and it is promised.
     Holds {
         /// For the OPENs.
         epoch: u32,
-        /// What is known of it.
+        /// Identity and services.
         particulars: Particulars,
     },
     /// It went to this gateway.
@@ -91,7 +91,7 @@ pub enum ToNewcomer {
     Unknown,
     /// To a claim: there are more services by now; open those too, and claim again.
     HoldsMore {
-        /// What is known of the session.
+        /// Identity and services, the known ones included.
         particulars: Particulars,
     },
     /// To a claim: the session.
@@ -106,7 +106,7 @@ pub enum ToNewcomer {
 }
 
 impl ToNewcomer {
-    /// Whether nothing more is said on the call behind it.
+    /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         !matches!(
             self,
@@ -115,10 +115,10 @@ impl ToNewcomer {
     }
 }
 
-/// What a newcomer must know of a session to open it on its backends.
+/// All that a claimant needs to open a session on its backends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Particulars {
-    /// Who the session is, as a backend has said; zeros: none has.
+    /// The ids that a backend has bound; 0: not bound.
     pub bound: Bind,
     /// The newest ids that the client has sent.
     pub newest: Bind,
@@ -148,7 +148,7 @@ pub struct HandOver {
     pub before: u64,
     /// Whole client frames that the client lacks.
     pub ring: Vec<u8>,
-    /// Who the session is, as a backend has said by now.
+    /// The ids that a backend has bound by now; 0: not bound.
     pub bound: Bind,
     /// The newest ids that the client has sent by now.
     pub newest: Bind,

@@ -1,4 +1,4 @@
-//! What a token says.
+//! The content of a token.
 
 use super::TokenError;
 use crate::codec::link::Bind;
@@ -7,14 +7,14 @@ use crate::codec::peer::Binding;
 /// The most bindings that a token holds: `session.max_services` is no larger.
 const MAX_BINDINGS: usize = 64;
 
-/// What any gateway must know to take a session over.
+/// All that a gateway needs to take a session over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBody {
     /// Never 0.
     pub session_id: u64,
     /// The session's when the token was made.
     pub epoch: u32,
-    /// Who the session is, as a backend has said; zeros: none has.
+    /// The ids that a backend has bound; 0: not bound.
     pub bound: Bind,
     /// The newest ids that the client has sent.
     pub newest: Bind,
@@ -80,7 +80,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(bytes);
 }
 
-/// What is not read yet.
+/// The bytes that are not read yet.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {

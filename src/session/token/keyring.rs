@@ -49,7 +49,7 @@ struct Key {
     prk: Prk,
 }
 
-/// How many bytes HKDF is to make.
+/// Length of HKDF's output, in bytes.
 struct Bytes(usize);
 
 impl KeyType for Bytes {

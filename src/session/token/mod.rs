@@ -17,7 +17,7 @@ pub use keyring::{KEY_ID_LEN, KeyError, Keyring, MAX_KEYS, MIN_SECRET_BYTES};
 
 /// The longest token, in bytes (protocol 1.2).
 pub const MAX_TOKEN_LEN: usize = 2048;
-/// How long a token is good, in seconds.
+/// Lifetime of a token, in seconds.
 pub const LIFETIME_SECONDS: u64 = 24 * 60 * 60;
 
 /// The version that is made and opened.
