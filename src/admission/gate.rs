@@ -66,83 +66,83 @@ impl Gate {
         }
     }
 
-    /// Connections now, refused ones that are being told included.
+    /// Returns the number of connections, including those that are being refused.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// The most connections that were served at a time.
+    /// Returns the largest number of connections served at once.
     pub fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }
 
-    /// Connections that ever came, refused ones included.
+    /// Returns the number of connections since the start, including refused ones.
     pub fn entered(&self) -> u64 {
         self.entered.load(Ordering::Relaxed)
     }
 
-    /// How many are served at a time.
+    /// Returns the limit of connections served at once.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Sessions that wait for their player now.
+    /// Returns the number of suspended sessions.
     pub fn suspended(&self) -> usize {
         self.suspended.load(Ordering::Relaxed)
     }
 
-    /// One more of them, until the answer is dropped.
+    /// Counts a suspended session until the returned guard is dropped.
     pub fn suspend(self: &Arc<Gate>) -> Suspension {
         self.suspended.fetch_add(1, Ordering::Relaxed);
         Suspension(Arc::clone(self))
     }
 
-    /// Another gateway has taken a session over.
+    /// Counts a session that another gateway has taken over.
     pub fn handed_over(&self) {
         self.handed_over.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sessions that other gateways have taken over.
+    /// Returns the number of sessions that other gateways have taken over.
     pub fn handed_over_count(&self) -> u64 {
         self.handed_over.load(Ordering::Relaxed)
     }
 
-    /// A drain is under way: from now on who can go elsewhere should, and nobody stays beyond `ends`.
+    /// Begins a drain: sessions that can move should, and none stays after `ends`.
     pub fn drain_until(&self, ends: Instant) {
         let ends_ms = ends.saturating_duration_since(self.since).as_millis() as u64;
         self.drain_ends_ms.store(ends_ms.max(1), Ordering::Release);
     }
 
-    /// What is left of a drain's window; `None`: there is no drain.
+    /// Returns the rest of the drain window; `None` without a drain.
     pub fn drain_left(&self) -> Option<Duration> {
         let ends_ms = self.drain_ends_ms.load(Ordering::Acquire);
         let ends = self.since + Duration::from_millis(ends_ms);
         (ends_ms > 0).then(|| ends.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether a drain is under way, newcomers being served or not.
+    /// Returns whether a drain is under way, in its accept grace or after it.
     pub fn is_draining(&self) -> bool {
         self.drain_ends_ms.load(Ordering::Acquire) > 0
     }
 
-    /// From now on no session starts.
+    /// Refuses new sessions from now on.
     pub fn refuse_sessions(&self) {
         self.refusing.store(true, Ordering::Release);
     }
 
-    /// The drain is undone: sessions may start, and stay.
+    /// Undoes a drain: sessions may start, and stay.
     pub fn allow_sessions(&self) {
         self.drain_ends_ms.store(0, Ordering::Release);
         self.refusing.store(false, Ordering::Release);
     }
 
-    /// Whether sessions may no longer start.
+    /// Returns whether new sessions are refused.
     pub fn refuses_sessions(&self) -> bool {
         self.refusing.load(Ordering::Acquire)
     }
 }
 
-/// A counted connection; dropping it counts it out.
+/// Guard of a counted connection.
 #[derive(Debug)]
 pub struct Permit(Arc<Gate>);
 
@@ -152,7 +152,7 @@ impl Drop for Permit {
     }
 }
 
-/// A counted session that waits for its player; dropping it counts it out.
+/// Guard of a counted suspended session.
 #[derive(Debug)]
 pub struct Suspension(Arc<Gate>);
 

@@ -1,7 +1,9 @@
-//! Asks actors how they are, by messages with deadlines. The admin API's only way to them.
+//! Inspection: questions to actors with deadlines, for the admin API, which reaches actors in no other
+//! way.
 //!
-//! A worker looks at a bounded number of its clients for one question; the inspector asks on until a
-//! page is full, the workers have no more, or its time is over.
+//! A worker looks at a bounded number of its clients per question, so that traffic goes on in between.
+//! The inspector repeats the question until a page is full, the workers have no more clients, or
+//! its deadline has passed.
 
 mod backends;
 mod snapshots;
@@ -27,25 +29,25 @@ use crate::supervision::{
 
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
 
-/// The most actors or sessions of one page.
+/// Largest number of actors or sessions on one page.
 pub const MAX_PAGE: usize = 1000;
-/// How long one actor may take to answer.
+/// Deadline of one actor's answer.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a page may take; then it ends where it is.
+/// Deadline of a page, which then ends early.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why an answer cannot be had.
+/// Failure of an inspection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
-    /// The cursor is none that this gateway has given.
+    /// Not a cursor of this gateway.
     #[error("the cursor is not one that this gateway has given")]
     BadCursor,
-    /// Whoever must answer has not, in time.
+    /// This worker has not answered in time.
     #[error("worker {0} has not answered in time")]
     Silent(usize),
 }
 
-/// Knows whom to ask.
+/// Asks actors about themselves.
 #[derive(Debug, Clone)]
 pub struct Inspector {
     /// Every actor but the clients.
@@ -58,7 +60,7 @@ pub struct Inspector {
     pub routes: Arc<RoutesInForce>,
 }
 
-/// A place in the listing of all workers' clients.
+/// Position in the listing of all workers' clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Cursor {
     worker: usize,
@@ -84,7 +86,7 @@ impl Cursor {
         format!("{}.{}", self.worker, self.slot)
     }
 
-    /// Where it goes on after an answer that told this.
+    /// Returns the position after an answer that gave `next`.
     fn after(self, next: Option<usize>) -> Cursor {
         match next {
             Some(slot) => Cursor { slot, ..self },
@@ -97,12 +99,12 @@ impl Cursor {
 }
 
 impl Inspector {
-    /// Every kind of actor.
+    /// Returns the counters of every kind of actor.
     pub fn kinds(&self) -> Vec<KindSnapshot> {
         self.actors.kinds()
     }
 
-    /// The actors as they are supervised; clients as numbers.
+    /// Returns the tree of supervision, with numbers of clients in place of clients.
     pub fn tree(&self) -> Option<ActorNode> {
         let mut below: BTreeMap<Option<ActorId>, Vec<Arc<Entry>>> = BTreeMap::new();
         for entry in self.actors.all() {
@@ -136,10 +138,10 @@ impl Inspector {
         }
     }
 
-    /// At most `limit` actors of one kind, with their own accounts.
+    /// Returns at most `limit` actors of one kind with their details.
     ///
     /// # Errors
-    /// The cursor is wrong.
+    /// The cursor is invalid.
     pub async fn actors(
         &self,
         kind: Kind,
@@ -179,7 +181,7 @@ impl Inspector {
                     page.actors.extend(answer.clients);
                     at = at.after(answer.next);
                 }
-                // Its worker's row says that it does not answer.
+                // The worker's own row shows that it does not answer.
                 _ => at = at.after(None),
             }
         }
@@ -191,7 +193,7 @@ impl Inspector {
         (at.worker < self.workers.len()).then(|| at.text())
     }
 
-    /// One actor with its own account; `None`: there is none.
+    /// Returns one actor with its details; `None` if there is no such actor.
     pub async fn actor(&self, id: &str) -> Option<ActorSnapshot> {
         let id: ActorId = id.parse().ok()?;
         if id.kind != Kind::Client {
@@ -210,10 +212,10 @@ impl Inspector {
             .ok()?
     }
 
-    /// At most `limit` sessions that pass the filter.
+    /// Returns at most `limit` sessions that pass the filter.
     ///
     /// # Errors
-    /// The cursor is wrong.
+    /// The cursor is invalid.
     pub async fn sessions(
         &self,
         filter: &SessionFilter,
@@ -248,7 +250,7 @@ impl Inspector {
         Ok(page)
     }
 
-    /// The number of the client that has a session, and its worker.
+    /// Finds the number of the client that has a session, and its worker.
     async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, InspectError> {
         let home = self.shards.homes().home(session_id);
         let question = self.shards.seats()[home].send(FindOwner { session_id });
@@ -258,7 +260,7 @@ impl Inspector {
         Ok(owner.and_then(|owner| Some((owner, self.workers.get(worker_of(owner))?))))
     }
 
-    /// One session; `None`: there is none.
+    /// Returns one session; `None` if there is no such session.
     ///
     /// # Errors
     /// Its worker does not answer.
@@ -273,7 +275,7 @@ impl Inspector {
         }
     }
 
-    /// Ends a session with CLOSE 440; `false`: there is none.
+    /// Ends a session with CLOSE 440. Returns `false` if there is no such session.
     ///
     /// # Errors
     /// Its worker does not answer.
@@ -288,7 +290,7 @@ impl Inspector {
         }
     }
 
-    /// Has something befall an actor.
+    /// Injects a fault into an actor.
     #[cfg(feature = "fault-injection")]
     pub fn inject(&self, id: &str, fault: Fault) {
         let Ok(id) = id.parse::<ActorId>() else {

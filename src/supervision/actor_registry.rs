@@ -1,5 +1,5 @@
-//! All actors of the process but the clients, by id. Control path: written when an actor starts or
-//! ends, read by the admin API.
+//! The actor registry: all actors of the process but the clients, by id. Control path: written when
+//! an actor starts or ends, read by the admin API.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,18 +18,18 @@ use super::mail_counter::MailCounter;
 use super::registration::{Exit, Registration};
 use crate::supervision::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
 
-/// The gateway.
+/// Id of the gateway, the root of all supervision.
 pub const ROOT: ActorId = ActorId {
     kind: Kind::Gateway,
     number: 0,
 };
 
-/// Names one actor, or one seat that actors of a kind take in turn: `router-0`.
+/// Id of one actor, or of one seat that actors take in turn, for example `router-0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorId {
-    /// Its kind.
+    #[expect(missing_docs, reason = "the name suffices")]
     pub kind: Kind,
-    /// The worker's index for actors of which a worker has one; else drawn in turn.
+    /// Index of the worker for actors of which a worker has one, else a serial number.
     pub number: u64,
 }
 
@@ -60,16 +60,16 @@ impl FromStr for ActorId {
 
 type Counters = [Arc<KindCounters>; Kind::ALL.len()];
 
-/// The actors of one process.
+/// Actors of one process.
 #[derive(Debug)]
 pub struct ActorRegistry {
-    /// One a worker, and the last for the gateway's own thread.
+    /// By worker; the last entry is the gateway's own thread.
     counters: Vec<Counters>,
     entries: Mutex<BTreeMap<ActorId, Arc<Entry>>>,
 }
 
 impl ActorRegistry {
-    /// An empty registry for so many workers.
+    /// Creates an empty registry for this number of workers.
     pub fn new(workers: usize) -> Arc<ActorRegistry> {
         let counters = || std::array::from_fn(|_| Arc::default());
         Arc::new(ActorRegistry {
@@ -78,13 +78,13 @@ impl ActorRegistry {
         })
     }
 
-    /// The tally of one kind on one worker's thread, or on the gateway's own.
+    /// Returns the counters of one kind on one worker's thread, or on the gateway's own.
     pub fn counters(&self, kind: Kind, worker: Option<usize>) -> &Arc<KindCounters> {
         let place = Kind::ALL.iter().position(|k| *k == kind).unwrap_or(0);
         &self.counters[worker.unwrap_or(self.counters.len() - 1)][place]
     }
 
-    /// Lists a new actor.
+    /// Adds an entry for an actor that is about to start.
     pub fn register(
         self: &Arc<ActorRegistry>,
         id: ActorId,
@@ -115,7 +115,7 @@ impl ActorRegistry {
         entry
     }
 
-    /// Forgets an actor that is gone for good.
+    /// Removes an actor that will not be started again.
     pub(super) fn deregister(entry: &Entry) {
         if let Some(actors) = entry.actors.upgrade() {
             actors.entries().remove(&entry.id);
@@ -126,12 +126,12 @@ impl ActorRegistry {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One actor.
+    /// Returns one actor.
     pub fn find(&self, id: ActorId) -> Option<Arc<Entry>> {
         self.entries().get(&id).cloned()
     }
 
-    /// At most `limit` actors of one kind whose numbers are over `after`, in their order.
+    /// Returns at most `limit` actors of one kind with numbers greater than `after`, in ascending order.
     pub fn list(&self, kind: Kind, after: Option<u64>, limit: usize) -> Vec<Arc<Entry>> {
         let entries = self.entries();
         let wanted = |(id, _): &(&ActorId, &Arc<Entry>)| {
@@ -141,12 +141,12 @@ impl ActorRegistry {
         entries.map(|(_, entry)| Arc::clone(entry)).collect()
     }
 
-    /// All of them.
+    /// Returns all actors.
     pub fn all(&self) -> Vec<Arc<Entry>> {
         self.entries().values().cloned().collect()
     }
 
-    /// Each kind over all threads.
+    /// Returns the counters of each kind, summed over all threads.
     pub fn kinds(&self) -> Vec<KindSnapshot> {
         let sum = |(place, kind): (usize, Kind)| {
             let mut snapshot = KindSnapshot::none(kind);
@@ -159,7 +159,7 @@ impl ActorRegistry {
     }
 }
 
-/// One actor, or one seat.
+/// One actor, or one seat with the actors that take it in turn.
 #[derive(Debug)]
 pub struct Entry {
     id: ActorId,
@@ -177,7 +177,7 @@ struct Life {
     state: ActorState,
     starts: u64,
     panics: u64,
-    /// By those that were here before.
+    /// Messages handled by the earlier actors of the seat.
     handled_before: u64,
     highest_before: u64,
     mail: Option<Arc<MailCounter>>,
@@ -186,22 +186,22 @@ struct Life {
 }
 
 impl Entry {
-    /// Its id.
+    /// Returns its id.
     pub fn id(&self) -> ActorId {
         self.id
     }
 
-    /// What it works for; may be empty.
+    /// Returns its display name, which may be empty.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Who supervises it.
+    /// Returns the id of its supervisor; `None` for the root.
     pub fn parent(&self) -> Option<ActorId> {
         self.parent
     }
 
-    /// Where it is asked for its account.
+    /// Returns the recipient of [`Inspect`]; `None` while the seat is empty.
     pub fn inspect(&self) -> Option<CountedRecipient<Inspect>> {
         self.life().inspect.clone()
     }
@@ -210,7 +210,7 @@ impl Entry {
         self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new actor begins; its mail is counted here.
+    /// Records that an actor starts, and returns the counter of its mail.
     pub(super) fn begin(&self) -> Arc<MailCounter> {
         let mail = MailCounter::new(Arc::clone(&self.counters));
         let mut life = self.life();
@@ -227,7 +227,7 @@ impl Entry {
         mail
     }
 
-    /// Starts an actor that is not started again.
+    /// Starts an actor without supervision.
     pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Registration) -> A) -> CountedAddr<A>
     where
         A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
@@ -235,8 +235,8 @@ impl Entry {
         self.start_with(Registration::listed(Arc::clone(self), None), make)
     }
 
-    /// As [`start`](Self::start); the second value resolves when the actor is gone, to whether it
-    /// has panicked.
+    /// Starts an actor as [`start`](Self::start) does. The future resolves when the actor is gone, to
+    /// `true` if it panicked.
     pub fn start_watched<A, F>(
         self: &Arc<Entry>,
         make: F,
@@ -277,7 +277,7 @@ impl Entry {
         life.inspect = None;
     }
 
-    /// How it is, without asking it.
+    /// Returns what is known of it without asking it, so that a stuck actor can be seen.
     pub fn snapshot(&self) -> ActorSnapshot {
         let life = self.life();
         let count = |read: fn(&MailCounter) -> u64| life.mail.as_deref().map_or(0, read);

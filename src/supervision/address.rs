@@ -1,4 +1,4 @@
-//! Addresses that count what is sent to them.
+//! Addresses that count the messages sent to them.
 //!
 //! Hot path: [`CountedRecipient::do_send`] carries every [`Deliver`](crate::actors::link::LinkEvent::Deliver).
 
@@ -12,13 +12,13 @@ use super::inspect::Inspectable;
 use super::mail::Mail;
 use super::mail_counter::MailCounter;
 
-/// Where one actor is reached. Cloning it allocates: not for the way of a frame.
+/// Address of one actor. Cloning allocates, so it has no place on the path of a frame.
 pub struct CountedAddr<A: Actor> {
     addr: Addr<A>,
     mail: Arc<MailCounter>,
 }
 
-/// Where one kind of message is taken, whoever takes it.
+/// Address of an actor of any type that receives one type of message.
 pub struct CountedRecipient<M: Message + Send>
 where
     M::Result: Send,
@@ -47,7 +47,8 @@ impl<A: Actor> CountedAddr<A> {
         CountedAddr { addr, mail }
     }
 
-    /// Sends without waiting for room or an answer; the message bounds itself.
+    /// Sends without waiting for room or an answer. The mailbox does not bound this; each flow has a
+    /// bound of its own.
     #[inline]
     pub fn do_send<M>(&self, message: M)
     where
@@ -59,10 +60,10 @@ impl<A: Actor> CountedAddr<A> {
         self.addr.do_send(Mail::post(message, &self.mail));
     }
 
-    /// Sends, and resolves to the answer.
+    /// Sends a message and resolves to the answer.
     ///
     /// # Errors
-    /// The actor is gone, or died before it answered.
+    /// The actor is gone, or panicked before it answered.
     pub fn send<M>(
         &self,
         message: M,
@@ -76,13 +77,13 @@ impl<A: Actor> CountedAddr<A> {
         self.addr.send(Mail::post(message, &self.mail))
     }
 
-    /// Whether the actor still takes messages.
+    /// Returns whether the actor still takes messages.
     #[inline]
     pub fn connected(&self) -> bool {
         self.addr.connected()
     }
 
-    /// This address for one kind of message.
+    /// Returns this address for one type of message.
     pub fn recipient<M>(&self) -> CountedRecipient<M>
     where
         M: Message + Send + 'static,
@@ -96,7 +97,7 @@ impl<A: Actor> CountedAddr<A> {
         }
     }
 
-    /// This address for one kind of message, not keeping the mailbox alive.
+    /// This address for one kind of message, without keeping the mailbox alive.
     pub fn weak_recipient<M>(&self) -> WeakCountedRecipient<M>
     where
         M: Message + Send + 'static,
@@ -127,21 +128,22 @@ impl<M: Message + Send + 'static> CountedRecipient<M>
 where
     M::Result: Send,
 {
-    /// Sends without waiting for room or an answer; the message bounds itself.
+    /// Sends without waiting for room or an answer. The mailbox does not bound this; each flow has a
+    /// bound of its own.
     #[inline]
     pub fn do_send(&self, message: M) {
         self.recipient.do_send(Mail::post(message, &self.mail));
     }
 
-    /// Whether the actor still takes messages.
+    /// Returns whether the actor still takes messages.
     pub fn connected(&self) -> bool {
         self.recipient.connected()
     }
 
-    /// Sends, and resolves to the answer.
+    /// Sends a message and resolves to the answer.
     ///
     /// # Errors
-    /// The actor is gone, or died before it answered.
+    /// The actor is gone, or panicked before it answered.
     pub fn send(
         &self,
         message: M,
@@ -175,7 +177,7 @@ impl<M: Message + Send + 'static> WeakCountedRecipient<M>
 where
     M::Result: Send,
 {
-    /// The port, while its actor lives.
+    /// Returns the recipient while its actor lives.
     pub fn upgrade(&self) -> Option<CountedRecipient<M>> {
         let recipient = self.recipient.upgrade().filter(Recipient::connected)?;
         Some(CountedRecipient {
@@ -205,7 +207,7 @@ impl<A: Actor<Context = Context<A>> + Inspectable> WeakCountedAddr<A> {
 }
 
 impl<A: Actor> WeakCountedAddr<A> {
-    /// Sends without waiting for room or an answer, where the actor still lives.
+    /// Sends without waiting for room or an answer. A message to an actor that is gone is dropped.
     pub fn do_send<M>(&self, message: M)
     where
         M: Message + Send + 'static,
@@ -223,7 +225,7 @@ impl<A: Actor> WeakCountedAddr<A> {
         self.addr.upgrade().is_some_and(|addr| addr.connected())
     }
 
-    /// Counts the actor's mail.
+    /// Returns the counter of its mail.
     pub fn mail(&self) -> &MailCounter {
         &self.mail
     }

@@ -1,4 +1,5 @@
-//! The budget of deaths: too many in too short a time end the process.
+//! The budget of deaths: too many panics of supervised actors in too short a time end the process.
+//! Clients and links do not count, so that bad packets never add up to an exit.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,12 +14,12 @@ const BUDGET_DEATHS: usize = 5;
 /// See [`BUDGET_DEATHS`].
 pub(super) const BUDGET_WINDOW: Duration = Duration::from_secs(60);
 
-/// Too many supervised actors have died: the process is to end in order, and to say that it failed.
+/// The budget is exhausted: the process drains and exits with a failure.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Exhausted;
 
-/// How many deaths of supervised actors the process bears.
+/// Recent deaths of supervised actors.
 #[derive(Debug, Default)]
 pub struct Budget {
     deaths: Mutex<VecDeque<Instant>>,
@@ -26,7 +27,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Who is told when there are too many. Only the first call counts.
+    /// Sets the recipient of [`Exhausted`]. Only the first call has an effect.
     pub fn report_to(&self, root: CountedRecipient<Exhausted>) {
         // Set once, at the start.
         let _ = self.root.set(root);

@@ -1,4 +1,4 @@
-//! The kinds of actors.
+//! Kinds of actors.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -46,7 +46,7 @@ impl Kind {
         Kind::Client,
     ];
 
-    /// The name in ids, metrics and the admin API.
+    /// Returns the name used in ids, metrics and the admin API.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Gateway => "gateway",

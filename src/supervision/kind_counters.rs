@@ -1,4 +1,4 @@
-//! What is known of all actors of one kind on one thread.
+//! Counters over all actors of one kind on one thread.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::metrics::Count;
 use crate::supervision::{KindSnapshot, LastError};
 
-/// All actors of one kind on one thread, those that are gone included.
+/// Counters of one kind of actor on one thread, including actors that are gone.
 #[derive(Debug, Default)]
 pub struct KindCounters {
     pub(super) started: AtomicU64,
@@ -15,7 +15,7 @@ pub struct KindCounters {
     panics: AtomicU64,
     pub(super) sent: AtomicU64,
     pub(super) handled: Count,
-    /// Was waiting when its actor died.
+    /// Messages that were waiting when their actor ended.
     pub(super) discarded: AtomicU64,
     pub(super) highest: Count,
     last_error: Mutex<Option<LastError>>,
@@ -37,7 +37,7 @@ impl KindCounters {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds this tally's figures to those of other threads.
+    /// Adds these counters to a sum over threads.
     pub fn add_to(&self, kind: &mut KindSnapshot) {
         // Read in this order, an actor that starts between the reads is not counted below zero.
         let ended = self.ended.load(Relaxed);

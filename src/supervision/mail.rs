@@ -1,8 +1,8 @@
-//! Counted mail. What is sent to an actor from outside travels in an envelope that only a counted
-//! address can close and that counts when it is opened; so no message goes uncounted, and actix's own
-//! addresses do not carry it.
+//! Counted mail: messages from outside reach an actor in an envelope that only a counted address can
+//! make and that counts when it is opened. A message that is sent by actix's own addresses, and so
+//! would go uncounted, does not compile.
 //!
-//! Hot path: one count for each message at either end, no allocation beside actix's own.
+//! Hot path: one count per message at each end, no allocation beside actix's own.
 
 use actix::dev::MessageResponse;
 use actix::prelude::*;
@@ -10,7 +10,7 @@ use actix::prelude::*;
 use super::mail_counter::MailCounter;
 use super::registration::Registration;
 
-/// A message on its way, counted as sent.
+/// Envelope of a message that is counted as sent.
 #[derive(Debug)]
 pub struct Mail<M>(M);
 
@@ -19,14 +19,14 @@ impl<M: Message> Message for Mail<M> {
 }
 
 impl<M: Message> Mail<M> {
-    /// Counts a message as sent.
+    /// Counts a message as sent and puts it into the envelope.
     #[inline]
     pub(super) fn post(message: M, counter: &MailCounter) -> Mail<M> {
         counter.sent();
         Mail(message)
     }
 
-    /// Counts the message as handled by its receiver.
+    /// Counts the message as handled by its receiver and takes it out.
     #[inline]
     pub fn open(self, receiver: &Registration) -> M {
         receiver.mail().handled();
@@ -34,17 +34,18 @@ impl<M: Message> Mail<M> {
     }
 }
 
-/// An actor that takes `M` from others. What an actor sends itself is a plain [`Handler`]'s matter
-/// and is not counted.
+/// Handler of messages from other actors. Messages that an actor sends itself have a plain
+/// [`Handler`] and are not counted.
 pub trait Receive<M: Message>: Actor {
-    /// Answer, as [`Handler::Result`].
+    /// Type of the answer, as in [`Handler::Result`].
     type Result: MessageResponse<Self, Mail<M>>;
 
-    /// Takes a message.
+    /// Handles a message.
     fn receive(&mut self, msg: M, ctx: &mut Self::Context) -> Self::Result;
 }
 
-/// Has an [`Inspectable`](super::Inspectable) actor take the mail that it [`Receive`]s.
+/// Implements [`Handler`] of [`Mail`] for an [`Inspectable`](super::Inspectable) actor, by its
+/// [`Receive`]s.
 macro_rules! mailbox {
     ($actor:ty) => {
         impl<M> actix::Handler<$crate::supervision::Mail<M>> for $actor

@@ -1,7 +1,6 @@
-//! How much mail an actor gets. actix does not tell a mailbox's length, so senders and receiver
-//! count.
+//! Counts of one actor's mail. actix does not tell the length of a mailbox, so both ends count.
 //!
-//! Hot path: one count for each message at either end.
+//! Hot path: one count per message at each end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,14 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use super::kind_counters::KindCounters;
 use crate::metrics::Count;
 
-/// The mail of one actor.
+/// Counts of one actor's mail.
 #[derive(Debug)]
 pub struct MailCounter {
-    /// Anybody may send.
+    /// Written by any thread.
     sent: AtomicU64,
     handled: Count,
     highest: Count,
-    /// The actor is gone; what is sent now arrives nowhere.
+    /// The actor is gone; messages sent from now on are not counted.
     closed: AtomicBool,
     counters: Arc<KindCounters>,
 }
@@ -33,7 +32,7 @@ impl MailCounter {
         })
     }
 
-    /// A message is on its way.
+    /// Counts a message as sent.
     #[inline]
     pub(super) fn sent(&self) {
         if !self.closed.load(Relaxed) {
@@ -42,7 +41,7 @@ impl MailCounter {
         }
     }
 
-    /// A message is being handled; only the actor itself says so.
+    /// Counts a message as handled. Called by the actor alone, on its own thread.
     #[inline]
     pub(super) fn handled(&self) {
         let waiting = self.waiting();
@@ -56,24 +55,24 @@ impl MailCounter {
         }
     }
 
-    /// Messages that were handled.
+    /// Returns the number of messages handled.
     pub fn handled_count(&self) -> u64 {
         self.handled.get()
     }
 
-    /// Messages that were sent and are not handled.
+    /// Returns the number of messages that wait.
     #[inline]
     pub fn waiting(&self) -> u64 {
         let handled = self.handled.get();
         self.sent.load(Relaxed).saturating_sub(handled)
     }
 
-    /// The most that waited at a time.
+    /// Returns the largest number of messages that waited at once.
     pub fn highest(&self) -> u64 {
         self.highest.get()
     }
 
-    /// The actor is gone, and with it what waited for it.
+    /// Records the end of the actor; waiting messages count as discarded.
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
         self.counters.discarded.fetch_add(self.waiting(), Relaxed);

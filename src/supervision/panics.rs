@@ -1,4 +1,4 @@
-//! What a panic said, for those who look at its actor afterwards.
+//! Messages of panics, kept for the actor registry.
 
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
@@ -7,14 +7,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::supervision::LastError;
 
-/// The longest message that is kept, in characters.
+/// Longest panic message that is kept, in characters.
 const MAX_MESSAGE: usize = 500;
 
 thread_local! {
     static NEWEST: RefCell<Option<LastError>> = const { RefCell::new(None) };
 }
 
-/// From now on panics of this process are remembered, besides what happened to them before.
+/// Installs a panic hook that keeps the newest message of each thread and then calls the previous
+/// hook.
 pub fn record_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -40,13 +41,13 @@ fn describe(info: &PanicHookInfo<'_>) -> LastError {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the time in seconds since 1970.
 pub(super) fn now_seconds() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     since_1970.map_or(0, |since| since.as_secs())
 }
 
-/// What the panic that this thread is unwinding from said.
+/// Takes the message of the panic that this thread is unwinding from.
 pub(super) fn current() -> LastError {
     NEWEST.with(RefCell::take).unwrap_or_else(|| LastError {
         message: "a panic that was not recorded".to_owned(),

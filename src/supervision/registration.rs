@@ -1,5 +1,5 @@
-//! The registration that every actor carries: its mail is counted there, and dropping it says that the
-//! actor is gone.
+//! The registration that every actor holds: it counts the actor's mail, and dropping it records that
+//! the actor is gone.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::kind_counters::KindCounters;
 use super::mail_counter::MailCounter;
 use super::panics;
 
-/// How an actor ended.
+/// Way in which an actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// In order.
+    /// By [`ActorContext::stop`].
     Stopped,
     /// By a panic.
     Panicked,
@@ -52,7 +52,7 @@ impl Registration {
         }
     }
 
-    /// Counts the actor's mail.
+    /// Returns the counter of the actor's mail.
     pub fn mail(&self) -> &Arc<MailCounter> {
         &self.mail
     }
@@ -88,7 +88,7 @@ impl Drop for Registration {
             } else {
                 Exit::Stopped
             };
-            // At the end of the process nobody listens any more.
+            // The supervising task may be gone at the end of the process.
             let _ = supervisor.send(exit);
         } else if let Some(entry) = &self.entry {
             ActorRegistry::deregister(entry);

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-/// Slot that one seat's actors pass their state on through.
+/// Slot through which the actors of one seat pass their state on.
 pub struct RescueSlot<T>(Rc<Cell<Option<T>>>);
 
 impl<T> Default for RescueSlot<T> {
@@ -19,7 +19,7 @@ impl<T> Default for RescueSlot<T> {
 }
 
 impl<T: Default> RescueSlot<T> {
-    /// A slot that holds the state for the first actor.
+    /// Creates a slot with the state for the first actor.
     pub fn with(state: T) -> RescueSlot<T> {
         RescueSlot(Rc::new(Cell::new(Some(state))))
     }

@@ -13,19 +13,19 @@ use tokio::sync::Notify;
 use super::address::CountedAddr;
 use super::mail::Mail;
 
-/// How often a question is put whose receiver dies of it or before it: twice, so that a question
-/// that kills each receiver cannot use up the budget.
+/// Attempts at a question whose receiver dies. Two, so that a question that kills each receiver cannot
+/// exhaust the budget.
 const ASK_ATTEMPTS: u32 = 2;
-/// How long a question waits for an empty seat to be taken.
+/// Longest wait of a question for an empty seat to be taken.
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where one supervised actor is reached, whoever it is by now.
+/// Address of a supervised actor that stays valid over restarts.
 pub struct Seat<A: Actor>(Arc<Place<A>>);
 
 struct Place<A: Actor> {
     occupant: ArcSwapOption<CountedAddr<A>>,
     taken: Notify,
-    /// Whoever was there has stopped in order; nobody comes any more.
+    /// The last actor has stopped in order; no other will come.
     over: AtomicBool,
 }
 
@@ -58,7 +58,7 @@ impl<A: Actor> Default for Seat<A> {
 }
 
 impl<A: Actor> Seat<A> {
-    /// Sends without waiting for room or an answer. `false`: nobody is there to take it.
+    /// Sends without waiting for room or an answer. Returns `false` if the seat is empty.
     pub fn do_send<M>(&self, message: M) -> bool
     where
         M: Message + Send + 'static,
@@ -71,10 +71,10 @@ impl<A: Actor> Seat<A> {
         occupant.inspect(|o| o.do_send(message)).is_some()
     }
 
-    /// Sends to whoever is there now, and resolves to the answer.
+    /// Sends to the present actor and resolves to the answer.
     ///
     /// # Errors
-    /// Nobody is there, or whoever is dies before the answer.
+    /// The seat is empty, or the actor dies before it answers.
     pub fn send<M>(
         &self,
         message: M,
@@ -95,10 +95,10 @@ impl<A: Actor> Seat<A> {
         }
     }
 
-    /// Sends a question, and once more to the next one where the first has died over it.
+    /// Sends a question, and if the actor dies over it once more to the next one.
     ///
     /// # Errors
-    /// Both have died, or nobody came in time.
+    /// Both died, or the seat was not taken in time.
     pub async fn ask<M>(&self, question: impl Fn() -> M) -> Result<M::Result, MailboxError>
     where
         M: Message + Send + 'static,
@@ -115,7 +115,7 @@ impl<A: Actor> Seat<A> {
             if self.0.over.load(Ordering::Acquire) {
                 return Err(MailboxError::Closed);
             }
-            // Whether somebody came or not is seen by the next attempt.
+            // The next attempt finds out if the seat was taken.
             let _ = actix::clock::timeout(ASK_PATIENCE, taken).await;
         }
         self.send(question()).await
@@ -132,7 +132,7 @@ impl<A: Actor> Seat<A> {
         self.0.taken.notify_waiters();
     }
 
-    /// This seat for one kind of message.
+    /// Returns this seat for one type of message.
     pub fn recipient<M>(&self) -> SeatRecipient<M>
     where
         M: Message + Send + 'static,
@@ -145,11 +145,11 @@ impl<A: Actor> Seat<A> {
     }
 }
 
-/// A seat where one kind of message is taken, whoever sits there.
+/// A [`Seat`] of an actor of any type that receives one type of message.
 pub struct SeatRecipient<M>(Arc<dyn Fn(M) -> bool + Send + Sync>);
 
 impl<M> SeatRecipient<M> {
-    /// Sends without waiting for room or an answer. `false`: nobody is there to take it.
+    /// Sends without waiting for room or an answer. Returns `false` if the seat is empty.
     pub fn do_send(&self, message: M) -> bool {
         (self.0)(message)
     }

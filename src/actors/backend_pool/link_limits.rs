@@ -1,10 +1,9 @@
-//! What the pools of all workers must know of each other: who holds the links of services that limit
-//! their number (`max_connections` of a rule), and which backends take no new sessions.
+//! State that the pools of all workers share: the holders of links to services that limit their number
+//! (`max_connections` of a rule), and the backends that take no new sessions.
 //!
-//! Workers open links on their own; a limit holds for the whole process. So a pool claims each link
-//! here first. One that gets none sends its sessions to a pool, on whatever worker, that has one:
-//! all messages between clients and links cross threads as well. Control path: asked once a link, and once a
-//! session and service.
+//! Workers open links on their own, but a limit holds for the whole process. So a pool claims each link
+//! here first. A pool whose claim is refused sends its sessions to a pool that has a link, perhaps on
+//! another worker. Control path: asked once a link, and once a session and service.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,11 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::actors::backend_pool::BackendPool;
 use crate::supervision::Seat;
 
-/// What the pools of all workers share.
+/// Links and departures, over the pools of all workers.
 #[derive(Debug, Default)]
 pub struct LinkLimits {
     services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
-    /// How many pools have heard GOAWAY from this endpoint of this service.
+    /// Number of pools that have received GOAWAY from this endpoint of this service.
     leaving: Mutex<HashMap<Place, usize>>,
 }
 
@@ -29,7 +28,7 @@ struct Holder {
     pool: Seat<BackendPool>,
 }
 
-/// The answer to a claim.
+/// Answer to a claim.
 #[derive(Debug)]
 pub enum Claim {
     /// The link may be opened; it counts until the permit is dropped.
@@ -41,7 +40,7 @@ pub enum Claim {
 }
 
 impl LinkLimits {
-    /// Asks for one link of `service` to `endpoint`, for `pool`.
+    /// Claims one link of `service` to `endpoint` for `pool`.
     pub fn claim(
         self: &Arc<LinkLimits>,
         service: &Arc<str>,
@@ -71,7 +70,7 @@ impl LinkLimits {
 }
 
 impl LinkLimits {
-    /// A backend has said GOAWAY; that holds for all workers until the mark is dropped.
+    /// Marks a backend that has sent GOAWAY as leaving, for all workers, until the mark is dropped.
     pub fn mark_leaving(
         self: &Arc<LinkLimits>,
         service: &Arc<str>,
@@ -86,14 +85,14 @@ impl LinkLimits {
         }
     }
 
-    /// Whether this backend takes no new sessions.
+    /// Returns whether this backend takes no new sessions.
     pub fn is_leaving(&self, service: &Arc<str>, endpoint: SocketAddr) -> bool {
         let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         !leaving.is_empty() && leaving.contains_key(&(Arc::clone(service), endpoint))
     }
 }
 
-/// One pool's word that a backend takes no new sessions.
+/// Guard of one pool's mark that a backend is leaving.
 #[derive(Debug)]
 pub struct LeavingMark {
     book: Arc<LinkLimits>,
@@ -116,7 +115,7 @@ impl Drop for LeavingMark {
     }
 }
 
-/// A link that counts; dropping it makes room for another.
+/// Guard of a claimed link; dropping it makes room for another.
 #[derive(Debug)]
 pub struct LinkPermit {
     book: Arc<LinkLimits>,

@@ -1,4 +1,4 @@
-//! A drain: who has asked for it, how long it may take, and how far it is. The gateway carries it out.
+//! State of a drain: initiator, window and progress. The gateway carries the drain out.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,19 +13,20 @@ use crate::config::units::show_duration;
 
 /// Begins to drain.
 ///
-/// One by a signal ends the process when it is done. One by the admin API does not, and can be
-/// undone; a second one changes its window, if it names one. A signal takes over the admin API's.
+/// A drain begun by a signal ends the process when it is done. One begun by the admin API does not and
+/// can be undone; a second request changes its window, if it names one. A signal takes over a drain of
+/// the admin API.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<Begun, BySignal>")]
 pub struct Drain {
-    /// Who asks.
+    /// Initiator of this request.
     pub by: Initiator,
-    /// How long clients may stay; `None`: `drain.window`.
+    /// Time that clients may stay; `None` is `drain.window`.
     pub window: Option<Duration>,
 }
 
 impl Drain {
-    /// The drain that ends the process.
+    /// Returns the drain that ends the process.
     pub fn by_signal() -> Drain {
         Drain {
             by: Initiator::Signal,
@@ -44,27 +45,27 @@ pub enum Initiator {
     Admin,
 }
 
-/// Asks how far a drain is.
+/// Asks for the progress of a drain.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "DrainSnapshot")]
 pub struct AskDrain;
 
-/// Undoes a drain of the admin API, also when it is over. Without one: no effect.
+/// Undoes a drain of the admin API, also one that is over. Has no effect without a drain.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "Result<DrainSnapshot, BySignal>")]
 pub struct CancelDrain;
 
-/// A signal has begun the drain: its window stays, and it cannot be undone.
+/// Refusal to change a drain that a signal has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway drains because it will exit; nothing else can be done")]
 pub struct BySignal;
 
-/// What has become of a [`Drain`].
+/// Answer to [`Drain`].
 #[derive(Debug, Clone)]
 pub struct Begun {
-    /// `false`: one was under way already.
+    /// `false` if a drain was under way already.
     pub now: bool,
-    /// How far it is.
+    /// Progress of the drain.
     pub progress: DrainSnapshot,
 }
 
@@ -106,11 +107,11 @@ pub(super) struct UnderWay {
     began_at: SystemTime,
     window: Duration,
     grace: Duration,
-    /// When whoever is left is cut off.
+    /// Time at which remaining clients are cut off.
     ends: Instant,
     connections_at_begin: usize,
     entered_at_begin: u64,
-    /// How many had left when the others were cut off.
+    /// Connections that had left when the others were cut off.
     left: Option<u64>,
     cut_off: usize,
     moved_at_begin: u64,
@@ -138,13 +139,13 @@ impl UnderWay {
         }
     }
 
-    /// Counts the window anew from the beginning.
+    /// Sets the window, counted from the beginning of the drain.
     pub(super) fn set_window(&mut self, window: Duration) {
         self.window = window;
         self.ends = self.began + window;
     }
 
-    /// A signal takes over: never later than was said, and within the signal's own window.
+    /// Lets a signal take over. The end comes no later than announced and within the signal's window.
     pub(super) fn take_over(&mut self, window: Duration) {
         self.by = Initiator::Signal;
         let latest = Instant::now() + window;
@@ -154,18 +155,18 @@ impl UnderWay {
         }
     }
 
-    /// Whether newcomers were served for long enough. A longer grace than the window counts as it.
+    /// Returns whether the accept grace is over. It is at most the window.
     pub(super) fn grace_is_over(&self) -> bool {
         self.began.elapsed() >= self.grace.min(self.window)
     }
 
-    /// When whoever is left must go.
+    /// Returns the time at which remaining clients are cut off.
     pub(super) fn ends(&self) -> Instant {
         self.ends
     }
 
-    /// How many of those who can go elsewhere should have been asked to: from the end of the grace
-    /// to two thirds of the window, from 0 to 1 (protocol 3.3).
+    /// Returns the share of resumable sessions that should have been asked to move by now. It grows from
+    /// 0 at the end of the grace to 1 at two thirds of the window (protocol 3.3).
     pub(super) fn share_asked(&self) -> f64 {
         let asked_by = self.window.mul_f64(2.0 / 3.0);
         let grace = self.grace.min(self.window);
@@ -178,18 +179,18 @@ impl UnderWay {
         }
     }
 
-    /// Whether whoever is left must go.
+    /// Returns whether the window is over.
     pub(super) fn window_is_over(&self) -> bool {
         Instant::now() >= self.ends
     }
 
-    /// Those that are still there are cut off. Again, where a signal finds newcomers.
+    /// Counts the remaining connections as cut off; once more where a signal finds newcomers.
     pub(super) fn cut_off(&mut self, gate: &Gate) {
         self.left = Some(self.left(gate));
         self.cut_off += gate.connections();
     }
 
-    /// How many had to be cut off.
+    /// Returns the number of connections cut off.
     pub(super) fn cut_off_count(&self) -> usize {
         self.cut_off
     }
@@ -201,7 +202,7 @@ impl UnderWay {
     }
 }
 
-/// How far it is.
+/// Returns the progress of a drain.
 pub(super) fn progress(state: State, drain: Option<&UnderWay>, gate: &Gate) -> DrainSnapshot {
     let since_1970 = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let remaining = |drain: &UnderWay| drain.ends.saturating_duration_since(Instant::now());

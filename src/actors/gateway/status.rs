@@ -1,4 +1,4 @@
-//! How the gateway is: its state, and whether new sessions should come.
+//! Status of the gateway and its readiness for new sessions.
 
 use std::sync::Arc;
 
@@ -11,33 +11,33 @@ use crate::actors::peers::PeerCounts;
 use crate::net::tls::TlsSnapshot;
 use crate::store::pod::PodCounts;
 
-/// How the gateway is.
+/// Status of the gateway.
 #[derive(Debug, Clone, MessageResponse)]
 pub struct StatusSnapshot {
-    /// Where it is in its life.
+    /// Stage of its life.
     pub state: State,
-    /// The newest news of the routes; `None` before there are any.
+    /// Newest state of the routing data; `None` before the first attempt to load it.
     pub routes: Option<RoutesLoaded>,
-    /// Connections now.
+    /// Present connections.
     pub connections: usize,
-    /// The most at a time.
+    /// Largest number of connections served at once.
     pub peak: usize,
-    /// How many are served at a time.
+    /// Limit of connections served at once.
     pub limit: usize,
-    /// Sessions that wait for their player.
+    /// Suspended sessions.
     pub suspended: usize,
     /// Sessions that other gateways have taken over.
     pub handed_over: u64,
-    /// How TLS is.
+    /// State of the TLS files.
     pub tls: TlsSnapshot,
-    /// What was said to and by other gateways.
+    /// Counters of the peer channel.
     pub peers: Arc<PeerCounts>,
-    /// What Kubernetes was told of this pod.
+    /// Counters of updates of the pod deletion cost.
     pub pod: Arc<PodCounts>,
 }
 
 impl StatusSnapshot {
-    /// Why no new session should come here; empty when it should.
+    /// Returns the reasons why no new session should come here; empty if ready.
     pub fn reasons_not_ready(&self) -> Vec<&'static str> {
         let mut reasons = Vec::new();
         match self.state {
@@ -75,7 +75,7 @@ pub enum State {
 }
 
 impl State {
-    /// The name, as the admin API and metrics have it.
+    /// Returns the name used in the admin API and metrics.
     pub fn name(self) -> &'static str {
         match self {
             State::Serving => "serving",
