@@ -72,6 +72,8 @@ impl Audit {
             epoch,
             link: Some(id),
             leaving,
+            adrift: false,
+            closed: false,
             until: None,
         };
         backend.sessions.insert(key, entry);
@@ -144,7 +146,11 @@ impl Audit {
             link.due.push_back((session_id, Due::Close(307)));
             return;
         }
-        let orphan = entry.link.is_none() && entry.gateway == gateway;
+        let its = code != 307 && entry.gateway == gateway;
+        let orphan = (entry.link.is_none() || entry.adrift) && its;
+        if its && !orphan && entry.link != Some(id) {
+            entry.closed = true;
+        }
         if code != 307 && (entry.link == Some(id) || orphan) {
             backend.sessions.remove(&key);
             let learn = Learn::Ended(code);
@@ -177,9 +183,10 @@ impl Audit {
             }
             entry.leaving.retain(|(link, _)| *link != id);
             if entry.link == Some(id) {
-                entry.link = sibling;
-                if sibling.is_none() {
-                    entry.until = Some(until);
+                entry.adrift = true;
+                entry.link = sibling.filter(|_| !entry.closed);
+                if entry.link.is_none() {
+                    entry.until = Some(if entry.closed { now } else { until });
                 }
             }
         }

@@ -317,6 +317,10 @@ pub(crate) struct Entry {
     pub(crate) link: Option<u64>,
     /// Links that a newer OPEN has superseded, since when.
     pub(crate) leaving: Vec<(u64, Millis)>,
+    /// The link of its OPEN is lost: any link of its gateway may end it.
+    pub(crate) adrift: bool,
+    /// Its gateway has ended it elsewhere: it is over when that loss is known.
+    pub(crate) closed: bool,
     pub(crate) until: Option<Millis>,
 }
 

@@ -217,7 +217,8 @@ impl Sessions {
         // Without the link that it was opened on any of its gateway's may end it.
         let its_gateway = *entry.info.gateway_id == *gateway;
         let orphan = !entry.open_link_stands && its_gateway;
-        if entry.link != Some(link) && !orphan {
+        if code == Code::LEAVES_LINK || (entry.link != Some(link) && !orphan) {
+            // CLOSE 307 never ends one.
             entry.closed_elsewhere |= its_gateway && code != Code::LEAVES_LINK;
             return Closed::Stray;
         }
