@@ -166,7 +166,9 @@ impl World {
             if self.links[link].gateway == gateway && !self.links[link].is_dead() {
                 self.links[link].kill();
                 let wire = self.links[link].wire;
-                self.cut_from(wire, Side::Gateway, noticed_within);
+                if self.wires[wire].far.is_some() {
+                    self.cut_from(wire, Side::Gateway, noticed_within);
+                }
             }
         }
         // Nobody is left who would take what the leases have said.
