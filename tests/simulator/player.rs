@@ -73,7 +73,9 @@ impl World {
         p.number = 0;
         p.shown = None;
         self.counts.sessions += 1;
+        let service = p.dice.index(SERVICES.len());
         self.player_acts(player);
+        self.player_says(player, service, 1);
     }
 
     /// Executes the effects of a player's core.

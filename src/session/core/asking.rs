@@ -30,6 +30,8 @@ impl<L: Hold> Core<L> {
             return;
         };
         attempt.until = step.now + step.limits().peer_timeout();
+        // A gateway that does not answer is not asked a second time.
+        let then = then.filter(|next| *next != to);
         claim.calls.push((step.host.next_call(), to.clone()));
         let token_epoch = attempt.token_epoch;
         claim.say(&to, ToHolder::Ask { token_epoch }, step);
@@ -49,6 +51,9 @@ impl<L: Hold> Core<L> {
         let Some((_, from)) = from.cloned() else {
             return;
         };
+        if claim.newest_call(&from) != Some(call) {
+            return self.older_response(call, &from, said, step);
+        }
         let Some(said) = said else {
             return self.peer_lost(&from, step);
         };
@@ -91,6 +96,32 @@ impl<L: Hold> Core<L> {
                 self.fail_claim(Closing::NotResumable, true, step);
             }
             ToNewcomer::Busy | ToNewcomer::NotGood => {}
+        }
+    }
+
+    /// That gateway was asked again since. A promise is one all the same, and the newer question is then
+    /// answered in vain; nothing else on an older call answers the newer one.
+    fn older_response(
+        &mut self,
+        call: u64,
+        from: &PeerGateway,
+        said: Option<ToNewcomer>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(ToNewcomer::Holds { epoch, particulars }) = said else {
+            return;
+        };
+        let asks = self.asks(from);
+        let give_up = ToHolder::GiveUp { stale: false };
+        let Some((_, _, claim)) = self.claiming() else {
+            return;
+        };
+        if asks {
+            claim.say(from, give_up, step);
+            claim.renew_call(call);
+            self.held_there(from.clone(), epoch, particulars, step);
+        } else {
+            claim.say_on(call, from, give_up, step);
         }
     }
 

@@ -79,14 +79,31 @@ impl Claim {
 
     /// Says something on the newest call to this gateway.
     pub(super) fn say(&self, to: &PeerGateway, say: ToHolder, step: &mut Step<'_>) {
+        if let Some(call) = self.newest_call(to) {
+            self.say_on(call, to, say, step);
+        }
+    }
+
+    /// The call to this gateway that counts.
+    pub(super) fn newest_call(&self, to: &PeerGateway) -> Option<u64> {
         let call = self.calls.iter().rev().find(|(_, at)| at == to);
-        if let Some((call, _)) = call {
-            step.push(Effect::Call {
-                call: *call,
-                to: to.clone(),
-                session_id: self.token.session_id,
-                say,
-            });
+        call.map(|(call, _)| *call)
+    }
+
+    pub(super) fn say_on(&self, call: u64, to: &PeerGateway, say: ToHolder, step: &mut Step<'_>) {
+        step.push(Effect::Call {
+            call,
+            to: to.clone(),
+            session_id: self.token.session_id,
+            say,
+        });
+    }
+
+    /// A call that was given up as unanswered has been answered after all: it counts again.
+    pub(super) fn renew_call(&mut self, call: u64) {
+        if let Some(at) = self.calls.iter().position(|(number, _)| *number == call) {
+            let renewed = self.calls.remove(at);
+            self.calls.push(renewed);
         }
     }
 }
