@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use actix::prelude::*;
 
-use super::connections::NO_SESSION;
 use super::peering::CallEnd;
 use super::{
-    Call, CancelCall, Connection, CountedRecipient, MAX_CALLS, PeerResponse, Peers, Reply, Served,
-    Side,
+    Call, CancelCall, Connection, CountedRecipient, MAX_CALLS, NO_SESSION, PeerResponse, Peers,
+    Reply, Served, Side,
 };
 use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};

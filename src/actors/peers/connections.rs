@@ -8,7 +8,7 @@ use actix::prelude::*;
 use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
 use super::peering::CallEnd;
-use super::{Connection, Flush, PeerResponse, Peers, Side};
+use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToHolder};
@@ -21,8 +21,6 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_STRANGERS: usize = 128;
 /// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
 const IDLE: Duration = Duration::from_secs(60);
-/// The session that nobody has: whoever is asked for it shows that it answers.
-pub(super) const NO_SESSION: u64 = 0;
 /// No client draws this one.
 const PROBE_CALL: u64 = u64::MAX;
 

@@ -31,6 +31,8 @@ pub use launch::{Listening, launch, listen};
 pub use messages::{Call, CancelCall, PeerResponse, Reply};
 pub use peering::{CallEnd, PeerCounts, Peering};
 
+/// A session id that no session has: a gateway that is asked for it shows that it answers.
+const NO_SESSION: u64 = 0;
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
 /// How often connections are looked at.
