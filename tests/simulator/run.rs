@@ -114,3 +114,12 @@ pub(crate) fn show(seed: u64, violation: &Violation, trace: bool) {
         }
     }
 }
+
+/// Replays one seed by hand: all of it where nothing is wrong, else what is left of it when it is shrunk.
+pub(crate) fn replay(seed: u64) {
+    let plan = Plan::new(seed);
+    match run(&plan, Detail::Nothing).violation {
+        Some(violation) => show(seed, &violation, true),
+        None => drop(run(&plan, Detail::Print)),
+    }
+}
