@@ -195,6 +195,8 @@ impl World {
         let Some(link) = choose(&links, pick) else {
             return false;
         };
+        let wire = self.links[link].wire as u64;
+        self.see(&Seen::LinkFull { link: wire });
         self.links[link].stuffed_until = self.now + millis;
         self.after(millis, Event::LinkFlows(link));
         true

@@ -106,6 +106,8 @@ pub(crate) enum Seen<'a> {
     GatewayDied { gateway: usize },
     /// It is back under the same id, and empty.
     GatewayBorn { gateway: usize },
+    /// A gateway's link takes nothing for a while: what is said on it waits inside the gateway.
+    LinkFull { link: u64 },
     /// It does nothing until `until`, then all at once.
     GatewayStalls { gateway: usize, until: Millis },
     /// A part of it has panicked: a client's actor (with its session, if it had one) or a registry shard.

@@ -130,7 +130,9 @@ impl Audit {
             if Some(known.service) != service {
                 return self.breach(&rules::C_DATA, seen());
             }
-            if known.realm.is_some_and(|realm| realm != frame.realm_id) {
+            let only = |realm: u32| session.bound.iter().all(|(_, _, bound)| *bound == realm);
+            let due = known.realm.filter(|realm| only(*realm));
+            if due.is_some_and(|realm| realm != frame.realm_id) {
                 return self.breach(&rules::DOWN_REALM, seen());
             }
         }
@@ -302,6 +304,7 @@ impl Audit {
             && let Some(up) = life.sent.get_mut(payload.number as usize - 1)
         {
             up.arrived.get_or_insert(now);
+            up.arrived_last = Some(now);
             up.gateways.insert(conn.gateway);
             up.contradicts |= forbidden;
         }

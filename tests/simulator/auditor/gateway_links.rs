@@ -1,7 +1,7 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Cause, Form, Moment, Place, Process, Session, Standing};
+use super::model::{Cause, Moment, Place, Process, Session, Standing};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -50,6 +50,7 @@ impl Audit {
                     && l.backend == backend
                     && l.service == service
                     && l.lost.is_none()
+                    && !l.full
             });
             same && place.standing == Standing::Open && (**other != id || !resumed)
         });
@@ -99,6 +100,8 @@ impl Audit {
         match place.standing {
             Standing::Open => {}
             Standing::Left => return self.breach(&rules::L_AFTER_307, seen()),
+            // It waited here while the backend ended the session.
+            Standing::ByBackend(_) if link.full => return,
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 return self.breach(&rules::L_DATA_CLOSED, seen());
             }
@@ -107,9 +110,8 @@ impl Audit {
             let mut own = session.incarnations.iter();
             own.any(|i| i.gateway == gateway && i.epoch >= epoch)
         };
-        if place.unanswered && place.resumed.is_some_and(|(epoch, _)| !entered(epoch)) {
-            return self.breach(&rules::L_DATA_EARLY, seen());
-        }
+        let resumes = place.resumed.filter(|_| place.unanswered);
+        let resumes = resumes.filter(|(epoch, _)| !entered(*epoch));
         let Some(payload) = payload else {
             return;
         };
@@ -124,6 +126,10 @@ impl Audit {
             return self.breach(&rules::UP_STRANGE, seen());
         };
         up.forwarded = Some(now);
+        // What the connection before has brought may still go its way.
+        if resumes.is_some_and(|(_, since)| up.arrived_last > Some(since)) {
+            return self.breach(&rules::L_DATA_EARLY, seen());
+        }
         if up.contradicts {
             return self.breach(&rules::C_BOUND, seen());
         }
@@ -138,9 +144,10 @@ impl Audit {
         let session = self.sessions.entry(session_id).or_default();
         let own = session.incarnations.iter().rfind(|i| i.gateway == gateway);
         let own = own.map_or(Moment::default(), |i| i.opened);
-        let asked = session.attempts.iter().any(|a| {
-            (a.gateway != gateway && a.asked > own) || (a.gateway == gateway && !a.succeeded)
-        });
+        let asked = session
+            .attempts
+            .iter()
+            .any(|a| !a.succeeded || (a.gateway != gateway && a.asked > own));
         let place = session.places.entry(id).or_default();
         let seen = format!("session {session_id}, link {id}: CLOSE 307");
         if place.standing == Standing::Unopened && self.pays_owed_close(id, session_id) {
@@ -165,6 +172,7 @@ impl Audit {
             return;
         };
         let key = (link.gateway, link.backend, link.service);
+        let full = link.full;
         let standing = self.place(id, session_id).standing;
         let seen = format!("session {session_id}, link {id}: CLOSE {code}, {standing:?}");
         let answers = matches!(code, 410 | 421) && self.answers_stray(id, session_id);
@@ -183,6 +191,7 @@ impl Audit {
                 if answers => {}
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
             Standing::Closed => self.breach(&rules::L_CLOSE_TWICE, seen),
+            Standing::ByBackend(_) if full => {}
             Standing::ByBackend(_) => self.breach(&rules::L_CLOSE_STRAY, seen),
             Standing::Unopened => {
                 if !self.pays_owed_close(id, session_id) {
@@ -236,7 +245,11 @@ impl Audit {
         let standing = place.standing;
         let seen = format!("session {session_id}, link {id}: SUSPEND, {standing:?}");
         match standing {
-            Standing::Open => self.suspends.push((session_id, gateway)),
+            Standing::Open => {
+                if let Some(conn) = self.standing_conn(session_id, gateway) {
+                    self.suspends.push((session_id, conn));
+                }
+            }
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 self.breach(&rules::L_SUSPEND, seen);
@@ -247,7 +260,8 @@ impl Audit {
 
     /// A gateway speaks for a session on a link: it must not have handed it over.
     fn speaks_for(&mut self, id: u64, session_id: u64, what: &str) {
-        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+        let link = self.links.get(&id).filter(|link| !link.full);
+        let Some(gateway) = link.map(|link| link.gateway) else {
             return;
         };
         let Some(session) = self.sessions.get(&session_id) else {
@@ -334,28 +348,31 @@ impl Audit {
         let (gateway, service) = (link.gateway, link.service);
         for session in self.sessions.values_mut() {
             let place = session.places.get(&id);
-            if place.is_some_and(|p| matches!(p.standing, Standing::Open | Standing::Left)) {
+            if place.is_some_and(|p| p.standing == Standing::Open) {
                 session.lost_links.push((now, service, gateway));
             }
         }
         self.cause(Cause::LinkLost(gateway.index));
     }
 
+    /// The connection of a session's newest incarnation, where that stands at this gateway.
+    fn standing_conn(&self, session_id: u64, gateway: Process) -> Option<u64> {
+        let newest = self.sessions.get(&session_id)?.incarnations.len();
+        let stands = self.conns.iter().find(|(_, conn)| {
+            conn.session == Some(session_id)
+                && conn.gateway == gateway
+                && conn.incarnation.map(|at| at + 1) == Some(newest)
+                && conn.stands()
+        });
+        stands.map(|(id, _)| *id)
+    }
+
     /// SUSPEND is said only while no connection stands: those of the moment that is over.
     pub(super) fn check_suspends(&mut self) {
-        for (session_id, gateway) in std::mem::take(&mut self.suspends) {
-            let newest = self.sessions.get(&session_id).map(|s| s.incarnations.len());
-            let stands = self.conns.iter().find(|(_, conn)| {
-                conn.session == Some(session_id)
-                    && conn.gateway == gateway
-                    && conn.incarnation.map(|at| at + 1) == newest
-                    && !matches!(conn.form, Form::Unknown)
-                    && conn.closed.is_none()
-                    && !conn.gone
-                    && !conn.player_closed
-            });
-            if let Some((id, _)) = stands {
-                let seen = format!("session {session_id}: connection {id} stands");
+        for (session_id, conn) in std::mem::take(&mut self.suspends) {
+            let stands = self.conns.get(&conn).is_some_and(|conn| conn.stands());
+            if stands {
+                let seen = format!("session {session_id}: connection {conn} stands");
                 self.breach(&rules::L_SUSPEND, seen);
             }
         }
@@ -400,5 +417,5 @@ impl Audit {
 
 fn asked_since(session: &Session, gateway: Process, since: Moment) -> bool {
     let mut asked = session.attempts.iter();
-    asked.any(|a| a.gateway == gateway && a.asked > since)
+    asked.any(|a| a.gateway == gateway && (a.asked > since || !a.succeeded))
 }

@@ -46,7 +46,7 @@ pub(crate) struct Audit {
     draining: Vec<bool>,
     causes: Vec<(Moment, Cause)>,
     /// SUSPENDs that are to be followed by the end of the connection within the same moment.
-    suspends: Vec<(u64, Process)>,
+    suspends: Vec<(u64, u64)>,
     /// Connections that were lost, whose backends are to be told in time.
     lost: Vec<(Moment, u64)>,
     quiet: Option<Moment>,
@@ -185,6 +185,9 @@ impl Audit {
         }
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else {
+            if let WireEvent::Lost { .. } | WireEvent::Ended { .. } = what {
+                return; // It was never made.
+            }
             return self.breach(&rules::L_FRAMING, format!("link {id} was never made"));
         };
         let frames = match what {
@@ -260,6 +263,11 @@ impl Audit {
             Seen::Kicked { session_id, .. } | Seen::GivenUp { session_id, .. } => {
                 self.session_ends(session_id);
             }
+            Seen::LinkFull { link } => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.full = true;
+                }
+            }
             Seen::Quiet => self.quiet = Some(self.now),
             Seen::Closing => {
                 self.settled();
@@ -320,6 +328,11 @@ impl Auditor for Audit {
 }
 
 impl Conn {
+    /// Tells whether the gateway takes it for alive.
+    fn stands(&self) -> bool {
+        self.closed.is_none() && !self.gone && !self.player_closed
+    }
+
     fn new(gateway: Process, player: usize) -> Conn {
         Conn {
             gateway,
@@ -356,6 +369,7 @@ impl Link {
             due: Default::default(),
             resume_window: 30_000,
             greeted: false,
+            full: false,
             realms: BTreeMap::new(),
         }
     }

@@ -100,6 +100,8 @@ pub(crate) struct Link {
     /// Answers that the backend owes here, in order.
     pub(crate) due: VecDeque<(u64, Due)>,
     pub(crate) resume_window: Millis,
+    /// What its gateway says here may come late: it was decided before.
+    pub(crate) full: bool,
     /// The backend has its HELLO.
     pub(crate) greeted: bool,
     /// Realms that the backend has bound here.
@@ -264,6 +266,8 @@ pub(crate) struct UpFrame {
     /// GAPs told before it was first written, or sent where that was not seen.
     pub(crate) era: u32,
     pub(crate) written: Option<Moment>,
+    /// A gateway has it, the last time.
+    pub(crate) arrived_last: Option<Moment>,
     /// A gateway has it, for the first time.
     pub(crate) arrived: Option<Moment>,
     pub(crate) gateways: BTreeSet<Process>,
@@ -322,6 +326,8 @@ pub(crate) struct Entry {
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
     pub(crate) until: Option<Millis>,
+    /// Its link was lost, and another one of that gateway answers for it.
+    pub(crate) rehomed: bool,
 }
 
 /// A fault of the world that can excuse what is not exact.

@@ -119,7 +119,8 @@ impl Audit {
             End::Local | End::Lost => true,
             End::Closed(_) => {
                 let trouble = !self.causes.is_empty() || !self.scene.peer_channel;
-                ended || window || life.closes.is_some() || trouble
+                let begun = life.session.is_some();
+                !begun || ended || window || life.closes.is_some() || trouble
             }
             End::GaveUp => self
                 .quiet

@@ -121,7 +121,11 @@ impl Audit {
     fn may_reuse(&self, session_id: u64) -> bool {
         let session = self.sessions.get(&session_id);
         let user = session.and_then(|s| s.incarnations.get(s.used.0));
-        user.is_none_or(|user| self.gateway(user.gateway.index) != user.gateway)
+        user.is_none_or(|user| {
+            let gone = self.gateway(user.gateway.index) != user.gateway;
+            // One that nobody has asked still believes that it owns the session.
+            gone || user.gap
+        })
     }
 
     /// Each OPEN of the resume is answered, or was given up in time and the player is to be told.

@@ -222,6 +222,10 @@ impl Sessions {
             entry.closed_elsewhere |= its_gateway && code != Code::LEAVES_LINK;
             return Closed::Stray;
         }
+        if code == Code::LEAVES_LINK {
+            // It never ends a session.
+            return Closed::Stray;
+        }
         match self.remove(session_id) {
             Some(info) => Closed::Ended(info),
             None => Closed::Stray,

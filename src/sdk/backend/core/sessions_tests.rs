@@ -183,3 +183,22 @@ fn a_lost_link_hands_on_or_suspends() {
         Closed::Ended(_)
     ));
 }
+
+#[test]
+fn a_session_whose_link_is_lost_ends_on_any_link_of_its_gateway() {
+    let mut sessions = opened();
+    // Link 1 answers for it; its gateway, which knows nothing of that, has its last word on link 2.
+    sessions.lose_link(0, Some(1), NOW);
+    assert_eq!(sessions.close(2, "b", ID, Code::NORMAL, NOW), Closed::Stray);
+    let ended = sessions.close(2, "a", ID, Code::NORMAL, NOW);
+    assert!(matches!(ended, Closed::Ended(_)), "{ended:?}");
+}
+
+#[test]
+fn close_307_never_ends_a_session() {
+    let mut sessions = opened();
+    sessions.lose_link(0, None, NOW);
+    let left = sessions.close(1, "a", ID, Code::LEAVES_LINK, NOW);
+    assert_eq!(left, Closed::Stray);
+    assert!(sessions.get(ID).is_some());
+}

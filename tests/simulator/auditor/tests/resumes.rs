@@ -87,12 +87,9 @@ pub(super) const BAD: &[Bad] = &[
         t.from(link, &accept(2));
     }),
     (&rules::L_DATA_EARLY, |t| {
-        t.begin();
+        reopened(t);
         t.send(2, 0);
-        t.up(0, &data_up(2));
-        t.breaks(0, 0);
-        t.asks(0, 1, b"t1");
-        t.to(0, &open(2, true));
+        t.up(1, &data_up(2));
         t.to(0, &link_data(payload_up(0, 2, 0)));
     }),
     (&rules::L_AFTER_307, |t| {
