@@ -203,11 +203,12 @@ impl Audit {
 
     /// CLOSE 410 answers a frame of a backend: the gateway does not have the session.
     fn answers_stray(&mut self, id: u64, session_id: u64) -> bool {
+        let full = self.links.get(&id).is_some_and(|link| link.full);
         let place = self.place(id, session_id);
-        if place.standing == Standing::Open || place.strays == 0 {
+        if place.standing == Standing::Open || (place.strays == 0 && !full) {
             return false;
         }
-        place.strays -= 1;
+        place.strays = place.strays.saturating_sub(1);
         let session = self.sessions.entry(session_id).or_default();
         let frames = session.down.values_mut().flat_map(|d| d.frames.iter_mut());
         for frame in frames.filter(|f| f.stray && f.link == Some(id)) {
@@ -406,7 +407,7 @@ impl Audit {
             let live = link.is_some_and(|l| l.gateway == gateway && l.lost.is_none());
             live && place.standing == Standing::Open
                 && place.opened < since
-                && place.suspended.is_none_or(|at| at < since)
+                && place.suspended.is_none()
         });
         if let Some((link, _)) = untold {
             let seen = format!("connection {id} is lost, link {link} has no SUSPEND");

@@ -148,6 +148,11 @@ impl Audit {
                 if *side == Side::Gateway && !conn.gone {
                     conn.gone = true;
                     let broke = conn.closed.is_none() && !conn.player_closed;
+                    if let Some(session) = conn.session.and_then(|id| self.sessions.get_mut(&id))
+                        && conn.incarnation.is_some()
+                    {
+                        session.lost = Some(self.now);
+                    }
                     if broke && conn.incarnation.is_some() {
                         self.lost.push((self.now, id));
                     }

@@ -209,6 +209,8 @@ pub(crate) struct Session {
     pub(crate) lost_links: Vec<(Moment, usize, Process)>,
     /// Least and most that `received` can be.
     pub(crate) received: (u64, u64),
+    /// A gateway learned that its connection is lost.
+    pub(crate) lost: Option<Moment>,
     /// Ended by a backend, an operator or its client, for all who look.
     pub(crate) ended: Option<Moment>,
 }

@@ -113,7 +113,9 @@ impl Audit {
         };
         let session = life.session.and_then(|id| self.sessions.get(&id));
         let ended = session.is_some_and(|session| session.ended.is_some());
-        let away = life.interrupted.map_or(0, |at| now.at - at.at);
+        let lost = session.and_then(|session| session.lost);
+        let away = life.interrupted.min(lost.or(life.interrupted));
+        let away = away.map_or(0, |at| now.at - at.at);
         let window = away + 1_000 >= self.scene.resume_window;
         let founded = match end {
             End::Local | End::Lost => true,
