@@ -238,14 +238,16 @@ impl Audit {
 
     fn suspend_said(&mut self, id: u64, session_id: u64) {
         let now = self.now;
-        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+        let Some(link) = self.links.get(&id) else {
             return;
         };
+        let (gateway, full) = (link.gateway, link.full);
         let place = self.place(id, session_id);
         place.suspended = Some(now);
         let standing = place.standing;
         let seen = format!("session {session_id}, link {id}: SUSPEND, {standing:?}");
         match standing {
+            Standing::Open if full => {}
             Standing::Open => {
                 if let Some(conn) = self.standing_conn(session_id, gateway) {
                     self.suspends.push((session_id, conn));

@@ -330,6 +330,8 @@ pub(crate) struct Entry {
     pub(crate) until: Option<Millis>,
     /// Its link was lost, and another one of that gateway answers for it.
     pub(crate) rehomed: bool,
+    /// Its gateway has ended it on another link, and the loss of its own is not known yet.
+    pub(crate) closed_early: bool,
 }
 
 /// A fault of the world that can excuse what is not exact.

@@ -189,6 +189,7 @@ impl Audit {
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
             link.gateway == before
+                && !link.full
                 && link.lost.is_none()
                 && standing
                 && taken(link.service, link.backend)
