@@ -328,10 +328,6 @@ pub(crate) struct Entry {
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
     pub(crate) until: Option<Millis>,
-    /// Its link was lost, and another one of that gateway answers for it.
-    pub(crate) rehomed: bool,
-    /// Its gateway has ended it on another link, and the loss of its own is not known yet.
-    pub(crate) closed_early: bool,
 }
 
 /// A fault of the world that can excuse what is not exact.
