@@ -1,7 +1,6 @@
 //! What a session is, apart from the actors that carry it: values in, values out.
 //!
 //! * [`token`]: what any gateway must know to take a session over, sealed.
-//! * [`resume`]: how a session that can be resumed changes connections and gateways.
 //! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
 //! * [`id`]: session ids, and which worker is at home with one.
 //! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
@@ -15,6 +14,5 @@ pub mod id;
 pub mod link;
 pub mod numbering;
 pub mod replay;
-pub mod resume;
 pub mod state;
 pub mod token;

@@ -68,6 +68,7 @@ impl Audit {
             leaving.retain(|(old, _)| *old != id);
         }
         let entry = Entry {
+            late: link.lost.is_some(),
             gateway,
             epoch,
             link: Some(id),
@@ -397,7 +398,7 @@ impl Audit {
         for index in 0..self.backends.len() {
             let left = self.backends[index].sessions.iter().find(|(_, entry)| {
                 // A backend looks at its windows now and then.
-                entry.until.is_none_or(|until| until + 5_000 < now)
+                !entry.late && entry.until.is_none_or(|until| until + 5_000 < now)
             });
             if let Some(((service, session_id), entry)) = left {
                 let seen = format!(

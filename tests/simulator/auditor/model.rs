@@ -327,6 +327,9 @@ pub(crate) struct Entry {
     pub(crate) adrift: bool,
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
+    /// The OPEN was read from a link that its gateway had lost before: what that gateway said since on
+    /// another link may have been quicker, its final CLOSE too. Nobody can tell.
+    pub(crate) late: bool,
     pub(crate) until: Option<Millis>,
 }
 

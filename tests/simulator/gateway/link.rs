@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use game_gateway::codec::Decoded;
 use game_gateway::codec::code::Code;
 use game_gateway::codec::link::{self, Hello, Kind};
 use game_gateway::session::link::{OpenState, Sessions};
@@ -220,8 +221,12 @@ impl World {
             .set(l.anchor.queued.get().saturating_sub(bytes.len()));
         let mut waiting = Vec::new();
         l.sessions.room(|client| waiting.push(*client));
-        let wire = l.wire;
-        self.send(wire, Side::Remote, bytes);
+        let (wire, mut at) = (l.wire, 0);
+        // Frame by frame, so that what each of them brings about can be told apart.
+        while let Ok(Decoded::Frame(_, used)) = link::decode(&bytes[at..], u32::MAX) {
+            self.send(wire, Side::Remote, bytes[at..at + used].to_vec());
+            at += used;
+        }
         for client in waiting {
             self.mail_client(client, ClientMail::Room);
         }
