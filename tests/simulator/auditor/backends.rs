@@ -53,6 +53,13 @@ impl Audit {
             Some(_) | None => None,
         };
         if let Some(code) = refusal {
+            if code == 404 && self.is_overtaken(id, session_id) {
+                let seen = format!("session {session_id}, link {id}: its first OPEN is under way");
+                return self.breach(&rules::L_OVERTAKEN, seen);
+            }
+            let Some(link) = self.links.get_mut(&id) else {
+                return;
+            };
             link.due.push_back((session_id, Due::Close(code)));
             return;
         }
@@ -71,6 +78,7 @@ impl Audit {
             late: link.lost.is_some(),
             gateway,
             epoch,
+            told: None,
             link: Some(id),
             leaving,
             adrift: false,
@@ -83,6 +91,22 @@ impl Audit {
             resumed: known,
         };
         backend.due.push_back((key.0, session_id, learn));
+    }
+
+    /// Tells whether a first OPEN of this session is on its way to the same process.
+    fn is_overtaken(&self, id: u64, session_id: u64) -> bool {
+        let Some(link) = self.links.get(&id) else {
+            return false;
+        };
+        self.links.values().any(|other| {
+            let same = other.backend == link.backend && other.service == link.service;
+            let stands = other.lost.is_none() && other.backend_lost.is_none();
+            let first = |frame: &LinkFrame| {
+                let open = matches!(frame.what, LinkWhat::Open { resumed: false, .. });
+                frame.session_id == session_id && open
+            };
+            same && stands && other.to_backend.under_way().any(first)
+        })
     }
 
     /// Forgets superseded links whose time is over.
@@ -219,19 +243,19 @@ impl Audit {
                 }
             }
             LinkWhat::Close(code) if self.pays_due(id, session_id, Due::Close(*code)) => {}
-            LinkWhat::Close(_) => self.backend_speaks(id, session_id, &seen()),
+            LinkWhat::Close(_) => self.backend_speaks(id, session_id, None, &seen()),
             LinkWhat::Data(payload) => {
-                self.backend_speaks(id, session_id, &seen());
+                self.backend_speaks(id, session_id, *payload, &seen());
                 self.down_written(id, session_id, *payload);
             }
             LinkWhat::Multicast(sessions, payload) => {
                 for session_id in sessions {
-                    self.backend_speaks(id, *session_id, &seen());
+                    self.backend_speaks(id, *session_id, *payload, &seen());
                     self.down_written(id, *session_id, *payload);
                 }
             }
             LinkWhat::Bind { realm_id, .. } => {
-                self.backend_speaks(id, session_id, &seen());
+                self.backend_speaks(id, session_id, None, &seen());
                 if let Some(link) = self.links.get_mut(&id) {
                     link.realms.insert(session_id, *realm_id);
                 }
@@ -262,17 +286,20 @@ impl Audit {
     }
 
     /// A backend says something of its own: behind its ACCEPT, and on a link of the newest OPEN's gateway.
-    fn backend_speaks(&mut self, id: u64, session_id: u64, seen: &str) {
+    fn backend_speaks(&mut self, id: u64, session_id: u64, payload: Option<Payload>, seen: &str) {
+        let frame = payload.and_then(|payload| self.down_frame(session_id, payload));
+        let sent = frame.map(|frame| frame.sent);
         let Some(link) = self.links.get(&id) else {
             return;
         };
         let accept = |(of, due): &(u64, Due)| *of == session_id && matches!(due, Due::Accept(_));
-        if link.due.iter().any(accept) {
+        let sessions = &self.backends[link.backend.index].sessions;
+        let entry = sessions.get(&(link.service, session_id));
+        // What was sent before the OPEN was handled may leave in one write with its ACCEPT.
+        let before = sent.is_some() && entry.is_some_and(|e| e.told.is_none_or(|t| sent < Some(t)));
+        if !before && link.due.iter().any(accept) {
             return self.breach(&rules::B_ACCEPT, seen);
         }
-        let entry = self.backends[link.backend.index]
-            .sessions
-            .get(&(link.service, session_id));
         if entry.is_some_and(|entry| entry.gateway != link.gateway.index) {
             self.breach(&rules::B_LINK, seen);
         }
@@ -365,6 +392,13 @@ impl Audit {
         let fits = at.is_some_and(|at| due.get(at).is_some_and(|(_, _, due)| *due == learn));
         if let Some(at) = at.filter(|_| fits) {
             due.remove(at);
+            let now = self.now;
+            let entry = self.backends[backend]
+                .sessions
+                .get_mut(&(service, session_id));
+            if let (Learn::Opened { .. }, Some(entry)) = (learn, entry) {
+                entry.told = Some(now);
+            }
             return true;
         }
         let due = at.and_then(|at| due.get(at)).map(|(_, _, due)| *due);

@@ -11,6 +11,9 @@ impl Audit {
             return;
         };
         let seen = || format!("connection {id}: {:?}", frame.what);
+        if self.owes_error(id) {
+            return self.breach(&rules::ERROR_OWED, seen());
+        }
         if conn.closed.is_some() {
             return self.breach(&rules::C_AFTER_CLOSE, seen());
         }
@@ -186,7 +189,11 @@ impl Audit {
         );
         if refused {
             self.report.resumes_refused += 1;
+            self.check_failed_claim(id);
         }
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
         let asked = |session: &Session| session.attempts.iter().any(|a| a.conn != id);
         let session = conn.session.and_then(|id| self.sessions.get(&id));
         if code == 205 && !session.is_some_and(asked) {
@@ -222,6 +229,12 @@ impl Audit {
         if conn.closed.is_some() || conn.gone || conn.player_closed {
             return;
         }
+        if self.owes_error(id) {
+            return self.breach(&rules::ERROR_OWED, format!("connection {id}"));
+        }
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         match &frame.what {
             ClientWhat::Data { resumable, payload } => {
                 if conn.form == Form::Unknown && !frame.service.is_empty() {

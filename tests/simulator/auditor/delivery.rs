@@ -167,6 +167,7 @@ impl Audit {
                 let over = all_before.is_none_or(|all| frame.sent >= all);
                 let excused = (next.is_none() && over)
                     || by_gap(session, life, frame, next)
+                    || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
                     lost.get_or_insert((*process, at, format!("{frame:?}")));
@@ -262,6 +263,18 @@ fn by_gap(session: &Session, life: &Life, frame: &DownFrame, next: Option<Moment
         });
         incarnation.gap && frame.sent < incarnation.opened && told
     })
+}
+
+/// The frame was sent to a gateway that the session had left by a GAP: it knew nothing of that.
+fn to_nowhere(
+    session: &Session,
+    frame: &DownFrame,
+    gateway: impl Fn(u64) -> Option<Process>,
+) -> bool {
+    let mut before = session.incarnations.iter().rev();
+    let owner = before.find(|incarnation| incarnation.opened < frame.sent);
+    let to = frame.link.and_then(gateway);
+    owner.is_some_and(|owner| owner.gap && to.is_some_and(|to| to != owner.gateway))
 }
 
 fn by_error(

@@ -200,6 +200,11 @@ impl<F> Default for Stream<F> {
 }
 
 impl<F: Wired> Stream<F> {
+    /// Frames that were sent and have not arrived.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = &F> {
+        self.under_way.iter().map(|(_, frame)| frame)
+    }
+
     /// Takes what a sender hands to the network; none where that is not whole frames.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Option<Vec<F>> {
         let mut frames = Vec::new();

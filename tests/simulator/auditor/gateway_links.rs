@@ -178,8 +178,11 @@ impl Audit {
         let answers = matches!(code, 410 | 421) && self.answers_stray(id, session_id);
         match standing {
             Standing::Open => {
+                self.check_claim_closed(id, session_id, &seen);
                 self.place(id, session_id).standing = Standing::Closed;
                 let session = self.sessions.entry(session_id).or_default();
+                let owner = session.incarnations.last();
+                session.closed |= code != 502 && owner.is_none_or(|i| i.gateway == key.0);
                 let count = session.final_closes.entry(key).or_default();
                 *count += 1;
                 if *count > 1 {
@@ -198,6 +201,37 @@ impl Audit {
                     self.breach(&rules::L_CLOSE_STRAY, seen);
                 }
             }
+        }
+    }
+
+    /// A gateway that never owned a session ends it, where its claim has failed or its OPEN was taken.
+    fn check_claim_closed(&mut self, id: u64, session_id: u64, seen: &str) {
+        let Some(link) = self.links.get(&id).filter(|link| !link.full) else {
+            return;
+        };
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let gateway = link.gateway;
+        let Some(place) = session.places.get(&id) else {
+            return;
+        };
+        let Some((_, since)) = place.resumed.filter(|_| place.suspended.is_none()) else {
+            return;
+        };
+        let owned = session.incarnations.iter().any(|i| i.gateway == gateway);
+        let asked = session
+            .attempts
+            .iter()
+            .rfind(|a| a.gateway == gateway && a.asked < since);
+        let failed = asked.is_some_and(|asked| {
+            let conn = self.conns.get(&asked.conn);
+            conn.is_some_and(|conn| conn.closed.is_some())
+        });
+        let asked = asked.map_or(since, |asked| asked.asked);
+        let broken = failed || !place.unanswered;
+        if broken && !owned && !self.is_over(session) && !self.troubled(gateway.index, asked) {
+            self.breach(&rules::L_CLAIM_CLOSED, seen);
         }
     }
 
@@ -359,7 +393,7 @@ impl Audit {
     }
 
     /// The connection of a session's newest incarnation, where that stands at this gateway.
-    fn standing_conn(&self, session_id: u64, gateway: Process) -> Option<u64> {
+    pub(super) fn standing_conn(&self, session_id: u64, gateway: Process) -> Option<u64> {
         let newest = self.sessions.get(&session_id)?.incarnations.len();
         let stands = self.conns.iter().find(|(_, conn)| {
             conn.session == Some(session_id)
@@ -406,7 +440,7 @@ impl Audit {
         }
         let untold = session.places.iter().find(|(number, place)| {
             let link = self.links.get(number);
-            let live = link.is_some_and(|l| l.gateway == gateway && l.lost.is_none());
+            let live = link.is_some_and(|l| l.gateway == gateway && l.lost.is_none() && !l.full);
             live && place.standing == Standing::Open
                 && place.opened < since
                 && place.suspended.is_none()

@@ -57,7 +57,7 @@ pub(crate) struct Conn {
     pub(crate) base: u64,
     /// The newest `received`.
     pub(crate) received: u64,
-    /// Services for which an ERROR 502 is due.
+    /// Services for which an ERROR 502 is due, within the moment of OPENED.
     pub(crate) owed_errors: Vec<usize>,
     /// The player's DATA contradicted what its session is bound to.
     pub(crate) contradicted: bool,
@@ -211,6 +211,8 @@ pub(crate) struct Session {
     pub(crate) received: (u64, u64),
     /// A gateway learned that its connection is lost.
     pub(crate) lost: Option<Moment>,
+    /// Its owner has sent a final CLOSE.
+    pub(crate) closed: bool,
     /// Ended by a backend, an operator or its client, for all who look.
     pub(crate) ended: Option<Moment>,
 }
@@ -320,6 +322,8 @@ pub(crate) enum Learn {
 pub(crate) struct Entry {
     pub(crate) gateway: usize,
     pub(crate) epoch: u32,
+    /// The application knows of its newest OPEN.
+    pub(crate) told: Option<Moment>,
     pub(crate) link: Option<u64>,
     /// Links that a newer OPEN has superseded, since when.
     pub(crate) leaving: Vec<(u64, Millis)>,

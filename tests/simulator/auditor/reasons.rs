@@ -64,7 +64,10 @@ impl Audit {
         let lost = session.lost_links.iter().any(|(at, ..)| *at > since);
         let lacking = session.down.values().flat_map(|down| &down.frames);
         let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none());
-        let full = lacking.count() * FRAME_BYTES > self.scene.replay_bytes;
+        let life = session.of.and_then(|of| self.lives.get(&of));
+        let errors = life.map_or(0, |life| life.errors.len()) + session.lost_links.len();
+        let bytes = lacking.count() * FRAME_BYTES + errors * ERROR_BYTES;
+        let full = bytes > self.scene.replay_bytes;
         let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
         if !(failed || slow || unknown || again || troubled || lost || full || apart) {
             let seen = format!("session {session_id}, connection {id}");
@@ -136,5 +139,7 @@ impl Audit {
     }
 }
 
-/// Bytes of a DATA frame to a player in a replay ring, at least.
+/// Bytes of a DATA frame to a player in a replay ring, at most.
 const FRAME_BYTES: usize = 60;
+/// Bytes of an ERROR there, at most.
+const ERROR_BYTES: usize = 120;

@@ -73,9 +73,13 @@ impl Audit {
         let Some(token) = token else {
             return self.breach(&rules::TOKEN_FORGED, format!("connection {id}"));
         };
-        self.check_answers(session_id, gateway, id);
+        self.check_answers(session_id, gateway, id, gap);
         self.check_parting(session_id, gateway, gap);
         self.check_count(session_id, received, gap);
+        if let Some(old) = self.standing_conn(session_id, gateway) {
+            let seen = format!("session {session_id}: connection {old} stands, OPENED on {id}");
+            self.breach(&rules::C_OLD_STANDS, seen);
+        }
         if gap {
             self.gap_founded(session_id, id);
         }
@@ -129,7 +133,7 @@ impl Audit {
     }
 
     /// Each OPEN of the resume is answered, or was given up in time and the player is to be told.
-    fn check_answers(&mut self, session_id: u64, gateway: Process, id: u64) {
+    fn check_answers(&mut self, session_id: u64, gateway: Process, id: u64, gap: bool) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
@@ -152,13 +156,96 @@ impl Audit {
                 _ => {}
             }
         }
-        if let Some(link) = early {
-            let seen = format!("connection {id}: OPENED, link {link} has not answered OPEN");
-            self.breach(&rules::OPENED_EARLY, seen);
+        if !gap {
+            let unopened = self.unopened(session, gateway);
+            owed.extend(unopened);
+            owed.sort_unstable();
+            owed.dedup();
         }
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.owed_errors = owed;
         }
+        if let Some(link) = early {
+            let seen = format!("connection {id}: OPENED, link {link} has not answered OPEN");
+            self.breach(&rules::OPENED_EARLY, seen);
+        }
+    }
+
+    /// Services that the owner before had, and this gateway could not open.
+    fn unopened(&self, session: &Session, gateway: Process) -> Vec<usize> {
+        let last = session.incarnations.last();
+        let Some(last) = last.filter(|last| last.gateway != gateway) else {
+            return Vec::new();
+        };
+        let bound = session.places.iter().filter_map(|(number, place)| {
+            let link = self.links.get(number)?;
+            let live = link.gateway == last.gateway && link.lost.is_none() && !link.full;
+            let stood = match place.standing {
+                Standing::Open => true,
+                Standing::Left => place.left > Some(last.opened),
+                Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
+            };
+            (live && stood).then_some(link.service)
+        });
+        let open = |service: &usize| {
+            session.places.iter().any(|(number, place)| {
+                let link = self.links.get(number);
+                let its = link.is_some_and(|l| l.gateway == gateway && l.service == *service);
+                its && place.standing == Standing::Open
+            })
+        };
+        bound.filter(|service| !open(service)).collect()
+    }
+
+    /// A binding was dropped, and the ERROR that tells it did not come with OPENED.
+    pub(super) fn owes_error(&self, id: u64) -> bool {
+        let Some(conn) = self
+            .conns
+            .get(&id)
+            .filter(|conn| !conn.owed_errors.is_empty())
+        else {
+            return false;
+        };
+        let session = conn.session.and_then(|id| self.sessions.get(&id));
+        let opened = session.and_then(|s| s.incarnations.get(conn.incarnation?));
+        opened.is_some_and(|opened| opened.opened.at < self.now.at)
+    }
+
+    /// A RESUME is refused: what was opened for it is left by CLOSE 307, not ended.
+    pub(super) fn check_failed_claim(&mut self, id: u64) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Form::Resume { asked, .. } = conn.form else {
+            return;
+        };
+        let gateway = conn.gateway;
+        let Some((number, session)) = conn
+            .session
+            .and_then(|id| Some((id, self.sessions.get(&id)?)))
+        else {
+            return;
+        };
+        let owned = session.incarnations.iter().any(|i| i.gateway == gateway);
+        if owned || self.is_over(session) || self.troubled(gateway.index, asked) {
+            return;
+        }
+        let ended = session.places.iter().find(|(link, place)| {
+            let its = self.links.get(link).is_some_and(|l| l.gateway == gateway);
+            let opened = place.resumed.is_some_and(|(_, at)| at >= asked);
+            its && opened && place.standing == Standing::Closed && place.suspended.is_none()
+        });
+        if let Some((link, _)) = ended {
+            let seen = format!("session {number}, link {link}");
+            self.breach(&rules::L_CLAIM_CLOSED, seen);
+        }
+    }
+
+    /// Tells whether a session has ended, for somebody.
+    pub(super) fn is_over(&self, session: &Session) -> bool {
+        let life = session.of.and_then(|of| self.lives.get(&of));
+        let left = life.is_some_and(|life| life.ended.is_some() || life.closes.is_some());
+        left || session.closed || session.ended.is_some()
     }
 
     /// An exact resume from elsewhere: the owner has left its links, and each backend has answered.

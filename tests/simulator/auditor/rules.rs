@@ -42,6 +42,7 @@ rules! {
     C_RECEIVED, "received is wrong", "1.2", "received: how many DATA frames the session has taken from this client";
     C_GOAWAY, "GOAWAY without a drain", "3.3", "a draining gateway sends each RESUMABLE client a GOAWAY";
     C_REPLACED, "CLOSE 205 without a resume", "1.4", "205: the session was resumed on another connection";
+    C_OLD_STANDS, "old connection not closed", "3.2", "the owner attaches the session to the new connection and closes the old one (205)";
     C_FORBIDDEN, "ERROR 403 without a contradiction", "1.4", "403: user_id or realm_id contradicts what the session is bound to";
     C_BOUND, "contradiction forwarded", "2.2", "from BIND on the gateway holds the client to it";
 
@@ -67,6 +68,8 @@ rules! {
     L_307_UNASKED, "CLOSE 307 without a claim", "2.4", "307: the session goes on elsewhere";
     L_CLOSE_TWICE, "second final CLOSE", "3.1", "each backend sees one OPEN, then one final CLOSE, whatever happens";
     L_CLOSE_STRAY, "CLOSE of a session that was not open", "2.3", "CLOSE to a backend ends a session that it has, or answers its frame";
+    L_CLAIM_CLOSED, "final CLOSE of a claim that failed", "3.2", "links whose OPEN was taken, or may still be, by a resume that then fails are left with CLOSE 307";
+    L_OVERTAKEN, "OPEN of a resume before the session's first", "7, f", "the owner first makes sure that every backend has taken its OPEN";
     L_SUSPEND, "SUSPEND with a connection", "2.2", "SUSPEND: the client's connection is lost";
     L_LEFT_OVER, "session left over at a backend", "3.1", "one OPEN, then one final CLOSE, or the end of its window";
     L_NO_SUSPEND, "lost connection untold to a backend", "3.2", "when a connection breaks without CLOSE the gateway sends SUSPEND";

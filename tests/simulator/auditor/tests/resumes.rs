@@ -5,7 +5,7 @@ use game_gateway::codec::code::Code;
 use super::Bad;
 use super::trace::*;
 use crate::auditor::rules;
-use crate::wire::BackendLearns;
+use crate::wire::{BackendLearns, Side, WireEvent};
 
 /// The session waits for its player, and gateway 0 has sent OPEN for a resume.
 fn reopened(t: &mut Trace) {
@@ -57,6 +57,31 @@ pub(super) const BAD: &[Bad] = &[
         let code = Code(502);
         t.learns(0, BackendLearns::Ended { code });
         t.down(1, &opened(1, false, b"t2"));
+        t.wait(1);
+        t.down(1, &data_down(1));
+    }),
+    (&rules::C_OLD_STANDS, |t| {
+        t.begin();
+        let conn = t.asks(0, 1, b"t1");
+        t.opens(0, 2, true);
+        t.down(conn, &opened(1, false, b"t2"));
+    }),
+    (&rules::L_CLAIM_CLOSED, |t| {
+        let conn = claimed(t);
+        t.down(conn, &close(503));
+        t.to(1, &link_close(502));
+    }),
+    (&rules::L_OVERTAKEN, |t| {
+        let conn = t.connect(0, 0);
+        t.send(1, 0);
+        t.up(conn, &data_up(1));
+        t.down(conn, &opened(1, false, b"t1"));
+        t.link(0, 0, 0);
+        let (from, bytes) = (Side::Gateway, &open(1, false));
+        t.on(0, WireEvent::Sent { from, bytes });
+        t.asks(1, 0, b"t1");
+        let link = t.link(1, 0, 0);
+        t.to(link, &open(2, true));
     }),
     (&rules::LEFT_EARLY, |t| {
         let conn = claimed(t);
