@@ -100,6 +100,7 @@ impl World {
                 let Some(wire) = choose(&wires, pick) else {
                     return false;
                 };
+                self.see(&Seen::Slow);
                 self.wires[wire].delay.1 += millis;
             }
             What::GatewayDies { gateway, back } => {
@@ -142,6 +143,7 @@ impl World {
                 self.registry_dies(gateway, millis, gives_up);
             }
             What::RegistrySlow { gateway, millis } => {
+                self.see(&Seen::Slow);
                 self.gateways[gateway].registry_slow_until = self.now + millis;
             }
             What::PeersParted { a, b, millis } => {
@@ -160,6 +162,7 @@ impl World {
                 let Some(wire) = choose(&peers, pick) else {
                     return false;
                 };
+                self.see(&Seen::Slow);
                 self.wires[wire].delay.1 += millis;
             }
             What::Thief { pick, gateway } => return self.steal(pick, gateway),

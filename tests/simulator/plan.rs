@@ -365,6 +365,10 @@ impl Plan {
     }
 
     /// The range of delays of a new connection.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow.is_some()
+    }
+
     pub(crate) fn delay(&self, purpose: Purpose, dice: &mut Dice) -> (Millis, Millis) {
         let (least, most) = self.delays;
         match (purpose, self.slow) {

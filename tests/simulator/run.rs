@@ -27,6 +27,7 @@ pub(crate) fn run(plan: &Plan, detail: Detail) -> Outcome {
         connect_timeout: plan.limits().connect_timeout,
         replay_bytes: plan.limits().replay_bytes,
         peer_channel: plan.peer_channel,
+        slow: plan.is_slow(),
     };
     let mut world = World::new(plan.clone(), Log::new(crate::Audit::new(scene), detail));
     let lived = catch_unwind(AssertUnwindSafe(|| {

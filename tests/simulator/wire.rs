@@ -106,6 +106,8 @@ pub(crate) enum Seen<'a> {
     GatewayDied { gateway: usize },
     /// It is back under the same id, and empty.
     GatewayBorn { gateway: usize },
+    /// A connection, a link, a way between gateways, or a gateway's registry is slow from now on.
+    Slow,
     /// A gateway's link takes nothing for a while: what is said on it waits inside the gateway.
     LinkFull { link: u64 },
     /// It does nothing until `until`, then all at once.
@@ -226,6 +228,8 @@ pub(crate) struct Scene {
     pub(crate) replay_bytes: usize,
     /// Gateways reach each other.
     pub(crate) peer_channel: bool,
+    /// Some connections, links or ways between gateways are slow from the start.
+    pub(crate) slow: bool,
 }
 
 /// Something that must not happen.

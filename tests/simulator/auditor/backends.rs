@@ -25,7 +25,9 @@ impl Audit {
                     link.greeted = true;
                 }
             }
-            LinkWhat::Open { epoch, resumed } => self.open_heard(id, session_id, *epoch, *resumed),
+            LinkWhat::Open { epoch, resumed, .. } => {
+                self.open_heard(id, session_id, *epoch, *resumed);
+            }
             LinkWhat::Data(payload) => self.data_heard(id, session_id, *payload),
             LinkWhat::Close(code) => self.close_heard(id, session_id, *code),
             LinkWhat::Suspend(ms) => {

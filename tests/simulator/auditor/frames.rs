@@ -56,15 +56,25 @@ pub(crate) struct LinkFrame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LinkWhat {
     Data(Option<Payload>),
-    Open { epoch: u32, resumed: bool },
+    Open {
+        epoch: u32,
+        resumed: bool,
+        user_id: u64,
+        realm_id: u32,
+    },
     Close(u16),
-    Bind { user_id: u64, realm_id: u32 },
+    Bind {
+        user_id: u64,
+        realm_id: u32,
+    },
     Multicast(Box<[u64]>, Option<Payload>),
     Suspend(u32),
     Accept(u32),
     Ping,
     Pong,
-    Hello { resume_window: u64 },
+    Hello {
+        resume_window: u64,
+    },
     Goaway,
     Unknown(u8),
 }
@@ -119,6 +129,8 @@ impl LinkFrame {
             Some(link::Kind::Open) => {
                 Open::decode(frame.payload).map_or(unknown, |open| LinkWhat::Open {
                     epoch: open.epoch,
+                    user_id: open.user_id,
+                    realm_id: open.realm_id,
                     resumed: open.flags & OPEN_RESUMED != 0,
                 })
             }

@@ -16,7 +16,15 @@ impl Audit {
                 }
             }
             LinkWhat::Ping | LinkWhat::Pong => {}
-            LinkWhat::Open { epoch, resumed } => self.open_said(id, session_id, *epoch, *resumed),
+            LinkWhat::Open {
+                epoch,
+                resumed,
+                user_id,
+                realm_id,
+            } => {
+                self.open_said(id, session_id, *epoch, *resumed);
+                self.check_identity(id, session_id, (*user_id, *realm_id));
+            }
             LinkWhat::Data(payload) => self.data_said(id, session_id, *payload),
             LinkWhat::Close(307) => self.leave_said(id, session_id),
             LinkWhat::Close(code) => self.close_said(id, session_id, *code),
@@ -86,6 +94,33 @@ impl Audit {
         }
         let session = self.sessions.entry(session_id).or_default();
         session.final_closes.insert((gateway, backend, service), 0);
+    }
+
+    /// An OPEN says whom the gateway was told that the session is.
+    fn check_identity(&mut self, id: u64, session_id: u64, (user, realm): (u64, u32)) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id).filter(|link| !link.full) else {
+            return;
+        };
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        // Within one moment the news may still be on its way inside the gateway.
+        let last = session
+            .bound
+            .last()
+            .filter(|_| session.bound_at == Some(link.gateway));
+        let Some((since, bound_user, bound_realm)) = last else {
+            return;
+        };
+        let other = |bound: u64, said: u64| bound != 0 && bound != said;
+        let wrong = other(*bound_user, user) || other((*bound_realm).into(), realm.into());
+        let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));
+        let same = owned.is_none_or(|(at, since_then)| at == link.gateway && since_then < *since);
+        if wrong && same && since.at + 100 < now.at {
+            let seen = format!("session {session_id}, link {id}: user {user}, realm {realm}");
+            self.breach(&rules::L_IDENTITY, seen);
+        }
     }
 
     fn data_said(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
@@ -345,8 +380,10 @@ impl Audit {
                 }
             }
             LinkWhat::Bind { user_id, realm_id } => {
+                let gateway = self.links.get(&id).map(|link| link.gateway);
                 let session = self.sessions.entry(session_id).or_default();
                 session.bound.push((now, *user_id, *realm_id));
+                session.bound_at = gateway;
                 session.realms.insert(*realm_id);
                 let place = session.places.entry(id).or_default();
                 if place.standing != Standing::Open {

@@ -88,6 +88,7 @@ impl Audit {
             connect_timeout: 0,
             replay_bytes: 0,
             peer_channel: false,
+            slow: false,
         })
     }
 
@@ -145,6 +146,7 @@ impl Audit {
                 Side::Remote => conn.down.deliver(bytes.len()),
             },
             WireEvent::Ended { side } | WireEvent::Lost { side } => {
+                conn.remote_gone |= *side == Side::Remote;
                 if *side == Side::Gateway && !conn.gone {
                     conn.gone = true;
                     let broke = conn.closed.is_none() && !conn.player_closed;
@@ -268,7 +270,9 @@ impl Audit {
             Seen::Kicked { session_id, .. } | Seen::GivenUp { session_id, .. } => {
                 self.session_ends(session_id);
             }
+            Seen::Slow => self.cause(Cause::Slow),
             Seen::LinkFull { link } => {
+                self.causes.push((self.now, Cause::Slow));
                 if let Some(link) = self.links.get_mut(&link) {
                     link.full = true;
                 }
@@ -351,6 +355,7 @@ impl Conn {
             closed: None,
             player_closed: false,
             gone: false,
+            remote_gone: false,
             data: 0,
             base: 0,
             received: 0,

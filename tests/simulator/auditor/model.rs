@@ -51,6 +51,8 @@ pub(crate) struct Conn {
     pub(crate) player_closed: bool,
     /// The gateway knows that it is lost or ended.
     pub(crate) gone: bool,
+    /// The player has ended it, or knows that it is lost: a CLOSE does not get out any more.
+    pub(crate) remote_gone: bool,
     /// DATA that the gateway has been given here.
     pub(crate) data: u64,
     /// `received` of the OPENED that this connection began with.
@@ -198,6 +200,8 @@ pub(crate) struct Session {
     pub(crate) places: BTreeMap<u64, Place>,
     /// What backends have said of it: the bound ids, newest last, by the moment a gateway was told.
     pub(crate) bound: Vec<(Moment, u64, u32)>,
+    /// The gateway that was told last.
+    pub(crate) bound_at: Option<Process>,
     pub(crate) realms: BTreeSet<u32>,
     /// Moment of the exact handover away from a gateway.
     pub(crate) handed_over: BTreeMap<Process, Moment>,
@@ -349,5 +353,7 @@ pub(crate) enum Cause {
     LinkLost(usize),
     BackendDied(usize),
     BackendGone(usize),
+    /// Some connection, link, or part of a gateway is slow from now on.
+    Slow,
     BackendUnreachable(usize, Millis),
 }

@@ -28,6 +28,7 @@ impl Audit {
                 | Cause::Drained(g)
                 | Cause::LinkLost(g) => g == gateway,
                 Cause::Parted(a, b, _) => a == gateway || b == gateway,
+                Cause::Slow => false,
                 Cause::BackendDied(_) | Cause::BackendGone(_) | Cause::BackendUnreachable(..) => {
                     true
                 }
@@ -54,7 +55,8 @@ impl Audit {
         let asked = session.attempts.iter().filter(|a| a.asked > since);
         let failed = asked.clone().any(|a| a.conn != id && !a.succeeded);
         let first = asked.map(|a| a.asked.at).min().unwrap_or(self.now.at);
-        let slow = self.now.at >= first + self.scene.connect_timeout;
+        let world = self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow);
+        let slow = world && self.now.at >= first + self.scene.connect_timeout;
         // Counts have begun anew, and the player did not know.
         let shown = token.unwrap_or_default();
         let unknown = session.incarnations.iter().skip(shown + 1).any(|i| i.gap);

@@ -170,6 +170,14 @@ pub(super) const BAD: &[Bad] = &[
         t.begin();
         t.to(0, &accept(1));
     }),
+    (&rules::L_IDENTITY, |t| {
+        t.begin();
+        t.from(0, &bind(42, 0));
+        t.wait(1_000);
+        let link = t.link(0, 1, 0);
+        t.lose(0);
+        t.to(link, &open(1, false));
+    }),
     (&rules::L_DATA_CLOSED, |t| {
         two_read(t);
         let link = t.link(0, 1, 0);

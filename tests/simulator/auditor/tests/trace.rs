@@ -173,6 +173,7 @@ impl Trace {
             connect_timeout: 2_000,
             replay_bytes: 600,
             peer_channel: true,
+            slow: false,
         };
         Trace {
             audit: Audit::new(scene),
