@@ -1,10 +1,11 @@
-//! What a session is, apart from the actors that carry it: values in, values out.
+//! A session, apart from the actors that carry it: values in, values out.
 //!
-//! * [`token`]: what any gateway must know to take a session over, sealed.
-//! * [`state`]: one session: its identity, its services, what becomes of each DATA frame.
-//! * [`id`]: session ids, and which worker is at home with one.
+//! * [`core`]: the whole life of a session, as one machine.
+//! * [`state`]: its identity, its services, and the fate of each DATA frame.
+//! * [`replay`]: the last frames to a client that can resume; [`numbering`]: where its counts began.
+//! * [`token`]: all that any gateway needs to take a session over, sealed.
+//! * [`id`]: session ids, and the worker that is at home with one.
 //! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
-//! * [`replay`]: what a client that resumes may lack.
 //! * [`link`]: a link's life, and the sessions on it.
 
 pub mod closing;

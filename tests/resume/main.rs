@@ -3,12 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod case_1;
-mod case_2;
-mod case_3;
 mod drain;
+mod gateway_gone;
 mod neighbours;
+mod other_gateway;
 mod played;
+mod same_gateway;
 mod stage;
 mod strangers;
 mod tokens;

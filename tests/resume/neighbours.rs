@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use game_gateway::codec::link::{Bind, Kind};
 use game_gateway::codec::peer::wire::{PeerFrame, Said};
-use game_gateway::codec::peer::{ToHolder, ToNewcomer};
+use game_gateway::codec::peer::{ToClaimant, ToOwner};
 use game_gateway::net::peer::{self, Opener, Sealer};
 use game_gateway::session::token::{Binding, TokenBody};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::case_2::{KEY, farewell, peered};
+use crate::other_gateway::{KEY, farewell, peered};
 use crate::stage::{Scene, Ticket, resume, says};
 use crate::strangers::{Neighbour, connect, failures, hello, keys, rest};
 use crate::support::wire::soon;
 
-const GIVE_UP: Said = Said::ToHolder(ToHolder::GiveUp { stale: false });
+const GIVE_UP: Said = Said::ToOwner(ToOwner::GiveUp { stale: false });
 
-fn holds(said: &ToNewcomer) -> bool {
-    matches!(said, ToNewcomer::Holds { epoch: 2, .. })
+fn holds(said: &ToClaimant) -> bool {
+    matches!(said, ToClaimant::Holds { epoch: 2, .. })
 }
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn who_gives_up_before_the_backend_has_answered_is_promised_nothing() {
     neighbour.say(1, id, GIVE_UP).await;
     // Once this is answered, the gateway has taken that too.
     neighbour.ask(2, id ^ 1, 1).await;
-    assert_eq!(neighbour.hear().await, (2, ToNewcomer::Unknown));
+    assert_eq!(neighbour.hear().await, (2, ToClaimant::Unknown));
     scene.link.send(Kind::Pong, 0, &ping.payload).await;
     scene.send("a").await;
     says(&mut scene.player, "a").await;
@@ -72,12 +72,12 @@ async fn who_gives_up_while_the_session_is_looked_for_is_promised_nothing() {
     let id = scene.ticket.session_id;
     let mut neighbour = Neighbour::of(&scene.gateway).await;
     for call in 1..=TIMES {
-        let ask = Said::ToHolder(ToHolder::Ask { token_epoch: 1 });
+        let ask = Said::ToOwner(ToOwner::Ask { token_epoch: 1 });
         neighbour.say_together(call, id, [ask, GIVE_UP]).await;
     }
     // Once this is answered, the gateway has taken all of that.
     neighbour.ask(TIMES + 1, id ^ 1, 1).await;
-    assert_eq!(neighbour.hear().await, (TIMES + 1, ToNewcomer::Unknown));
+    assert_eq!(neighbour.hear().await, (TIMES + 1, ToClaimant::Unknown));
     neighbour.ask(TIMES + 2, id, 1).await;
     // Until now nothing could be promised.
     let ping = scene.link.next_raw().await.expect("PING");
@@ -96,7 +96,7 @@ async fn a_session_that_ends_answers_who_has_asked() {
     let ping = scene.link.next_raw().await.expect("PING");
     assert_eq!(ping.kind, Kind::Ping as u8);
     farewell(&mut scene.player, 200).await;
-    assert_eq!(neighbour.hear().await, (1, ToNewcomer::NotGood));
+    assert_eq!(neighbour.hear().await, (1, ToClaimant::NotGood));
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn strangers_in_a_crowd_give_way_to_neighbours() {
     crowd.push(connect(&scene.gateway).await);
     failures(&scene.gateway, "crowded", 2).await;
     neighbour.ask(1, 1, 1).await;
-    assert_eq!(neighbour.hear().await, (1, ToNewcomer::Unknown));
+    assert_eq!(neighbour.hear().await, (1, ToClaimant::Unknown));
 }
 
 /// A gateway that others are told to ask, in the hands of the test.
@@ -151,8 +151,8 @@ impl Holder {
         PeerFrame::decode(&plain).expect("a frame")
     }
 
-    async fn say(&mut self, to: PeerFrame, said: ToNewcomer) {
-        let said = Said::ToNewcomer(said);
+    async fn say(&mut self, to: PeerFrame, said: ToClaimant) {
+        let said = Said::ToClaimant(said);
         let record = self.sealer.seal(&PeerFrame { said, ..to }.encode());
         self.stream.write_all(&record).await.expect("written");
     }
@@ -169,7 +169,7 @@ fn ticket(session_id: u64, holder: &TcpListener, backend: std::net::SocketAddr) 
             service: "game".into(),
             endpoint: backend,
         }],
-        holder: "gw-neighbour".into(),
+        owner: "gw-neighbour".into(),
         peer: holder.local_addr().expect("bound").to_string(),
         expires: u64::MAX,
     });
@@ -178,7 +178,7 @@ fn ticket(session_id: u64, holder: &TcpListener, backend: std::net::SocketAddr) 
 
 #[tokio::test]
 async fn a_question_without_an_answer_does_not_cost_the_connection() {
-    const ASK: Said = Said::ToHolder(ToHolder::Ask { token_epoch: 1 });
+    const ASK: Said = Said::ToOwner(ToOwner::Ask { token_epoch: 1 });
     let scene = Scene::start_with(|config| {
         peered(config);
         config.backend.connect_timeout = Duration::from_millis(300);
@@ -192,18 +192,18 @@ async fn a_question_without_an_answer_does_not_cost_the_connection() {
     assert_eq!((asked.session_id, asked.said), (11, ASK));
     // It is not answered, so the gateway asks for what nobody has: is anybody there?
     let probe = holder.hear().await;
-    let nothing = ToHolder::Ask { token_epoch: 0 };
+    let nothing = ToOwner::Ask { token_epoch: 0 };
     assert_eq!(
         (probe.session_id, &probe.said),
-        (0, &Said::ToHolder(nothing))
+        (0, &Said::ToOwner(nothing))
     );
-    holder.say(probe, ToNewcomer::Unknown).await;
+    holder.say(probe, ToClaimant::Unknown).await;
     assert_eq!(first.closed().await.0, 410);
     // The connection carries the next question.
     let mut second = resume(&scene.gateway, &ticket(12, &listener, nowhere), 0).await;
     let asked = holder.hear().await;
     assert_eq!((asked.session_id, &asked.said), (12, &ASK));
-    holder.say(asked, ToNewcomer::NotGood).await;
+    holder.say(asked, ToClaimant::NotGood).await;
     assert_eq!(second.closed().await.0, 410);
     for end in ["given_up", "not_good"] {
         let name = format!("game_gateway_peer_calls_ended_total{{reason=\"{end}\"}}");

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use game_gateway::codec::link::Kind;
 use game_gateway::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame, Said};
-use game_gateway::codec::peer::{ToHolder, ToNewcomer};
+use game_gateway::codec::peer::{ToClaimant, ToOwner};
 use game_gateway::config::{Config, Secret};
 use game_gateway::net::peer::{self, HandshakeError, Hello, HelloError, Opener, Sealer};
 use game_gateway::session::token::Keyring;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::case_2::{KEY, other, peered};
+use crate::other_gateway::{KEY, other, peered};
 use crate::stage::{Answer, Scene, opened, resume, says};
 use crate::support::wire::{Gateway, Player, soon};
 
@@ -92,12 +92,12 @@ impl Neighbour {
         self.say(
             call,
             session_id,
-            Said::ToHolder(ToHolder::Ask { token_epoch }),
+            Said::ToOwner(ToOwner::Ask { token_epoch }),
         )
         .await;
     }
 
-    pub(crate) async fn hear(&mut self) -> (u64, ToNewcomer) {
+    pub(crate) async fn hear(&mut self) -> (u64, ToClaimant) {
         let len = soon(self.stream.read_u32()).await.expect("a record");
         let mut record = vec![0; len as usize];
         soon(self.stream.read_exact(&mut record))
@@ -106,7 +106,7 @@ impl Neighbour {
         let plain = self.opener.open(record).expect("sealed");
         let frame = PeerFrame::decode(&plain).expect("a frame");
         match frame.said {
-            Said::ToNewcomer(said) => (frame.call, said),
+            Said::ToClaimant(said) => (frame.call, said),
             other => panic!("{other:?}"),
         }
     }
@@ -261,31 +261,31 @@ async fn what_nobody_has_is_unknown_and_what_nobody_promised_is_refused() {
     // A kind of a later version is skipped.
     neighbour.say(1, id, Said::Unknown(42)).await;
     neighbour.ask(2, id ^ 1, 1).await;
-    assert_eq!(neighbour.hear().await, (2, ToNewcomer::Unknown));
+    assert_eq!(neighbour.hear().await, (2, ToClaimant::Unknown));
     let skipped = "game_gateway_peer_frames_skipped_total";
     scene.gateway.until(skipped, |n| n == 1).await;
-    let claim = ToHolder::Claim {
+    let claim = ToOwner::Claim {
         count: 0,
         places: vec![("game".into(), true)],
     };
-    neighbour.say(3, id, Said::ToHolder(claim.clone())).await;
-    assert_eq!(neighbour.hear().await, (3, ToNewcomer::Refused));
+    neighbour.say(3, id, Said::ToOwner(claim.clone())).await;
+    assert_eq!(neighbour.hear().await, (3, ToClaimant::Refused));
     scene.send("a").await;
     says(&mut scene.player, "a").await;
     // A promise is one call's, and another one's claim is none.
     neighbour.ask(4, id, 1).await;
     let (call, held) = neighbour.hear().await;
     assert!(
-        matches!(held, ToNewcomer::Holds { epoch: 2, .. }),
+        matches!(held, ToClaimant::Holds { epoch: 2, .. }),
         "{held:?}"
     );
     assert_eq!(call, 4);
     neighbour.ask(5, id, 1).await;
-    assert_eq!(neighbour.hear().await, (5, ToNewcomer::Busy));
-    neighbour.say(6, id, Said::ToHolder(claim)).await;
-    assert_eq!(neighbour.hear().await, (6, ToNewcomer::Refused));
-    let give_up = ToHolder::GiveUp { stale: false };
-    neighbour.say(4, id, Said::ToHolder(give_up)).await;
+    assert_eq!(neighbour.hear().await, (5, ToClaimant::Busy));
+    neighbour.say(6, id, Said::ToOwner(claim)).await;
+    assert_eq!(neighbour.hear().await, (6, ToClaimant::Refused));
+    let give_up = ToOwner::GiveUp { stale: false };
+    neighbour.say(4, id, Said::ToOwner(give_up)).await;
     // That promise was broken: whoever comes next is told of a gap.
     assert_eq!(scene.player.closed().await.0, 503);
     let window = crate::stage::suspended(&mut scene.link).await;
@@ -307,7 +307,7 @@ async fn a_neighbour_that_is_lost_breaks_its_promises() {
     let mut neighbour = Neighbour::of(&scene.gateway).await;
     neighbour.ask(1, scene.ticket.session_id, 1).await;
     let (_, held) = neighbour.hear().await;
-    assert!(matches!(held, ToNewcomer::Holds { .. }), "{held:?}");
+    assert!(matches!(held, ToClaimant::Holds { .. }), "{held:?}");
     drop(neighbour);
     assert_eq!(scene.player.closed().await.0, 503);
     crate::stage::suspended(&mut scene.link).await;
@@ -369,12 +369,12 @@ async fn a_claim_that_comes_too_late_is_refused() {
     neighbour.hear().await;
     // The promise has ended with the player's connection.
     assert_eq!(scene.player.closed().await.0, 503);
-    let claim = ToHolder::Claim {
+    let claim = ToOwner::Claim {
         count: 1,
         places: vec![("game".into(), true)],
     };
-    neighbour.say(1, id, Said::ToHolder(claim)).await;
-    assert_eq!(neighbour.hear().await, (1, ToNewcomer::Refused));
+    neighbour.say(1, id, Said::ToOwner(claim)).await;
+    assert_eq!(neighbour.hear().await, (1, ToClaimant::Refused));
     crate::stage::suspended(&mut scene.link).await;
     scene.player = Player::connect(&scene.gateway).await;
     assert_eq!(scene.resume(1).await, GAP);

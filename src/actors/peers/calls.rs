@@ -11,7 +11,7 @@ use super::{
 };
 use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
-use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
+use crate::codec::peer::{Caller, ToClaimant, ToOwner};
 use crate::supervision::Receive;
 
 /// Something that has come.
@@ -23,22 +23,22 @@ pub(super) struct On<W> {
 }
 
 /// The metric label of a call whose last word this is.
-fn how_it_ended(say: &ToNewcomer) -> CallEnd {
+fn how_it_ended(say: &ToClaimant) -> CallEnd {
     match say {
-        ToNewcomer::Moved { .. } => CallEnd::Moved,
-        ToNewcomer::Busy => CallEnd::Busy,
-        ToNewcomer::NotGood => CallEnd::NotGood,
-        ToNewcomer::Unknown => CallEnd::Unknown,
-        ToNewcomer::HandOver(_) => CallEnd::HandedOver,
-        ToNewcomer::Refused => CallEnd::Refused,
-        ToNewcomer::Ended { .. } => CallEnd::Ended,
-        ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. } => CallEnd::GivenUp,
+        ToClaimant::Moved { .. } => CallEnd::Moved,
+        ToClaimant::Busy => CallEnd::Busy,
+        ToClaimant::NotGood => CallEnd::NotGood,
+        ToClaimant::Unknown => CallEnd::Unknown,
+        ToClaimant::Handover(_) => CallEnd::HandedOver,
+        ToClaimant::Refused => CallEnd::Refused,
+        ToClaimant::Ended { .. } => CallEnd::Ended,
+        ToClaimant::Holds { .. } | ToClaimant::HoldsMore { .. } => CallEnd::GivenUp,
     }
 }
 
 impl Peers {
     /// Another gateway answers a call that was made here.
-    pub(super) fn hear(&mut self, said: On<ToNewcomer>) {
+    pub(super) fn hear(&mut self, said: On<ToClaimant>) {
         let On {
             connection,
             call,
@@ -54,7 +54,7 @@ impl Peers {
             }),
             // Whoever asked is gone: nothing comes of the promise.
             None if !ends => {
-                let said = Said::ToHolder(ToHolder::GiveUp { stale: false });
+                let said = Said::ToOwner(ToOwner::GiveUp { stale: false });
                 let give_up = PeerFrame {
                     call,
                     session_id,
@@ -80,7 +80,7 @@ impl Peers {
     }
 
     /// Another gateway calls.
-    pub(super) fn serve(&mut self, said: On<ToHolder>, ctx: &mut Context<Self>) {
+    pub(super) fn serve(&mut self, said: On<ToOwner>, ctx: &mut Context<Self>) {
         let On {
             connection: from,
             call,
@@ -103,13 +103,13 @@ impl Peers {
             call,
             at: at.clone(),
         };
-        if let ToHolder::Ask { .. } = say {
+        if let ToOwner::Ask { .. } = say {
             if calls.contains_key(&call) {
                 // One call, one question: the answer to it is still owed.
                 return self.shared.counts.skipped();
             }
             if calls.len() >= MAX_CALLS {
-                return self.answer(&caller, session_id, ToNewcomer::Busy);
+                return self.answer(&caller, session_id, ToClaimant::Busy);
             }
             let served = Served {
                 session_id,
@@ -139,12 +139,12 @@ impl Peers {
                 said: Some(say),
             }))),
             None if say.ends() => {}
-            None => self.answer(&caller, session_id, ToNewcomer::Refused),
+            None => self.answer(&caller, session_id, ToClaimant::Refused),
         }
     }
 
     /// Passes a question on to the client that has the session, if one has.
-    fn find(&mut self, caller: Caller, session_id: u64, say: ToHolder, ctx: &mut Context<Self>) {
+    fn find(&mut self, caller: Caller, session_id: u64, say: ToOwner, ctx: &mut Context<Self>) {
         let home = self.shared.shards.home(session_id).clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         let answer = actix::fut::wrap_future::<_, Self>(answer);
@@ -162,12 +162,12 @@ impl Peers {
                         said: Some(say),
                     })));
                 }
-                Ok(Some(Found::Moved(to))) => ToNewcomer::Moved {
+                Ok(Some(Found::Moved(to))) => ToClaimant::Moved {
                     gateway: to.gateway,
                     address: to.address,
                 },
-                Ok(None) => ToNewcomer::Unknown,
-                Err(_) => ToNewcomer::Busy,
+                Ok(None) => ToClaimant::Unknown,
+                Err(_) => ToClaimant::Busy,
             };
             peers.answer(&caller, session_id, say);
         }));
@@ -192,7 +192,7 @@ impl Peers {
         }
     }
 
-    fn answer(&mut self, to: &Caller, session_id: u64, say: ToNewcomer) {
+    fn answer(&mut self, to: &Caller, session_id: u64, say: ToClaimant) {
         if say.ends()
             && let Some(calls) = self.served(to)
         {
@@ -201,7 +201,7 @@ impl Peers {
         let frame = PeerFrame {
             call: to.call,
             session_id,
-            said: Said::ToNewcomer(say),
+            said: Said::ToClaimant(say),
         };
         self.write(to.connection, &frame);
     }
@@ -212,7 +212,7 @@ impl Receive<Call> for Peers {
 
     fn receive(&mut self, msg: Call, ctx: &mut Context<Self>) {
         let call = msg.call;
-        if let ToHolder::Ask { .. } = msg.say {
+        if let ToOwner::Ask { .. } = msg.say {
             self.shared.counts.made();
             let connection = self.connection_to(&msg.to, ctx);
             let Some(connection) = connection.filter(|_| self.calls.len() < MAX_CALLS) else {
@@ -231,7 +231,7 @@ impl Receive<Call> for Peers {
         let frame = PeerFrame {
             call,
             session_id: msg.session_id,
-            said: Said::ToHolder(msg.say),
+            said: Said::ToOwner(msg.say),
         };
         self.write(connection, &frame);
     }

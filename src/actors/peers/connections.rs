@@ -11,7 +11,7 @@ use super::peering::CallEnd;
 use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
-use crate::codec::peer::{Caller, PeerGateway, ToHolder};
+use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::net::peer::HandshakeFailure;
 use crate::supervision::Receive;
 
@@ -45,7 +45,7 @@ impl Peers {
         let probe = PeerFrame {
             call: PROBE_CALL,
             session_id: NO_SESSION,
-            said: Said::ToHolder(ToHolder::Ask { token_epoch: 0 }),
+            said: Said::ToOwner(ToOwner::Ask { token_epoch: 0 }),
         };
         for connection in unsure {
             self.write(connection, &probe);
@@ -62,7 +62,7 @@ impl Peers {
             return;
         };
         place.used = Instant::now();
-        if let Said::ToHolder(ToHolder::Ask { .. } | ToHolder::Claim { .. }) = frame.said {
+        if let Said::ToOwner(ToOwner::Ask { .. } | ToOwner::Claim { .. }) = frame.said {
             place.asked.get_or_insert_with(Instant::now);
         }
         if !place.wire.write(frame.encode()) {
@@ -232,13 +232,13 @@ impl Receive<Arrived> for Peers {
         } = msg.frame;
         let connection = msg.connection;
         match (dialled, said) {
-            (true, Said::ToNewcomer(say)) => self.hear(On {
+            (true, Said::ToClaimant(say)) => self.hear(On {
                 connection,
                 call,
                 session_id,
                 say,
             }),
-            (false, Said::ToHolder(say)) => {
+            (false, Said::ToOwner(say)) => {
                 let said = On {
                     connection,
                     call,
@@ -248,7 +248,7 @@ impl Receive<Arrived> for Peers {
                 self.serve(said, ctx);
             }
             // Of a later version, or from the wrong end: nothing that this end has to do.
-            (true, Said::ToHolder(_)) | (false, Said::ToNewcomer(_)) | (_, Said::Unknown(_)) => {
+            (true, Said::ToOwner(_)) | (false, Said::ToClaimant(_)) | (_, Said::Unknown(_)) => {
                 self.shared.counts.skipped();
             }
         }

@@ -2,17 +2,17 @@
 //! client says it and hears it.
 //!
 //! A *call* is about one session: a client that wants it (the *caller*, on the gateway that a player
-//! has come back to) calls the gateway that may have it. The first thing said is [`ToHolder::Ask`];
+//! has come back to) calls the gateway that may have it. The first thing said is [`ToOwner::Ask`];
 //! what follows on either side is said on the same call.
 
 use actix::prelude::*;
 
 use crate::codec::peer::{Caller, PeerGateway};
-use crate::codec::peer::{ToHolder, ToNewcomer};
+use crate::codec::peer::{ToClaimant, ToOwner};
 use crate::supervision::CountedRecipient;
 
 /// Says something to the gateway that may have a session. The first one of a call is
-/// [`ToHolder::Ask`], and what comes back goes to the client that said it.
+/// [`ToOwner::Ask`], and what comes back goes to the client that said it.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Call {
@@ -23,7 +23,7 @@ pub struct Call {
     /// About which session.
     pub session_id: u64,
     /// What is said.
-    pub say: ToHolder,
+    pub say: ToOwner,
     /// Who hears the answers.
     pub client: CountedRecipient<PeerResponse>,
 }
@@ -43,7 +43,7 @@ pub struct PeerResponse {
     /// Which.
     pub call: u64,
     /// What; `None`: the other gateway cannot be reached, or its connection is lost.
-    pub said: Option<ToNewcomer>,
+    pub said: Option<ToClaimant>,
 }
 
 /// What a client that has a session says to one that called.
@@ -53,5 +53,5 @@ pub struct Reply {
     /// To whom.
     pub to: Caller,
     /// What.
-    pub say: ToNewcomer,
+    pub say: ToClaimant,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::{Call, CancelCall, PeerResponse, Peers, Reply};
-use crate::codec::peer::{PeerGateway, ToHolder};
+use crate::codec::peer::{PeerGateway, ToOwner};
 use crate::labels::labels;
 use crate::metrics::Labelled;
 use crate::net::peer::HandshakeFailure;
@@ -78,7 +78,7 @@ impl Peering {
     /// Says something to another gateway. Where nobody is there to do so, the client hears that.
     pub fn call(&self, call: Call) {
         let (client, number) = (call.client.clone(), call.call);
-        let asks = matches!(call.say, ToHolder::Ask { .. });
+        let asks = matches!(call.say, ToOwner::Ask { .. });
         if !self.seat.do_send(call) {
             if asks {
                 self.counts.made();

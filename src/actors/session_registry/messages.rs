@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::admission::Permit;
 use crate::codec::link::{Bind, Transport};
-use crate::codec::peer::{Caller, PeerGateway, ToHolder};
+use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::metrics::{DropReason, WorkerMetrics};
 use crate::net::socket::Socket;
 use crate::session::core::{BackendClose, ResumeRequest};
@@ -168,7 +168,7 @@ pub struct PeerRequest {
     /// About which session.
     pub session_id: u64,
     /// What; `None`: the connection is lost, with all that was promised on it.
-    pub said: Option<ToHolder>,
+    pub said: Option<ToOwner>,
 }
 
 /// A connection whose first frame was RESUME, with a genuine token, on its way to the client that has the

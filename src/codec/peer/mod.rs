@@ -29,7 +29,7 @@ pub struct Caller {
 
 /// Message of a claimant to the gateway that may own the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToHolder {
+pub enum ToOwner {
     /// Is this token good, and may the session be taken?
     Ask {
         /// The token's.
@@ -56,19 +56,19 @@ pub enum ToHolder {
     },
 }
 
-impl ToHolder {
+impl ToOwner {
     /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         match self {
-            ToHolder::Ask { .. } | ToHolder::Claim { .. } => false,
-            ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. } => true,
+            ToOwner::Ask { .. } | ToOwner::Claim { .. } => false,
+            ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. } => true,
         }
     }
 }
 
 /// Answer to a claimant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToNewcomer {
+pub enum ToClaimant {
     /// Here is the session, and it is promised.
     Holds {
         /// For the OPENs.
@@ -95,7 +95,7 @@ pub enum ToNewcomer {
         particulars: Particulars,
     },
     /// To a claim: the session.
-    HandOver(Box<HandOver>),
+    Handover(Box<Handover>),
     /// To a claim: nothing is promised.
     Refused,
     /// The session has ended.
@@ -105,12 +105,12 @@ pub enum ToNewcomer {
     },
 }
 
-impl ToNewcomer {
+impl ToClaimant {
     /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         !matches!(
             self,
-            ToNewcomer::Holds { .. } | ToNewcomer::HoldsMore { .. }
+            ToClaimant::Holds { .. } | ToClaimant::HoldsMore { .. }
         )
     }
 }
@@ -137,7 +137,7 @@ pub struct Binding {
 
 /// All that a session is beyond its backends.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HandOver {
+pub struct Handover {
     /// Something may be missing.
     pub gap: bool,
     /// DATA frames that the session has taken from its client.

@@ -2,7 +2,7 @@
 //! fields. A later version may add kinds and put fields behind those that are known here: unknown kinds
 //! are skipped, and so are bytes that are left over.
 
-use super::{Binding, HandOver, MAX_RING_BYTES, Particulars, ToHolder, ToNewcomer};
+use super::{Binding, Handover, MAX_RING_BYTES, Particulars, ToClaimant, ToOwner};
 use crate::codec::client::is_service_name;
 use crate::codec::link::Bind;
 
@@ -26,9 +26,9 @@ pub struct PeerFrame {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
     /// By the gateway that has dialled.
-    ToHolder(ToHolder),
+    ToOwner(ToOwner),
     /// By the one that was dialled.
-    ToNewcomer(ToNewcomer),
+    ToClaimant(ToClaimant),
     /// A kind that this version does not know.
     Unknown(u8),
 }
@@ -60,8 +60,8 @@ impl PeerFrame {
         out.extend_from_slice(&self.call.to_be_bytes());
         out.extend_from_slice(&self.session_id.to_be_bytes());
         out[0] = match &self.said {
-            Said::ToHolder(said) => put_to_holder(&mut out, said),
-            Said::ToNewcomer(said) => put_to_newcomer(&mut out, said),
+            Said::ToOwner(said) => put_to_holder(&mut out, said),
+            Said::ToClaimant(said) => put_to_newcomer(&mut out, said),
             Said::Unknown(kind) => *kind,
         };
         out
@@ -76,8 +76,8 @@ impl PeerFrame {
         let kind = rest.u8()?;
         let (call, session_id) = (rest.u64()?, rest.u64()?);
         let said = match kind {
-            ASK..=END => Said::ToHolder(rest.said_to_holder(kind)?),
-            HOLDS..=ENDED => Said::ToNewcomer(rest.said_to_newcomer(kind)?),
+            ASK..=END => Said::ToOwner(rest.said_to_holder(kind)?),
+            HOLDS..=ENDED => Said::ToClaimant(rest.said_to_newcomer(kind)?),
             _ => Said::Unknown(kind),
         };
         Ok(PeerFrame {
@@ -88,13 +88,13 @@ impl PeerFrame {
     }
 }
 
-fn put_to_holder(out: &mut Vec<u8>, said: &ToHolder) -> u8 {
+fn put_to_holder(out: &mut Vec<u8>, said: &ToOwner) -> u8 {
     match said {
-        ToHolder::Ask { token_epoch } => {
+        ToOwner::Ask { token_epoch } => {
             out.extend_from_slice(&token_epoch.to_be_bytes());
             ASK
         }
-        ToHolder::Claim { count, places } => {
+        ToOwner::Claim { count, places } => {
             out.extend_from_slice(&count.to_be_bytes());
             let places = &places[..places.len().min(usize::from(u8::MAX))];
             out.push(places.len() as u8);
@@ -104,43 +104,43 @@ fn put_to_holder(out: &mut Vec<u8>, said: &ToHolder) -> u8 {
             }
             CLAIM
         }
-        ToHolder::GiveUp { stale } => {
+        ToOwner::GiveUp { stale } => {
             out.push(u8::from(*stale));
             GIVE_UP
         }
-        ToHolder::Supersede => SUPERSEDE,
-        ToHolder::End { code } => {
+        ToOwner::Supersede => SUPERSEDE,
+        ToOwner::End { code } => {
             out.extend_from_slice(&code.to_be_bytes());
             END
         }
     }
 }
 
-fn put_to_newcomer(out: &mut Vec<u8>, said: &ToNewcomer) -> u8 {
+fn put_to_newcomer(out: &mut Vec<u8>, said: &ToClaimant) -> u8 {
     match said {
-        ToNewcomer::Holds { epoch, particulars } => {
+        ToClaimant::Holds { epoch, particulars } => {
             out.extend_from_slice(&epoch.to_be_bytes());
             put_particulars(out, particulars);
             HOLDS
         }
-        ToNewcomer::Moved { gateway, address } => {
+        ToClaimant::Moved { gateway, address } => {
             put_text(out, gateway);
             put_text(out, address);
             MOVED
         }
-        ToNewcomer::Busy => BUSY,
-        ToNewcomer::NotGood => NOT_GOOD,
-        ToNewcomer::Unknown => UNKNOWN,
-        ToNewcomer::HoldsMore { particulars } => {
+        ToClaimant::Busy => BUSY,
+        ToClaimant::NotGood => NOT_GOOD,
+        ToClaimant::Unknown => UNKNOWN,
+        ToClaimant::HoldsMore { particulars } => {
             put_particulars(out, particulars);
             HOLDS_MORE
         }
-        ToNewcomer::HandOver(handed) => {
+        ToClaimant::Handover(handed) => {
             put_hand_over(out, handed);
             HAND_OVER
         }
-        ToNewcomer::Refused => REFUSED,
-        ToNewcomer::Ended { code } => {
+        ToClaimant::Refused => REFUSED,
+        ToClaimant::Ended { code } => {
             out.extend_from_slice(&code.to_be_bytes());
             ENDED
         }
@@ -166,7 +166,7 @@ fn put_particulars(out: &mut Vec<u8>, particulars: &Particulars) {
     }
 }
 
-fn put_hand_over(out: &mut Vec<u8>, handed: &HandOver) {
+fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
     out.push(u8::from(handed.gap));
     out.extend_from_slice(&handed.received.to_be_bytes());
     let starts = &handed.starts[..handed.starts.len().min(usize::from(u8::MAX))];
@@ -238,45 +238,45 @@ impl Rest<'_> {
         Bind::decode(self.bytes(Bind::LEN)?).map_err(|_| Malformed)
     }
 
-    fn said_to_holder(&mut self, kind: u8) -> Result<ToHolder, Malformed> {
+    fn said_to_holder(&mut self, kind: u8) -> Result<ToOwner, Malformed> {
         Ok(match kind {
-            ASK => ToHolder::Ask {
+            ASK => ToOwner::Ask {
                 token_epoch: self.u32()?,
             },
             CLAIM => {
                 let (count, places) = (self.u64()?, self.u8()?);
                 let place = |_| Ok((self.service()?, self.flag()?));
                 let places = (0..places).map(place).collect::<Result<_, Malformed>>()?;
-                ToHolder::Claim { count, places }
+                ToOwner::Claim { count, places }
             }
-            GIVE_UP => ToHolder::GiveUp {
+            GIVE_UP => ToOwner::GiveUp {
                 stale: self.flag()?,
             },
-            SUPERSEDE => ToHolder::Supersede,
-            END => ToHolder::End { code: self.u16()? },
+            SUPERSEDE => ToOwner::Supersede,
+            END => ToOwner::End { code: self.u16()? },
             _ => return Err(Malformed),
         })
     }
 
-    fn said_to_newcomer(&mut self, kind: u8) -> Result<ToNewcomer, Malformed> {
+    fn said_to_newcomer(&mut self, kind: u8) -> Result<ToClaimant, Malformed> {
         Ok(match kind {
-            HOLDS => ToNewcomer::Holds {
+            HOLDS => ToClaimant::Holds {
                 epoch: self.u32()?,
                 particulars: self.particulars()?,
             },
-            MOVED => ToNewcomer::Moved {
+            MOVED => ToClaimant::Moved {
                 gateway: self.text()?,
                 address: self.text()?,
             },
-            BUSY => ToNewcomer::Busy,
-            NOT_GOOD => ToNewcomer::NotGood,
-            UNKNOWN => ToNewcomer::Unknown,
-            HOLDS_MORE => ToNewcomer::HoldsMore {
+            BUSY => ToClaimant::Busy,
+            NOT_GOOD => ToClaimant::NotGood,
+            UNKNOWN => ToClaimant::Unknown,
+            HOLDS_MORE => ToClaimant::HoldsMore {
                 particulars: self.particulars()?,
             },
-            HAND_OVER => ToNewcomer::HandOver(Box::new(self.hand_over()?)),
-            REFUSED => ToNewcomer::Refused,
-            ENDED => ToNewcomer::Ended { code: self.u16()? },
+            HAND_OVER => ToClaimant::Handover(Box::new(self.hand_over()?)),
+            REFUSED => ToClaimant::Refused,
+            ENDED => ToClaimant::Ended { code: self.u16()? },
             _ => return Err(Malformed),
         })
     }
@@ -297,13 +297,13 @@ impl Rest<'_> {
         })
     }
 
-    fn hand_over(&mut self) -> Result<HandOver, Malformed> {
+    fn hand_over(&mut self) -> Result<Handover, Malformed> {
         let (gap, received, starts) = (self.flag()?, self.u64()?, self.u8()?);
         let start = |_| Ok((self.u32()?, self.u64()?));
         let starts = (0..starts).map(start).collect::<Result<_, Malformed>>()?;
         let before = self.u64()?;
         let (bound, newest, len) = (self.bind()?, self.bind()?, self.u32()?);
-        Ok(HandOver {
+        Ok(Handover {
             gap,
             received,
             starts,

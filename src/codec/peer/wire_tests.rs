@@ -24,32 +24,32 @@ fn particulars() -> Particulars {
 }
 
 fn everything() -> Vec<Said> {
-    let to_holder = [
-        ToHolder::Ask { token_epoch: 7 },
-        ToHolder::Claim {
+    let to_owner = [
+        ToOwner::Ask { token_epoch: 7 },
+        ToOwner::Claim {
             count: 9,
             places: vec![("game".into(), true), ("chat".into(), false)],
         },
-        ToHolder::GiveUp { stale: true },
-        ToHolder::Supersede,
-        ToHolder::End { code: 440 },
+        ToOwner::GiveUp { stale: true },
+        ToOwner::Supersede,
+        ToOwner::End { code: 440 },
     ];
-    let to_newcomer = [
-        ToNewcomer::Holds {
+    let to_claimant = [
+        ToClaimant::Holds {
             epoch: 8,
             particulars: particulars(),
         },
-        ToNewcomer::Moved {
+        ToClaimant::Moved {
             gateway: "gw-2".into(),
             address: "10.0.0.2:7001".into(),
         },
-        ToNewcomer::Busy,
-        ToNewcomer::NotGood,
-        ToNewcomer::Unknown,
-        ToNewcomer::HoldsMore {
+        ToClaimant::Busy,
+        ToClaimant::NotGood,
+        ToClaimant::Unknown,
+        ToClaimant::HoldsMore {
             particulars: particulars(),
         },
-        ToNewcomer::HandOver(Box::new(HandOver {
+        ToClaimant::Handover(Box::new(Handover {
             gap: true,
             received: 5,
             starts: vec![(1, 0), (3, 17)],
@@ -58,12 +58,12 @@ fn everything() -> Vec<Said> {
             bound: particulars().bound,
             newest: particulars().newest,
         })),
-        ToNewcomer::Refused,
-        ToNewcomer::Ended { code: 408 },
+        ToClaimant::Refused,
+        ToClaimant::Ended { code: 408 },
     ];
-    let to_holder = to_holder.into_iter().map(Said::ToHolder);
-    to_holder
-        .chain(to_newcomer.into_iter().map(Said::ToNewcomer))
+    let to_owner = to_owner.into_iter().map(Said::ToOwner);
+    to_owner
+        .chain(to_claimant.into_iter().map(Said::ToClaimant))
         .collect()
 }
 
@@ -107,13 +107,13 @@ fn every_cut_is_malformed() {
 
 #[test]
 fn names_and_flags_are_what_they_must_be() {
-    let claim = ToHolder::Claim {
+    let claim = ToOwner::Claim {
         count: 0,
         places: vec![("NO".into(), true)],
     };
-    let bytes = frame(Said::ToHolder(claim)).encode();
+    let bytes = frame(Said::ToOwner(claim)).encode();
     assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
-    let mut bytes = frame(Said::ToHolder(ToHolder::GiveUp { stale: false })).encode();
+    let mut bytes = frame(Said::ToOwner(ToOwner::GiveUp { stale: false })).encode();
     *bytes.last_mut().unwrap() = 2;
     assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
 }

@@ -3,7 +3,7 @@
 use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::HandOver;
+use crate::codec::peer::Handover;
 use crate::session::numbering::Numbering;
 use crate::session::replay::Replay;
 use crate::session::state::Session;
@@ -144,7 +144,7 @@ impl<L: Hold> Core<L> {
 
 /// The ring that another gateway has handed over, and behind it what backends have sent here since. All of
 /// it is lacking.
-fn inherit(since: Replay, handed: &HandOver, limit: usize) -> (Replay, Lacking) {
+fn inherit(since: Replay, handed: &Handover, limit: usize) -> (Replay, Lacking) {
     let ring = Replay::adopt(limit, handed.before, &handed.ring);
     let mut ring = ring.unwrap_or_else(|| Replay::new(limit));
     let (held, news) = (ring.since(0), since.since(0));

@@ -3,7 +3,7 @@
 use super::claiming::{Stage, is_here};
 use super::{BackendClose, Core, Hold, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::{Particulars, PeerGateway, ToHolder, ToNewcomer};
+use crate::codec::peer::{Particulars, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 
 /// How often a session may have moved on while its owner is looked for.
@@ -34,7 +34,7 @@ impl<L: Hold> Core<L> {
         let then = then.filter(|next| *next != to);
         claim.calls.push((step.host.next_call(), to.clone()));
         let token_epoch = attempt.token_epoch;
-        claim.say(&to, ToHolder::Ask { token_epoch }, step);
+        claim.say(&to, ToOwner::Ask { token_epoch }, step);
         claim.stage = Stage::Asking {
             whom: to,
             then,
@@ -43,7 +43,7 @@ impl<L: Hold> Core<L> {
     }
 
     /// A peer gateway answers on a call, or (`None`) cannot be reached.
-    pub fn peer_response(&mut self, call: u64, said: Option<ToNewcomer>, step: &mut Step<'_>) {
+    pub fn peer_response(&mut self, call: u64, said: Option<ToClaimant>, step: &mut Step<'_>) {
         let Some((_, _, claim)) = self.claiming() else {
             return;
         };
@@ -58,16 +58,16 @@ impl<L: Hold> Core<L> {
             return self.peer_lost(&from, step);
         };
         match said {
-            ToNewcomer::Holds { epoch, particulars } => {
+            ToClaimant::Holds { epoch, particulars } => {
                 self.held_there(from, epoch, particulars, step);
             }
-            ToNewcomer::HoldsMore { particulars } if claim.claims_from(&from) => {
+            ToClaimant::HoldsMore { particulars } if claim.claims_from(&from) => {
                 self.open_places(Some(from), particulars, step);
             }
-            ToNewcomer::HandOver(handed) if claim.claims_from(&from) => {
+            ToClaimant::Handover(handed) if claim.claims_from(&from) => {
                 self.handed_over(handed, step);
             }
-            ToNewcomer::Ended { code } if claim.owner() == Some(&from) => {
+            ToClaimant::Ended { code } if claim.owner() == Some(&from) => {
                 let close = BackendClose {
                     code: Code(code),
                     retry_after_ms: 0,
@@ -77,25 +77,25 @@ impl<L: Hold> Core<L> {
                 self.stop_claiming_from(&from);
                 self.ended_while_claimed(close, step);
             }
-            ToNewcomer::Refused if claim.claims_from(&from) => {
+            ToClaimant::Refused if claim.claims_from(&from) => {
                 self.fail_claim(Closing::ResumeElsewhere, false, step);
             }
-            ToNewcomer::HoldsMore { .. }
-            | ToNewcomer::HandOver(_)
-            | ToNewcomer::Ended { .. }
-            | ToNewcomer::Refused => {}
-            ToNewcomer::Moved { gateway, address } => {
+            ToClaimant::HoldsMore { .. }
+            | ToClaimant::Handover(_)
+            | ToClaimant::Ended { .. }
+            | ToClaimant::Refused => {}
+            ToClaimant::Moved { gateway, address } => {
                 let to = PeerGateway { gateway, address };
                 self.moved_on(&from, to, step);
             }
-            ToNewcomer::Unknown => self.not_there(&from, step),
-            ToNewcomer::Busy if self.asks(&from) => {
+            ToClaimant::Unknown => self.not_there(&from, step),
+            ToClaimant::Busy if self.asks(&from) => {
                 self.fail_claim(Closing::ResumeElsewhere, false, step);
             }
-            ToNewcomer::NotGood if self.asks(&from) => {
+            ToClaimant::NotGood if self.asks(&from) => {
                 self.fail_claim(Closing::NotResumable, true, step);
             }
-            ToNewcomer::Busy | ToNewcomer::NotGood => {}
+            ToClaimant::Busy | ToClaimant::NotGood => {}
         }
     }
 
@@ -105,14 +105,14 @@ impl<L: Hold> Core<L> {
         &mut self,
         call: u64,
         from: &PeerGateway,
-        said: Option<ToNewcomer>,
+        said: Option<ToClaimant>,
         step: &mut Step<'_>,
     ) {
-        let Some(ToNewcomer::Holds { epoch, particulars }) = said else {
+        let Some(ToClaimant::Holds { epoch, particulars }) = said else {
             return;
         };
         let asks = self.asks(from);
-        let give_up = ToHolder::GiveUp { stale: false };
+        let give_up = ToOwner::GiveUp { stale: false };
         let Some((_, _, claim)) = self.claiming() else {
             return;
         };
@@ -141,7 +141,7 @@ impl<L: Hold> Core<L> {
         if !self.asks(&from) {
             // Too late: others were asked meanwhile, and it promises what is not wanted any more.
             if let Some((_, _, claim)) = self.claiming() {
-                claim.say(&from, ToHolder::GiveUp { stale: false }, step);
+                claim.say(&from, ToOwner::GiveUp { stale: false }, step);
             }
             return;
         }

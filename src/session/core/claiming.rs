@@ -19,7 +19,7 @@ use super::resuming::Attempt;
 use super::{Core, Effect, Hold, Note, Reach, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
-use crate::codec::peer::{Binding, HandOver, Particulars, PeerGateway, ToHolder};
+use crate::codec::peer::{Binding, Handover, Particulars, PeerGateway, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::replay::Replay;
 use crate::session::state::Session;
@@ -39,7 +39,7 @@ pub(super) struct Claim {
     /// It is counted as a session of this gateway.
     pub(super) started: bool,
     /// The owner's part, when it has been handed over.
-    pub(super) handed: Option<Box<HandOver>>,
+    pub(super) handed: Option<Box<Handover>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Claim {
     }
 
     /// Says something on the newest call to this gateway.
-    pub(super) fn say(&self, to: &PeerGateway, say: ToHolder, step: &mut Step<'_>) {
+    pub(super) fn say(&self, to: &PeerGateway, say: ToOwner, step: &mut Step<'_>) {
         if let Some(call) = self.newest_call(to) {
             self.say_on(call, to, say, step);
         }
@@ -90,7 +90,7 @@ impl Claim {
         call.map(|(call, _)| *call)
     }
 
-    pub(super) fn say_on(&self, call: u64, to: &PeerGateway, say: ToHolder, step: &mut Step<'_>) {
+    pub(super) fn say_on(&self, call: u64, to: &PeerGateway, say: ToOwner, step: &mut Step<'_>) {
         step.push(Effect::Call {
             call,
             to: to.clone(),
@@ -126,7 +126,7 @@ impl<L: Hold> Core<L> {
         let mut session = Session::taken_up(token.session_id, limits.max_services);
         session.identify(token.bound, token.newest);
         let home = PeerGateway {
-            gateway: token.holder.clone(),
+            gateway: token.owner.clone(),
             address: token.peer.clone(),
         };
         let attempt = Attempt {
@@ -138,7 +138,7 @@ impl<L: Hold> Core<L> {
             lost: None,
         };
         let claim = Claim {
-            previous: token.holder.clone(),
+            previous: token.owner.clone(),
             stage: Stage::Opening { owner: None },
             calls: SmallVec::new(),
             replay: Replay::new(limits.outbound_queue),
@@ -244,7 +244,7 @@ impl<L: Hold> Core<L> {
             return self.adopt_without_owner(step);
         };
         let taken = |p: &Place| (p.service.to_string(), p.standing == Standing::Taken);
-        let say = ToHolder::Claim {
+        let say = ToOwner::Claim {
             count: attempt.count,
             places: attempt.places.iter().map(taken).collect(),
         };
@@ -264,7 +264,7 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    pub(super) fn handed_over(&mut self, handed: Box<HandOver>, step: &mut Step<'_>) {
+    pub(super) fn handed_over(&mut self, handed: Box<Handover>, step: &mut Step<'_>) {
         let limit = step.limits().outbound_queue;
         let Some((_, _, claim)) = self.claiming() else {
             return;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{Core, Hold, Step};
-use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
+use crate::codec::peer::{Caller, ToClaimant, ToOwner};
 use crate::session::state::Session;
 
 /// Words of peer gateways that may wait; one at a time is the rule.
@@ -15,14 +15,14 @@ const MAX_WAITING: usize = 8;
 /// What waits, and for whom.
 #[derive(Debug, Default)]
 pub(super) struct Confirming {
-    waiting: Vec<(Caller, ToHolder)>,
+    waiting: Vec<(Caller, ToOwner)>,
     /// Services whose backends are not known to have taken their OPEN.
     unconfirmed: SmallVec<[Arc<str>; 1]>,
 }
 
 impl<L: Hold> Core<L> {
     /// Asks every backend to show that it has taken its OPEN; then the peer gateway's word is heard.
-    pub(super) fn confirm_backends(&mut self, caller: Caller, say: ToHolder, step: &mut Step<'_>) {
+    pub(super) fn confirm_backends(&mut self, caller: Caller, say: ToOwner, step: &mut Step<'_>) {
         let Some((session, resume)) = self.owned() else {
             return;
         };
@@ -82,9 +82,9 @@ impl<L: Hold> Core<L> {
         let confirming = resume.confirming.take();
         for (caller, say) in confirming.into_iter().flat_map(|c| c.waiting) {
             match say {
-                ToHolder::Ask { token_epoch } => self.asked(caller, token_epoch, step),
-                ToHolder::Claim { count, places } => self.claimed(caller, count, &places, step),
-                ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. } => {}
+                ToOwner::Ask { token_epoch } => self.asked(caller, token_epoch, step),
+                ToOwner::Claim { count, places } => self.claimed(caller, count, &places, step),
+                ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. } => {}
             }
         }
     }
@@ -101,9 +101,9 @@ impl<L: Hold> Core<L> {
 
 impl Confirming {
     /// The session ends, or leaves: whoever still asks is answered. A claim is answered by who promised.
-    pub(super) fn dismiss(self, say: &ToNewcomer, step: &mut Step<'_>) {
+    pub(super) fn dismiss(self, say: &ToClaimant, step: &mut Step<'_>) {
         for (caller, waiting) in self.waiting {
-            if let ToHolder::Ask { .. } = waiting {
+            if let ToOwner::Ask { .. } = waiting {
                 step.reply(caller, say.clone());
             }
         }

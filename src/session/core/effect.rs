@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
-use crate::codec::peer::{Caller, PeerGateway, ToHolder, ToNewcomer};
+use crate::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
 
@@ -116,7 +116,7 @@ impl Step<'_> {
         self.effects.push(Effect::Note(note));
     }
 
-    pub(super) fn reply(&mut self, to: Caller, say: ToNewcomer) {
+    pub(super) fn reply(&mut self, to: Caller, say: ToClaimant) {
         self.effects.push(Effect::Reply { to, say });
     }
 
@@ -180,7 +180,7 @@ pub enum Effect {
         /// The session.
         session_id: u64,
         /// The words.
-        say: ToHolder,
+        say: ToOwner,
     },
     /// Ends a call; nothing more is said on it.
     CancelCall(u64),
@@ -189,7 +189,7 @@ pub enum Effect {
         /// The caller.
         to: Caller,
         /// The words.
-        say: ToNewcomer,
+        say: ToClaimant,
     },
 
     /// Something to count, log or show.

@@ -4,7 +4,7 @@
 use super::claiming::Stage;
 use super::{Core, Effect, Hold, Note, Resume, State, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::{Caller, ToHolder, ToNewcomer};
+use crate::codec::peer::{Caller, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::core::BackendClose;
 use crate::session::state::Session;
@@ -186,12 +186,12 @@ impl<L: Hold> Core<L> {
         let (owner, say) = match &claim.stage {
             // It has answered, and promised nothing.
             Stage::Asking { .. } if is_left => return,
-            Stage::Asking { whom, .. } => (whom, ToHolder::GiveUp { stale: false }),
+            Stage::Asking { whom, .. } => (whom, ToOwner::GiveUp { stale: false }),
             Stage::Opening { owner: Some(owner) } | Stage::Claiming { owner } if is_left => {
-                (owner, ToHolder::GiveUp { stale })
+                (owner, ToOwner::GiveUp { stale })
             }
             Stage::Opening { owner: Some(owner) } | Stage::Claiming { owner } => {
-                (owner, ToHolder::End { code: code.0 })
+                (owner, ToOwner::End { code: code.0 })
             }
             Stage::Opening { owner: None } => return,
         };
@@ -204,9 +204,9 @@ fn dismiss(mut resume: Resume, leaving: Option<Caller>, code: Code, step: &mut S
     let is_left = code == Code::LEAVES_LINK;
     if let Some(confirming) = resume.confirming.take() {
         let say = if is_left {
-            ToNewcomer::Busy
+            ToClaimant::Busy
         } else {
-            ToNewcomer::NotGood
+            ToClaimant::NotGood
         };
         confirming.dismiss(&say, step);
     }
@@ -214,6 +214,6 @@ fn dismiss(mut resume: Resume, leaving: Option<Caller>, code: Code, step: &mut S
     if let Some(to) = promised
         && !is_left
     {
-        step.reply(to, ToNewcomer::Ended { code: code.0 });
+        step.reply(to, ToClaimant::Ended { code: code.0 });
     }
 }

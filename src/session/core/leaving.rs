@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::owning::particulars;
 use super::{Core, Effect, Hold, Millis, Note, Resume, State, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::{Caller, HandOver, MAX_RING_BYTES, ToNewcomer};
+use crate::codec::peer::{Caller, Handover, MAX_RING_BYTES, ToClaimant};
 use crate::session::closing::Closing;
 use crate::session::state::Session;
 
@@ -106,7 +106,7 @@ impl<L: Hold> Core<L> {
             leaving,
         } = &mut self.state
         else {
-            return step.reply(caller, ToNewcomer::Refused);
+            return step.reply(caller, ToClaimant::Refused);
         };
         let known = |service: &str| places.iter().find(|(name, _)| *name == *service);
         let unasked = session.open().any(|(name, _)| known(name).is_none());
@@ -119,7 +119,7 @@ impl<L: Hold> Core<L> {
                     *rounds += 1;
                     leaving.until = step.now + peer_timeout;
                     let particulars = particulars(session);
-                    return step.reply(caller, ToNewcomer::HoldsMore { particulars });
+                    return step.reply(caller, ToClaimant::HoldsMore { particulars });
                 }
                 let (has, restarted) = resume.numbering.number(*token_epoch, count);
                 let (awaited, left) = leave_links(session, places);
@@ -132,7 +132,7 @@ impl<L: Hold> Core<L> {
                 };
             }
             Stage::Claimed { .. } | Stage::Parting { .. } => {
-                return step.reply(caller, ToNewcomer::Refused);
+                return step.reply(caller, ToClaimant::Refused);
             }
         }
         self.hand_over_if_left(step);
@@ -192,7 +192,7 @@ impl<L: Hold> Core<L> {
         let limit = MAX_RING_BYTES.min(step.limits().outbound_queue);
         resume.replay.set_limit(limit);
         let lacking = resume.replay.since(has);
-        let handed = HandOver {
+        let handed = Handover {
             gap: gap || lacking.gap,
             received: session.received(),
             starts: resume.numbering.starts().to_vec(),
@@ -202,11 +202,11 @@ impl<L: Hold> Core<L> {
             newest: session.newest(),
         };
         if let Some(confirming) = resume.confirming.take() {
-            confirming.dismiss(&ToNewcomer::Busy, step);
+            confirming.dismiss(&ToClaimant::Busy, step);
         }
         // Before the answer: whoever asks from now on is told where it is.
         step.push(Effect::Moved(leaving.to.at.clone()));
-        step.reply(leaving.to, ToNewcomer::HandOver(Box::new(handed)));
+        step.reply(leaving.to, ToClaimant::Handover(Box::new(handed)));
         step.note(Note::HandedOver);
         self.end_session(session, Code::LEAVES_LINK, step);
         step.push(Effect::Close(closing));

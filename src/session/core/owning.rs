@@ -3,7 +3,7 @@
 
 use super::{Core, Effect, Hold, Millis, Note, State, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::{Binding, Caller, Particulars, ToHolder, ToNewcomer};
+use crate::codec::peer::{Binding, Caller, Particulars, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::state::Session;
 
@@ -21,10 +21,10 @@ impl<L: Hold> Core<L> {
         &mut self,
         caller: Caller,
         session_id: u64,
-        said: Option<ToHolder>,
+        said: Option<ToOwner>,
         step: &mut Step<'_>,
     ) {
-        if said.as_ref().is_none_or(ToHolder::ends) {
+        if said.as_ref().is_none_or(ToOwner::ends) {
             // Nobody waits for what it has asked before.
             self.forget_waiting(&caller);
         }
@@ -33,16 +33,16 @@ impl<L: Hold> Core<L> {
             return self.answer_without_session(caller, said.as_ref(), step);
         }
         match said {
-            Some(say @ ToHolder::Ask { .. }) => self.confirm_backends(caller, say, step),
-            Some(say @ ToHolder::Claim { .. }) if self.is_promised_to(&caller) => {
+            Some(say @ ToOwner::Ask { .. }) => self.confirm_backends(caller, say, step),
+            Some(say @ ToOwner::Claim { .. }) if self.is_promised_to(&caller) => {
                 // Nothing more is read, so that nothing more is opened.
                 self.begin_leaving();
                 self.confirm_backends(caller, say, step);
             }
-            Some(ToHolder::Claim { .. }) => step.reply(caller, ToNewcomer::Refused),
-            Some(ToHolder::GiveUp { stale }) => self.given_up(&caller, stale, step),
-            Some(ToHolder::Supersede) => self.close(Closing::Replaced, step),
-            Some(ToHolder::End { code }) => {
+            Some(ToOwner::Claim { .. }) => step.reply(caller, ToClaimant::Refused),
+            Some(ToOwner::GiveUp { stale }) => self.given_up(&caller, stale, step),
+            Some(ToOwner::Supersede) => self.close(Closing::Replaced, step),
+            Some(ToOwner::End { code }) => {
                 let closing = Closing::ByBackend {
                     code: Code(code),
                     retry_after_ms: 0,
@@ -58,16 +58,16 @@ impl<L: Hold> Core<L> {
     pub(super) fn answer_without_session(
         &self,
         caller: Caller,
-        said: Option<&ToHolder>,
+        said: Option<&ToOwner>,
         step: &mut Step<'_>,
     ) {
         let comes = matches!(self.state, State::Claiming { .. }) || self.resume().is_some();
         let say = match said {
             // An owner that says "moved" may be quicker than its hand-over.
-            Some(ToHolder::Ask { .. }) if comes => ToNewcomer::Busy,
-            Some(ToHolder::Ask { .. }) => ToNewcomer::Unknown,
-            Some(ToHolder::Claim { .. }) => ToNewcomer::Refused,
-            Some(ToHolder::GiveUp { .. } | ToHolder::Supersede | ToHolder::End { .. }) | None => {
+            Some(ToOwner::Ask { .. }) if comes => ToClaimant::Busy,
+            Some(ToOwner::Ask { .. }) => ToClaimant::Unknown,
+            Some(ToOwner::Claim { .. }) => ToClaimant::Refused,
+            Some(ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. }) | None => {
                 return;
             }
         };
@@ -103,18 +103,18 @@ impl<L: Hold> Core<L> {
         let limits = step.limits();
         let (until, outbound_queue) = (step.now + limits.peer_timeout(), limits.outbound_queue);
         let Some((session, resume)) = self.owned() else {
-            return self.answer_without_session(caller, Some(&ToHolder::Ask { token_epoch }), step);
+            return self.answer_without_session(caller, Some(&ToOwner::Ask { token_epoch }), step);
         };
         if token_epoch > resume.epoch {
             // The session has gone on elsewhere while this gateway could not be reached.
-            step.reply(caller, ToNewcomer::Unknown);
+            step.reply(caller, ToClaimant::Unknown);
             return self.close(Closing::Replaced, step);
         }
         // "A token is used when the connection that it opened has sent a frame."
         let say = if token_epoch < resume.oldest_good {
-            ToNewcomer::NotGood
+            ToClaimant::NotGood
         } else if !may_promise || resume.promise.is_some() {
-            ToNewcomer::Busy
+            ToClaimant::Busy
         } else {
             resume.promise = Some(Box::new(Promise {
                 to: caller.clone(),
@@ -123,7 +123,7 @@ impl<L: Hold> Core<L> {
             }));
             // More is kept while somebody wants the session.
             resume.replay.set_limit(outbound_queue);
-            ToNewcomer::Holds {
+            ToClaimant::Holds {
                 epoch: resume.epoch.saturating_add(1),
                 particulars: particulars(session),
             }

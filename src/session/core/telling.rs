@@ -216,7 +216,7 @@ fn token<L: Hold>(session: &Session<L>, resume: &Resume, step: &Step<'_>) -> Tok
         bound: session.bound(),
         newest: session.newest(),
         bindings: session.open().map(binding).collect(),
-        holder: step.host.gateway_id().to_owned(),
+        owner: step.host.gateway_id().to_owned(),
         peer: step.host.peer_address().unwrap_or_default().to_owned(),
         expires: step.host.unix_seconds() + LIFETIME_SECONDS,
     }

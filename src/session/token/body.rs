@@ -21,7 +21,7 @@ pub struct TokenBody {
     /// The services in use.
     pub bindings: Vec<Binding>,
     /// The gateway that has the session.
-    pub holder: String,
+    pub owner: String,
     /// Where other gateways reach that one, `host:port`; empty: nowhere.
     pub peer: String,
     /// When it ends, in seconds since 1970.
@@ -38,7 +38,7 @@ impl TokenBody {
             out.extend_from_slice(&bind.realm_id.to_be_bytes());
         }
         out.extend_from_slice(&self.expires.to_be_bytes());
-        text(out, &self.holder);
+        text(out, &self.owner);
         text(out, &self.peer);
         out.push(self.bindings.len().min(MAX_BINDINGS) as u8);
         for binding in self.bindings.iter().take(MAX_BINDINGS) {
@@ -56,7 +56,7 @@ impl TokenBody {
             bound: rest.bind()?,
             newest: rest.bind()?,
             expires: u64::from_be_bytes(rest.array()?),
-            holder: rest.text()?,
+            owner: rest.text()?,
             peer: rest.text()?,
             bindings: {
                 let [count] = rest.array()?;

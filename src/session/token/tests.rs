@@ -22,7 +22,7 @@ fn body() -> TokenBody {
             service: "game".into(),
             endpoint: "10.0.0.7:9300".parse().unwrap(),
         }],
-        holder: "gw-0".into(),
+        owner: "gw-0".into(),
         peer: "10.0.0.1:7001".into(),
         expires: 1_000_000,
     }
@@ -93,7 +93,7 @@ fn the_largest_body_fits() {
             .unwrap(),
     };
     large.bindings = vec![binding; 8];
-    large.holder = "h".repeat(253);
+    large.owner = "h".repeat(253);
     large.peer = format!("{}:65535", "p".repeat(240));
     let ring = ring(&[SECRET]);
     let token = ring.seal(&large);
@@ -106,7 +106,7 @@ proptest! {
     fn whatever_is_sealed_is_opened_as_it_was(
         session_id: u64, epoch: u32, ids: [u64; 2], realms: [u32; 2], expires in 1_u64..,
         services in proptest::collection::vec(("[a-z][a-z0-9.-]{0,20}", any::<std::net::SocketAddr>()), 0..8),
-        holder in "[a-z0-9-]{1,40}", peer in "[a-z0-9.:]{0,40}",
+        owner in "[a-z0-9-]{1,40}", peer in "[a-z0-9.:]{0,40}",
     ) {
         let bind = |n: usize| Bind { user_id: ids[n], realm_id: realms[n] };
         // A scope is not written out, and no player's backend has one.
@@ -119,7 +119,7 @@ proptest! {
         };
         let bindings = services.into_iter().map(|(service, endpoint)| Binding { service, endpoint: plain(endpoint) });
         let body = TokenBody {
-            session_id, epoch, bound: bind(0), newest: bind(1), bindings: bindings.collect(), holder, peer, expires,
+            session_id, epoch, bound: bind(0), newest: bind(1), bindings: bindings.collect(), owner, peer, expires,
         };
         let ring = ring(&[SECRET]);
         prop_assert_eq!(ring.open(&ring.seal(&body), 0), Ok(body));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use game_gateway::codec::code::Code;
 use game_gateway::codec::link::Bind;
-use game_gateway::codec::peer::{Caller, PeerGateway, ToHolder, ToNewcomer};
+use game_gateway::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 use game_gateway::session::core::{BackendClose, RegisterFailed, ResumeRequest, RouteFailed};
 
 use super::lease::{Lease, Word};
@@ -83,11 +83,11 @@ pub(crate) enum ClientMail {
     Called {
         caller: Caller,
         session_id: u64,
-        said: Option<ToHolder>,
+        said: Option<ToOwner>,
     },
     Heard {
         call: u64,
-        said: Option<ToNewcomer>,
+        said: Option<ToClaimant>,
     },
     Registered(u64, Result<u64, RegisterFailed>),
     Located(Result<Option<Found>, ()>),
@@ -133,7 +133,7 @@ pub(crate) enum RegistryMail {
     FindFor {
         session_id: u64,
         caller: Caller,
-        say: ToHolder,
+        say: ToOwner,
     },
     Relay {
         service: usize,
@@ -174,17 +174,17 @@ pub(crate) enum PeerMail {
         call: u64,
         to: PeerGateway,
         session_id: u64,
-        say: ToHolder,
+        say: ToOwner,
     },
     Cancel(u64),
     Reply {
         to: Caller,
-        say: ToNewcomer,
+        say: ToClaimant,
     },
     Found {
         caller: Caller,
         session_id: u64,
-        say: ToHolder,
+        say: ToOwner,
         found: Result<Option<Found>, ()>,
     },
 }

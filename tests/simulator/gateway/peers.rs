@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use game_gateway::codec::peer::wire::{PeerFrame, Said};
-use game_gateway::codec::peer::{Caller, PeerGateway, ToHolder, ToNewcomer};
+use game_gateway::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 
 use super::mail::{ClientMail, Found, PeerMail, RegistryMail};
 use crate::network::{Item, Purpose};
@@ -84,9 +84,9 @@ impl World {
         client: usize,
         (call, session_id): (u64, u64),
         to: &PeerGateway,
-        say: ToHolder,
+        say: ToOwner,
     ) {
-        if let ToHolder::Ask { .. } = say {
+        if let ToOwner::Ask { .. } = say {
             self.counts.asks += 1;
             let Some(peer) = self.connection_to(gateway, to) else {
                 return self.mail_client(client, ClientMail::Heard { call, said: None });
@@ -102,7 +102,7 @@ impl World {
         if say.ends() {
             self.gateways[gateway].calls.made.remove(&call);
         }
-        self.say(peer, Side::Remote, call, session_id, Said::ToHolder(say));
+        self.say(peer, Side::Remote, call, session_id, Said::ToOwner(say));
     }
 
     fn connection_to(&mut self, gateway: usize, to: &PeerGateway) -> Option<usize> {
@@ -148,7 +148,7 @@ impl World {
     }
 
     fn say(&mut self, peer: usize, towards: Side, call: u64, session_id: u64, said: Said) {
-        if let Said::ToHolder(ToHolder::Ask { .. } | ToHolder::Claim { .. }) = said {
+        if let Said::ToOwner(ToOwner::Ask { .. } | ToOwner::Claim { .. }) = said {
             let p = &mut self.peers[peer];
             if p.asked.is_none() {
                 p.asked = Some(self.now);
@@ -182,7 +182,7 @@ impl World {
             return self.near_lost(peer);
         }
         if self.now >= asked + patience / 2 {
-            let probe = Said::ToHolder(ToHolder::Ask { token_epoch: 0 });
+            let probe = Said::ToOwner(ToOwner::Ask { token_epoch: 0 });
             self.say(peer, Side::Remote, PROBE_CALL, NO_SESSION, probe);
         }
         self.at(asked + patience, Event::PeerCheck(peer));
@@ -207,19 +207,19 @@ impl World {
             said,
         } = frame;
         match (side, said) {
-            (Side::Gateway, Said::ToNewcomer(say)) if self.peers[peer].near => {
+            (Side::Gateway, Said::ToClaimant(say)) if self.peers[peer].near => {
                 self.peers[peer].asked = None;
                 self.hear_peer(peer, call, session_id, say);
             }
-            (Side::Remote, Said::ToHolder(say)) if self.peers[peer].far => {
+            (Side::Remote, Said::ToOwner(say)) if self.peers[peer].far => {
                 self.serve(peer, call, session_id, say);
             }
-            (_, Said::ToHolder(_) | Said::ToNewcomer(_) | Said::Unknown(_)) => {}
+            (_, Said::ToOwner(_) | Said::ToClaimant(_) | Said::Unknown(_)) => {}
         }
     }
 
     /// A call that was made here is answered.
-    fn hear_peer(&mut self, peer: usize, call: u64, session_id: u64, say: ToNewcomer) {
+    fn hear_peer(&mut self, peer: usize, call: u64, session_id: u64, say: ToClaimant) {
         let gateway = self.peers[peer].from;
         let its = self.gateways[gateway].calls.made.get(&call).copied();
         let its = its.filter(|(on, _)| *on == peer);
@@ -236,7 +236,7 @@ impl World {
                 },
             ),
             None if !ends => {
-                let give_up = Said::ToHolder(ToHolder::GiveUp { stale: false });
+                let give_up = Said::ToOwner(ToOwner::GiveUp { stale: false });
                 self.say(peer, Side::Remote, call, session_id, give_up);
                 self.gateways[gateway].calls.made.remove(&call);
             }
@@ -248,14 +248,14 @@ impl World {
     }
 
     /// A peer gateway calls.
-    fn serve(&mut self, peer: usize, call: u64, session_id: u64, say: ToHolder) {
+    fn serve(&mut self, peer: usize, call: u64, session_id: u64, say: ToOwner) {
         let gateway = self.peers[peer].to;
         let caller = Caller {
             connection: peer as u64,
             call,
             at: self.peer_gateway(self.peers[peer].from),
         };
-        if let ToHolder::Ask { .. } = say {
+        if let ToOwner::Ask { .. } = say {
             let served = &mut self.gateways[gateway].calls.served;
             if served.contains_key(&(peer, call)) {
                 return;
@@ -290,7 +290,7 @@ impl World {
                 );
             }
             None if say.ends() => {}
-            None => self.answer(gateway, &caller, session_id, ToNewcomer::Refused),
+            None => self.answer(gateway, &caller, session_id, ToClaimant::Refused),
         }
     }
 
@@ -299,7 +299,7 @@ impl World {
         gateway: usize,
         caller: Caller,
         session_id: u64,
-        say: ToHolder,
+        say: ToOwner,
         found: Result<Option<Found>, ()>,
     ) {
         let key = (caller.connection as usize, caller.call);
@@ -319,17 +319,17 @@ impl World {
                     },
                 );
             }
-            Ok(Some(Found::Moved(to))) => ToNewcomer::Moved {
+            Ok(Some(Found::Moved(to))) => ToClaimant::Moved {
                 gateway: to.gateway,
                 address: to.address,
             },
-            Ok(None) => ToNewcomer::Unknown,
-            Err(()) => ToNewcomer::Busy,
+            Ok(None) => ToClaimant::Unknown,
+            Err(()) => ToClaimant::Busy,
         };
         self.answer(gateway, &caller, session_id, say);
     }
 
-    fn answer(&mut self, gateway: usize, to: &Caller, session_id: u64, say: ToNewcomer) {
+    fn answer(&mut self, gateway: usize, to: &Caller, session_id: u64, say: ToClaimant) {
         let peer = to.connection as usize;
         if say.ends() {
             self.gateways[gateway].calls.served.remove(&(peer, to.call));
@@ -339,7 +339,7 @@ impl World {
             Side::Gateway,
             to.call,
             session_id,
-            Said::ToNewcomer(say),
+            Said::ToClaimant(say),
         );
     }
 }

@@ -1,7 +1,7 @@
 //! A session that is elsewhere, or nowhere.
 
 use super::*;
-use crate::codec::peer::{HandOver, Particulars};
+use crate::codec::peer::{Handover, Particulars};
 
 /// A connection with a token that gateway "b" has made.
 fn asking() -> Play {
@@ -20,8 +20,8 @@ fn particulars() -> Particulars {
     }
 }
 
-fn holds(epoch: u32) -> ToNewcomer {
-    ToNewcomer::Holds {
+fn holds(epoch: u32) -> ToClaimant {
+    ToClaimant::Holds {
         epoch,
         particulars: particulars(),
     }
@@ -44,13 +44,13 @@ fn claiming() -> Play {
     play
 }
 
-fn handed(gap: bool) -> ToNewcomer {
-    ToNewcomer::HandOver(Box::new(HandOver {
+fn handed(gap: bool) -> ToClaimant {
+    ToClaimant::Handover(Box::new(Handover {
         gap,
         received: 3,
         starts: vec![(1, 0)],
         ring: data("game", 0),
-        ..HandOver::default()
+        ..Handover::default()
     }))
 }
 
@@ -75,7 +75,7 @@ fn an_accept_may_be_quicker_than_the_news_of_its_link() {
 #[test]
 fn without_an_owner_the_backends_and_the_token_must_do() {
     let mut play = asking();
-    play.answers(1, ToNewcomer::Unknown);
+    play.answers(1, ToClaimant::Unknown);
     play.reaches("game", 1);
     play.at(|core, step| core.accepted("game", 2, step));
     play.check(&[
@@ -100,7 +100,7 @@ fn an_owner_that_does_not_answer_is_none() {
 #[test]
 fn who_has_handed_it_over_says_where() {
     let mut play = asking();
-    let to = |name: &str| ToNewcomer::Moved {
+    let to = |name: &str| ToClaimant::Moved {
         gateway: name.into(),
         address: format!("{name}:9"),
     };
@@ -118,10 +118,10 @@ fn who_has_handed_it_over_says_where() {
 #[test]
 fn a_refusal_leaves_what_was_opened() {
     let mut play = asking();
-    play.answers(1, ToNewcomer::Busy);
+    play.answers(1, ToClaimant::Busy);
     play.check(&["cancel call", "unregister", "close: 503"]);
     let mut play = claiming();
-    play.answers(1, ToNewcomer::Refused);
+    play.answers(1, ToClaimant::Refused);
     let heard = play.heard();
     assert!(
         heard.contains(&"game.1: final CLOSE 307".into()),
@@ -158,7 +158,7 @@ fn a_link_that_comes_after_a_failed_claim_is_left() {
 #[test]
 fn a_session_that_ends_while_it_is_claimed_ends_everywhere() {
     let mut play = claiming();
-    play.answers(1, ToNewcomer::Ended { code: 440 });
+    play.answers(1, ToClaimant::Ended { code: 440 });
     play.check(&[
         "game.1: final CLOSE 440",
         "cancel call",

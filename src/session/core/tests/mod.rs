@@ -18,7 +18,7 @@ use super::*;
 use crate::codec::Decoded;
 use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
 use crate::codec::link::{Open, Transport};
-use crate::codec::peer::{Binding, Caller, PeerGateway, ToHolder, ToNewcomer};
+use crate::codec::peer::{Binding, Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
 
@@ -125,9 +125,9 @@ impl Host for Around {
     }
     fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
         // A token of the tests is an epoch and the name of its gateway.
-        let (epoch, holder) = token.split_first().ok_or(TokenError::Malformed)?;
-        let holder = String::from_utf8_lossy(holder).into_owned();
-        Ok(token_of(u32::from(*epoch), &holder))
+        let (epoch, owner) = token.split_first().ok_or(TokenError::Malformed)?;
+        let owner = String::from_utf8_lossy(owner).into_owned();
+        Ok(token_of(u32::from(*epoch), &owner))
     }
     fn unix_seconds(&self) -> u64 {
         1_000
@@ -142,7 +142,7 @@ fn endpoint(service: &str) -> SocketAddr {
     ([10, 0, 0, service.as_bytes()[0]], 1).into()
 }
 
-fn token_of(epoch: u32, holder: &str) -> TokenBody {
+fn token_of(epoch: u32, owner: &str) -> TokenBody {
     TokenBody {
         session_id: 7,
         epoch,
@@ -152,8 +152,8 @@ fn token_of(epoch: u32, holder: &str) -> TokenBody {
             service: "game".into(),
             endpoint: endpoint("game"),
         }],
-        holder: holder.into(),
-        peer: format!("{holder}:9"),
+        owner: owner.into(),
+        peer: format!("{owner}:9"),
         expires: 2_000,
     }
 }
@@ -260,12 +260,12 @@ impl Play {
     }
 
     /// A peer gateway says something.
-    fn peer(&mut self, name: &str, say: ToHolder) {
+    fn peer(&mut self, name: &str, say: ToOwner) {
         self.at(|core, step| core.peer_request(caller(name), 7, Some(say), step));
     }
 
     /// A peer gateway answers the newest call.
-    fn answers(&mut self, call: u64, say: ToNewcomer) {
+    fn answers(&mut self, call: u64, say: ToClaimant) {
         self.at(|core, step| core.peer_response(call, Some(say), step));
     }
 
@@ -332,13 +332,13 @@ fn frame(kind: Kind, service: &str, flags: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// RESUME with a token of this epoch, made by this gateway.
-fn resume(count: u64, epoch: u8, holder: &str) -> Vec<u8> {
+fn resume(count: u64, epoch: u8, owner: &str) -> Vec<u8> {
     let header = Header {
         kind: Kind::Resume as u8,
         session_id: 7,
         ..Header::default()
     };
-    let payload = [&count.to_be_bytes()[..], &[epoch], holder.as_bytes()].concat();
+    let payload = [&count.to_be_bytes()[..], &[epoch], owner.as_bytes()].concat();
     let mut out = Vec::new();
     client::encode(&mut out, &header, "", &payload);
     out

@@ -5,7 +5,7 @@ use super::*;
 /// A session that is promised to "b".
 fn promised() -> Play {
     let mut play = Play::with_resumable();
-    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
     play.check(&["game.1: confirm"]);
     play.at(|core, step| core.confirmed("game", step));
     play.check(&["to b: holds 2"]);
@@ -16,7 +16,7 @@ fn promised() -> Play {
 fn claimed(count: u64) -> Play {
     let mut play = promised();
     let places = vec![("game".into(), true)];
-    play.peer("b", ToHolder::Claim { count, places });
+    play.peer("b", ToOwner::Claim { count, places });
     assert!(!play.core.reads());
     play.at(|core, step| core.confirmed("game", step));
     play.check(&["game.1: confirm", "game.1: CLOSE 307"]);
@@ -41,11 +41,11 @@ fn a_session_is_left_in_order_and_handed_over() {
 #[test]
 fn a_session_is_promised_to_one_at_a_time() {
     let mut play = promised();
-    play.peer("c", ToHolder::Ask { token_epoch: 1 });
+    play.peer("c", ToOwner::Ask { token_epoch: 1 });
     play.at(|core, step| core.confirmed("game", step));
     let (count, places) = (0, Vec::new());
-    play.peer("c", ToHolder::Claim { count, places });
-    play.peer("c", ToHolder::GiveUp { stale: false });
+    play.peer("c", ToOwner::Claim { count, places });
+    play.peer("c", ToOwner::GiveUp { stale: false });
     play.check(&["game.1: confirm", "to c: busy", "to c: refused"]);
     play.resumes_here(1, 0);
     play.check(&["refuse: 503"]);
@@ -78,7 +78,7 @@ fn a_claimant_hears_of_what_was_bound_meanwhile() {
     play.says(&data("chat", 0));
     play.heard();
     let places = || vec![("game".into(), true)];
-    let claim = |places| ToHolder::Claim { count: 0, places };
+    let claim = |places| ToOwner::Claim { count: 0, places };
     play.peer("b", claim(places()));
     play.at(|core, step| core.confirmed("game", step));
     // A service that is being opened is waited for.
@@ -133,23 +133,23 @@ fn a_session_that_ends_while_it_is_promised_is_told() {
         "close: 440",
     ]);
     let (count, places) = (0, Vec::new());
-    play.peer("b", ToHolder::Claim { count, places });
-    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.peer("b", ToOwner::Claim { count, places });
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
     play.check(&["to b: refused", "to b: unknown"]);
 }
 
 #[test]
 fn a_session_that_has_gone_on_elsewhere_is_left() {
     let newer = |play: &mut Play| {
-        play.peer("b", ToHolder::Ask { token_epoch: 2 });
+        play.peer("b", ToOwner::Ask { token_epoch: 2 });
         play.at(|core, step| core.confirmed("game", step));
     };
     let stale = |play: &mut Play| {
-        play.peer("b", ToHolder::Ask { token_epoch: 1 });
+        play.peer("b", ToOwner::Ask { token_epoch: 1 });
         play.at(|core, step| core.confirmed("game", step));
-        play.peer("b", ToHolder::GiveUp { stale: true });
+        play.peer("b", ToOwner::GiveUp { stale: true });
     };
-    let superseded = |play: &mut Play| play.peer("b", ToHolder::Supersede);
+    let superseded = |play: &mut Play| play.peer("b", ToOwner::Supersede);
     let ways: [&dyn Fn(&mut Play); 3] = [&newer, &stale, &superseded];
     for way in ways {
         let mut play = Play::with_resumable();
@@ -171,7 +171,7 @@ fn a_used_token_is_no_reason_to_promise() {
     play.at(|core, step| core.accepted("game", 2, step));
     play.says(&frame(Kind::Ping, "", 0, b""));
     play.heard();
-    play.peer("b", ToHolder::Ask { token_epoch: 1 });
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
     play.at(|core, step| core.confirmed("game", step));
     play.check(&["game.1: confirm", "to b: notgood"]);
 }

@@ -57,26 +57,26 @@ fn code_of(closing: &Closing) -> String {
     code.map_or("nothing".into(), |code| code.0.to_string())
 }
 
-fn said(say: &ToHolder) -> String {
+fn said(say: &ToOwner) -> String {
     match say {
-        ToHolder::Ask { token_epoch } => format!("ask {token_epoch}"),
-        ToHolder::Claim { count, places } => format!("claim {count} {places:?}"),
-        ToHolder::GiveUp { stale } => format!("give up stale={stale}"),
-        ToHolder::Supersede => "supersede".into(),
-        ToHolder::End { code } => format!("end {code}"),
+        ToOwner::Ask { token_epoch } => format!("ask {token_epoch}"),
+        ToOwner::Claim { count, places } => format!("claim {count} {places:?}"),
+        ToOwner::GiveUp { stale } => format!("give up stale={stale}"),
+        ToOwner::Supersede => "supersede".into(),
+        ToOwner::End { code } => format!("end {code}"),
     }
 }
 
-fn replied(say: &ToNewcomer) -> String {
+fn replied(say: &ToClaimant) -> String {
     match say {
-        ToNewcomer::Holds { epoch, .. } => format!("holds {epoch}"),
-        ToNewcomer::HoldsMore { .. } => "holds more".into(),
-        ToNewcomer::HandOver(handed) => {
+        ToClaimant::Holds { epoch, .. } => format!("holds {epoch}"),
+        ToClaimant::HoldsMore { .. } => "holds more".into(),
+        ToClaimant::Handover(handed) => {
             let gap = if handed.gap { " GAP" } else { "" };
             format!("hand over received {}{gap}", handed.received)
         }
-        ToNewcomer::Ended { code } => format!("ended {code}"),
-        ToNewcomer::Moved { gateway, .. } => format!("moved to {gateway}"),
+        ToClaimant::Ended { code } => format!("ended {code}"),
+        ToClaimant::Moved { gateway, .. } => format!("moved to {gateway}"),
         other => format!("{other:?}").to_lowercase(),
     }
 }

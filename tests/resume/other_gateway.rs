@@ -6,7 +6,7 @@ use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::link::{Kind, Open};
 use game_gateway::config::{Config, Secret};
 
-use crate::case_1::two_with;
+use crate::same_gateway::two_with;
 use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
