@@ -70,13 +70,11 @@ impl<L> Session<L> {
         })
     }
 
-    /// Owes no final CLOSE any more where links were lost: another gateway opens those services anew.
-    pub fn silence_lost(&mut self)
-    where
-        L: super::core::Hold,
-    {
-        for lost in self.services.iter_mut().filter_map(|s| s.lost.as_mut()) {
-            lost.silence();
+    /// Gives up the services whose links were lost: nobody else knows of them, so their backends hear the
+    /// final CLOSE now. One that has been opened elsewhere meanwhile takes none from here.
+    pub fn release_lost(&mut self) {
+        for service in &mut self.services {
+            drop(service.lost.take());
         }
     }
 

@@ -262,6 +262,6 @@ fn leave_links<L: Hold>(
         }
         left.push(service);
     }
-    session.silence_lost();
+    session.release_lost();
     (awaited, left)
 }
