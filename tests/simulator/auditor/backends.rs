@@ -100,8 +100,9 @@ impl Audit {
         let Some(link) = self.links.get(&id) else {
             return false;
         };
-        self.links.values().any(|other| {
-            let same = other.backend == link.backend && other.service == link.service;
+        self.links.iter().any(|(number, other)| {
+            let same =
+                *number != id && other.backend == link.backend && other.service == link.service;
             let stands = other.lost.is_none() && other.backend_lost.is_none();
             let first = |frame: &LinkFrame| {
                 let open = matches!(frame.what, LinkWhat::Open { resumed: false, .. });

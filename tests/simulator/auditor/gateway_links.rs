@@ -117,7 +117,7 @@ impl Audit {
         let wrong = other(*bound_user, user) || other((*bound_realm).into(), realm.into());
         let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));
         let same = owned.is_none_or(|(at, since_then)| at == link.gateway && since_then < *since);
-        if wrong && same && since.at + 100 < now.at {
+        if wrong && same && !self.is_over(session) && since.at + 100 < now.at {
             let seen = format!("session {session_id}, link {id}: user {user}, realm {realm}");
             self.breach(&rules::L_IDENTITY, seen);
         }
@@ -299,9 +299,14 @@ impl Audit {
                 .is_some_and(|l| (l.gateway, l.backend.index, l.service) == to && l.lost.is_some());
             lost && place.standing == Standing::Open
         });
-        owing.is_some_and(|(_, place)| {
+        if let Some((_, place)) = owing {
             place.standing = Standing::Closed;
-            true
+            return true;
+        }
+        // Its OPEN was said on a connection that was lost already, and was not seen.
+        self.links.values().any(|l| {
+            let same = (l.gateway, l.backend.index, l.service) == to;
+            same && (l.lost.is_some() || l.backend_lost.is_some())
         })
     }
 

@@ -337,9 +337,10 @@ impl Auditor for Audit {
 }
 
 impl Conn {
-    /// Tells whether the gateway takes it for alive.
+    /// Tells whether the gateway takes it for alive, and a CLOSE would get out.
     fn stands(&self) -> bool {
-        self.closed.is_none() && !self.gone && !self.player_closed
+        let over = self.gone || self.remote_gone || self.player_closed;
+        self.closed.is_none() && !over
     }
 
     fn new(gateway: Process, player: usize) -> Conn {

@@ -76,9 +76,7 @@ impl Audit {
         self.check_answers(session_id, gateway, id, gap);
         self.check_parting(session_id, gateway, gap);
         self.check_count(session_id, received, gap);
-        let old = self.standing_conn(session_id, gateway);
-        let old = old.filter(|old| self.conns.get(old).is_some_and(|conn| !conn.remote_gone));
-        if let Some(old) = old {
+        if let Some(old) = self.standing_conn(session_id, gateway) {
             let seen = format!("session {session_id}: connection {old} stands, OPENED on {id}");
             self.breach(&rules::C_OLD_STANDS, seen);
         }
