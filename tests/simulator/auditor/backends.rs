@@ -55,7 +55,8 @@ impl Audit {
             Some(_) | None => None,
         };
         if let Some(code) = refusal {
-            if code == 404 && self.is_overtaken(id, session_id) {
+            // Nobody makes sure of that where the owner cannot be asked.
+            if code == 404 && self.owners_are_asked() && self.is_overtaken(id, session_id) {
                 let seen = format!("session {session_id}, link {id}: its first OPEN is under way");
                 return self.breach(&rules::L_OVERTAKEN, seen);
             }

@@ -37,6 +37,23 @@ impl Audit {
         })
     }
 
+    /// Tells whether every owner so far could be asked in time.
+    pub(super) fn owners_are_asked(&self) -> bool {
+        let apart = self.causes.iter().any(|(_, cause)| match cause {
+            Cause::GatewayDied(_)
+            | Cause::Stalled(..)
+            | Cause::Panicked(_)
+            | Cause::Drained(_)
+            | Cause::Parted(..)
+            | Cause::Slow => true,
+            Cause::LinkLost(_)
+            | Cause::BackendDied(_)
+            | Cause::BackendGone(_)
+            | Cause::BackendUnreachable(..) => false,
+        });
+        self.scene.peer_channel && !self.scene.slow && !apart
+    }
+
     /// A GAP needs a reason since the owner's OPENED.
     pub(super) fn gap_founded(&mut self, session_id: u64, id: u64) {
         let Some(session) = self.sessions.get(&session_id) else {
