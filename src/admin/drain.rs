@@ -140,7 +140,10 @@ mod tests {
             "1 s",
         ] {
             let error = read_window(wrong).expect_err(wrong).to_string();
-            assert!(error.starts_with(&format!("window: `{wrong}` ")), "{error}");
+            assert!(
+                error.starts_with("window: ") && error.contains(&format!("`{wrong}`")),
+                "{error}"
+            );
         }
     }
 }

@@ -126,7 +126,7 @@ impl Terminal {
             next.push(("cursor", cursor.to_owned()));
             let mut page = self.api.get(&[list], &next)?;
             if page["next_cursor"] == whole["next_cursor"] {
-                return Err(Failure::answer("the gateway gives the same page for ever"));
+                return Err(Failure::answer("the gateway returned the same page twice"));
             }
             whole["next_cursor"] = page["next_cursor"].take();
             for part in [list, "silent_workers"] {
@@ -163,7 +163,10 @@ impl Terminal {
             Some((_, only)) if ids.len() == 1 => Err(only),
             Some((id, first)) => {
                 let count = told.len();
-                let message = format!("{count} of {} are not kicked; {id}: {first}", ids.len());
+                let message = format!(
+                    "{count} of {} sessions not kicked; {id}: {first}",
+                    ids.len()
+                );
                 Err(Failure::answer(message))
             }
         }
@@ -187,7 +190,7 @@ impl Terminal {
         };
         while args.wait && answer["state"] != "drained" {
             if answer["state"] == "serving" {
-                return Err(Failure::answer("it does not drain"));
+                return Err(Failure::answer("the gateway is not draining"));
             }
             std::thread::sleep(WAIT_STEP);
             answer = self.api.get(path, &[])?;

@@ -86,7 +86,9 @@ fn read_routes(config: &Config) -> (String, Result<Parsed, Refused>) {
                 .build();
             let loaded = match runtime {
                 Ok(runtime) => runtime.block_on(redis::load(&server, &keys)),
-                Err(error) => Err(Refused::unreadable(format!("no thread: {error}"))),
+                Err(error) => Err(Refused::unreadable(format!(
+                    "cannot start a thread: {error}"
+                ))),
             };
             (format!("redis key {}", keys.rules), loaded)
         }

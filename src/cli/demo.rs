@@ -44,17 +44,16 @@ const DRAIN_WINDOW: Duration = Duration::from_secs(1);
 /// Threads that carry the demo's traffic.
 const WORKERS: usize = 2;
 
-/// Watch it work: gateway, sample backends and sample players in one process.
+/// Run a demo: a gateway, sample backends and sample players in one process.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// How long to play.
+    /// Duration of the demo.
     #[arg(long, value_parser = parse_duration, default_value = "20s")]
     pub duration: Duration,
-    /// Players at a time: a third over TCP, a third over WebSocket, a third over HTTP; half of each
-    /// inside TLS.
+    /// Concurrent players: one third each over TCP, WebSocket and HTTP; half of each over TLS.
     #[arg(long, default_value_t = 48, value_name = "N")]
     pub sessions: usize,
-    /// Where a page for browsers is served, to play along.
+    /// Address to serve the browser page on.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub page: SocketAddr,
 }
@@ -75,7 +74,7 @@ enum DemoError {
 pub fn run(args: &DemoArgs) -> ExitCode {
     if !(1..=MAX_SESSIONS).contains(&args.sessions) {
         let sessions = args.sessions;
-        eprintln!("game-gateway demo: --sessions {sessions} is not in 1 to {MAX_SESSIONS}");
+        eprintln!("game-gateway demo: invalid --sessions {sessions}, expected 1 to {MAX_SESSIONS}");
         return ExitCode::from(2);
     }
     match play(args) {

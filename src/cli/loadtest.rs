@@ -143,10 +143,10 @@ fn raise_file_limit(sessions: usize) {
     let wanted = 2 * sessions as u64 + SPARE;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < sessions as u64 + SPARE => {
-            eprintln!("only {limit} open files are allowed here, {wanted} would be right");
+            eprintln!("open-file limit {limit} too low, expected {wanted}");
         }
         Ok(_) => {}
-        Err(error) => eprintln!("the open-file limit stays as it is: {error}"),
+        Err(error) => eprintln!("cannot raise the open-file limit: {error}"),
     }
 }
 

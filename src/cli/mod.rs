@@ -25,13 +25,13 @@ pub struct Arguments {
 enum Command {
     /// Run the gateway.
     Serve(serve::ServeArgs),
-    /// Validate the configuration and the routing data; every mistake at once.
+    /// Validate the configuration and the routing data; reports all errors at once.
     Check(check::CheckArgs),
-    /// Ask a running gateway how it is, and tell it what to do.
+    /// Inspect and control a running gateway through its admin API.
     Admin(admin::AdminArgs),
-    /// Watch it work: gateway, sample backends and sample players in one process.
+    /// Run a demo: a gateway, sample backends and sample players in one process.
     Demo(demo::DemoArgs),
-    /// Drive a gateway and check every answer.
+    /// Generate load on a gateway and verify every response.
     Loadtest(Box<loadtest::LoadtestArgs>),
     /// Read and write the routing data in Redis.
     Routes(routes::RoutesArgs),
@@ -52,7 +52,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 /// The configuration file's option, the same for every subcommand that has it.
 #[derive(Debug, clap::Args)]
 pub struct ConfigFile {
-    /// The configuration, a TOML file; without it the built-in defaults.
+    /// Configuration file (TOML); built-in defaults if omitted.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

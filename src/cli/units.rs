@@ -5,7 +5,7 @@ pub(super) fn per_second(text: &str) -> Result<f64, String> {
     match text.strip_suffix("/s").unwrap_or(text).parse::<f64>() {
         Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
         _ => Err(format!(
-            "{text:?} is not a rate above 0 such as 5000 or 5000/s"
+            "invalid rate {text:?}, expected a number above 0, e.g. 5000 or 5000/s"
         )),
     }
 }

@@ -33,16 +33,16 @@ pub enum Proxied {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
     /// Version 1: not a line of the documented form.
-    #[error("malformed PROXY line")]
+    #[error("malformed PROXY v1 line")]
     Line,
     /// Version 2: a version, command or family that is not defined.
-    #[error("unsupported version, command or family")]
+    #[error("unsupported PROXY v2 version, command or family")]
     Undefined,
     /// Version 2: lengths that contradict each other, or over [`MAX_V2`].
-    #[error("inconsistent lengths")]
+    #[error("inconsistent lengths in PROXY v2 header")]
     Length,
     /// Version 2: the checksum does not match.
-    #[error("checksum mismatch")]
+    #[error("checksum mismatch in PROXY v2 header")]
     Checksum,
 }
 

@@ -64,12 +64,12 @@ impl Loading {
             "must be 1 byte to 16MiB",
         );
         self.require(&["backend.max_link_payload", "listen.max_payload"], c.backend.max_link_payload >= payload,
-            "a link must carry what a client may send: the first must not be smaller than the second");
+            "the first must be at least the second: a link must be able to carry any payload of a client");
         let least = payload as usize + QUEUE_MARGIN;
         self.require(
             &["session.outbound_queue", "listen.max_payload"],
             c.session.outbound_queue >= least,
-            "the queue must hold at least one largest frame and 4KiB",
+            "the first must be at least the second plus 4KiB: the queue must hold one frame of maximum size",
         );
         self.require(
             &["session.max_services"],
@@ -115,7 +115,7 @@ impl Loading {
             self.require(
                 &[key],
                 !is_empty(secret),
-                "must not be empty; leave it out for none",
+                "must not be empty; omit the key instead",
             );
         }
         let printable = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
@@ -131,18 +131,18 @@ impl Loading {
         self.require(
             &["session.replay_bytes", "session.outbound_queue"],
             session.replay_bytes <= session.outbound_queue,
-            "what is kept for a resume must fit the queue: the first must not be larger than the second",
+            "the first must be at most the second: the replay buffer must fit in the queue",
         );
         self.require(
             &["session.replay_total", "session.replay_bytes"],
             session.replay_total >= session.replay_bytes,
-            "the first holds all sessions' and must not be smaller than one's",
+            "the first must be at least the second: it is the total of all sessions",
         );
         let both = !session.token_keys.is_empty() && session.token_keys_file.is_some();
         self.require(
             &["session.token_keys", "session.token_keys_file"],
             !both,
-            "both name the keys; one of them is enough",
+            "mutually exclusive: set only one of them",
         );
         if !session.token_keys.is_empty() {
             let secrets: Vec<_> = session.token_keys.iter().map(Secret::expose).collect();
@@ -159,20 +159,20 @@ impl Loading {
                 &["peer.advertise", "peer.address"],
                 false,
                 format!(
-                    "other gateways cannot reach {host}; name the address of this one in the first"
+                    "{host} is not reachable from other gateways; set the first to an address of this gateway"
                 ),
             );
         }
         self.require(
             &["peer.advertise", "peer.address"],
             peer.address.is_some() || peer.advertise.is_none(),
-            "nothing listens at the first without the second",
+            "the first requires the second, the address to listen on",
         );
         let shared = !session.token_keys.is_empty() || session.token_keys_file.is_some();
         self.require(
             &["peer.address", "session.token_keys"],
             peer.address.is_none() || shared,
-            "gateways recognise each other by the second; a key that is made at the start is known to one alone",
+            "the first requires the second or session.token_keys_file: gateways authenticate each other with shared keys",
         );
     }
 
@@ -190,7 +190,7 @@ impl Loading {
             self.require(
                 &[key, "listen.tls.certificate"],
                 !set || !players.certificate.is_empty(),
-                "without a certificate there is no TLS",
+                "the first requires the second: TLS is disabled without a certificate",
             );
         }
         self.require(
@@ -201,7 +201,7 @@ impl Loading {
         self.require(
             &["backend.tls.certificate", "backend.tls.key"],
             backend.certificate.is_some() == backend.key.is_some(),
-            "one is of no use without the other",
+            "must be set together",
         );
         for (key, file) in [
             ("backend.tls.ca", &backend.ca),
@@ -210,7 +210,7 @@ impl Loading {
             self.require(
                 &[key, "backend.tls.enabled"],
                 file.is_none() || backend.enabled,
-                "the first is of no use unless the second is true",
+                "the first requires the second to be true",
             );
         }
     }
@@ -224,7 +224,7 @@ impl Loading {
         self.require(
             &["listen.address", "admin.address"],
             !same,
-            "both take the same port",
+            "must not use the same port",
         );
     }
 
@@ -232,26 +232,27 @@ impl Loading {
         self.require(
             &["admin.token"],
             !is_empty(&c.admin.token),
-            "must not be empty; leave it out for none",
+            "must not be empty; omit the key instead",
         );
         self.require(
             &["backend.token"],
             !is_empty(&c.backend.token),
-            "must not be empty; leave it out for none",
+            "must not be empty; omit the key instead",
         );
         let level = &c.log.level;
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(level) {
             self.require(
                 &["log.level"],
                 false,
-                format!("`{level}` is no filter: {error}"),
+                format!("invalid filter `{level}`: {error}"),
             );
         }
         // A filter takes any word for a module, and would log all of it.
         let levels = ["off", "error", "warn", "info", "debug", "trace"];
         let bare = |word: &&str| !word.contains(['=', ':']) && !levels.contains(&word.trim());
         if let Some(word) = level.split(',').find(bare) {
-            self.require(&["log.level"], false, format!("`{word}` is no level"));
+            let message = format!("invalid level `{word}`, expected {}", levels.join(", "));
+            self.require(&["log.level"], false, message);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The table of all keys, from which file, environment, defaults and the documents' tests are read.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -228,16 +229,16 @@ pub const KEYS: [Key; 61] = [
     sets("log.format", |c| Field::Format(&mut c.log.format)),
 ];
 
-fn number<T: TryFrom<u64>>(text: &str, most: &str) -> Result<T, String> {
+fn number<T: TryFrom<u64> + Display>(text: &str, most: T) -> Result<T, String> {
     let number: u64 = text
         .parse()
-        .map_err(|_| format!("`{text}` is not a whole number"))?;
-    T::try_from(number).map_err(|_| format!("{text} is over {most}"))
+        .map_err(|_| format!("invalid number `{text}`, expected a whole number"))?;
+    T::try_from(number).map_err(|_| format!("number {text} too large, limit {most}"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     let wrong =
-        |_| format!("`{text}` is no address; write for example \"0.0.0.0:7000\" or \"[::]:7000\"");
+        |_| format!("invalid socket address `{text}`, expected e.g. 0.0.0.0:7000 or [::]:7000");
     text.parse().map_err(wrong)
 }
 
@@ -252,21 +253,21 @@ impl Field<'_> {
     /// The text is not a valid value; the message quotes it.
     pub fn set(self, text: &str) -> Result<(), String> {
         match self {
-            Field::Count(field) => *field = number(text, "the limit of this machine")?,
-            Field::Small(field) => *field = number(text, "255")?,
+            Field::Count(field) => *field = number(text, usize::MAX)?,
+            Field::Small(field) => *field = number(text, u8::MAX)?,
             Field::Size(field) => {
                 *field = usize::try_from(parse_size(text)?)
-                    .map_err(|_| format!("{text} is too large"))?;
+                    .map_err(|_| format!("size `{text}` too large, limit {} bytes", usize::MAX))?;
             }
             Field::Size32(field) => {
-                *field =
-                    u32::try_from(parse_size(text)?).map_err(|_| format!("{text} is too large"))?;
+                *field = u32::try_from(parse_size(text)?)
+                    .map_err(|_| format!("size `{text}` too large, limit {} bytes", u32::MAX))?;
             }
             Field::Duration(field) => *field = parse_duration(text)?,
             Field::Flag(field) => {
                 *field = text
                     .parse()
-                    .map_err(|_| format!("`{text}` is neither true nor false"))?;
+                    .map_err(|_| format!("invalid boolean `{text}`, expected true or false"))?;
             }
             Field::Text(field) => *field = text.to_owned(),
             Field::Path(field) => *field = text.into(),

@@ -63,9 +63,8 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Network, String> {
-        let wrong = || {
-            format!("`{text}` is no network; write for example \"10.0.0.0/8\" or \"2001:db8::/32\"")
-        };
+        let wrong =
+            || format!("invalid network `{text}`, expected e.g. 10.0.0.0/8 or 2001:db8::/32");
         let (base, prefix) = match text.split_once('/') {
             Some((base, prefix)) => (base, Some(prefix)),
             None => (text, None),
@@ -80,7 +79,9 @@ impl FromStr for Network {
             .checked_shl(u32::from(128 - width) + u32::from(prefix))
             .unwrap_or(0);
         if host != 0 {
-            return Err(format!("`{text}` has bits set behind its prefix"));
+            return Err(format!(
+                "invalid network `{text}`: host bits set, expected zeros after the prefix"
+            ));
         }
         Ok(Network { base, prefix })
     }
@@ -137,7 +138,7 @@ impl FromStr for Origins {
                 Ok(entry.to_owned())
             } else {
                 Err(format!(
-                    "`{entry}` is no origin; write for example \"https://play.example.com\""
+                    "invalid origin `{entry}`, expected e.g. https://play.example.com"
                 ))
             }
         };

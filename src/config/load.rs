@@ -232,10 +232,7 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
                 .collect();
             Ok(items?.join(","))
         }
-        other => Err(format!(
-            "a value of type {} does not belong here",
-            other.type_str()
-        )),
+        other => Err(format!("unexpected value of type {}", other.type_str())),
     }
 }
 

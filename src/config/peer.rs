@@ -47,11 +47,8 @@ impl FromStr for HostPort {
     type Err = String;
 
     fn from_str(text: &str) -> Result<HostPort, String> {
-        let wrong = || {
-            format!(
-                "`{text}` is no host and port; write for example \"10.0.0.1:7001\" or \"[::1]:7001\""
-            )
-        };
+        let wrong =
+            || format!("invalid host and port `{text}`, expected e.g. 10.0.0.1:7001 or [::1]:7001");
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse().map_err(|_| wrong())?;
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
@@ -101,7 +98,7 @@ mod tests {
             "a/b:1",
         ] {
             let error = HostPort::from_str(text).unwrap_err();
-            assert!(error.contains("is no host and port"), "{error}");
+            assert!(error.contains("invalid host and port"), "{error}");
         }
     }
 

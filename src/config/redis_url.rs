@@ -73,7 +73,9 @@ impl FromStr for RedisUrl {
             None => (None, rest),
         };
         if rest.contains(['?', '#']) {
-            return Err("takes no parameters behind ? or #".to_owned());
+            return Err(
+                "unexpected ? or #: query parameters and fragments are not supported".to_owned(),
+            );
         }
         let (username, password) = credentials.map_or(Ok((None, None)), read_credentials)?;
         let (servers, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -85,10 +87,12 @@ impl FromStr for RedisUrl {
             .collect();
         let servers = servers?;
         if !sentinel && servers.len() > 1 {
-            return Err("names several servers, which only redis+sentinel:// may".to_owned());
+            return Err(
+                "several servers, expected one; only redis+sentinel:// takes a list".to_owned(),
+            );
         }
         if servers.len() > MAX_SENTINELS {
-            return Err(format!("names over {MAX_SENTINELS} sentinels"));
+            return Err(format!("too many sentinels, limit {MAX_SENTINELS}"));
         }
         Ok(RedisUrl {
             tls: *tls,
@@ -104,7 +108,7 @@ impl FromStr for RedisUrl {
 fn decoded(text: &str) -> Result<String, String> {
     let decoded = percent_decode_str(text).decode_utf8();
     Ok(decoded
-        .map_err(|_| "user and password must be UTF-8 behind their % escapes")?
+        .map_err(|_| "user and password must be percent-encoded UTF-8")?
         .into_owned())
 }
 
@@ -121,7 +125,7 @@ fn read_path(path: &str, sentinel: bool) -> Result<(Option<String>, u32), String
         let (service, database) = path.split_once('/').unwrap_or((path, ""));
         if service.is_empty() {
             return Err(
-                "must name the service behind the sentinels: /SERVICE or /SERVICE/DB".into(),
+                "missing service name of Sentinel, expected /SERVICE or /SERVICE/DB".into(),
             );
         }
         (Some(service.to_owned()), database)
@@ -132,7 +136,8 @@ fn read_path(path: &str, sentinel: bool) -> Result<(Option<String>, u32), String
         return Ok((service, 0));
     }
     let number = database.parse().ok().filter(|n| *n <= MAX_DATABASE);
-    let database = number.ok_or_else(|| format!("the database must be 0 to {MAX_DATABASE}"))?;
+    let database =
+        number.ok_or_else(|| format!("invalid database, expected 0 to {MAX_DATABASE}"))?;
     Ok((service, database))
 }
 
@@ -143,7 +148,7 @@ fn read_server(text: &str, default_port: u16) -> Result<(String, u16), String> {
     };
     let usual = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     if host.is_empty() || !host.chars().all(usual) {
-        return Err("has no host, or one that is no host's name".to_owned());
+        return Err("missing or invalid host, expected HOST or HOST:PORT".to_owned());
     }
     if port.is_empty() {
         return Ok((host.to_owned(), default_port));
@@ -151,7 +156,7 @@ fn read_server(text: &str, default_port: u16) -> Result<(String, u16), String> {
     let number = port.strip_prefix(':').and_then(|port| port.parse().ok());
     match number.filter(|port| *port != 0) {
         Some(port) => Ok((host.to_owned(), port)),
-        None => Err("a port must be 1 to 65535".to_owned()),
+        None => Err("invalid port, expected 1 to 65535".to_owned()),
     }
 }
 
@@ -239,12 +244,12 @@ mod tests {
             ("", "begin with"),
             ("h:6379", "begin with"),
             ("http://secret", "begin with"),
-            ("redis://", "no host"),
-            ("redis://:secret", "no host"),
+            ("redis://", "invalid host"),
+            ("redis://:secret", "invalid host"),
             ("redis://h:secret", "port"),
             ("redis://h:0", "port"),
             ("redis://h:65536", "port"),
-            ("redis://secret secret", "no host"),
+            ("redis://secret secret", "invalid host"),
             ("redis://h/secret", "database"),
             ("redis://h/-1", "database"),
             ("redis://h/65536", "database"),
@@ -252,7 +257,7 @@ mod tests {
             ("redis://h?secret=1", "parameters"),
             ("redis://%FFsecret@h", "UTF-8"),
             ("redis+sentinel://a,b", "service"),
-            ("redis+sentinel://a,/main", "no host"),
+            ("redis+sentinel://a,/main", "invalid host"),
             ("redis+sentinel://a/main/secret", "database"),
         ];
         for (text, why) in cases {
@@ -262,6 +267,6 @@ mod tests {
         }
         let many = vec!["h"; MAX_SENTINELS + 1].join(",");
         let error = format!("redis+sentinel://{many}/main").parse::<RedisUrl>();
-        assert_eq!(error, Err("names over 16 sentinels".to_owned()));
+        assert_eq!(error, Err("too many sentinels, limit 16".to_owned()));
     }
 }

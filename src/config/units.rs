@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The longest duration that is taken: the protocol has 32 bits for milliseconds, 49 days.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// The largest size, in bytes; JSON numbers are exact up to here.
+const MAX_SIZE: u64 = 1 << 53;
+
 /// Units of time in milliseconds, longest first.
 const TIME: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 /// Units of size in bytes, largest first.
@@ -15,9 +18,7 @@ const SIZE: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 <<
 /// # Errors
 /// The text is not a duration, or over 30 days.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || {
-        format!("`{text}` is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"")
-    };
+    let wrong = || format!("invalid duration `{text}`, expected e.g. 500ms, 30s, 5m or 1h");
     if text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -30,7 +31,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let millis = number.checked_mul(*millis).map(Duration::from_millis);
     let duration = millis.filter(|d| *d <= MAX_DURATION);
-    duration.ok_or_else(|| format!("`{text}` is over 720h, which is 30 days"))
+    duration.ok_or_else(|| format!("duration `{text}` too long, limit 720h (30 days)"))
 }
 
 /// Formats a duration so that [`parse_duration`] reads it back, in its largest whole unit.
@@ -48,8 +49,7 @@ pub fn show_duration(duration: Duration) -> String {
 /// # Errors
 /// The text is not a size, or over 2^53 bytes.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let wrong =
-        || format!("`{text}` is no size; write bytes, or for example \"64KiB\" or \"1MiB\"");
+    let wrong = || format!("invalid size `{text}`, expected bytes or e.g. 64KiB, 1MiB");
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());
@@ -63,8 +63,10 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
             .ok_or_else(wrong)?
             .1
     };
-    let bytes = number.checked_mul(factor).filter(|bytes| *bytes <= 1 << 53);
-    bytes.ok_or_else(|| format!("`{text}` is too large"))
+    let bytes = number
+        .checked_mul(factor)
+        .filter(|bytes| *bytes <= MAX_SIZE);
+    bytes.ok_or_else(|| format!("size `{text}` too large, limit {MAX_SIZE} bytes"))
 }
 
 /// Formats a size so that [`parse_size`] reads it back, in its largest whole unit.

@@ -50,7 +50,7 @@ impl Tls {
                 .map_err(|error| wrong(error.to_string()))?;
         }
         if roots.is_empty() {
-            return Err(wrong("no certificate in it".into()));
+            return Err(wrong("no certificate found, expected PEM".into()));
         }
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;

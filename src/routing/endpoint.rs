@@ -27,25 +27,25 @@ pub struct EndpointName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointNameError {
     /// Nothing behind a colon, or no colon.
-    #[error("has no port: write host:port")]
+    #[error("missing port, expected host:port")]
     NoPort,
     /// The port is not 1 to 65,535.
-    #[error("port must be 1 to 65535, not {0:?}")]
+    #[error("invalid port {0:?}, expected 1 to 65535")]
     Port(String),
     /// Nothing in front of the colon.
-    #[error("has no host: write host:port")]
+    #[error("missing host, expected host:port")]
     NoHost,
     /// Colons in the host, but no brackets around it.
-    #[error("an IPv6 address needs brackets: [::1]:9000")]
+    #[error("IPv6 address without brackets, expected e.g. [::1]:9000")]
     Brackets,
     /// Brackets around a text that is not an IPv6 address.
-    #[error("{0:?} is not an IPv6 address")]
+    #[error("invalid IPv6 address {0:?}")]
     Ipv6(String),
     /// Ends in a number as only IPv4 addresses do, but is not one.
-    #[error("{0:?} is not an IPv4 address")]
+    #[error("invalid IPv4 address {0:?}")]
     Ipv4(String),
     /// Not a name that DNS could know.
-    #[error("{0:?} is not a host name")]
+    #[error("invalid host name {0:?}")]
     Host(String),
 }
 

@@ -60,7 +60,7 @@ pub fn parse_realms<'a>(
         match (realm_id(id), address) {
             (Ok(id), Ok(address)) => {
                 if realms.insert(id, address).is_some() {
-                    mistake("named twice".to_owned());
+                    mistake("duplicate key".to_owned());
                 }
             }
             (id, address) => {
@@ -90,7 +90,7 @@ fn read_document<'a>(reader: &mut Reader<'a>, document: &Value<'a>, data: &mut R
     };
     // An empty object is rather a slip than the wish to route nothing.
     if !members.iter().any(|(name, _)| name == "rules") {
-        reader.missing(document, "rules", "is missing");
+        reader.missing(document, "rules", "missing, expected an object");
     }
     for (name, value) in &members {
         match name.as_str() {
@@ -106,7 +106,7 @@ fn read_rules<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Rules {
     for (service, value) in reader.object(value).unwrap_or_default() {
         if !is_service_name(service.as_bytes()) {
             let message = format!(
-                "a service name is [a-z0-9][a-z0-9._-]*, at most {MAX_SERVICE_LEN} characters"
+                "invalid service name, expected [a-z0-9][a-z0-9._-]*, at most {MAX_SERVICE_LEN} characters"
             );
             reader.mistake(&value, message);
         }
@@ -141,12 +141,12 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     }
     if !members.iter().any(|(name, _)| name == "strategy") {
         let known: Vec<&str> = StrategyKind::NAMED.iter().map(|(name, _)| *name).collect();
-        let message = format!("is missing: one of {}", known.join(", "));
+        let message = format!("missing, expected one of {}", known.join(", "));
         reader.missing(value, "strategy", message);
     }
     let strategy = strategy?;
     if no_endpoints && strategy.needs_endpoints() {
-        let message = format!("{strategy} needs at least one endpoint");
+        let message = format!("{strategy} requires at least one endpoint");
         reader.missing(value, "endpoints", message);
     }
     Some(Rule {
@@ -168,7 +168,11 @@ fn read_endpoints<'a>(reader: &mut Reader<'a>, elements: &[Value<'a>]) -> Vec<We
         let address = endpoint.address.clone();
         match first_places.entry(address) {
             Entry::Occupied(first) => {
-                let message = format!("{} is already endpoints[{}]", first.key(), first.get());
+                let message = format!(
+                    "duplicate endpoint {}, first in endpoints[{}]",
+                    first.key(),
+                    first.get()
+                );
                 reader.mistake(element, message);
             }
             Entry::Vacant(place) => {
@@ -203,7 +207,7 @@ fn read_endpoint<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Weigh
         }
     }
     if !members.iter().any(|(name, _)| name == "address") {
-        reader.missing(value, "address", "is missing");
+        reader.missing(value, "address", "missing, expected host:port");
     }
     Some(WeightedEndpoint {
         address: address?,
@@ -237,12 +241,15 @@ fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> BTreeMap<u32, 
 fn realm_id(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(id) if id != 0 && id.to_string() == text => Ok(id),
-        _ => Err(format!("a realm id is a number from 1 to {}", u32::MAX)),
+        _ => Err(format!(
+            "invalid realm id, expected a number from 1 to {}",
+            u32::MAX
+        )),
     }
 }
 
 fn wrong_address(text: &str, error: &EndpointNameError) -> String {
-    format!("{} {error}", quoted(&format!("{text:?}")))
+    format!("invalid endpoint {}: {error}", quoted(&format!("{text:?}")))
 }
 
 #[cfg(test)]

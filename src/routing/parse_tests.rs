@@ -96,32 +96,32 @@ fn every_mistake_at_once_with_its_place() {
     }"#;
     let expected = [
         r#"line 4: rules.game.strategy: must be one of round_robin, consistent_hash, realm_based, not "random""#,
-        r#"line 6: rules.game.endpoints[0]: "host" has no port: write host:port"#,
+        r#"line 6: rules.game.endpoints[0]: invalid endpoint "host": missing port, expected host:port"#,
         "line 7: rules.game.endpoints[1].weight: must be 1 to 100, not 0",
-        r#"line 8: rules.game.endpoints[2].address: "a:0" port must be 1 to 65535, not "0""#,
+        r#"line 8: rules.game.endpoints[2].address: invalid endpoint "a:0": invalid port "0", expected 1 to 65535"#,
         "line 8: rules.game.endpoints[2].weight: must be 1 to 100, not 101",
-        r#"line 9: rules.game.endpoints[3].address: ":1" has no host: write host:port"#,
+        r#"line 9: rules.game.endpoints[3].address: invalid endpoint ":1": missing host, expected host:port"#,
         "line 9: rules.game.endpoints[3].weight: must be a whole number, not 1.5",
         "line 10: rules.game.endpoints[4].weight: must be a number, not a string",
-        "line 10: rules.game.endpoints[4].address: is missing",
+        "line 10: rules.game.endpoints[4].address: missing, expected host:port",
         r#"line 11: rules.game.endpoints[5]: must be "host:port" or an object with address and weight, not a number"#,
-        "line 13: rules.game.endpoints[7]: a:2 is already endpoints[6]",
+        "line 13: rules.game.endpoints[7]: duplicate endpoint a:2, first in endpoints[6]",
         r#"line 15: rules.game.hash_key: must be one of user_id, session_id, realm_id, not "ip""#,
         "line 16: rules.game.require_bind: must be true or false, not a string",
         "line 17: rules.game.max_connections: must be 1 to 4294967295, not 0",
-        "line 19: rules.Game: a service name is [a-z0-9][a-z0-9._-]*, at most 64 characters",
-        "line 19: rules.Game.endpoints: round_robin needs at least one endpoint",
-        "line 22: realms.0: a realm id is a number from 1 to 4294967295",
-        "line 22: realms.x: a realm id is a number from 1 to 4294967295",
-        r#"line 22: realms.x: "a" has no port: write host:port"#,
-        "line 22: realms.01: a realm id is a number from 1 to 4294967295",
-        "line 22: realms.4294967296: a realm id is a number from 1 to 4294967295",
+        "line 19: rules.Game: invalid service name, expected [a-z0-9][a-z0-9._-]*, at most 64 characters",
+        "line 19: rules.Game.endpoints: round_robin requires at least one endpoint",
+        "line 22: realms.0: invalid realm id, expected a number from 1 to 4294967295",
+        "line 22: realms.x: invalid realm id, expected a number from 1 to 4294967295",
+        r#"line 22: realms.x: invalid endpoint "a": missing port, expected host:port"#,
+        "line 22: realms.01: invalid realm id, expected a number from 1 to 4294967295",
+        "line 22: realms.4294967296: invalid realm id, expected a number from 1 to 4294967295",
     ];
     let mut told = told(&parse_file(text).unwrap_err());
     // Doubles are seen before the members are looked into.
     for twice in [
-        "line 20: rules.game: named twice, first on line 3",
-        "line 22: realms.1: named twice, first on line 22",
+        "line 20: rules.game: duplicate key, first on line 3",
+        "line 22: realms.1: duplicate key, first on line 22",
     ] {
         let at = told.iter().position(|text| text == twice);
         told.remove(at.unwrap_or_else(|| panic!("{twice} in {told:#?}")));
@@ -132,22 +132,22 @@ fn every_mistake_at_once_with_its_place() {
 #[test]
 fn what_is_not_json_or_another_shape() {
     for (text, expected) in [
-        ("", "line 1: not JSON: EOF while parsing a value"),
+        ("", "line 1: invalid JSON: EOF while parsing a value"),
         (
             "{\n\"rules\": {},\n}",
-            "line 3: not JSON: key must be a string",
+            "line 3: invalid JSON: key must be a string",
         ),
-        ("{} {}", "line 1: not JSON: trailing characters"),
+        ("{} {}", "line 1: invalid JSON: trailing characters"),
         ("[]", "line 1: must be an object, not a list"),
         ("null", "line 1: must be an object, not null"),
-        ("{}", "line 1: rules: is missing"),
+        ("{}", "line 1: rules: missing, expected an object"),
         (
             r#"{"rules": []}"#,
             "line 1: rules: must be an object, not a list",
         ),
         (
             r#"{"rules": {"\ud800": 1}}"#,
-            "line 1: rules: not JSON: unexpected end of hex escape",
+            "line 1: rules: invalid JSON: unexpected end of hex escape",
         ),
         (
             r#"{"rules": {"a": 1}}"#,
@@ -167,17 +167,17 @@ fn what_is_not_json_or_another_shape() {
 fn rules_alone() {
     assert_eq!(
         told(&parse_rules("{\n7").unwrap_err()),
-        ["line 2: rules: not JSON: key must be a string"]
+        ["line 2: rules: invalid JSON: key must be a string"]
     );
     assert_eq!(
         told_of_rule("{}"),
         [
-            "line 1: rules.game.strategy: is missing: one of round_robin, consistent_hash, realm_based"
+            "line 1: rules.game.strategy: missing, expected one of round_robin, consistent_hash, realm_based"
         ]
     );
     assert_eq!(
         told_of_rule(r#"{"strategy": "consistent_hash"}"#),
-        ["line 1: rules.game.endpoints: consistent_hash needs at least one endpoint"]
+        ["line 1: rules.game.endpoints: consistent_hash requires at least one endpoint"]
     );
     assert_eq!(
         told_of_rule(r#"{"strategy": "realm_based", "endpoints": {}, "max_connections": -1}"#),
@@ -193,7 +193,7 @@ fn rules_alone() {
     assert_eq!(
         endpoint(r#""address": "a:1", "address": "b:1", "weight": null"#),
         [
-            "line 1: rules.game.endpoints[0].address: named twice, first on line 1",
+            "line 1: rules.game.endpoints[0].address: duplicate key, first on line 1",
             "line 1: rules.game.endpoints[0].weight: must be a number, not null"
         ]
     );
@@ -236,11 +236,11 @@ fn realms_from_pairs() {
         ("-1", "b:1"),
     ];
     let expected = [
-        "realms.0: a realm id is a number from 1 to 4294967295",
-        "realms.\"1 \": a realm id is a number from 1 to 4294967295",
-        "realms.\"1 \": \"a\" has no port: write host:port",
-        "realms.1: named twice",
-        "realms.-1: a realm id is a number from 1 to 4294967295",
+        "realms.0: invalid realm id, expected a number from 1 to 4294967295",
+        "realms.\"1 \": invalid realm id, expected a number from 1 to 4294967295",
+        "realms.\"1 \": invalid endpoint \"a\": missing port, expected host:port",
+        "realms.1: duplicate key",
+        "realms.-1: invalid realm id, expected a number from 1 to 4294967295",
     ];
     assert_eq!(
         told(&parse_realms(pairs.into_iter()).unwrap_err()),

@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
                 self.mistakes.push(Mistake {
                     at: at.to_owned(),
                     line: Some(error.line().max(1)),
-                    message: format!("not JSON: {}", without_place(&error)),
+                    message: format!("invalid JSON: {}", without_place(&error)),
                 });
                 None
             }
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
             let at = member_path(&value.at, &name);
             let member = Value { at, raw };
             if let Some(first) = first_lines.get(&name) {
-                let message = format!("named twice, first on line {first}");
+                let message = format!("duplicate key, first on line {first}");
                 self.mistake(&member, message);
                 continue;
             }
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
         match serde_json::from_str(value.raw.get()) {
             Ok(read) => Some(read),
             Err(error) => {
-                self.mistake(value, format!("not JSON: {}", without_place(&error)));
+                self.mistake(value, format!("invalid JSON: {}", without_place(&error)));
                 None
             }
         }

@@ -61,7 +61,7 @@ pub enum StartError {
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
     /// The gateway's thread ended before it was ready.
-    #[error("the gateway ended while it started")]
+    #[error("the gateway ended during startup")]
     Ended,
 }
 
@@ -260,7 +260,7 @@ fn connection_limit(config: &Config) -> Result<usize, StartError> {
     if fitting == 0 {
         let least = listen::RESERVED_FILES;
         return Err(StartError::Files(format!(
-            "the limit leaves no room for clients; it must be over {least}"
+            "limit too low for clients, expected more than {least}"
         )));
     }
     if fitting < wanted {

@@ -70,7 +70,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     let read = file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_FILE_BYTES {
-        let message = format!("larger than {MAX_FILE_BYTES} bytes");
+        let message = format!("too large, limit {MAX_FILE_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(text)
@@ -130,6 +130,6 @@ mod tests {
         let large = File::create(&path).unwrap();
         large.set_len(MAX_FILE_BYTES + 1).unwrap();
         let error = read(&path).unwrap_err();
-        assert!(error.to_string().contains("larger than"), "{error}");
+        assert!(error.to_string().contains("too large"), "{error}");
     }
 }

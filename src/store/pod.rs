@@ -57,7 +57,7 @@ impl Pod {
             let value = variable(name).filter(|value| !value.is_empty());
             value.ok_or_else(|| {
                 format!(
-                    "kubernetes.pod_deletion_cost: the variable {name} is not set; is this a pod?"
+                    "kubernetes.pod_deletion_cost: environment variable {name} not set, expected in a pod"
                 )
             })
         };
@@ -115,7 +115,9 @@ fn read(path: &Path) -> Result<String, String> {
     let wrong = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let size = std::fs::metadata(path).map_err(|e| wrong(&e))?.len();
     if size > MAX_FILE_BYTES {
-        return Err(wrong(&"is too large"));
+        return Err(wrong(&format!(
+            "too large: {size} bytes, limit {MAX_FILE_BYTES}"
+        )));
     }
     std::fs::read_to_string(path).map_err(|e| wrong(&e))
 }
@@ -182,7 +184,7 @@ mod tests {
         );
         let missing = |name: &str| variables(name).filter(|_| name != "POD_NAMESPACE");
         let error = Pod::from_environment(Path::new("/sa"), missing).unwrap_err();
-        assert!(error.contains("POD_NAMESPACE is not set"), "{error}");
+        assert!(error.contains("POD_NAMESPACE not set"), "{error}");
     }
 
     #[test]

@@ -77,9 +77,9 @@ where
                     .insert(name, sorted.into_iter().collect());
                 continue;
             }
-            Ok(Ok(_)) => "has no address".to_owned(),
+            Ok(Ok(_)) => "no address found".to_owned(),
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {timeout:?}"),
+            Err(_) => format!("timed out after {timeout:?}"),
         };
         if let Some(addresses) = last_good.get(&name) {
             resolved.addresses.insert(name.clone(), addresses.clone());
@@ -158,9 +158,9 @@ mod tests {
         let kept = good.iter().map(|(n, a)| (name(n), vec![address(a)]));
         assert_eq!(resolved.addresses, kept.collect());
         let failures = [
-            ("empty:1", "has no address"),
+            ("empty:1", "no address found"),
             ("gone:3", "no such host"),
-            ("late:2", "no answer within 1ms"),
+            ("late:2", "timed out after 1ms"),
             ("new:4", "no such host"),
         ];
         assert_eq!(

@@ -38,7 +38,7 @@ fn read(path: &Path) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(cannot)?.len();
     if size > MAX_FILE_BYTES {
         return Err(format!(
-            "{}: has {size} bytes, at most {MAX_FILE_BYTES} are read",
+            "{}: too large: {size} bytes, limit {MAX_FILE_BYTES}",
             path.display()
         ));
     }
@@ -94,8 +94,11 @@ mod tests {
         let text = format!("# newest first\n{key}-new\n\n  {key}  \n");
         assert_eq!(format!("{:?}", parse(path, &text).unwrap()), "Keyring of 2");
         let refused = |text: &str| parse(path, text).unwrap_err();
-        assert_eq!(refused("# nothing\n"), "keys: no key");
-        assert!(refused("secret").starts_with("keys: key 1 has 6 bytes"));
+        assert_eq!(
+            refused("# nothing\n"),
+            "keys: no key found, expected at least one"
+        );
+        assert!(refused("secret").starts_with("keys: key 1 too short: 6 bytes"));
         assert!(!refused("secret").contains("secret"));
         let missing = read(Path::new("/nonexistent/keys")).unwrap_err();
         assert!(

@@ -227,10 +227,18 @@ const BAD_BODIES: &[(&str, &str, &str)] = &[
     (
         POST,
         r#"{"window":"soon"}"#,
-        "window: `soon` is no duration",
+        "window: invalid duration `soon`",
     ),
-    (POST, r#"{"window":"-1s"}"#, "window: `-1s` is no duration"),
-    (POST, r#"{"window":"721h"}"#, "window: `721h` is over 720h"),
+    (
+        POST,
+        r#"{"window":"-1s"}"#,
+        "window: invalid duration `-1s`",
+    ),
+    (
+        POST,
+        r#"{"window":"721h"}"#,
+        "window: duration `721h` too long, limit 720h",
+    ),
     (POST, r#"{"window":30}"#, "the body: invalid type: integer"),
     (
         POST,

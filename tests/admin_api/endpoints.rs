@@ -163,7 +163,7 @@ async fn the_rules_in_force_and_why_newer_ones_are_not() {
     };
     let answer = crate::support::wire::soon(reasons()).await;
     let error = answer["error"].as_str().expect("an error");
-    assert!(error.contains("not JSON"), "{error}");
+    assert!(error.contains("invalid JSON"), "{error}");
     assert_eq!(answer["error_kind"], "mistaken");
     assert!(answer["error_at_seconds"].is_u64(), "{answer}");
     assert_eq!(

@@ -98,19 +98,19 @@ fn answers_that_no_gateway_gives() {
     for (answers, message) in [
         (
             vec![endless(), endless()],
-            "the gateway gives the same page for ever",
+            "the gateway returned the same page twice",
         ),
         (
             vec![("200 OK", "<html>".to_owned())],
-            "not the answer of an admin API (HTTP 200)",
+            "unexpected response (HTTP 200), expected one of an admin API",
         ),
         (
             vec![("502 Bad Gateway", "{}".to_owned())],
-            "not the answer of an admin API (HTTP 502)",
+            "unexpected response (HTTP 502), expected one of an admin API",
         ),
         (
             vec![("302 Found", String::new())],
-            "not the answer of an admin API (HTTP 302)",
+            "unexpected response (HTTP 302), expected one of an admin API",
         ),
     ] {
         let (url, _) = serve(answers);

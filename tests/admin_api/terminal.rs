@@ -188,7 +188,7 @@ async fn drained_and_undone_and_ended_by_a_signal() {
     assert!(served.says(&["drain", "--status"]).contains("admin"));
     assert_eq!(served.json(&["drain", "--undo"])["state"], "serving");
     let said = served.fails(&["drain", "--status", "--wait"]);
-    assert_eq!(said, "it does not drain");
+    assert_eq!(said, "the gateway is not draining");
 
     let drained = served.json(&["drain", "--window", "0", "--wait"]);
     assert_eq!(
@@ -215,7 +215,7 @@ fn what_goes_wrong_is_one_line() {
     assert_eq!(with_token(&["kick", "7"]), "there is no session 7 (404)");
     assert_eq!(
         with_token(&["kick", "7", "8"]),
-        "2 of 2 are not kicked; 7: there is no session 7 (404)"
+        "2 of 2 sessions not kicked; 7: there is no session 7 (404)"
     );
     assert_eq!(
         with_token(&["kick", "gw-2:7"]),

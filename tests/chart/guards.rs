@@ -56,7 +56,7 @@ fn a_drain_window_that_is_no_duration() {
             assert!(!taken, "{helm} takes {window}");
         }
     }
-    refused(&["config.drain.window=soon"], "\"soon\" is no duration");
+    refused(&["config.drain.window=soon"], "invalid duration \"soon\"");
 }
 
 #[test]

@@ -127,13 +127,18 @@ async fn a_bad_file_leaves_the_old_one_in_force() {
     let empty = old.path("empty.pem");
     fs::write(&empty, "").expect("written");
     for (failures, certificate, key, reason) in [
-        (1, &own.certificate, &other.key, "does not belong to"),
-        (2, &empty, &own.key, "holds no certificate"),
+        (
+            1,
+            &own.certificate,
+            &other.key,
+            "private key does not match",
+        ),
+        (2, &empty, &own.key, "no certificate found"),
         (
             3,
             &own.certificate,
             &own.certificate,
-            "holds no private key",
+            "no private key found",
         ),
     ] {
         secret.replace(&Issued {
@@ -181,11 +186,11 @@ fn a_bad_file_stops_the_start() {
     fs::write(&locked, header).expect("written");
     for (certificate, key, expected) in [
         (&missing, &own.key, "cannot be read: No such file"),
-        (&own.key, &own.key, "holds no certificate"),
-        (&broken, &own.key, "holds a bad certificate"),
-        (&own.certificate, &own.certificate, "holds no private key"),
-        (&own.certificate, &locked, "is encrypted"),
-        (&own.certificate, &other.key, "does not belong to"),
+        (&own.key, &own.key, "no certificate found"),
+        (&broken, &own.key, "invalid certificate"),
+        (&own.certificate, &own.certificate, "no private key found"),
+        (&own.certificate, &locked, "encrypted private key"),
+        (&own.certificate, &other.key, "private key does not match"),
     ] {
         let said = refusal(|config| {
             config.listen.tls.certificate = paths([certificate.as_path()]);
@@ -213,13 +218,10 @@ fn a_certificate_that_ends_is_warned_of() {
     let lasting = |days: &str| authority.issue_with(&days.replace(" ", ""), "IP:127.0.0.1", days);
     for (issued, expected) in [
         (lasting("-days 30"), None),
-        (lasting("-days 3"), Some("the certificate ends in ")),
-        (
-            authority.issue_ended("old"),
-            Some("the certificate has ended "),
-        ),
+        (lasting("-days 3"), Some("certificate expires in ")),
+        (authority.issue_ended("old"), Some("certificate expired ")),
         // It begins after its end.
-        (lasting("-days -1"), Some("cannot be told")),
+        (lasting("-days -1"), Some("unknown expiry date")),
     ] {
         let mut config = Config::default();
         config.listen.tls.certificate = paths([issued.certificate.as_path()]);

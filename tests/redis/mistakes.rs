@@ -74,9 +74,12 @@ fn mistakes(good: SocketAddr) -> Vec<Mistake> {
         ),
         mistake(
             &["DEL RULES", "RPUSH RULES x"],
-            &[RULES, "must be a string"],
+            &[RULES, "expected a string"],
         ),
-        mistake(&["DEL REALMS", "SET REALMS x"], &[REALMS, "must be a hash"]),
+        mistake(
+            &["DEL REALMS", "SET REALMS x"],
+            &[REALMS, "expected a hash"],
+        ),
         mistake(&["DEL RULES"], &[RULES]),
     ]
 }

@@ -60,7 +60,7 @@ async fn a_redis_that_comes_back_empty_changes_nothing() {
     let gateway = ready(&redis.url(), &[]).await;
     redis.stop("TERM");
     redis.start_again();
-    let (status, _) = until_ready_says(&gateway, "is not there").await;
+    let (status, _) = until_ready_says(&gateway, "not found").await;
     assert_eq!(status, 200);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
     wait_for_subscriber(&redis);
@@ -77,7 +77,7 @@ async fn a_redis_that_hangs_is_noticed_and_found_again() {
     let gateway = ready(&redis.url(), &[TIMEOUT]).await;
     wait_for_subscriber(&redis);
     redis.pause();
-    let (status, _) = until_ready_says(&gateway, "no answer").await;
+    let (status, _) = until_ready_says(&gateway, "timed out").await;
     assert_eq!(status, 200);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
 
@@ -99,7 +99,7 @@ async fn a_redis_that_hangs_at_start_is_waited_for() {
     set_rules(&redis, &game_at(a));
     redis.pause();
     let gateway = unready(&redis.url(), &[TIMEOUT]);
-    let (status, body) = until_ready_says(&gateway, "no answer within").await;
+    let (status, body) = until_ready_says(&gateway, "timed out after").await;
     assert_eq!(status, 503, "{body}");
     redis.go_on();
     until_ready(&gateway).await;

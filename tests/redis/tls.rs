@@ -42,7 +42,7 @@ async fn tls_to_a_port_that_does_not_speak_it() {
     let url = redis.url().replace("redis:", "rediss:");
     let gateway = unready(&url, &[("redis.timeout", "300ms")]);
     // To such a server a greeting of TLS is the beginning of a long command.
-    let (status, body) = until_ready_says(&gateway, "no answer within").await;
+    let (status, body) = until_ready_says(&gateway, "timed out after").await;
     assert_eq!(status, 503);
     assert!(body.contains(&redis.port.to_string()), "{body}");
 }

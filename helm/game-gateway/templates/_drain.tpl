@@ -2,7 +2,7 @@
 {{- define "game-gateway.seconds" -}}
 {{- $text := toString (index . 1) -}}
 {{- if not (regexMatch "^(0|[0-9]{1,9}(ms|s|m|h))$" $text) -}}
-{{- fail (printf "%s: %q is no duration; write for example \"500ms\", \"30s\", \"5m\" or \"1h\"" (index . 0) $text) -}}
+{{- fail (printf "%s: invalid duration %q, expected e.g. 500ms, 30s, 5m or 1h" (index . 0) $text) -}}
 {{- end -}}
 {{- $number := regexFind "^[0-9]+" $text | atoi -}}
 {{- $unit := regexFind "[a-z]*$" $text -}}

@@ -35,7 +35,7 @@ impl Failure {
 
     /// The answer cannot be printed.
     pub(super) fn output(error: std::io::Error) -> Failure {
-        Failure(format!("cannot print: {error}"))
+        Failure(format!("cannot write output: {error}"))
     }
 }
 
@@ -44,9 +44,8 @@ impl Failure {
 /// # Errors
 /// It is no `http://host:port`.
 pub(super) fn check_url(text: &str) -> Result<String, String> {
-    let wrong = || {
-        format!("`{text}` is no address of an admin API; write for example http://127.0.0.1:9090")
-    };
+    let wrong =
+        || format!("invalid admin API address `{text}`, expected e.g. http://127.0.0.1:9090");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
     if uri.scheme_str() != Some("http")
         || uri.host().is_none_or(str::is_empty)
@@ -65,7 +64,7 @@ pub(super) fn token(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {
-        Err("a token is printable ASCII without spaces".to_owned())
+        Err("invalid token, expected printable ASCII without spaces".to_owned())
     }
 }
 
@@ -182,7 +181,10 @@ impl Api {
                 Err(Failure(format!("{message} ({})", status.as_u16())))
             }
             Ok(_) | Err(_) => {
-                let message = format!("not the answer of an admin API (HTTP {})", status.as_u16());
+                let message = format!(
+                    "unexpected response (HTTP {}), expected one of an admin API",
+                    status.as_u16()
+                );
                 Err(unreachable(&message))
             }
         }

@@ -17,13 +17,13 @@ const TOKEN_VARIABLE: &str = "GATEWAY_ADMIN_TOKEN";
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
 pub struct AdminArgs {
-    /// Where the admin API answers; http only.
+    /// URL of the admin API; http only.
     #[arg(long, global = true, default_value = DEFAULT_URL, value_parser = check_url)]
     pub(super) url: String,
-    /// The token, where the gateway has one; better in the environment, as GATEWAY_ADMIN_TOKEN.
+    /// Bearer token, if the gateway requires one; prefer the environment variable GATEWAY_ADMIN_TOKEN.
     #[arg(long, global = true, value_parser = token)]
     token: Option<String>,
-    /// Print the API's JSON instead of tables.
+    /// Print the JSON of the API instead of tables.
     #[arg(long, global = true)]
     pub(super) json: bool,
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
-    /// The token that was given, one way or the other.
+    /// Returns the token of the command line or the environment.
     pub(super) fn token(&self) -> Option<String> {
         let given = self.token.clone();
         given.or_else(|| std::env::var(TOKEN_VARIABLE).ok().filter(|t| !t.is_empty()))
@@ -40,78 +40,78 @@ impl AdminArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// How the actors are: every kind and who supervises whom, or the single ones of a kind.
+    /// Show the actors: a summary of each kind with the supervision tree, or the actors of one kind.
     Actors(ActorsArgs),
-    /// One actor with its own account of itself.
+    /// Show one actor and its state.
     Actor {
-        /// Its id, for example router-0.
+        /// Actor id, e.g. router-0.
         id: String,
     },
-    /// Who plays.
+    /// List sessions.
     Sessions(SessionsArgs),
-    /// One session with its counters.
+    /// Show one session with its counters.
     Session {
-        /// Its id, alone or behind its gateway's id and a colon.
+        /// Session id, or GATEWAY_ID:SESSION_ID.
         id: String,
     },
-    /// End sessions: their players get CLOSE 440.
+    /// Kick sessions: their players receive CLOSE 440.
     Kick {
-        /// Their ids.
+        /// Session ids.
         #[arg(required = true)]
         ids: Vec<String>,
     },
-    /// How the backends are.
+    /// Show the state of the backends.
     Backends,
-    /// The rules in force.
+    /// Show the routing rules in force.
     Routes,
-    /// Where a session would go, and why.
+    /// Explain which endpoint a session would be routed to, and why.
     Resolve(ResolveArgs),
-    /// Drain the gateway without ending it, see how far that is, or undo it.
+    /// Drain the gateway without stopping it, show the progress, or cancel the drain.
     Drain(DrainArgs),
-    /// What is logged; with LEVEL, change it.
+    /// Show the log level; with LEVEL, change it.
     LogLevel {
-        /// For example debug, or info,game_gateway::actors=debug.
+        /// New level, e.g. debug or info,game_gateway::actors=debug.
         level: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ActorsArgs {
-    /// List the single actors of this kind.
+    /// List the actors of this kind.
     #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
     pub(super) kind: Option<String>,
-    /// List at most so many, 1 to 1000.
+    /// Maximum number of entries, 1 to 1000.
     #[arg(long, requires = "kind", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) limit: Option<u16>,
-    /// List all of them.
+    /// List all entries.
     #[arg(long, requires = "kind", conflicts_with = "limit")]
     pub(super) all: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
-    /// Only those that use this service.
+    /// Only sessions that use this service.
     #[arg(long)]
     service: Option<String>,
-    /// Only those of this realm.
+    /// Only sessions of this realm.
     #[arg(long)]
     realm_id: Option<u32>,
-    /// Only those of this user.
+    /// Only sessions of this user.
     #[arg(long)]
     user_id: Option<u64>,
-    /// Only those that are bound to this endpoint, ip:port.
+    /// Only sessions bound to this endpoint, ip:port.
     #[arg(long)]
     backend: Option<SocketAddr>,
-    /// Only those over this transport, for example tcp.
+    /// Only sessions over this transport, e.g. tcp.
     #[arg(long)]
     transport: Option<String>,
-    /// Only those in this state, for example active.
+    /// Only sessions in this state, e.g. active.
     #[arg(long)]
     state: Option<String>,
-    /// List at most so many, 1 to 1000.
+    /// Maximum number of entries, 1 to 1000.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) limit: Option<u16>,
-    /// List all of them.
+    /// List all entries.
     #[arg(long, conflicts_with = "limit")]
     pub(super) all: bool,
 }
@@ -132,15 +132,15 @@ impl SessionsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ResolveArgs {
-    /// The service.
+    /// Service name.
     service: String,
-    /// The session's realm.
+    /// Realm id of the session.
     #[arg(long)]
     realm_id: Option<u32>,
-    /// The session's user.
+    /// User id of the session.
     #[arg(long)]
     user_id: Option<u64>,
-    /// The session's id.
+    /// Session id.
     #[arg(long)]
     session_id: Option<u64>,
 }
@@ -158,16 +158,16 @@ impl ResolveArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct DrainArgs {
-    /// How long players may stay, for example 30s; without it the gateway's drain.window.
+    /// Time that players may stay, e.g. 30s; drain.window of the gateway if omitted.
     #[arg(long, value_parser = window, conflicts_with_all = ["status", "undo"])]
     pub(super) window: Option<String>,
-    /// Only say how far it is.
+    /// Only show the progress.
     #[arg(long)]
     pub(super) status: bool,
-    /// Take new sessions again.
+    /// Cancel the drain and accept new sessions again.
     #[arg(long, conflicts_with_all = ["status", "wait"])]
     pub(super) undo: bool,
-    /// Wait until nobody is left.
+    /// Wait until all sessions have ended.
     #[arg(long)]
     pub(super) wait: bool,
 }

@@ -57,7 +57,7 @@ impl Page {
         let thread = std::thread::Builder::new()
             .name("page".into())
             .spawn(serve)?;
-        let ended = |_| io::Error::other("the page's server ended while it started");
+        let ended = |_| io::Error::other("the page's server ended during startup");
         let server = handle.recv().map_err(ended)?;
         Ok(Page {
             address,

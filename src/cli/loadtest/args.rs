@@ -9,105 +9,105 @@ use clap::{Args, ValueEnum};
 use crate::cli::units::per_second;
 use crate::config::units::parse_duration;
 
-/// How the sessions reach the gateway.
+/// Transport of the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Transport {
     /// Raw frames over TCP.
     Tcp,
-    /// A frame in a WebSocket message.
+    /// One frame per WebSocket message.
     Websocket,
-    /// A POST for each frame, each a session of its own, on a connection that is kept.
+    /// One POST per frame, each its own session, on a keep-alive connection.
     Http,
 }
 
-/// What the echo backend speaks.
+/// Protocol of the echo backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BackendProtocol {
     /// The link protocol, for a gateway.
     Link,
-    /// Bytes back as they came, so that a plain TCP proxy can be driven the same way.
+    /// Echoes raw bytes, to compare with a plain TCP proxy.
     Raw,
-    /// WebSocket messages back as they came, for a proxy that passes WebSockets on.
+    /// Echoes WebSocket messages, to compare with a WebSocket proxy.
     Websocket,
 }
 
-/// Drives a gateway: sessions, rate, payload; checks every answer.
+/// Generate load on a gateway and verify every response.
 #[derive(Debug, Clone, Args)]
 pub struct LoadtestArgs {
-    /// The gateway (or proxy) to drive.
+    /// Address of the gateway (or proxy) under load.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7000")]
     pub target: String,
-    /// How to reach it; several, with commas between, are taken in turns.
+    /// Transport; sessions are spread evenly over a comma-separated list.
     #[arg(long, value_enum, default_value = "tcp", value_delimiter = ',')]
     pub transport: Vec<Transport>,
-    /// Inside TLS.
+    /// Connect over TLS.
     #[arg(long, requires = "ca")]
     pub tls: bool,
-    /// With --tls: the certificates to trust, a PEM file.
+    /// With --tls: CA certificates to trust (PEM file).
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub ca: Option<PathBuf>,
-    /// The service that echoes.
+    /// Name of the echo service.
     #[arg(long, default_value = "echo")]
     pub service: String,
-    /// Sessions, each on its own connection.
+    /// Number of sessions, each on its own connection.
     #[arg(long, default_value_t = 64)]
     pub sessions: usize,
-    /// Open loop: frames a second over all sessions. Without it: closed loop.
+    /// Open loop: frames per second over all sessions; closed loop if omitted.
     #[arg(long, value_parser = per_second, value_name = "N", conflicts_with_all = ["idle", "think", "in_flight"])]
     pub rate: Option<f64>,
-    /// Bytes of payload in a frame, at least 24.
+    /// Payload size of a frame in bytes, at least 24.
     #[arg(long, default_value_t = 64, value_name = "BYTES")]
     pub payload: usize,
-    /// How long to measure [default: 10s; with --backend-only: until stopped].
+    /// Duration of the measurement [default: 10s; with --backend-only: until stopped].
     #[arg(long, value_parser = parse_duration)]
     pub duration: Option<Duration>,
-    /// How long to drive before measuring; answers are checked all the same.
+    /// Duration of the warm-up before the measurement; its responses are verified too.
     #[arg(long, value_parser = parse_duration, default_value = "1s")]
     pub warmup: Duration,
-    /// How long to wait for answers at the end; what is missing then is lost.
+    /// Time to wait for responses at the end; missing ones then count as lost.
     #[arg(long, value_parser = parse_duration, default_value = "2s")]
     pub grace: Duration,
-    /// Closed loop: pause between an answer and the next frame.
+    /// Closed loop: pause between a response and the next frame.
     #[arg(long, value_parser = parse_duration, default_value = "0ms")]
     pub think: Duration,
-    /// Connections made a second.
+    /// Connections opened per second.
     #[arg(long, value_parser = per_second, default_value = "1000/s", value_name = "N")]
     pub connect_rate: f64,
-    /// Closed loop: frames that a session has outstanding.
+    /// Closed loop: outstanding frames per session.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub in_flight: usize,
-    /// Only hold the sessions open, after one exchange each.
+    /// Hold the sessions open and idle after one round trip each.
     #[arg(long, conflicts_with_all = ["think", "in_flight"])]
     pub idle: bool,
-    /// The first session's user_id, the next has one more; 0: none have any.
+    /// user_id of the first session, incremented for each further one; 0 sends none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub user_base: u64,
-    /// Sessions that can be resumed: the gateway keeps their last frames. They never are.
+    /// Make sessions resumable, so that the gateway keeps a replay ring for each; none is resumed.
     #[arg(long)]
     pub resumable: bool,
-    /// Sessions that go on while gateways come and go: moves are counted, and are no errors. Closed
-    /// loop, one frame outstanding.
+    /// Resume sessions on other gateways: moves are counted and are not errors. Closed loop, one
+    /// outstanding frame.
     #[arg(long, conflicts_with_all = ["rate", "idle", "in_flight"])]
     pub expect_moves: bool,
-    /// The sessions' realm_id; 0: none.
+    /// realm_id of the sessions; 0 sends none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub realm: u32,
-    /// Threads that drive, each with its share of the sessions.
+    /// Number of load generator threads; the sessions are divided among them.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
-    /// Print one JSON object.
+    /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Run an echo backend in this process, listening here.
+    /// Run an echo backend in this process on this address.
     #[arg(long, value_name = "ADDR")]
     pub with_backend: Option<SocketAddr>,
-    /// Run nothing but the echo backend, until SIGINT, SIGTERM or --duration.
+    /// Run only the echo backend, until SIGINT, SIGTERM or the end of --duration.
     #[arg(long, value_name = "ADDR", conflicts_with = "with_backend")]
     pub backend_only: Option<SocketAddr>,
-    /// What the echo backend speaks.
+    /// Protocol of the echo backend.
     #[arg(long, value_enum, default_value = "link")]
     pub backend_protocol: BackendProtocol,
-    /// Threads of the echo backend.
+    /// Number of threads of the echo backend.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub backend_threads: usize,
 }

@@ -32,7 +32,8 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// No load could be driven at all.
 pub(super) fn drive(args: &LoadtestArgs) -> Result<MovesReport, LoadtestError> {
     if args.transport.contains(&Transport::Http) {
-        let text = "--expect-moves: a session over HTTP is one question, and does not move";
+        let text =
+            "--expect-moves: not supported over HTTP, where each request is a session of its own";
         return Err(LoadtestError::Usage(text.into()));
     }
     let plan = Arc::new(Plan::new(args)?);

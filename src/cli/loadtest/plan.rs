@@ -69,13 +69,13 @@ impl Plan {
             let wrong = !(least..=most).contains(&value);
             usage(
                 wrong,
-                format!("--{name} {value} is not in {least} to {most}"),
+                format!("invalid --{name} {value}, expected {least} to {most}"),
             )
         };
         let http = args.transport.contains(&Transport::Http);
         usage(
             args.idle && http,
-            "--idle: an HTTP connection holds no session open".into(),
+            "--idle: not supported over HTTP, where each request is a session of its own".into(),
         )?;
         range("sessions", args.sessions, 1, u32::MAX as usize)?;
         range(
@@ -89,7 +89,10 @@ impl Plan {
         range("backend-threads", args.backend_threads, 1, MAX_THREADS)?;
         usage(
             !is_service_name(args.service.as_bytes()),
-            format!("--service {:?} is not [a-z0-9][a-z0-9._-]*", args.service),
+            format!(
+                "invalid --service {:?}, expected [a-z0-9][a-z0-9._-]*",
+                args.service
+            ),
         )?;
         Ok(Plan {
             target: look_up(&args.target)?,
@@ -151,7 +154,7 @@ fn look_up(target: &str) -> Result<SocketAddr, LoadtestError> {
         target: target.to_owned(),
         error,
     };
-    let none = || failed(std::io::Error::other("the name has no address"));
+    let none = || failed(std::io::Error::other("no address found for this host name"));
     let mut addresses = target.to_socket_addrs().map_err(failed)?;
     addresses.next().ok_or_else(none)
 }

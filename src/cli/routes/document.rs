@@ -64,7 +64,7 @@ fn text(source: impl Read) -> std::io::Result<String> {
     let mut text = String::new();
     let read = source.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_FILE_BYTES {
-        let message = format!("larger than {MAX_FILE_BYTES} bytes");
+        let message = format!("too large, limit {MAX_FILE_BYTES} bytes");
         return Err(std::io::Error::new(
             std::io::ErrorKind::FileTooLarge,
             message,
@@ -104,10 +104,10 @@ pub(super) fn document(
     compact: bool,
 ) -> Result<String, String> {
     let Some(rules) = &documents.rules else {
-        return Err(format!("redis key {}: is not there", keys.rules));
+        return Err(format!("redis key {}: not found", keys.rules));
     };
     let rules: Value = serde_json::from_slice(rules)
-        .map_err(|error| format!("redis key {}: not JSON: {error}", keys.rules))?;
+        .map_err(|error| format!("redis key {}: invalid JSON: {error}", keys.rules))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let realms = documents.realms.iter();
     let realms: BTreeMap<String, String> = realms.map(|(id, to)| (text(id), text(to))).collect();
@@ -176,9 +176,6 @@ mod tests {
             "{mistakes:?}"
         );
         let none = document(&Documents::default(), &Keys::new("p:"), true);
-        assert_eq!(
-            none,
-            Err("redis key p:routing:rules: is not there".to_owned())
-        );
+        assert_eq!(none, Err("redis key p:routing:rules: not found".to_owned()));
     }
 }

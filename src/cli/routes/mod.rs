@@ -32,50 +32,50 @@ pub struct RoutesArgs {
 
 #[derive(Debug, Subcommand)]
 enum RoutesCommand {
-    /// Print what is in Redis as one document, in the format of the routes file.
+    /// Print the routing data of Redis as one document, in the format of the routes file.
     Get {
         #[command(flatten)]
         place: RedisPlace,
-        /// On one line.
+        /// Print compact JSON on one line.
         #[arg(long)]
         json: bool,
     },
-    /// Write a document to Redis and tell all gateways; refused where it has mistakes.
+    /// Write a document to Redis and notify all gateways; documents with errors are rejected.
     Set {
         #[command(flatten)]
         place: RedisPlace,
-        /// The document, in the format of the routes file; - is standard input.
+        /// Document in the format of the routes file; - reads standard input.
         file: PathBuf,
-        /// Only show what would change.
+        /// Only show the changes; write nothing.
         #[arg(long)]
         dry_run: bool,
-        /// Do not ask, even at a terminal.
+        /// Do not ask for confirmation.
         #[arg(long, short)]
         yes: bool,
     },
-    /// Name every mistake in a document, or in what is in Redis.
+    /// Report all errors in a document or in the routing data of Redis.
     Validate {
         #[command(flatten)]
         place: RedisPlace,
-        /// The document; - is standard input; without it what is in Redis.
+        /// Document; - reads standard input; the routing data of Redis if omitted.
         file: Option<PathBuf>,
     },
-    /// Print each change in Redis as it happens, until interrupted.
+    /// Print each change of the routing data in Redis until interrupted.
     Watch {
         #[command(flatten)]
         place: RedisPlace,
     },
 }
 
-/// Which Redis; the same for every subcommand.
+/// Options that select the Redis server and its keys, the same for every subcommand.
 #[derive(Debug, Args)]
 struct RedisPlace {
     #[command(flatten)]
     config: ConfigFile,
-    /// Where Redis is; goes before redis.url. A password is better kept in GATEWAY__REDIS__PASSWORD.
+    /// URL of Redis; overrides redis.url. Prefer GATEWAY__REDIS__PASSWORD for the password.
     #[arg(long, value_name = "URL")]
     redis_url: Option<String>,
-    /// What all keys and channels start with; goes before redis.prefix.
+    /// Prefix of all keys and channels; overrides redis.prefix.
     #[arg(long)]
     prefix: Option<String>,
 }

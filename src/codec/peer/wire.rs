@@ -35,7 +35,7 @@ pub enum Said {
 
 /// The bytes are no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("malformed frame of the peer channel")]
+#[error("malformed peer channel frame")]
 pub struct Malformed;
 
 const ASK: u8 = 1;

@@ -22,7 +22,7 @@ pub enum HandshakeError {
     #[error("{0}")]
     Hello(#[from] HelloError),
     /// It names a key that it does not have.
-    #[error("the other gateway does not have the key that it names")]
+    #[error("authentication failed: the peer gateway does not have the key that it names")]
     NoProof,
 }
 

@@ -34,13 +34,13 @@ pub struct Hello {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
     /// The bytes are not a HELLO.
-    #[error("not a HELLO of the peer channel")]
+    #[error("malformed HELLO of the peer channel")]
     Malformed,
     /// The version is not supported.
-    #[error("the other gateway speaks version {0} of the peer channel, this one {VERSION}")]
+    #[error("unsupported version {0} of the peer channel, expected {VERSION}")]
     Version(u8),
     /// The gateways have no key in common.
-    #[error("the other gateway has no token key in common with this one")]
+    #[error("no token key in common with the peer gateway")]
     NoCommonKey,
 }
 

@@ -7,7 +7,7 @@ pub(super) const TAG_LEN: usize = 16;
 
 /// A record was not made by the other end, or not at this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a record that the other gateway did not seal")]
+#[error("record authentication failed: not sealed by the peer gateway")]
 pub struct Unreadable;
 
 struct Direction {

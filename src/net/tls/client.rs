@@ -16,7 +16,7 @@ use super::{TlsSocket, VERSIONS, provider};
 use crate::config::BackendTls;
 
 /// Name of the system's authorities in messages, for configurations without a file.
-const SYSTEM: &str = "the system's";
+const SYSTEM: &str = "system certificates";
 
 /// Makes the configuration of the files; none if one has mistakes.
 pub(super) fn build(
@@ -68,8 +68,8 @@ fn system_authorities() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(found.certs);
     match (added, found.errors.first()) {
-        (0, Some(error)) => Err(format!("authorities cannot be read: {error}")),
-        (0, None) => Err("authorities are missing: there is no certificate".to_owned()),
+        (0, Some(error)) => Err(format!("cannot be read: {error}")),
+        (0, None) => Err("no certificate found".to_owned()),
         _ => Ok(roots),
     }
 }

@@ -82,16 +82,16 @@ impl Files {
         match self.0.get(path) {
             Some(Ok(bytes)) => Ok(bytes),
             Some(Err(error)) => Err(error.clone()),
-            None => Err("was not read".to_owned()),
+            None => Err("not read".to_owned()),
         }
     }
 
     pub(super) fn certificates(&self, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         let all = CertificateDer::pem_slice_iter(self.bytes(path)?);
         let all: Result<Vec<_>, pem::Error> = all.collect();
-        let all = all.map_err(|error| format!("is no PEM file: {error}"))?;
+        let all = all.map_err(|error| format!("invalid PEM: {error}"))?;
         match all.is_empty() {
-            true => Err("holds no certificate".to_owned()),
+            true => Err("no certificate found, expected PEM".to_owned()),
             false => Ok(all),
         }
     }
@@ -104,12 +104,12 @@ impl Files {
             Err(pem::Error::NoItemsFound) => {
                 let encrypted = bytes.windows(encrypted.len()).any(|w| w == encrypted);
                 let reason = match encrypted {
-                    true => "the private key is encrypted, which cannot be used",
-                    false => "holds no private key",
+                    true => "unsupported encrypted private key, expected one without a passphrase",
+                    false => "no private key found, expected PEM",
                 };
                 Err(reason.to_owned())
             }
-            Err(error) => Err(format!("is no PEM file: {error}")),
+            Err(error) => Err(format!("invalid PEM: {error}")),
         }
     }
 
@@ -118,7 +118,7 @@ impl Files {
         let mut roots = RootCertStore::empty();
         for certificate in self.certificates(path)? {
             let added = roots.add(certificate);
-            added.map_err(|error| format!("holds a bad certificate: {error}"))?;
+            added.map_err(|error| format!("invalid certificate: {error}"))?;
         }
         Ok(roots)
     }
@@ -142,11 +142,15 @@ impl Files {
             Ok(certified) => Some(certified),
             Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 let other = certificate.display();
-                kept(key_key, key, format!("does not belong to {other}"));
+                kept(
+                    key_key,
+                    key,
+                    format!("private key does not match the certificate {other}"),
+                );
                 None
             }
             Err(Error::InvalidCertificate(error)) => {
-                let reason = format!("holds a bad certificate: {error}");
+                let reason = format!("invalid certificate: {error}");
                 kept(certificate_key, certificate, reason);
                 None
             }
@@ -164,7 +168,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     match read {
         Err(error) => Err(format!("cannot be read: {error}")),
-        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err("is over 4MiB".to_owned()),
+        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err("too large, limit 4MiB".to_owned()),
         Ok(_) => Ok(bytes),
     }
 }
@@ -191,15 +195,15 @@ pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
 pub(super) fn warning(end: Option<UnixTime>) -> Option<String> {
     const DAY: u64 = 24 * 3600;
     let Some(end) = end else {
-        return Some("when the certificate ends cannot be told".to_owned());
+        return Some("unknown expiry date of the certificate".to_owned());
     };
     let (end, now) = (end.as_secs(), UnixTime::now().as_secs());
     match end.checked_sub(now) {
         Some(left) if left >= EXPIRY_WARNING.as_secs() => None,
-        Some(left) => Some(format!("the certificate ends in {} days", left / DAY)),
+        Some(left) => Some(format!("certificate expires in {} days", left / DAY)),
         None => {
             let days = (now - end) / DAY;
-            Some(format!("the certificate has ended {days} days ago"))
+            Some(format!("certificate expired {days} days ago"))
         }
     }
 }

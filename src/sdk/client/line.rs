@@ -43,7 +43,10 @@ pub(super) async fn dial(
     address: impl ToSocketAddrs,
     options: &Options,
 ) -> io::Result<(Stream, SocketAddr)> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    let mut last = io::Error::new(
+        io::ErrorKind::NotFound,
+        "no address found for this host name",
+    );
     for address in lookup_host(address).await? {
         match Stream::connect(address, options.tls.as_ref()).await {
             Ok(stream) => return Ok((stream, address)),

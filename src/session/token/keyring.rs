@@ -25,17 +25,17 @@ const NONCE_LEN: usize = 12;
 pub enum KeyError {
     /// Too short.
     #[error(
-        "key {0} has {1} bytes, at least {MIN_SECRET_BYTES} are needed; `openssl rand -base64 32` makes one"
+        "key {0} too short: {1} bytes, expected at least {MIN_SECRET_BYTES}; generate one with `openssl rand -base64 32`"
     )]
     Short(usize, usize),
     /// Too many.
-    #[error("{0} keys, at most {MAX_KEYS} are taken")]
+    #[error("too many keys: {0}, limit {MAX_KEYS}")]
     TooMany(usize),
     /// None at all.
-    #[error("no key")]
+    #[error("no key found, expected at least one")]
     None,
     /// The same one twice.
-    #[error("key {0} and key {1} are the same")]
+    #[error("duplicate key: {0} and {1} are the same")]
     Twice(usize, usize),
 }
 

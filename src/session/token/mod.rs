@@ -27,19 +27,19 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Too short or too long for any token, or what was sealed is no body.
-    #[error("not a token")]
+    #[error("malformed token")]
     Malformed,
     /// Another version made it.
-    #[error("a token of version {0}, only {VERSION} is opened here")]
+    #[error("unsupported token version {0}, expected {VERSION}")]
     UnknownVersion(u8),
     /// Sealed with a key that is not among the configured ones.
-    #[error("sealed with an unknown key")]
+    #[error("unknown token key")]
     UnknownKey,
     /// Not made by a gateway of this deployment, or changed since.
-    #[error("forged")]
+    #[error("token authentication failed")]
     Forged,
     /// Older than it may be.
-    #[error("expired")]
+    #[error("token expired")]
     Expired,
 }
 

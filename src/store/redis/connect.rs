@@ -115,7 +115,7 @@ impl Server {
         match tokio::time::timeout(self.timeout, answer).await {
             Ok(Err(error)) if !error.is_timeout() => Err(explain(error)),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(format!("no answer within {:?}", self.timeout)),
+            Ok(Err(_)) | Err(_) => Err(format!("timed out after {:?}", self.timeout)),
         }
     }
 
@@ -168,7 +168,7 @@ impl Server {
         let wrong = |why: String| format!("redis.ca {}: {why}", ca.display());
         let pem = std::fs::read(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
         if CertificateDer::pem_slice_iter(&pem).next().is_none() {
-            return Err(wrong("holds no certificate".to_owned()));
+            return Err(wrong("no certificate found, expected PEM".to_owned()));
         }
         let certificates = TlsCertificates {
             client_tls: None,
@@ -203,7 +203,7 @@ impl Server {
         match role {
             redis::Value::Array(parts) => match parts.first() {
                 Some(redis::Value::BulkString(name)) if name == b"master" => Ok(()),
-                _ => Err("is no longer the master".to_owned()),
+                _ => Err("no longer the master".to_owned()),
             },
             // A user who may not ask gets its notice from the sentinels, which cut it off.
             _ => Ok(()),
@@ -248,7 +248,7 @@ fn install_crypto() {
 /// Formats an error of Redis in one line.
 pub(super) fn explain(error: RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed {
-        return "authentication failed: the user or the password is wrong".to_owned();
+        return "authentication failed: wrong user or password".to_owned();
     }
     let said = |code: &str, detail: Option<&str>| match detail {
         Some(detail) => format!("{code} {detail}"),

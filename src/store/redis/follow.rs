@@ -99,7 +99,7 @@ async fn listen(messages: impl Stream<Item = redis::Msg>, tell: &impl Fn(News)) 
         }
         tell(News::Notified(count));
     }
-    "the connection has ended".to_owned()
+    "connection closed".to_owned()
 }
 
 async fn check(
@@ -119,7 +119,7 @@ async fn check(
         };
         match tokio::time::timeout(patience, checks).await {
             Ok(alive) => alive?,
-            Err(_) => return Err(format!("no answer within {patience:?}")),
+            Err(_) => return Err(format!("timed out after {patience:?}")),
         }
         *backoff = MIN_BACKOFF;
         since_election += 1;

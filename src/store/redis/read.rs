@@ -116,7 +116,7 @@ impl Trouble {
     ) -> Result<[T; 2], Refused> {
         let told: [RedisResult<T>; 2] = answers
             .try_into()
-            .map_err(|_| Refused::unreadable("redis: has not answered each command"))?;
+            .map_err(|_| Refused::unreadable("redis: unexpected number of replies"))?;
         let [rules, realms] = told;
         Ok([
             self.take(&keys.rules, rules, "a string"),
@@ -128,9 +128,8 @@ impl Trouble {
         match answer {
             Ok(answer) => return answer,
             Err(error) if error.code() == Some("WRONGTYPE") => {
-                self.mistaken.push(format!(
-                    "redis key {key}: must be {kind}, and is of another type"
-                ));
+                self.mistaken
+                    .push(format!("redis key {key}: wrong type, expected {kind}"));
             }
             Err(error) => self
                 .unreadable
@@ -142,7 +141,7 @@ impl Trouble {
     fn limit(&mut self, key: &str, is: usize, most: usize, unit: &str) {
         if is > most {
             self.mistaken.push(format!(
-                "redis key {key}: has {is} {unit}, at most {most} are read"
+                "redis key {key}: too large: {is} {unit}, limit {most}"
             ));
         }
     }
@@ -167,7 +166,7 @@ impl Documents {
     /// There are no rules, or mistakes in either document, all of which are returned with the key's name.
     pub fn parse(&self, keys: &Keys) -> Result<Parsed, Refused> {
         let Some(rules) = &self.rules else {
-            let why = "is not there; `game-gateway routes set` writes it";
+            let why = "not found; `game-gateway routes set` creates it";
             return Err(Refused::unreadable(format!(
                 "redis key {}: {why}",
                 keys.rules
@@ -191,10 +190,10 @@ impl Documents {
     fn realm_map(&self) -> Result<Realms, Vec<Mistake>> {
         let bytes: usize = self.realms.iter().map(|(id, to)| id.len() + to.len()).sum();
         if bytes > MAX_DOCUMENT_BYTES {
-            let message = format!("has {bytes} bytes, at most {MAX_DOCUMENT_BYTES} are read");
+            let message = format!("too large: {bytes} bytes, limit {MAX_DOCUMENT_BYTES}");
             return Err(vec![mistake(message)]);
         }
-        // Nothing that is not UTF-8 can be right; with its replacement characters it is named.
+        // Nothing that invalid UTF-8 can be right; with its replacement characters it is named.
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let pairs = self.realms.iter().map(|(id, to)| (text(id), text(to)));
         let pairs: Vec<(String, String)> = pairs.collect();
@@ -215,10 +214,10 @@ fn mistake(message: impl Into<String>) -> Mistake {
 
 fn rules_in(bytes: &[u8]) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
     match std::str::from_utf8(bytes) {
-        Err(_) => Err(vec![mistake("is not UTF-8")]),
-        Ok(text) if text.trim().is_empty() => {
-            Err(vec![mistake("is empty; {} would route nothing")])
-        }
+        Err(_) => Err(vec![mistake("invalid UTF-8")]),
+        Ok(text) if text.trim().is_empty() => Err(vec![mistake(
+            "empty, expected a JSON object; {} routes nothing",
+        )]),
         Ok(text) => parse_rules(text),
     }
 }
@@ -260,9 +259,9 @@ mod tests {
             (
                 b"",
                 &[],
-                "redis key p:routing:rules: is empty; {} would route nothing",
+                "redis key p:routing:rules: empty, expected a JSON object; {} routes nothing",
             ),
-            (b"\xFF", &[], "redis key p:routing:rules: is not UTF-8"),
+            (b"\xFF", &[], "redis key p:routing:rules: invalid UTF-8"),
             (
                 b"[]",
                 &[],
@@ -271,19 +270,19 @@ mod tests {
             (
                 good,
                 &[(b"01", b"h:1")],
-                "redis key p:realm:mapping: realms.01: a realm id is a number from 1 to 4294967295",
+                "redis key p:realm:mapping: realms.01: invalid realm id, expected a number from 1 to 4294967295",
             ),
             (
                 good,
                 &[(b"1", b"\xFF:1")],
-                "redis key p:realm:mapping: realms.1: \"\u{fffd}:1\" \"\u{fffd}\" is not a host name",
+                "redis key p:realm:mapping: realms.1: invalid endpoint \"\u{fffd}:1\": invalid host name \"\u{fffd}\"",
             ),
             (
                 b"{\n\"a\":7}",
                 &[(b"x", b"h:1"), (b"2", b"h")],
                 "redis key p:routing:rules: line 2: rules.a: must be an object, not a number\n\
-                 redis key p:realm:mapping: realms.x: a realm id is a number from 1 to 4294967295\n\
-                 redis key p:realm:mapping: realms.2: \"h\" has no port: write host:port",
+                 redis key p:realm:mapping: realms.x: invalid realm id, expected a number from 1 to 4294967295\n\
+                 redis key p:realm:mapping: realms.2: invalid endpoint \"h\": missing port, expected host:port",
             ),
         ];
         for (rules, realms, text) in cases {
@@ -293,7 +292,7 @@ mod tests {
         let (kind, text) = refused(None, &[]);
         assert_eq!(kind, RefusedKind::Unreadable);
         assert!(
-            text.starts_with("redis key p:routing:rules: is not there"),
+            text.starts_with("redis key p:routing:rules: not found"),
             "{text}"
         );
     }
@@ -303,7 +302,7 @@ mod tests {
         let large = vec![b'h'; MAX_DOCUMENT_BYTES];
         let (_, text) = refused(Some(b"{}"), &[(b"1", &large)]);
         assert!(
-            text.starts_with("redis key p:realm:mapping: has 16777217 bytes"),
+            text.starts_with("redis key p:realm:mapping: too large: 16777217 bytes"),
             "{text}"
         );
         let mut trouble = Trouble::default();
@@ -311,7 +310,7 @@ mod tests {
         let refused = trouble.end().unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "redis key k: has 2 realms, at most 1 are read"
+            "redis key k: too large: 2 realms, limit 1"
         );
     }
 

@@ -51,7 +51,10 @@ impl Server {
             }
         }
         errors.sort();
-        Err(format!("no master {service}: {}", errors.join("; ")))
+        Err(format!(
+            "no master found for {service}: {}",
+            errors.join("; ")
+        ))
     }
 
     /// Checks that the sentinels still name the server of this connection. It is left only for one
@@ -104,7 +107,7 @@ impl Server {
         question.arg("get-master-addr-by-name").arg(service);
         let answer = self.in_time(question.query_async(&mut sentinel)).await?;
         let address: Option<Address> = answer;
-        address.ok_or_else(|| format!("knows no service {service}"))
+        address.ok_or_else(|| format!("unknown service {service}"))
     }
 }
 

@@ -10,7 +10,7 @@ use super::read::{Documents, read_watched};
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Another client wrote between [`watch`] and [`replace`].
-    #[error("somebody else has changed it meanwhile; nothing was written")]
+    #[error("conflict: changed by another client in the meantime; nothing was written")]
     Conflict,
     /// Redis does not answer, or refuses.
     #[error("{0}")]
@@ -65,7 +65,7 @@ pub async fn replace(
         Ok(answers) => answers.and_then(|steps| steps.into_iter().collect::<RedisResult<Vec<_>>>()),
         Err(_) => {
             let why = format!(
-                "no answer within {:?}; it may or may not be written",
+                "timed out after {:?}; it may or may not be written",
                 server.timeout()
             );
             return Err(WriteError::Refused(connected.says(&why)));
@@ -75,7 +75,7 @@ pub async fn replace(
     match answers.map_err(refused)?.pop() {
         Some(Value::Nil) => Err(WriteError::Conflict),
         Some(executed) => executed.extract_error().map(drop).map_err(refused),
-        None => Err(WriteError::Refused(connected.says("has not answered EXEC"))),
+        None => Err(WriteError::Refused(connected.says("no reply to EXEC"))),
     }
 }
 

@@ -112,5 +112,10 @@ fn sessions_that_never_began_are_a_failure() {
 #[test]
 fn a_session_over_http_does_not_move() {
     let error = drive(&arguments("--transport tcp,http")).unwrap_err();
-    assert!(error.to_string().contains("does not move"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("--expect-moves: not supported over HTTP"),
+        "{error}"
+    );
 }

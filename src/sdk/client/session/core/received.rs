@@ -138,7 +138,7 @@ impl SessionCore {
                     Resumed::Exactly => 0,
                     Resumed::WithGap(unknown) => unknown,
                     Resumed::Nonsense => {
-                        let error = "OPENED counts frames that were never sent";
+                        let error = "OPENED acknowledges frames that were never sent";
                         return self.end(End::Broken(error.to_owned()));
                     }
                 };

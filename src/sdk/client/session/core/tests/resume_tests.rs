@@ -208,7 +208,7 @@ fn a_gateway_that_breaks_the_protocol_ends_the_session() {
     script.does(|core, _| core.broken(0, "again"), &[]);
 
     let mut script = Script::moving();
-    let error = "tell Ended(Broken(\"OPENED counts frames that were never sent\"))";
+    let error = "tell Ended(Broken(\"OPENED acknowledges frames that were never sent\"))";
     script.hears(
         1,
         opened(9, "t2", 0),
