@@ -5,10 +5,10 @@ pub trait Label: Copy + 'static {
     /// All values, in the order in which they are exported.
     const ALL: &'static [Self];
 
-    /// Position in [`Label::ALL`].
+    /// Returns the position in [`Label::ALL`].
     fn index(self) -> usize;
 
-    /// Text of the label.
+    /// Returns the text of the label.
     fn label(self) -> &'static str;
 }
 

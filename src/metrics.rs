@@ -66,12 +66,12 @@ impl<L: Label> Labelled<L> {
         self.counts[label.index()].add_shared(n);
     }
 
-    /// Sum over all labels.
+    /// Returns the sum over all labels.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(Count::get).sum()
     }
 
-    /// All labels with their counts.
+    /// Returns all labels with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let labels = L::ALL.iter().map(|label| label.label());
         labels.zip(self.counts.iter().map(Count::get))
@@ -108,7 +108,7 @@ impl<T: Copy + PartialEq> Listed<T> {
         self.counts[index.unwrap_or(self.list.len())].add(n);
     }
 
-    /// The list with its counts; `None` stands for all others.
+    /// Returns the list with its counts; `None` stands for all others.
     pub fn iter(&self) -> impl Iterator<Item = (Option<T>, u64)> + '_ {
         let numbers = self.list.iter().copied().map(Some).chain([None]);
         numbers.zip(self.counts.iter().map(Count::get))

@@ -70,7 +70,8 @@ fn has_token(headers: &HeaderMap, token: &str) -> bool {
     sent.is_some_and(|(_, sent)| sent.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
-/// A name that some site has pointed at a loopback address is not a name of this machine.
+/// Returns true unless the request may come from another site's page, for example under a name that
+/// the site has pointed at a loopback address.
 fn is_from_here(headers: &HeaderMap) -> bool {
     let named = |name| headers.get(name).map(|value| value.to_str().ok());
     let host = named(header::HOST).flatten().is_some_and(is_loopback);

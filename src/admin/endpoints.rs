@@ -64,7 +64,7 @@ endpoints! {
     "/api/docs/{file}" => GET pages::docs_file;
 }
 
-/// An endpoint that answers GET answers HEAD too; actix leaves out the body.
+/// Returns a route of this method. GET includes HEAD; actix leaves out the body.
 fn taking(method: Method) -> actix_web::Route {
     if method == Method::GET {
         web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
@@ -73,7 +73,7 @@ fn taking(method: Method) -> actix_web::Route {
     }
 }
 
-/// All paths, behind the door.
+/// Registers all paths, behind the access check.
 pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(
         web::scope("")

@@ -69,12 +69,12 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    /// No rule, or no realm: the code that a player would get is named too.
+    /// Returns the error for a missing rule or realm, with the code that a player would get.
     pub(super) fn no_route(message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "no_route", message)
     }
 
-    /// `allow` are the methods that would do.
+    /// Returns the error for a method other than those in `allow`.
     pub(super) fn wrong_method(message: String, allow: &str) -> ApiError {
         let allow = header::HeaderValue::from_str(allow).ok();
         ApiError {
@@ -118,7 +118,7 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_available", message)
     }
 
-    /// `code` says what is missing, for now.
+    /// Returns the error for something that is temporarily missing, which `code` names.
     pub(super) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }

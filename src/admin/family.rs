@@ -35,7 +35,7 @@ pub struct Family {
     pub(super) source: Source,
 }
 
-/// A family, written in one line of the table.
+/// Makes a family, for one line of the table.
 pub(super) const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
     Family { name, help, source }
 }

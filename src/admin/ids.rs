@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-/// A regular expression of the whole numbers from 0 to `most`, without leading zeros.
+/// Returns a regular expression for the integers from 0 to `most`, without leading zeros.
 fn up_to(most: &str) -> String {
     let mut choices = vec!["0".to_owned(), most.to_owned()];
     if most.len() > 1 {

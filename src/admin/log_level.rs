@@ -31,7 +31,7 @@ impl std::fmt::Debug for LogLevel {
 }
 
 impl LogLevel {
-    /// The filter `now` is in force; `apply` puts another one into force.
+    /// Makes it from the filter in force, and `apply`, which puts another one into force.
     pub fn new(
         now: String,
         apply: impl Fn(&str) -> Result<(), String> + Send + Sync + 'static,
@@ -42,7 +42,7 @@ impl LogLevel {
         }
     }
 
-    /// The filter in force.
+    /// Returns the filter in force.
     pub fn get(&self) -> String {
         self.now
             .lock()
@@ -64,7 +64,7 @@ impl LogLevel {
     }
 }
 
-/// Stricter than the filter itself, which takes a misspelt level for a target and is silent.
+/// Checks a filter more strictly than the filter itself, which takes a misspelt level for a target.
 fn check(filter: &str) -> Result<(), String> {
     if filter.len() > MAX_LEVEL {
         return Err(format!("over {MAX_LEVEL} bytes"));

@@ -97,7 +97,7 @@ impl Desk {
     }
 }
 
-/// Waits for the inspector, but not for ever.
+/// Waits for the inspector, up to a timeout.
 async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ApiError> {
     actix_web::rt::time::timeout(CENSUS_TIMEOUT, answer)
         .await

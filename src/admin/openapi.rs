@@ -40,7 +40,7 @@ impl Modify for Finished {
     }
 }
 
-/// A name that no other operation has: `delete_sessions_id` for DELETE of `/api/v1/sessions/{id}`.
+/// Returns the unique name of an operation: `delete_sessions_id` for DELETE of `/api/v1/sessions/{id}`.
 fn name(method: &str, path: &str) -> String {
     let words = path.strip_prefix(GUARDED).unwrap_or(path);
     let words = words.split(|c: char| !c.is_ascii_alphanumeric());

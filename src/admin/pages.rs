@@ -14,7 +14,7 @@ use super::params::{Nothing, Query, path_part};
 
 /// Path of the document.
 const DOCUMENT: &str = "/api/openapi.json";
-/// Pages load nothing from elsewhere, and nobody shows them in a frame. Swagger UI sets styles.
+/// Pages load nothing from other hosts, and cannot be shown in a frame. Swagger UI sets styles.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
                       frame-ancestors 'none'";
 

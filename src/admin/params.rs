@@ -96,7 +96,7 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// A whole number as it is written plainly: no sign, no leading zeros.
+/// Parses an integer without sign and leading zeros.
 pub(super) fn plain_number<T: FromStr>(text: &str) -> Option<T> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     plain.then(|| text.parse().ok())?
@@ -164,7 +164,7 @@ impl<'de> Deserializer<'de> for Part<'de> {
     }
 }
 
-/// The number of entries that was asked for.
+/// Returns the requested number of entries.
 ///
 /// # Errors
 /// It is out of range.
@@ -184,7 +184,7 @@ pub(super) fn is_token(text: &str) -> bool {
     (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(usual)
 }
 
-/// The cursor, if there is one and it could be ours.
+/// Returns the cursor, if there is one and it is well-formed.
 ///
 /// # Errors
 /// No gateway gives such a cursor.
@@ -195,12 +195,12 @@ pub(super) fn cursor(asked: Option<&str>) -> Result<Option<&str>, ApiError> {
     }
 }
 
-/// The part `{name}` of the path.
+/// Returns the part `{name}` of the path.
 ///
 /// # Errors
 /// It is not percent-encoded UTF-8.
 pub(super) fn path_part(request: &HttpRequest, name: &str) -> Result<String, ApiError> {
-    // actix has decoded it but for what would be ambiguous, such as %25 and %2F.
+    // actix has decoded it except for ambiguous sequences such as %25 and %2F.
     let part = request.match_info().get(name).unwrap_or_default();
     decode(part)
         .filter(|part| !part.contains(char::REPLACEMENT_CHARACTER))

@@ -1,4 +1,4 @@
-//! The rules in force, and where a session would go by them.
+//! The rules in force, and the route that a session would get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -207,7 +207,7 @@ fn answer(
     })
 }
 
-/// With the code that a player would get.
+/// Returns the error with the code that a player would get.
 fn refused(no_route: NoRoute) -> ApiError {
     let code = Code::NO_ROUTE.0;
     ApiError::no_route(format!("{no_route}; a player would get ERROR {code}"))

@@ -106,7 +106,7 @@ fn no_session(id: u64) -> ApiError {
     ApiError::not_found(format!("there is no session {id}"))
 }
 
-/// The session id of the path, where it is one of this gateway.
+/// Returns the session id of the path, if it is one of this gateway.
 fn session_here(desk: &Desk, request: &HttpRequest) -> Result<u64, ApiError> {
     let text = path_part(request, "id")?;
     let Some(SessionId { gateway, id }) = SessionId::parse(&text) else {

@@ -73,7 +73,7 @@ impl Terminal {
         };
         let mut out = std::io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // Whoever reads has seen enough.
+            // The reader, such as `head`, has seen enough.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(Failure::output),
         }
@@ -109,7 +109,7 @@ impl Terminal {
         }
     }
 
-    /// One page, or all of them as one.
+    /// Fetches one page, or all of them as one.
     fn pages(
         &self,
         list: &str,

@@ -30,7 +30,7 @@ pub struct Findings {
     pub good: Vec<String>,
 }
 
-/// Checks both, and says everything at once.
+/// Checks configuration and routes, and reports all findings.
 pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Findings {
     let mut findings = Findings::default();
     let config = match config::load(file, environment) {
@@ -70,7 +70,7 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
     findings
 }
 
-/// The routing data from wherever the configuration says, and what to call that place.
+/// Reads the routing data from the configured source; returns it with the name of that source.
 fn read_routes(config: &Config) -> (String, Result<Parsed, Refused>) {
     match config.routes.source {
         RouteSource::File => {

@@ -114,7 +114,7 @@ fn play(args: &DemoArgs) -> Result<Totals, DemoError> {
     Ok(totals?)
 }
 
-/// The demo's gateway: the defaults, on free loopback ports.
+/// Returns the configuration of the demo's gateway: the defaults, on free loopback ports.
 fn config(routes: PathBuf, origins: Origins) -> Config {
     let mut config = Config::default();
     config.listen.websocket.allowed_origins = origins;

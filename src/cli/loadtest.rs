@@ -137,7 +137,7 @@ fn start_together(plan: &Plan, connected: &mpsc::Receiver<Connected>) {
     }
 }
 
-/// A session is a descriptor here, and two more where the echo backend runs in this process.
+/// Raises the open-file limit. A session takes one descriptor, and two more if the echo backend runs here.
 fn raise_file_limit(sessions: usize) {
     const SPARE: u64 = 64;
     let wanted = 2 * sessions as u64 + SPARE;

@@ -65,7 +65,7 @@ fn filtered(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseE
     EnvFilter::try_new(format!("{QUIET},{level}"))
 }
 
-/// Begins to log; what it returns changes what is logged.
+/// Starts logging; returns the control of its level.
 fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + Sync>> {
     let (filter, in_force) = reload::Layer::new(filtered(&config.log.level)?);
     let lines = tracing_subscriber::fmt::layer()
@@ -131,7 +131,7 @@ impl Signals {
         })
     }
 
-    /// SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reads the routes again.
+    /// Handles signals: SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reloads the routes.
     fn obey(self, gateway: &CountedAddr<Gateway>) {
         let Signals {
             runtime,

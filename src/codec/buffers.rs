@@ -30,7 +30,7 @@ pub fn with_scratch<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-/// An empty buffer, from the pool if it has one.
+/// Takes an empty buffer from the pool, or makes one.
 pub fn take() -> Vec<u8> {
     POOL.with_borrow_mut(|pool| match pool.buffers.pop() {
         Some(buffer) => {

@@ -39,7 +39,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that a byte names, if any.
+    /// Returns the kind that a byte names, if any.
     pub fn from_byte(byte: u8) -> Option<Kind> {
         Some(match byte {
             0 => Kind::Data,

@@ -69,7 +69,7 @@ impl Code {
 }
 
 impl Code {
-    /// The close code of a WebSocket that ends with this code (protocol 1.6).
+    /// Returns the close code of a WebSocket that ends with this code (protocol 1.6).
     pub fn websocket(self) -> u16 {
         match self {
             Code::NORMAL | Code::REPLACED => 1000,
@@ -82,8 +82,8 @@ impl Code {
         }
     }
 
-    /// The status of an HTTP response that says this code: the code itself, where that is a refusal
-    /// that HTTP can express (protocol 1.6).
+    /// Returns the status of an HTTP response for this code: the code itself, if HTTP can express that
+    /// refusal (protocol 1.6).
     pub fn http(self) -> u16 {
         match self.0 {
             400..=599 => self.0,

@@ -35,7 +35,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that a byte names, if any.
+    /// Returns the kind that a byte names, if any.
     #[inline]
     pub fn from_byte(byte: u8) -> Option<Kind> {
         Some(match byte {
@@ -119,7 +119,7 @@ pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameE
     Ok(Decoded::Frame(frame, end))
 }
 
-/// A frame's header as bytes. `payload_len` bytes must follow it.
+/// Encodes a frame's header. `payload_len` bytes must follow it.
 #[inline]
 pub fn header(kind: Kind, session_id: u64, payload_len: u32) -> [u8; HEADER_LEN] {
     let mut bytes = [0; HEADER_LEN];
@@ -171,7 +171,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// The same inside TLS.
+    /// Returns the same transport inside TLS.
     pub fn over_tls(self) -> Transport {
         match self {
             Transport::Tcp | Transport::TcpTls => Transport::TcpTls,
@@ -268,7 +268,7 @@ impl Bind {
     /// Bytes of the payload.
     pub const LEN: usize = 12;
 
-    /// The payload.
+    /// Encodes the payload.
     pub fn encode(&self) -> [u8; Bind::LEN] {
         let mut bytes = [0; Bind::LEN];
         bytes[..8].copy_from_slice(&self.user_id.to_be_bytes());
@@ -323,7 +323,7 @@ impl<'a> Multicast<'a> {
         Ok(Multicast { ids, payload })
     }
 
-    /// The sessions concerned, in the order sent.
+    /// Returns the sessions concerned, in the order sent.
     pub fn sessions(&self) -> impl Iterator<Item = u64> + 'a {
         self.ids
             .chunks_exact(8)

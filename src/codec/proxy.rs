@@ -99,7 +99,7 @@ fn address(family: &str, text: &str) -> Result<IpAddr, ProxyError> {
     address.map_err(|_| ProxyError::Line)
 }
 
-/// Decimal digits without leading zeros.
+/// Parses decimal digits without leading zeros.
 fn port(text: &str) -> Result<u16, ProxyError> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     let port = plain.then(|| text.parse().ok()).flatten();
@@ -179,7 +179,7 @@ fn check_tlvs(header: &[u8], mut at: usize) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// CRC32c (Castagnoli) of the parts in a row.
+/// Returns the CRC32c (Castagnoli) of the concatenated parts.
 fn crc32c(parts: &[&[u8]]) -> u32 {
     const POLYNOMIAL: u32 = 0x82F6_3B78;
     let mut crc = !0_u32;

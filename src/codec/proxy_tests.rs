@@ -11,7 +11,7 @@ fn v2(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
     header
 }
 
-/// A TCP4 block from 192.0.2.7:4711 with these TLVs.
+/// Makes a TCP4 block from 192.0.2.7:4711 with these TLVs.
 fn tcp4(tlvs: &[u8]) -> Vec<u8> {
     let mut block = vec![192, 0, 2, 7, 127, 0, 0, 1];
     block.extend(4711_u16.to_be_bytes());

@@ -260,7 +260,7 @@ fn keys_of_the_peer_channel_go_together() {
     }
 }
 
-/// What must be set for a key to make sense.
+/// Returns other settings that a key requires.
 fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
     let variables: &[_] = if key.starts_with("listen.tls.") {
         &[

@@ -15,8 +15,8 @@ pub struct Explanation {
     pub service: Arc<ServiceRoute>,
     /// Where the session would go.
     pub outcome: Result<Explained, NoRoute>,
-    /// What the strategy would choose among: the rule's endpoints, or the realm's addresses, in
-    /// the order of the table.
+    /// Candidates of the strategy: the rule's endpoints, or the realm's addresses, in the order of the
+    /// table.
     pub candidates: Vec<Candidate>,
 }
 

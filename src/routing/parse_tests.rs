@@ -1,4 +1,4 @@
-//! Every kind of mistake with its place, and what is read where there is none.
+//! Every kind of mistake with its place, and the values of documents without mistakes.
 
 use super::*;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ fn told(mistakes: &[Mistake]) -> Vec<String> {
     mistakes.iter().map(Mistake::to_string).collect()
 }
 
-/// The mistakes of a rule for `game`, which stands on line 1.
+/// Returns the mistakes of a rule for `game` on line 1.
 fn told_of_rule(rule: &str) -> Vec<String> {
     told(&parse_rules(&format!("{{\"game\": {rule}}}")).unwrap_err())
 }
@@ -64,7 +64,7 @@ fn a_whole_document() {
         .map(|n| n.to_string())
         .collect();
     assert_eq!(names, ["10.0.0.1:2", "[::1]:2", "a:1", "b:1", "c:1"]);
-    // What is written out is what is read.
+    // A written document is read back unchanged.
     let text = serde_json::to_string(&data).unwrap();
     assert_eq!(parse_file(&text).unwrap().data, data);
 }
@@ -256,7 +256,7 @@ fn long_foreign_text_is_cut() {
     assert!(mistakes[0].message.ends_with('…'));
 }
 
-/// Text that is nearly a document.
+/// Generates text that is nearly a document.
 fn nearly_routes() -> impl Strategy<Value = String> {
     let token = prop::sample::select(vec![
         "{",

@@ -12,7 +12,7 @@ fn numbered(weights: &[u8]) -> Vec<(SocketAddr, u8)> {
     weights.iter().enumerate().map(numbered).collect()
 }
 
-/// How many of the keys from 1 to `keys` each endpoint owns.
+/// Counts the keys from 1 to `keys` that each endpoint owns.
 fn shares(endpoints: &[(SocketAddr, u8)], keys: u64) -> Vec<u64> {
     let ring = Ring::new(endpoints);
     let mut counts = vec![0; endpoints.len()];
@@ -22,7 +22,7 @@ fn shares(endpoints: &[(SocketAddr, u8)], keys: u64) -> Vec<u64> {
     counts
 }
 
-/// Different endpoints in any order, with weights.
+/// Generates distinct endpoints in any order, with weights.
 fn endpoints(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(SocketAddr, u8)>> {
     let weight = prop_oneof![1_u8..=MAX_FINE_WEIGHT, 1_u8..=100];
     prop::collection::hash_map(1_u8..=250, weight, count).prop_map(|endpoints| {

@@ -107,7 +107,7 @@ pub struct Mistake {
     pub at: String,
     /// 1-based, where it is known.
     pub line: Option<usize>,
-    /// What is wrong, and what would be right.
+    /// The error and the expected value.
     pub message: String,
 }
 

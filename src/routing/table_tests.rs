@@ -1,4 +1,4 @@
-//! What a table answers.
+//! The answers of a table.
 
 use super::*;
 use crate::routing::{Standing, StrategyKind, parse_file};
@@ -16,7 +16,7 @@ fn table(text: &str) -> RouteTable {
     RouteTable::build(1, &data(text), &BTreeMap::new(), None)
 }
 
-/// The table of one rule for the service `s`.
+/// Returns the table of one rule for the service `s`.
 fn rule(strategy: &str, endpoints: &str) -> RouteTable {
     table(&format!(
         r#"{{"rules": {{"s": {{"strategy": "{strategy}", "endpoints": [{endpoints}]}}}}}}"#

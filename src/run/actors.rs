@@ -27,7 +27,7 @@ use crate::store::pod::{Pod, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
 
-/// What the threads of a gateway share before its actors are there.
+/// State that the threads of a gateway share before its actors exist.
 pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) tls: Arc<Tls>,
@@ -139,7 +139,8 @@ async fn start_workers(
     Ok(())
 }
 
-/// What the gateway deals with beside players and backends. Begins to tell Kubernetes of the pod.
+/// Returns the gateway's surroundings other than players and backends, and starts to report the pod's
+/// cost to Kubernetes.
 fn surroundings(
     tls: Arc<Tls>,
     peering: Peering,

@@ -30,7 +30,7 @@ use crate::supervision::{self, ActorRegistry, CountedAddr};
 
 use actors::{Parts, start_actors};
 
-/// How long a start waits for the first attempt to load routes; then it goes on without.
+/// Time that a start waits for the first attempt to load routes; then it continues without.
 const FIRST_LOAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a gateway does not start.
@@ -86,7 +86,7 @@ pub struct Running {
     admin_api: Admin,
 }
 
-/// What a gateway has done so far.
+/// Counters of a gateway.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Sessions now.
@@ -110,17 +110,17 @@ impl Running {
         self.gateway.do_send(Reload);
     }
 
-    /// The gateway's address, for its messages.
+    /// Returns the address of the gateway actor.
     pub fn gateway(&self) -> &CountedAddr<Gateway> {
         &self.gateway
     }
 
-    /// Asks its actors how they are.
+    /// Returns the inspector of its actors.
     pub fn inspector(&self) -> &Inspector {
         &self.inspector
     }
 
-    /// What it has done so far.
+    /// Returns its counters.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for metrics in &self.metrics {
@@ -145,8 +145,8 @@ impl Running {
     }
 }
 
-/// Starts a gateway and returns when it listens and has tried to load its routes, so that whoever
-/// connects then is not told that there are none yet.
+/// Starts a gateway and returns when it listens and has tried to load its routes, so that the first
+/// clients are not refused for lack of routes.
 ///
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
@@ -154,7 +154,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     start_with(config, None)
 }
 
-/// As [`start`]; `log_level` is what the admin API may change.
+/// Starts as [`start`] does; the admin API may change `log_level`.
 ///
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
@@ -231,7 +231,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
     })
 }
 
-/// The pod whose cost Kubernetes is told, where that is wanted.
+/// Returns the pod whose deletion cost is reported to Kubernetes, if that is enabled.
 fn pod(config: &Config) -> Result<Option<Pod>, StartError> {
     let kubernetes = &config.kubernetes;
     let variable = |name: &str| std::env::var(name).ok();
@@ -252,7 +252,7 @@ fn vec_of<T: Default>(count: usize) -> Vec<T> {
     (0..count).map(|_| T::default()).collect()
 }
 
-/// `listen.max_connections`, lowered where the open-file limit is.
+/// Returns `listen.max_connections`, lowered to fit the open-file limit.
 fn connection_limit(config: &Config) -> Result<usize, StartError> {
     let wanted = config.listen.max_connections;
     let fitting =

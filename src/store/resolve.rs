@@ -41,7 +41,7 @@ async fn look_up(name: EndpointName) -> io::Result<Vec<SocketAddr>> {
     Ok(found.collect())
 }
 
-/// [`resolve`] by any resolver.
+/// Implements [`resolve`] with any resolver.
 async fn resolve_by<F>(
     names: BTreeSet<&EndpointName>,
     timeout: Duration,

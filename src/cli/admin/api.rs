@@ -28,12 +28,12 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// The gateway's answer is not what it should be.
+    /// Returns the failure of an unexpected answer.
     pub(super) fn answer(message: impl Into<String>) -> Failure {
         Failure(message.into())
     }
 
-    /// The answer cannot be printed.
+    /// Returns the failure of printing an answer.
     pub(super) fn output(error: std::io::Error) -> Failure {
         Failure(format!("cannot write output: {error}"))
     }
@@ -76,7 +76,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// The API at `url`, asked with `token`.
+    /// Makes a client of the API at `url` with `token`.
     ///
     /// # Errors
     /// The token cannot be sent.

@@ -84,12 +84,12 @@ const CANDIDATES: [Column; 4] = [
     ("ELIGIBLE", "/eligible"),
 ];
 
-/// The entries of a list in an answer; none where there is no such list.
+/// Returns the entries of a list in an answer; none if there is no such list.
 pub(super) fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 
-/// A value as a cell.
+/// Formats a value as a cell.
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -97,7 +97,7 @@ pub(super) fn cell(value: &Value) -> String {
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.to_string(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
-        // What others have written must not drive the terminal.
+        // Foreign text must not control the terminal.
         Value::String(text) => text
             .chars()
             .map(|c| if c.is_control() { ' ' } else { c })
@@ -147,7 +147,7 @@ fn listing<'a>(columns: &[Column], entries: impl Iterator<Item = &'a Value>) -> 
     table(&titles(columns), &rows)
 }
 
-/// Every kind with its sums, and the tree.
+/// Formats the kinds with their sums, and the tree.
 pub(super) fn kinds_and_tree(answer: &Value) -> String {
     let kinds = listing(&KINDS, list(answer, "kinds"));
     if answer["tree"].is_null() {
@@ -159,7 +159,7 @@ pub(super) fn kinds_and_tree(answer: &Value) -> String {
     format!("{kinds}\n{}", table(&titles, &rows))
 }
 
-/// One actor and those below it. `stem` stands before it, `below` before its children.
+/// Adds the rows of an actor and those below it. `stem` precedes it, `below` its children.
 fn branch(node: &Value, stem: &str, below: &str, rows: &mut Vec<Vec<String>>) {
     let mut cells = vec![format!("{stem}{}", cell(&node["id"]))];
     cells.extend(row(node, &TREE));
@@ -237,7 +237,7 @@ pub(super) fn resolution(answer: &Value) -> String {
     format!("{}\n{candidates}", members(&head))
 }
 
-/// An object: a line a member.
+/// Formats an object, one line per member.
 pub(super) fn members(answer: &Value) -> String {
     let members = answer.as_object().into_iter().flatten();
     let lines: Vec<(&str, String)> = members

@@ -3,8 +3,8 @@
 /// The space between columns.
 const GAP: &str = "  ";
 
-/// A table: titles above, a line a row, columns as wide as they must be. Columns of numbers stand
-/// on the right.
+/// Formats a table: titles above, one line per row, columns as wide as necessary. Columns of numbers are
+/// right-aligned.
 pub(super) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let number = |cell: &String| cell == "-" || cell.bytes().all(|b| b.is_ascii_digit());

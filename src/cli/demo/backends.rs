@@ -76,8 +76,8 @@ impl Backends {
         self.iter().count()
     }
 
-    /// The routing data: account in turns (a dead one stays in the rule, as it would in life),
-    /// version at the newest server, game by realm.
+    /// Returns the routing data: account by round robin (a dead server stays in the rule, as it would in
+    /// production), version at the newest server, game by realm.
     pub(super) fn rules(&self) -> Value {
         let address = |sample: &Sample| sample.address.to_string();
         let newest = self.version.last().map(address);

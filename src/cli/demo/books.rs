@@ -13,9 +13,9 @@ pub(super) struct Frames {
     pub(super) answered: u64,
     /// Not answered, and the player was told so by an ERROR or a CLOSE.
     pub(super) told: u64,
-    /// Not answered, and nobody said so.
+    /// Frames with neither an answer nor a notice.
     pub(super) lost: u64,
-    /// Answers that nobody asked for, or that are not what was sent.
+    /// Unexpected answers, or answers that differ from what was sent.
     pub(super) wrong: u64,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Totals {
 /// The outcome of the frame under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
-    /// After so long, over that transport.
+    /// Answered after this time, over this transport.
     Answered(Duration, &'static str),
     Told(Code),
     Lost,
@@ -61,7 +61,7 @@ struct Open {
 pub(super) struct Books(Mutex<Open>);
 
 impl Totals {
-    /// Every frame has an answer or a notice, and there were answers.
+    /// Returns true if there were answers, and every frame has one or a notice.
     pub(super) fn is_clean(&self) -> bool {
         let all = |count: fn(&Frames) -> u64| self.services.values().map(count).sum::<u64>();
         let faults = all(|frames| frames.lost + frames.wrong) + self.broken + self.left_behind;
@@ -123,7 +123,7 @@ impl Books {
         self.open().totals.clone()
     }
 
-    /// The latencies since the last call, shortest first.
+    /// Takes the latencies since the last call, shortest first.
     pub(super) fn take_latencies(&self) -> Vec<Duration> {
         let mut latencies = std::mem::take(&mut self.open().latencies);
         latencies.sort_unstable();

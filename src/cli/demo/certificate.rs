@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::Config;
 use crate::net::dial::Tls;
 
-/// Whose it is: the address that players connect to.
+/// Its subject: the address that players connect to.
 const NAME: &str = "127.0.0.1";
 
 /// A certificate that has signed itself, and its key, in a folder.
@@ -33,7 +33,7 @@ impl Certificate {
         config.listen.tls.key = self.key.clone().into();
     }
 
-    /// For players who trust it.
+    /// Returns the TLS configuration of players that trust it.
     pub(super) fn trust(&self) -> io::Result<Tls> {
         Tls::new(&self.certificate, NAME)
     }

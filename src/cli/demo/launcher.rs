@@ -14,8 +14,7 @@ use crate::codec::code::Code;
 use crate::net::dial::Tls;
 use crate::sdk::client::{HttpClient, Options, Outgoing};
 
-/// What it asks, in turns. The game wants who has logged in, which a session of one question has
-/// not.
+/// Services that it asks in turn. The game requires a login, which a session of one request cannot have.
 const SERVICES: [&str; 2] = ["account", "version"];
 
 /// One launcher.

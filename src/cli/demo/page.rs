@@ -66,7 +66,7 @@ impl Page {
         })
     }
 
-    /// The address to open, for a gateway there.
+    /// Returns the URL to open, for a gateway at this address.
     pub(super) fn url(&self, gateway: SocketAddr) -> String {
         format!("http://{}/?gateway=ws://{gateway}/", self.address)
     }

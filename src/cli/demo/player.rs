@@ -18,8 +18,8 @@ pub(super) const THINK: Duration = Duration::from_millis(30);
 /// After a refusal, a failed connection or a CLOSE; twice as long at most, so that players do not
 /// come back as a herd.
 pub(super) const PAUSE: Duration = Duration::from_millis(200);
-/// For an answer, or for word that there is none; beyond it a frame is lost. Shorter than what the
-/// demo waits for its players at the end.
+/// Timeout for an answer or an ERROR; beyond it a frame is lost. Shorter than the demo's final wait for
+/// its players.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Exchanges of one session.
 pub(super) const EXCHANGES: usize = 60;
@@ -100,7 +100,7 @@ impl Player {
         }
     }
 
-    /// Sends one frame and waits for its answer, or for word that there is none.
+    /// Sends one frame and waits for its answer or an ERROR.
     async fn exchange(
         &mut self,
         client: &mut Client,
@@ -147,7 +147,7 @@ impl Player {
         outcome.unwrap_or(Ok(()))
     }
 
-    /// Waits a while before the next frame; what comes meanwhile was not asked for.
+    /// Waits a while before the next frame; frames that arrive in the meantime are unexpected.
     async fn think(&mut self, client: &mut Client) -> Result<(), SessionEnded> {
         let until = tokio::time::Instant::now() + THINK.mul_f64(0.5 + rand::random::<f64>());
         loop {
@@ -220,7 +220,7 @@ impl Player {
     }
 }
 
-/// The service as the books name it.
+/// Returns the name of the service in the books.
 fn known(service: &str) -> &'static str {
     let found = SERVICES.iter().find(|known| **known == service);
     found.copied().unwrap_or("(unknown)")

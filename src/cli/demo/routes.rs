@@ -24,7 +24,7 @@ impl File {
         Ok(file)
     }
 
-    /// The folder that it is in.
+    /// Returns its folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,5 +1,5 @@
-//! What the demo shows: a live view, redrawn in place where stdout is a terminal and one line a
-//! second where it is not; and the summary.
+//! The demo's output: a live view, redrawn in place if stdout is a terminal and one line a second
+//! otherwise; and the summary.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -129,7 +129,7 @@ fn sum(totals: &Totals) -> Frames {
     all
 }
 
-/// The table at the end, and how to go on.
+/// Formats the final table, with hints for next steps.
 pub(super) fn summary(totals: &Totals) -> String {
     let mut text = String::from("\nservice         sent  answered   refused      lost     wrong\n");
     let all = sum(totals);

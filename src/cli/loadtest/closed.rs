@@ -131,7 +131,7 @@ impl Closed {
         }
     }
 
-    /// When there is something to do though nothing came.
+    /// Returns the time of the next action without input.
     fn wake(&self, now: Instant) -> Instant {
         let clock = &self.run.clock;
         if now >= clock.stop {

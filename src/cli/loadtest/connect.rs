@@ -54,7 +54,7 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
     connections
 }
 
-/// One connection, its handshakes behind it.
+/// Makes one connection, including its handshakes.
 async fn connect(
     target: SocketAddr,
     tls: Option<Tls>,

@@ -60,7 +60,7 @@ impl Driver {
             .collect()
     }
 
-    /// Connects, waits for the word to start, drives to the end.
+    /// Connects, waits for the start, and drives to the end.
     pub(super) fn run(self) -> io::Result<Tally> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let connections = runtime.block_on(connect_all(&self.plan, self.indices));

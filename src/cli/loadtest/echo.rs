@@ -98,7 +98,7 @@ impl Echo {
     }
 }
 
-/// `--backend-only`: serves until SIGINT, SIGTERM, or `--duration` where given.
+/// Serves until SIGINT, SIGTERM or the end of `--duration`, for `--backend-only`.
 pub(super) fn run_only(address: SocketAddr, args: &LoadtestArgs) -> Result<(), LoadtestError> {
     runtime(args.backend_threads.max(1))?.block_on(async {
         let server = Server::start(address, args.backend_protocol)
@@ -163,7 +163,7 @@ async fn echo_messages(stream: TcpStream) -> Result<(), tungstenite::Error> {
     let mut socket = tokio_tungstenite::accept_async(stream).await?;
     while let Some(message) = socket.next().await {
         let message = message?;
-        // What else comes is answered by the library.
+        // The library answers all other frames.
         if message.is_binary() {
             socket.send(message).await?;
         }

@@ -1,8 +1,8 @@
-//! `--expect-moves`: players whose sessions go on while gateways come and go.
+//! `--expect-moves`: players whose sessions survive the replacement of gateways.
 //!
 //! Each player has one frame outstanding and sends the next one when that was answered. A broken
-//! connection, a CLOSE that allows to resume, and GOAWAY are no errors here but moves, which the client
-//! library follows; they are counted, and so is how long a player had to wait.
+//! connection, a CLOSE that allows a resume, and GOAWAY are not errors but moves, which the client
+//! library performs; they are counted, and the silence of each player is measured.
 
 mod book;
 mod player;

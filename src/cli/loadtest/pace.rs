@@ -68,7 +68,7 @@ pub(super) struct Paced {
     pub(super) lag: Times,
 }
 
-/// The pacing thread's work: the frame with number k over all sessions is due at k / rate.
+/// Runs the pacing thread: frame k over all sessions is due at k / rate.
 pub(super) fn pace(
     mut senders: Vec<Sender>,
     plan: &Plan,
@@ -119,7 +119,7 @@ impl Sender {
         }
     }
 
-    /// False where the session has ended or takes nothing.
+    /// Sends a frame; returns false if the session has ended or takes nothing.
     fn send(&mut self, plan: &Plan, due_nanos: u64) -> bool {
         if self.lane.ended.load(Ordering::Relaxed) {
             return false;
@@ -144,7 +144,7 @@ impl Sender {
     }
 }
 
-/// One session's receiving task.
+/// Runs the receiving task of one session.
 pub(super) async fn receive(
     run: Rc<Run>,
     lane: Arc<Lane>,

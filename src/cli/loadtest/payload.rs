@@ -29,7 +29,7 @@ pub(super) struct Stamp {
 }
 
 impl Pattern {
-    /// For payloads of `payload` bytes.
+    /// Makes the pattern of payloads of `payload` bytes.
     pub(super) fn new(payload: usize) -> Pattern {
         // xorshift: any sequence without short repeats would do.
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -48,7 +48,7 @@ impl Pattern {
         &self.0[at..at + len]
     }
 
-    /// The stamp of a payload that is whole; `None` where it was corrupted.
+    /// Returns the stamp of an intact payload; `None` if it is corrupted.
     pub(super) fn check(&self, payload: &[u8], expected_len: usize) -> Option<Stamp> {
         if payload.len() != expected_len {
             return None;

@@ -25,7 +25,7 @@ const START_DELAY: Duration = Duration::from_millis(20);
 pub(super) enum Mode {
     /// The next frame when one was answered.
     Closed { in_flight: usize, think: Duration },
-    /// On schedule: so many frames a second over all sessions.
+    /// On schedule: this number of frames a second over all sessions.
     Open { rate: f64 },
     /// One frame a session.
     Idle,

@@ -74,7 +74,7 @@ pub struct Report {
     pub refused_by_code: BTreeMap<u16, u64>,
     /// Frames without an answer that an ERROR or a CLOSE accounts for.
     pub told: u64,
-    /// Frames without an answer, and nobody said so.
+    /// Frames with neither an answer nor a notice.
     pub lost: u64,
     /// Answers to frames that had one.
     pub doubled: u64,
@@ -151,7 +151,7 @@ impl Report {
         }
     }
 
-    /// One JSON object on one line.
+    /// Formats the report as one JSON object on one line.
     pub fn json(&self) -> String {
         // Maps with plain keys and numbers always serialise; an error would show as text.
         serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))

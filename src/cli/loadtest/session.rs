@@ -64,7 +64,7 @@ struct Book {
 }
 
 impl Receiver {
-    /// `burst`: how many bytes of answers to expect at once.
+    /// Makes the receiving side; `burst` is the number of bytes of answers to expect at once.
     pub(super) fn new(reader: Reader, transport: Transport, index: u32, burst: usize) -> Receiver {
         let book = Book {
             index,
@@ -196,7 +196,7 @@ impl Book {
         }
     }
 
-    /// `known`: it came as this session's and service's.
+    /// Handles an answer; `known` is true if it has this session's id and service.
     #[inline]
     fn answer(
         &mut self,
@@ -248,7 +248,7 @@ pub(super) fn append_plain(transport: Transport, kind: Kind, payload: &[u8], out
     transport.append(&frame, out);
 }
 
-/// CLOSE 0. Where the socket does not take it, the end of the connection says the same.
+/// Sends CLOSE 0. If the socket does not take it, the end of the connection has the same effect.
 fn say_goodbye(transport: Transport, writer: &mut Writer) {
     let mut frame = Vec::new();
     append_plain(transport, Kind::Close, &[0; 6], &mut frame);

@@ -34,7 +34,7 @@ impl Times {
         self.0.add(&other.0).map_err(io::Error::other)
     }
 
-    /// `None` where nothing was recorded.
+    /// Returns the summary; `None` if nothing was recorded.
     pub(super) fn summary(&self) -> Option<LatencyMicros> {
         let micros = |nanos: f64| (nanos / 100.0).round() / 10.0;
         let at = |quantile| micros(self.0.value_at_quantile(quantile) as f64);

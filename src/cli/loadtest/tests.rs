@@ -88,7 +88,7 @@ fn nobody_there_is_a_failure() {
     assert_eq!((report.connected, report.connect_failed), (0, 2));
 }
 
-/// What to send instead of an answer, for the frame with this number on its connection.
+/// Bytes to send instead of an answer, for the frame with this number on its connection.
 type Fault = fn(number: u64, frame: &[u8]) -> Answer;
 
 enum Answer {
@@ -99,7 +99,7 @@ enum Answer {
     End,
 }
 
-/// An echo that does something else with every tenth frame.
+/// Starts an echo that mistreats every tenth frame.
 fn faulty_echo(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -139,7 +139,7 @@ fn echo_with(mut stream: TcpStream, fault: Fault) -> Option<()> {
     }
 }
 
-/// 50 frames in each of 4 sessions, of which a faulty echo spoils 5 each.
+/// Sends 50 frames in each of 4 sessions, 5 of which a faulty echo spoils.
 fn spoiled(fault: Fault) -> Report {
     load(
         faulty_echo(fault),
@@ -147,7 +147,7 @@ fn spoiled(fault: Fault) -> Report {
     )
 }
 
-/// Lost, doubled, reordered, corrupted.
+/// Returns the numbers of lost, doubled, reordered and corrupted frames.
 fn faults(report: &Report) -> [u64; 4] {
     [
         report.lost,

@@ -17,7 +17,7 @@ pub(super) struct Counts {
     pub(super) answered: u64,
     /// Frames without an answer that an ERROR or a CLOSE accounts for.
     pub(super) told: u64,
-    /// Frames without an answer, and nobody said so.
+    /// Frames with neither an answer nor a notice.
     pub(super) lost: u64,
     /// Answers to frames that had one.
     pub(super) doubled: u64,
@@ -52,7 +52,7 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    /// An answer to frame `sequence`, of `sent` so far.
+    /// Records an answer to frame `sequence`, of `sent` so far.
     #[inline]
     pub(super) fn answer(&mut self, sequence: u64, sent: u64) {
         if sequence >= sent {
@@ -83,18 +83,18 @@ impl Tracker {
         }
     }
 
-    /// An answer that is not what was sent.
+    /// Records an answer that differs from what was sent.
     pub(super) fn corrupted(&mut self) {
         self.counts.corrupted += 1;
         self.spoiled += 1;
     }
 
-    /// An answer that is what was sent, but came as another session's or service's.
+    /// Records an intact answer with the id or service of another session.
     pub(super) fn mislabelled(&mut self) {
         self.counts.corrupted += 1;
     }
 
-    /// An ERROR came, `sent` frames having been sent. 502 says that answers may be missing, so it
+    /// Records an ERROR after `sent` frames. 502 says that answers may be missing, so it
     /// accounts for every frame that is unanswered now; any other for one.
     pub(super) fn refused(&mut self, code: Code, sent: u64) {
         if code == Code::BAD_GATEWAY {
@@ -108,7 +108,7 @@ impl Tracker {
         }
     }
 
-    /// A refusal that accounts for one frame whatever its code, as an HTTP status does.
+    /// Records a refusal that accounts for one frame whatever its code, as an HTTP status does.
     pub(super) fn refused_one(&mut self, code: Code) {
         *self.counts.refused.entry(code.0).or_default() += 1;
         self.excuses += 1;
@@ -166,7 +166,7 @@ mod tests {
         tracker
     }
 
-    /// What `answers` to frames 0 to 5 are counted as: lost, doubled, reordered, corrupted.
+    /// Counts `answers` to frames 0 to 5 as lost, doubled, reordered, corrupted.
     fn check(answers: &[u64], expected: [u64; 4]) {
         let counts = after(answers).finish(SENT, false);
         let found = [

@@ -41,7 +41,7 @@ fn frames_where_messages_should_be_are_no_answers() {
     assert_eq!((report.connected, report.connect_failed), (0, 4));
 }
 
-/// What to answer a request with, whose number on its connection and body these are.
+/// Response to a request with this number on its connection and this body.
 type Answer = fn(number: u64, body: &[u8]) -> Vec<u8>;
 
 fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
@@ -52,7 +52,7 @@ fn response(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A server of HTTP requests that have a body.
+/// Starts a server of HTTP requests that have a body.
 fn http_server(answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -145,7 +145,7 @@ fn openssl(directory: &Path, command: &str) {
     assert!(output.status.success(), "openssl {command}");
 }
 
-/// TLS in front of an echo, with a certificate by an authority of its own (`ca.pem`).
+/// Starts TLS in front of an echo, with a certificate of its own CA (`ca.pem`).
 async fn tls_echo(directory: &Path, backend: SocketAddr) -> SocketAddr {
     std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
     for command in [

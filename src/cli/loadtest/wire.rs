@@ -32,7 +32,7 @@ pub(super) enum Item<'a> {
 pub(super) struct Broken;
 
 impl Transport {
-    /// The item that `input` begins with, and its bytes; `None`: it is not whole.
+    /// Decodes the first item of `input`, with its length; `None` if it is incomplete.
     #[inline]
     pub(super) fn decode(self, input: &[u8]) -> Result<Option<(Item<'_>, usize)>, Broken> {
         match self {
@@ -70,7 +70,7 @@ impl fmt::Display for Transport {
     }
 }
 
-/// A message of the gateway holds one frame, and is not in fragments.
+/// Decodes a message of the gateway, which holds one frame and is not fragmented.
 fn decode_message(input: &[u8]) -> Result<Option<(Item<'_>, usize)>, Broken> {
     let mut cursor = Cursor::new(input);
     let Some((header, length)) = FrameHeader::parse(&mut cursor).map_err(|_| Broken)? else {
@@ -138,7 +138,7 @@ impl Writer {
         std::future::poll_fn(|cx| self.poll_flush(cx, out)).await;
     }
 
-    /// A connection that fails takes everything: the failure shows in the next read.
+    /// Writes `out`. A failed connection accepts everything: the failure appears in the next read.
     fn poll_flush(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<()> {
         if ready!(self.poll_write(cx, out)).is_err() {
             out.clear();
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::codec::client::{Header, Kind};
 
-    /// One message, as a server that sends `frame` makes it.
+    /// Encodes `frame` as one message of a server.
     fn message(opcode: Data, frame: &[u8]) -> Vec<u8> {
         let header = FrameHeader {
             opcode: OpCode::Data(opcode),

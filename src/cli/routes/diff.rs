@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::routing::{RoutingData, Rule};
 
-/// The differences, rules first, each in the order of its name: `+` added, `-` removed, `~`
+/// Returns the differences, rules first, each in the order of its name: `+` added, `-` removed, `~`
 /// changed.
 pub(super) fn differences(old: &RoutingData, new: &RoutingData) -> Vec<String> {
     let mut lines = Vec::new();
@@ -54,7 +54,7 @@ fn compare<K: Ord, V: PartialEq>(
     }
 }
 
-/// A rule's members by name, as text.
+/// Returns a rule's members by name, as text.
 fn members(rule: &Rule) -> Vec<(&'static str, String)> {
     let endpoint = |e: &crate::routing::rules::WeightedEndpoint| match e.weight {
         1 => e.address.to_string(),

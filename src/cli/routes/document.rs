@@ -73,7 +73,7 @@ fn text(source: impl Read) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// The rules' own text out of a document that has no mistakes.
+/// Extracts the text of the rules from a document without mistakes.
 fn rules_of(text: &str) -> Result<Vec<u8>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Outline<'a> {

@@ -179,7 +179,7 @@ fn mistaken(lines: Vec<String>) -> Failure {
     Failure { lines, code: 1 }
 }
 
-/// A closed pipe is told like any other failure.
+/// Prints to stdout. A closed pipe is a failure like any other.
 fn say(text: impl Display) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
@@ -202,7 +202,7 @@ fn get(place: &RedisPlace, compact: bool) -> Result<(), Failure> {
     };
     let documents = wait_for(read)?;
     say(document::document(&documents, &place.keys, compact)?)?;
-    // It is printed all the same: whoever repairs it needs it.
+    // It is printed even so: an operator needs it for the repair.
     if let Err(refused) = documents.parse(&place.keys) {
         refused
             .lines

@@ -51,7 +51,7 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
             () = tokio::time::sleep(LOOK_INTERVAL) => None,
             never = &mut follower => match never {},
         };
-        // What has come together is one look.
+        // News that arrived together cause one read.
         while let Some(next) = item.take() {
             match next {
                 News::Connected(connected) => connection = Some(connected),
@@ -114,7 +114,7 @@ impl Shown {
     }
 }
 
-/// The line behind the time, UTC.
+/// Prepends the time, UTC, to a line.
 fn stamped(line: &str) -> String {
     let mut text = String::new();
     let timer = tracing_subscriber::fmt::time::SystemTime;

@@ -25,15 +25,15 @@ pub struct PeerFrame {
 /// Message of either side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// By the gateway that has dialled.
+    /// Sent by the caller.
     ToOwner(ToOwner),
-    /// By the one that was dialled.
+    /// Sent by the callee.
     ToClaimant(ToClaimant),
     /// A kind that this version does not know.
     Unknown(u8),
 }
 
-/// The bytes are no frame.
+/// The bytes are not a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed peer channel frame")]
 pub struct Malformed;
@@ -54,14 +54,14 @@ const REFUSED: u8 = 72;
 const ENDED: u8 = 73;
 
 impl PeerFrame {
-    /// The frame's bytes.
+    /// Encodes the frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0];
         out.extend_from_slice(&self.call.to_be_bytes());
         out.extend_from_slice(&self.session_id.to_be_bytes());
         out[0] = match &self.said {
             Said::ToOwner(said) => put_to_holder(&mut out, said),
-            Said::ToClaimant(said) => put_to_newcomer(&mut out, said),
+            Said::ToClaimant(said) => put_to_claimant(&mut out, said),
             Said::Unknown(kind) => *kind,
         };
         out
@@ -77,7 +77,7 @@ impl PeerFrame {
         let (call, session_id) = (rest.u64()?, rest.u64()?);
         let said = match kind {
             ASK..=END => Said::ToOwner(rest.said_to_holder(kind)?),
-            HOLDS..=ENDED => Said::ToClaimant(rest.said_to_newcomer(kind)?),
+            HOLDS..=ENDED => Said::ToClaimant(rest.said_to_claimant(kind)?),
             _ => Said::Unknown(kind),
         };
         Ok(PeerFrame {
@@ -116,7 +116,7 @@ fn put_to_holder(out: &mut Vec<u8>, said: &ToOwner) -> u8 {
     }
 }
 
-fn put_to_newcomer(out: &mut Vec<u8>, said: &ToClaimant) -> u8 {
+fn put_to_claimant(out: &mut Vec<u8>, said: &ToClaimant) -> u8 {
     match said {
         ToClaimant::Holds { epoch, particulars } => {
             out.extend_from_slice(&epoch.to_be_bytes());
@@ -147,7 +147,7 @@ fn put_to_newcomer(out: &mut Vec<u8>, said: &ToClaimant) -> u8 {
     }
 }
 
-/// A length of one byte, and the text; configuration keeps it shorter.
+/// Appends a length of one byte, and the text; configuration keeps it shorter.
 fn put_text(out: &mut Vec<u8>, text: &str) {
     let bytes = &text.as_bytes()[..text.len().min(MAX_TEXT)];
     out.push(bytes.len() as u8);
@@ -258,7 +258,7 @@ impl Rest<'_> {
         })
     }
 
-    fn said_to_newcomer(&mut self, kind: u8) -> Result<ToClaimant, Malformed> {
+    fn said_to_claimant(&mut self, kind: u8) -> Result<ToClaimant, Malformed> {
         Ok(match kind {
             HOLDS => ToClaimant::Holds {
                 epoch: self.u32()?,

@@ -15,13 +15,11 @@ use super::response::Reply;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
 
-/// How long a connection may be idle between two requests.
+/// Idle timeout between two requests.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a connection may take, beyond [`KEEP_ALIVE`], to bring the next request's head and to
-/// take the last response.
+/// Time beyond [`KEEP_ALIVE`] in which the next request's head must arrive and the last response be read.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection that is to end may take for the request under way, and for the rest of a
-/// body that nobody reads.
+/// Timeout of a closing connection, for the pending request and for the rest of a body that nobody reads.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The state that the requests of one connection share.

@@ -34,7 +34,7 @@ use request::Post;
 
 /// Shortest timeout for a connection's first head, because zero means no limit to actix-http.
 const MIN_HEAD_TIMEOUT: Duration = Duration::from_millis(1);
-/// How long input is discarded behind a response that ends the connection.
+/// Time for which input is discarded after a response that ends the connection.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Shuts the connection down and reads on for [`LINGER`], so that no reset overtakes the last response.

@@ -9,7 +9,7 @@ use crate::codec::code::{Code, Notice};
 use crate::config::Http;
 use crate::net::entry_host::Refusal;
 
-/// How long a browser may cache the answer to a preflight, in seconds.
+/// Time for which a browser may cache the response to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
 /// The methods that a service answers.
 const METHODS: &str = "POST, OPTIONS";

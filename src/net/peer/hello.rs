@@ -190,7 +190,7 @@ mod tests {
             assert_eq!(open_back.open(there[4..].to_vec()).unwrap(), b"there");
             let back = seal_back.seal(b"back");
             assert_eq!(open.open(back[4..].to_vec()).unwrap(), b"back");
-            // What one has said is nothing that the other could have said.
+            // A record of one side must not open as one of the other side.
             let again = seal.seal(b"there");
             assert!(open.open(again[4..].to_vec()).is_err());
         }

@@ -28,7 +28,7 @@ use crate::config::ListenTls;
 const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"ggp.v1"];
 /// Bytes that one read takes before the client's first message is complete.
 const READ_BYTES: usize = 1024;
-/// How long input is discarded behind an alert, so that no reset overtakes it.
+/// Time for which input is discarded after an alert, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Certificates in the order of the configuration; the first is the default.
@@ -119,8 +119,8 @@ fn configure(
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Certificates(certificates)));
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    // A client keeps its session itself, sealed with keys that live as long as this: whoever was
-    // let in by authorities that are no longer trusted must not come back by resuming.
+    // Tickets are sealed with keys that live as long as this configuration: a client whose CA is no
+    // longer trusted must not get in by TLS resumption.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = crypto::ring::Ticketer::new()?;
     Ok(config)

@@ -1,4 +1,4 @@
-//! What the strategies choose among.
+//! The candidates of the strategies.
 
 use std::net::SocketAddr;
 

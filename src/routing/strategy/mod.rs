@@ -25,7 +25,7 @@ pub use realm_based::Realm;
 pub(super) use realm_based::Realms;
 pub use round_robin::Turn;
 
-/// What a strategy is made of.
+/// Inputs from which a strategy is built.
 pub(super) struct Source<'a> {
     pub(super) rule: &'a Rule,
     /// The addresses of the rule's endpoints.
@@ -56,7 +56,7 @@ impl fmt::Display for Explained {
     }
 }
 
-/// What every strategy does.
+/// Interface of every strategy.
 pub(super) trait Choose: Sized {
     /// A rule with this strategy must list endpoints.
     const NEEDS_ENDPOINTS: bool = true;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Choice, Choose, Shares, Source};
 use crate::routing::route::{Avoid, NoRoute, Query, Why};
 
-/// The addresses of all realms, which every service that goes by realm shares.
+/// Addresses of all realms, shared by all `realm_based` services.
 #[derive(Debug)]
 pub(crate) struct Realms {
     /// By realm id, sorted.
@@ -58,8 +58,8 @@ impl Choose for RealmBased {
         RealmBased(Arc::clone(from.realms))
     }
 
-    /// Where the name of a realm's endpoint has several addresses, the realm is at the first one,
-    /// on every gateway, and the others stand in for it.
+    /// Chooses the endpoint of the realm. If its name has several addresses, that is the first one on every
+    /// gateway, and the others stand in for it.
     fn choose(
         &self,
         _: &Shares,

@@ -13,7 +13,7 @@ use crate::routing::route::{Avoid, NoRoute, Query, Why};
 #[derive(Debug)]
 pub(crate) struct RoundRobin {
     cycle: Box<[usize]>,
-    /// Shared with the tables before and after, so that a change of the rules starts nothing anew.
+    /// Shared with the tables before and after, so that a change of the rules does not reset it.
     drawn: Arc<AtomicUsize>,
 }
 

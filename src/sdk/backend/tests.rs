@@ -13,7 +13,7 @@ use crate::codec::link::{Hello, Kind, Multicast, OPEN_RESUMED, Open};
 struct Link(Framed<TcpStream, LinkCodec>);
 
 impl Link {
-    /// Connects, says HELLO and sees that the link takes sessions.
+    /// Connects, sends HELLO and asserts that the link takes sessions.
     async fn new(backend: &Backend, gateway_id: &str) -> Link {
         let mut link = Link::raw(backend).await;
         link.hello(gateway_id, "game").await;

@@ -9,7 +9,7 @@ const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// Between head and body.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// The input is no response, or one of a kind that a gateway does not send.
+/// The input is not a response, or of a kind that a gateway does not send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed HTTP response")]
 pub struct Malformed;
@@ -30,7 +30,7 @@ pub struct Response<'a> {
 }
 
 impl Response<'_> {
-    /// The response that `input` begins with, and its bytes; `None`: it is not whole.
+    /// Parses the first response of `input`, with its length; `None` if it is incomplete.
     ///
     /// # Errors
     /// It is malformed; its body has no Content-Length, or one over `max_body` bytes.
@@ -84,7 +84,7 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, Malformed> {
     text.parse().map_err(|_| Malformed)
 }
 
-/// The head of a POST of `length` bytes to a service; the body goes behind it.
+/// Returns the head of a POST of `length` bytes to a service; the body follows it.
 pub fn request_head(
     host: &str,
     service: &str,

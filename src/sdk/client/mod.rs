@@ -127,7 +127,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// To a service, as nobody in particular.
+    /// Addresses a service, without realm and user.
     pub fn to(service: impl Into<String>) -> Outgoing {
         Outgoing {
             service: service.into(),
@@ -176,7 +176,7 @@ impl Client {
         })
     }
 
-    /// The session's id; 0 until the gateway has told it.
+    /// Returns the session's id; 0 until the gateway has sent it.
     pub fn session_id(&self) -> u64 {
         self.session_id
     }

@@ -1,4 +1,4 @@
-//! One-shot sessions over HTTP, one after the other on a connection that is kept.
+//! One-shot sessions over HTTP, in sequence on a keep-alive connection.
 
 use std::time::Duration;
 
@@ -64,10 +64,10 @@ impl HttpClient {
         self.closes
     }
 
-    /// A session of one question and at most one answer.
+    /// Runs a session of one request and at most one answer.
     ///
     /// # Errors
-    /// The connection failed or ended; nothing came in time, or what is no response or too long.
+    /// The connection failed or ended; no response came in time, or an invalid or too long one.
     pub async fn post(&mut self, to: &Outgoing, payload: &[u8]) -> Result<Reply, ClientError> {
         let wait = self.options.wait_timeout;
         timeout(wait, self.exchange(to, payload))

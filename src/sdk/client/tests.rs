@@ -7,7 +7,7 @@ use crate::codec::client::Opened;
 
 type Gateway = Framed<TcpStream, ClientCodec>;
 
-/// A client and the other end of its connection, which the test plays.
+/// Returns a client and the other end of its connection, which the test plays.
 async fn pair() -> (Client, Gateway) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -92,7 +92,7 @@ async fn a_message_that_is_cut_or_too_long_is_an_error() {
     }
 }
 
-/// An HTTP client, and a server that answers each request with the next of these.
+/// Returns an HTTP client of a server that answers each request with the next of these.
 async fn http(answers: &'static [&'static str]) -> HttpClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -145,7 +145,7 @@ impl Server {
         })
     }
 
-    /// Makes the crate's client. The CA is read anew each time, so that it can be replaced.
+    /// Makes the crate's client. The CA is read again each time, so that it can be replaced.
     fn client(
         &self,
         (host, port): &Address,

@@ -25,8 +25,8 @@ use super::connect::{Connected, Server};
 pub const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Timeout of such a check; `redis.timeout` if that is shorter.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// With sentinels, every so many checks they are asked whether the master is still the same: for
-/// seconds after a failover the old one does not know.
+/// Checks between two queries of the sentinels for the current master: for seconds after a failover
+/// the old master does not know that it is demoted.
 const CHECKS_AN_ELECTION: u32 = 3;
 /// The wait before the second attempt; it doubles with each further one.
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ pub enum News {
     Lost(String),
 }
 
-/// Follows both keys for ever; passes events to `tell`.
+/// Follows both keys without end; passes events to `tell`.
 pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infallible {
     let mut backoff = MIN_BACKOFF;
     loop {

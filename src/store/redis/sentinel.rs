@@ -29,7 +29,7 @@ impl Votes {
             .sort_by_key(|(_, votes)| std::cmp::Reverse(*votes));
     }
 
-    /// Returns the address that more than half of so many sentinels name.
+    /// Returns the address that more than half of this number of sentinels name.
     fn elected(&self, sentinels: usize) -> Option<&Address> {
         let (address, votes) = self.named.first()?;
         (votes * 2 > sentinels).then_some(address)

@@ -11,7 +11,7 @@ pub(super) struct Book {
     pub(super) answered: u64,
     /// Frames without an answer, of which the player was told that they may be missing.
     pub(super) told: u64,
-    /// Frames without an answer, and nobody said so.
+    /// Frames with neither an answer nor a notice.
     pub(super) lost: u64,
     /// Answers to frames that had one.
     pub(super) doubled: u64,
@@ -32,7 +32,7 @@ pub(super) struct Book {
     /// The longest time that something was outstanding and nothing was heard.
     pub(super) silence: Duration,
     outstanding: Option<Outstanding>,
-    /// Frames that were given up after a gap, and may be answered all the same.
+    /// Frames that were given up after a gap, and may still be answered.
     given_up: Vec<u64>,
 }
 
@@ -48,7 +48,7 @@ impl Book {
         self.outstanding.is_none()
     }
 
-    /// The next frame is sent; returns its number.
+    /// Records the next frame; returns its number.
     pub(super) fn send(&mut self, now: Instant) -> u64 {
         let sequence = self.sent;
         self.sent += 1;
@@ -57,7 +57,7 @@ impl Book {
         sequence
     }
 
-    /// An answer to this frame has come.
+    /// Records an answer to this frame.
     pub(super) fn answer(&mut self, sequence: u64, now: Instant) {
         let awaited = self.outstanding.filter(|o| o.sequence == sequence);
         if let Some(outstanding) = awaited {
@@ -81,7 +81,7 @@ impl Book {
         self.silence = self.silence.max(now.saturating_duration_since(since));
     }
 
-    /// The session goes on over another connection.
+    /// Records a resume over another connection.
     pub(super) fn resumed(&mut self, gap: bool, now: Instant) {
         self.moves += 1;
         if gap {
@@ -90,7 +90,7 @@ impl Book {
         }
     }
 
-    /// An ERROR: what is outstanding may be what was refused.
+    /// Records an ERROR, which may have refused the outstanding frame.
     pub(super) fn error(&mut self, now: Instant) {
         self.errors += 1;
         self.give_up(now);
@@ -104,13 +104,13 @@ impl Book {
         }
     }
 
-    /// The session is over before the load is.
+    /// Records the end of the session before that of the load.
     pub(super) fn ended(&mut self, why: String, now: Instant) {
         self.ended = Some(why);
         self.give_up(now);
     }
 
-    /// Nothing more is waited for.
+    /// Stops waiting for answers.
     pub(super) fn close(&mut self) {
         self.lost += u64::from(self.outstanding.take().is_some());
     }
@@ -147,7 +147,7 @@ mod tests {
         book.resumed(true, now);
         assert!(book.is_idle());
         assert_eq!((book.told, book.gaps), (1, 1));
-        // It comes all the same, once.
+        // It still comes, once.
         book.answer(0, now);
         assert_eq!((book.told, book.answered), (0, 1));
         book.answer(0, now);

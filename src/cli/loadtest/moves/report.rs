@@ -45,7 +45,7 @@ pub struct MovesReport {
     pub answered: u64,
     /// Frames without an answer, of which the player was told that they may be missing.
     pub told: u64,
-    /// Frames without an answer, and nobody said so.
+    /// Frames with neither an answer nor a notice.
     pub lost: u64,
     /// Answers to frames that had one.
     pub doubled: u64,
@@ -119,7 +119,7 @@ impl MovesReport {
         report
     }
 
-    /// One JSON object on one line.
+    /// Formats the report as one JSON object on one line.
     pub fn json(&self) -> String {
         // Maps with plain keys and numbers always serialise; an error would show as text.
         serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))

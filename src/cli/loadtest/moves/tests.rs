@@ -50,8 +50,8 @@ fn players_move_when_their_gateway_goes() {
         gateway("gw-a", "127.0.0.1:0", &routes),
         gateway("gw-b", "127.0.0.1:0", &routes),
     );
-    // A balancer of the smallest kind: whoever connects reaches the first while that takes
-    // newcomers, then the second.
+    // A minimal load balancer: connections go to the first gateway while it accepts new ones, then to
+    // the second.
     let balancer = TcpListener::bind("127.0.0.1:0").unwrap();
     let target = balancer.local_addr().unwrap();
     let moved = Arc::new(std::sync::atomic::AtomicBool::new(false));

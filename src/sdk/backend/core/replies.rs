@@ -89,7 +89,7 @@ impl Replies<'_> {
     }
 }
 
-/// The payload of a CLOSE.
+/// Encodes the payload of a CLOSE.
 pub(super) fn notice(code: Code, text: &str) -> Vec<u8> {
     let mut payload = Vec::new();
     Notice {

@@ -95,7 +95,7 @@ pub(super) enum Closed {
     Left,
     /// It came from a link that is being left: nothing is due.
     Ignored,
-    /// That link has no such session.
+    /// The link has no such session.
     Stray,
 }
 
@@ -106,7 +106,7 @@ pub(super) enum Suspended<'a> {
     Here(&'a SessionInfo),
     /// It came from a link that is being left.
     Ignored,
-    /// That link has no such session.
+    /// The link has no such session.
     Stray,
 }
 
@@ -121,7 +121,7 @@ impl Sessions {
         self.by_id.len()
     }
 
-    /// An OPEN came on `link` of `gateway`.
+    /// Handles an OPEN on `link` of `gateway`.
     pub(super) fn open(
         &mut self,
         link: LinkId,
@@ -170,26 +170,26 @@ impl Sessions {
         })
     }
 
-    /// The session that a DATA on `link` belongs to; none where it is not open there.
+    /// Returns the session of a DATA on `link`; none if it is not open there.
     #[inline]
     pub(super) fn on_link(&self, link: LinkId, session_id: u64) -> Option<&SessionInfo> {
         let entry = self.by_id.get(&session_id)?;
         (entry.link == Some(link) || entry.is_leaving(link)).then_some(&entry.info)
     }
 
-    /// The session, wherever it is.
+    /// Returns the session on any link, or suspended.
     pub(super) fn get(&self, session_id: u64) -> Option<&SessionInfo> {
         self.by_id.get(&session_id).map(|entry| &entry.info)
     }
 
-    /// Where answers to a session go.
+    /// Returns the link for answers to a session.
     #[inline]
     pub(super) fn link_of(&self, session_id: u64) -> Option<LinkId> {
         self.by_id.get(&session_id)?.link
     }
 
-    /// A CLOSE came on `link` of `gateway`. A session that merely leaves its only link is
-    /// suspended until `until`.
+    /// Handles a CLOSE on `link` of `gateway`. A session that merely leaves its only link is suspended
+    /// until `until`.
     pub(super) fn close(
         &mut self,
         link: LinkId,

@@ -27,7 +27,7 @@ fn resumed(at: u32) -> Open<'static> {
     }
 }
 
-/// Session 7 at epoch 3 on link 0 of gateway `a`.
+/// Returns session 7 at epoch 3 on link 0 of gateway `a`.
 fn opened() -> Sessions {
     let mut sessions = Sessions::default();
     let taken = sessions.open(0, &gateway("a"), ID, &epoch(3));
@@ -161,7 +161,7 @@ fn a_session_is_ended_on_another_link_when_its_own_is_lost() {
         Ok(Taken::Resumed)
     );
     assert_eq!(sessions.lose_link(1, Some(7), NOW), []);
-    assert_eq!(sessions.link_of(ID), Some(7), "it was opened anew since");
+    assert_eq!(sessions.link_of(ID), Some(7), "it was opened again since");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Script {
         Script { core, now: 1_000 }
     }
 
-    /// A new link of that gateway, for the service `game`.
+    /// Opens a link of that gateway, for the service `game`.
     #[track_caller]
     fn link(&mut self, gateway: &str) -> LinkId {
         let link = self.core.link_up();
@@ -113,7 +113,7 @@ impl Script {
         self.says(link, Kind::Open, session_id, &payload, expected);
     }
 
-    /// The calls of the service, then the frames of each link, since the last time.
+    /// Asserts the calls of the service, then the frames of each link, since the last time.
     #[track_caller]
     fn expect(&mut self, expected: &[&str]) {
         let mut lines = std::mem::take(&mut self.core.service().0);
@@ -205,7 +205,7 @@ fn a_session_goes_on_over_a_link_of_another_gateway() {
     script.opens(old, 1, 1, 0, &["opened 1 1"]);
     script.opens(new, 1, 1, OPEN_RESUMED, &["1: Close 1 410"]);
     script.opens(new, 1, 2, OPEN_RESUMED, &["opened 1 2", "1: Accept 1 2"]);
-    // What the old link still brings is served, and answered over the new one.
+    // Frames that still arrive on the old link are served, and answered over the new one.
     script.says(
         old,
         Kind::Data,

@@ -70,7 +70,7 @@ impl SessionCore {
         self.state = State::InUse { line, moving };
     }
 
-    /// The connection in use has broken, or counts as broken.
+    /// Handles the loss of the connection in use.
     pub(super) fn line_lost(&mut self, now: u64) {
         if self.closing {
             return self.end(End::Local);
@@ -106,7 +106,7 @@ impl SessionCore {
         }
     }
 
-    /// The attempt has failed without a word of the gateway.
+    /// Handles an attempt that failed without an answer of the gateway.
     pub(super) fn attempt_failed(&mut self, now: u64) {
         let unanswered = matches!(self.attempt(), Some(Attempt::Resuming { .. }));
         if unanswered && matches!(self.state, State::InUse { .. }) {

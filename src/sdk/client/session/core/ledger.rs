@@ -32,7 +32,7 @@ pub(super) struct Ledger {
 pub(super) enum Resumed {
     /// Nothing is lost, doubled or reordered.
     Exactly,
-    /// Frames in either direction may be missing; so many were sent and may not have arrived.
+    /// Frames in either direction may be missing: this many were sent and may not have arrived.
     WithGap(usize),
     /// The gateway says that it has taken more than was ever sent, or forgets what it had taken.
     Nonsense,
@@ -70,7 +70,7 @@ impl Ledger {
         self.acknowledged > 0 || self.written > 0
     }
 
-    /// A DATA frame to send, behind the others.
+    /// Appends a DATA frame to send.
     pub(super) fn push(&mut self, frame: Bytes) {
         self.kept_bytes += frame.len();
         self.kept.push_back(frame);
@@ -81,7 +81,7 @@ impl Ledger {
         self.current == self.kept.len()
     }
 
-    /// The next frame for the connection in use.
+    /// Returns the next frame for the connection in use.
     pub(super) fn next(&mut self) -> Option<Bytes> {
         let frame = self.kept.get(self.current)?.clone();
         self.current += 1;
@@ -95,7 +95,7 @@ impl Ledger {
         self.acknowledged + self.current as u64
     }
 
-    /// The gateway has taken so many.
+    /// Drops the frames that the gateway has acknowledged.
     pub(super) fn acknowledge(&mut self, count: u64) {
         let known = count.saturating_sub(self.acknowledged);
         let known = usize::try_from(known).map_or(self.written, |n| n.min(self.written));
@@ -107,19 +107,19 @@ impl Ledger {
         self.current = self.current.saturating_sub(known);
     }
 
-    /// Nothing of the session has been taken, or nothing was written yet: all is sent anew.
+    /// Starts over: no frame of the session was taken or written, so all are sent again.
     pub(super) fn begin(&mut self) {
         (self.written, self.current) = (0, 0);
     }
 
-    /// An OPENED that answers no RESUME.
+    /// Applies an OPENED that answers no RESUME.
     pub(super) fn opened(&mut self, session_id: u64, opened: &Opened<'_>) {
         self.session_id = session_id;
         self.token = Bytes::copy_from_slice(opened.token);
         self.acknowledge(opened.received);
     }
 
-    /// An OPENED that answers a RESUME; afterwards [`next`](Self::next) gives what the gateway lacks.
+    /// Applies an OPENED that answers a RESUME; afterwards [`next`](Self::next) gives what the gateway lacks.
     pub(super) fn resumed(&mut self, opened: &Opened<'_>, gap: bool) -> Resumed {
         self.token = Bytes::copy_from_slice(opened.token);
         if gap {

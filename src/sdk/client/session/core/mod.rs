@@ -192,7 +192,7 @@ impl SessionCore {
     }
 
     /// Tells whether [`send`](Self::send) is welcome: less than `max_kept` bytes are kept, and the
-    /// session is not closing. DATA that is sent all the same is kept beyond that bound.
+    /// session is not closing. DATA that is sent even so is kept beyond that bound.
     pub fn takes_data(&self) -> bool {
         !self.closing && !self.is_over() && self.ledger.kept_bytes() < self.options.max_kept
     }
@@ -267,14 +267,14 @@ impl SessionCore {
         self.settle(now);
     }
 
-    /// Takes note that a connection brought bytes that are no frames.
+    /// Handles invalid bytes from a connection.
     pub fn broken(&mut self, conn: ConnId, error: impl std::fmt::Display) {
         if self.uses(conn) {
             self.end(End::Broken(error.to_string()));
         }
     }
 
-    /// Takes note that so many bytes of [`Effect::Send`] on this connection were written.
+    /// Handles the completion of a write of this many bytes of [`Effect::Send`] on this connection.
     pub fn wrote(&mut self, now: u64, conn: ConnId, bytes: usize) {
         if let State::InUse { line, .. } = &mut self.state
             && line.conn == conn

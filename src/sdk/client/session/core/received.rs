@@ -52,7 +52,7 @@ impl SessionCore {
         self.effects.push_back(Effect::Tell(event));
     }
 
-    /// A gateway has the session: waits begin anew.
+    /// Resets the back-off: a gateway has the session.
     fn welcomed(&mut self, idle_timeout: Duration) {
         self.wait = millis(self.options.first_wait);
         self.idle_timeout = millis(idle_timeout);

@@ -54,7 +54,7 @@ impl SessionCore {
         }
     }
 
-    /// The connection in use, where it may be written to.
+    /// Returns the connection in use, if it may be written to.
     fn open_line(&mut self) -> Option<&mut Line> {
         match &mut self.state {
             State::InUse {
@@ -104,7 +104,7 @@ impl SessionCore {
         }
     }
 
-    /// A third of what the gateway tolerates (protocol 1.2).
+    /// Returns the time of the next PING, a third of what the gateway tolerates (protocol 1.2).
     pub(super) fn next_ping(&self, now: u64) -> Option<u64> {
         (self.idle_timeout > 0).then(|| now + self.idle_timeout / 3)
     }

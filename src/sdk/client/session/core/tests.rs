@@ -17,7 +17,7 @@ const ID: u64 = 77;
 /// Longer than any random first wait.
 const LATER: u64 = 3_000;
 
-/// An effect as a line of a transcript.
+/// Formats an effect as a line of a transcript.
 fn line(effect: &Effect) -> String {
     match effect {
         Effect::Connect(conn) => format!("connect {conn}"),
@@ -112,7 +112,7 @@ impl Script {
         Script { core, now: 0 }
     }
 
-    /// A session with the token `t1` on connection 0, whose first frame `a` is acknowledged.
+    /// Returns a session with the token `t1` on connection 0, whose first frame `a` is acknowledged.
     fn started() -> Script {
         let mut script = Script::new(SessionOptions::default());
         script.timer(&["connect 0"]);
@@ -122,7 +122,7 @@ impl Script {
         script
     }
 
-    /// The same, with RESUME sent on connection 1 because of a GOAWAY.
+    /// Returns the same, with RESUME sent on connection 1 because of a GOAWAY.
     fn moving() -> Script {
         let mut script = Script::started();
         script.hears(0, goaway(2_000), &[]);
