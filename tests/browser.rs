@@ -1,4 +1,4 @@
-//! What browsers run: the page of examples/ in Chromium against the demo, and its module in Node.js
+//! The browser examples: the page of examples/ in Chromium against the demo, and its module in Node.js
 //! against the document.
 
 mod support;
@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-/// How long the browser may take for one thing; only a failing test ever waits so long.
+/// Timeout of one action of the browser; only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What a user does. Nothing here waits for a time, only for what the page shows.
+/// The actions of a user. They wait for the contents of the page, never for a time.
 const PLAY: &str = r#"
 (async () => {
   const at = (id) => document.getElementById(id);
@@ -59,7 +59,7 @@ fn demo() -> (Process, String) {
     (process, url)
 }
 
-/// Ctrl-C: the demo ends with all its servers, and nothing was lost.
+/// Sends Ctrl-C and asserts that the demo ends with all its servers, without losses.
 fn finish(mut demo: Process) {
     demo.signal("INT");
     assert!(demo.wait_for_exit().success(), "{}", demo.output());
@@ -108,7 +108,7 @@ impl Chromium {
         chromium
     }
 
-    /// The next message. An error that nobody catches in the page fails the test.
+    /// Reads the next message. An error that nobody catches in the page fails the test.
     async fn next(&mut self) -> Value {
         loop {
             let message = timeout(PATIENCE, self.socket.next()).await;
@@ -151,7 +151,7 @@ impl Chromium {
         self.process.wait_for_exit();
     }
 
-    /// What a promise in the page becomes.
+    /// Returns the value of a promise in the page.
     async fn run(&mut self, script: &str) -> Value {
         let params = json!({"expression": script, "awaitPromise": true, "returnByValue": true});
         let done = self.command("Runtime.evaluate", params).await;

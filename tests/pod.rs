@@ -1,4 +1,4 @@
-//! What a gateway tells Kubernetes of its own pod, to an API server's face: TLS, a token, a patch.
+//! The gateway's reports about its own pod to an API server: TLS, a token, a patch.
 
 mod support;
 
@@ -26,7 +26,7 @@ struct Server {
     config: Arc<ServerConfig>,
 }
 
-/// What a request has said.
+/// A request as it was received.
 #[derive(Debug)]
 struct Asked {
     line: String,
@@ -63,7 +63,7 @@ impl Server {
         }
     }
 
-    /// The next request, which is answered with this status.
+    /// Reads the next request, which is answered with this status.
     fn asked(&self, status: &str) -> Asked {
         let socket = self.connections.recv_timeout(SILENCE);
         let socket = socket.expect("a connection");

@@ -30,7 +30,7 @@ fn run(arguments: &[&str]) -> (i32, String) {
     )
 }
 
-/// A configuration on free ports with these routes, and `more` lines.
+/// Writes a configuration on free ports with these routes, and `more` lines.
 fn configured(routes: &str, more: &str) -> (TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let routes_file = directory.path().join("routes.json");

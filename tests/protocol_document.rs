@@ -16,7 +16,7 @@ enum Protocol {
     Link,
 }
 
-/// The lines of each fenced block with this info string.
+/// Returns the lines of each fenced block with this info string.
 fn blocks(info: &str) -> Vec<Vec<&'static str>> {
     let fence = format!("```{info}");
     let mut lines = DOCUMENT.lines();
@@ -27,7 +27,7 @@ fn blocks(info: &str) -> Vec<Vec<&'static str>> {
     found
 }
 
-/// The cells of the tables in the section with this number, without the heading rows.
+/// Returns the cells of the tables in the section with this number, without the heading rows.
 fn rows(section: &str) -> Vec<Vec<&'static str>> {
     let heading = format!("### {section} ");
     let lines: Vec<_> = DOCUMENT
@@ -48,7 +48,7 @@ fn rows(section: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
-/// The bytes that a text of hexadecimal digits and spaces stands for.
+/// Parses a text of hexadecimal digits and spaces.
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(|b| *b != b' ').collect();
     digits
@@ -172,7 +172,7 @@ fn describe_link(frame: &[u8]) -> (u8, String) {
     (decoded.kind, text)
 }
 
-/// A kind's name as the document writes it.
+/// Returns a kind's name as the document writes it.
 fn name(kind: impl std::fmt::Debug) -> String {
     format!("{kind:?}").to_uppercase()
 }
@@ -203,7 +203,7 @@ fn notice(payload: &[u8], again: &mut Vec<u8>) -> String {
     format!(" code={}{retry} {:?}", notice.code, notice.text)
 }
 
-/// The bytes of a hexdump. Each line is offset, bytes and, on most, what they are; these are apart
+/// Parses a hexdump. Each line is offset, bytes and, on most, what they are; these are apart
 /// by two spaces at least.
 fn hexdump(lines: &[&str]) -> Vec<u8> {
     let mut frame = Vec::new();
@@ -218,13 +218,13 @@ fn hexdump(lines: &[&str]) -> Vec<u8> {
     frame
 }
 
-/// A note that ends with a quoted text, or is a name and a number, says what its bytes say.
+/// Asserts that a note which ends with a quoted text, or is a name and a number, matches its bytes.
 fn check_note(note: &str, field: &[u8]) {
     if let Some(text) = note
         .strip_suffix('"')
         .and_then(|note| note.split('"').nth(1))
     {
-        // What does not fit on a line of 16 bytes goes on in the next one.
+        // Bytes beyond a line of 16 continue on the next one.
         let shown = &text.as_bytes()[..text.len().min(16)];
         assert_eq!(field, shown, "{note}");
     }

@@ -20,7 +20,7 @@ use actix_codec::Decoder;
 use bytes::BytesMut;
 
 const LIMIT: u32 = 65_536;
-/// How long a socket may be silent; only a failing test ever waits so long.
+/// Timeout of a silent socket; only a failing test waits this long.
 const SILENCE: Duration = Duration::from_secs(30);
 
 fn python(program: &str) -> Command {
@@ -32,7 +32,7 @@ fn python(program: &str) -> Command {
     command
 }
 
-/// backend.py on a free port, and its address.
+/// Starts backend.py on a free port; returns it and its address.
 fn backend() -> (Process, String) {
     let process = Process::spawn(python("backend.py").args(["--port", "0"]));
     let address = process.wait_for_line("listening on ");
@@ -44,7 +44,7 @@ fn client(service: &str, address: &str) -> Process {
     Process::spawn(python("client.py").args(arguments).args([service, address]))
 }
 
-/// The next frame that a codec finds on a socket.
+/// Reads the next frame from a socket.
 fn receive<C>(socket: &mut TcpStream, buffer: &mut BytesMut, codec: &mut C) -> C::Item
 where
     C: Decoder,
@@ -242,7 +242,7 @@ fn backend_knows_whose_session_it_is() {
     old.expect_close(7, Code::GONE);
 }
 
-/// A gateway's side of a connection of client.py, and the client.
+/// Starts client.py; returns it and the gateway's side of its connection.
 fn scripted_gateway() -> (Process, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -316,13 +316,13 @@ impl ScriptedSession {
         }
     }
 
-    /// The connection breaks, and the client comes back.
+    /// Breaks the connection and waits for the client to reconnect.
     fn again_after_a_break(&mut self) {
         self.socket.shutdown(Shutdown::Both).expect("shut down");
         self.again();
     }
 
-    /// The client has come back; the connection before is closed.
+    /// Accepts the client's next connection and closes the one before.
     fn again(&mut self) {
         self.socket = accepted(&self.listener);
         self.buffer.clear();
@@ -340,7 +340,7 @@ impl ScriptedSession {
         frame
     }
 
-    /// RESUME, of a client that has taken so many frames and has this token.
+    /// Reads RESUME of a client that has received this many frames and has this token.
     fn expect_resume(&mut self, taken: u64, token: &str) {
         let payload = [&taken.to_be_bytes()[..], token.as_bytes()].concat();
         let frame = self.expect(client::Kind::Resume, &payload);

@@ -1,4 +1,4 @@
-//! Who is answered.
+//! Access control.
 
 use game_gateway::config::{Config, Secret};
 
@@ -29,7 +29,7 @@ async fn gateway(change: impl FnOnce(&mut Config)) -> Gateway {
 }
 
 #[tokio::test]
-async fn with_a_token_only_whoever_has_it() {
+async fn with_a_token_only_requests_that_have_it() {
     let gateway = gateway(|config| {
         config.admin.token = Some(Secret::new("sesame".to_owned()));
     })
@@ -147,7 +147,7 @@ async fn without_one_only_this_machine_is_answered() {
     }
 }
 
-/// An address of this machine that is not a loopback one: connecting a UDP socket sends nothing.
+/// Returns an address of this machine that is not a loopback one: connecting a UDP socket sends nothing.
 fn outside_address() -> Option<std::net::SocketAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;

@@ -61,7 +61,7 @@ async fn wrong_methods_are_told_the_right_ones() {
     }
 }
 
-/// What is asked below `/api/v1/`, and how the message begins.
+/// Requests below `/api/v1/`, and the beginning of their error messages.
 const BAD_QUERIES: &[(&str, &str)] = &[
     ("sessions?limit=0", "limit: must be 1 to 1000, not 0"),
     ("sessions?limit=1001", "limit: must be 1 to 1000, not 1001"),

@@ -15,7 +15,7 @@ async fn document() -> (Gateway, Value) {
     (gateway, document)
 }
 
-/// Every operation: path, method, itself.
+/// Returns every operation: path, method, itself.
 fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
@@ -26,7 +26,7 @@ fn operations(document: &Value) -> Vec<(&str, &str, &Value)> {
     all
 }
 
-/// The value that a `$ref` names.
+/// Returns the value that a `$ref` names.
 fn referred<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         None => value,

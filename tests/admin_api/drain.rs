@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::http::{get, request, send};
 use crate::support::wire::{Backend, Gateway, Link, Player, soon};
 
-/// A player, its session's link on the backend, and the session's id.
+/// Starts a player; returns it, its session's link on the backend, and the session's id.
 async fn playing(gateway: &Gateway, link: &mut Link) -> (Player, u64) {
     let mut player = Player::connect(gateway).await;
     player.data("game", b"hello").await;
@@ -16,7 +16,7 @@ async fn playing(gateway: &Gateway, link: &mut Link) -> (Player, u64) {
     (player, id)
 }
 
-/// A gateway with one player, and the backend behind it.
+/// Starts a gateway with one player, and its backend.
 async fn scene() -> (Gateway, Link, (Player, u64), Backend) {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {

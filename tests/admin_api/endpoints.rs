@@ -1,4 +1,4 @@
-//! What each endpoint answers, as far as it does not depend on who plays.
+//! The answers of each endpoint, as far as they do not depend on sessions.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::http::{get, request};
 use crate::support::wire::{Backend, Gateway, Player};
 
-/// What a GET answers with 200 in a gateway that has just started.
+/// GET requests that a gateway answers with 200 right after its start.
 const PATHS: [&str; 14] = [
     "/",
     "/health",

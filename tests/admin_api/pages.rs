@@ -1,5 +1,5 @@
-//! How `game-gateway admin` follows cursors, and what it makes of answers that no gateway gives:
-//! against a server that answers as it is told.
+//! `game-gateway admin` follows cursors, and rejects answers that no gateway gives: against a scripted
+//! server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

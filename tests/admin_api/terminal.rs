@@ -67,7 +67,7 @@ impl Served {
         run(&[&["--url", &self.url], arguments].concat())
     }
 
-    /// What a command prints, which must go well.
+    /// Returns the output of a command, which must succeed.
     fn says(&self, arguments: &[&str]) -> String {
         let (code, out, err) = self.admin(arguments);
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
@@ -79,7 +79,7 @@ impl Served {
         serde_json::from_str(&text).expect("JSON")
     }
 
-    /// What a command says on stderr, in one line, when it fails.
+    /// Returns the single line of a failing command on stderr.
     fn fails(&self, arguments: &[&str]) -> String {
         let (code, _, err) = self.admin(arguments);
         assert_eq!(code, 1, "{arguments:?}: {err}");

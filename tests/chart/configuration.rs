@@ -69,7 +69,7 @@ fn a_mistake_in_the_routes_is_named() {
     assert!(!good && said.contains("routes.json"), "{said}");
 }
 
-/// Every key's default as a value of the chart.
+/// Returns every key's default as a value of the chart.
 fn default_value(field: Field<'_>) -> Value {
     let is_number = field.is_number();
     let is_list = matches!(

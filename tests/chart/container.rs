@@ -13,7 +13,7 @@ use crate::tools::{find, object, run};
 
 /// Where things are in a container.
 const FOLDER: &str = "/etc/game-gateway";
-/// What a Secret holds here, long enough for every purpose.
+/// The contents of all Secrets here, long enough for every purpose.
 pub(crate) const SECRET: &str = "a-secret-that-is-long-enough-for-everything";
 
 /// The mounts of a container, its environment, and what it runs.
@@ -24,13 +24,13 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// A gateway's.
+    /// Returns the container of a gateway.
     pub(crate) fn of_gateway(objects: &[Value]) -> Container {
         let deployment = object(objects, "Deployment", "gg-game-gateway");
         Container::of(objects, &deployment["spec"]["template"]["spec"])
     }
 
-    /// The first one of this pod, with what is mounted from these objects.
+    /// Returns the first container of this pod, with the mounts of these objects.
     pub(crate) fn of(objects: &[Value], pod: &Value) -> Container {
         let folder = tempfile::tempdir().expect("a folder");
         for volume in pod["volumes"].as_array().expect("volumes") {
@@ -65,14 +65,14 @@ impl Container {
         program
     }
 
-    /// What `game-gateway check` says of it.
+    /// Returns the output of `game-gateway check` for it.
     pub(crate) fn check(&self) -> (bool, String) {
         let file = self.folder.path().join("config/game-gateway.toml");
         run(self.program().args(["check", "--config"]).arg(file))
     }
 }
 
-/// The files of a ConfigMap, with paths of the container turned into paths of this folder.
+/// Writes the files of a ConfigMap, with paths of the container turned into paths of this folder.
 fn mount_config_map(objects: &[Value], name: &str, path: &Path, root: &Path) {
     let Some(map) = find(objects, "ConfigMap", name) else {
         // One that exists already, as values say.
@@ -86,7 +86,7 @@ fn mount_config_map(objects: &[Value], name: &str, path: &Path, root: &Path) {
     }
 }
 
-/// A Secret with every file that a gateway may look for.
+/// Writes a Secret with every file that a gateway may look for.
 fn mount_secret(path: &Path) {
     let authority = Authority::new();
     let issued = authority.issue("gateway", "DNS:play.example.com");
@@ -100,7 +100,7 @@ fn mount_secret(path: &Path) {
     fs::write(path.join("token-keys"), SECRET).expect("written");
 }
 
-/// A container's variables, as a kubelet would set them.
+/// Returns a container's variables, as a kubelet would set them.
 fn environment(entries: &Value) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for entry in entries.as_array().expect("variables") {

@@ -13,7 +13,7 @@ fn schema() -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// What `scripts/chart-docs` would write is there already.
+/// The README is up to date with `scripts/chart-docs`.
 #[test]
 fn the_list_of_values_is_up_to_date() {
     let readme = fs::read_to_string(chart().join("README.md")).expect("the README");

@@ -2,7 +2,7 @@
 
 use crate::tools::{HELM, HELMS, run, template};
 
-/// That every Helm refuses these `--set` arguments, and what it says about it.
+/// Asserts that every Helm refuses these `--set` arguments with this message.
 fn refused(set: &[&str], says: &str) {
     let arguments: Vec<&str> = set.iter().flat_map(|one| ["--set", *one]).collect();
     for helm in HELMS {
@@ -15,14 +15,14 @@ fn refused(set: &[&str], says: &str) {
     }
 }
 
-/// That these are taken.
+/// Asserts that these are accepted.
 fn taken(set: &[&str]) {
     let arguments: Vec<&str> = set.iter().flat_map(|one| ["--set", *one]).collect();
     let (taken, said) = run(&mut template(HELM, &arguments));
     assert!(taken, "{set:?}: {said}");
 }
 
-/// That the schema refuses this, naming the place; each Helm has words of its own.
+/// Asserts that the schema refuses this and names the place; the wording depends on the Helm version.
 fn nonsense(set: &str, names: &str) {
     for helm in HELMS {
         let (taken, said) = run(&mut template(helm, &["--set", set]));

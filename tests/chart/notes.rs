@@ -1,8 +1,8 @@
-//! What Helm prints after an install.
+//! The notes that Helm prints after an install.
 
 use crate::tools::{HELM, chart, object, output, parse, set_up, set_ups, tool};
 
-/// What the chart says about a release with these arguments; no cluster is asked.
+/// Returns the notes of a release with these arguments; no cluster is involved.
 fn notes(arguments: &[&str]) -> String {
     // Helm 3 asks a cluster for its version even then.
     let mut install = tool(HELM);
@@ -13,7 +13,7 @@ fn notes(arguments: &[&str]) -> String {
     notes.to_owned()
 }
 
-/// How to reach it, see its actors and drain it, in every set-up.
+/// In every set-up the notes tell how to reach it, list its actors and drain it.
 #[test]
 fn they_say_how_to_reach_see_and_drain() {
     for (name, file) in set_ups() {

@@ -1,4 +1,4 @@
-//! What single objects say: who is selected, who may do what, what is left out.
+//! Properties of single objects: selectors, permissions, omissions.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn pod(objects: &[Value]) -> &Value {
     &object(objects, "Deployment", NAME)["spec"]["template"]["spec"]
 }
 
-/// A selector's labels are all among a pod's.
+/// Returns true if a selector's labels are all among a pod's.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let selector = selector.as_object().expect("labels");
     selector.iter().all(|(name, value)| labels[name] == *value)

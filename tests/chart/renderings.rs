@@ -7,7 +7,7 @@ use crate::tools::{HELM, HELMS, chart, output, parse, repository, run, set_up, s
 
 /// The oldest that the chart takes, one in between, and the newest that has schemas.
 const KUBERNETES: [&str; 3] = ["1.30", "1.33", "1.37"];
-/// Set, the golden renderings are written anew instead of compared.
+/// If set, the golden renderings are rewritten instead of compared.
 const RENEW: &str = "RENEW_GOLDEN";
 
 #[test]
@@ -22,7 +22,7 @@ fn lint_has_nothing_to_say() {
     }
 }
 
-/// What Helm makes up anew each time, left out: so two renderings can be compared.
+/// Removes the values that Helm generates randomly, so that two renderings can be compared.
 fn without_chance(rendering: &str) -> String {
     let made_up = ["admin-token: ", "token-keys: ", "redis-password: "];
     let made_up_files = ["ca.crt: ", "tls.crt: ", "tls.key: "];
@@ -44,8 +44,8 @@ fn without_chance(rendering: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// A change of the chart shows as a change of these files, for whoever reviews it.
-/// `RENEW_GOLDEN=1 cargo test --test chart golden` writes them anew.
+/// A change of the chart appears as a change of these files in its review.
+/// `RENEW_GOLDEN=1 cargo test --test chart golden` rewrites them.
 #[test]
 fn golden_renderings_by_both_helms() {
     let renew = std::env::var_os(RENEW).is_some();
@@ -62,7 +62,7 @@ fn golden_renderings_by_both_helms() {
     }
 }
 
-/// A test that fails shows the first line that differs.
+/// Asserts equality; a failure shows the first line that differs.
 fn same(wanted: &str, got: &str, what: &str) {
     let mut pairs = wanted.lines().zip(got.lines()).enumerate();
     if let Some((number, (old, new))) = pairs.find(|(_, (old, new))| old != new) {
@@ -104,7 +104,7 @@ fn kubernetes_takes_every_object() {
     }
 }
 
-/// How many objects of a file are right.
+/// Returns the number of valid objects of a file.
 fn validated(version: &str, file: &Path) -> usize {
     let mut validate = tool("kubernetes-validate");
     let said = output(validate.args(["-k", version, "--strict"]).arg(file));

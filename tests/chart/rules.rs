@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::tools::{HELM, object, output, parse, rendered, repository, tool};
 
-/// The rules as a file of Prometheus, in this folder.
+/// Writes the rules as a file of Prometheus in this folder.
 fn rules(folder: &tempfile::TempDir) -> PathBuf {
     let rendering = rendered(
         HELM,
@@ -58,7 +58,7 @@ fn every_alert_is_tried() {
     }
 }
 
-/// What the alerts ask for is what the gateway exports.
+/// The gateway exports the metrics of the alerts.
 #[test]
 fn the_metrics_exist() {
     let folder = tempfile::tempdir().expect("a folder");

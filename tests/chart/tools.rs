@@ -11,7 +11,7 @@ pub(crate) const HELMS: [&str; 2] = ["helm3", "helm4"];
 /// The one whose renderings are looked at where they do not differ.
 pub(crate) const HELM: &str = "helm4";
 
-/// A file of the repository.
+/// Returns the path of a file of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -20,7 +20,7 @@ pub(crate) fn chart() -> PathBuf {
     repository("helm/game-gateway")
 }
 
-/// A program that `scripts/chart-tools` installs.
+/// Returns a program that `scripts/chart-tools` installs.
 pub(crate) fn tool(name: &str) -> Command {
     let path = repository("target/chart-tools/bin").join(name);
     assert!(
@@ -57,7 +57,7 @@ pub(crate) fn output(command: &mut Command) -> String {
     text
 }
 
-/// `helm template`, with more arguments.
+/// Returns the command `helm template` with further arguments.
 pub(crate) fn template(helm: &str, arguments: &[&str]) -> Command {
     let mut command = tool(helm);
     command
@@ -68,7 +68,7 @@ pub(crate) fn template(helm: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// What the chart renders with these arguments.
+/// Returns the chart's rendering with these arguments.
 ///
 /// # Panics
 /// It is refused.
@@ -91,12 +91,12 @@ pub(crate) fn set_ups() -> Vec<(String, PathBuf)> {
     files
 }
 
-/// The rendering of one of them.
+/// Renders one of them.
 pub(crate) fn set_up(helm: &str, file: &Path) -> String {
     rendered(helm, &["--values", &file.display().to_string()])
 }
 
-/// YAML as JSON, all documents of it, by the Python that validates.
+/// Parses all documents of YAML with Python.
 pub(crate) fn parse(yaml: &str) -> Vec<Value> {
     let file = tempfile::NamedTempFile::new().expect("a file");
     fs::write(file.path(), yaml).expect("written");
@@ -107,13 +107,13 @@ pub(crate) fn parse(yaml: &str) -> Vec<Value> {
     serde_json::from_str(&json).expect("JSON")
 }
 
-/// The objects that the chart renders with these `--set` arguments.
+/// Returns the objects that the chart renders with these `--set` arguments.
 pub(crate) fn objects(set: &[&str]) -> Vec<Value> {
     let arguments: Vec<&str> = set.iter().flat_map(|one| ["--set", *one]).collect();
     parse(&rendered(HELM, &arguments))
 }
 
-/// The one object of a kind with a name.
+/// Returns the one object of a kind with a name.
 ///
 /// # Panics
 /// There is none.
@@ -122,7 +122,7 @@ pub(crate) fn object<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Va
     found.unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
-/// The one object of a kind with a name, if there is one.
+/// Returns the one object of a kind with a name, if there is one.
 pub(crate) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&'a Value> {
     objects
         .iter()

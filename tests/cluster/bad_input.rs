@@ -12,7 +12,7 @@ use crate::stage::{self, RELEASE, gateways, players_port};
 use crate::support::redis::free_port;
 use crate::support::wire::get;
 
-/// What is wrong with a version, and who says so.
+/// A fault of a version, and the place that reports it.
 struct Mistake {
     values: String,
     /// The kubelet, where the container cannot even be started.
@@ -60,7 +60,7 @@ fn mistakes() -> Vec<Mistake> {
     ]
 }
 
-/// The pods that are not those of the good version.
+/// Returns the pods that are not those of the good version.
 fn newcomers(cluster: &Cluster, good: &[String]) -> Vec<Arc<Value>> {
     let mut pods = gateways(cluster);
     pods.retain(|pod| good.iter().all(|name| pod["metadata"]["name"] != *name));

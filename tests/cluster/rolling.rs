@@ -27,7 +27,7 @@ pub(crate) fn values(server: &Server, replicas: u64) -> Value {
     })
 }
 
-/// The names of the gateways' pods.
+/// Returns the names of the gateways' pods.
 pub(crate) fn names(cluster: &Cluster) -> Vec<String> {
     let pods = gateways(cluster);
     let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or("").to_owned();
@@ -45,7 +45,7 @@ async fn gone(cluster: &Cluster, old: &[String]) {
         .await;
 }
 
-/// Every gateway that was told to end did so in time, by itself and without an error.
+/// Asserts that every gateway that was told to end did so in time, by itself and without an error.
 fn ended_well(cluster: &Cluster) {
     for end in cluster
         .journal
@@ -61,7 +61,7 @@ fn ended_well(cluster: &Cluster) {
     }
 }
 
-/// Since this version there were never fewer available gateways than asked for.
+/// Asserts that since this version there were never fewer available gateways than asked for.
 pub(crate) fn never_fewer(cluster: &Cluster, since: usize, least: u64) {
     let changes = cluster.store.changes_after(since);
     let mut looked = 0;
@@ -79,7 +79,7 @@ pub(crate) fn never_fewer(cluster: &Cluster, since: usize, least: u64) {
     assert!(looked > 0, "nothing has changed");
 }
 
-/// The secrets that the chart has made up: made once, they must stay.
+/// Returns the secrets that the chart has generated; once generated, they must stay.
 pub(crate) fn secrets(cluster: &Cluster) -> Value {
     let key = Key {
         plural: "secrets",
@@ -95,14 +95,14 @@ pub(crate) fn version(cluster: &Cluster) -> usize {
     *cluster.store.versions().borrow()
 }
 
-/// Nothing is missing, nothing came twice or late, and nobody was told of anything else.
+/// Asserts that nothing is missing, duplicated or late, and that no player was told of a gap or an error.
 pub(crate) fn exact(summary: &Summary, sessions: usize, cluster: &Cluster) {
     honest(summary, sessions, cluster);
     let told = (summary.gaps, summary.told, summary.errors);
     assert_eq!(told, (0, 0, 0), "{}", cluster.report());
 }
 
-/// The same, but for what players were told of.
+/// Asserts the same, except that players may have been told of gaps.
 fn honest(summary: &Summary, sessions: usize, cluster: &Cluster) {
     eprintln!(
         "{} sessions; moves of each, and how many: {:?}; told of gaps {} times, {} frames; \
@@ -113,7 +113,7 @@ fn honest(summary: &Summary, sessions: usize, cluster: &Cluster) {
     assert_eq!(summary.faults, Faults::default(), "{}", cluster.report());
 }
 
-/// Uninstalls, and sees that nothing of the release is left.
+/// Uninstalls, and asserts that nothing of the release is left.
 async fn uninstall(cluster: &Cluster, helm: &str) {
     let players = players_port(cluster);
     cluster

@@ -63,7 +63,7 @@ async fn a_changed_file_is_in_force_without_a_new_pod() {
         })
         .await;
     assert_eq!(names(&cluster), pods);
-    // Who begins now plays with the second server; there the sessions are added up.
+    // New sessions use the second server; there they are added up.
     let players = Players::start(players_port(&cluster), 2, 0).await;
     players.hear(10).await;
     assert_eq!(

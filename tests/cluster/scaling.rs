@@ -7,7 +7,7 @@ use crate::play::Server;
 use crate::rolling::{names, values};
 use crate::stage::{self, GATEWAY, RELEASE};
 
-/// Installs a release and scales it to three, as whoever scales does.
+/// Installs a release and scales it to three with `kubectl scale`.
 async fn scaled(cluster: &Cluster, values: &Value) {
     let file = cluster.file("values.json", values);
     let install = format!(
@@ -34,7 +34,7 @@ async fn an_upgrade_that_would_undo_it_is_refused() {
     assert!(!said.success, "{}", said.text);
     assert!(said.text.contains(".spec.replicas"), "{}", said.text);
     assert_eq!(names(&cluster), pods, "no pod was touched");
-    // Who wants it undone says so.
+    // The operator requests the undo explicitly.
     cluster
         .must("helm4", &format!("{UPGRADE} --force-conflicts"))
         .await;

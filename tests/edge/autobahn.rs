@@ -20,7 +20,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::peers::{run, tool};
 
-/// How many cases apply.
+/// Number of applicable cases.
 const CASES: usize = 247;
 
 /// A gateway with nothing behind it.

@@ -91,7 +91,7 @@ async fn plays(gateway: &Gateway) {
     assert_eq!(&player.answer().await.payload[..], b"hello");
 }
 
-/// The player is refused, and operators read why.
+/// Asserts that the player is refused, and operators can read the reason.
 async fn fails(gateway: &Gateway, reason: &str) {
     let mut player = Player::connect(gateway).await;
     player.data("game", b"hello").await;

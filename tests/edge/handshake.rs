@@ -144,14 +144,14 @@ async fn the_subprotocol_is_chosen_where_it_is_offered() {
     }
 }
 
-/// A client's WebSocket frame with mask zero, which leaves the payload as it is.
+/// Encodes a client's WebSocket frame with mask zero, which leaves the payload as it is.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     let head = [first, 0x80 | payload.len() as u8, 0, 0, 0, 0];
     [&head[..], payload].concat()
 }
 
-/// What the gateway says behind a good handshake and these bytes, until it closes.
+/// Returns the gateway's output after a good handshake and these bytes, until it closes.
 async fn behind_handshake(gateway: &crate::support::wire::Gateway, bytes: &[u8]) -> Vec<u8> {
     let wire = handshake("GET / HTTP/1.1", &[UPGRADE, KEY, VERSION]);
     let got = answer(gateway, &[&wire[..], bytes].concat()).await;

@@ -315,7 +315,7 @@ async fn browsers_ask_first() {
             (403, None)
         );
     }
-    // What is no browser has no origin.
+    // Clients other than browsers have no origin.
     assert_eq!(ask(&gateway, "POST /game", "", b"x").await.status, 200);
     let closed = echo(|_| ()).await;
     assert_eq!(ask(&closed, "POST /game", good, b"x").await.status, 403);

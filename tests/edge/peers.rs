@@ -11,7 +11,7 @@ use crate::scene::{Browser, Response, data, echo, request, scripted, send};
 use crate::support::process::Process;
 use crate::support::wire::{Gateway, soon};
 
-/// What scripts/test-tools has installed.
+/// Returns the path of a program that scripts/test-tools has installed.
 fn tools(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("target/test-tools")
@@ -24,7 +24,7 @@ fn tools(path: &str) -> PathBuf {
     path
 }
 
-/// A program of the packages in tests/edge/requirements.txt.
+/// Returns a program of the packages in tests/edge/requirements.txt.
 pub(crate) fn tool(name: &str) -> PathBuf {
     tools("bin").join(name)
 }
@@ -189,7 +189,7 @@ impl Balancer {
     }
 }
 
-/// The backend learns the player's address, not HAProxy's.
+/// Asserts that the backend learns the player's address, not HAProxy's.
 async fn behind_haproxy(listen: &str, options: &str) {
     let networks = "127.0.0.0/8,::1".parse().expect("networks");
     let (gateway, backend) = scripted(|config| {

@@ -14,13 +14,13 @@ fn from_loopback(config: &mut Config) {
     config.listen.proxy_protocol_from = loopback;
 }
 
-/// A version 2 header for 192.0.2.7:4711.
+/// Encodes a version 2 header for 192.0.2.7:4711.
 fn v2_tcp4() -> Vec<u8> {
     let addresses = b"\x21\x11\0\x0C\xC0\0\x02\x07\x7F\0\0\x01\x12\x67\x1B\x58";
     [V2, addresses].concat()
 }
 
-/// A version 2 header for [2001:db8::7]:4711.
+/// Encodes a version 2 header for [2001:db8::7]:4711.
 fn v2_tcp6() -> Vec<u8> {
     let mut addresses = [0; 36];
     addresses[..4].copy_from_slice(&[0x20, 0x01, 0x0D, 0xB8]);

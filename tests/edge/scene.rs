@@ -1,4 +1,4 @@
-//! What the tests of the edge share: a gateway in front of an echo, bytes as they are, HTTP
+//! Support of the edge tests: a gateway in front of an echo, bytes as they are, HTTP
 //! responses, and a WebSocket.
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use crate::support::frames::decoded;
 pub(crate) use crate::support::frames::{data, frame};
 use crate::support::wire::{Backend, Gateway, Link, soon};
 
-/// A gateway whose one service `game` answers every DATA with its payload.
+/// Starts a gateway whose one service `game` answers every DATA with its payload.
 pub(crate) async fn echo(change: impl FnOnce(&mut Config)) -> Gateway {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), change).await;
@@ -40,7 +40,7 @@ async fn echo_link(mut link: Link) {
     }
 }
 
-/// A gateway whose one service `game` is on the link that comes with it, once a session needs it.
+/// Starts a gateway whose one service `game` is on the link that comes with it, once a session needs it.
 pub(crate) async fn scripted(change: impl FnOnce(&mut Config)) -> (Gateway, Backend) {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), change).await;
@@ -62,7 +62,7 @@ pub(crate) async fn send(socket: &mut TcpStream, bytes: &[u8]) {
     soon(socket.write_all(bytes)).await.expect("sent");
 }
 
-/// All that comes until the connection ends. Where nothing comes a reset is as good an end as any.
+/// Reads until the connection ends. A reset counts as an end too if nothing was read.
 pub(crate) async fn rest(socket: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     if let Err(error) = soon(socket.read_to_end(&mut bytes)).await {
@@ -72,7 +72,7 @@ pub(crate) async fn rest(socket: &mut TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// What a gateway answers to these bytes until it closes.
+/// Returns a gateway's answer to these bytes until it closes.
 pub(crate) async fn answer(gateway: &Gateway, bytes: &[u8]) -> Vec<u8> {
     let mut socket = connect(gateway).await;
     send(&mut socket, bytes).await;
@@ -95,7 +95,7 @@ impl Response {
         })
     }
 
-    /// The response that these bytes begin with, and how many they are; `None`: more must come.
+    /// Parses the first response of these bytes, with its length; `None` if it is incomplete.
     fn parse(bytes: &[u8]) -> Option<(Response, usize)> {
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
@@ -112,7 +112,7 @@ impl Response {
         Some((response, end + length))
     }
 
-    /// The responses that these bytes are.
+    /// Parses the responses that these bytes consist of.
     pub(crate) fn all(mut bytes: &[u8]) -> Vec<Response> {
         let mut responses = Vec::new();
         while !bytes.is_empty() {
@@ -123,7 +123,7 @@ impl Response {
         responses
     }
 
-    /// The next response on a connection, and nothing behind it.
+    /// Reads the next response on a connection, and nothing beyond it.
     pub(crate) async fn read(socket: &mut TcpStream) -> Response {
         let mut bytes = Vec::new();
         loop {
@@ -141,7 +141,7 @@ impl Response {
     }
 }
 
-/// A request with `Host`, these further header lines and this body.
+/// Formats a request with `Host`, these further header lines and this body.
 pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = format!("Content-Length: {}\r\n", body.len());
     let length = if body.is_empty() { "" } else { &length };
@@ -149,7 +149,7 @@ pub(crate) fn request(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// The one response to one request on a connection of its own.
+/// Returns the response to one request on a connection of its own.
 pub(crate) async fn ask(gateway: &Gateway, line: &str, headers: &str, body: &[u8]) -> Response {
     let mut socket = connect(gateway).await;
     send(&mut socket, &request(line, headers, body)).await;
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Browser<S> {
         message.expect("a message")
     }
 
-    /// The next message, which must be one whole frame; its kind, session, service and payload.
+    /// Reads the next message, which must be one whole frame; returns its kind, session, service and payload.
     pub(crate) async fn frame(&mut self) -> (u8, u64, String, Bytes) {
         let Message::Binary(bytes) = self.next().await else {
             panic!("no binary message");
@@ -204,14 +204,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Browser<S> {
         (header.kind, header.session_id, frame.service, frame.payload)
     }
 
-    /// The payload of the next frame, which must be DATA.
+    /// Reads the next frame, which must be DATA; returns its payload.
     pub(crate) async fn answer(&mut self) -> Bytes {
         let (kind, _, _, payload) = self.frame().await;
         assert_eq!(kind, Kind::Data as u8);
         payload
     }
 
-    /// The next frame must be CLOSE, then the WebSocket must end; returns both codes.
+    /// Asserts that the next frame is CLOSE and that the WebSocket ends; returns both codes.
     pub(crate) async fn closed(&mut self) -> (u16, u16) {
         let (kind, _, _, payload) = self.frame().await;
         assert_eq!(kind, Kind::Close as u8);
@@ -219,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Browser<S> {
         (code, self.ended().await)
     }
 
-    /// The WebSocket must end in order; returns its code.
+    /// Asserts that the WebSocket ends in order; returns its code.
     pub(crate) async fn ended(&mut self) -> u16 {
         let Message::Close(Some(close)) = self.next().await else {
             panic!("no closing frame");

@@ -1,5 +1,5 @@
-//! What connections that do next to nothing cost a gateway in a process of its own, slowhttptest's
-//! among them: bounded memory, until they are cut off, and nobody else notices.
+//! The cost of nearly idle connections, including those of slowhttptest, for a gateway in a process of
+//! its own: bounded memory until they are cut off, without effect on others.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::support::wire::{Backend, Link, Player, get, soon};
 const CONNECTIONS: u64 = 200;
 /// Bytes of the answer to an empty message.
 const LARGE: usize = 128 * 1024;
-/// What the memory of a gateway may grow by besides, in bytes: its pools and its allocator's slack.
+/// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
 const SLACK: u64 = 8 * 1024 * 1024;
 
 /// A gateway as its users start it.
@@ -75,7 +75,7 @@ impl Served {
         soon(seen).await;
     }
 
-    /// The most memory that it ever had, in bytes.
+    /// Returns its peak memory, in bytes.
     fn peak(&self) -> u64 {
         let status = format!("/proc/{}/status", self.process.id());
         let status = std::fs::read_to_string(status).expect("a process's status");
@@ -172,7 +172,7 @@ async fn slow_bodies_are_cut_off() {
     gateway.responses(408, CONNECTIONS).await;
 }
 
-/// Whoever does not read its answers gets no more of them.
+/// A client that does not read its answers gets no more of them.
 #[tokio::test]
 async fn slow_readers_of_many_answers_wait() {
     let gateway = Served::start().await;
@@ -184,7 +184,7 @@ async fn slow_readers_of_many_answers_wait() {
     gateway.responses(200, CONNECTIONS).await;
 }
 
-/// Whoever does not read one large answer costs what it is long, twice at most.
+/// A client that does not read one large answer costs at most twice its length.
 #[tokio::test]
 async fn large_answers_that_nobody_reads() {
     let gateway = Served::start().await;

@@ -3,7 +3,7 @@
 
 use crate::scene::{Response, answer, echo};
 
-/// What would be smuggled. Were it answered, there would be two responses.
+/// The smuggled request. If it were answered, there would be two responses.
 const SMUGGLED: &str = "POST /game HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsmuggled";
 
 #[tokio::test]

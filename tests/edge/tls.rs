@@ -19,7 +19,7 @@ use crate::tls_scene::{Way, answer, send, shows};
 
 const VERSIONS: [&[&SupportedProtocolVersion]; 2] = [&[&TLS12], &[&TLS13]];
 
-/// An authority, and a certificate of it for 127.0.0.1.
+/// Makes an authority, and a certificate of it for 127.0.0.1.
 fn trusted() -> (Authority, Issued) {
     let authority = Authority::new();
     let own = authority.issue("gateway", "IP:127.0.0.1");
@@ -69,7 +69,7 @@ async fn frames_over_both_versions() {
 }
 
 #[tokio::test]
-async fn whoever_goes_without_a_farewell_has_disconnected() {
+async fn a_player_that_leaves_without_close_notify_has_disconnected() {
     let (authority, own) = trusted();
     let gateway = echo(shows(&[&own])).await;
     let mut player = Way::trusting(&authority).connect(gateway.players).await;

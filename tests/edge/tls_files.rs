@@ -85,7 +85,7 @@ async fn a_secret_that_changes() {
     let month = 30 * 24 * 3600;
     let later = gateway.metric(EXPIRY).await;
     assert!((month - 60..=month + 60).contains(&(later - expiry)));
-    // Who is there notices nothing.
+    // Existing connections are not affected.
     send(&mut player, &data("game", b"after")).await;
     assert_eq!(answer(&mut player).await, b"after");
     assert_eq!(gateway.metric(FAILURES).await, 0);
@@ -161,7 +161,7 @@ async fn a_bad_file_leaves_the_old_one_in_force() {
     assert!(is_shown(&gateway, &new).await);
 }
 
-/// What a gateway says that does not start.
+/// Returns the error of a gateway that does not start.
 fn refusal(change: impl FnOnce(&mut Config)) -> String {
     let loopback = "127.0.0.1:0".parse().expect("an address");
     let mut config = Config::default();

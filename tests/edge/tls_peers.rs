@@ -10,7 +10,7 @@ use crate::support::authority::{Authority, Issued};
 use crate::support::wire::{Gateway, soon};
 use crate::tls_scene::shows;
 
-/// A gateway that shows a certificate for 127.0.0.1 and `play.example`.
+/// Starts a gateway that presents a certificate for 127.0.0.1 and `play.example`.
 async fn trusted() -> (Authority, Issued, Gateway) {
     let authority = Authority::new();
     let own = authority.issue("gateway", "DNS:play.example,IP:127.0.0.1");
@@ -18,7 +18,8 @@ async fn trusted() -> (Authority, Issued, Gateway) {
     (authority, own, gateway)
 }
 
-/// `-quiet` leaves stdout to the bytes of the session; `-brief` says on stderr what was agreed on.
+/// Starts `openssl s_client`. `-quiet` leaves stdout to the session; `-brief` reports the handshake on
+/// stderr.
 fn s_client(gateway: &Gateway, ca: &Path, options: &str) -> Child {
     Command::new("openssl")
         .args(["s_client", "-quiet", "-brief", "-verify_return_error"])

@@ -1,4 +1,4 @@
-//! What the tests of TLS share: a player inside TLS.
+//! Support of the TLS tests: a player over TLS.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::support::authority::{Authority, Issued};
 use crate::support::frames;
 use crate::support::wire::soon;
 
-/// The files in a configuration's list.
+/// Returns the files in a configuration's list.
 pub(crate) fn paths<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Paths {
     let all: Vec<_> = paths.into_iter().map(|p| p.display().to_string()).collect();
     let Ok(paths) = all.join(",").parse();
     paths
 }
 
-/// Has players shown these certificates.
+/// Configures these certificates for players.
 pub(crate) fn shows(issued: &[&Issued]) -> impl FnOnce(&mut Config) + use<> {
     let certificates = paths(issued.iter().map(|i| i.certificate.as_path()));
     let keys = paths(issued.iter().map(|i| i.key.as_path()));
@@ -33,7 +33,7 @@ pub(crate) fn shows(issued: &[&Issued]) -> impl FnOnce(&mut Config) + use<> {
     }
 }
 
-/// How a player goes about TLS.
+/// TLS settings of a player.
 pub(crate) struct Way {
     roots: RootCertStore,
     versions: &'static [&'static SupportedProtocolVersion],
@@ -118,7 +118,7 @@ pub(crate) async fn send(socket: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) {
     soon(socket.flush()).await.expect("sent");
 }
 
-/// The payload of the next frame, and nothing behind it.
+/// Reads the next frame, and nothing beyond it; returns its payload.
 pub(crate) async fn answer(socket: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     frames::next(socket).await.payload.into()
 }

@@ -15,7 +15,7 @@ fn notice(code: u16) -> Vec<u8> {
     [&code.to_be_bytes()[..], &[0; 4]].concat()
 }
 
-/// A fragment of a binary message.
+/// Returns a fragment of a binary message.
 fn fragment(bytes: &[u8], first: bool, last: bool) -> Message {
     let kind = if first { Data::Binary } else { Data::Continue };
     Message::Frame(Frame::message(bytes.to_vec(), OpCode::Data(kind), last))
@@ -204,7 +204,7 @@ async fn bad_messages() {
         assert_eq!(browser.closed().await, codes, "{reason}");
         gateway.until(&closed(reason), |n| n == before + 1).await;
     }
-    // What comes whole before a cut goes its way.
+    // Frames that are complete before a cut are forwarded.
     let mut browser = Browser::connect(&gateway).await;
     browser.binary([&whole[..], &whole[..9]].concat()).await;
     let (kind, ..) = browser.frame().await;

@@ -1,5 +1,5 @@
-//! What a gateway makes of bytes that it should never have got. Whatever they are, they are
-//! answered as the protocol says, they are counted, and another session goes on.
+//! Invalid input. Whatever a gateway receives, it answers as the protocol specifies, counts it, and
+//! serves other sessions.
 
 use std::time::Duration;
 

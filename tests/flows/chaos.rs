@@ -17,7 +17,7 @@ const PLAYERS: u64 = 24;
 const LIVES: usize = 6;
 const BLOWS: usize = 24;
 
-/// What one player has under way with one service.
+/// Outstanding frames of one player with one service.
 #[derive(Default)]
 struct Talk {
     next: u64,

@@ -1,4 +1,4 @@
-//! How a gateway goes.
+//! Drains.
 
 use std::collections::HashSet;
 use std::time::Duration;

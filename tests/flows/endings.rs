@@ -15,7 +15,7 @@ fn closed(reason: &str) -> String {
     format!("game_gateway_closed_connections_total{{reason=\"{reason}\"}}")
 }
 
-/// Both backends get one CLOSE with this code and nothing behind it.
+/// Asserts that both backends get one CLOSE with this code and nothing after it.
 async fn both_closed(gateway: &Gateway, id: u64, links: [&mut Link; 2], code: u16) {
     let links = links.map(|link| (link, code));
     for (link, code) in links {
@@ -106,7 +106,7 @@ async fn by_lost_framing() {
         (data("a", &[0; 65_537]), 413, "payload_too_large"),
     ] {
         let mut scene = Scene::start().await;
-        // What came before the mistake still arrives.
+        // Frames before the mistake still arrive.
         scene.player.raw(&[data("a", b"3"), wire].concat()).await;
         assert_eq!(&scene.a.data().await.payload[..], b"3");
         assert_eq!(scene.player.closed().await, (code, 0));
@@ -138,7 +138,7 @@ async fn by_a_backend_the_others_get_its_code_and_itself_gets_nothing() {
     }
 }
 
-/// A service whose backend has been connected but does not answer yet, and what waits for it.
+/// Sets up a service whose connected backend does not answer yet, with frames that wait for it.
 async fn waiting(wire: &[u8]) -> (Gateway, Player, Link, Backend) {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;
@@ -156,7 +156,7 @@ async fn waiting(wire: &[u8]) -> (Gateway, Player, Link, Backend) {
     (gateway, player, link, backend)
 }
 
-/// What a client sent before it ended reaches a backend that was not there yet.
+/// Frames that a client sent before its end reach a backend that was not connected yet.
 async fn first_the_frames(link: &mut Link, code: u16) {
     link.send(link::Kind::Pong, 0, b"").await;
     let id = link.opened().await.session_id;

@@ -9,7 +9,7 @@ use crate::support::wire::{Backend, Gateway};
 
 const PROTOCOL_ERRORS: &str = r#"game_gateway_ended_links_total{reason="protocol_error"}"#;
 
-/// A frame as bytes, with a header that may lie.
+/// Encodes a frame, with a header that may lie.
 fn frame(payload_len: u32, kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = payload_len.to_be_bytes().to_vec();
     bytes.extend([kind, 0, 0, 0]);
@@ -94,7 +94,7 @@ async fn broken_framing_loses_the_link_not_the_gateway() {
         let mut link = backend.link().await;
         let session_id = link.opened().await.session_id;
         link.data().await;
-        // What came before the mistake counts.
+        // Frames before the mistake count.
         link.send(Kind::Data, session_id, what.as_bytes()).await;
         link.raw(bytes).await;
         assert_eq!(&player.answer().await.payload[..], what.as_bytes());
@@ -121,7 +121,7 @@ async fn a_session_whose_link_was_lost_still_says_goodbye() {
     drop(link);
     assert_eq!(leaves.error().await.0, 502);
     assert_eq!(stays.error().await.0, 502);
-    // One ends before there is another link, the other is opened anew on it.
+    // One ends before there is another link, the other is opened again on it.
     let close = game_gateway::codec::client::Kind::Close as u8;
     leaves.send(header(close), "", &notice(7)).await;
     assert_eq!(leaves.next().await, None);

@@ -1,4 +1,4 @@
-//! Who a session is: what the client says, what a backend binds, and what follows from it.
+//! Identity of a session: claimed by the client, bound by a backend, and the consequences.
 
 use game_gateway::codec::client::Header;
 use game_gateway::codec::link::{self, Bind, Open};
@@ -16,7 +16,7 @@ fn ids(user_id: u64, realm_id: u32) -> Header {
     }
 }
 
-/// A backend says who the session is; returns when the gateway has heard it.
+/// Sends BIND from a backend; returns when the gateway has handled it.
 async fn bind(gateway: &Gateway, link: &mut Link, id: u64, user_id: u64, realm_id: u32) {
     let before = gateway.metric(BINDS).await;
     let bind = Bind { user_id, realm_id };

@@ -1,5 +1,5 @@
-//! What can be asked of a running gateway: its actors, sessions and backends, and that an operator
-//! can end a session.
+//! Inspection of a running gateway: its actors, sessions and backends; and an operator can end a
+//! session.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use game_gateway::supervision::Kind;
 use crate::stage::{Hub, notice};
 use crate::support::wire::{Backend, Gateway, Player, soon};
 
-/// A player of a realm and a user, whose session has begun with a word to `service`.
+/// Starts a session of a player with realm and user by a frame to `service`.
 async fn player(gateway: &Gateway, service: &str, realm_id: u32, user_id: u64) -> Player {
     let mut player = Player::connect(gateway).await;
     let header = Header {
@@ -31,7 +31,7 @@ fn two_services(one: &Backend, two: &Backend) -> String {
     format!(r#"{{"rules":{{"game":{a},"chat":{b}}}}}"#)
 }
 
-/// The ids of all sessions that pass the filter, page by page.
+/// Returns the ids of all sessions that pass the filter, page by page.
 async fn ids(gateway: &Gateway, filter: &SessionFilter, limit: usize) -> Vec<u64> {
     let (mut ids, mut cursor) = (Vec::new(), None);
     loop {
@@ -62,7 +62,7 @@ async fn every_session_is_on_exactly_one_page() {
         sessions.insert(hub.expect(LinkKind::Open).await.1.session_id);
         hub.expect(LinkKind::Data).await;
     }
-    // A connection without a session is none.
+    // A connection without a session is not listed.
     players.push(Player::connect(&gateway).await);
     gateway
         .until("game_gateway_connections", |n| n == 151)
@@ -293,7 +293,7 @@ async fn backends_are_shown_with_their_links_and_health() {
         (2, 4, 0)
     );
     assert_eq!(game.links[0].state, LinkState::Ready);
-    // What no rule names any more is shown while it is used.
+    // An endpoint that no rule names any more is shown while it is in use.
     gateway.set_routes(r#"{"rules":{}}"#);
     gateway
         .until("game_gateway_routes_services", |n| n == 0)

@@ -7,7 +7,7 @@ use game_gateway::codec::link::Kind;
 use crate::stage::{Hub, echo, echo_link, player};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
-/// An address at which nobody listens.
+/// Returns an address on which nobody listens.
 async fn nobody() -> String {
     Backend::start().await.address.to_string()
 }
@@ -26,7 +26,7 @@ async fn a_link_takes_sessions_only_after_its_first_pong() {
     );
     assert_eq!((hello.session_id, ping.session_id), (0, 0));
 
-    // What the gateway had to say before this PING it would have said before the PONG.
+    // Anything that the gateway had to send before this PING would precede the PONG.
     link.send(Kind::Ping, 0, b"anything?").await;
     let pong = link.next_raw().await.expect("PONG");
     assert_eq!(
@@ -215,7 +215,7 @@ async fn an_endpoint_whose_rule_changes_while_it_is_down_is_used_when_it_is_back
     let mut hub = Hub::start(Backend::start_on(&address).await);
     let mut players: Vec<Player> = Vec::new();
     for _ in 0..8 {
-        // Whoever is not routed to the endpoint that is back is answered by the other one.
+        // Players that are not routed to the recovered endpoint are answered by the other one.
         let mut next = player(&gateway, "game", b"x").await;
         tokio::select! {
             _ = next.answer() => players.push(next),

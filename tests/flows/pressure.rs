@@ -104,7 +104,7 @@ async fn a_backend_that_answers_before_it_reads_on_is_not_starved() {
     }
 }
 
-/// A player whose system takes little for it while it does not read.
+/// Connects a player with a small receive buffer.
 async fn narrow(gateway: &Gateway) -> Framed<TcpStream, ClientCodec> {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
@@ -149,7 +149,7 @@ async fn a_client_that_does_not_read_is_507_and_nobody_else_notices() {
     }
     assert_eq!(link.closed().await, (slow_id, 507));
 
-    // What it now reads is in order, without a gap, and ends with the CLOSE.
+    // The frames that it reads now are in order, without a gap, and end with the CLOSE.
     let mut next: u32 = 0;
     let close = loop {
         let frame = soon(slow.next()).await.expect("a CLOSE").expect("a frame");
@@ -179,7 +179,7 @@ async fn a_client_that_does_not_read_is_507_and_nobody_else_notices() {
 }
 
 #[tokio::test]
-async fn a_full_gateway_says_so_to_whoever_speaks() {
+async fn a_full_gateway_says_so_to_clients_that_speak() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.listen.max_connections = 2;

@@ -1,4 +1,4 @@
-//! What a backend may say of which session, on which link.
+//! Frames that a backend may send, by session and link.
 
 use game_gateway::codec::client;
 use game_gateway::codec::link::{Bind, Kind};
@@ -12,7 +12,7 @@ fn bind(user_id: u64, realm_id: u32) -> [u8; 12] {
     Bind { user_id, realm_id }.encode()
 }
 
-/// A gateway with several workers and a backend with several links, each with sessions.
+/// Starts a gateway with several workers and a backend with several links, each with sessions.
 async fn crowd(workers: usize, count: usize) -> (Gateway, Hub, Vec<(Player, u64, usize)>) {
     let backend = Backend::start().await;
     let routes = backend.routes();
@@ -25,7 +25,7 @@ async fn crowd(workers: usize, count: usize) -> (Gateway, Hub, Vec<(Player, u64,
     (gateway, hub, players)
 }
 
-/// One session on one link.
+/// Starts one session on one link.
 async fn pair() -> (Gateway, Player, Link, u64) {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;

@@ -10,7 +10,7 @@ use game_gateway::codec::link::Kind;
 use crate::stage::{Hub, echo, player};
 use crate::support::wire::{Backend, Gateway, Player, soon};
 
-/// Which backend gets the next session.
+/// Returns the backend that gets the next session.
 async fn chosen(hubs: &mut [Hub]) -> usize {
     let opened = poll_fn(|cx| {
         for (place, hub) in hubs.iter_mut().enumerate() {

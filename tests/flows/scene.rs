@@ -1,4 +1,4 @@
-//! What the flows share: frames as bytes, and a session whose two services are on two backends.
+//! Support of the flows: frames as bytes, and a session with two services on two backends.
 
 use game_gateway::codec::client::{Header, Kind};
 use game_gateway::codec::link;
@@ -7,7 +7,7 @@ use game_gateway::config::Config;
 pub(crate) use crate::support::frames::{data, frame};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
-/// A header of this kind without ids.
+/// Returns a header of this kind without ids.
 pub(crate) fn header(kind: Kind) -> Header {
     Header {
         kind: kind as u8,
@@ -32,7 +32,7 @@ pub(crate) async fn quiet(link: &mut Link) {
     assert_eq!(&frame.payload[..], b"quiet");
 }
 
-/// The player says something on a service that is open on this link, and is answered.
+/// Exchanges a frame and its answer with a service that is open on this link.
 pub(crate) async fn talk(player: &mut Player, service: &str, link: &mut Link) {
     player.data(service, b"there?").await;
     let data = link.data().await;
@@ -46,7 +46,7 @@ pub(crate) async fn talk(player: &mut Player, service: &str, link: &mut Link) {
     );
 }
 
-/// PING, and the next frame must be its PONG.
+/// Sends PING and asserts that the next frame is its PONG.
 pub(crate) async fn ping(player: &mut Player, payload: &[u8]) {
     player.send(header(Kind::Ping), "", payload).await;
     let pong = player.next().await.expect("a frame");
@@ -95,7 +95,7 @@ impl Scene {
         }
     }
 
-    /// Both services still work.
+    /// Asserts that both services still work.
     pub(crate) async fn unharmed(&mut self) {
         talk(&mut self.player, "a", &mut self.a).await;
         talk(&mut self.player, "b", &mut self.b).await;

@@ -1,4 +1,4 @@
-//! How a session starts, talks and ends.
+//! The life of a session: start, traffic, end.
 
 use game_gateway::codec::client::{self, FLAG_RESUMABLE, Header, Kind, Opened};
 use game_gateway::codec::link::{self, Open};
@@ -173,7 +173,7 @@ async fn a_trusted_clients_id_is_its_own_until_it_leaves() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.session.trust_client_ids = true;
-        // Whoever leaves is gone at once.
+        // A player that leaves is gone at once.
         config.session.resume_window = std::time::Duration::ZERO;
         config.gateway.workers = 4;
     })

@@ -10,28 +10,29 @@ use tokio::task::JoinHandle;
 use crate::support::wire::{Backend, Gateway, Link, Player, soon};
 use game_gateway::codec::framed::LinkFrame;
 
-/// A player whose session has begun with `payload` to `service`.
+/// Starts a player's session with `payload` to `service`.
 pub(crate) async fn player(gateway: &Gateway, service: &str, payload: &[u8]) -> Player {
     let mut player = Player::connect(gateway).await;
     player.data(service, payload).await;
     player
 }
 
-/// The payload of a CLOSE with `code`.
+/// Returns the payload of a CLOSE with `code`.
 pub(crate) fn notice(code: u16) -> [u8; 6] {
     let mut payload = [0; 6];
     payload[..2].copy_from_slice(&code.to_be_bytes());
     payload
 }
 
-/// The payload of a MULTICAST.
+/// Returns the payload of a MULTICAST.
 pub(crate) fn multicast(sessions: &[u64], payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     Multicast::encode(&mut out, sessions, payload);
     out
 }
 
-/// One frame at a time, and not the next before the answer is written, as simple backends do.
+/// Answers one frame at a time, and reads the next only after the answer is written, as simple
+/// backends do.
 pub(crate) async fn echo_link(mut link: Link) {
     while let Some(frame) = link.next().await {
         if frame.kind == Kind::Data as u8 {
@@ -93,7 +94,7 @@ impl Hub {
         Hub { frames, links }
     }
 
-    /// How many links have come so far.
+    /// Returns the number of links so far.
     pub(crate) fn links(&self) -> usize {
         self.links
             .lock()
@@ -101,18 +102,18 @@ impl Hub {
             .len()
     }
 
-    /// The next frame of any link, and which link that is.
+    /// Reads the next frame of any link; returns it with the index of the link.
     pub(crate) async fn next(&mut self) -> (usize, LinkFrame) {
         soon(self.frames.recv()).await.expect("a frame")
     }
 
-    /// As [`next`](Self::next), for several backends at a time.
+    /// Polls as [`next`](Self::next) does, for several backends at a time.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(usize, LinkFrame)> {
         let frame = self.frames.poll_recv(cx);
         frame.map(|frame| frame.expect("a frame"))
     }
 
-    /// The next frame, which must be of this kind.
+    /// Reads the next frame, which must be of this kind.
     pub(crate) async fn expect(&mut self, kind: Kind) -> (usize, LinkFrame) {
         let (link, frame) = self.next().await;
         assert_eq!(frame.kind, kind as u8, "{frame:?}");
@@ -126,7 +127,7 @@ impl Hub {
         links[link].send(command).expect("the link stands");
     }
 
-    /// A player of `game` that the backend has opened: it, its session and the link.
+    /// Starts a player of `game` that the backend has opened; returns it, its session and the link.
     pub(crate) async fn player(&mut self, gateway: &Gateway) -> (Player, u64, usize) {
         let player = player(gateway, "game", b"hello").await;
         let (link, open) = self.expect(Kind::Open).await;

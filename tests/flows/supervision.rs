@@ -90,7 +90,7 @@ async fn echo_backend() -> EchoBackend {
     EchoBackend::start(address, echo).await.expect("a port")
 }
 
-/// A gateway with two workers over an echo backend for two services.
+/// Starts a gateway with two workers over an echo backend for two services.
 async fn gateway() -> (Gateway, EchoBackend) {
     let backend = echo_backend().await;
     let rule = format!(
@@ -115,14 +115,15 @@ async fn restarted(gateway: &Gateway, id: &str, restarts: u64) -> ActorSnapshot 
     .await
 }
 
-/// Has an actor panic.
+/// Makes an actor panic.
 fn panics(gateway: &Gateway, id: &str, text: &str) {
     gateway
         .inspector()
         .inject(id, Fault::Panic(text.to_owned()));
 }
 
-/// Has each of the actors of this kind panic, twice at most, and sees them back. Nobody notices.
+/// Makes each of the actors of this kind panic, at most twice, and waits for their restart. Players are
+/// not affected.
 async fn nobody_notices(kind: Kind) {
     let (gateway, _backend) = gateway().await;
     let crowd = Crowd::gather(&gateway).await;
@@ -381,7 +382,7 @@ async fn health_finds_a_worker_that_is_stuck_and_the_others_go_on() {
         .inject("worker-1", Fault::Stall(Arc::clone(&barrier)));
     let (status, body) = gateway.get("/health").await;
     assert_eq!(status, 503, "{body}");
-    // What is asked of it is answered without it.
+    // Queries to it are answered without it.
     let page = gateway
         .inspector()
         .actors(Kind::Worker, None, 9)

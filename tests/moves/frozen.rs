@@ -11,7 +11,7 @@ use crate::play::SERVICE;
 use crate::stage::Deployment;
 use crate::support::wire::soon;
 
-/// A player's way to the deployment, which leads to one gateway or another.
+/// Returns a player's way to the deployment, which leads to one gateway or another.
 fn ways(reached: Arc<Mutex<SocketAddr>>) -> Connect {
     Box::new(move || {
         let address = *reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -22,7 +22,7 @@ fn ways(reached: Arc<Mutex<SocketAddr>>) -> Connect {
     })
 }
 
-/// The next number of the server's, and whether a gap was told before it.
+/// Reads the server's next number, and whether a gap was told before it.
 async fn heard(session: &mut Session) -> (u64, bool) {
     let mut gap = false;
     loop {
@@ -61,7 +61,7 @@ async fn nobody_has_a_session_twice() {
             break gap;
         }
     };
-    assert!(gap, "the holder did not answer in time");
+    assert!(gap, "the owner did not answer in time");
     deployment
         .until(1, "game_gateway_sessions", |n| n == 1)
         .await;

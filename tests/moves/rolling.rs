@@ -5,7 +5,7 @@ use rand::Rng;
 use crate::play::{Faults, Players, Summary};
 use crate::stage::Deployment;
 
-/// Nobody is left anywhere, and nothing was lost, doubled or late without a word.
+/// Asserts that no session is left anywhere, and that nothing was lost, doubled or late without notice.
 async fn honest(summary: &Summary, sessions: usize, deployment: &Deployment) {
     eprintln!(
         "{} sessions; moves of each, and how many: {:?}; {} gaps, {} frames that players were told of, \
@@ -22,7 +22,7 @@ async fn honest(summary: &Summary, sessions: usize, deployment: &Deployment) {
     }
 }
 
-/// The same, and nobody was told of anything either.
+/// Asserts the same, and that no player was told of a gap or an error.
 async fn exact(summary: &Summary, sessions: usize, deployment: &Deployment) {
     honest(summary, sessions, deployment).await;
     assert_eq!((summary.gaps, summary.told, summary.errors), (0, 0, 0));
@@ -95,7 +95,7 @@ async fn a_gateway_that_is_killed() {
     players.hear(500).await;
     let summary = players.stop(&deployment.servers).await;
     honest(&summary, 90, &deployment).await;
-    // Whoever was there has been told, and nobody else.
+    // Exactly the players that were there have been told.
     assert!((1..90).contains(&summary.gaps), "{}", summary.gaps);
     assert_eq!(
         summary.moves.get(&0).copied(),

@@ -16,7 +16,7 @@ use crate::support::wire::{get, soon};
 /// A key that all gateways of a deployment share.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// One gateway's place: its ports stay, whoever is there.
+/// One gateway's place: its ports stay the same for successive processes.
 pub(crate) struct Place {
     number: usize,
     pub(crate) players: SocketAddr,
@@ -40,7 +40,7 @@ fn local() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
-/// The player's port of a gateway that is ready.
+/// Starts the process of a gateway and waits until it is ready.
 fn spawn(
     directory: &TempDir,
     place: (usize, usize),
@@ -135,7 +135,7 @@ impl Deployment {
         let mut answer = String::new();
         if let Ok(mut socket) = UnixStream::connect(self.socket()) {
             let said = socket.write_all(format!("{command}\n").as_bytes());
-            // What it did not answer is asked again.
+            // Unanswered commands are repeated.
             let _ = said.and_then(|()| socket.read_to_string(&mut answer));
         }
         answer
@@ -156,7 +156,7 @@ impl Deployment {
         .await;
     }
 
-    /// Somebody else takes the place.
+    /// Starts a new process in this place, with another id.
     pub(crate) async fn replace(&mut self, number: usize) {
         let place = &mut self.places[number];
         place.generation += 1;

@@ -10,7 +10,7 @@ use crate::support::process::Process;
 use crate::support::redis::RedisServer;
 use crate::support::wire::get;
 
-/// How a wrong user or password is called. Redis does not say which.
+/// The error for a wrong user or password. Redis does not tell which of them is wrong.
 const REFUSED: &str = "authentication failed";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How a change of the data reaches the sessions that come after it.
+//! Changes of the data take effect for later sessions.
 
 use crate::stage::{
     REALMS, RULES, documented_user, game_at, named, nothing_was_refused, notify, ready, set_rules,

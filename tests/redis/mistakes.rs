@@ -84,7 +84,7 @@ fn mistakes(good: SocketAddr) -> Vec<Mistake> {
     ]
 }
 
-/// Good data again, whatever was there, and a notification, in one step.
+/// Writes good data again, and a notification, in one step.
 fn heal(redis: &RedisServer, good: SocketAddr) {
     let mut connection = redis.connection();
     for command in [
@@ -131,7 +131,7 @@ async fn bad_data_keeps_the_last_good_rules_and_is_named() {
     assert!(gateway.get("/ready").await.1.contains("null"));
 }
 
-/// How often data was refused, for whatever reason.
+/// Returns the number of rejections of data, for any reason.
 async fn counted_mistakes(gateway: &Gateway) -> u64 {
     let mut sum = 0;
     for reason in ["mistaken", "unreadable"] {

@@ -1,4 +1,4 @@
-//! Redis that is not there, goes away, hangs, and comes back.
+//! Redis that is down, goes away, hangs, and comes back.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn a_redis_that_hangs_is_noticed_and_found_again() {
     assert_eq!(status, 200);
     assert_eq!(visit(&gateway, "game", 0).await, "a");
 
-    // Whether the gateway is subscribed again before this or after it, it has to see it.
+    // The gateway must see this, no matter if it is subscribed again before or after it.
     redis.go_on();
     set_rules(&redis, &game_at(b));
     notify(&redis);

@@ -8,7 +8,7 @@ use crate::support::redis::{RedisServer, Sentinel, free_port, wait_until};
 use crate::support::resp::Reply;
 use crate::support::wire::Gateway;
 
-/// Whoever is the master notifies of a change; it is the gateway that has to be there.
+/// Asserts that the gateway is subscribed to this master and follows its changes.
 async fn follow(gateway: &Gateway, master: &RedisServer, rules: [&str; 2]) {
     for (rules, name) in rules.into_iter().zip(["b", "c"]) {
         wait_for_subscriber(master);
@@ -62,7 +62,7 @@ async fn a_master_that_dies_is_replaced() {
     let url = format!("redis+sentinel://gateway:secret@{sentinels}/main");
     let gateway = ready(&url, &[("redis.timeout", "500ms")]).await;
     assert_eq!(visit(&gateway, "game", 0).await, "a");
-    // What the replica has not yet would be lost with its master.
+    // Data that the replica does not have yet would be lost with its master.
     wait_until("a copy", || replica.command(&["GET", RULES]) != Reply::Nil);
     master.stop("KILL");
     sentinel.wait_for_master(replica.port);

@@ -1,4 +1,4 @@
-//! What the tests share: a gateway on Redis, backends that say who they are, the routing data.
+//! Support of the tests: a gateway on Redis, backends that answer with their name, the routing data.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::support::wire::{Backend, DEADLINE, Gateway, Link, Player, get, soon};
 pub(crate) const RULES: &str = "game-gateway:routing:rules";
 pub(crate) const REALMS: &str = "game-gateway:realm:mapping";
 
-/// The environment of a gateway with its routes at this URL, read again only when it is told to.
+/// Returns the environment of a gateway with its routes at this URL, read again only on notification.
 /// `more` are configuration keys; later ones win.
 pub(crate) fn environment(url: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     let keys = [
@@ -60,7 +60,7 @@ pub(crate) async fn until_ready_says(gateway: &Gateway, text: &str) -> (u16, Str
     until_ready_at(gateway.admin, text).await
 }
 
-/// The same for any admin API.
+/// Does the same for any admin API.
 pub(crate) async fn until_ready_at(admin: SocketAddr, text: &str) -> (u16, String) {
     let mut last = (0, String::new());
     let said = async {
@@ -75,7 +75,7 @@ pub(crate) async fn until_ready_at(admin: SocketAddr, text: &str) -> (u16, Strin
     last
 }
 
-/// A backend that answers everything with its name.
+/// Starts a backend that answers everything with its name.
 pub(crate) async fn named(name: &'static str) -> SocketAddr {
     let backend = Backend::start().await;
     let address = backend.address;
@@ -96,7 +96,7 @@ async fn say(name: &str, mut link: Link) {
     }
 }
 
-/// A new session's first question: the name of the backend that it came to, or the error's code.
+/// Sends the first frame of a new session; returns the name of its backend, or the error's code.
 pub(crate) async fn visit(gateway: &Gateway, service: &str, realm_id: u32) -> String {
     let mut player = Player::connect(gateway).await;
     let header = Header {
@@ -163,7 +163,8 @@ pub(crate) fn wait_for_subscriber_of(server: &RedisServer, channel: &str) {
     });
 }
 
-/// The words of the command in docs/operations.md that makes this user, with the password `secret`.
+/// Returns the words of the command in docs/operations.md that makes this user, with the password
+/// `secret`.
 pub(crate) fn documented_user(name: &str) -> Vec<&'static str> {
     let page = include_str!("../../docs/operations.md");
     let command = format!("ACL SETUSER {name} ");

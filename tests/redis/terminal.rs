@@ -14,7 +14,7 @@ use crate::support::resp::Reply;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_game-gateway");
 
 fn routes(arguments: &[&str]) -> Command {
-    // What hangs fails; only a failing test ever waits so long.
+    // A hanging command fails; only a failing test waits this long.
     let mut command = Command::new("timeout");
     command.args(["30", PROGRAM, "routes"]);
     command.args(arguments).env_remove("POD_NAME");
@@ -28,7 +28,7 @@ fn watching(arguments: &[&str]) -> Process {
     Process::spawn(command.env_remove("POD_NAME"))
 }
 
-/// What a command answered: exit code, stdout, stderr.
+/// Result of a command: exit code, stdout, stderr.
 type Answer = (i32, String, String);
 
 /// Runs a command with this on stdin.
@@ -56,7 +56,7 @@ fn run(arguments: &[&str]) -> Answer {
     run_with(arguments, "")
 }
 
-/// The whole document: `game` at this address, realm 1 there too.
+/// Returns the whole document: `game` at this address, realm 1 there too.
 fn document(address: std::net::SocketAddr) -> String {
     format!(
         r#"{{"rules":{},"realms":{{"1":"{address}"}}}}"#,
@@ -96,7 +96,7 @@ async fn set_shows_the_difference_writes_and_notifies() {
     let first = redis.command(&["HGET", REALMS, "1"]);
     assert_eq!(first.text(), b.to_string());
 
-    // What get prints, set takes; and then nothing is different.
+    // `set` accepts the output of `get`, and then there is no difference.
     let (code, got, said) = at(&["get", "--json"], "");
     assert_eq!(code, 0, "{said}");
     let printed: serde_json::Value = serde_json::from_str(&got).expect("JSON");

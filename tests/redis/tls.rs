@@ -28,7 +28,7 @@ async fn a_certificate_of_another_authority_is_refused() {
     let url = format!("rediss://127.0.0.1:{}/0", redis.tls_port);
     let other = Certificates::make();
     let ca = other.ca.display().to_string();
-    // Without `redis.ca` the system's authorities count, and this one is none of them.
+    // Without `redis.ca` the system's CAs are trusted, and this one is not among them.
     for more in [&[("redis.ca", ca.as_str())][..], &[]] {
         let gateway = unready(&url, more);
         let (status, body) = until_ready_says(&gateway, "certificate").await;

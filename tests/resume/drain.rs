@@ -7,14 +7,14 @@ use game_gateway::codec::client::Kind;
 use crate::stage::{Scene, Ticket, accept, begin, opened, resume, says, suspended};
 use crate::support::wire::{Gateway, Player};
 
-/// The next frame, which must be GOAWAY; returns what is left, in milliseconds.
+/// Reads the next frame, which must be GOAWAY; returns the remaining time in milliseconds.
 async fn asked_away(player: &mut Player) -> u32 {
     let frame = player.next().await.expect("GOAWAY");
     assert_eq!(frame.header.kind, Kind::Goaway as u8, "{frame:?}");
     u32::from_be_bytes(frame.payload[..].try_into().expect("four bytes"))
 }
 
-/// A scene in which a drain takes so long, without a grace.
+/// Starts a scene with this drain window, without a grace.
 async fn scene(window: Duration) -> Scene {
     Scene::start_with(|config| {
         config.drain.accept_grace = Duration::ZERO;
@@ -34,7 +34,7 @@ async fn refusing(gateway: &Gateway) {
 }
 
 #[tokio::test]
-async fn whoever_can_resume_is_asked_away_and_backends_keep_its_session() {
+async fn resumable_players_are_asked_to_move_and_backends_keep_their_sessions() {
     let mut scene = scene(Duration::from_secs(3)).await;
     let mut plain = Player::connect(&scene.gateway).await;
     plain.data("game", b"plain").await;

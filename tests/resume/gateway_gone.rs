@@ -19,7 +19,7 @@ fn shared(config: &mut Config) {
     config.backend.connect_timeout = Duration::from_secs(1);
 }
 
-/// Another gateway of the same deployment.
+/// Starts another gateway of the same deployment.
 async fn other(backend: &Backend, id: &str) -> Gateway {
     Gateway::start_with(&backend.routes(), |config| {
         shared(config);
@@ -28,7 +28,7 @@ async fn other(backend: &Backend, id: &str) -> Gateway {
     .await
 }
 
-/// The OPEN of a session that another gateway takes up; returns epoch and gateway before.
+/// Reads the OPEN of a session that another gateway has taken over; returns epoch and gateway before.
 async fn taken_up(link: &mut Link) -> (u32, String) {
     let frame = link.opened().await;
     let open = Open::decode(&frame.payload).expect("a payload");
@@ -49,7 +49,7 @@ async fn another_gateway_takes_it_up_with_a_gap() {
     let mut player = resume(&second, &scene.ticket, 0).await;
     let mut link = scene.backend.link().await;
     assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
-    // What it says before OPENED comes behind it.
+    // Frames that it sends before OPENED are delivered after it.
     accept(&mut link, id, 2).await;
     link.send(Kind::Data, id, b"b").await;
     let mut ticket = scene.ticket.clone();
@@ -58,7 +58,7 @@ async fn another_gateway_takes_it_up_with_a_gap() {
     says(&mut player, "b").await;
     player.data("game", b"2").await;
     assert_eq!(&link.data().await.payload[..], b"2");
-    // From here it resumes as any other, and the used token is none.
+    // From here it resumes like any other session, and the used token is invalid.
     let mut thief = resume(&second, &scene.ticket, 0).await;
     assert_eq!(thief.closed().await.0, 410);
     drop(player);

@@ -27,7 +27,7 @@ async fn who_gives_up_before_the_backend_has_answered_is_promised_nothing() {
     let id = scene.ticket.session_id;
     let mut neighbour = Neighbour::of(&scene.gateway).await;
     neighbour.ask(1, id, 1).await;
-    // Whether its backend has taken the OPEN is not known yet.
+    // It is not known yet if its backend has taken the OPEN.
     let ping = scene.link.next_raw().await.expect("PING");
     assert_eq!(ping.kind, Kind::Ping as u8);
     neighbour.say(1, id, GIVE_UP).await;
@@ -114,7 +114,7 @@ async fn strangers_in_a_crowd_give_way_to_neighbours() {
     let mut neighbour = Neighbour::of(&scene.gateway).await;
     failures(&scene.gateway, "crowded", 1).await;
     assert_eq!(rest(crowd.remove(0)).await, b"");
-    // Who has proved itself is none of the crowd.
+    // An authenticated connection does not count as crowd.
     crowd.push(connect(&scene.gateway).await);
     crowd.push(connect(&scene.gateway).await);
     failures(&scene.gateway, "crowded", 2).await;
@@ -123,20 +123,20 @@ async fn strangers_in_a_crowd_give_way_to_neighbours() {
 }
 
 /// A gateway that others are told to ask, in the hands of the test.
-struct Holder {
+struct Owner {
     stream: TcpStream,
     sealer: Sealer,
     opener: Opener,
 }
 
-impl Holder {
-    async fn answer(listener: &TcpListener) -> Holder {
+impl Owner {
+    async fn answer(listener: &TcpListener) -> Owner {
         let (mut stream, _) = soon(listener.accept()).await.expect("dialled");
         let keys = keys(KEY);
         let shaken = soon(peer::answer(&mut stream, &keys, hello(&keys))).await;
         let (sealer, opener, other) = shaken.expect("a neighbour");
         assert_eq!(other.gateway, "gw-test");
-        Holder {
+        Owner {
             stream,
             sealer,
             opener,
@@ -158,8 +158,8 @@ impl Holder {
     }
 }
 
-/// A token that says that the session is at this address.
-fn ticket(session_id: u64, holder: &TcpListener, backend: std::net::SocketAddr) -> Ticket {
+/// Returns a token that names this address as the owner of the session.
+fn ticket(session_id: u64, owner: &TcpListener, backend: std::net::SocketAddr) -> Ticket {
     let token = keys(KEY).seal(&TokenBody {
         session_id,
         epoch: 1,
@@ -170,7 +170,7 @@ fn ticket(session_id: u64, holder: &TcpListener, backend: std::net::SocketAddr) 
             endpoint: backend,
         }],
         owner: "gw-neighbour".into(),
-        peer: holder.local_addr().expect("bound").to_string(),
+        peer: owner.local_addr().expect("bound").to_string(),
         expires: u64::MAX,
     });
     Ticket { session_id, token }
@@ -187,23 +187,23 @@ async fn a_question_without_an_answer_does_not_cost_the_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let nowhere = ([127, 0, 0, 1], 1).into();
     let mut first = resume(&scene.gateway, &ticket(11, &listener, nowhere), 0).await;
-    let mut holder = Holder::answer(&listener).await;
-    let asked = holder.hear().await;
+    let mut owner = Owner::answer(&listener).await;
+    let asked = owner.hear().await;
     assert_eq!((asked.session_id, asked.said), (11, ASK));
     // It is not answered, so the gateway asks for what nobody has: is anybody there?
-    let probe = holder.hear().await;
+    let probe = owner.hear().await;
     let nothing = ToOwner::Ask { token_epoch: 0 };
     assert_eq!(
         (probe.session_id, &probe.said),
         (0, &Said::ToOwner(nothing))
     );
-    holder.say(probe, ToClaimant::Unknown).await;
+    owner.say(probe, ToClaimant::Unknown).await;
     assert_eq!(first.closed().await.0, 410);
     // The connection carries the next question.
     let mut second = resume(&scene.gateway, &ticket(12, &listener, nowhere), 0).await;
-    let asked = holder.hear().await;
+    let asked = owner.hear().await;
     assert_eq!((asked.session_id, &asked.said), (12, &ASK));
-    holder.say(asked, ToClaimant::NotGood).await;
+    owner.say(asked, ToClaimant::NotGood).await;
     assert_eq!(second.closed().await.0, 410);
     for end in ["given_up", "not_good"] {
         let name = format!("game_gateway_peer_calls_ended_total{{reason=\"{end}\"}}");
@@ -221,9 +221,9 @@ async fn a_gateway_that_says_nothing_at_all_is_lost() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let nowhere = ([127, 0, 0, 1], 1).into();
     let mut player = resume(&scene.gateway, &ticket(11, &listener, nowhere), 0).await;
-    let holder = Holder::answer(&listener).await;
+    let owner = Owner::answer(&listener).await;
     // Nobody has the session, and no backend can be asked.
     assert_eq!(player.closed().await.0, 410);
-    let said = rest(holder.stream).await;
+    let said = rest(owner.stream).await;
     assert!(!said.is_empty(), "the question");
 }

@@ -27,7 +27,7 @@ pub(crate) fn peered(config: &mut Config) {
     config.peer.address = Some(([127, 0, 0, 1], 0).into());
 }
 
-/// Another gateway of the same deployment.
+/// Starts another gateway of the same deployment.
 pub(crate) async fn other(
     backend: &Backend,
     id: &str,
@@ -40,7 +40,7 @@ pub(crate) async fn other(
     .await
 }
 
-/// The OPEN of a session that another gateway takes up.
+/// Reads the OPEN of a session that another gateway has taken over.
 async fn taken_up(link: &mut Link) -> (u32, String) {
     let frame = link.opened().await;
     let open = Open::decode(&frame.payload).expect("a payload");
@@ -52,7 +52,7 @@ async fn accept(link: &mut Link, id: u64, epoch: u32) {
     link.send(Kind::Accept, id, &epoch.to_be_bytes()).await;
 }
 
-/// The player ends its session.
+/// Ends the player's session.
 pub(crate) async fn farewell(player: &mut Player, code: u16) {
     let header = Header {
         kind: client::Kind::Close as u8,
@@ -61,7 +61,7 @@ pub(crate) async fn farewell(player: &mut Player, code: u16) {
     player.send(header, "", &code.to_be_bytes()).await;
 }
 
-/// The backend lets go of a session on a link.
+/// Answers CLOSE 307 of a session on a link.
 async fn let_go(link: &mut Link, id: u64) {
     assert_eq!(link.closed().await, (id, 307));
     link.send(Kind::Close, id, &307_u16.to_be_bytes()).await;
@@ -174,7 +174,7 @@ async fn a_backend_that_does_not_let_go_makes_a_gap() {
     let mut ticket = scene.ticket.clone();
     assert_eq!(opened(&mut player, &mut ticket).await, GAP);
     says(&mut player, "a").await;
-    // What it says there now is too late, and is not answered.
+    // Frames there are too late now, and not answered.
     scene.send("late").await;
     scene
         .link
@@ -221,7 +221,7 @@ async fn a_backend_that_has_forgotten_it_is_told_of_behind_opened() {
     assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
     says(&mut player, "a").await;
     assert_eq!(player.error().await.0, 502);
-    // Its next DATA opens it anew.
+    // Its next DATA opens it again.
     player.data("game", b"2").await;
     let frame = link.opened().await;
     let open = Open::decode(&frame.payload).expect("a payload");

@@ -49,7 +49,7 @@ async fn relay(mut near: TcpStream, gateway: SocketAddr, life: u64) {
     }
 }
 
-/// Over TCP and WebSocket in turns.
+/// Connects over TCP and WebSocket alternately.
 fn by_turns(address: SocketAddr) -> Connect {
     let over = |transport| {
         let options = Options {
@@ -106,7 +106,7 @@ async fn play(mut session: Session) -> u64 {
     }
 }
 
-/// A gateway, and a backend that sends everything back.
+/// Starts a gateway, and a backend that echoes.
 async fn echoing() -> (Gateway, Backend) {
     let backend = Backend::start("127.0.0.1:0".parse().expect("an address"), echo).await;
     let backend = backend.expect("a backend");

@@ -91,7 +91,7 @@ async fn an_opened_that_was_lost_uses_no_token() {
 }
 
 #[tokio::test]
-async fn what_the_ring_lacks_is_a_gap_and_counts_begin_anew() {
+async fn what_the_ring_lacks_is_a_gap_and_resets_the_counts() {
     let mut scene = Scene::start_with(|config| config.session.replay_bytes = 100).await;
     for text in ["a", "b", "c", "d"] {
         scene.send(text).await;
@@ -115,7 +115,7 @@ async fn what_the_ring_lacks_is_a_gap_and_counts_begin_anew() {
     assert_eq!(scene.resume(0).await, gap(0));
     says(&mut scene.player, "c").await;
     says(&mut scene.player, "d").await;
-    // Whoever has the token of that OPENED counts from there, and counting has begun anew since.
+    // A player with that OPENED's token counts from there, but the counts were reset since.
     scene.cut().await;
     let again = std::mem::replace(&mut scene.ticket, newest);
     assert_eq!(scene.resume(1).await, gap(0));
@@ -147,7 +147,7 @@ async fn a_count_from_the_future_is_a_gap() {
 }
 
 #[tokio::test]
-async fn whoever_does_not_come_back_ends_with_the_code_of_its_connection() {
+async fn a_session_that_is_not_resumed_ends_with_the_code_of_its_connection() {
     let window = Duration::from_secs(1);
     let mut scene = Scene::start_with(|config| {
         config.session.resume_window = window;
@@ -167,7 +167,7 @@ async fn whoever_does_not_come_back_ends_with_the_code_of_its_connection() {
 }
 
 #[tokio::test]
-async fn whoever_is_too_slow_may_resume() {
+async fn a_player_that_was_too_slow_may_resume() {
     let mut scene = Scene::start_with(|config| {
         config.listen.max_payload = 1024;
         config.session.outbound_queue = 64 * 1024;
@@ -211,7 +211,7 @@ async fn a_backend_that_knows_a_newer_holder_ends_the_session_here() {
         .await;
 }
 
-/// A player whose session is open on two backends.
+/// Starts a player whose session is open on two backends.
 async fn two() -> (Scene, Link) {
     let (scene, chat, _) = two_with(|config| {
         config.backend.connect_timeout = Duration::from_secs(1);
@@ -220,7 +220,7 @@ async fn two() -> (Scene, Link) {
     (scene, chat)
 }
 
-/// The same with a changed configuration, and the second backend.
+/// Does the same with a changed configuration, and the second backend.
 pub(crate) async fn two_with(change: impl FnOnce(&mut Config)) -> (Scene, Link, Backend) {
     let (a, b) = (Backend::start().await, Backend::start().await);
     let rules = format!(
@@ -257,7 +257,7 @@ async fn a_session_taken_elsewhere_leaves_its_other_links_in_order() {
     chat.send(Kind::Close, id, &410_u16.to_be_bytes()).await;
     assert_eq!(scene.player.closed().await.0, 410);
     assert_eq!(scene.link.closed().await, (id, 307));
-    // What it still says there is neither answered nor fatal; and it says 307 itself.
+    // Its further frames there are neither answered nor fatal; and it sends 307 itself.
     scene.send("late").await;
     scene
         .link
@@ -282,7 +282,7 @@ async fn a_backend_that_has_forgotten_the_session_is_told_of_behind_opened() {
     chat.send(Kind::Close, id, &404_u16.to_be_bytes()).await;
     assert_eq!(opened(&mut scene.player, &mut scene.ticket).await, EXACT(2));
     assert_eq!(scene.player.error().await, (502, "chat".to_owned()));
-    // It is opened anew, at the same epoch.
+    // It is opened again, at the same epoch.
     scene.player.data("chat", b"again").await;
     let open = chat.opened().await;
     let open = game_gateway::codec::link::Open::decode(&open.payload).expect("a payload");

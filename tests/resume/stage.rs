@@ -5,21 +5,21 @@ use game_gateway::codec::link::{self, Open};
 
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
-/// What a player keeps of its session.
+/// A player's record of its session.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ticket {
     pub(crate) session_id: u64,
     pub(crate) token: Vec<u8>,
 }
 
-/// What an OPENED has said.
+/// The contents of an OPENED.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) received: u64,
     pub(crate) gap: bool,
 }
 
-/// The next frame, which must be OPENED.
+/// Reads the next frame, which must be OPENED.
 pub(crate) async fn opened(player: &mut Player, ticket: &mut Ticket) -> Answer {
     let frame = player.next().await.expect("OPENED");
     assert_eq!(frame.header.kind, Kind::Opened as u8, "{frame:?}");
@@ -60,13 +60,13 @@ pub(crate) async fn resume_on(player: &mut Player, ticket: &Ticket, count: u64) 
     player.send(header, "", &payload).await;
 }
 
-/// The next DATA, which must say this.
+/// Reads the next DATA, which must contain this.
 pub(crate) async fn says(player: &mut Player, text: &str) {
     let frame = player.answer().await;
     assert_eq!(String::from_utf8_lossy(&frame.payload), text);
 }
 
-/// The next frame of a link, which must be an OPEN after a resume; returns epoch and gateway before.
+/// Reads the next frame of a link, which must be an OPEN after a resume; returns epoch and gateway before.
 pub(crate) async fn reopened(link: &mut Link) -> (u32, String) {
     let frame = link.opened().await;
     let open = Open::decode(&frame.payload).expect("a payload");
@@ -83,7 +83,7 @@ pub(crate) async fn accept(link: &mut Link, session_id: u64) -> u32 {
     epoch
 }
 
-/// The next frame of a link, which must be SUSPEND; returns the window.
+/// Reads the next frame of a link, which must be SUSPEND; returns the window.
 pub(crate) async fn suspended(link: &mut Link) -> u32 {
     let frame = link.next().await.expect("SUSPEND");
     assert_eq!(frame.kind, link::Kind::Suspend as u8, "{frame:?}");
@@ -143,14 +143,14 @@ impl Scene {
         self.link.send(link::Kind::Data, id, text.as_bytes()).await;
     }
 
-    /// The player's connection ends; the backend hears of it.
+    /// Ends the player's connection and waits for SUSPEND at the backend.
     pub(crate) async fn cut(&mut self) {
         let fresh = Player::connect(&self.gateway).await;
         drop(std::mem::replace(&mut self.player, fresh));
         suspended(&mut self.link).await;
     }
 
-    /// The player resumes with the newest token, and the backend takes it.
+    /// Resumes with the newest token, and accepts at the backend.
     pub(crate) async fn resume(&mut self, count: u64) -> Answer {
         resume_on(&mut self.player, &self.ticket, count).await;
         accept(&mut self.link, self.ticket.session_id).await;

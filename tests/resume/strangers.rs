@@ -214,7 +214,7 @@ async fn what_was_said_on_one_connection_is_of_no_use_on_another() {
 }
 
 #[tokio::test]
-async fn whoever_is_silent_is_not_waited_for() {
+async fn a_silent_gateway_is_not_waited_for() {
     let scene = Scene::start_with(peered).await;
     let silent = connect(&scene.gateway).await;
     let mut half = connect(&scene.gateway).await;
@@ -272,7 +272,7 @@ async fn what_nobody_has_is_unknown_and_what_nobody_promised_is_refused() {
     assert_eq!(neighbour.hear().await, (3, ToClaimant::Refused));
     scene.send("a").await;
     says(&mut scene.player, "a").await;
-    // A promise is one call's, and another one's claim is none.
+    // A promise belongs to one call; a claim on another call has no effect.
     neighbour.ask(4, id, 1).await;
     let (call, held) = neighbour.hear().await;
     assert!(
@@ -286,7 +286,7 @@ async fn what_nobody_has_is_unknown_and_what_nobody_promised_is_refused() {
     assert_eq!(neighbour.hear().await, (6, ToClaimant::Refused));
     let give_up = ToOwner::GiveUp { stale: false };
     neighbour.say(4, id, Said::ToOwner(give_up)).await;
-    // That promise was broken: whoever comes next is told of a gap.
+    // That promise was broken: the next claimant is told of a gap.
     assert_eq!(scene.player.closed().await.0, 503);
     let window = crate::stage::suspended(&mut scene.link).await;
     assert!(window > 0);

@@ -1,4 +1,4 @@
-//! Tokens that are none, and RESUME where it does not belong.
+//! Invalid tokens, and RESUME in the wrong place.
 
 use game_gateway::codec::client::{Header, Kind};
 
@@ -52,7 +52,7 @@ async fn resume_belongs_to_the_beginning() {
 async fn another_connection_may_be_late_with_its_first_words() {
     let mut scene = Scene::start().await;
     scene.cut().await;
-    // What follows RESUME in the same packet is for after OPENED.
+    // Frames behind RESUME in the same packet are handled after OPENED.
     let header = Header {
         kind: Kind::Resume as u8,
         session_id: scene.ticket.session_id,

@@ -38,18 +38,18 @@ impl Authority {
         self.directory.path().join("ca.pem")
     }
 
-    /// A certificate for these names, such as `DNS:play.example.com,IP:127.0.0.1`, in files that
+    /// Issues a certificate for these names, such as `DNS:play.example.com,IP:127.0.0.1`, in files that
     /// begin with `file`.
     pub(crate) fn issue(&self, file: &str, names: &str) -> Issued {
         self.issue_with(file, names, "-days 30")
     }
 
-    /// The same with an RSA key.
+    /// Issues one with an RSA key.
     pub(crate) fn issue_rsa(&self, file: &str, names: &str) -> Issued {
         self.issue_of("-newkey rsa:2048 -nodes", file, names, "-days 30")
     }
 
-    /// The same with other options of `openssl x509`.
+    /// Issues one with other options of `openssl x509`.
     pub(crate) fn issue_with(&self, file: &str, names: &str, options: &str) -> Issued {
         self.issue_of(CURVE, file, names, options)
     }
@@ -71,7 +71,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for nobody that has ended long ago.
+    /// Issues a certificate without names that has expired long ago.
     pub(crate) fn issue_ended(&self, file: &str) -> Issued {
         let issued = self.issue(file, "DNS:nobody");
         let settings = "[ca]\ndefault_ca=own\n[own]\ndatabase=index\nnew_certs_dir=.\nserial=serial\n\
@@ -87,7 +87,7 @@ impl Authority {
         issued
     }
 
-    /// Where further files may be.
+    /// Returns a path for further files.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Below the ports that systems give to outgoing connections: what stops may start there again.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A port of 127.0.0.1 that nobody listens on and that no other test of this process is given.
+/// Returns a port of 127.0.0.1 that is free and is given to no other test of this process.
 pub(crate) fn free_port() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     // Processes of one machine begin at different places.
@@ -80,7 +80,7 @@ impl RedisServer {
         server
     }
 
-    /// A server that will run on a port which is closed so far.
+    /// Returns a server that is not started yet, with its port closed.
     pub(crate) fn not_started(options: &str) -> RedisServer {
         RedisServer {
             port: free_port(),
@@ -92,7 +92,7 @@ impl RedisServer {
         }
     }
 
-    /// The URL of database 0, without a user.
+    /// Returns the URL of database 0, without a user.
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
@@ -147,12 +147,12 @@ impl RedisServer {
         process.wait_for_exit();
     }
 
-    /// SIGSTOP: connections stay, and nothing answers.
+    /// Sends SIGSTOP: connections stay, and nothing answers.
     pub(crate) fn pause(&self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub(crate) fn go_on(&self) {
         self.signal("CONT");
     }
@@ -161,7 +161,7 @@ impl RedisServer {
         self.process.as_ref().expect("it runs").signal(name);
     }
 
-    /// A connection as the default user.
+    /// Connects as the default user.
     pub(crate) fn connection(&self) -> Connection {
         let mut connection = Connection::open(self.port).expect("a connection");
         if let Some(password) = &self.password {
@@ -228,7 +228,7 @@ impl Sentinel {
         connection.ask(command).expect("an answer")
     }
 
-    /// Where the master is, as this Sentinel sees it.
+    /// Returns the port of the master, as this Sentinel sees it.
     pub(crate) fn master_port(&self) -> u16 {
         let reply = self.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
         let Reply::List(address) = reply else {

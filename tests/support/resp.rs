@@ -22,7 +22,7 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// The text of a string.
+    /// Returns the text of a string.
     ///
     /// # Panics
     /// It is no string.
@@ -65,7 +65,7 @@ impl Connection {
         self.socket.get_mut().write_all(bytes.as_bytes())
     }
 
-    /// The next reply.
+    /// Reads the next reply.
     pub(crate) fn reply(&mut self) -> io::Result<Reply> {
         let mut line = String::new();
         if self.socket.read_line(&mut line)? == 0 {

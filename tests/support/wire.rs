@@ -115,7 +115,7 @@ impl Gateway {
         self.running.as_ref().expect("it runs").reload();
     }
 
-    /// Where other gateways connect.
+    /// Returns the address of the peer channel.
     pub(crate) fn peer(&self) -> SocketAddr {
         let running = self.running.as_ref().expect("it runs");
         running.peer.expect("a peer channel")
@@ -146,8 +146,8 @@ impl Gateway {
         get(self.admin, path).await
     }
 
-    /// A metric now, for example `game_gateway_dropped_frames_total{reason="link_gone"}`; without
-    /// labels the sum over all of them.
+    /// Returns the current value of a metric, for example
+    /// `game_gateway_dropped_frames_total{reason="link_gone"}`; without labels the sum over all of them.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, body) = self.get("/metrics").await;
         let value = |line: &str| {
@@ -229,14 +229,14 @@ impl Player {
             .expect("sent");
     }
 
-    /// The next frame; `None` when the gateway has closed the connection.
+    /// Reads the next frame; `None` when the gateway has closed the connection.
     pub(crate) async fn next(&mut self) -> Option<ClientFrame> {
         soon(self.framed.next())
             .await
             .map(|frame| frame.expect("a whole frame"))
     }
 
-    /// The next frame that is no newer token, and must be DATA.
+    /// Reads the next frame that is no newer token, and must be DATA.
     pub(crate) async fn answer(&mut self) -> ClientFrame {
         let mut frame = self.next().await.expect("a frame");
         while frame.header.kind == client::Kind::Opened as u8 {
@@ -246,7 +246,7 @@ impl Player {
         frame
     }
 
-    /// The next frame, which must be an ERROR; returns its code and the service that it names.
+    /// Reads the next frame, which must be an ERROR; returns its code and the service that it names.
     pub(crate) async fn error(&mut self) -> (u16, String) {
         let frame = self.next().await.expect("a frame");
         assert_eq!(frame.header.kind, client::Kind::Error as u8, "{frame:?}");
@@ -254,7 +254,7 @@ impl Player {
         (notice.code.0, frame.service)
     }
 
-    /// The next frame, which must be a CLOSE with the end of the connection behind it; returns its
+    /// Reads the next frame, which must be a CLOSE with the end of the connection behind it; returns its
     /// code and retry_after.
     pub(crate) async fn closed(&mut self) -> (u16, u32) {
         let frame = self.next().await.expect("a frame");
@@ -284,7 +284,7 @@ impl Backend {
         }
     }
 
-    /// The rule of a round_robin service on these backends.
+    /// Returns the rule of a round_robin service on these backends.
     pub(crate) fn rule(backends: &[&Backend]) -> String {
         let endpoints: Vec<String> = backends
             .iter()
@@ -330,7 +330,7 @@ impl Link {
         }
     }
 
-    /// HELLO and PING come, PONG goes.
+    /// Reads HELLO and PING, and sends PONG.
     pub(crate) async fn greet(&mut self) {
         let hello = self.next_raw().await.expect("HELLO");
         assert_eq!(hello.kind, link::Kind::Hello as u8);
@@ -356,12 +356,12 @@ impl Link {
             .expect("sent");
     }
 
-    /// The next frame of any kind; `None` when the gateway has closed the link.
+    /// Reads the next frame of any kind; `None` when the gateway has closed the link.
     pub(crate) async fn next_raw(&mut self) -> Option<LinkFrame> {
         soon(self.framed.next()).await.and_then(Result::ok)
     }
 
-    /// The next frame but PINGs, which are answered.
+    /// Reads the next frame except PINGs, which are answered.
     pub(crate) async fn next(&mut self) -> Option<LinkFrame> {
         loop {
             let frame = self.next_raw().await?;
@@ -378,17 +378,17 @@ impl Link {
         frame
     }
 
-    /// The next frame, which must be OPEN.
+    /// Reads the next frame, which must be OPEN.
     pub(crate) async fn opened(&mut self) -> LinkFrame {
         self.expect(link::Kind::Open).await
     }
 
-    /// The next frame, which must be DATA.
+    /// Reads the next frame, which must be DATA.
     pub(crate) async fn data(&mut self) -> LinkFrame {
         self.expect(link::Kind::Data).await
     }
 
-    /// The next frame, which must be CLOSE; returns the session and the code.
+    /// Reads the next frame, which must be CLOSE; returns the session and the code.
     pub(crate) async fn closed(&mut self) -> (u64, u16) {
         let frame = self.expect(link::Kind::Close).await;
         (

@@ -120,7 +120,7 @@ impl Players {
         let mut summary = Summary::default();
         let accounts = soon(self.resumable.join_all()).await;
         summary.plain = soon(self.plain.join_all()).await;
-        // What players have sent last is behind their CLOSE when the server has that.
+        // When the server has a player's CLOSE, it has all earlier frames of that player.
         soon(async {
             while servers.iter().any(|server| server.sessions() > 0) {
                 tokio::time::sleep(PACE).await;
@@ -159,7 +159,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     fn add(&mut self, account: &Account, (mut faults, received): (Faults, u64)) {
-        // What was sent last and never came is lost as well.
+        // Final frames that never arrived are lost as well.
         faults.lost += account.sent - received;
         // By what was told some of them may be missing, and that is not a loss without a word.
         let told = faults.lost.min(account.unknown);
@@ -227,7 +227,7 @@ async fn play(mut session: Session, pulse: Arc<Pulse>) -> Account {
     }
 }
 
-/// A player that cannot resume: connects again when it is closed, and counts that.
+/// Plays without resume: connects again after a close, and counts that.
 async fn play_plainly(address: SocketAddr, pulse: Arc<Pulse>) -> Plain {
     let (mut plain, mut connections) = (Plain::default(), 0);
     while !pulse.stop.load(Ordering::Relaxed) {

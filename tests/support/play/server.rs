@@ -22,14 +22,14 @@ struct Played {
 struct Game(Arc<Mutex<HashMap<u64, Played>>>);
 
 impl Service for Game {
-    /// A player's frame: its number. It is followed, and answered by the next of the server's.
+    /// Handles a player's frame, which is its number, and answers with the server's next number.
     fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
         let number = payload
             .first_chunk()
             .map(|bytes| u64::from_be_bytes(*bytes));
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let played = sessions.entry(session.session_id).or_default();
-        // Whether a gap was told of is known to the player, who adds it up at the end.
+        // Only the player knows if it was told of a gap; it adds that up at the end.
         played.from_player.take(number.expect("a number"), false);
         speak(session.session_id, played, out);
     }
