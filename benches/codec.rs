@@ -1,4 +1,4 @@
-//! What the codecs cost: one frame of each size, and a buffer of many small ones as a socket read
+//! Cost of the codecs: one frame of each size, and a buffer of many small ones as a socket read
 //! brings it.
 
 #![expect(
@@ -109,7 +109,7 @@ fn one_read(c: &mut Criterion) {
         b.iter(|| client_all(black_box(&clients)));
     });
     group.bench_function("link_decode", |b| b.iter(|| link_all(black_box(&links))));
-    // What the way in does: a client's frames become a link's.
+    // The inbound path: a client's frames become a link's.
     let mut out = Vec::new();
     group.bench_function("client_to_link", |b| {
         b.iter(|| {

@@ -329,7 +329,7 @@ def summarise_idle(idle, arguments):
 
 
 def machine(arguments):
-    """What a reader must know to compare with another machine."""
+    """Returns the facts that a comparison with another machine needs."""
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

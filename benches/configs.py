@@ -1,4 +1,4 @@
-"""What HAProxy and nginx are told, for each transport. TLS is the same for all peers: version 1.3,
+"""Configurations of HAProxy and nginx for each transport. TLS is the same for all peers: version 1.3,
 AES-256-GCM, one ECDSA P-256 key, no sessions that resume."""
 
 import os

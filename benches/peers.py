@@ -18,14 +18,14 @@ LINK_BACKEND = (HOST, 7101)
 RAW_BACKEND = (HOST, 7102)
 WEBSOCKET_BACKEND = (HOST, 7103)
 ADMIN = (HOST, 9090)
-# How often all actors and sessions of a gateway are listed, in seconds.
+# Interval at which all actors and sessions of a gateway are listed, in seconds.
 LISTING_SECONDS = 1.0
 # The service that the gateway's rules name and the load generator asks for.
 SERVICE = "echo"
 # Open files that each program may have. A proxied connection takes two.
 OPEN_FILES = 20_000
 MAX_CONNECTIONS = 9_000
-# How long a program may take to start, and to end after SIGTERM, in seconds.
+# Timeout of a program's start, and of its end after SIGTERM, in seconds.
 START_SECONDS = 10
 STOP_SECONDS = 5
 

@@ -1,4 +1,4 @@
-//! What routing costs: once a session and service, and once a change of the rules.
+//! Cost of routing: once per session and service, and once per change of the rules.
 
 #![expect(
     missing_docs,
@@ -35,7 +35,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
     }
 }
 
-/// Three services of 100 endpoints, and as many others of 3 endpoints as asked for.
+/// Returns three services of 100 endpoints, and as many others of 3 endpoints as asked for.
 fn data(others: usize, realms: u32) -> RoutingData {
     let mut data = RoutingData::default();
     for &(name, strategy) in StrategyKind::NAMED {

@@ -1,4 +1,4 @@
-"""How players come: raw frames or WebSocket messages, with or without TLS; and idle sessions that
+"""Transports of players: raw frames or WebSocket messages, with or without TLS; and idle sessions that
 come so."""
 
 import os
@@ -19,7 +19,7 @@ class Transport:
     tls: bool
 
     def load_options(self, directory):
-        """What the load generator is told."""
+        """Returns the arguments of the load generator."""
         options = ["--transport", "websocket" if self.messages else "tcp"]
         return options + (["--tls", "--ca", f"{directory}/ca.pem"] if self.tls else [])
 

@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     );
 });
 
-/// A prefix asks for more bytes than it has, and for no more than the whole frame.
+/// Asserts that a prefix asks for more bytes than it has, and for no more than the whole frame.
 fn needs_more(prefix: &[u8], whole: usize) {
     match decode(prefix, MAX_PAYLOAD) {
         Ok(Decoded::Need(n)) => assert!(n > prefix.len() && n <= whole, "{n} of {whole}"),
@@ -53,7 +53,7 @@ fn needs_more(prefix: &[u8], whole: usize) {
     }
 }
 
-/// All frames of a stream that arrives in pieces, and the error that ended it.
+/// Decodes all frames of a stream that arrives in pieces, and the error that ended it.
 fn read_in_steps(data: &[u8], step: usize) -> (Vec<ClientFrame>, Option<String>) {
     let mut codec = ClientCodec {
         max_payload: MAX_PAYLOAD,
@@ -72,7 +72,7 @@ fn read_in_steps(data: &[u8], step: usize) -> (Vec<ClientFrame>, Option<String>)
     (frames, None)
 }
 
-/// The payload of ERROR and CLOSE, which may be anything: what was understood survives.
+/// Decodes any payload of ERROR and CLOSE, and asserts that a round trip preserves the result.
 fn notice(payload: &[u8]) {
     let notice = Notice::decode(payload, Code::KICKED);
     assert!(notice.text.len() <= MAX_TEXT_BYTES);

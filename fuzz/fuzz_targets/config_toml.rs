@@ -29,7 +29,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    // A text that is no TOML may end inside a string, where a comment is none.
+    // Invalid TOML may end inside a string, where a comment would be part of it.
     if let Ok(config) = config {
         assert_eq!(read(&FILE, &format!("{text}\n# nothing")), Ok(config));
     }

@@ -55,7 +55,7 @@ fn encodes_to(kind: u8, session_id: u64, payload: &[u8], bytes: &[u8]) {
     assert_eq!(encoded, expected);
 }
 
-/// A prefix asks for more bytes than it has, and for no more than the whole frame.
+/// Asserts that a prefix asks for more bytes than it has, and for no more than the whole frame.
 fn needs_more(prefix: &[u8], whole: usize) {
     match decode(prefix, MAX_PAYLOAD) {
         Ok(Decoded::Need(n)) => assert!(n > prefix.len() && n <= whole, "{n} of {whole}"),

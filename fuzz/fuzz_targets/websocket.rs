@@ -1,5 +1,5 @@
-//! What comes behind a WebSocket's handshake: whatever a client sends, the session sees whole frames,
-//! up to the first that is broken, and never more bytes than came.
+//! Input after a WebSocket handshake: whatever a client sends, the session sees whole frames, up to the
+//! first broken one, and never more bytes than arrived.
 
 #![no_main]
 

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// An address that nothing else in this process has. The process's id is in it, so that two test
+/// Returns an address that nothing else in this process has. The process's id is in it, so that two test
 /// programs at a time do not meet.
 ///
 /// # Panics

@@ -13,7 +13,7 @@ use crate::journal::Journal;
 use crate::store::Store;
 use crate::{api, control, kubelet, services};
 
-/// How long anything may take; only a failing test ever waits so long.
+/// Timeout of anything; only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Where a cluster finds what it runs.

@@ -1,5 +1,5 @@
-//! What the API server fills in and what it does not let anybody change, as far as the controllers
-//! here and the tools that wait for them need it.
+//! Defaults and immutable fields of the API server, as far as the controllers here and the tools that
+//! wait for them need them.
 
 use serde_json::{Value, json};
 

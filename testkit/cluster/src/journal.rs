@@ -1,4 +1,4 @@
-//! What happened to pods, kept for assertions and for the output of a test that fails.
+//! The events of pods, for assertions and for the output of a failing test.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -39,7 +39,7 @@ impl Journal {
         self.lock().ends.push(end);
     }
 
-    /// What a pod has written in all its runs.
+    /// Returns the output of a pod in all its runs.
     pub fn log_of(&self, pod: &str) -> String {
         let notes = self.lock();
         notes
@@ -49,12 +49,12 @@ impl Journal {
             .unwrap_or_default()
     }
 
-    /// How the pods have ended that were told to.
+    /// Returns the exits of the pods that were told to end.
     pub fn ends(&self) -> Vec<PodEnd> {
         self.lock().ends.clone()
     }
 
-    /// All logs, for people.
+    /// Formats all logs for people.
     pub fn report(&self) -> String {
         let mut report = String::new();
         let notes = self.lock();

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-/// Whether the labels are those that a `matchLabels` wants.
+/// Returns true if the labels match a `matchLabels`.
 pub(crate) fn has_labels(object: &Value, wanted: &Value) -> bool {
     let wanted = wanted.as_object();
     let labels = &object["metadata"]["labels"];
     wanted.is_some_and(|wanted| wanted.iter().all(|(label, value)| labels[label] == *value))
 }
 
-/// Whether an object is among those that a `labelSelector` and a `fieldSelector` name.
+/// Returns true if an object matches a `labelSelector` and a `fieldSelector`.
 pub(crate) fn selects(labels: &str, fields: &str, object: &Value) -> bool {
     let label = |name: &str| object["metadata"]["labels"][name].as_str();
     let field = |name: &str| {
@@ -20,7 +20,7 @@ pub(crate) fn selects(labels: &str, fields: &str, object: &Value) -> bool {
         && terms(fields).iter().all(|term| holds(term, field))
 }
 
-/// The parts between commas that are not within brackets.
+/// Returns the parts between commas that are not within brackets.
 fn terms(selector: &str) -> Vec<&str> {
     let mut depth = 0;
     let parts = selector.split(|c| {

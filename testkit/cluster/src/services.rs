@@ -19,7 +19,7 @@ use crate::store::{Key, Store};
 /// From a pod's change of readiness to the balancers' knowing of it. Kubernetes gives no bound; a
 /// second is usual.
 const ENDPOINTS_DELAY: Duration = Duration::from_millis(700);
-/// How long a connection to a pod may take to be made.
+/// Timeout of connecting to a pod.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Gives each Service its address and balances it, until the task is aborted.
@@ -87,7 +87,7 @@ async fn start(
     tasks
 }
 
-/// Where the ready pods of a Service answer. One that is being deleted does not count.
+/// Returns the addresses of the ready pods of a Service. One that is being deleted does not count.
 fn ready_endpoints(store: &Store, service: &Key, target: &Value) -> Vec<SocketAddr> {
     let Some(service) = store.get(service) else {
         return Vec::new();
@@ -108,7 +108,7 @@ fn endpoint(pod: &Value, target: &Value) -> Option<SocketAddr> {
     Some((address, port).into())
 }
 
-/// The number of a port, which may be given by its name.
+/// Returns the number of a port, which may be given by its name.
 pub(crate) fn container_port(pod: &Value, port: &Value) -> Option<u16> {
     let named = |name: &str| {
         let ports = pod["spec"]["containers"][0]["ports"].as_array();

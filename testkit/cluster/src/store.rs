@@ -1,4 +1,4 @@
-//! What the API server stores: objects with versions, and the log of all changes since the start.
+//! The storage of the API server: objects with versions, and the log of all changes since the start.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,12 +75,12 @@ impl Store {
         store
     }
 
-    /// The version now, and a receiver that sees each newer one.
+    /// Returns a receiver of the current version and each newer one.
     pub fn versions(&self) -> watch::Receiver<usize> {
         self.version.subscribe()
     }
 
-    /// The changes that made the versions after `version`.
+    /// Returns the changes that made the versions after `version`.
     pub fn changes_after(&self, version: usize) -> Vec<Change> {
         let state = self.lock();
         state.log[version.min(state.log.len())..].to_vec()
@@ -91,7 +91,7 @@ impl Store {
         self.lock().objects.get(key).cloned()
     }
 
-    /// All objects of a resource, in one namespace or in all, and the version that this shows.
+    /// Returns all objects of a resource, in one namespace or in all, and the version that this shows.
     pub fn list(&self, plural: &str, namespace: Option<&str>) -> (Vec<Arc<Value>>, usize) {
         let state = self.lock();
         let wanted = |key: &Key| {
@@ -101,7 +101,7 @@ impl Store {
         (all.map(|(_, o)| o.clone()).collect(), state.log.len())
     }
 
-    /// Every object.
+    /// Returns every object.
     pub fn all(&self) -> Vec<(Key, Arc<Value>)> {
         let state = self.lock();
         let all = state.objects.iter();
@@ -213,7 +213,7 @@ impl Store {
         Ok(last)
     }
 
-    /// What a field manager applied last to the object with this uid.
+    /// Returns the last configuration that a field manager applied to the object with this uid.
     pub(crate) fn applied(&self, uid: &str, by: &str) -> Option<Value> {
         let state = self.lock();
         let found = state.applied.get(&(uid.to_owned(), by.to_owned()));
@@ -254,7 +254,7 @@ fn not_found(key: &Key) -> Refusal {
     Refusal::NotFound(format!("{} {:?} not found", key.plural, key.name))
 }
 
-/// An object's metadata, made where it has none.
+/// Returns an object's metadata, created if it has none.
 pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
     if !object["metadata"].is_object() {
         object["metadata"] = json!({});
@@ -267,7 +267,7 @@ pub(crate) fn now() -> String {
     rfc3339(SystemTime::now())
 }
 
-/// A time as Kubernetes writes it, in UTC.
+/// Formats a time as Kubernetes does, in UTC.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH);
     timestamp(since.expect("after 1970").as_secs())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long a program may take for what a test waits for; only a failing test ever waits so long.
+/// Timeout of anything that a test waits for; only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running program, killed when dropped.
@@ -112,17 +112,17 @@ impl Process {
         }
     }
 
-    /// The id of its process.
+    /// Returns the id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether the program has not ended yet.
+    /// Returns true if the program is still running.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// What the program has written so far, stdout and stderr as they came.
+    /// Returns the program's output so far, stdout and stderr as they came.
     pub fn output(&self) -> String {
         self.output
             .lock()

@@ -82,7 +82,7 @@ impl Resource {
         RESOURCES.iter().find(|resource| resource.plural == plural)
     }
 
-    /// As objects and paths name group and version.
+    /// Formats group and version as in objects and paths.
     pub(crate) fn api_version(&self) -> String {
         match self.group {
             "" => self.version.to_owned(),
@@ -90,7 +90,7 @@ impl Resource {
         }
     }
 
-    /// What the paths of its group and version start with.
+    /// Prefix of the paths of its group and version.
     fn root(&self) -> String {
         match self.group {
             "" => format!("/api/{}", self.version),

@@ -24,7 +24,7 @@ use target::Target;
 /// The largest body: a release with its chart is a Secret of at most 1 MiB.
 const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// What a request works on.
+/// The object or collection of a request.
 #[derive(Clone)]
 struct Served {
     store: Arc<Store>,
@@ -158,7 +158,7 @@ impl Served {
         Ok(HttpResponse::Ok().json(&*changed))
     }
 
-    /// Server-side apply. Of other managers only who scales is known, for that is what an upgrade
+    /// Performs a server-side apply. The scaler is the only other manager, because it is what an upgrade
     /// collides with.
     fn apply(&self, target: &Target, wanted: Value, query: &Query) -> Answer {
         let key = target.key();
@@ -187,7 +187,7 @@ impl Served {
         })?;
         self.store.note_applied(uid(&changed), by, wanted);
         if !conflicts.is_empty() {
-            // Who forces it owns it from now on.
+            // The manager that forces it owns it from now on.
             self.store.note_applied(uid(&changed), SCALE, Value::Null);
         }
         Ok(HttpResponse::Ok().json(&*changed))
@@ -239,7 +239,7 @@ fn uid(object: &Value) -> &str {
     object["metadata"]["uid"].as_str().unwrap_or("")
 }
 
-/// Only controllers and kubelets change a status.
+/// Restores the status, which only controllers and kubelets change.
 fn keep_status(object: &mut Value, status: &Value) {
     if status.is_null() {
         object
@@ -250,7 +250,7 @@ fn keep_status(object: &mut Value, status: &Value) {
     }
 }
 
-/// A writer that says which version it has read must have read the newest.
+/// Refuses a writer that names a version other than the newest.
 fn same_version(live: &Value, new: &Value) -> Result<(), Refusal> {
     let read = new["metadata"]["resourceVersion"].as_str().unwrap_or("");
     if read.is_empty() || live["metadata"]["resourceVersion"] == read {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-/// RFC 7386.
+/// Applies a merge patch (RFC 7386).
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
@@ -18,7 +18,7 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// A merge in which the lists that Kubernetes merges are merged by their keys.
+/// Applies a merge patch in which the lists that Kubernetes merges are merged by their keys.
 pub(crate) fn strategic(target: &mut Value, patch: &Value) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
@@ -101,7 +101,7 @@ pub(crate) fn apply(live: &mut Value, before: &Value, wanted: &Value) {
     }
 }
 
-/// What is applied comes in its own order, and what others have put there behind it.
+/// Applies a list. Applied entries come first in their own order, those of other managers after them.
 fn apply_list(live: &mut Vec<Value>, before: &Value, items: &[Value], key: &str) {
     let before = before.as_array().map_or(&[][..], Vec::as_slice);
     let mut there = std::mem::take(live);
@@ -116,7 +116,7 @@ fn apply_list(live: &mut Vec<Value>, before: &Value, items: &[Value], key: &str)
     live.append(&mut there);
 }
 
-/// The fields that `wanted` would change although another manager has set them, outside of lists.
+/// Returns the fields that `wanted` would change although another manager has set them, outside of lists.
 pub(crate) fn conflicts(live: &Value, theirs: &Value, wanted: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for (field, value) in wanted.as_object().into_iter().flatten() {
@@ -133,7 +133,7 @@ pub(crate) fn conflicts(live: &Value, theirs: &Value, wanted: &Value) -> Vec<Str
     found
 }
 
-/// By what the elements of a list field are told apart; none where lists are replaced whole.
+/// Returns the merge key of a list field; none if the list is replaced as a whole.
 fn merge_key(field: &str, list: &Value) -> Option<&'static str> {
     match field {
         "containers" | "initContainers" | "env" | "volumes" | "imagePullSecrets" => Some("name"),
@@ -147,7 +147,7 @@ fn merge_key(field: &str, list: &Value) -> Option<&'static str> {
     }
 }
 
-/// Without directives.
+/// Returns the patch without directives.
 fn plain(patch: &Map<String, Value>) -> Map<String, Value> {
     let fields = patch.iter().filter(|(field, _)| !field.starts_with('$'));
     fields

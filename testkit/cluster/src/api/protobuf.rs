@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// What such a body starts with.
+/// Prefix of such a body.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// The object in a body, or `None` where it is malformed or of a kind that nobody posts so.
+/// Decodes the object in a body; `None` if it is malformed or of an unsupported kind.
 pub(crate) fn decode(body: &[u8]) -> Option<Value> {
     let envelope = Message::parse(body.strip_prefix(MAGIC)?)?;
     let about = Message::parse(envelope.bytes(1)?)?;
@@ -104,7 +104,7 @@ impl<'a> Message<'a> {
         Some(String::from_utf8_lossy(self.bytes(number)?).into_owned())
     }
 
-    /// A map field: each entry is a message of key 1 and value 2.
+    /// Decodes a map field: each entry is a message of key 1 and value 2.
     fn map(&self, number: u64, value: impl Fn(&[u8]) -> Value) -> Option<Value> {
         let mut map = json!({});
         for field in self.0.get(&number).into_iter().flatten() {
@@ -152,7 +152,7 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// The bytes that a Secret's value stands for; `None` where it is no base64.
+/// Decodes the value of a Secret; `None` if it is not base64.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut filled) = (0_u32, 0);
@@ -175,7 +175,7 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// One field with bytes, all of them short.
+    /// Encodes one field with short bytes.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let length = u8::try_from(bytes.len()).expect("short");
         [&[number << 3 | 2, length][..], bytes].concat()

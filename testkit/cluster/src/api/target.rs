@@ -1,4 +1,4 @@
-//! What a path means.
+//! The meaning of a path.
 
 use super::discovery::{RESOURCES, Resource};
 use crate::store::{Key, Refusal};

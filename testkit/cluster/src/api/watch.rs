@@ -24,7 +24,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Those that are there, and the version that this shows.
+    /// Returns the current objects and their version.
     pub(super) fn list(&self, store: &Store) -> (Vec<Arc<Value>>, usize) {
         let namespace = Some(self.namespace.as_str()).filter(|name| !name.is_empty());
         let (mut objects, version) = store.list(self.plural, namespace);
@@ -32,7 +32,7 @@ impl Selection {
         (objects, version)
     }
 
-    /// The events that made the versions after this one.
+    /// Returns the events that made the versions after this one.
     fn events_after(&self, store: &Store, version: usize) -> (Vec<Bytes>, usize) {
         let changes = store.changes_after(version);
         let newest = version + changes.len();

@@ -40,7 +40,7 @@ fn key(plural: &'static str, object: &Value) -> Key {
     }
 }
 
-/// The set of the Deployment's template, made where there is none. One that was there before
+/// Returns the set of the Deployment's template, created if there is none. One that was there before
 /// others (a rollback) becomes the newest.
 fn newest_set(store: &Store, deployment: &Value) -> Arc<Value> {
     let template = &deployment["spec"]["template"];
@@ -161,7 +161,7 @@ fn note_status(store: &Store, deployment: &Value, newest: &str) {
     let done = [total, updated, updated_available]
         .iter()
         .all(|count| *count == plan.replicas);
-    // What was read, and not what may stand there meanwhile: the next look is at that.
+    // The state that was read, not a newer one: that is handled in the next round.
     let observed = &deployment["metadata"]["generation"];
     let patience =
         Duration::from_secs(count(&deployment["spec"]["progressDeadlineSeconds"]) as u64);

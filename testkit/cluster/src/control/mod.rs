@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::store::{Store, now};
 
-/// How often time alone may be a reason for the next step.
+/// Interval of steps that only depend on time.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Runs all controllers until the task is aborted.
@@ -30,7 +30,7 @@ pub(crate) async fn run(store: Arc<Store>) {
     }
 }
 
-/// What makes an object another one's.
+/// Returns the owner references of an object that `owner` controls.
 fn owned_by(owner: &Value) -> Value {
     json!([{
         "apiVersion": owner["apiVersion"], "kind": owner["kind"],
@@ -39,7 +39,7 @@ fn owned_by(owner: &Value) -> Value {
     }])
 }
 
-/// The objects that one owns.
+/// Returns the objects that another one owns.
 fn owned(store: &Store, plural: &str, owner: &Value) -> Vec<Arc<Value>> {
     let (mut objects, _) = store.list(plural, owner["metadata"]["namespace"].as_str());
     let uid = &owner["metadata"]["uid"];
@@ -64,14 +64,14 @@ fn namespace(object: &Value) -> String {
         .to_owned()
 }
 
-/// Whether a condition is true.
+/// Returns true if a condition is true.
 pub fn is_true(object: &Value, condition: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     let mut all = conditions.into_iter().flatten();
     all.any(|one| one["type"] == condition && one["status"] == "True")
 }
 
-/// A condition of a status, made where there is none.
+/// Returns a condition of a status, created if there is none.
 fn condition<'a>(status: &'a mut Value, kind: &str) -> &'a mut Value {
     if !status["conditions"].is_array() {
         status["conditions"] = json!([]);

@@ -10,7 +10,7 @@ use super::{count, is_true, name, namespace, owned, owned_by};
 use crate::api::discovery::Resource;
 use crate::store::{Key, Store, rfc3339};
 
-/// What operators and gateways say about a pod: the lower, the sooner it goes.
+/// Returns the deletion cost of a pod, set by operators or gateways: the lowest is deleted first.
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 pub(super) fn reconcile(store: &Store) {
@@ -23,7 +23,7 @@ pub(super) fn reconcile(store: &Store) {
         if pods.len() > wanted {
             pods.sort_by_cached_key(|pod| deletion_order(pod));
             for pod in &pods[..pods.len() - wanted] {
-                // Who deletes it first does not matter.
+                // It may have been deleted by another actor already.
                 let _ = store.delete(&pod_key(pod), None);
             }
         }
@@ -31,7 +31,7 @@ pub(super) fn reconcile(store: &Store) {
     }
 }
 
-/// The pods of a set that are neither over nor on their way out.
+/// Returns the pods of a set that have neither ended nor are being deleted.
 fn active_pods(store: &Store, set: &Value) -> Vec<Arc<Value>> {
     let mut pods = owned(store, "pods", set);
     pods.retain(|pod| {
@@ -62,7 +62,7 @@ fn start_pod(store: &Store, set: &Value) {
     made.expect("a name that nothing has");
 }
 
-/// Kubernetes' order, the first goes first: not yet running, not ready, cheaper, ready for a
+/// Returns the sort key of Kubernetes' deletion order: not yet running, not ready, cheaper, ready for a
 /// shorter time, younger.
 fn deletion_order(pod: &Value) -> (bool, bool, i64, Reverse<String>, Reverse<String>) {
     let cost = pod["metadata"]["annotations"][DELETION_COST].as_str();

@@ -11,7 +11,7 @@ pub(super) struct Set {
     pub(super) available: usize,
 }
 
-/// What a Deployment asks for.
+/// The specification of a Deployment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) replicas: usize,
@@ -46,14 +46,14 @@ impl Plan {
         }
     }
 
-    /// How many pods the new set should have next.
+    /// Returns the next number of pods of the new set.
     pub(super) fn next_new(&self, new: Set, old: &[Set]) -> usize {
         let there = new.wanted + old.iter().map(|set| set.wanted).sum::<usize>();
         let room = (self.replicas + self.surge).saturating_sub(there);
         (new.wanted + room).min(self.replicas)
     }
 
-    /// How many pods each old set should have next: those that are not available go first, then as
+    /// Returns the next number of pods of each old set: those that are not available go first, then as
     /// many as the available ones allow, from the oldest set on.
     pub(super) fn next_old(&self, new: Set, old: &[Set]) -> Vec<usize> {
         let least = self.replicas.saturating_sub(self.unavailable);

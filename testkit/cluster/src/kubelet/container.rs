@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::journal::Journal;
 
-/// How often a program is looked at.
+/// Interval at which a program is polled.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 /// A program that runs, killed when dropped.
@@ -20,7 +20,7 @@ pub(super) struct Container<'a> {
     run: usize,
 }
 
-/// How it has ended.
+/// Its exit status.
 #[derive(Debug)]
 pub(super) struct Exit {
     /// None: by a signal.

@@ -1,4 +1,4 @@
-//! What a container starts with: command, arguments and environment.
+//! The command, arguments and environment of a container.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -18,7 +18,7 @@ const IN_IMAGE: [&str; 3] = [
     "/usr/local/bin/game-gateway",
 ];
 
-/// The command of a pod's container; why not where something that it needs is missing.
+/// Returns the command of a pod's container, or the reason if something that it needs is missing.
 pub(super) fn command(
     store: &Store,
     pod: &Value,

@@ -23,11 +23,11 @@ use tokio::task::JoinSet;
 use crate::journal::Journal;
 use crate::store::Store;
 
-/// What the pods of one cluster run with.
+/// Settings of the pods of one cluster.
 struct Kubelet {
     store: Arc<Store>,
     journal: Arc<Journal>,
-    /// What the image holds.
+    /// Contents of the image.
     program: PathBuf,
     /// Where the pods have their files.
     root: TempDir,

@@ -63,7 +63,7 @@ pub(super) async fn run(kubelet: Arc<Kubelet>, object: Arc<Value>) {
         object,
     };
     pod.live().await;
-    // Who deleted it with no grace has removed it already.
+    // A deletion without grace has removed it already.
     let _ = pod.kubelet.store.remove(&pod.key);
 }
 
@@ -188,7 +188,7 @@ impl Pod {
                         return Ended::Deleted;
                     }
                 }
-                // What is missing now was there at the start: it stays as it was.
+                // Files that are missing now existed at the start: they stay as they were.
                 _ = refreshes.tick() => drop(self.refresh()),
                 Some(verdict) = verdicts.recv() => match (verdict.purpose, verdict.good) {
                     (Purpose::Startup, true) => probes.started(),
@@ -221,7 +221,7 @@ impl Pod {
         Duration::from_secs(asked.or(own.as_u64()).unwrap_or(30))
     }
 
-    /// Whether the pod is to go, or is gone already.
+    /// Returns true if the pod is being deleted or is gone already.
     fn is_deleted(&self) -> bool {
         let object = self.kubelet.store.get(&self.key);
         object.is_none_or(|o| !o["metadata"]["deletionTimestamp"].is_null())

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::services::container_port;
 
-/// What a probe is for.
+/// Purpose of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     Startup,
@@ -50,7 +50,7 @@ impl Probes {
         (probes, receiver)
     }
 
-    /// The startup probe has been good.
+    /// Records the success of the startup probe.
     pub(super) fn started(&mut self) {
         self.tasks.abort_all();
         self.begin(Purpose::Liveness);

@@ -9,20 +9,20 @@ use std::path::Path;
 struct Entry {
     from: String,
     to: String,
-    /// Whether this may follow; a path or a name that goes on is another one.
+    /// Returns true if this may follow; a longer path or name is another one.
     ends: fn(&str) -> bool,
 }
 
-/// What is replaced, the first match going before the later ones.
+/// Replacements; the first match wins.
 #[derive(Debug, Default)]
 pub(super) struct Translation(Vec<Entry>);
 
-/// Of what paths, names and addresses are made.
+/// Returns true for a character of paths, names and addresses.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')
 }
 
-/// What follows a host; a URL's scheme is none.
+/// Returns true if a port follows a host; a URL's scheme is not a host.
 fn is_port(after: &str) -> bool {
     after
         .strip_prefix(':')
@@ -30,7 +30,7 @@ fn is_port(after: &str) -> bool {
 }
 
 impl Translation {
-    /// A mounted file or directory.
+    /// Adds a mounted file or directory.
     pub(super) fn mount(&mut self, path: &str, real: &Path) {
         let ends = |after: &str| after.starts_with('/') || !after.starts_with(is_word);
         self.add(path, real.display().to_string(), ends);
@@ -39,14 +39,14 @@ impl Translation {
             .sort_by_key(|entry| std::cmp::Reverse(entry.from.len()));
     }
 
-    /// The pod's own address, for those that mean all of them.
+    /// Replaces wildcard addresses by the pod's own address.
     pub(super) fn own_address(&mut self, address: Ipv4Addr) {
         for every in ["0.0.0.0", "[::]"] {
             self.add(every, address.to_string(), is_port);
         }
     }
 
-    /// A Service, by all names that it has within its cluster.
+    /// Adds a Service under all names that it has within its cluster.
     pub(super) fn service(&mut self, name: &str, namespace: &str, address: &str) {
         let short = format!("{name}.{namespace}");
         let (svc, full) = (format!("{short}.svc"), format!("{short}.svc.cluster.local"));

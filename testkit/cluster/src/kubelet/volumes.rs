@@ -16,7 +16,7 @@ use crate::store::{Key, Store};
 /// The files of one volume.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Where each mount of the container is on this machine.
+/// Returns the paths of the container's mounts on this machine.
 pub(super) fn mounts(pod: &Value, directory: &Path) -> Vec<(String, PathBuf)> {
     let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array();
     let place = |mount: &Value| {
@@ -28,7 +28,7 @@ pub(super) fn mounts(pod: &Value, directory: &Path) -> Vec<(String, PathBuf)> {
     mounts.into_iter().flatten().filter_map(place).collect()
 }
 
-/// What the volumes hold now, by their names; why not where something is missing. Empty
+/// Returns the contents of the volumes by name, or the reason if something is missing. Empty
 /// directories are volumes without files.
 pub(super) fn read(store: &Store, pod: &Value) -> Result<BTreeMap<String, Files>, String> {
     let mut all = BTreeMap::new();
@@ -89,7 +89,7 @@ fn source_files(store: &Store, pod: &Value, source: &Value) -> Result<Files, Str
     Ok(files)
 }
 
-/// All entries of a ConfigMap or Secret.
+/// Returns all entries of a ConfigMap or Secret.
 pub(super) fn entries(
     store: &Store,
     plural: &'static str,
