@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The smallest useful backend for game-gateway: GGP/1's link protocol (docs/protocol.md, section 2).
+"""A minimal useful backend for game-gateway: GGP/1's link protocol (docs/protocol.md, section 2).
 
 Every DATA is echoed to its session. Some do more:
   bind USER REALM   tells the gateway who the session is, before the echo
@@ -26,7 +26,7 @@ sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: suspe
 
 def suspend(key, session, milliseconds):
     session.link = None
-    # Unless another OPEN, and with it another value, comes first.
+    # Unless another OPEN has replaced the value in the meantime.
     forget = lambda: sessions.get(key) is session and sessions.pop(key)
     asyncio.get_running_loop().call_later(milliseconds / 1000, forget)
 

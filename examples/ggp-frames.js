@@ -13,7 +13,7 @@ const SERVICE_NAME = /^[a-z0-9][a-z0-9._-]*$/;
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 
-/** What came is no frame; nothing behind it can be understood. */
+/** Invalid frame; the bytes after it cannot be decoded. */
 export class FrameError extends Error {}
 
 /**
@@ -43,7 +43,7 @@ export function encodeFrame({
   return bytes;
 }
 
-/** All frames of one message, a Uint8Array. Throws FrameError where it does not hold whole frames. */
+/** Decodes all frames of one message, a Uint8Array. Throws FrameError unless it holds whole frames. */
 export function decodeFrames(bytes) {
   const frames = [];
   for (let at = 0; at < bytes.length;) {
@@ -82,7 +82,7 @@ function decodeFrame(bytes) {
   };
 }
 
-/** The payload of a CLOSE. */
+/** Encodes the payload of a CLOSE. */
 export function encodeNotice(code, retryAfterMs = 0, words = "") {
   const tail = utf8.encode(words);
   const payload = new Uint8Array(6 + tail.length);
@@ -93,7 +93,7 @@ export function encodeNotice(code, retryAfterMs = 0, words = "") {
   return payload;
 }
 
-/** What an ERROR or CLOSE says. One that is too short is taken: what is missing is 0 or empty. */
+/** Decodes an ERROR or CLOSE. A short one is accepted: missing fields are 0 or empty. */
 export function decodeNotice(payload) {
   const fixed = new Uint8Array(6);
   fixed.set(payload.subarray(0, 6));
@@ -105,7 +105,7 @@ export function decodeNotice(payload) {
   };
 }
 
-/** What an OPENED says; null where it is too short. */
+/** Decodes an OPENED; null if it is too short. */
 export function decodeOpened(payload) {
   if (payload.length < 12) {
     return null;

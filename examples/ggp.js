@@ -15,25 +15,25 @@ const MAX_PING_BYTES = 125;
 const SUBPROTOCOL = "ggp.v1";
 const NORMAL = 0;
 const MALFORMED = 400;
-/** Between two PINGs of an idle session, in ms: well below a third of the default idle timeout. */
+/** Interval between PINGs of an idle session, in ms: well below a third of the default idle timeout. */
 const PING_MS = 60_000;
-/** How long connecting may take, and the answer to a RESUME, in ms. */
+/** Timeout of connecting, and of the answer to a RESUME, in ms. */
 const CONNECT_MS = 10_000;
-/** How long a PING may stay unanswered before the connection counts as lost, in ms. */
+/** Timeout of a PING, after which the connection counts as lost, in ms. */
 const PONG_MS = 10_000;
-/** The longest random wait before coming back: at first, and at most, in ms (protocol 1.4). */
+/** Maximum random wait before a reconnect: at first, and at most, in ms (protocol 1.4). */
 const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 30_000;
-/** How long a lost session tries to come back, in ms. */
+/** Time for which a lost session tries to resume, in ms. */
 const GIVE_UP_MS = 120_000;
-/** What is kept until the gateway is known to have it, in bytes; send() refuses more. */
+/** Maximum of unacknowledged DATA, in bytes; send() refuses more. */
 const MAX_KEPT_BYTES = 1 << 20;
-/** Codes of a CLOSE that ends only the connection of a session that can be resumed. */
+/** Codes of a CLOSE that ends only the connection of a resumable session. */
 const ONLY_THE_CONNECTION = new Set([205, 408, 500, 503, 507]);
 const UNAVAILABLE = 503;
 const RESUMABLE = 1;
 const GAP = 2;
-/** The longest that timers can wait, in ms. */
+/** Maximum delay of timers, in ms. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
@@ -42,7 +42,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  *
  * | event  | `detail` | |
  * | ------ | -------- | --- |
- * | `data` | `{ service, realmId, payload }` | an answer, in order, none twice and none lost since the last `gap` |
+ * | `data` | `{ service, realmId, payload }` | a response, in order, without duplicates, and without losses since the last `gap` |
  * | `error` | `{ service, code, retryAfterMs, text }` | something was refused; the session goes on |
  * | `interrupted` | `{}` | the connection is lost; `resumed` or `end` follows |
  * | `resumed` | `{ gap }` | the session goes on over another connection |
@@ -56,12 +56,12 @@ export class GameSession extends EventTarget {
   #options;
   #sessionId = 0n;
   #ended = false;
-  /** Empty: cannot be resumed. */
+  /** Resume token; empty: cannot be resumed. */
   #token = new Uint8Array();
-  /** DATA taken from the gateway, and known to be taken by it, since the beginning or the last gap. */
+  /** DATA received from the gateway, and acknowledged by it, since the beginning or the last gap. */
   #taken = 0;
   #acknowledged = 0;
-  /** DATA that the gateway may not have, as bytes; so many were written to any connection, and to this. */
+  /** Unacknowledged DATA, as bytes; the number written to any connection, and to this one. */
   #kept = [];
   #keptBytes = 0;
   #written = 0;
@@ -69,9 +69,9 @@ export class GameSession extends EventTarget {
   /** The connection in use, and the one on which RESUME was sent. */
   #socket = null;
   #next = null;
-  /** What came on the one in use since then. */
+  /** Frames received on the one in use since then. */
   #held = [];
-  /** What the PONGs to come acknowledge; null: none, for the application asked. */
+  /** Acknowledgements of the pending PONGs; null for a PING of the application. */
   #pings = [];
   #pingMs;
   #waitMs;
@@ -80,10 +80,10 @@ export class GameSession extends EventTarget {
   #timers = { ping: 0, pong: 0, attempt: 0, giveUp: 0 };
 
   /**
-   * Connects. The session starts with the first send(). Options: `service`, `realmId` and `userId`
-   * of what is sent (send() may name others); `resumable`, true unless it is false; `pingMs` between
-   * two PINGs of an idle session, 0: none; `connectMs` for a connection to be made; `firstWaitMs`,
-   * the longest random wait before coming back at first; `WebSocket`, where there is another one.
+   * Connects. The session starts with the first send(). Options: `service`, `realmId` and `userId`,
+   * the defaults of send(); `resumable`, true by default; `pingMs`, the interval between PINGs of an
+   * idle session, 0 disables them; `connectMs`, the timeout of connecting; `firstWaitMs`, the maximum
+   * random wait before the first reconnect; `WebSocket`, another implementation.
    */
   static async connect(url, options = {}) {
     const session = new GameSession(url, options);
@@ -100,7 +100,7 @@ export class GameSession extends EventTarget {
     this.#waitMs = options.firstWaitMs ?? FIRST_WAIT_MS;
   }
 
-  /** 0n until the gateway has told it. */
+  /** Session id; 0n until the gateway has sent it. */
   get sessionId() {
     return this.#sessionId;
   }
@@ -152,14 +152,14 @@ export class GameSession extends EventTarget {
     }
   }
 
-  /** Ends the session in order. */
+  /** Ends the session with CLOSE. */
   close() {
     if (!this.#ended) {
       this.#leave(NORMAL, "");
     }
   }
 
-  /** Takes a connection into use. */
+  /** Starts to use a connection. */
   #use(socket) {
     this.#socket = socket;
     this.#pings = [];
@@ -198,7 +198,7 @@ export class GameSession extends EventTarget {
     }
   }
 
-  /** Gives the connection in use the DATA that it lacks. */
+  /** Sends the DATA that the connection in use lacks. */
   #feed() {
     if (this.#socket === null || this.#next !== null) {
       return;
@@ -215,7 +215,7 @@ export class GameSession extends EventTarget {
     }
   }
 
-  /** A PING whose PONG says that all DATA before it was taken. */
+  /** Sends a PING whose PONG acknowledges all DATA before it. */
   #pingOnce() {
     if (this.#socket === null || this.#next !== null) {
       return;
@@ -227,7 +227,7 @@ export class GameSession extends EventTarget {
     this.#timers.pong = setTimeout(() => socket.close(), PONG_MS);
   }
 
-  /** The gateway has taken so many DATA. */
+  /** Handles the acknowledgement of this many DATA. */
   #acknowledge(count) {
     const known = Math.min(Math.max(count - this.#acknowledged, 0), this.#written);
     for (const frame of this.#kept.splice(0, known)) {
@@ -242,7 +242,7 @@ export class GameSession extends EventTarget {
     this.#socket?.send(encodeFrame({ ...frame, sessionId: this.#sessionId }));
   }
 
-  /** A frame on the connection in use. */
+  /** Handles a frame on the connection in use. */
   #take({ kind, service, realmId, sessionId, payload }) {
     if (sessionId !== 0n) {
       this.#sessionId = sessionId;
@@ -308,7 +308,7 @@ export class GameSession extends EventTarget {
     }
   }
 
-  /** A connection is lost, or is of no use any more. */
+  /** Handles the loss of a connection, or abandons it. */
   #lost(socket, retryAfterMs) {
     if (this.#ended || (socket !== this.#socket && socket !== this.#next)) {
       return;
@@ -343,7 +343,7 @@ export class GameSession extends EventTarget {
     this.#timers.attempt = setTimeout(() => this.#attempt(), Math.min(wait, MAX_TIMER_MS));
   }
 
-  /** Connects anew, and asks for the session. */
+  /** Reconnects, and sends RESUME. */
   async #attempt() {
     let socket;
     try {
@@ -382,7 +382,7 @@ export class GameSession extends EventTarget {
     socket.send(encodeFrame({ kind: Kind.RESUME, sessionId: this.#sessionId, payload }));
   }
 
-  /** What comes first on the connection that RESUME was sent on. */
+  /** Handles the first frame on the connection that RESUME was sent on. */
   #answered({ kind, flags, payload }) {
     const socket = this.#next;
     if (kind === Kind.OPENED) {
@@ -429,7 +429,7 @@ export class GameSession extends EventTarget {
     this.#feed();
   }
 
-  /** Says CLOSE, and ends. */
+  /** Sends CLOSE, and ends. */
   #leave(code, words) {
     this.#say({ kind: Kind.CLOSE, payload: encodeNotice(code, 0, words) });
     this.#end({ code, retryAfterMs: 0, text: words });
@@ -446,7 +446,7 @@ export class GameSession extends EventTarget {
     this.#emit("end", why);
   }
 
-  /** The next PING of a session that is idle. */
+  /** Schedules the next PING of an idle session. */
   #keepAlive() {
     clearTimeout(this.#timers.ping);
     if (this.#pingMs > 0 && !this.#ended) {
@@ -462,7 +462,7 @@ export class GameSession extends EventTarget {
   }
 }
 
-/** A WebSocket that is open. */
+/** Opens a WebSocket. */
 function dial(url, { WebSocket = globalThis.WebSocket, connectMs = CONNECT_MS }) {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, SUBPROTOCOL);

@@ -1,7 +1,7 @@
-{{/* Where things are in a gateway's container. */}}
+{{/* The configuration folder in a gateway's container. */}}
 {{- define "game-gateway.folder" -}}/etc/game-gateway{{- end -}}
 
-{{/* The whole configuration as JSON: what `config` says, and what the chart knows. */}}
+{{/* The whole configuration as JSON: `config`, and the keys that the chart derives. */}}
 {{- define "game-gateway.configuration" -}}
 {{- $folder := include "game-gateway.folder" . -}}
 {{- $ports := .Values.containerPorts -}}
@@ -36,7 +36,7 @@
 {{- mustMergeOverwrite $defaults (deepCopy .Values.config) $known | toJson -}}
 {{- end -}}
 
-{{/* Keys of [redis] that say where Redis is; passwords come by the environment. */}}
+{{/* Keys of [redis] that locate Redis; passwords are passed in the environment. */}}
 {{- define "game-gateway.redisKeys" -}}
 {{- $redis := .Values.externalRedis -}}
 {{- if .Values.redis.enabled -}}
@@ -96,7 +96,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A value of TOML. Numbers of YAML are floats to Helm, and all of the program's are whole. */}}
+{{/* A value of TOML. Helm parses numbers of YAML as floats, but all of the program's are integers. */}}
 {{- define "game-gateway.tomlValue" -}}
 {{- if kindIs "slice" . -}}
 [{{ range $at, $entry := . }}{{ if $at }}, {{ end }}{{ include "game-gateway.tomlValue" $entry }}{{ end }}]
@@ -122,7 +122,7 @@
 {{- dict "rules" $rules "realms" (default dict .Values.routes.realms) | toPrettyJson -}}
 {{- end -}}
 
-{{/* "true" where a Job writes the routes to Redis. */}}
+{{/* "true" if a Job writes the routes to Redis. */}}
 {{- define "game-gateway.writesRoutes" -}}
 {{- $any := or .Values.routes.rules .Values.routes.realms .Values.echo.enabled -}}
 {{- if and (eq .Values.routes.source "redis") .Values.routes.write $any }}true{{ end -}}

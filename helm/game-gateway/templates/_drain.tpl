@@ -13,7 +13,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What the program takes from SIGTERM to its end at the most, after the sleep before it. */}}
+{{/* Maximum time from SIGTERM to the end of the program, without the sleep before it. */}}
 {{- define "game-gateway.neededGrace" -}}
 {{- $window := dig "drain" "window" "30s" .Values.config -}}
 {{- $seconds := include "game-gateway.seconds" (list "config.drain.window" $window) | int -}}

@@ -1,5 +1,5 @@
-{{/* What the schema cannot see: values that contradict each other. Each is one sentence that says what
-     to do. */}}
+{{/* Checks beyond the schema: values that contradict each other. Each message is one sentence that tells
+     what to do. */}}
 {{- define "game-gateway.guards" -}}
 {{- include "game-gateway.guards.config" . -}}
 {{- include "game-gateway.guards.ports" . -}}
@@ -10,7 +10,7 @@
 {{- include "game-gateway.guards.secrets" . -}}
 {{- end -}}
 
-{{/* Keys of the program that have values of their own: in `config`, and as variables. */}}
+{{/* Keys of the program that have their own values: rejected in `config` and as variables. */}}
 {{- define "game-gateway.guards.config" -}}
 {{- $instead := dict
   "gateway.id" "it is the pod's name"
@@ -103,7 +103,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A budget that never lets a pod go blocks the drain of every node. */}}
+{{/* A budget that never allows an eviction blocks the drain of every node. */}}
 {{- define "game-gateway.guards.budget" -}}
 {{- $budget := .Values.podDisruptionBudget -}}
 {{- if $budget.enabled -}}

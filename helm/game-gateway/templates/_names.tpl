@@ -1,9 +1,9 @@
-{{/* The chart's name, as labels have it. */}}
+{{/* The chart's name in labels. */}}
 {{- define "game-gateway.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What all names begin with; room is left for the longest ending. */}}
+{{/* Prefix of all names, with room for the longest suffix. */}}
 {{- define "game-gateway.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
@@ -19,13 +19,13 @@
 {{- default .Release.Namespace .Values.namespaceOverride -}}
 {{- end -}}
 
-{{/* What selects the gateways: these two never change, for a Deployment's selector cannot. */}}
+{{/* Selector of the gateways. The two labels never change, because a Deployment's selector is immutable. */}}
 {{- define "game-gateway.selector" -}}
 app.kubernetes.io/name: {{ include "game-gateway.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{/* Labels that everything has, whatever it is. */}}
+{{/* Labels of all objects. */}}
 {{- define "game-gateway.sharedLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -33,15 +33,15 @@ app.kubernetes.io/part-of: game-gateway
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* Labels of what belongs to the gateways. Those of commonLabels cannot replace the chart's own. */}}
+{{/* Labels of the gateways' objects. Those of commonLabels cannot replace the chart's own. */}}
 {{- define "game-gateway.labels" -}}
 {{- $own := merge (include "game-gateway.selector" . | fromYaml) (include "game-gateway.sharedLabels" . | fromYaml) -}}
 {{- $_ := set $own "app.kubernetes.io/component" "gateway" -}}
 {{- merge $own (default dict .Values.commonLabels) | toYaml -}}
 {{- end -}}
 
-{{/* What selects the pods of another part, given as (list . "echo"): they are no gateways, and no
-     selector of gateways may match them. */}}
+{{/* Selector of the pods of another part, given as (list . "echo"). The selector of the gateways must
+     not match them. */}}
 {{- define "game-gateway.partSelector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ include "game-gateway.name" $root }}-{{ index . 1 }}
@@ -56,7 +56,7 @@ app.kubernetes.io/instance: {{ $root.Release.Name }}
 {{- end -}}
 
 {{/* An object's metadata. Keys: root; ending (of the name) or the whole name; part, unless it is the
-     gateways'; labels and annotations of its own, which go before those of everything; namespace. */}}
+     gateways'; its own labels and annotations, which override the common ones; namespace. */}}
 {{- define "game-gateway.metadata" -}}
 {{- $root := .root -}}
 {{- $labels := include "game-gateway.labels" $root -}}
@@ -99,7 +99,7 @@ annotations:
 {{- printf "%s%s.%s.svc.%s" (include "game-gateway.fullname" $root) (index . 1) (include "game-gateway.namespace" $root) $root.Values.clusterDomain -}}
 {{- end -}}
 
-{{/* How many gateways there are at the least. */}}
+{{/* Minimum number of gateways. */}}
 {{- define "game-gateway.replicas" -}}
 {{- if .Values.autoscaling.enabled -}}
 {{- .Values.autoscaling.minReplicas -}}

@@ -33,8 +33,8 @@
 {{- end }}
 {{- end -}}
 
-{{/* What is mounted below /etc/game-gateway, as a map from folder to volume source. Whole folders, for
-     a file that is mounted alone never changes. */}}
+{{/* Mounts below /etc/game-gateway, as a map from folder to volume source. Whole folders, because a file
+     that is mounted alone is never updated. */}}
 {{- define "game-gateway.mounts" -}}
 config:
   configMap:
@@ -92,7 +92,7 @@ backend-tls:
 {{- end }}
 {{- end -}}
 
-{{/* Where and how the pods of every part run. */}}
+{{/* Security context and scheduling of the pods of every part. */}}
 {{- define "game-gateway.placement" -}}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}

@@ -11,7 +11,7 @@
 {{- default (printf "%s-tls" (include "game-gateway.fullname" .)) .Values.tls.existingSecret -}}
 {{- end -}}
 
-{{/* What a key of a Secret of the chart has held before, in base64, or nothing:
+{{/* The previous value of a key of the chart's Secret, in base64, or nothing:
      (list . "-tls" "tls.key"). */}}
 {{- define "game-gateway.before" -}}
 {{- $root := index . 0 -}}
@@ -22,8 +22,8 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What a key of a Secret of the chart holds, in base64: the given text, else what it has held
-     before, else something made up: (list . "-tls" "tls.key" "given"). */}}
+{{/* The value of a key of the chart's Secret, in base64: the given text, else the previous value, else
+     a generated one: (list . "-tls" "tls.key" "given"). */}}
 {{- define "game-gateway.kept" -}}
 {{- $before := include "game-gateway.before" . -}}
 {{- if index . 3 -}}
