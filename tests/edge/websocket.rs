@@ -263,7 +263,7 @@ async fn a_slow_reader_is_cut_off() {
         () = flood => {}
         _ = seen => {}
     }
-    assert_eq!(gateway.metric(&closed("too_slow")).await, 1);
+    gateway.until(&closed("too_slow"), |n| n == 1).await;
 }
 
 #[tokio::test]
