@@ -42,7 +42,7 @@ impl<L> Session<L> {
         })
     }
 
-    /// Counting begins anew behind a gap (protocol 3.2).
+    /// Resets the count after a gap (protocol 3.2).
     pub fn count_anew(&mut self) {
         self.received = 0;
     }
@@ -78,7 +78,7 @@ impl<L> Session<L> {
         }
     }
 
-    /// The service is bound no more: its next DATA is routed anew. Returns the lease that it had.
+    /// Unbinds the service, so that its next DATA is routed again. Returns the lease that it had.
     pub fn unbind(&mut self, service: &str) -> Option<L> {
         let place = self.find(service)?;
         let state = &mut self.services[place].state;

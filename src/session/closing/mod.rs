@@ -43,7 +43,7 @@ pub enum Closing {
     ByBackend {
         /// The backend's code, or 440.
         code: Code,
-        /// The backend's advice in milliseconds; 0 is none.
+        /// The backend's advice in milliseconds; 0 for no advice.
         retry_after_ms: u32,
         /// The backend's text.
         text: Box<str>,

@@ -36,9 +36,9 @@ pub struct Outcome<'a> {
     pub text: &'a str,
     /// Level of the log line.
     pub log_level: LogLevel,
-    /// Whether the socket is given up at once: it has failed, or nothing may be sent on it.
+    /// True if the socket is closed at once: it has failed, or nothing may be sent on it.
     pub is_abrupt: bool,
-    /// Whether a session that can be resumed outlives it (protocol 1.4, 3.2).
+    /// True if a resumable session outlives it (protocol 1.4, 3.2).
     pub only_suspends: bool,
     /// Advice in the CLOSE to the client.
     pub retry: Retry,

@@ -123,7 +123,7 @@ fn nothing_is_sent_on_a_socket_that_has_failed_or_speaks_another_language() {
         let outcome = closing.outcome();
         assert!(outcome.is_abrupt && outcome.client.is_none(), "{closing:?}");
     }
-    // What is queued for these is still written.
+    // The queue of these is still written.
     for closing in [Closing::ByClient(Code::NORMAL), Closing::SilentStart] {
         assert!(!closing.outcome().is_abrupt, "{closing:?}");
     }

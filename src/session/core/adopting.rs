@@ -8,11 +8,11 @@ use crate::session::numbering::Numbering;
 use crate::session::replay::Replay;
 use crate::session::state::Session;
 
-/// What a client lacks.
+/// Frames that a client lacks.
 struct Lacking {
     /// Whole frames.
     bytes: Vec<u8>,
-    /// How many of them are DATA.
+    /// Number of DATA among them.
     frames: u64,
     /// DATA frames that were sent before them.
     sent_before: u64,

@@ -6,7 +6,7 @@ use crate::codec::code::Code;
 use crate::codec::peer::{Particulars, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 
-/// How often a session may have moved on while its owner is looked for.
+/// Maximum number of moves that are followed in the search for an owner.
 const MAX_MOVES: u8 = 4;
 
 impl<L: Hold> Core<L> {
@@ -99,8 +99,8 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    /// That gateway was asked again since. A promise is one all the same, and the newer question is then
-    /// answered in vain; nothing else on an older call answers the newer one.
+    /// Handles a response on an older call to a gateway that was asked again since. A promise counts even
+    /// so, and the response to the newer call is then ignored; nothing else on an older call counts.
     fn older_response(
         &mut self,
         call: u64,

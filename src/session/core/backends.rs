@@ -1,4 +1,4 @@
-//! What backends say of the session, and what becomes of its links.
+//! Events from backends about the session and its links.
 
 use super::inbound::retag;
 use super::{Core, Hold, Note, Pause, Step};
@@ -6,7 +6,7 @@ use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::closing::Closing;
 
-/// How a backend ends a session.
+/// Way in which a backend ends a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendClose {
     /// The backend's code, or 440.
@@ -61,7 +61,7 @@ impl<L: Hold> Core<L> {
         self.close(close.into(), step);
     }
 
-    /// A link is lost: the client is told once, and its next DATA is routed anew.
+    /// Handles the loss of a link: the client is told once, and its next DATA is routed again.
     pub fn link_lost(&mut self, service: &str, link_id: u64, step: &mut Step<'_>) {
         let open = |(name, lease): (&std::sync::Arc<str>, &L)| {
             **name == *service && lease.link_id() == link_id

@@ -34,7 +34,7 @@ pub(super) struct Claim {
     pub(super) stage: Stage,
     /// Calls that were made, by number; the last one is the one that counts.
     pub(super) calls: SmallVec<[(u64, PeerGateway); 1]>,
-    /// What backends have sent since they took the OPEN.
+    /// Frames that backends have sent since they took the OPEN.
     pub(super) replay: Replay,
     /// It is counted as a session of this gateway.
     pub(super) started: bool,

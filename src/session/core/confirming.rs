@@ -12,7 +12,7 @@ use crate::session::state::Session;
 /// Words of peer gateways that may wait; one at a time is the rule.
 const MAX_WAITING: usize = 8;
 
-/// What waits, and for whom.
+/// Requests of claimants that wait for confirmations of backends.
 #[derive(Debug, Default)]
 pub(super) struct Confirming {
     waiting: Vec<(Caller, ToOwner)>,
@@ -100,7 +100,8 @@ impl<L: Hold> Core<L> {
 }
 
 impl Confirming {
-    /// The session ends, or leaves: whoever still asks is answered. A claim is answered by who promised.
+    /// Answers the waiting claimants when the session ends or leaves, except for a claim, which the promise
+    /// answers.
     pub(super) fn dismiss(self, say: &ToClaimant, step: &mut Step<'_>) {
         for (caller, waiting) in self.waiting {
             if let ToOwner::Ask { .. } = waiting {

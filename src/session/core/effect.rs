@@ -37,7 +37,7 @@ pub trait Hold {
     /// Sends CLOSE 307; the link delivers until [`Core::left`](super::Core::left). No final CLOSE is
     /// owed any more.
     fn leave(&mut self);
-    /// Makes the drop send nothing: the backend has ended the session itself, or has it anew.
+    /// Makes the drop send nothing: the backend has ended the session itself, or has opened it again.
     fn silence(&mut self);
     /// Sets the code of the final CLOSE.
     fn set_final_code(&mut self, code: Code);
@@ -53,11 +53,11 @@ pub trait Host {
     fn peer_address(&self) -> Option<&str>;
     /// Tells whether a drain has come so far that new sessions are refused.
     fn refuses_sessions(&self) -> bool;
-    /// What is left of a drain's window; none without a drain.
+    /// Returns the rest of a drain's window; none without a drain.
     fn drain_left(&self) -> Option<Duration>;
     /// The client's remote address.
     fn remote_address(&self) -> SocketAddr;
-    /// How the client is connected.
+    /// Returns the client's transport.
     fn transport(&self) -> Transport;
     /// Opens a resume token.
     ///
@@ -90,7 +90,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// How long a peer gateway has for an answer (protocol 3.2, case 3).
+    /// Returns the timeout for answers of peer gateways (protocol 3.2, case 3).
     pub fn peer_timeout(&self) -> Millis {
         3 * self.connect_timeout
     }
@@ -125,7 +125,7 @@ impl Step<'_> {
     }
 }
 
-/// What a driver does for the core. What is meant for links goes through [`Hold`].
+/// Instruction to a driver. Those for links go through [`Hold`].
 #[derive(Debug)]
 pub enum Effect {
     /// Sends one whole frame that is not DATA to the client.
@@ -136,7 +136,7 @@ pub enum Effect {
     Replay {
         /// Whole frames.
         bytes: Vec<u8>,
-        /// How many of them are DATA.
+        /// Number of DATA among them.
         frames: u32,
     },
     /// Parts with the connection, with a CLOSE where its reason has one; the session goes on.
@@ -161,7 +161,7 @@ pub enum Effect {
     Enlist(u64),
     /// Takes back what was entered.
     Unregister,
-    /// Has the registry remember where the session went, in place of the entry.
+    /// Replaces the registry's entry by a note where the session went.
     Moved(PeerGateway),
 
     /// Routes a service and opens a link to one of its endpoints; answered by

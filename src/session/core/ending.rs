@@ -1,5 +1,5 @@
-//! How a connection ends, and the session with it or not. Whatever the reason, everything that follows for
-//! backends, the registry and peer gateways is said here; the driver has the socket.
+//! End of a connection, and of the session or not. All consequences for backends, the registry and peer
+//! gateways are decided here, whatever the reason; the driver has the socket.
 
 use super::claiming::Stage;
 use super::{Core, Effect, Hold, Note, Resume, State, Step};
@@ -199,7 +199,7 @@ impl<L: Hold> Core<L> {
     }
 }
 
-/// Whoever wants a session that ends is told so: with 307 it has only left, and they ask again.
+/// Tells claimants of a session that it ends; with 307 it has only left, and they ask again.
 fn dismiss(mut resume: Resume, leaving: Option<Caller>, code: Code, step: &mut Step<'_>) {
     let is_left = code == Code::LEAVES_LINK;
     if let Some(confirming) = resume.confirming.take() {

@@ -13,7 +13,7 @@ use crate::session::closing::Closing;
 use crate::session::core::Effect;
 use crate::session::state::{Session, Taken};
 
-/// What became of the bytes of one read.
+/// Outcome of the bytes of one read.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Inbound {
     /// Bytes of whole frames that were taken; the rest is shown again, with what comes behind it.
@@ -61,7 +61,7 @@ impl<L: Hold> Core<L> {
                 }
             }
         }
-        // What came before a mistake still goes its way.
+        // Frames before a mistake are still forwarded.
         self.forward(batch, &mut read, step);
         if read.frames > 0
             && let State::Active { resume, .. } = &mut self.state

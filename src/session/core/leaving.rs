@@ -12,7 +12,7 @@ use crate::codec::peer::{Caller, Handover, MAX_RING_BYTES, ToClaimant};
 use crate::session::closing::Closing;
 use crate::session::state::Session;
 
-/// How often a claimant is told of services that were bound since it asked. A client that resumes sends
+/// Limit of notices to a claimant about services that were bound since it asked. A client that resumes sends
 /// nothing on its old connection, so once is the rule; what is bound still later is told as GAP.
 const MAX_ROUNDS: u8 = 4;
 
@@ -21,7 +21,7 @@ const MAX_ROUNDS: u8 = 4;
 pub(super) struct Leaving {
     pub(super) to: Caller,
     pub(super) until: Millis,
-    /// Whether the client's connection stands.
+    /// True while the client's connection is open.
     pub(super) connected: bool,
     stage: Stage,
 }
@@ -32,7 +32,7 @@ enum Stage {
     /// of which it was told.
     Claimed {
         token_epoch: u32,
-        /// How often it was told of more services.
+        /// Number of notices about further services.
         rounds: u8,
     },
     /// CLOSE 307 is under way.
@@ -204,7 +204,7 @@ impl<L: Hold> Core<L> {
         if let Some(confirming) = resume.confirming.take() {
             confirming.dismiss(&ToClaimant::Busy, step);
         }
-        // Before the answer: whoever asks from now on is told where it is.
+        // Before the answer: claimants that ask from now on are told where it is.
         step.push(Effect::Moved(leaving.to.at.clone()));
         step.reply(leaving.to, ToClaimant::Handover(Box::new(handed)));
         step.note(Note::HandedOver);

@@ -23,8 +23,8 @@
 //!
 //! # Why nothing is lost, doubled or reordered (protocol 2.4, 3.2)
 //!
-//! What the old connection brought is on its links before CLOSE 307, and what the new one brings is sent
-//! only when the last of these is answered: a backend has all of the one before any of the other. What a
+//! Frames of the old connection are on its links before CLOSE 307, and those of the new one are sent only
+//! when the last of these is answered: a backend has all of the one before any of the other. What a
 //! backend sends on an old link comes before its CLOSE 307 and so into the replay ring; what it sends on a
 //! new link comes after its ACCEPT and waits behind the replay. Counts at both ends say where to go on.
 //! Wherever one of these does not hold there is a GAP.
@@ -38,7 +38,7 @@
 //!
 //! A promise that is not kept leaves backends that may have opened the session for the claimant, and sent
 //! it frames. Nobody can know: the owner cuts its connection with 503 and keeps the session, `torn`, and
-//! whoever gets it then is told GAP.
+//! the client that resumes it next is told GAP.
 //!
 //! DATA of a session in Active goes beside the machine: [`Core::on_bytes`] and [`Core::keep`] are the short
 //! way, and the state only says whether it is open.
@@ -302,7 +302,7 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    /// The session's id; 0 where there is none.
+    /// Returns the session's id; 0 if there is none.
     #[inline]
     pub fn session_id(&self) -> u64 {
         self.session().map_or(0, Session::id)

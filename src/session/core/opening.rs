@@ -1,4 +1,4 @@
-//! How a session starts, and how it gets its services.
+//! Start of a session, and opening of its services.
 
 use std::sync::Arc;
 
@@ -159,7 +159,7 @@ impl<L: Hold> Core<L> {
         self.confirmed(service, step);
     }
 
-    /// Has the client read again if this was why it was not.
+    /// Resumes reading from the client if this was the reason of the pause.
     pub(super) fn unpause(&mut self, reason: Pause, step: &Step<'_>) {
         if let State::Active { pause, .. } = &mut self.state
             && *pause == reason

@@ -175,7 +175,7 @@ impl<L: Hold> Core<L> {
     }
 }
 
-/// What a claimant must know of a session to open it on its backends.
+/// Returns the particulars that a claimant needs to open a session on its backends.
 pub(super) fn particulars<L: Hold>(session: &Session<L>) -> Particulars {
     let bindings = session.open().map(|(service, lease)| Binding {
         service: service.to_string(),

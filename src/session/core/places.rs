@@ -31,7 +31,7 @@ pub(super) struct Place {
     pub(super) standing: Standing,
 }
 
-/// How far a service is.
+/// Progress of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// OPEN is sent, or waits for its link.
@@ -90,7 +90,7 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    /// How far a service is that has not been given up.
+    /// Returns the progress of a service that has not been given up.
     fn standing(&mut self, service: &str) -> Option<Standing> {
         let standing = self.attempt()?.place(service)?.standing;
         (standing != Standing::Dropped).then_some(standing)

@@ -34,7 +34,7 @@ enum Stage {
     Ready(Pings),
     /// The backend takes no new sessions; those that it has go on.
     Leaving(Pings),
-    /// What is queued is written, then the sending side is shut down. The end comes when the backend
+    /// The queue is written, then the sending side is shut down. The end comes when the backend
     /// closes too, so that no reset overtakes the last CLOSE.
     Quitting {
         reason: LinkEnd,

@@ -88,7 +88,7 @@ impl Keyring {
     /// The keys that these secrets make, newest first.
     ///
     /// # Errors
-    /// One is too short or there twice, there is none, or there are too many.
+    /// A key is too short or a duplicate, or there are none or too many.
     pub fn new<S: AsRef<[u8]>>(secrets: &[S]) -> Result<Keyring, KeyError> {
         if secrets.is_empty() {
             return Err(KeyError::None);

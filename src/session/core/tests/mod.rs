@@ -22,7 +22,7 @@ use crate::codec::peer::{Binding, Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
 
-/// What was said, the oldest first.
+/// Transcript, oldest first.
 type Log = Rc<RefCell<Vec<String>>>;
 
 /// A lease that writes down what it is told.

@@ -26,7 +26,7 @@ fn claimed(count: u64) -> Play {
 #[test]
 fn a_session_is_left_in_order_and_handed_over() {
     let mut play = claimed(0);
-    // What the backend says on the old link before its CLOSE 307 is the old connection's too.
+    // Frames of the backend on the old link before its CLOSE 307 belong to the old connection too.
     assert!(play.delivers("game"));
     play.at(|core, step| core.left("game", step));
     play.check(&[

@@ -1,4 +1,4 @@
-//! What a core says, in words.
+//! Text forms of the effects of a core.
 
 use super::*;
 
