@@ -195,6 +195,6 @@ fn outside_a_pod_it_is_a_mistake() {
         .env("GATEWAY__ADMIN__ADDRESS", "127.0.0.1:0");
     let mut gateway = Process::spawn(&mut serve);
     assert_eq!(gateway.wait_for_exit().code(), Some(1));
-    let said = "the variable KUBERNETES_SERVICE_HOST is not set";
+    let said = "environment variable KUBERNETES_SERVICE_HOST not set";
     assert!(gateway.output().contains(said), "{}", gateway.output());
 }
