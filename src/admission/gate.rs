@@ -120,11 +120,6 @@ impl Gate {
         (ends_ms > 0).then(|| ends.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns whether a drain is under way, in its accept grace or after it.
-    pub fn is_draining(&self) -> bool {
-        self.drain_ends_ms.load(Ordering::Acquire) > 0
-    }
-
     /// Refuses new sessions from now on.
     pub fn refuse_sessions(&self) {
         self.refusing.store(true, Ordering::Release);

@@ -16,7 +16,7 @@ use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
 use crate::actors::client::{SessionFilter, SessionSnapshot, worker_of};
-use crate::actors::session_registry::{FindOwner, Shards};
+use crate::actors::session_registry::{FindClientNumber, Shards};
 use crate::actors::worker::{
     KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker,
 };
@@ -202,7 +202,7 @@ impl Inspector {
         }
         let worker = self.workers.get(worker_of(id.number))?;
         let question = ReadClient {
-            owner: id.number,
+            client_number: id.number,
             #[cfg(feature = "fault-injection")]
             fault: None,
         };
@@ -251,13 +251,18 @@ impl Inspector {
     }
 
     /// Finds the number of the client that has a session, and its worker.
-    async fn owner(&self, session_id: u64) -> Result<Option<(u64, &Seat<Worker>)>, InspectError> {
+    async fn client_number(
+        &self,
+        session_id: u64,
+    ) -> Result<Option<(u64, &Seat<Worker>)>, InspectError> {
         let home = self.shards.homes().home(session_id);
-        let question = self.shards.seats()[home].send(FindOwner { session_id });
-        let owner = timeout(ANSWER_TIMEOUT, question).await;
-        let owner = owner.map_err(drop).and_then(|o| o.map_err(drop));
-        let owner = owner.map_err(|()| InspectError::Silent(home))?;
-        Ok(owner.and_then(|owner| Some((owner, self.workers.get(worker_of(owner))?))))
+        let question = self.shards.seats()[home].send(FindClientNumber { session_id });
+        let client_number = timeout(ANSWER_TIMEOUT, question).await;
+        let client_number = client_number.map_err(drop).and_then(|o| o.map_err(drop));
+        let client_number = client_number.map_err(|()| InspectError::Silent(home))?;
+        Ok(client_number.and_then(|client_number| {
+            Some((client_number, self.workers.get(worker_of(client_number))?))
+        }))
     }
 
     /// Returns one session; `None` if there is no such session.
@@ -265,13 +270,16 @@ impl Inspector {
     /// # Errors
     /// Its worker does not answer.
     pub async fn session(&self, session_id: u64) -> Result<Option<SessionSnapshot>, InspectError> {
-        let Some((owner, worker)) = self.owner(session_id).await? else {
+        let Some((client_number, worker)) = self.client_number(session_id).await? else {
             return Ok(None);
         };
-        let question = ReadSession { session_id, owner };
+        let question = ReadSession {
+            session_id,
+            client_number,
+        };
         match timeout(ANSWER_TIMEOUT, worker.send(question)).await {
             Ok(Ok(session)) => Ok(session),
-            _ => Err(InspectError::Silent(worker_of(owner))),
+            _ => Err(InspectError::Silent(worker_of(client_number))),
         }
     }
 
@@ -280,13 +288,16 @@ impl Inspector {
     /// # Errors
     /// Its worker does not answer.
     pub async fn kick(&self, session_id: u64) -> Result<bool, InspectError> {
-        let Some((owner, worker)) = self.owner(session_id).await? else {
+        let Some((client_number, worker)) = self.client_number(session_id).await? else {
             return Ok(false);
         };
-        let command = KickSession { session_id, owner };
+        let command = KickSession {
+            session_id,
+            client_number,
+        };
         match timeout(ANSWER_TIMEOUT, worker.send(command)).await {
             Ok(Ok(kicked)) => Ok(kicked),
-            _ => Err(InspectError::Silent(worker_of(owner))),
+            _ => Err(InspectError::Silent(worker_of(client_number))),
         }
     }
 
@@ -298,9 +309,12 @@ impl Inspector {
         };
         let fault = Some(fault);
         if id.kind == Kind::Client {
-            let owner = id.number;
-            if let Some(worker) = self.workers.get(worker_of(owner)) {
-                worker.do_send(ReadClient { owner, fault });
+            let client_number = id.number;
+            if let Some(worker) = self.workers.get(worker_of(client_number)) {
+                worker.do_send(ReadClient {
+                    client_number,
+                    fault,
+                });
             }
         } else if let Some(port) = self.actors.find(id).and_then(|entry| entry.inspect()) {
             port.do_send(Inspect { fault });

@@ -31,17 +31,6 @@ impl<L> Session<L> {
         self.received = received;
     }
 
-    /// The services that have a binding or had one whose link is lost, and how they stand: the open
-    /// ones with `true`, those that are being opened with `false`, the lost ones with `None`.
-    pub fn standing(&self) -> impl Iterator<Item = (&Arc<str>, Option<bool>)> {
-        self.services.iter().filter_map(|s| match &s.state {
-            State::Open(_) => Some((&s.name, Some(true))),
-            State::Opening(_) => Some((&s.name, Some(false))),
-            State::Unbound if s.lost.is_some() => Some((&s.name, None)),
-            State::Unbound => None,
-        })
-    }
-
     /// Resets the count after a gap (protocol 3.2).
     pub fn count_anew(&mut self) {
         self.received = 0;

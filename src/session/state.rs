@@ -13,7 +13,6 @@
 //!
 //! `L` is the lease on a link; the session knows no more of it than that it has one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -65,8 +64,6 @@ pub struct Opening {
     pub queue: Vec<u8>,
     /// Number of frames in `queue`.
     pub frames: u32,
-    /// Endpoints that were tried and failed.
-    pub tried: Vec<SocketAddr>,
     /// A link that was lost before the news came that it had been opened.
     pub lost: Option<u64>,
 }

@@ -60,7 +60,7 @@ impl Host for View<'_> {
 
     fn remote_address(&self) -> SocketAddr {
         self.resuming
-            .map_or_else(|| self.stats.peer(), |(at, _)| at)
+            .map_or_else(|| self.stats.remote(), |(at, _)| at)
     }
 
     fn transport(&self) -> Transport {
@@ -79,7 +79,7 @@ impl Host for View<'_> {
     }
 
     fn next_call(&self) -> u64 {
-        self.shared.owner()
+        self.shared.draw_number()
     }
 }
 
@@ -101,7 +101,7 @@ impl Client {
     ) {
         let mut effects = self.shared.effects.take();
         let mut host = View::new(&self.shared, &self.stats);
-        host.resuming = connection.as_ref().map(|c| (c.peer, c.transport));
+        host.resuming = connection.as_ref().map(|c| (c.remote, c.transport));
         let mut step = Step {
             now: self.shared.elapsed_ms(),
             host: &host,
@@ -236,7 +236,7 @@ impl Client {
         // One that is gone is noticed when it is written to.
         let _ = socket.move_here();
         (self.socket, self.inbox, self.permit) = (socket, connection.inbox, connection.permit);
-        self.stats.peer.set(connection.peer);
+        self.stats.remote.set(connection.remote);
         self.stats.transport.set(connection.transport);
         self.stats.suspended.set(false);
         self.connection = Connection::Frames;
@@ -262,7 +262,7 @@ impl Client {
         tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), to = %to.gateway, "session is handed over");
         self.shared.shards.home(session_id).do_send(SessionMoved {
             session_id,
-            owner: self.stats.owner,
+            client_number: self.stats.client_number,
             to,
             keep: scope.config.session.resume_window,
         });
@@ -275,7 +275,7 @@ impl Client {
             // A registry that is just being rebuilt looks for clients that are gone.
             self.shared.shards.home(session_id).do_send(SessionEnded {
                 session_id,
-                owner: self.stats.owner,
+                client_number: self.stats.client_number,
             });
         }
     }
@@ -294,8 +294,12 @@ impl Client {
                 resumable,
                 taken_up,
             } => {
-                let how = if taken_up { "taken up" } else { "started" };
-                tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), peer = %self.stats.peer(), how, "session starts");
+                let (id, peer) = (&scope.config.gateway.id, self.stats.remote());
+                if taken_up {
+                    tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session is taken up");
+                } else {
+                    tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session starts");
+                }
                 let transport = self.stats.transport();
                 metrics.sessions_started.add(transport, 1);
                 self.stats.session_id.set(session_id);
@@ -310,7 +314,7 @@ impl Client {
                     suspension.get_or_insert_with(|| scope.gate.suspend());
                 }
                 self.stats.suspended.set(true);
-                self.shared.suspended(self.slot, self.stats.owner);
+                self.shared.suspended(self.slot, self.stats.client_number);
             }
             Note::Resumed { gap } => {
                 let how = if gap { Resumed::Gap } else { Resumed::Exact };

@@ -37,7 +37,7 @@ const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
 pub(super) enum Ending {
     /// The outbox is written.
     Flushing,
-    /// The sending side is shut down; input is discarded until the peer ends too.
+    /// The sending side is shut down; input is discarded until the remote end is shut down too.
     Discarding,
 }
 
@@ -124,13 +124,13 @@ impl Client {
 
     fn log(&self, outcome: &Outcome<'_>, session_id: u64) {
         let gateway_id = &self.shared.scope.config.gateway.id;
-        let (peer, reason) = (self.stats.peer(), outcome.label.label());
+        let (remote, reason) = (self.stats.remote(), outcome.label.label());
         match outcome.log_level {
             LogLevel::Debug => {
-                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends");
+                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), peer = %remote, reason, "connection ends");
             }
             LogLevel::Warn => {
-                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), %peer, reason, "connection ends");
+                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), peer = %remote, reason, "connection ends");
             }
         }
     }
@@ -191,7 +191,7 @@ impl Client {
         Poll::Pending
     }
 
-    /// Reads and forgets; ready when the peer has ended.
+    /// Reads and forgets; ready when the remote end has shut down.
     fn poll_discard(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         for _ in 0..DISCARD_READS {
             let read = buffers::with_scratch(|scratch| {
@@ -211,7 +211,7 @@ impl Client {
     }
 }
 
-/// Writes what is queued, shuts down, and discards input until the peer ends too. The connection
+/// Writes what is queued, shuts down, and discards input until the remote end is shut down too. The connection
 /// counts until then.
 pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, _permit: Option<Permit>) {
     let flush = async {
@@ -219,7 +219,7 @@ pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, _permit: Option
         socket.shutdown().await
     };
     if let Ok(Ok(())) = timeout(FLUSH_TIMEOUT, flush).await {
-        // The end of this is the end of the connection, whether the peer has ended or not.
+        // The end of this is the end of the connection, whether the remote end has shut down or not.
         let _ = timeout(
             DISCARD_TIMEOUT,
             tokio::io::copy(&mut socket, &mut tokio::io::sink()),

@@ -42,9 +42,9 @@ impl EntryHost for Host {
         stats::add(&self.stats.bytes_in, bytes as u64);
     }
 
-    fn proxied(&self, peer: SocketAddr) {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        self.stats.peer.set(peer);
+    fn proxied(&self, remote: SocketAddr) {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        self.stats.remote.set(remote);
     }
 
     fn encrypted(&self) {
@@ -72,7 +72,7 @@ impl EntryHost for Host {
     fn begin_session(&self, socket: DuplexStream) {
         self.shared.tell_worker(ClientEvent::RequestCame {
             socket,
-            peer: self.stats.peer(),
+            remote: self.stats.remote(),
             transport: self.stats.transport.get(),
         });
     }
@@ -88,7 +88,7 @@ impl Client {
         let entered =
             matches!(&self.connection, Connection::Sniffing(sniffing) if sniffing.entered);
         let config = &self.shared.scope.config;
-        !entered && (config.listen.tls.required || entry::owes_proxy(config, self.stats.peer()))
+        !entered && (config.listen.tls.required || entry::owes_proxy(config, self.stats.remote()))
     }
 
     /// The first bytes are no frame, or not alone: the rest is off this path.
@@ -143,7 +143,7 @@ impl Handler<Enter> for Client {
         };
         let params = EntryParams {
             timeout: timeout.saturating_sub(Duration::from_millis(waited)),
-            remote: self.stats.peer(),
+            remote: self.stats.remote(),
             tls: Arc::clone(&self.shared.scope.tls),
             host: Rc::new(host),
             drain: Rc::clone(&entering.leaving),

@@ -32,12 +32,12 @@ impl Client {
 
     fn enter(&mut self, id: u64, draws: u32, ctx: &mut Context<Self>) {
         self.registered_id = id;
-        let (owner, address) = (self.stats.owner, self.registration.address(ctx));
+        let (client_number, address) = (self.stats.client_number, self.registration.address(ctx));
         let home = self.shared.shards.home(id).clone();
         let answer = async move {
             let open = || OpenSession {
                 session_id: id,
-                owner,
+                client_number,
                 client: address.weak_recipient(),
             };
             home.ask(open).await
@@ -67,9 +67,9 @@ impl Client {
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         ctx.spawn(answer.into_actor(self).map(move |answer, client, ctx| {
             match answer {
-                Ok(Some(Found::Client(owner))) => {
+                Ok(Some(Found::Client(its_client))) => {
                     if let Some(connection) = client.take_out_connection() {
-                        owner.do_send(ClientMessage::Resume(Box::new(connection)));
+                        its_client.do_send(ClientMessage::Resume(Box::new(connection)));
                         ctx.stop();
                     }
                 }
@@ -90,7 +90,7 @@ impl Client {
             socket: self.socket.take(),
             inbox: std::mem::take(&mut self.inbox),
             permit: self.permit.take(),
-            peer: self.stats.peer(),
+            remote: self.stats.remote(),
             transport: self.stats.transport(),
         })
     }

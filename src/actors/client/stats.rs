@@ -19,9 +19,9 @@ use crate::codec::link::Transport;
 #[derive(Debug)]
 pub struct ClientStats {
     /// Unique in the process.
-    pub owner: u64,
+    pub client_number: u64,
     /// The player's address: the balancer's until a PROXY header says more.
-    pub(super) peer: Cell<SocketAddr>,
+    pub(super) remote: Cell<SocketAddr>,
     /// As far as it is known.
     pub(super) transport: Cell<Transport>,
     /// When the connection was accepted, in the worker's milliseconds.
@@ -53,14 +53,14 @@ pub(super) fn add(figure: &Cell<u64>, n: u64) {
 impl ClientStats {
     /// The card of a connection that was just accepted, or of a session of an HTTP request.
     pub fn new(
-        owner: u64,
-        peer: SocketAddr,
+        client_number: u64,
+        remote: SocketAddr,
         transport: Transport,
         accepted_ms: u64,
     ) -> ClientStats {
         ClientStats {
-            owner,
-            peer: Cell::new(peer),
+            client_number,
+            remote: Cell::new(remote),
             transport: Cell::new(transport),
             accepted_ms,
             session_id: Cell::default(),
@@ -79,8 +79,8 @@ impl ClientStats {
     }
 
     /// The player's address.
-    pub fn peer(&self) -> SocketAddr {
-        self.peer.get()
+    pub fn remote(&self) -> SocketAddr {
+        self.remote.get()
     }
 
     /// The session of the client, if it has one.
@@ -171,7 +171,7 @@ impl ClientStats {
             realm_id: self.realm_id.get(),
             state: self.state(),
             transport: self.transport.get().into(),
-            client: self.peer.get(),
+            client: self.remote.get(),
             worker,
             age_seconds: now_ms.saturating_sub(self.started_ms.get()) / 1000,
             resumable: self.resumable.get(),

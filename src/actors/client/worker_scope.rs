@@ -33,7 +33,7 @@ pub enum ClientEvent {
         /// The session's end of the way to the request.
         socket: DuplexStream,
         /// The player's address.
-        peer: SocketAddr,
+        remote: SocketAddr,
         /// HTTP, inside TLS or not.
         transport: Transport,
     },
@@ -61,7 +61,7 @@ pub struct WorkerScope {
     started: Instant,
     /// Milliseconds since the worker started, as of the last tick.
     now_ms: Cell<u64>,
-    next_owner: Cell<u64>,
+    next_number: Cell<u64>,
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
     /// Bytes in the replay rings of this worker's sessions.
@@ -88,7 +88,7 @@ impl WorkerScope {
             timers: RefCell::default(),
             started: Instant::now(),
             now_ms: Cell::new(0),
-            next_owner: Cell::new(0),
+            next_number: Cell::new(0),
             suspended: RefCell::default(),
             replay_bytes: Cell::new(0),
         }
@@ -135,8 +135,8 @@ impl WorkerScope {
     }
 
     /// A client's session waits for its player from now on. Where too many do, the oldest ends.
-    pub fn suspended(&self, slot: u32, owner: u64) {
-        self.suspended.borrow_mut().push_back((slot, owner));
+    pub fn suspended(&self, slot: u32, client_number: u64) {
+        self.suspended.borrow_mut().push_back((slot, client_number));
         let scope = &self.scope;
         let others = self.suspended.borrow().len() > 1;
         if scope.gate.suspended() > scope.config.session.max_suspended && others {
@@ -160,10 +160,10 @@ impl WorkerScope {
     }
 
     /// A number that no other client of the process has.
-    pub fn owner(&self) -> u64 {
-        let serial = self.next_owner.get();
-        self.next_owner.set(serial + 1);
-        owner(self.scope.worker, serial)
+    pub fn draw_number(&self) -> u64 {
+        let serial = self.next_number.get();
+        self.next_number.set(serial + 1);
+        numbered(self.scope.worker, serial)
     }
 }
 
@@ -180,14 +180,14 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Bits of an owner's number that count the clients of its worker.
+/// Bits of a client's number that count the clients of its worker.
 const SERIAL_BITS: u32 = 48;
 
-fn owner(worker: usize, serial: u64) -> u64 {
+fn numbered(worker: usize, serial: u64) -> u64 {
     (worker as u64) << SERIAL_BITS | serial
 }
 
 /// The worker of the client with this number.
-pub fn worker_of(owner: u64) -> usize {
-    (owner >> SERIAL_BITS) as usize
+pub fn worker_of(client_number: u64) -> usize {
+    (client_number >> SERIAL_BITS) as usize
 }

@@ -22,7 +22,7 @@ pub struct OpenSession {
     /// Drawn by the gateway, or the client's own where that is trusted.
     pub session_id: u64,
     /// The client, unique in the process.
-    pub owner: u64,
+    pub client_number: u64,
     /// The client.
     pub client: WeakCountedRecipient<ClientMessage>,
 }
@@ -38,7 +38,7 @@ pub struct SessionEnded {
     /// The session.
     pub session_id: u64,
     /// The client that had it.
-    pub owner: u64,
+    pub client_number: u64,
 }
 
 /// The session has gone to another gateway. Ignored unless it comes from the session's own client.
@@ -48,7 +48,7 @@ pub struct SessionMoved {
     /// The session.
     pub session_id: u64,
     /// The client that had it.
-    pub owner: u64,
+    pub client_number: u64,
     /// Where it went.
     pub to: PeerGateway,
     /// For how long that is remembered.
@@ -124,7 +124,7 @@ pub struct Strayed {
 /// Asks whose client has a session: its number, unique in the process.
 #[derive(Debug, Message)]
 #[rtype(result = "Option<u64>")]
-pub struct FindOwner {
+pub struct FindClientNumber {
     /// Which session.
     pub session_id: u64,
 }
@@ -184,7 +184,7 @@ pub struct ResumeConnection {
     /// Counts the connection.
     pub permit: Option<Permit>,
     /// The player's address.
-    pub peer: SocketAddr,
+    pub remote: SocketAddr,
     /// How the player is connected now.
     pub transport: Transport,
 }

@@ -21,8 +21,8 @@ use crate::supervision::{
 };
 
 pub use messages::{
-    ClientMessage, FindClient, FindOwner, Found, IdInUse, OpenSession, PeerRequest, Ping, Relay,
-    ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
+    ClientMessage, FindClient, FindClientNumber, Found, IdInUse, OpenSession, PeerRequest, Ping,
+    Relay, ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
 };
 pub use shards::Shards;
 
@@ -57,7 +57,7 @@ struct Moved {
 /// Who has a session.
 #[derive(Debug)]
 pub struct Entry {
-    owner: u64,
+    client_number: u64,
     /// Weak, because it costs an idle session less; a stray frame is rare.
     client: WeakCountedRecipient<ClientMessage>,
 }
@@ -127,14 +127,14 @@ impl Receive<OpenSession> for SessionRegistry {
 
     fn receive(&mut self, msg: OpenSession, _: &mut Context<Self>) -> Self::Result {
         let entry = Entry {
-            owner: msg.owner,
+            client_number: msg.client_number,
             client: msg.client,
         };
         match self.shard.sessions.entry(msg.session_id) {
             std::collections::hash_map::Entry::Occupied(mut occupied) => {
                 // Asked again, or the word of its end is lost or still on its way.
                 let known = occupied.get();
-                if known.owner != entry.owner && known.client.upgrade().is_some() {
+                if known.client_number != entry.client_number && known.client.upgrade().is_some() {
                     return Err(IdInUse);
                 }
                 occupied.insert(entry);
@@ -152,7 +152,7 @@ impl Receive<SessionEnded> for SessionRegistry {
     type Result = ();
 
     fn receive(&mut self, msg: SessionEnded, _: &mut Context<Self>) {
-        let ended = |entry: &Entry| entry.owner == msg.owner;
+        let ended = |entry: &Entry| entry.client_number == msg.client_number;
         if self.shard.sessions.get(&msg.session_id).is_some_and(ended) {
             self.shard.sessions.remove(&msg.session_id);
         }
@@ -164,7 +164,7 @@ impl Receive<SessionMoved> for SessionRegistry {
 
     fn receive(&mut self, msg: SessionMoved, _: &mut Context<Self>) {
         self.forget_moved();
-        let its = |entry: &Entry| entry.owner == msg.owner;
+        let its = |entry: &Entry| entry.client_number == msg.client_number;
         if self.shard.sessions.get(&msg.session_id).is_some_and(its) {
             self.shard.sessions.remove(&msg.session_id);
             let (to, until) = (msg.to, Instant::now() + msg.keep);
@@ -200,12 +200,12 @@ impl Receive<Relay> for SessionRegistry {
     }
 }
 
-impl Receive<FindOwner> for SessionRegistry {
+impl Receive<FindClientNumber> for SessionRegistry {
     type Result = Option<u64>;
 
-    fn receive(&mut self, msg: FindOwner, _: &mut Context<Self>) -> Option<u64> {
+    fn receive(&mut self, msg: FindClientNumber, _: &mut Context<Self>) -> Option<u64> {
         let entry = self.shard.sessions.get(&msg.session_id);
-        entry.map(|entry| entry.owner)
+        entry.map(|entry| entry.client_number)
     }
 }
 

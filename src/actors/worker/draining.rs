@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::Worker;
 use crate::actors::client::{CutOff, GoAway};
-use crate::codec::link::Transport;
 use crate::supervision::Receive;
 
 /// Ends all clients with CLOSE 503.
@@ -76,7 +75,7 @@ impl Worker {
             .filter(|(_, seated)| seated.stats.is_resumable());
         Asking {
             clients: resumable
-                .map(|(slot, seated)| (slot as u32, seated.stats.owner))
+                .map(|(slot, seated)| (slot as u32, seated.stats.client_number))
                 .collect(),
             asked: 0,
         }
@@ -89,9 +88,11 @@ impl Receive<AskAway> for Worker {
     fn receive(&mut self, msg: AskAway, _: &mut Context<Self>) {
         let mut asking = self.asking.take().unwrap_or_else(|| self.list());
         let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
-        for (slot, owner) in asking.clients.iter().take(due).skip(asking.asked) {
+        for (slot, client_number) in asking.clients.iter().take(due).skip(asking.asked) {
             let seated = self.state.clients.get(*slot as usize);
-            if let Some(seated) = seated.filter(|seated| seated.stats.owner == *owner) {
+            if let Some(seated) =
+                seated.filter(|seated| seated.stats.client_number == *client_number)
+            {
                 seated.client.do_send(GoAway);
             }
         }
@@ -117,8 +118,8 @@ impl Receive<CountClients> for Worker {
             let stats = &seated.stats;
             match (stats.session_id(), stats.is_resumable()) {
                 // The session of an HTTP request is counted with its connection.
-                (Some(_), _) if stats.transport() == Transport::Http => {}
-                _ if stats.transport() == Transport::Http => counts.http += 1,
+                (Some(_), _) if stats.transport().is_http() => {}
+                _ if stats.transport().is_http() => counts.http += 1,
                 (Some(_), true) if stats.is_suspended() => {}
                 (Some(_), true) => counts.resumable += 1,
                 (Some(_), false) => counts.plain += 1,

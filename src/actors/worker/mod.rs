@@ -89,9 +89,9 @@ impl Worker {
     }
 
     /// Whether a client has not come back since its session was suspended.
-    fn still_waits(&self, (slot, owner): (u32, u64)) -> bool {
+    fn still_waits(&self, (slot, client_number): (u32, u64)) -> bool {
         let seated = self.state.clients.get(slot as usize);
-        seated.is_some_and(|s| s.stats.owner == owner && s.stats.is_suspended())
+        seated.is_some_and(|s| s.stats.client_number == client_number && s.stats.is_suspended())
     }
 
     /// So that the list of suspended clients holds nobody who came for longer than a resume window.
@@ -113,7 +113,7 @@ impl Worker {
         }
     }
 
-    fn accepted(&mut self, socket: TcpStream, peer: SocketAddr) {
+    fn accepted(&mut self, socket: TcpStream, remote: SocketAddr) {
         let scope = &self.shared.scope;
         let (permit, refusal) = match scope.gate.enter() {
             Admission::Admitted(permit) => (permit, None),
@@ -127,22 +127,22 @@ impl Worker {
             return; // It was reset already.
         }
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let arrival = Arrival {
             socket: Socket::Tcp(socket),
             permit: Some(permit),
             refusal,
         };
-        self.seat(arrival, peer, Transport::Tcp);
+        self.seat(arrival, remote, Transport::Tcp);
     }
 
     /// Starts the client of what has arrived.
-    fn seat(&mut self, arrival: Arrival, peer: SocketAddr, transport: Transport) {
+    fn seat(&mut self, arrival: Arrival, remote: SocketAddr, transport: Transport) {
         let scope = &self.shared.scope;
         let registration =
             Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
-        let (owner, now_ms) = (self.shared.owner(), self.shared.now_ms());
-        let stats = Rc::new(ClientStats::new(owner, peer, transport, now_ms));
+        let (client_number, now_ms) = (self.shared.draw_number(), self.shared.now_ms());
+        let stats = Rc::new(ClientStats::new(client_number, remote, transport, now_ms));
         let entry = self.state.clients.vacant_entry();
         let slot = entry.key() as u32;
         let shared = Rc::clone(&self.shared);
@@ -161,7 +161,7 @@ impl Worker {
                 return Poll::Ready(());
             };
             match std::task::ready!(listener.poll_accept(cx)) {
-                Ok((socket, peer)) => self.accepted(socket, peer),
+                Ok((socket, remote)) => self.accepted(socket, remote),
                 Err(error) => {
                     self.shared.scope.metrics.accept_errors.one();
                     tracing::warn!(%error, "cannot accept; trying again shortly");
@@ -213,7 +213,7 @@ impl Receive<ClientEvent> for Worker {
             ClientEvent::Ended { slot } => drop(self.state.clients.try_remove(slot as usize)),
             ClientEvent::RequestCame {
                 socket,
-                peer,
+                remote,
                 transport,
             } => {
                 let arrival = Arrival {
@@ -221,7 +221,7 @@ impl Receive<ClientEvent> for Worker {
                     permit: None,
                     refusal: None,
                 };
-                self.seat(arrival, peer, transport);
+                self.seat(arrival, remote, transport);
             }
             ClientEvent::TooManySuspended => self.end_oldest(),
         }

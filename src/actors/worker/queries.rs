@@ -66,7 +66,7 @@ pub struct ReadSession {
     /// Which.
     pub session_id: u64,
     /// The number of its client.
-    pub owner: u64,
+    pub client_number: u64,
 }
 
 /// Ends a session with CLOSE 440. `false`: it is not here.
@@ -76,7 +76,7 @@ pub struct KickSession {
     /// Which.
     pub session_id: u64,
     /// The number of its client.
-    pub owner: u64,
+    pub client_number: u64,
 }
 
 /// Asks for one client, as an actor.
@@ -84,7 +84,7 @@ pub struct KickSession {
 #[rtype(result = "Option<ActorSnapshot>")]
 pub struct ReadClient {
     /// Its number.
-    pub owner: u64,
+    pub client_number: u64,
     /// What befalls it.
     #[cfg(feature = "fault-injection")]
     pub fault: Option<Fault>,
@@ -110,8 +110,8 @@ impl Worker {
         (values, (look_until < end).then_some(look_until))
     }
 
-    fn find(&self, owner: u64) -> Option<&Seated> {
-        let its = |seated: &&Seated| seated.stats.owner == owner;
+    fn find(&self, client_number: u64) -> Option<&Seated> {
+        let its = |seated: &&Seated| seated.stats.client_number == client_number;
         self.state
             .clients
             .iter()
@@ -119,9 +119,9 @@ impl Worker {
             .find(its)
     }
 
-    fn session(&self, session_id: u64, owner: u64) -> Option<&Seated> {
+    fn session(&self, session_id: u64, client_number: u64) -> Option<&Seated> {
         let its = |seated: &&Seated| seated.stats.session_id() == Some(session_id);
-        self.find(owner).filter(its)
+        self.find(client_number).filter(its)
     }
 
     fn session_snapshot(&self, seated: &Seated) -> SessionSnapshot {
@@ -133,12 +133,12 @@ impl Worker {
 
     fn client_snapshot(&self, seated: &Seated) -> ActorSnapshot {
         let stats = &seated.stats;
-        let worker = worker_of(stats.owner);
+        let worker = worker_of(stats.client_number);
         let session = stats.session_id().map(|_| self.session_snapshot(seated));
         ActorSnapshot {
-            id: format!("{}-{}", Kind::Client.name(), stats.owner),
+            id: format!("{}-{}", Kind::Client.name(), stats.client_number),
             kind: Kind::Client,
-            name: stats.peer().to_string(),
+            name: stats.remote().to_string(),
             worker: Some(worker),
             parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
             state: ActorState::Running,
@@ -182,7 +182,7 @@ impl Receive<ReadSession> for Worker {
     type Result = Option<SessionSnapshot>;
 
     fn receive(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
-        let seated = self.session(msg.session_id, msg.owner)?;
+        let seated = self.session(msg.session_id, msg.client_number)?;
         Some(self.session_snapshot(seated))
     }
 }
@@ -192,7 +192,7 @@ impl Receive<KickSession> for Worker {
 
     fn receive(&mut self, msg: KickSession, _: &mut Context<Self>) -> bool {
         let session_id = msg.session_id;
-        let seated = self.session(session_id, msg.owner);
+        let seated = self.session(session_id, msg.client_number);
         seated
             .inspect(|s| s.client.do_send(Kick { session_id }))
             .is_some()
@@ -203,7 +203,7 @@ impl Receive<ReadClient> for Worker {
     type Result = Option<ActorSnapshot>;
 
     fn receive(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
-        let seated = self.find(msg.owner)?;
+        let seated = self.find(msg.client_number)?;
         #[cfg(feature = "fault-injection")]
         if msg.fault.is_some() {
             seated.client.do_send(Inspect { fault: msg.fault });

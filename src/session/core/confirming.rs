@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 
 use super::{Core, Hold, Step};
 use crate::codec::peer::{Caller, ToClaimant, ToOwner};
-use crate::session::state::Session;
 
 /// Words of peer gateways that may wait; one at a time is the rule.
 const MAX_WAITING: usize = 8;
@@ -74,7 +73,7 @@ impl<L: Hold> Core<L> {
         let Some((session, resume)) = self.owned() else {
             return;
         };
-        let opening = Session::is_opening(session);
+        let opening = session.is_opening();
         let ready = |c: &&mut Box<Confirming>| !opening && c.unconfirmed.is_empty();
         if resume.confirming.as_mut().filter(ready).is_none() {
             return;

@@ -239,7 +239,7 @@ impl<L: Hold> Core<L> {
         self.unbind(service, None, step);
     }
 
-    /// The flags and payload of a resume's OPEN for every place that is new, on the link it has.
+    /// Sends OPEN again on every link that the session has.
     pub(super) fn reopen_places(&mut self, step: &mut Step<'_>) {
         let open = self.open_payload(OPEN_RESUMED, step.host.gateway_id(), step);
         if let State::Resuming { session, .. } = &self.state {

@@ -10,6 +10,7 @@ use crate::wire::Side;
 use crate::world::World;
 
 impl World {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm an effect")]
     pub(crate) fn execute(&mut self, client: usize, effect: Effect) {
         if self.log.prints() {
             let done = format!("client {client} does {effect:?}");

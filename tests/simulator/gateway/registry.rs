@@ -16,6 +16,7 @@ pub(crate) struct Shard {
 }
 
 impl World {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm a message")]
     pub(crate) fn registry_mail(&mut self, gateway: usize) {
         let Some(mail) = self.gateways[gateway].registry_mail.queue.pop_front() else {
             return;
