@@ -21,7 +21,7 @@ static TOKEN: LazyLock<Vec<u8>> = LazyLock::new(|| {
             service: "game".into(),
             endpoint: ([127, 0, 0, 1], 9300).into(),
         }],
-        holder: "gw-0".into(),
+        owner: "gw-0".into(),
         peer: String::new(),
         expires: u64::MAX,
     })

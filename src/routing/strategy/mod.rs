@@ -2,7 +2,7 @@
 //! built from a rule, chooses, and explains itself to an operator.
 //!
 //! A new strategy is one more file, which implements [`Choose`], and one more line in the list of
-//! [`strategies`](macro@strategies) below. Its name in a rule is that of its file.
+//! `strategies` below. Its name in a rule is that of its file.
 
 mod choice;
 mod consistent_hash;

@@ -1,7 +1,7 @@
 //! A backend: listens for links, keeps whose session is whose, and calls a [`Service`] for each DATA.
 //! The demo, the load generator and tests run their game servers with it.
 //!
-//! * [`core`](self::core): the backend without I/O: tables, frames of links, calls of the service.
+//! * [`core`]: the backend without I/O: tables, frames of links, calls of the service.
 //! * [`Replies`]: the words of a service: DATA by session id alone, BIND, MULTICAST, CLOSE.
 //! * `link`: one task a link, which reads a buffer, has every frame in it handled under one lock, and
 //!   writes all that came of it at once.

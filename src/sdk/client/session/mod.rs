@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! * [`core`](self::core): the session as a state machine without I/O.
+//! * [`core`]: the session as a state machine without I/O.
 //! * `drive`: the task that executes what the core orders.
 //! * `dial`: how connections are made.
 
