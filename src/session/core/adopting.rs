@@ -16,6 +16,8 @@ struct Lacking {
     frames: u64,
     /// DATA frames that were sent before them.
     sent_before: u64,
+    /// Some are missing.
+    gap: bool,
 }
 
 impl<L: Hold> Core<L> {
@@ -33,12 +35,13 @@ impl<L: Hold> Core<L> {
         };
         let (has, restarted) = resume.numbering.number(attempt.token_epoch, attempt.count);
         let kept = resume.replay.since(has);
-        let gap = resume.torn || restarted || kept.gap;
         let lacking = Lacking {
             bytes: [kept.bytes.0, kept.bytes.1].concat(),
             frames: kept.frames,
             sent_before: resume.replay.sent() - kept.frames,
+            gap: kept.gap,
         };
+        let gap = resume.torn || restarted || lacking.gap;
         resume.torn = false;
         resume.epoch = attempt.epoch;
         resume.oldest_good = attempt.token_epoch;
@@ -64,13 +67,16 @@ impl<L: Hold> Core<L> {
             session.identify(handed.bound, handed.newest);
         }
         let handed = handed.map(|handed| *handed).unwrap_or_default();
-        let numbering = Numbering::from_starts(handed.starts.iter().copied());
+        let numbering = Numbering::from_starts(handed.starts.iter().copied()).unwrap_or_default();
         let limit = step.limits().outbound_queue;
-        let (replay, lacking) = inherit(claim.replay, &handed, limit);
+        // The client may have come again behind the claim, with another count than the owner was told.
+        let (has, _) = numbering.number(attempt.token_epoch, attempt.count);
+        let (replay, lacking) = inherit(claim.replay, &handed, has, limit);
+        let gap = gap || lacking.gap;
         let resume = Box::new(Resume {
             epoch: attempt.epoch,
             oldest_good: attempt.token_epoch,
-            numbering: numbering.unwrap_or_default(),
+            numbering,
             replay,
             torn: false,
             token_made: step.now,
@@ -142,17 +148,18 @@ impl<L: Hold> Core<L> {
     }
 }
 
-/// The ring that another gateway has handed over, and behind it what backends have sent here since. All of
-/// it is lacking.
-fn inherit(since: Replay, handed: &Handover, limit: usize) -> (Replay, Lacking) {
+/// The ring that another gateway has handed over, and behind it what backends have sent here since. A
+/// client that has all up to the frame of the number `has` lacks the rest.
+fn inherit(since: Replay, handed: &Handover, has: u64, limit: usize) -> (Replay, Lacking) {
     let ring = Replay::adopt(limit, handed.before, &handed.ring);
     let mut ring = ring.unwrap_or_else(|| Replay::new(limit));
-    let (held, news) = (ring.since(0), since.since(0));
+    let (held, news) = (ring.since(has), since.since(0));
     let news_bytes = [news.bytes.0, news.bytes.1].concat();
     let lacking = Lacking {
         bytes: [held.bytes.0, held.bytes.1, news_bytes.as_slice()].concat(),
         frames: held.frames + news.frames,
         sent_before: ring.sent() - held.frames,
+        gap: held.gap,
     };
     let frames = news.frames as u32;
     ring.push(&news_bytes, &[], frames);

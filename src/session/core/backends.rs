@@ -44,8 +44,15 @@ impl<L: Hold> Core<L> {
     /// A backend has ended the session, or does not take the OPEN of a resume; its link has forgotten the
     /// session.
     pub fn closed_on_link(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
-        if let Some(close) = self.closed_in_attempt(service, close, step) {
-            self.close(close.into(), step);
+        match self.closed_in_attempt(service, close, step) {
+            // The claimant's OPEN was quicker than this session's own: the backend goes on with that one.
+            Some(close) if close.code == Code::GONE && self.is_wanted() => {
+                self.unbind(service, None, step);
+                self.tell_unbound(service, step);
+                self.no_longer_awaited(service, true, step);
+            }
+            Some(close) => self.close(close.into(), step),
+            None => {}
         }
         self.confirmed(service, step);
     }

@@ -74,6 +74,12 @@ impl<L: Hold> Core<L> {
         step.reply(caller, say);
     }
 
+    /// Tells whether the session is promised, or on its way to a peer gateway.
+    pub(super) fn is_wanted(&self) -> bool {
+        let promised = self.resume().is_some_and(|r| r.promise.is_some());
+        promised || matches!(self.state, State::Leaving { .. })
+    }
+
     /// Tells whether this caller may claim the session.
     pub(super) fn is_promised_to(&self, caller: &Caller) -> bool {
         match &self.state {

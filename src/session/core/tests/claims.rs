@@ -64,6 +64,18 @@ fn a_session_comes_from_its_owner() {
 }
 
 #[test]
+fn a_client_that_comes_again_behind_the_claim_gets_nothing_twice() {
+    for (count, opened) in [(1, "OPENED 3 epoch 4"), (2, "OPENED 0 epoch 4 GAP")] {
+        let mut play = claiming();
+        play.resumes_here(1, count);
+        play.check(&["leave connection: 205", "take connection"]);
+        // Handed over for the count of the claim: one frame, which the client has by now.
+        play.answers(1, handed(false));
+        play.check(&["cancel call", opened]);
+    }
+}
+
+#[test]
 fn an_accept_may_be_quicker_than_the_news_of_its_link() {
     let mut play = opening();
     play.at(|core, step| core.accepted("game", 4, step));

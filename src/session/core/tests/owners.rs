@@ -175,3 +175,15 @@ fn a_used_token_is_no_reason_to_promise() {
     play.at(|core, step| core.confirmed("game", step));
     play.check(&["game.1: confirm", "to b: notgood"]);
 }
+
+#[test]
+fn a_backend_that_has_the_claimants_open_already_does_not_end_the_session() {
+    let mut play = promised();
+    play.closes("game", 410);
+    play.check(&["game.1: released", "ERROR 502 game"]);
+    let mut play = claimed(0);
+    play.closes("game", 410);
+    let heard = play.heard();
+    let gap = "to b: hand over received 1 GAP".to_string();
+    assert!(heard.contains(&gap), "{heard:?}");
+}
