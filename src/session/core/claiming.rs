@@ -195,7 +195,9 @@ impl<L: Hold> Core<L> {
         let Some((session, attempt, claim)) = self.claiming() else {
             return;
         };
-        if !std::mem::replace(&mut claim.started, true) {
+        // Without an owner and bindings there is nothing that could be taken up.
+        let begins = owner.is_some() || !particulars.bindings.is_empty();
+        if begins && !std::mem::replace(&mut claim.started, true) {
             step.note(Note::SessionStarted {
                 session_id: session.id(),
                 resumable: true,

@@ -110,6 +110,9 @@ impl<L: Hold> Core<L> {
 
     /// A backend has taken an OPEN of a resume, in this epoch.
     pub fn accepted(&mut self, service: &str, epoch: u32, step: &mut Step<'_>) {
+        if let State::Ended(_) = self.state {
+            return;
+        }
         let can_resume = self.resume().is_some() || matches!(self.state, State::Claiming { .. });
         if epoch > self.epoch() || !can_resume {
             return step.note(Note::UnexpectedAccept);
