@@ -65,7 +65,7 @@ impl Receive<Reopen> for Link {
 
     fn receive(&mut self, msg: Reopen, _: &mut Context<Self>) {
         // One that it has lost meanwhile is told by the end of the session that is on its way.
-        if self.sessions.get(msg.session_id).is_some() {
+        if self.sessions.reopen(msg.session_id) {
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
         }
     }

@@ -225,7 +225,7 @@ impl Link {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        match self.sessions.closed(id) {
+        match self.sessions.closed(id, close.code) {
             Closed::Detached(attached) => {
                 let service = Arc::clone(&self.service);
                 self.tell_last(attached, LinkEvent::Closed { service, close });

@@ -11,6 +11,9 @@
 //!
 //!   attached ── release behind CLOSE 307 ──▶ left ── backend answers CLOSE 307 ──▶ forgotten
 //!      └── backend answers CLOSE 307 ──────────────────────────────────────────────▶
+//!
+//!   OPEN (resumed) unanswered ── release ──▶ given up ── ACCEPT, CLOSE 404 or 410 ──▶ forgotten
+//!      that answers the OPEN, and is no word on the session
 //! ```
 //!
 //! `C` is the way to a session's client.
@@ -24,7 +27,7 @@ use crate::codec::buffers;
 use crate::codec::code::Code;
 
 /// Sessions that may have left a link whose backend has not answered. Those beyond are forgotten, and
-/// frames for them are answered as if they were unknown.
+/// frames for them are answered as if they were unknown. As many may have been given up.
 const MAX_LEFT: usize = 65_536;
 
 /// All sessions of one link.
@@ -35,6 +38,9 @@ pub struct Sessions<C> {
     /// Sessions that are no longer attached and whose CLOSE 307 is unanswered. What the backend says
     /// of them is neither delivered nor answered (protocol 2.3).
     left: HashSet<u64, RandomState>,
+    /// OPENs (resumed) of sessions that were released before they were answered. The answers are still
+    /// to come, and the session may be open elsewhere by then, or here anew.
+    given_up: HashMap<u64, u32, RandomState>,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
     /// Sessions whose clients wait for room in the link's queue.
@@ -51,6 +57,8 @@ pub struct Attached<C> {
     /// Frames to the client, already encoded.
     pub head: Vec<u8>,
     frames: u32,
+    /// OPENs (resumed) that the backend has not answered.
+    unanswered: u32,
     stage: Stage,
     /// CLOSE 307 is sent and not answered.
     leaving: bool,
@@ -101,7 +109,7 @@ pub enum Recipient<'a, C> {
 pub enum Closed<C> {
     /// One of this link, which has forgotten it now.
     Detached(Attached<C>),
-    /// One that has left.
+    /// One that has left, or an answer that nobody awaits any more.
     Left,
     /// None that this link knows.
     Stranger,
@@ -133,6 +141,7 @@ impl<C> Default for Sessions<C> {
             attached: Slab::new(),
             places: HashMap::default(),
             left: HashSet::default(),
+            given_up: HashMap::default(),
             touched: Vec::new(),
             waiting: Vec::new(),
         }
@@ -147,6 +156,7 @@ impl<C> Sessions<C> {
             realm_id,
             head: Vec::new(),
             frames: 0,
+            unanswered: u32::from(resumes),
             stage: if resumes {
                 Stage::Resuming
             } else {
@@ -193,7 +203,38 @@ impl<C> Sessions<C> {
         if unanswered && self.left.len() < MAX_LEFT {
             self.left.insert(session_id);
         }
+        self.give_up(session_id, attached.unanswered);
         true
+    }
+
+    fn give_up(&mut self, session_id: u64, opens: u32) {
+        if opens > 0 && self.given_up.len() < MAX_LEFT {
+            *self.given_up.entry(session_id).or_default() += opens;
+        }
+    }
+
+    /// Tells whether an answer is to an OPEN that was given up.
+    fn answers_given_up(&mut self, session_id: u64) -> bool {
+        let Some(opens) = self.given_up.get_mut(&session_id) else {
+            return false;
+        };
+        *opens -= 1;
+        if *opens == 0 {
+            self.given_up.remove(&session_id);
+        }
+        true
+    }
+
+    /// The session is resumed on the link that it has. Returns whether it is attached, so that OPEN is to
+    /// be sent.
+    pub fn reopen(&mut self, session_id: u64) -> bool {
+        match self.get(session_id) {
+            Some(attached) => {
+                attached.unanswered += 1;
+                true
+            }
+            None => false,
+        }
     }
 
     /// The session leaves in order. Returns whether it is attached, so that CLOSE 307 is to be sent.
@@ -228,8 +269,12 @@ impl<C> Sessions<C> {
 
     /// The backend has accepted the session's OPEN.
     pub fn accepted(&mut self, session_id: u64) -> Option<&mut Attached<C>> {
+        if self.answers_given_up(session_id) {
+            return None;
+        }
         let attached = self.get(session_id)?;
         attached.stage = Stage::Open;
+        attached.unanswered = attached.unanswered.saturating_sub(1);
         Some(attached)
     }
 
@@ -273,9 +318,19 @@ impl<C> Sessions<C> {
     }
 
     /// A CLOSE with another code than 307 came.
-    pub fn closed(&mut self, session_id: u64) -> Closed<C> {
+    pub fn closed(&mut self, session_id: u64, code: Code) -> Closed<C> {
+        // "epoch lower than the one it keeps …: CLOSE 410"; "resumed, and it does not know the session:
+        // CLOSE 404".
+        let answers = matches!(code, Code::GONE | Code::NO_ROUTE);
+        if answers && self.answers_given_up(session_id) {
+            return Closed::Left;
+        }
         match self.detach(session_id) {
-            Some(attached) => Closed::Detached(attached),
+            Some(attached) => {
+                let opens = attached.unanswered;
+                self.give_up(session_id, opens.saturating_sub(u32::from(answers)));
+                Closed::Detached(attached)
+            }
             None if self.left.contains(&session_id) => Closed::Left,
             None => Closed::Stranger,
         }

@@ -55,13 +55,13 @@ fn the_frames_of_one_read_are_one_batch_for_each_client() {
 fn what_is_gathered_comes_before_a_close_and_only_once() {
     let mut link = link(false);
     data(&mut link, 7, b'a');
-    let Closed::Detached(mut attached) = link.closed(7) else {
+    let Closed::Detached(mut attached) = link.closed(7, Code::KICKED) else {
         panic!("7 is attached");
     };
     assert_eq!(attached.take_batch().map(|b| b.head), Some(b"a".to_vec()));
     assert!(link.is_empty());
     assert_eq!(delivered(&mut link), []);
-    assert!(matches!(link.closed(7), Closed::Stranger));
+    assert!(matches!(link.closed(7, Code::KICKED), Closed::Stranger));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn of_a_session_that_has_left_nothing_counts_until_the_backend_answers() {
         }
         assert_eq!(data(&mut link, 7, b'a'), "left");
         assert!(matches!(link.bind(7), Recipient::Left));
-        assert!(matches!(link.closed(7), Closed::Left));
+        assert!(matches!(link.closed(7, Code::KICKED), Closed::Left));
         assert_eq!(leave_answered(&mut link), "forgotten");
         assert_eq!(data(&mut link, 7, b'b'), "stranger");
     }
@@ -156,4 +156,68 @@ fn those_that_are_still_there_hear_of_room_once() {
     link.room(|client| told.push(*client));
     assert_eq!(told, ["seven"]);
     assert!(!link.is_awaited());
+}
+
+#[test]
+fn the_answer_to_an_open_that_was_given_up_is_no_word_on_the_session() {
+    for answer in [Code::NO_ROUTE, Code::GONE] {
+        let mut link = link(true);
+        assert!(link.release(7, Some(Code::BAD_GATEWAY)));
+        // The session has opened the service anew since.
+        link.attach(7, 1, "seven again", false);
+        assert!(matches!(link.closed(7, answer), Closed::Left));
+        assert_eq!(data(&mut link, 7, b'a'), "seven again");
+        assert!(matches!(link.closed(7, answer), Closed::Detached(_)));
+        assert!(matches!(link.closed(7, answer), Closed::Stranger));
+    }
+    let mut link = link(true);
+    assert!(link.release(7, Some(Code::BAD_GATEWAY)));
+    link.attach(7, 1, "seven again", true);
+    assert!(link.accepted(7).is_none());
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    assert!(link.accepted(7).is_some());
+    assert!(matches!(link.closed(7, Code::GONE), Closed::Detached(_)));
+}
+
+#[test]
+fn what_a_backend_ends_itself_is_ended_although_an_open_was_given_up() {
+    let mut link = link(true);
+    assert!(link.release(7, Some(Code::BAD_GATEWAY)));
+    assert!(matches!(link.closed(7, Code::KICKED), Closed::Stranger));
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
+}
+
+#[test]
+fn every_open_that_was_given_up_has_an_answer() {
+    let mut link = link(false);
+    assert!(link.reopen(7));
+    assert!(link.reopen(7));
+    assert!(link.accepted(7).is_some());
+    assert!(link.reopen(7));
+    assert!(link.release(7, Some(Code::BAD_GATEWAY)));
+    assert!(!link.reopen(7));
+    assert!(link.accepted(7).is_none());
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Stranger));
+}
+
+#[test]
+fn a_backend_that_ends_a_session_still_refuses_the_opens_under_way() {
+    let mut link = link(true);
+    assert!(link.reopen(7));
+    assert!(matches!(link.closed(7, Code::KICKED), Closed::Detached(_)));
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
+    assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Stranger));
+}
+
+#[test]
+fn a_session_that_comes_back_waits_for_the_answer_to_its_own_open() {
+    let mut link = link(true);
+    assert!(link.release(7, Some(Code::LEAVES_LINK)));
+    link.attach(7, 1, "seven again", true);
+    assert!(link.accepted(7).is_none());
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    assert!(link.accepted(7).is_some());
 }

@@ -147,7 +147,7 @@ impl World {
                 }
             }
             Word::Reopen(open) => {
-                if l.sessions.get(id).is_some() {
+                if l.sessions.reopen(id) {
                     self.enqueue(link, Kind::Open, id, &open);
                 }
             }

@@ -148,7 +148,7 @@ impl World {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        match l.sessions.closed(id) {
+        match l.sessions.closed(id, close.code) {
             Closed::Detached(mut attached) => {
                 if let Some(batch) = attached.take_batch() {
                     self.deliver_batch(attached.client, batch);
