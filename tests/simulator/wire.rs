@@ -146,6 +146,8 @@ pub(crate) enum WireEvent<'a> {
     Sent { from: Side, bytes: &'a [u8] },
     /// `to` takes bytes: whole frames, but for the last ones before a loss.
     Delivered { to: Side, bytes: &'a [u8] },
+    /// It is dead, and neither side knows. Nothing that is said on it from now on is shown.
+    Cut,
     /// `side` ends it in order, behind all that it has sent.
     Ended { side: Side },
     /// `side` learns that it is lost, or that the other side has ended it. What was sent to it and not delivered is lost with it.

@@ -14,7 +14,7 @@ use crate::dice::Dice;
 use crate::gateway::client::Client;
 use crate::gateway::lease::Post;
 use crate::gateway::link::Link;
-use crate::gateway::{Gateway, peers::PeerWire};
+use crate::gateway::{Gateway, peers::PeerWire, pool::PoolKey};
 use crate::log::Log;
 use crate::network::{Item, Purpose, To, Wire};
 use crate::plan::Plan;
@@ -38,6 +38,7 @@ pub(crate) enum Event {
     LinkConnected { link: usize, good: bool },
     LinkOverdue(usize),
     LinkFlows(usize),
+    OwedCloses(usize, PoolKey),
     PeerMail { gateway: usize },
     PeerDialled(usize),
     PeerCheck(usize),
@@ -219,6 +220,7 @@ impl World {
             | Event::LinkFlows(link) => Some(self.links[link].gateway),
             Event::RegistryMail { gateway }
             | Event::PeerMail { gateway }
+            | Event::OwedCloses(gateway, _)
             | Event::DrainStep { gateway, .. } => Some(gateway),
             Event::PeerDialled(peer) | Event::PeerCheck(peer) => Some(self.peers[peer].from),
             Event::Accept { wire } => match self.wires[wire].purpose {
@@ -250,6 +252,7 @@ impl World {
             Event::LinkConnected { link, good } => self.link_connected(link, good),
             Event::LinkOverdue(link) => self.link_overdue(link),
             Event::LinkFlows(link) => self.link_flows(link),
+            Event::OwedCloses(gateway, pool) => self.retry_farewells(gateway, pool),
             Event::PeerMail { gateway } => self.peer_mail(gateway),
             Event::PeerDialled(peer) => self.peer_dialled(peer),
             Event::PeerCheck(peer) => self.peer_check(peer),
@@ -348,6 +351,7 @@ impl World {
         if self.wires[wire].is_cut() {
             return;
         }
+        self.see_wire(wire, WireEvent::Cut);
         for to in [Side::Gateway, Side::Remote] {
             if let Some((at, number)) = self.wires[wire].cut(to, self.now, within) {
                 self.at(at, Event::Wire { wire, to, number });

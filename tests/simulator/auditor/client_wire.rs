@@ -180,6 +180,7 @@ impl Audit {
             return;
         };
         conn.closed = Some(now);
+        conn.replaced = code == 205;
         let refused = matches!(
             conn.form,
             Form::Resume {
@@ -189,7 +190,9 @@ impl Audit {
         );
         if refused {
             self.report.resumes_refused += 1;
-            self.check_failed_claim(id);
+            if code != 205 {
+                self.check_failed_claim(id);
+            }
         }
         let Some(conn) = self.conns.get(&id) else {
             return;

@@ -3,7 +3,10 @@
 use super::frames::{LinkFrame, LinkWhat};
 use super::model::{Cause, Moment, Place, Process, Session, Standing};
 use super::{Audit, rules};
-use crate::wire::Payload;
+use crate::wire::{Millis, Payload};
+
+/// How long news may be on their way inside a gateway.
+const INSIDE: Millis = 100;
 
 impl Audit {
     /// A gateway hands a frame to the network, for a backend.
@@ -23,7 +26,7 @@ impl Audit {
                 realm_id,
             } => {
                 self.open_said(id, session_id, *epoch, *resumed);
-                self.check_identity(id, session_id, (*user_id, *realm_id));
+                self.check_identity(id, session_id, (*user_id, *realm_id), *resumed);
             }
             LinkWhat::Data(payload) => self.data_said(id, session_id, *payload),
             LinkWhat::Close(307) => self.leave_said(id, session_id),
@@ -59,6 +62,8 @@ impl Audit {
                     && l.service == service
                     && l.lost.is_none()
                     && !l.full
+                    // Its final CLOSE may have been said there (protocol 3.1).
+                    && !l.cut
             });
             same && place.standing == Standing::Open && (**other != id || !resumed)
         });
@@ -91,13 +96,20 @@ impl Audit {
         place.unanswered = resumed;
         if resumed {
             place.resumed = Some((epoch, now));
+            place.opens += 1;
         }
         let session = self.sessions.entry(session_id).or_default();
         session.final_closes.insert((gateway, backend, service), 0);
     }
 
     /// An OPEN says whom the gateway was told that the session is.
-    fn check_identity(&mut self, id: u64, session_id: u64, (user, realm): (u64, u32)) {
+    fn check_identity(
+        &mut self,
+        id: u64,
+        session_id: u64,
+        (user, realm): (u64, u32),
+        resumed: bool,
+    ) {
         let now = self.now;
         let Some(link) = self.links.get(&id).filter(|link| !link.full) else {
             return;
@@ -115,9 +127,19 @@ impl Audit {
         };
         let other = |bound: u64, said: u64| bound != 0 && bound != said;
         let wrong = other(*bound_user, user) || other((*bound_realm).into(), realm.into());
+        // Routed before the BIND (protocol 2.2: "from then on …"), and it has waited for its link since.
+        let life = session.of.and_then(|of| self.lives.get(&of));
+        let waited = life.is_some_and(|life| {
+            let mut waits = life.sent.iter().filter(|up| up.forwarded.is_none());
+            let before = |at: Moment| at.at <= since.at + INSIDE;
+            waits.any(|up| up.service == link.service && up.arrived.is_some_and(before))
+        });
+        if !resumed && waited {
+            return;
+        }
         let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));
         let same = owned.is_none_or(|(at, since_then)| at == link.gateway && since_then < *since);
-        if wrong && same && !self.is_over(session) && since.at + 100 < now.at {
+        if wrong && same && !self.is_over(session) && since.at + INSIDE < now.at {
             let seen = format!("session {session_id}, link {id}: user {user}, realm {realm}");
             self.breach(&rules::L_IDENTITY, seen);
         }
@@ -193,6 +215,7 @@ impl Audit {
             Standing::Open if asked => {
                 place.standing = Standing::Left;
                 place.left = Some(now);
+                place.gives_up();
             }
             Standing::Open => self.breach(&rules::L_307_UNASKED, seen),
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
@@ -214,12 +237,15 @@ impl Audit {
         match standing {
             Standing::Open => {
                 self.check_claim_closed(id, session_id, &seen);
-                self.place(id, session_id).standing = Standing::Closed;
+                let place = self.place(id, session_id);
+                place.standing = Standing::Closed;
+                place.gives_up();
                 let session = self.sessions.entry(session_id).or_default();
                 let owner = session.incarnations.last();
                 session.closed |= code != 502 && owner.is_none_or(|i| i.gateway == key.0);
+                // What waited on a full link was decided before: an OPEN elsewhere may have been quicker.
                 let count = session.final_closes.entry(key).or_default();
-                *count += 1;
+                *count += u32::from(!full);
                 if *count > 1 {
                     return self.breach(&rules::L_CLOSE_TWICE, seen);
                 }
@@ -261,7 +287,8 @@ impl Audit {
             .rfind(|a| a.gateway == gateway && a.asked < since);
         let failed = asked.is_some_and(|asked| {
             let conn = self.conns.get(&asked.conn);
-            conn.is_some_and(|conn| conn.closed.is_some())
+            // "… closes the old one (205)": the claim itself goes on (protocol 3.2).
+            conn.is_some_and(|conn| conn.closed.is_some() && !conn.replaced)
         });
         let asked = asked.map_or(since, |asked| asked.asked);
         let broken = failed || !place.unanswered;
@@ -328,6 +355,8 @@ impl Audit {
                 }
             }
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
+            // It waited here while the backend ended the session.
+            Standing::ByBackend(_) if full => {}
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 self.breach(&rules::L_SUSPEND, seen);
             }
@@ -361,7 +390,7 @@ impl Audit {
         match &frame.what {
             LinkWhat::Accept(epoch) => {
                 let place = self.place(id, session_id);
-                if place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
+                if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
                     place.unanswered = false;
                 }
             }
@@ -373,8 +402,12 @@ impl Audit {
             }
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
+                if matches!(code, 404 | 410) && place.answered() {
+                    return;
+                }
                 match place.standing {
                     Standing::Open => {
+                        place.gives_up();
                         place.standing = Standing::ByBackend(*code);
                         let refused = std::mem::take(&mut place.unanswered);
                         if !refused || !matches!(code, 404 | 410) {

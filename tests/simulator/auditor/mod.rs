@@ -137,6 +137,10 @@ impl Audit {
         };
         let frames = match what {
             WireEvent::Opened => return,
+            WireEvent::Cut => {
+                conn.remote_gone = true;
+                return;
+            }
             WireEvent::Sent { from, bytes } => match from {
                 Side::Gateway => conn.down.send(bytes),
                 Side::Remote => conn.up.send(bytes),
@@ -192,13 +196,17 @@ impl Audit {
         }
         let now = self.now;
         let Some(link) = self.links.get_mut(&id) else {
-            if let WireEvent::Lost { .. } | WireEvent::Ended { .. } = what {
+            if let WireEvent::Cut | WireEvent::Lost { .. } | WireEvent::Ended { .. } = what {
                 return; // It was never made.
             }
             return self.breach(&rules::L_FRAMING, format!("link {id} was never made"));
         };
         let frames = match what {
             WireEvent::Opened => return,
+            WireEvent::Cut => {
+                link.cut = true;
+                return;
+            }
             WireEvent::Sent { from, bytes } => match from {
                 Side::Gateway => link.to_backend.send(bytes),
                 Side::Remote => link.to_gateway.send(bytes),
@@ -357,6 +365,7 @@ impl Conn {
             player_closed: false,
             gone: false,
             remote_gone: false,
+            replaced: false,
             data: 0,
             base: 0,
             received: 0,
@@ -381,6 +390,7 @@ impl Link {
             resume_window: 30_000,
             greeted: false,
             full: false,
+            cut: false,
             realms: BTreeMap::new(),
         }
     }

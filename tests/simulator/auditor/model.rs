@@ -51,8 +51,10 @@ pub(crate) struct Conn {
     pub(crate) player_closed: bool,
     /// The gateway knows that it is lost or ended.
     pub(crate) gone: bool,
-    /// The player has ended it, or knows that it is lost: a CLOSE does not get out any more.
+    /// The player has ended it, or it is cut: a CLOSE does not get out any more.
     pub(crate) remote_gone: bool,
+    /// It was closed with 205: another connection goes on with what was begun here.
+    pub(crate) replaced: bool,
     /// DATA that the gateway has been given here.
     pub(crate) data: u64,
     /// `received` of the OPENED that this connection began with.
@@ -104,6 +106,8 @@ pub(crate) struct Link {
     pub(crate) resume_window: Millis,
     /// What its gateway says here may come late: it was decided before.
     pub(crate) full: bool,
+    /// It is dead, which nobody may know yet: what its gateway says here is not seen.
+    pub(crate) cut: bool,
     /// The backend has its HELLO.
     pub(crate) greeted: bool,
     /// Realms that the backend has bound here.
@@ -126,12 +130,34 @@ pub(crate) struct Place {
     pub(crate) resumed: Option<(u32, Moment)>,
     /// That OPEN is not answered.
     pub(crate) unanswered: bool,
+    /// OPENs (resumed) that are not answered, that one included.
+    pub(crate) opens: u32,
+    /// Those before that the gateway has given up: their answers come first, and say nothing (protocol 2.3).
+    pub(crate) given_up: u32,
     pub(crate) left: Option<Moment>,
     /// The backend's CLOSE 307 has arrived.
     pub(crate) left_answered: Option<Moment>,
     pub(crate) suspended: Option<Moment>,
     /// Frames of the backend that may be answered by CLOSE 410.
     pub(crate) strays: u32,
+}
+
+impl Place {
+    /// What is not answered is waited for no more.
+    pub(crate) fn gives_up(&mut self) {
+        self.given_up += std::mem::take(&mut self.opens);
+    }
+
+    /// An answer to an OPEN has come; tells whether that one was given up.
+    pub(crate) fn answered(&mut self) -> bool {
+        let given_up = self.given_up > 0;
+        let opens = match given_up {
+            true => &mut self.given_up,
+            false => &mut self.opens,
+        };
+        *opens = opens.saturating_sub(1);
+        given_up
+    }
 }
 
 impl Default for Place {
@@ -141,6 +167,8 @@ impl Default for Place {
             opened: Moment::default(),
             resumed: None,
             unanswered: false,
+            opens: 0,
+            given_up: 0,
             left: None,
             left_answered: None,
             suspended: None,

@@ -140,12 +140,23 @@ impl Audit {
         let began = began(session, gateway);
         let since = session.incarnations.last().map(|last| last.opened);
         let late = self.now.at >= began + self.scene.connect_timeout;
+        // An attempt that was refused owes nothing to this one. What was begun on a connection that was
+        // closed with 205 goes on here (protocol 3.2).
+        let goes_on = |conn: u64| {
+            let conn = self.conns.get(&conn);
+            conn.is_some_and(|conn| conn.closed.is_none() || conn.replaced)
+        };
+        let attempts = session.attempts.iter().filter(|a| goes_on(a.conn));
+        let attempts = attempts.filter(|a| a.gateway == gateway && Some(a.asked) > since);
+        let asked = attempts.map(|a| a.asked).min();
         let (mut early, mut owed) = (None, Vec::new());
         for (number, place) in &session.places {
             let Some(link) = self.links.get(number) else {
                 continue;
             };
-            let of_this = place.resumed.is_some_and(|(_, at)| Some(at) > since);
+            let of_this = place
+                .resumed
+                .is_some_and(|(_, at)| Some(at) > since && Some(at) > asked);
             if link.gateway != gateway || link.lost.is_some() || !of_this {
                 continue;
             }

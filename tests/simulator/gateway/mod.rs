@@ -43,7 +43,7 @@ pub(crate) struct Gateway {
     pub(crate) calls: Calls,
     pub(crate) peer_mail: Mailbox<PeerMail>,
     /// Links by worker, service and backend.
-    pub(crate) pools: BTreeMap<(usize, usize, usize), pool::Pool>,
+    pub(crate) pools: BTreeMap<pool::PoolKey, pool::Pool>,
     next_worker: usize,
 }
 

@@ -12,6 +12,7 @@ use super::lease::Anchor;
 use super::link::{Link, Stage};
 use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
 use crate::network::Purpose;
+use crate::wire::Millis;
 use crate::world::{BACKENDS, Event, SERVICES, World};
 
 #[derive(Debug, Default)]
@@ -22,7 +23,15 @@ pub(crate) struct Pool {
     waiting: Vec<Attach>,
     /// Final CLOSEs that are owed.
     farewells: Vec<(u64, Code)>,
+    /// A link for them is tried again later.
+    retries: bool,
 }
+
+/// Worker, service and backend.
+pub(crate) type PoolKey = (usize, usize, usize);
+
+/// A pool that owes CLOSEs tries again after this long; the shipped one grows it from 50 ms.
+const BACKOFF: Millis = 500;
 
 /// A backend's address for a service.
 pub(crate) fn endpoint(backend: usize, service: usize) -> SocketAddr {
@@ -101,12 +110,12 @@ impl World {
         }
     }
 
-    fn wait(&mut self, gateway: usize, key: (usize, usize, usize), attach: Attach) {
+    fn wait(&mut self, gateway: usize, key: PoolKey, attach: Attach) {
         let pool = self.gateways[gateway].pools.entry(key).or_default();
         pool.waiting.push(attach);
     }
 
-    fn open_link(&mut self, gateway: usize, key: (usize, usize, usize)) {
+    fn open_link(&mut self, gateway: usize, key: PoolKey) {
         let (worker, service, backend) = key;
         let number = self.links.len();
         let wire = self.wire(Purpose::Link {
@@ -199,12 +208,25 @@ impl World {
         }
     }
 
-    fn open_link_for_farewells(&mut self, gateway: usize, key: (usize, usize, usize)) {
+    fn open_link_for_farewells(&mut self, gateway: usize, key: PoolKey) {
         let core = &self.backends[key.2 * SERVICES.len() + key.1];
         if core.takes_links() && self.gateways[gateway].alive {
             self.open_link(gateway, key);
-        } else if let Some(pool) = self.gateways[gateway].pools.get_mut(&key) {
-            pool.farewells.clear();
+        } else if let Some(pool) = self.gateways[gateway].pools.get_mut(&key)
+            && !std::mem::replace(&mut pool.retries, true)
+        {
+            self.after(BACKOFF, Event::OwedCloses(gateway, key));
+        }
+    }
+
+    pub(crate) fn retry_farewells(&mut self, gateway: usize, key: PoolKey) {
+        let Some(pool) = self.gateways[gateway].pools.get_mut(&key) else {
+            return; // The gateway has died since.
+        };
+        pool.retries = false;
+        let links = pool.link.is_some_and(|link| !self.links[link].is_dead());
+        if !links && !pool.farewells.is_empty() {
+            self.open_link_for_farewells(gateway, key);
         }
     }
 
