@@ -109,7 +109,7 @@ impl Client {
         };
         event(&mut self.core, &mut step);
         self.execute(&mut effects, connection, ctx);
-        self.shared.effects.set(effects);
+        self.shared.keep_effects(effects);
     }
 
     /// Another connection wants this client's session.
@@ -142,9 +142,13 @@ impl Client {
         let mut overflowed = false;
         for effect in effects.drain(..) {
             match effect {
-                Effect::Send(frame) => overflowed |= !self.send(frame, None, 1),
-                Effect::SendOpened(opened) => overflowed |= !self.send_opened(&opened),
-                Effect::Replay { bytes, frames } => overflowed |= !self.send(bytes, None, frames),
+                Effect::Send(_) | Effect::SendOpened(_) | Effect::Replay { .. } if overflowed => {
+                    let metrics = &self.shared.scope.metrics;
+                    metrics.dropped.add(DropReason::ClientClosing, 1);
+                }
+                Effect::Send(frame) => overflowed = !self.send(frame, None, 1),
+                Effect::SendOpened(opened) => overflowed = !self.send_opened(&opened),
+                Effect::Replay { bytes, frames } => overflowed = !self.send(bytes, None, frames),
                 Effect::LeaveConnection(closing) => self.leave_connection(&closing, session_id),
                 Effect::TakeConnection => {
                     if let Some(connection) = connection.take() {
@@ -316,6 +320,7 @@ impl Client {
                 self.stats.suspended.set(true);
                 self.shared.suspended(self.slot, self.stats.client_number);
             }
+            Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),
             Note::Resumed { gap } => {
                 let how = if gap { Resumed::Gap } else { Resumed::Exact };
                 metrics.sessions_resumed.add(how, 1);

@@ -82,7 +82,10 @@ impl Client {
         ctx: &mut Context<Self>,
     ) {
         match self.connection {
-            Connection::Absent(_) => return ctx.stop(),
+            Connection::Absent(_) => {
+                self.log(&closing.outcome(), session_id);
+                return ctx.stop();
+            }
             Connection::Ending(_) => return,
             Connection::Sniffing(_) | Connection::Entering(_) | Connection::Frames => {}
         }

@@ -185,7 +185,7 @@ impl Client {
         if !effects.is_empty() {
             self.execute(&mut effects, None, ctx);
         }
-        self.shared.effects.set(effects);
+        self.shared.keep_effects(effects);
         Ok(read.bytes)
     }
 

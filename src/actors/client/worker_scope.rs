@@ -19,6 +19,9 @@ use crate::scope::Scope;
 use crate::session::core::{Effect, Limits, Millis};
 use crate::supervision::{Seat, SeatRecipient};
 
+/// Most effects for which a worker keeps room from one step to the next.
+const KEPT_EFFECTS: usize = 256;
+
 /// Event of a client, for its worker.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -97,6 +100,14 @@ impl WorkerScope {
     /// Tells the worker. One that is just being rebuilt looks for clients that are gone.
     pub fn tell_worker(&self, event: ClientEvent) {
         self.worker.do_send(event);
+    }
+
+    /// Keeps an emptied buffer of effects for the next step, unless it has grown large.
+    #[inline]
+    pub fn keep_effects(&self, effects: Vec<Effect>) {
+        if effects.capacity() <= KEPT_EFFECTS {
+            self.effects.set(effects);
+        }
     }
 
     /// Milliseconds since the worker started, exact to a tick.

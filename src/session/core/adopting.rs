@@ -2,6 +2,7 @@
 
 use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
+use crate::codec::buffers;
 use crate::codec::code::Code;
 use crate::codec::peer::Handover;
 use crate::session::numbering::Numbering;
@@ -36,7 +37,7 @@ impl<L: Hold> Core<L> {
         let (has, restarted) = resume.numbering.number(attempt.token_epoch, attempt.count);
         let kept = resume.replay.since(has);
         let lacking = Lacking {
-            bytes: [kept.bytes.0, kept.bytes.1].concat(),
+            bytes: pooled(&[kept.bytes.0, kept.bytes.1]),
             frames: kept.frames,
             sent_before: resume.replay.sent() - kept.frames,
             gap: kept.gap,
@@ -156,7 +157,7 @@ fn inherit(since: Replay, handed: &Handover, has: u64, limit: usize) -> (Replay,
     let (held, news) = (ring.since(has), since.since(0));
     let news_bytes = [news.bytes.0, news.bytes.1].concat();
     let lacking = Lacking {
-        bytes: [held.bytes.0, held.bytes.1, news_bytes.as_slice()].concat(),
+        bytes: pooled(&[held.bytes.0, held.bytes.1, &news_bytes]),
         frames: held.frames + news.frames,
         sent_before: ring.sent() - held.frames,
         gap: held.gap,
@@ -164,4 +165,13 @@ fn inherit(since: Replay, handed: &Handover, has: u64, limit: usize) -> (Replay,
     let frames = news.frames as u32;
     ring.push(&news_bytes, &[], frames);
     (ring, lacking)
+}
+
+/// Joins pieces in a pooled buffer: sent, it goes back to the pool.
+fn pooled(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = buffers::take();
+    pieces
+        .iter()
+        .for_each(|piece| bytes.extend_from_slice(piece));
+    bytes
 }

@@ -259,6 +259,9 @@ pub enum Note {
     SessionEnded,
     /// The session has no connection from now on.
     Suspended,
+    /// The session was suspended before a peer gateway claimed it, and is again: it may have been passed
+    /// over when there were too many.
+    WaitsAgain,
     /// A resume has succeeded.
     Resumed {
         /// Not exactly.

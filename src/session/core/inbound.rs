@@ -33,13 +33,17 @@ struct Batch {
     frames: u32,
 }
 
+/// Effects of one read behind which the rest of it waits for the next turn.
+const MAX_EFFECTS: usize = 64;
+
 impl<L: Hold> Core<L> {
     /// Takes the whole frames at the beginning of `bytes`. Stops early where the client is to be held
     /// back; ends the connection where framing is lost or the client says so.
     pub fn on_bytes(&mut self, bytes: &[u8], max_payload: u32, step: &mut Step<'_>) -> Inbound {
         let (mut read, mut batch) = (Inbound::default(), None);
         let mut end = None;
-        while self.reads() {
+        // What a read brings about is executed behind it: a flood of PINGs must not gather without bound.
+        while self.reads() && step.effects.len() < MAX_EFFECTS {
             match client::decode(&bytes[read.bytes..], max_payload) {
                 Ok(Decoded::Frame(frame, used)) => {
                     match self.take_frame(&frame, &mut batch, &mut read, step) {

@@ -235,6 +235,8 @@ impl<L: Hold> Core<L> {
         if leaving.connected {
             step.push(Effect::LeaveConnection(Closing::ResumeElsewhere));
             step.note(Note::Suspended);
+        } else {
+            step.note(Note::WaitsAgain);
         }
         self.suspend(session, resume, Code::UNAVAILABLE, tell_backends, step);
     }

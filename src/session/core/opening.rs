@@ -96,8 +96,22 @@ impl<L: Hold> Core<L> {
             // Resumed meanwhile; its ACCEPT is not waited for.
             lease.reopen(self.open_payload(OPEN_RESUMED, step.host.gateway_id(), step));
         }
-        if let State::Suspended { until, .. } = &self.state {
-            lease.suspend(until.saturating_sub(step.now) as u32);
+        match &self.state {
+            State::Suspended { until, .. } => {
+                lease.suspend(until.saturating_sub(step.now) as u32);
+            }
+            State::Leaving { leaving, .. } if !leaving.connected => {
+                lease.suspend(step.limits().resume_window as u32);
+            }
+            State::Greeting { .. }
+            | State::Registering { .. }
+            | State::Locating(_)
+            | State::Enlisting(_)
+            | State::Active { .. }
+            | State::Resuming { .. }
+            | State::Leaving { .. }
+            | State::Claiming { .. }
+            | State::Ended(_) => {}
         }
         if let State::Ended(code) = &self.state {
             // It ended while the link was being opened; this backend has seen OPEN all the same.

@@ -149,6 +149,7 @@ impl World {
             Note::SessionStarted { .. }
             | Note::SessionEnded
             | Note::Suspended
+            | Note::WaitsAgain
             | Note::ServicesChanged
             | Note::FramesDropped(_)
             | Note::BadToken(_) => {}
