@@ -1,7 +1,7 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Cause, Moment, Place, Process, Session, Standing};
+use super::model::{Moment, Place, Process, Session, Standing};
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
@@ -42,7 +42,7 @@ impl Audit {
         }
     }
 
-    fn place(&mut self, id: u64, session_id: u64) -> &mut Place {
+    pub(super) fn place(&mut self, id: u64, session_id: u64) -> &mut Place {
         let session = self.sessions.entry(session_id).or_default();
         session.places.entry(id).or_default()
     }
@@ -381,148 +381,6 @@ impl Audit {
                 gateway.index
             );
             self.breach(&rules::TWO_OWNERS, seen);
-        }
-    }
-
-    /// A backend's frame has arrived at a gateway.
-    pub(super) fn gateway_heard(&mut self, id: u64, frame: &LinkFrame) {
-        let (now, session_id) = (self.now, frame.session_id);
-        match &frame.what {
-            LinkWhat::Accept(epoch) => {
-                let place = self.place(id, session_id);
-                if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
-                    place.unanswered = false;
-                }
-            }
-            LinkWhat::Close(307) => {
-                let place = self.place(id, session_id);
-                if place.standing == Standing::Left {
-                    place.left_answered = Some(now);
-                }
-            }
-            LinkWhat::Close(code) => {
-                let place = self.place(id, session_id);
-                if matches!(code, 404 | 410) && place.answered() {
-                    return;
-                }
-                match place.standing {
-                    Standing::Open => {
-                        place.gives_up();
-                        place.standing = Standing::ByBackend(*code);
-                        let refused = std::mem::take(&mut place.unanswered);
-                        if !refused || !matches!(code, 404 | 410) {
-                            self.session_ends(session_id);
-                        }
-                    }
-                    _ => place.strays += 1,
-                }
-            }
-            LinkWhat::Bind { user_id, realm_id } => {
-                let gateway = self.links.get(&id).map(|link| link.gateway);
-                let session = self.sessions.entry(session_id).or_default();
-                session.bound.push((now, *user_id, *realm_id));
-                session.bound_at = gateway;
-                session.realms.insert(*realm_id);
-                let place = session.places.entry(id).or_default();
-                if place.standing != Standing::Open {
-                    place.strays += 1;
-                }
-            }
-            LinkWhat::Data(payload) => self.arrived(id, session_id, *payload),
-            LinkWhat::Multicast(sessions, payload) => {
-                for session_id in sessions {
-                    self.arrived(id, *session_id, *payload);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn arrived(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
-        let now = self.now;
-        let place = self.place(id, session_id);
-        let stray = place.standing != Standing::Open;
-        if stray {
-            place.strays += 1;
-        }
-        if let Some(frame) = payload.and_then(|payload| self.down_frame(session_id, payload)) {
-            frame.arrived = Some(now);
-            frame.stray = stray;
-        }
-    }
-
-    /// A gateway learns that a link is lost.
-    pub(super) fn gateway_lost_link(&mut self, id: u64) {
-        let now = self.now;
-        let Some(link) = self.links.get(&id) else {
-            return;
-        };
-        let (gateway, service) = (link.gateway, link.service);
-        for session in self.sessions.values_mut() {
-            let place = session.places.get(&id);
-            if place.is_some_and(|p| p.standing == Standing::Open) {
-                session.lost_links.push((now, service, gateway));
-            }
-        }
-        self.cause(Cause::LinkLost(gateway.index));
-    }
-
-    /// The connection of a session's newest incarnation, where that stands at this gateway.
-    pub(super) fn standing_conn(&self, session_id: u64, gateway: Process) -> Option<u64> {
-        let newest = self.sessions.get(&session_id)?.incarnations.len();
-        let stands = self.conns.iter().find(|(_, conn)| {
-            conn.session == Some(session_id)
-                && conn.gateway == gateway
-                && conn.incarnation.map(|at| at + 1) == Some(newest)
-                && conn.stands()
-        });
-        stands.map(|(id, _)| *id)
-    }
-
-    /// SUSPEND is said only while no connection stands: those of the moment that is over.
-    pub(super) fn check_suspends(&mut self) {
-        for (session_id, conn) in std::mem::take(&mut self.suspends) {
-            let stands = self.conns.get(&conn).is_some_and(|conn| conn.stands());
-            if stands {
-                let seen = format!("session {session_id}: connection {conn} stands");
-                self.breach(&rules::L_SUSPEND, seen);
-            }
-        }
-        let due = self.now.at.saturating_sub(self.scene.connect_timeout);
-        while let Some((since, id)) = self.lost.first().copied()
-            && since.at < due
-        {
-            self.lost.remove(0);
-            self.check_lost(since, id);
-        }
-    }
-
-    /// A connection broke a while ago: its backends know, or somebody wanted the session meanwhile.
-    fn check_lost(&mut self, since: Moment, id: u64) {
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let gateway = conn.gateway;
-        let Some(session) = conn.session.and_then(|id| self.sessions.get(&id)) else {
-            return;
-        };
-        let opened = conn.incarnation.and_then(|at| session.incarnations.get(at));
-        let opened = opened.map_or(Moment::default(), |i| i.opened);
-        let wanted = session.attempts.iter().any(|a| a.asked > opened);
-        let dead = self.gateway(gateway.index) != gateway;
-        if wanted || dead || session.ended.is_some() || self.troubled(gateway.index, since) {
-            return;
-        }
-        let untold = session.places.iter().find(|(number, place)| {
-            let link = self.links.get(number);
-            let live = link.is_some_and(|l| l.gateway == gateway && l.lost.is_none() && !l.full);
-            live && place.standing == Standing::Open
-                && place.opened < since
-                && place.suspended.is_none()
-        });
-        if let Some((link, _)) = untold {
-            let seen = format!("connection {id} is lost, link {link} has no SUSPEND");
-            self.breach(&rules::L_NO_SUSPEND, seen);
         }
     }
 }

@@ -6,15 +6,17 @@
 //!
 //! * `client_wire`: what a gateway says to a client;
 //! * `resumes`: tokens, epochs, owners, when an OPENED may be said;
-//! * `gateway_links`: what a gateway says on its links;
-//! * `backends`: what a backend and its library make of that;
+//! * `gateway_links`, `gateway_hears`: what a gateway says and hears on its links;
+//! * `backends`, `applications`: what a backend and its library make of that;
 //! * `delivery`: each numbered frame end to end, both ways, exact or told;
 //! * `reasons`: GAPs, ERRORs and ends that nothing in the run explains.
 
+mod applications;
 mod backends;
 mod client_wire;
 mod delivery;
 mod frames;
+mod gateway_hears;
 mod gateway_links;
 mod model;
 mod players;
