@@ -24,7 +24,7 @@ struct Lacking {
 impl<L: Hold> Core<L> {
     /// Every backend of a session that was here all the time is done with its OPEN.
     pub(super) fn resumed_here(&mut self, step: &mut Step<'_>) {
-        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let state = self.take_state();
         let State::Resuming {
             session,
             mut resume,
@@ -51,7 +51,7 @@ impl<L: Hold> Core<L> {
 
     /// The session has come here from another gateway, or from nobody.
     pub(super) fn adopt(&mut self, gap: bool, step: &mut Step<'_>) {
-        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let state = self.take_state();
         let State::Claiming {
             mut session,
             attempt,

@@ -88,7 +88,7 @@ impl<L: Hold> Core<L> {
             | State::Enlisting(_)
             | State::Ended(_) => return false,
         }
-        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let state = self.take_state();
         if let State::Active {
             session,
             resume: Some(resume),

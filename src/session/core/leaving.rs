@@ -58,7 +58,7 @@ impl<L: Hold> Core<L> {
     pub(super) fn begin_leaving(&mut self) {
         let promise = self.owned().and_then(|(_, resume)| resume.promise.take());
         let Some(promise) = promise else { return };
-        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let state = self.take_state();
         let connected = matches!(state, State::Active { .. });
         let (session, resume) = match state {
             State::Active {

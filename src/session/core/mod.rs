@@ -287,6 +287,12 @@ impl<L: Hold> Core<L> {
         }
     }
 
+    /// Takes the state out for a transition, which puts the next one in before it returns; what is left
+    /// meanwhile has no meaning.
+    fn take_state(&mut self) -> State<L> {
+        std::mem::replace(&mut self.state, State::Greeting { talked: true })
+    }
+
     /// The epoch of the session's next OPEN.
     fn epoch(&self) -> u32 {
         match &self.state {

@@ -161,7 +161,7 @@ impl<L: Hold> Core<L> {
         resume.torn = true;
         resume.promise = None;
         resume.replay.set_limit(replay_bytes);
-        match std::mem::replace(&mut self.state, State::Greeting { talked: true }) {
+        match self.take_state() {
             State::Active {
                 session,
                 resume: Some(resume),

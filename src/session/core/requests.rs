@@ -67,9 +67,7 @@ impl<L: Hold> Core<L> {
         }
         request.moved = moved;
         let session_id = request.token.session_id;
-        if let State::Locating(request) =
-            std::mem::replace(&mut self.state, State::Greeting { talked: true })
-        {
+        if let State::Locating(request) = self.take_state() {
             self.state = State::Enlisting(request);
         }
         step.push(Effect::Enlist(session_id));
@@ -84,7 +82,7 @@ impl<L: Hold> Core<L> {
 
     /// This client is entered for the session that it claims, or somebody else is.
     pub(super) fn enlisted(&mut self, result: Result<u64, RegisterFailed>, step: &mut Step<'_>) {
-        match std::mem::replace(&mut self.state, State::Greeting { talked: true }) {
+        match self.take_state() {
             State::Enlisting(request) => match result {
                 Ok(_) => self.claim(*request, step),
                 Err(RegisterFailed::InUse | RegisterFailed::Unreachable) => {

@@ -76,7 +76,7 @@ impl<L: Hold> Core<L> {
     }
 
     fn begin_resume(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
-        let state = std::mem::replace(&mut self.state, State::Greeting { talked: true });
+        let state = self.take_state();
         let (mut session, mut resume) = match state {
             State::Active {
                 session,
