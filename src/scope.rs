@@ -22,13 +22,13 @@ pub struct Scope {
     pub config: Arc<Config>,
     /// This worker's counters.
     pub metrics: Arc<WorkerMetrics>,
-    /// Whether newcomers are let in.
+    /// Admits or refuses new connections.
     pub gate: Arc<Gate>,
-    /// What TLS goes by, for players and to backends.
+    /// The TLS configuration in force, for players and to backends.
     pub tls: Arc<Tls>,
     /// Every actor but the clients.
     pub actors: Arc<ActorRegistry>,
-    /// How many deaths of supervised actors the process bears.
+    /// Counts panics of supervised actors; too many end the process.
     pub budget: Arc<Budget>,
     /// The keys of resume tokens.
     pub tokens: Arc<ArcSwap<Keyring>>,

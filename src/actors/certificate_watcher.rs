@@ -19,7 +19,7 @@ use crate::supervision::{
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
 /// so long before both are read.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How often the files are read, notification or not.
+/// Interval at which the files are read, notification or not.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Reads the files again now.

@@ -33,9 +33,9 @@ pub struct Resolve {
     pub user_id: u64,
     /// The session.
     pub session_id: u64,
-    /// Whether a backend has said who the session is.
+    /// A backend has identified the session with BIND.
     pub is_bound: bool,
-    /// Endpoints that this session has tried in vain just now.
+    /// Endpoints that this session has just tried without success.
     pub tried: Vec<SocketAddr>,
 }
 
@@ -55,7 +55,7 @@ pub struct PoolAt {
 pub struct Resolved {
     /// Where.
     pub endpoint: SocketAddr,
-    /// Who has links to it on this worker.
+    /// The pool of this worker's links to it.
     pub pool: Seat<BackendPool>,
 }
 

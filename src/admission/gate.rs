@@ -24,7 +24,7 @@ pub struct Gate {
 /// they are closed at once.
 const REFUSALS_AT_ONCE: usize = 1024;
 
-/// What becomes of a new connection.
+/// Outcome of a new connection.
 #[derive(Debug)]
 pub enum Admission {
     /// It is served.

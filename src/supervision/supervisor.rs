@@ -64,7 +64,7 @@ struct Deaths {
 }
 
 impl Deaths {
-    /// How long the seat stays empty after one more.
+    /// Counts one more death, and returns the time that the seat stays empty.
     fn next_wait(&mut self, now: Instant) -> Duration {
         let quiet = |newest| now.duration_since(newest) >= BUDGET_WINDOW;
         if self.newest.replace(now).is_none_or(quiet) {

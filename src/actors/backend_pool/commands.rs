@@ -1,4 +1,4 @@
-//! How a pool does what it is told.
+//! Handlers of a pool's commands.
 
 use actix::prelude::*;
 

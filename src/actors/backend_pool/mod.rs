@@ -193,7 +193,7 @@ impl BackendPool {
         self.set_health(Health::Up);
         let owed_closes = std::mem::take(&mut self.state.owed_closes);
         if let Some(slot) = self.best() {
-            // Before the sessions that wait: one of them may be a session that starts anew.
+            // Before the sessions that wait: one of them may be a session that starts again.
             for owed_close in owed_closes {
                 slot.link.do_send(owed_close);
             }

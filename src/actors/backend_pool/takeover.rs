@@ -1,4 +1,4 @@
-//! How a pool starts, how the next one takes over when it has panicked, and its snapshot.
+//! Start of a pool, takeover by its successor when it has panicked, and its snapshot.
 //! Its links live on meanwhile, with their sessions and traffic.
 
 use std::net::SocketAddr;

@@ -51,7 +51,7 @@ impl Ending {
     }
 }
 
-/// Advice to a client in milliseconds; 0 is none.
+/// Returns the advice to a client in milliseconds; 0: no advice.
 pub(super) fn retry_after_ms(retry: Retry) -> u32 {
     match retry {
         Retry::NoAdvice => 0,

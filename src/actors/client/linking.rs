@@ -1,4 +1,4 @@
-//! How a session gets its links: `Resolve` to the router, `Bind` to a pool, and back with a lease.
+//! A session's way to its links: `Resolve` to the router, `Bind` to a pool, and back with a lease.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a client hears from its links, the registry, peer gateways and its worker.
+//! Handlers of messages from a client's links, the registry, peer gateways and its worker.
 
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ impl Receive<CutOff> for Client {
             {
                 Closing::SilentStart
             }
-            // Its backends keep it for whoever takes it over.
+            // Its backends keep it for the gateway that takes it over.
             Connection::Absent(_) => return,
             Connection::Sniffing(_) | Connection::Frames | Connection::Ending(_) => {
                 Closing::Draining

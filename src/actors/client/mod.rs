@@ -125,7 +125,7 @@ enum Connection {
     Entering(Box<Entering>),
     /// Frames come and go.
     Frames,
-    /// There is none; the session waits for its player, and then counts as suspended, or is on its way.
+    /// No connection; the session waits for its player (it counts as suspended) or is on its way.
     Absent(Option<Suspension>),
     /// The end has begun.
     Ending(Ending),

@@ -20,7 +20,7 @@ use crate::metrics::DropReason;
 use crate::session::closing::Closing;
 use crate::session::core::Step;
 
-/// What a frame that has begun is given room for, before more of it has come.
+/// Room for a frame that has begun, before more of it has come.
 const FIRST_INBOX_BYTES: usize = 16 * 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;

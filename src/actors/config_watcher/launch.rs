@@ -1,4 +1,4 @@
-//! How the watcher starts, and how the next one takes over when it has panicked.
+//! Start of the watcher, and takeover by its successor when it has panicked.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub fn launch(
 }
 
 impl ConfigWatcher {
-    /// A watcher that goes on where an earlier one has ended, if there was one. It connects anew.
+    /// Creates a watcher that goes on where an earlier one, if any, has ended. It connects again.
     fn new(
         registration: Registration,
         config: &Config,

@@ -3,7 +3,7 @@
 //! Reading and looking names up are apart: news is read at once although some name's look-up takes
 //! long. Each has at most one run under way and one more after it, however much news comes. A
 //! periodic look catches what a lost notification missed, and resolves names again. When it panics,
-//! the next one inherits what was told and looked up, connects and reads anew.
+//! the next one inherits what was told and looked up, connects and reads again.
 
 mod launch;
 mod news;
@@ -29,11 +29,11 @@ pub use news::RoutesLoaded;
 use one_at_a_time::OneAtATime;
 use source::{Source, Watch};
 
-/// How long one name look-up may take.
+/// Timeout of one name look-up.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long after a source could not be read it is tried again, unless news comes first.
+/// Delay before a source that could not be read is tried again, unless news comes first.
 const RETRY: Duration = Duration::from_secs(1);
-/// How many mistakes are logged and shown at most; `routes validate` and `check` name all.
+/// Upper limit of mistakes that are logged and shown; `routes validate` and `check` name all.
 const MAX_TOLD: usize = 20;
 
 /// Reads everything again now.
@@ -41,7 +41,7 @@ const MAX_TOLD: usize = 20;
 #[rtype(result = "()")]
 pub struct Reload;
 
-/// What the source says of itself.
+/// News from the source about itself.
 #[derive(Message)]
 #[rtype(result = "()")]
 enum SourceNews {

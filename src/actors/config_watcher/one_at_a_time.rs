@@ -8,13 +8,13 @@ pub(super) struct OneAtATime {
 }
 
 impl OneAtATime {
-    /// Whether to begin now; if not, there is one more run after the one under way.
+    /// Tells whether to begin now; if not, one more run follows the one under way.
     pub(super) fn begin(&mut self) -> bool {
         self.again = self.running;
         !std::mem::replace(&mut self.running, true)
     }
 
-    /// Whether to begin again.
+    /// Notes the end of a run, and tells whether to begin again.
     pub(super) fn end(&mut self) -> bool {
         self.running = false;
         std::mem::take(&mut self.again)

@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    /// What an operator reads, without passwords.
+    /// Describes the source for an operator, without passwords.
     pub(super) fn describe(&self, config: &Config) -> String {
         match self {
             Source::File(path) => format!("file {}", path.display()),
@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// How often to look, notification or not.
+    /// Returns the interval at which to read, notification or not.
     pub(super) fn interval(config: &Config) -> Duration {
         let resolve = config.backend.resolve_interval;
         match config.routes.source {
@@ -72,7 +72,7 @@ impl Source {
         }
     }
 
-    /// Whether a read can be tried now; where it cannot, its time comes with the connection.
+    /// Tells whether a read can be tried now; where it cannot, the connection will trigger it.
     pub(super) fn is_reachable(&self) -> bool {
         match self {
             Source::File(_) => true,

@@ -1,4 +1,4 @@
-//! What the watcher tells of a file that is missing, wrong and changed.
+//! The watcher's news of a file that is missing, wrong and changed.
 
 use super::*;
 use crate::config::Config;

@@ -1,5 +1,5 @@
-//! How the gateway drains: serves newcomers for a while, asks those who can to go elsewhere, cuts off
-//! who is left, and closes the links.
+//! The gateway's drain: it serves newcomers for a while, asks clients that can to go elsewhere, cuts
+//! off those that are left, and closes the links.
 
 use std::time::{Duration, Instant};
 
@@ -16,13 +16,13 @@ use crate::actors::worker::{
 };
 use crate::supervision::Receive;
 
-/// How often a draining gateway looks whether its clients have left.
+/// Interval at which a draining gateway checks for clients that have left.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
-/// How long clients that are cut off may take to be gone, beyond which the process does not wait.
+/// Time that clients that are cut off have to be gone; the process waits no longer.
 const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(7);
-/// How long all links may take to write what they hold.
+/// Time that all links have to write what they hold.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often a drain's progress is logged, and its clients counted.
+/// Interval at which a drain's progress is logged, and its clients counted.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Gateway {

@@ -47,7 +47,7 @@ pub struct CheckHealth;
 #[rtype(result = "StatusSnapshot")]
 pub struct AskStatus;
 
-/// Who watches files, and what for.
+/// Actors that watch files.
 #[derive(Debug, Clone, Default)]
 pub struct Watchers {
     /// For the routing data.
@@ -56,14 +56,14 @@ pub struct Watchers {
     pub certificates: Seat<CertificateWatcher>,
 }
 
-/// What a gateway deals with beside players and backends.
+/// Environment of a gateway beside players and backends.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
-    /// What TLS goes by.
+    /// The TLS configuration in force.
     pub tls: Arc<Tls>,
     /// The way to the other gateways.
     pub peering: Peering,
-    /// What Kubernetes was told of this pod.
+    /// Counts of the updates of this pod's deletion cost.
     pub pod: Arc<PodCounts>,
 }
 

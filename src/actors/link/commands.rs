@@ -1,4 +1,4 @@
-//! How a link does what it is told; see [`ending`](super::ending) for [`Quit`](super::Quit).
+//! Handlers of a link's commands; see [`ending`](super::ending) for [`Quit`](super::Quit).
 
 use actix::prelude::*;
 

@@ -1,4 +1,4 @@
-//! How a link connects and greets.
+//! A link's connecting and greeting.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<
 }
 
 impl Link {
-    /// Sends HELLO and the first PING over a new connection, or ends the link where there is none.
+    /// Sends HELLO and the first PING over a new connection, or ends the link if that failed.
     pub(super) fn connected(&mut self, socket: io::Result<Socket>, ctx: &mut Context<Self>) {
         let socket = match socket {
             Ok(socket) => socket,

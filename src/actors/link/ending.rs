@@ -1,4 +1,4 @@
-//! How a link ends.
+//! The end of a link.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How a link starts, and what it says of itself.
+//! Start of a link, and its snapshot.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is said on calls, either way.
+//! Messages on calls, either way.
 
 use std::collections::HashMap;
 
@@ -52,7 +52,7 @@ impl Peers {
                 call,
                 said: Some(say),
             }),
-            // Whoever asked is gone: nothing comes of the promise.
+            // The client that asked is gone: nothing comes of the promise.
             None if !ends => {
                 let said = Said::ToOwner(ToOwner::GiveUp { stale: false });
                 let give_up = PeerFrame {

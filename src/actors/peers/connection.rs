@@ -22,7 +22,7 @@ use crate::supervision::CountedAddr;
 const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes that sealing adds at most.
 const SEAL_BYTES: usize = 64;
-/// How long nothing is accepted after that has failed.
+/// Pause of accepting after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A host that is gone without a word is missed by the kernel: asked after so long, so often, so many
@@ -73,7 +73,7 @@ impl Wire {
     pub(super) fn write(&self, frame: Vec<u8>) -> bool {
         let queued = self.queued.fetch_add(frame.len(), Ordering::Relaxed);
         let Some(frames) = &self.frames else {
-            return true; // The process ends; whoever waits is told by the lost connection.
+            return true; // The process ends; those who wait learn it from the lost connection.
         };
         queued < MAX_QUEUED_BYTES && frames.send(frame).is_ok()
     }
@@ -90,7 +90,7 @@ impl Wire {
     }
 }
 
-/// What a connection's own task holds.
+/// State of a connection's own task.
 struct Line {
     number: u64,
     shared: Shared,

@@ -132,7 +132,7 @@ impl Peers {
         );
     }
 
-    /// A connection is over. Whoever has a call open on it hears so, on either side.
+    /// Removes a connection that is over, and tells the clients with calls on it, on either side.
     fn lose(&mut self, connection: u64, error: Option<String>) {
         let Some(lost) = self.connections.remove(&connection) else {
             return;

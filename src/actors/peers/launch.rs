@@ -1,4 +1,4 @@
-//! How the peer channel begins: the listening socket, and the supervised actor.
+//! Start of the peer channel: the listening socket, and the supervised actor.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -1,5 +1,5 @@
-//! What is said between the gateways of a deployment about a session that changes hands, and how a
-//! client says it and hears it.
+//! Messages by which clients and the peer channel talk to other gateways about a session that
+//! changes hands.
 //!
 //! A *call* is about one session: a client that wants it (the *caller*, on the gateway that a player
 //! has come back to) calls the gateway that may have it. The first thing said is [`ToOwner::Ask`];
@@ -22,9 +22,9 @@ pub struct Call {
     pub to: PeerGateway,
     /// About which session.
     pub session_id: u64,
-    /// What is said.
+    /// The message.
     pub say: ToOwner,
-    /// Who hears the answers.
+    /// The client that receives the answers.
     pub client: CountedRecipient<PeerResponse>,
 }
 
@@ -36,7 +36,7 @@ pub struct CancelCall {
     pub call: u64,
 }
 
-/// What a client hears on a call that it has made.
+/// A message to a client on a call that it has made.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct PeerResponse {
@@ -46,7 +46,7 @@ pub struct PeerResponse {
     pub said: Option<ToClaimant>,
 }
 
-/// What a client that has a session says to one that called.
+/// A message from the client that has a session to the one that called.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Reply {

@@ -35,9 +35,9 @@ pub use peering::{CallEnd, PeerCounts, Peering};
 const NO_SESSION: u64 = 0;
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
-/// How often connections are looked at.
+/// Interval at which connections are checked.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a process that ends waits for what is still to be written.
+/// Time that a process that ends waits for what is still to be written.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All connections write what they hold, and end. The answer comes when they have.
@@ -45,7 +45,7 @@ pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 #[rtype(result = "()")]
 pub struct Flush;
 
-/// What the actor is made with, every time.
+/// Parameters of the actor, the same after a restart.
 #[derive(Clone)]
 pub(super) struct Shared {
     config: Arc<Config>,
@@ -119,7 +119,7 @@ impl Actor for Peers {
     }
 }
 
-/// Whoever waits for an answer is told that none will come.
+/// Tells the clients that wait for an answer that none will come.
 impl Drop for Peers {
     fn drop(&mut self) {
         for (call, (_, client)) in std::mem::take(&mut self.calls) {

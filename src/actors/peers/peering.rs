@@ -70,7 +70,7 @@ impl Peering {
         &self.seat
     }
 
-    /// What is counted.
+    /// Returns the counters.
     pub fn counts(&self) -> &Arc<PeerCounts> {
         &self.counts
     }
@@ -102,7 +102,7 @@ impl Peering {
     }
 }
 
-/// What is counted of the peer channel.
+/// Counters of the peer channel.
 #[derive(Debug, Default)]
 pub struct PeerCounts {
     generation: AtomicU64,

@@ -1,4 +1,4 @@
-//! What the registry is told and asked, and what reaches a session's client by way of it.
+//! Messages to the registry, and those that reach a session's client by way of it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,22 +82,22 @@ impl Drop for Relay {
 pub struct Stray {
     /// Whom it concerns.
     pub session_id: u64,
-    /// What it says.
+    /// Its content.
     pub frame: StrayFrame,
 }
 
-/// What a backend may say of a session on any link of its service (protocol 2.3).
+/// A frame that a backend may send for a session on any link of its service (protocol 2.3).
 #[derive(Debug)]
 pub enum StrayFrame {
     /// The application's bytes.
     Data(Bytes),
-    /// Who the session is.
+    /// The identity of the session.
     Bind(Bind),
     /// The session ends.
     Close(BackendClose),
 }
 
-/// What reaches a session's client by way of the registry.
+/// A message that reaches a session's client by way of the registry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum ClientMessage {
@@ -160,10 +160,10 @@ pub struct StraysRefused {
     pub session_ids: Vec<u64>,
 }
 
-/// What a client that has a session hears of another gateway.
+/// A message from another gateway to the client that has a session.
 #[derive(Debug)]
 pub struct PeerRequest {
-    /// Who says it.
+    /// The sender.
     pub caller: Caller,
     /// About which session.
     pub session_id: u64,
@@ -179,12 +179,12 @@ pub struct ResumeConnection {
     pub request: ResumeRequest,
     /// The connection; it may come from another thread.
     pub socket: Socket,
-    /// What was read behind the RESUME.
+    /// Bytes that were read behind the RESUME.
     pub inbox: BytesMut,
     /// Counts the connection.
     pub permit: Option<Permit>,
     /// The player's address.
     pub remote: SocketAddr,
-    /// How the player is connected now.
+    /// The player's transport from now on.
     pub transport: Transport,
 }

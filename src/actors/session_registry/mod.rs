@@ -38,7 +38,7 @@ pub struct SessionRegistry {
     shard: Rescued<Shard>,
 }
 
-/// What a shard knows.
+/// State of a shard.
 #[derive(Debug, Default)]
 pub struct Shard {
     sessions: HashMap<u64, Entry, foldhash::fast::RandomState>,
@@ -54,7 +54,7 @@ struct Moved {
     until: Instant,
 }
 
-/// Who has a session.
+/// The client that has a session.
 #[derive(Debug)]
 pub struct Entry {
     client_number: u64,
@@ -79,7 +79,7 @@ impl SessionRegistry {
             .retain(|_, entry| entry.client.upgrade().is_some());
     }
 
-    /// What nobody has to know any more.
+    /// Removes records of moved sessions that have expired.
     fn forget_moved(&mut self) {
         let now = Instant::now();
         while let Some((until, session_id)) = self.shard.moved_order.front().copied()

@@ -13,7 +13,7 @@ use crate::supervision::Receive;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CutOffClients {
-    /// Whether connections are still accepted, to be told that no session starts.
+    /// Connections are still accepted, to be told that no session starts.
     pub go_on_accepting: bool,
 }
 

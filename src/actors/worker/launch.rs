@@ -1,4 +1,4 @@
-//! How a worker and the actors that it cannot do without start, and who follows whom.
+//! Start of a worker and the actors that it cannot do without, leaves first.
 
 use std::net::TcpListener as StdListener;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use crate::actors::session_registry::{SessionRegistry, Shards};
 use crate::scope::Scope;
 use crate::supervision::{self, Kind, Registration, RescueSlot, Rescued, Seat};
 
-/// What a worker is started with.
+/// Parameters of a new worker.
 #[expect(missing_docs, reason = "the names suffice")]
 pub struct WorkerParams {
     pub scope: Arc<Scope>,

@@ -38,7 +38,7 @@ pub use queries::{
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How long accepting pauses when the process is out of open files or memory.
+/// Pause of accepting when the process is out of open files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Ends all links in order. The answer comes when they are gone.
@@ -88,7 +88,7 @@ impl Worker {
         }
     }
 
-    /// Whether a client has not come back since its session was suspended.
+    /// Tells whether a client has not come back since its session was suspended.
     fn still_waits(&self, (slot, client_number): (u32, u64)) -> bool {
         let seated = self.state.clients.get(slot as usize);
         seated.is_some_and(|s| s.stats.client_number == client_number && s.stats.is_suspended())

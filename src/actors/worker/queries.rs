@@ -1,5 +1,5 @@
-//! What a worker tells of its clients. A question looks at a bounded number of them, so that
-//! traffic goes on between two; whoever asks goes on from where the answer ended.
+//! Queries for a worker's clients. Each looks at a bounded number of them, so that traffic goes on
+//! between two; the next query continues from where the answer ended.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ const MAX_ROWS: usize = 128;
 pub struct ListSessions {
     /// The slot to begin with.
     pub from: usize,
-    /// How many are wanted at most.
+    /// Upper limit of the answer's length.
     pub limit: usize,
     /// Which.
     pub filter: Arc<SessionFilter>,
@@ -46,7 +46,7 @@ pub struct SessionsSnapshot {
 pub struct ListClients {
     /// The slot to begin with.
     pub from: usize,
-    /// How many are wanted at most.
+    /// Upper limit of the answer's length.
     pub limit: usize,
 }
 
@@ -85,7 +85,7 @@ pub struct KickSession {
 pub struct ReadClient {
     /// Its number.
     pub client_number: u64,
-    /// What befalls it.
+    /// The fault to inject.
     #[cfg(feature = "fault-injection")]
     pub fault: Option<Fault>,
 }
