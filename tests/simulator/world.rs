@@ -362,6 +362,7 @@ impl World {
     /// One side is gone at once; the other one learns of it later.
     pub(crate) fn cut_from(&mut self, wire: usize, gone: Side, within: Millis) {
         if !self.wires[wire].is_cut() {
+            self.see_wire(wire, WireEvent::Cut);
             let to = other(gone);
             if let Some((at, number)) = self.wires[wire].cut(to, self.now, within) {
                 self.at(at, Event::Wire { wire, to, number });

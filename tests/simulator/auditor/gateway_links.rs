@@ -1,7 +1,7 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Moment, Place, Process, Session, Standing};
+use super::model::{Link, Moment, Place, Process, Session, Standing};
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
@@ -195,7 +195,8 @@ impl Audit {
 
     fn leave_said(&mut self, id: u64, session_id: u64) {
         let now = self.now;
-        let Some(gateway) = self.links.get(&id).map(|link| link.gateway) else {
+        let link = self.links.get(&id).map(|link| (link.gateway, link.full));
+        let Some((gateway, full)) = link else {
             return;
         };
         let session = self.sessions.entry(session_id).or_default();
@@ -219,6 +220,8 @@ impl Audit {
             }
             Standing::Open => self.breach(&rules::L_307_UNASKED, seen),
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
+            // It waited here while the backend refused the session.
+            Standing::ByBackend(_) if full => {}
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 self.breach(&rules::L_CLOSE_STRAY, seen);
             }
@@ -330,11 +333,9 @@ impl Audit {
             place.standing = Standing::Closed;
             return true;
         }
-        // Its OPEN was said on a connection that was lost already, and was not seen.
-        self.links.values().any(|l| {
-            let same = (l.gateway, l.backend.index, l.service) == to;
-            same && (l.lost.is_some() || l.backend_lost.is_some())
-        })
+        // Its OPEN was said on a link that was cut already, and was not seen.
+        let same = |l: &Link| (l.gateway, l.backend.index, l.service) == to;
+        self.links.values().any(|l| same(l) && l.cut)
     }
 
     fn suspend_said(&mut self, id: u64, session_id: u64) {

@@ -141,10 +141,13 @@ impl Audit {
         let since = session.incarnations.last().map(|last| last.opened);
         let late = self.now.at >= began + self.scene.connect_timeout;
         // An attempt that was refused owes nothing to this one. What was begun on a connection that was
-        // closed with 205 goes on here (protocol 3.2).
+        // closed with 205 goes on here. One that broke may have been answered unseen, and its ERRORs have
+        // given way in the ring, which is told as GAP (protocol 3.2).
         let goes_on = |conn: u64| {
             let conn = self.conns.get(&conn);
-            conn.is_some_and(|conn| conn.closed.is_none() || conn.replaced)
+            conn.is_some_and(|conn| {
+                conn.replaced || (conn.closed.is_none() && !(gap && conn.remote_gone))
+            })
         };
         let attempts = session.attempts.iter().filter(|a| goes_on(a.conn));
         let attempts = attempts.filter(|a| a.gateway == gateway && Some(a.asked) > since);
@@ -163,7 +166,7 @@ impl Audit {
             match place.standing {
                 Standing::Open if place.unanswered && !late => early = Some(*number),
                 Standing::ByBackend(404) => owed.push(link.service),
-                Standing::Closed if place.unanswered => owed.push(link.service),
+                Standing::Closed if place.unanswered && !link.full => owed.push(link.service),
                 _ => {}
             }
         }
