@@ -76,6 +76,7 @@ impl<L: Hold> Core<L> {
         let gap = gap || lacking.gap;
         let resume = Box::new(Resume {
             epoch: attempt.epoch,
+            since: attempt.epoch,
             oldest_good: attempt.token_epoch,
             numbering,
             replay,

@@ -147,6 +147,8 @@ enum Pause {
 #[derive(Debug)]
 struct Resume {
     epoch: u32,
+    /// The epoch in which the session came here; tokens of this one to `epoch` are this gateway's.
+    since: u32,
     /// Tokens of this epoch to `epoch` are good.
     oldest_good: u32,
     numbering: Numbering,
@@ -164,6 +166,7 @@ impl Resume {
     fn new(replay_bytes: usize) -> Box<Resume> {
         Box::new(Resume {
             epoch: 1,
+            since: 1,
             oldest_good: 1,
             numbering: Numbering::default(),
             replay: Replay::new(replay_bytes),

@@ -55,7 +55,8 @@ impl<L: Hold> Core<L> {
         let Some((_, resume)) = self.owned() else {
             return Err(Closing::NotResumable);
         };
-        if epoch > resume.epoch {
+        let elsewhere = epoch >= resume.since && request.token.owner != step.host.gateway_id();
+        if epoch > resume.epoch || elsewhere {
             // It has gone on elsewhere, and nobody has said so here: the client is to ask again.
             self.close(Closing::Replaced, step);
             return Err(Closing::ResumeElsewhere);

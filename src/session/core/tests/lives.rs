@@ -196,6 +196,32 @@ fn a_token_is_used_by_the_first_frame() {
 }
 
 #[test]
+fn a_token_that_another_gateway_made_in_an_epoch_of_this_one_ends_the_session_here() {
+    // Two took the session for theirs, and resumed it as often: the client has been at the other one.
+    for (owner, heard) in [
+        ("a", vec!["OPENED 1 epoch 3", "replay 0"]),
+        ("b", vec!["unregister", "refuse: 503", "close: 205"]),
+    ] {
+        let mut play = Play::with_resumable();
+        play.at(|core, step| core.link_lost("game", 1, step));
+        play.breaks();
+        play.resumes_here(1, 0);
+        play.breaks();
+        play.heard();
+        let request = ResumeRequest {
+            token: token_of(2, owner),
+            count: 0,
+            moved: None,
+        };
+        play.at(|core, step| core.resume_here(&request, step));
+        let said = play.heard();
+        for line in heard {
+            assert!(said.contains(&line.to_owned()), "{owner}: {said:?}");
+        }
+    }
+}
+
+#[test]
 fn a_backend_that_does_not_know_the_session_is_told_behind_opened() {
     let mut play = Play::with_resumable();
     play.breaks();
