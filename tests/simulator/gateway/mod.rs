@@ -194,7 +194,8 @@ impl World {
 
     pub(crate) fn gateway_stalls(&mut self, gateway: usize, millis: Millis) {
         if self.gateways[gateway].alive {
-            let until = self.now + millis;
+            // A stall within a longer one ends with that: what waits for the longer one keeps its place.
+            let until = self.gateways[gateway].stalled_until.max(self.now + millis);
             self.gateways[gateway].stalled_until = until;
             self.see(&Seen::GatewayStalls { gateway, until });
         }
