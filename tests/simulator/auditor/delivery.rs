@@ -17,7 +17,7 @@
 //! * the gateway has answered the frame: it does not have the session (2.3);
 //! * the session is over, and nothing of that backend came behind it.
 
-use super::model::{DownFrame, Life, Moment, Process, Session, Told};
+use super::model::{DownFrame, Life, Moment, Process, Session, Told, UpFrame};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -47,9 +47,19 @@ impl Audit {
         }
         // What a gateway still had when the player went on behind a GAP may come late.
         let (service, era) = (known.service, known.era);
+        // So may what a full link still had when its gateway gave the service up, and told ERROR 502: a backend
+        // takes DATA from a link for 30 s although a newer OPEN stands elsewhere (2.4).
+        let given_up = |later: &UpFrame| {
+            life.errors.iter().any(|error| {
+                let behind = known.arrived.is_some_and(|at| at < error.sent);
+                let held = known.forwarded.is_some_and(|at| error.sent < at);
+                let ahead = later.forwarded.is_some_and(|at| error.sent < at);
+                error.code == 502 && error.service == service && behind && held && ahead
+            })
+        };
         let behind = life.sent.iter().skip(at + 1).find(|later| {
             let there = later.got.is_some_and(|(_, by)| by == backend);
-            later.service == service && there && later.era == era
+            later.service == service && there && later.era == era && !given_up(later)
         });
         let reordered = behind.is_some();
         life.sent[at].got = Some((now, backend));
@@ -127,6 +137,7 @@ impl Audit {
     /// `all_before`: the session lives, and frames sent before then must have come through.
     fn check_up(&mut self, of: (usize, u32), all_before: Option<Moment>) {
         let services = self.scene.services.len();
+        let refused = self.scene.slow || self.backends_fail();
         let Some(life) = self.lives.get_mut(&of) else {
             return;
         };
@@ -135,7 +146,7 @@ impl Audit {
             for at in 0..life.sent.len() {
                 let frame = &life.sent[at];
                 let missing = frame.service == service && frame.got.is_none();
-                if missing && !excused_up(life, at, all_before) {
+                if missing && !excused_up(life, at, all_before, refused) {
                     lost.get_or_insert((service, at));
                 }
             }
@@ -227,7 +238,8 @@ impl Audit {
     }
 }
 
-fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>) -> bool {
+/// `refused`: gateways had reasons to refuse frames that waited for a link.
+fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>, refused: bool) -> bool {
     let ended = life.ended.is_some() || life.closes.is_some();
     let frame = &life.sent[at];
     let mut behind = life.sent[at + 1..].iter();
@@ -238,6 +250,11 @@ fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>) -> bool {
     let era = frame.era;
     let gap = era < life.era;
     if gap && next.is_none_or(|next| next.era > era) {
+        return true;
+    }
+    // Its ERROR was said on a connection that was lost already, where nobody sees it. The player did not come back,
+    // or the ring did not hold it until then, which is told as GAP (3.2).
+    if (gap || ended) && frame.arrived.is_some() && frame.forwarded.is_none() && refused {
         return true;
     }
     let (arrived, service) = (frame.arrived, frame.service);

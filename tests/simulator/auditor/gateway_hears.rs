@@ -24,13 +24,19 @@ impl Audit {
             }
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
-                if matches!(code, 404 | 410) && place.answered() {
+                let refuses = matches!(code, 404 | 410);
+                // The refusal of its OPEN has crossed CLOSE 307, which a backend without the session does not
+                // answer (2.4): it is the last word there.
+                if refuses && place.standing == Standing::Left && place.unanswered {
+                    place.left_answered = Some(now);
+                }
+                if refuses && place.answered() {
                     return;
                 }
                 match place.standing {
                     Standing::Open => {
                         place.gives_up();
-                        place.standing = Standing::ByBackend(*code);
+                        (place.standing, place.ended) = (Standing::ByBackend(*code), now);
                         let refused = std::mem::take(&mut place.unanswered);
                         if !refused || !matches!(code, 404 | 410) {
                             self.session_ends(session_id);

@@ -159,6 +159,9 @@ impl Audit {
             Standing::Left => return self.breach(&rules::L_AFTER_307, seen()),
             // It waited here while the backend ended the session.
             Standing::ByBackend(_) if link.full => return,
+            // The news may still be on its way inside the gateway (2.3: a CLOSE concerns what the gateway
+            // sends once it has handled it, and the backend drops what comes before).
+            Standing::ByBackend(_) if now.at <= place.ended.at + INSIDE => return,
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 return self.breach(&rules::L_DATA_CLOSED, seen());
             }

@@ -138,6 +138,8 @@ pub(crate) struct Place {
     /// The backend's CLOSE 307 has arrived.
     pub(crate) left_answered: Option<Moment>,
     pub(crate) suspended: Option<Moment>,
+    /// The backend's CLOSE has arrived, last.
+    pub(crate) ended: Moment,
     /// Frames of the backend that may be answered by CLOSE 410.
     pub(crate) strays: u32,
 }
@@ -172,6 +174,7 @@ impl Default for Place {
             left: None,
             left_answered: None,
             suspended: None,
+            ended: Moment::default(),
             strays: 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use game_gateway::sdk::client::session::Event;
 
-use super::model::{Told, UpFrame};
+use super::model::{Cause, Moment, Told, UpFrame};
 use super::{Audit, Process, rules};
 use crate::wire::{Payload, Seen};
 
@@ -122,6 +122,10 @@ impl Audit {
         let right = its == Some(session_id) && usize::from(payload.service) == service;
         let links = &self.links;
         let session = self.sessions.get_mut(&session_id);
+        let gaps: Vec<Moment> = session.as_ref().map_or_else(Vec::new, |session| {
+            let gaps = session.incarnations.iter().filter(|i| i.gap);
+            gaps.map(|i| i.opened).collect()
+        });
         let down = session.and_then(|s| s.down.get_mut(&process));
         let Some(down) = down.filter(|_| right) else {
             return self.breach(&rules::DOWN_STRANGE, seen());
@@ -139,11 +143,20 @@ impl Audit {
                 .get(&id)
                 .is_some_and(|link| link.lost.or(link.backend_lost).is_some())
         };
-        let this = down.frames[at].link;
-        let overtaken =
-            down.frames.iter().skip(at + 1).any(|later| {
-                later.told.is_some() && (later.link == this || !this.is_some_and(lost))
-            });
+        let (this, sent) = (down.frames[at].link, down.frames[at].sent);
+        // So may one that was under way when its gateway's client panicked: it comes on a link that the session
+        // has left since by a GAP (docs/simulation.md, limits).
+        let gateway = this.and_then(|id| links.get(&id)).map(|link| link.gateway);
+        let panicked = self.causes.iter().any(|(since, cause)| {
+            matches!(cause, Cause::Panicked(g) if gateway.is_some_and(|at| at.index == *g))
+                && *since > sent
+        });
+        let behind_gap = |told: Moment| gaps.iter().any(|opened| *opened > sent && *opened < told);
+        let overtaken = down.frames.iter().skip(at + 1).any(|later| {
+            let abandoned = panicked && later.told.is_some_and(behind_gap);
+            let excused = this.is_some_and(lost) || abandoned;
+            later.told.is_some() && (later.link == this || !excused)
+        });
         down.frames[at].told = Some(now);
         self.report.frames_down += 1;
         if overtaken {

@@ -3,7 +3,7 @@
 
 use game_gateway::sdk::client::session::End;
 
-use super::model::{Cause, Form, Moment, Standing};
+use super::model::{Attempt, Cause, Form, Moment, Standing};
 use super::{Audit, rules};
 use crate::wire::Millis;
 
@@ -88,7 +88,9 @@ impl Audit {
         let bytes = lacking.count() * FRAME_BYTES + errors * ERROR_BYTES;
         let full = bytes > self.scene.replay_bytes;
         let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
-        if !(failed || slow || unknown || again || troubled || lost || full || apart) {
+        // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
+        let over = session.ended.is_some_and(|ended| ended > since);
+        if !(over || failed || slow || unknown || again || troubled || lost || full || apart) {
             let seen = format!("session {session_id}, connection {id}");
             self.breach(&rules::GAP_UNFOUNDED, seen);
         }
@@ -112,7 +114,15 @@ impl Audit {
             session.attempts.iter().any(|a| a.asked.at <= due)
         });
         let lost = session.is_some_and(|s| !s.lost_links.is_empty());
-        let broken = self.causes.iter().any(|(_, cause)| {
+        if !(refused || slow || lost || self.backends_fail()) {
+            let seen = format!("connection {id}: ERROR 502 of service {service:?}");
+            self.breach(&rules::ERROR_UNFOUNDED, seen);
+        }
+    }
+
+    /// Tells whether some backend could not be reached, or some link was lost.
+    pub(super) fn backends_fail(&self) -> bool {
+        self.causes.iter().any(|(_, cause)| {
             matches!(
                 cause,
                 Cause::BackendDied(_)
@@ -120,11 +130,7 @@ impl Audit {
                     | Cause::BackendUnreachable(..)
                     | Cause::LinkLost(_)
             )
-        });
-        if !(refused || slow || lost || broken) {
-            let seen = format!("connection {id}: ERROR 502 of service {service:?}");
-            self.breach(&rules::ERROR_UNFOUNDED, seen);
-        }
+        })
     }
 
     /// An end that the player did not want needs a reason.
@@ -139,7 +145,17 @@ impl Audit {
         let away = life.interrupted.min(lost.or(life.interrupted));
         let away = away.map_or(0, |at| now.at - at.at);
         let window = away + 1_000 >= self.scene.resume_window;
+        let crossed = session.is_some_and(|session| {
+            // A RESUME that comes behind one of a newer connection takes the session from that (3.2: "closes
+            // the old one (205)"): nobody can tell which is newer.
+            let older = |late: &Attempt, newer: &Attempt| {
+                late.gateway == newer.gateway && late.conn < newer.conn && late.asked > newer.asked
+            };
+            let mut attempts = session.attempts.iter();
+            attempts.any(|late| session.attempts.iter().any(|newer| older(late, newer)))
+        });
         let founded = match end {
+            End::Closed(told) if told.code.0 == 205 && crossed => true,
             End::Local | End::Lost => true,
             End::Closed(_) => {
                 let trouble = !self.causes.is_empty() || !self.scene.peer_channel;

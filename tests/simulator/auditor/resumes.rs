@@ -1,7 +1,7 @@
 //! Sessions begin and are resumed: tokens, epochs, owners, and when an OPENED may be said.
 
 use super::frames::{ClientFrame, ClientWhat};
-use super::model::{Form, Incarnation, Session, Standing};
+use super::model::{Attempt, Conn, Form, Incarnation, Link, Place, Session, Standing};
 use super::{Audit, Process, rules};
 
 impl Audit {
@@ -66,7 +66,7 @@ impl Audit {
             return self.breach(&rules::C_DATA, format!("connection {id}: {frame:?}"));
         }
         let gateway = conn.gateway;
-        if used && !self.may_reuse(session_id) {
+        if used && !self.may_reuse(session_id, gateway, gap) {
             let seen = format!("connection {id} of player {}", conn.player);
             return self.breach(&rules::TOKEN_USED, seen);
         }
@@ -74,8 +74,8 @@ impl Audit {
             return self.breach(&rules::TOKEN_FORGED, format!("connection {id}"));
         };
         self.check_answers(session_id, gateway, id, gap);
-        self.check_parting(session_id, gateway, gap);
-        self.check_count(session_id, received, gap);
+        self.check_parting(session_id, gateway, token, gap);
+        self.check_count(session_id, (gateway, token), received, gap);
         if let Some(old) = self.standing_conn(session_id, gateway) {
             let seen = format!("session {session_id}: connection {old} stands, OPENED on {id}");
             self.breach(&rules::C_OLD_STANDS, seen);
@@ -84,10 +84,13 @@ impl Audit {
             self.gap_founded(session_id, id);
         }
         let now = self.now;
+        let session = self.sessions.get(&session_id);
+        let passed_over = session.is_some_and(|s| self.passed_over(s, gateway, token).is_some());
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
         let before = session.incarnations.last().map(|last| last.gateway);
+        let before = before.filter(|_| !passed_over);
         let epoch = epoch_of(session, token, |link| {
             self.links.get(&link).is_some_and(|l| l.gateway == gateway)
         });
@@ -122,13 +125,68 @@ impl Audit {
     }
 
     /// A used token is good only where nobody is left who could know.
-    fn may_reuse(&self, session_id: u64) -> bool {
-        let session = self.sessions.get(&session_id);
-        let user = session.and_then(|s| s.incarnations.get(s.used.0));
-        user.is_none_or(|user| {
-            let gone = self.gateway(user.gateway.index) != user.gateway;
-            // One that nobody has asked still believes that it owns the session.
-            gone || user.gap
+    fn may_reuse(&self, session_id: u64, gateway: Process, gap: bool) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return true;
+        };
+        let Some(user) = session.incarnations.get(session.used.0) else {
+            return true;
+        };
+        let gone = self.gateway(user.gateway.index) != user.gateway;
+        // "Who has handed a session over remembers to whom for the resume window" (3.2).
+        let forgotten = user.opened.at + self.scene.resume_window <= self.now.at;
+        let unknown = forgotten || !self.scene.peer_channel;
+        // One that nobody has asked still believes that it owns the session.
+        gone || user.gap || (gap && unknown && !self.is_epoch_seen(session, user, gateway))
+    }
+
+    /// Tells whether a backend that this gateway has opened a session on took the epoch of an incarnation:
+    /// "elsewhere backends refuse an epoch that they have seen" (3.4).
+    fn is_epoch_seen(&self, session: &Session, of: &Incarnation, gateway: Process) -> bool {
+        let opens = |at: Process| {
+            session.places.iter().filter_map(move |(number, place)| {
+                let link = self.links.get(number).filter(|link| link.gateway == at)?;
+                Some((link, place))
+            })
+        };
+        opens(of.gateway).any(|(taken, place)| {
+            let took = place.resumed.is_some_and(|(epoch, _)| epoch >= of.epoch);
+            let same = |(link, place): (&Link, &Place)| {
+                let open = place.standing == Standing::Open;
+                open && (link.backend, link.service) == (taken.backend, taken.service)
+            };
+            took && !place.unanswered && opens(gateway).any(same)
+        })
+    }
+
+    /// The newest incarnation of an owner that another gateway has passed over since, for it could not be
+    /// asked, or nobody remembered it. It does not know, and goes on where it was (docs/simulation.md,
+    /// limits): its client is back, or it hands over to `gateway`, which has a token of that owner.
+    fn passed_over(&self, session: &Session, gateway: Process, token: usize) -> Option<usize> {
+        let shown = session.incarnations.get(token)?.gateway;
+        let here = (gateway, self.left_since(session, gateway));
+        let owners = [here, (shown, false)];
+        owners.into_iter().find_map(|(owner, left)| {
+            let mut all = session.incarnations.iter();
+            let own = all.rposition(|i| i.gateway == owner)?;
+            let next = session.incarnations.get(own + 1)?;
+            let opened = session.incarnations[own].opened;
+            let forgotten = next.opened.at >= opened.at + self.scene.resume_window;
+            let unasked = forgotten || !self.owners_are_asked();
+            (next.gap && unasked && !left).then_some(own)
+        })
+    }
+
+    /// One that hands a session over, or gets it back, sees links left: its own, or those of the newest owner.
+    fn left_since(&self, session: &Session, gateway: Process) -> bool {
+        let mut all = session.incarnations.iter();
+        let own = all.rfind(|i| i.gateway == gateway);
+        let owners = [own, session.incarnations.last()];
+        owners.into_iter().flatten().any(|owner| {
+            session.places.iter().any(|(number, place)| {
+                let by = self.links.get(number).map(|link| link.gateway);
+                by == Some(owner.gateway) && place.left > Some(owner.opened)
+            })
         })
     }
 
@@ -137,7 +195,7 @@ impl Audit {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        let began = began(session, gateway);
+        let began = self.began(session, gateway);
         let since = session.incarnations.last().map(|last| last.opened);
         let late = self.now.at >= began + self.scene.connect_timeout;
         // An attempt that was refused owes nothing to this one. What was begun on a connection that was
@@ -183,6 +241,19 @@ impl Audit {
             let seen = format!("connection {id}: OPENED, link {link} has not answered OPEN");
             self.breach(&rules::OPENED_EARLY, seen);
         }
+    }
+
+    /// When the resume that is answered now began at this gateway. A claim goes on when its connection breaks,
+    /// or another takes its place, and so does its deadline; whoever owns the session meanwhile.
+    fn began(&self, session: &Session, gateway: Process) -> u64 {
+        let since = session.incarnations.last().map(|last| last.opened);
+        let goes_on = |attempt: &Attempt| {
+            let closed = self.conns.get(&attempt.conn).and_then(|conn| conn.closed);
+            !attempt.succeeded && closed.is_none_or(|closed| Some(closed) > since)
+        };
+        let asked = session.attempts.iter();
+        let asked = asked.filter(|a| a.gateway == gateway && (Some(a.asked) > since || goes_on(a)));
+        asked.map(|a| a.asked.at).min().unwrap_or(0)
     }
 
     /// Services that the owner before had, and this gateway could not open.
@@ -263,7 +334,7 @@ impl Audit {
     }
 
     /// An exact resume from elsewhere: the owner has left its links, and each backend has answered.
-    fn check_parting(&mut self, session_id: u64, gateway: Process, gap: bool) {
+    fn check_parting(&mut self, session_id: u64, gateway: Process, token: usize, gap: bool) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
@@ -271,6 +342,9 @@ impl Audit {
         let Some(before) = before.filter(|before| *before != gateway && !gap) else {
             return;
         };
+        if self.passed_over(session, gateway, token).is_some() {
+            return;
+        }
         let taken = |service: usize, backend: Process| {
             session.places.iter().any(|(number, place)| {
                 let link = self.links.get(number);
@@ -301,12 +375,25 @@ impl Audit {
         }
     }
 
-    fn check_count(&mut self, session_id: u64, received: u64, gap: bool) {
+    fn check_count(
+        &mut self,
+        session_id: u64,
+        (gateway, token): (Process, usize),
+        received: u64,
+        gap: bool,
+    ) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
+        let own = self.passed_over(session, gateway, token).filter(|_| !gap);
+        let own = own.and_then(|own| {
+            let its = |c: &&Conn| c.session == Some(session_id) && c.incarnation == Some(own);
+            self.conns.values().find(its)
+        });
+        let goes_on = own.is_some_and(|c| (c.received..=c.base + c.data).contains(&received));
         let (least, most) = match gap {
             true => (0, 0),
+            false if goes_on => return,
             false => session.received,
         };
         if received < least || received > most {
@@ -371,14 +458,6 @@ impl Audit {
             session.epoch = (epoch, now);
         }
     }
-}
-
-/// When the resume that is answered now began at this gateway.
-fn began(session: &Session, gateway: Process) -> u64 {
-    let since = session.incarnations.last().map(|last| last.opened);
-    let asked = session.attempts.iter();
-    let asked = asked.filter(|a| a.gateway == gateway && Some(a.asked) > since);
-    asked.map(|a| a.asked.at).min().unwrap_or(0)
 }
 
 /// The epoch of a resume, as its OPENs said; else one over the owner's.
