@@ -28,7 +28,7 @@ use log::Detail;
 use plan::Plan;
 
 /// The seeds of a plain `cargo test`.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 6000;
 
 #[test]
 fn seeds_replay_to_the_byte() {
