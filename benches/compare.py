@@ -92,6 +92,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--gateway", default=str(root / "target/release/game-gateway"),
                         metavar="FILE", help="the gateway's binary [%(default)s]")
+    parser.add_argument("--before", metavar="FILE",
+                        help="an older binary of the gateway that takes part as `before`; the same"
+                             " load generator and backend drive both")
     parser.add_argument("--rounds", type=positive, default=3, metavar="N",
                         help="times that every peer runs every case [%(default)s]")
     parser.add_argument("--seconds", type=positive, default=5, metavar="N",
@@ -121,6 +124,14 @@ def parse_arguments():
         if getattr(arguments, name):
             peers.PEERS[name] = getattr(peers, name)
             arguments.peers.append(name)
+    if arguments.before:
+        if "gateway" not in arguments.peers:
+            parser.error("--before needs the peer gateway")
+        older = shutil.which(arguments.before)
+        if older is None:
+            parser.error(f"not found: {arguments.before}")
+        peers.PEERS["before"] = peers.older_gateway(os.path.abspath(older))
+        arguments.peers.append("before")
     if arguments.idle is None:
         arguments.idle = 0 if arguments.quick or arguments.only else IDLE_SESSIONS
     if not 0 <= arguments.idle <= peers.MAX_CONNECTIONS:
@@ -369,8 +380,27 @@ def markdown(result):
         lines += ["", "| transport | peer | bytes of user memory an idle session |",
                   "| --- | --- | ---: |"]
         lines += [f"| {m['transport']} | {m['peer']} | {m['bytes_per_session']:.0f} |" for m in result["idle"]]
+    lines += paired(result)
     lines += ["", "Medians over the rounds; a ratio is to HAProxy in the same round."]
     return "\n".join(lines)
+
+
+def paired(result):
+    """CPU of the gateway to that of the older binary, in the same round: median, lowest, highest."""
+    lines = []
+    for case in result["cases"]:
+        if case["peer"] != "before":
+            continue
+        key = ("transport", "connections", "payload_bytes", "round")
+        of_case = [run for run in result["runs"] if all(run[name] == case[name] for name in key[:3])]
+        cpu = {(run["peer"], run["round"]): run["cpu_us"] for run in of_case}
+        ratios = sorted(cpu["gateway", number] / cpu["before", number] for number in range(result["rounds"]))
+        lines.append(f"| {case['transport']} | {case['connections']} | {case['payload_bytes']} B"
+                     f" | {statistics.median(ratios):.3f} | {ratios[0]:.2f} to {ratios[-1]:.2f} |")
+    if not lines:
+        return []
+    return ["", "| transport | connections | payload | CPU of the gateway to `before` in a round | lowest to highest |",
+            "| --- | ---: | ---: | ---: | --- |", *lines]
 
 
 if __name__ == "__main__":

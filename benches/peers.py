@@ -253,6 +253,13 @@ def resumable(binary, threads, directory, transport):
     return peer
 
 
+def older_gateway(older):
+    """Makes a peer of an older binary of the gateway; load generator and backend stay those of the new one."""
+    def before(_binary, threads, directory, transport):
+        return gateway(older, threads, directory, transport)
+    return before
+
+
 # HAProxy first: the others are compared with it.
 PEERS = {"haproxy": haproxy, "nginx": nginx, "gateway": gateway}
 
