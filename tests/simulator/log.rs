@@ -45,7 +45,11 @@ impl Log {
 
     pub(crate) fn see(&mut self, at: Millis, seen: &Seen<'_>) {
         self.note(at, seen);
+        let held = self.prints() && !self.audit.is_broken();
         self.audit.see(at, seen);
+        if held && self.audit.is_broken() {
+            eprintln!("{at:>7} here a rule is broken");
+        }
     }
 
     /// Writes down what the auditor is not told: it happens inside.

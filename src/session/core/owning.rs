@@ -34,6 +34,10 @@ impl<L: Hold> Core<L> {
         }
         match said {
             Some(say @ ToOwner::Ask { .. }) => self.confirm_backends(caller, say, step),
+            Some(ToOwner::Claim { .. }) if self.token_used_since(&caller) => {
+                step.reply(caller, ToClaimant::Refused);
+                self.promise_broken(step);
+            }
             Some(say @ ToOwner::Claim { .. }) if self.is_promised_to(&caller) => {
                 // Nothing more is read, so that nothing more is opened.
                 self.begin_leaving();
@@ -100,6 +104,15 @@ impl<L: Hold> Core<L> {
             | State::Claiming { .. }
             | State::Ended(_) => false,
         }
+    }
+
+    /// Tells whether the token for which the session is promised to this caller has been used since: its
+    /// client goes on here with a newer one, so whoever claims the session is somebody else.
+    fn token_used_since(&self, caller: &Caller) -> bool {
+        self.resume().is_some_and(|resume| {
+            let promise = resume.promise.as_ref().filter(|p| p.to == *caller);
+            promise.is_some_and(|promise| promise.token_epoch < resume.oldest_good)
+        })
     }
 
     /// Answers a claimant that asks with a token of `token_epoch`, when every backend has shown that it has

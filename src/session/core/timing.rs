@@ -16,6 +16,8 @@ impl<L: Hold> Core<L> {
             | State::Locating(_)
             | State::Enlisting(_)
             | State::Active { .. } => idle,
+            // A session that somebody is about to take up does not end.
+            State::Suspended { resume, .. } if resume.promise.is_some() => Millis::MAX,
             State::Suspended { until, .. } => *until,
             State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => attempt.until,
             State::Leaving { leaving, .. } => leaving.until,
@@ -44,7 +46,11 @@ impl<L: Hold> Core<L> {
                     self.renew_old_token(step);
                 }
             }
-            State::Suspended { until, .. } if *until <= now => self.give_up(step),
+            State::Suspended { until, resume, .. } if *until <= now => {
+                if resume.promise.is_none() {
+                    self.give_up(step);
+                }
+            }
             State::Resuming { attempt, .. } if attempt.until <= now => {
                 self.drop_late_places(crate::codec::code::Code::BAD_GATEWAY, step);
                 self.go_on(step);

@@ -179,6 +179,7 @@ impl Audit {
                 let excused = (next.is_none() && over)
                     || by_gap(session, life, frame, next)
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
+                    || to_belated(session, frame)
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
                     lost.get_or_insert((*process, at, format!("{frame:?}")));
@@ -292,6 +293,13 @@ fn to_nowhere(
     let owner = before.find(|incarnation| incarnation.opened < frame.sent);
     let to = frame.link.and_then(gateway);
     owner.is_some_and(|owner| owner.gap && to.is_some_and(|to| to != owner.gateway))
+}
+
+/// The frame was sent on a link whose OPEN, of a claim that had failed, took the session from the next claim
+/// (docs/simulation.md, limits).
+fn to_belated(session: &Session, frame: &DownFrame) -> bool {
+    let place = frame.link.and_then(|link| session.places.get(&link));
+    place.is_some_and(|place| place.belated)
 }
 
 fn by_error(

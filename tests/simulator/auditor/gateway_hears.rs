@@ -13,7 +13,7 @@ impl Audit {
             LinkWhat::Accept(epoch) => {
                 let place = self.place(id, session_id);
                 if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
-                    place.unanswered = false;
+                    (place.unanswered, place.accepted) = (false, now);
                 }
             }
             LinkWhat::Close(307) => {

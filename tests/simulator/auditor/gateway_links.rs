@@ -1,7 +1,7 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Link, Moment, Place, Process, Session, Standing};
+use super::model::{Attempt, Link, Moment, Place, Process, Session, Standing};
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
@@ -53,8 +53,10 @@ impl Audit {
             return;
         };
         let (gateway, backend, service) = (link.gateway, link.backend, link.service);
-        let session = self.sessions.entry(session_id).or_default();
-        let twin = session.places.iter().find(|(other, place)| {
+        let full = link.full;
+        let session = self.sessions.get(&session_id);
+        let mut places = session.into_iter().flat_map(|session| &session.places);
+        let twin = places.find(|(other, place)| {
             let link = self.links.get(other);
             let same = link.is_some_and(|l| {
                 l.gateway == gateway
@@ -67,17 +69,26 @@ impl Audit {
             });
             same && place.standing == Standing::Open && (**other != id || !resumed)
         });
-        if let Some((other, _)) = twin {
-            let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
-            let rule = match *other == id {
-                true => &rules::L_OPEN_TWICE,
-                false => &rules::L_TWO_LINKS,
-            };
-            return self.breach(rule, seen);
+        let mut belated = false;
+        if let Some((other, place)) = twin {
+            let other = *other;
+            let same_epoch = place.resumed.is_some_and(|(of, _)| of == epoch);
+            // What waits on a full link was decided before the OPEN elsewhere.
+            let before = full || (resumed && same_epoch && self.claims_failed(session_id, gateway));
+            belated = same_epoch;
+            if other == id || !before {
+                let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
+                let rule = match other == id {
+                    true => &rules::L_OPEN_TWICE,
+                    false => &rules::L_TWO_LINKS,
+                };
+                return self.breach(rule, seen);
+            }
         }
         if resumed {
             self.check_epoch(session_id, gateway, epoch);
         } else {
+            let session = self.sessions.entry(session_id).or_default();
             // One that was asked for before a resume may still say the epoch before.
             let highest = session.incarnations.iter().map(|i| i.epoch).max();
             let highest = highest.unwrap_or(1).max(session.epoch.0);
@@ -86,20 +97,39 @@ impl Audit {
                 let seen = format!("session {session_id}: OPEN in epoch {epoch}");
                 return self.breach(&rules::EPOCH_SKIPPED, seen);
             }
+            if epoch > session.epoch.0 {
+                session.epoch = (epoch, now);
+            }
         }
         self.speaks_for(id, session_id, "OPEN");
         let place = self.place(id, session_id);
         place.standing = Standing::Open;
         place.opened = now;
         (place.left, place.left_answered, place.suspended) = (None, None, None);
-        place.strays = 0;
+        (place.strays, place.belated) = (0, belated);
         place.unanswered = resumed;
         if resumed {
             place.resumed = Some((epoch, now));
             place.opens += 1;
+        } else {
+            place.began = now;
         }
         let session = self.sessions.entry(session_id).or_default();
         session.final_closes.insert((gateway, backend, service), 0);
+    }
+
+    /// A RESUME was refused here so shortly ago that its OPENs may still wait for their links.
+    fn claims_failed(&self, session_id: u64, gateway: Process) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        let waits = self.scene.connect_timeout + INSIDE;
+        session.attempts.iter().any(|attempt| {
+            let conn = self.conns.get(&attempt.conn);
+            let refused = conn.is_some_and(|conn| conn.closed.is_some() && !conn.replaced);
+            let its = attempt.gateway == gateway && !attempt.succeeded;
+            its && refused && attempt.asked.at + waits >= self.now.at
+        })
     }
 
     /// An OPEN says whom the gateway was told that the session is.
@@ -170,7 +200,11 @@ impl Audit {
             let mut own = session.incarnations.iter();
             own.any(|i| i.gateway == gateway && i.epoch >= epoch)
         };
-        let resumes = place.resumed.filter(|_| place.unanswered);
+        let asked = session.attempts.iter().rfind(|a| a.gateway == gateway);
+        // One that was being opened when RESUME came is no bound backend of that resume: its ACCEPT is not
+        // waited for (protocol 3.2), and has nothing to tell, for the OPEN before is on the same link.
+        let bound = asked.is_none_or(|asked| place.began < asked.asked);
+        let resumes = place.resumed.filter(|_| place.unanswered && bound);
         let resumes = resumes.filter(|(epoch, _)| !entered(*epoch));
         let Some(payload) = payload else {
             return;
@@ -204,7 +238,12 @@ impl Audit {
         };
         let session = self.sessions.entry(session_id).or_default();
         let own = session.incarnations.iter().rfind(|i| i.gateway == gateway);
-        let own = own.map_or(Moment::default(), |i| i.opened);
+        let place = session.places.entry(id).or_default();
+        // What waited on a full link was decided before, maybe by an owner before.
+        let own = match full {
+            true => place.opened,
+            false => own.map_or(Moment::default(), |i| i.opened),
+        };
         let asked = session
             .attempts
             .iter()
@@ -287,17 +326,22 @@ impl Audit {
             return;
         };
         let owned = session.incarnations.iter().any(|i| i.gateway == gateway);
-        let asked = session
-            .attempts
-            .iter()
-            .rfind(|a| a.gateway == gateway && a.asked < since);
-        let failed = asked.is_some_and(|asked| {
+        let own = |a: &&Attempt| a.gateway == gateway && a.asked < since;
+        let asked = session.attempts.iter().rfind(own);
+        let goes_on = |asked: &Attempt| {
             let conn = self.conns.get(&asked.conn);
-            // "… closes the old one (205)": the claim itself goes on (protocol 3.2).
-            conn.is_some_and(|conn| conn.closed.is_some() && !conn.replaced)
-        });
+            // "… closes the old one (205)": the claim itself goes on (protocol 3.2), as it does when its
+            // connection breaks. A RESUME with another token is refused meanwhile.
+            conn.is_some_and(|conn| conn.closed.is_none() || conn.replaced)
+        };
+        let claim = 4 * self.scene.connect_timeout;
+        let lately = |a: &&Attempt| a.asked.at + claim >= since.at && !a.succeeded;
+        let mut claims = session.attempts.iter().filter(own).filter(lately);
+        let failed = asked.is_some() && !claims.any(goes_on);
         let asked = asked.map_or(since, |asked| asked.asked);
-        let broken = failed || !place.unanswered;
+        // The ACCEPT that comes with the deadline may still be on its way inside the gateway.
+        let taken = !place.unanswered && place.accepted.at + INSIDE < self.now.at;
+        let broken = failed || taken;
         if broken && !owned && !self.is_over(session) && !self.troubled(gateway.index, asked) {
             self.breach(&rules::L_CLAIM_CLOSED, seen);
         }

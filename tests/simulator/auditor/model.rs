@@ -126,10 +126,14 @@ pub(crate) enum Due {
 pub(crate) struct Place {
     pub(crate) standing: Standing,
     pub(crate) opened: Moment,
+    /// The moment of the newest OPEN that was not resumed.
+    pub(crate) began: Moment,
     /// Epoch and moment of the newest OPEN (resumed).
     pub(crate) resumed: Option<(u32, Moment)>,
     /// That OPEN is not answered.
     pub(crate) unanswered: bool,
+    /// Its ACCEPT has arrived.
+    pub(crate) accepted: Moment,
     /// OPENs (resumed) that are not answered, that one included.
     pub(crate) opens: u32,
     /// Those before that the gateway has given up: their answers come first, and say nothing (protocol 2.3).
@@ -140,6 +144,8 @@ pub(crate) struct Place {
     pub(crate) suspended: Option<Moment>,
     /// The backend's CLOSE has arrived, last.
     pub(crate) ended: Moment,
+    /// Its OPEN came behind one of the same epoch on another link, which had been decided later.
+    pub(crate) belated: bool,
     /// Frames of the backend that may be answered by CLOSE 410.
     pub(crate) strays: u32,
 }
@@ -167,14 +173,17 @@ impl Default for Place {
         Place {
             standing: Standing::Unopened,
             opened: Moment::default(),
+            began: Moment::default(),
             resumed: None,
             unanswered: false,
+            accepted: Moment::default(),
             opens: 0,
             given_up: 0,
             left: None,
             left_answered: None,
             suspended: None,
             ended: Moment::default(),
+            belated: false,
             strays: 0,
         }
     }

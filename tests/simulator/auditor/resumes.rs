@@ -1,7 +1,7 @@
 //! Sessions begin and are resumed: tokens, epochs, owners, and when an OPENED may be said.
 
 use super::frames::{ClientFrame, ClientWhat};
-use super::model::{Attempt, Conn, Form, Incarnation, Link, Place, Session, Standing};
+use super::model::{Attempt, Conn, Form, Incarnation, Link, Moment, Place, Session, Standing};
 use super::{Audit, Process, rules};
 
 impl Audit {
@@ -59,14 +59,17 @@ impl Audit {
         let Some(conn) = self.conns.get(&id) else {
             return;
         };
-        let Form::Resume { token, used, .. } = conn.form else {
+        let Form::Resume {
+            token, used, asked, ..
+        } = conn.form
+        else {
             return;
         };
         if conn.session != Some(session_id) {
             return self.breach(&rules::C_DATA, format!("connection {id}: {frame:?}"));
         }
         let gateway = conn.gateway;
-        if used && !self.may_reuse(session_id, gateway, gap) {
+        if used && !self.may_reuse(session_id, (gateway, token, asked), gap) {
             let seen = format!("connection {id} of player {}", conn.player);
             return self.breach(&rules::TOKEN_USED, seen);
         }
@@ -125,24 +128,38 @@ impl Audit {
     }
 
     /// A used token is good only where nobody is left who could know.
-    fn may_reuse(&self, session_id: u64, gateway: Process, gap: bool) -> bool {
+    fn may_reuse(
+        &self,
+        session_id: u64,
+        (gateway, token, asked): (Process, Option<usize>, Moment),
+        gap: bool,
+    ) -> bool {
         let Some(session) = self.sessions.get(&session_id) else {
             return true;
         };
+        if token.is_some_and(|token| self.passed_over(session, gateway, token).is_some()) {
+            return true;
+        }
         let Some(user) = session.incarnations.get(session.used.0) else {
             return true;
         };
         let gone = self.gateway(user.gateway.index) != user.gateway;
         // "Who has handed a session over remembers to whom for the resume window" (3.2).
         let forgotten = user.opened.at + self.scene.resume_window <= self.now.at;
-        let unknown = forgotten || !self.scene.peer_channel;
+        // Nor does anybody remember one that has ended (docs/simulation.md, limits).
+        let unknown = forgotten || session.ended.is_some() || !self.scene.peer_channel;
         // One that nobody has asked still believes that it owns the session.
-        gone || user.gap || (gap && unknown && !self.is_epoch_seen(session, user, gateway))
+        gone || user.gap || (gap && unknown && !self.is_epoch_seen(session, user, (gateway, asked)))
     }
 
-    /// Tells whether a backend that this gateway has opened a session on took the epoch of an incarnation:
-    /// "elsewhere backends refuse an epoch that they have seen" (3.4).
-    fn is_epoch_seen(&self, session: &Session, of: &Incarnation, gateway: Process) -> bool {
+    /// Tells whether a backend that this gateway has opened a session on took the epoch of an incarnation
+    /// before this gateway was asked: "elsewhere backends refuse an epoch that they have seen" (3.4).
+    fn is_epoch_seen(
+        &self,
+        session: &Session,
+        of: &Incarnation,
+        (gateway, asked): (Process, Moment),
+    ) -> bool {
         let opens = |at: Process| {
             session.places.iter().filter_map(move |(number, place)| {
                 let link = self.links.get(number).filter(|link| link.gateway == at)?;
@@ -150,7 +167,8 @@ impl Audit {
             })
         };
         opens(of.gateway).any(|(taken, place)| {
-            let took = place.resumed.is_some_and(|(epoch, _)| epoch >= of.epoch);
+            let took = |(epoch, at)| epoch >= of.epoch && at < asked;
+            let took = place.resumed.is_some_and(took);
             let same = |(link, place): (&Link, &Place)| {
                 let open = place.standing == Standing::Open;
                 open && (link.backend, link.service) == (taken.backend, taken.service)
@@ -221,8 +239,10 @@ impl Audit {
             if link.gateway != gateway || link.lost.is_some() || !of_this {
                 continue;
             }
+            // "… to each bound backend": one that was being opened when RESUME came is not waited for.
+            let bound = Some(place.began) < asked;
             match place.standing {
-                Standing::Open if place.unanswered && !late => early = Some(*number),
+                Standing::Open if place.unanswered && bound && !late => early = Some(*number),
                 Standing::ByBackend(404) => owed.push(link.service),
                 Standing::Closed if place.unanswered && !link.full => owed.push(link.service),
                 _ => {}
@@ -338,10 +358,11 @@ impl Audit {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
-        let before = session.incarnations.last().map(|last| last.gateway);
-        let Some(before) = before.filter(|before| *before != gateway && !gap) else {
+        let last = session.incarnations.last();
+        let Some(last) = last.filter(|last| last.gateway != gateway && !gap) else {
             return;
         };
+        let (before, since) = (last.gateway, last.opened);
         if self.passed_over(session, gateway, token).is_some() {
             return;
         }
@@ -349,9 +370,10 @@ impl Audit {
             session.places.iter().any(|(number, place)| {
                 let link = self.links.get(number);
                 let its = link.is_some_and(|l| {
-                    l.gateway == gateway && l.service == service && l.backend == backend
+                    let same = l.service == service && l.backend == backend;
+                    l.gateway == gateway && same && l.lost.is_none()
                 });
-                its && place.standing == Standing::Open && !place.unanswered
+                its && place.standing == Standing::Open && !place.unanswered && place.opened > since
             })
         };
         let unanswered = session.places.iter().find(|(number, place)| {
@@ -360,7 +382,8 @@ impl Audit {
             };
             let standing = match place.standing {
                 Standing::Open => true,
-                Standing::Left => place.left_answered.is_none(),
+                // One that was left before, for another, was told as GAP then.
+                Standing::Left => place.left > Some(since) && place.left_answered.is_none(),
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
             link.gateway == before

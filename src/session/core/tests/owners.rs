@@ -187,3 +187,40 @@ fn a_backend_that_has_the_claimants_open_already_does_not_end_the_session() {
     let gap = "to b: hand over received 1 GAP".to_string();
     assert!(heard.contains(&gap), "{heard:?}");
 }
+
+#[test]
+fn a_window_does_not_end_while_the_session_is_promised() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.waits(900);
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
+    play.at(|core, step| core.confirmed("game", step));
+    play.heard();
+    play.waits(299);
+    play.check(&[]);
+    // The promise is over, and with it the session.
+    play.waits(1);
+    play.waits(0);
+    play.check(&["game.1: final CLOSE 0", "unregister", "close: 0"]);
+}
+
+#[test]
+fn a_token_that_is_used_while_the_session_is_promised_for_it_is_no_claim() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.resumes_here(1, 0);
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
+    play.at(|core, step| core.confirmed("game", step));
+    play.heard();
+    // The client goes on here.
+    play.says(&frame(Kind::Ping, "", 0, b""));
+    play.heard();
+    let (count, places) = (0, vec![("game".into(), true)]);
+    play.peer("b", ToOwner::Claim { count, places });
+    play.check(&[
+        "game.1: SUSPEND 1000",
+        "to b: refused",
+        "leave connection: 503",
+    ]);
+}
