@@ -17,5 +17,6 @@ mod sniffing;
 mod tls;
 mod tls_files;
 mod tls_peers;
+mod tls_refusals;
 mod tls_scene;
 mod websocket;

@@ -13,7 +13,7 @@ use rustls::server::{
     WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Error, ServerConfig, crypto};
+use rustls::{Error, PeerIncompatible, ServerConfig, ServerConnection, crypto};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,6 +28,8 @@ use crate::config::ListenTls;
 const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"ggp.v1"];
 /// Bytes that one read takes before the client's first message is complete.
 const READ_BYTES: usize = 1024;
+/// Limit of early data that is skipped, in bytes. The library counts some of it twice.
+const SKIPPED_EARLY_DATA: u32 = 64 * 1024;
 /// Time for which input is discarded after an alert, so that no reset overtakes it.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,9 @@ impl Certificates {
             .filter(named)
             .find(usable)
             .or_else(|| all().find(usable))
+            // Without one the library would say access_denied; with one that the client cannot use it says
+            // handshake_failure, as RFC 5246 (7.4.1.3) and RFC 8446 (4.1.1) have it.
+            .or_else(|| self.0.first())
     }
 }
 
@@ -123,6 +128,8 @@ fn configure(
     // longer trusted must not get in by TLS resumption.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = crypto::ring::Ticketer::new()?;
+    // With a ticketer early data is neither offered nor taken; this only says how much of it is skipped.
+    config.max_early_data_size = SKIPPED_EARLY_DATA;
     Ok(config)
 }
 
@@ -156,6 +163,37 @@ impl From<io::Error> for HandshakeFailed {
     }
 }
 
+/// The fatal alert protocol_version.
+const ALERT_PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
+/// TLS 1.2 on the wire, the oldest version here.
+const OLDEST_VERSION: u16 = 0x0303;
+
+/// Returns the version in a ClientHello of which `read` is the beginning; later ones than TLS 1.2 look like it.
+fn version_of(read: &[u8]) -> Option<u16> {
+    // Behind the headers of record and message, in 5 and 4 bytes.
+    let version = read.get(9..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*version))
+}
+
+/// Returns true if a client was refused for what only later versions have, although its version is the reason.
+fn is_outdated(error: &Error, client_version: Option<u16>) -> bool {
+    let required = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
+    *error == Error::PeerIncompatible(required)
+        && client_version.is_some_and(|v| v < OLDEST_VERSION)
+}
+
+/// Gives a connection what has come behind the client's first message: early data, which it skips, for it has
+/// offered none (RFC 8446, 4.2.10).
+fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
+    // What is wrong with it is told by the handshake, which processes on.
+    while connection.process_new_packets().is_ok() && !unread.is_empty() {
+        match connection.read_tls(&mut unread) {
+            Ok(read) if read > 0 => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
 /// Performs the handshake with a player; `read` is the beginning of its first message.
 ///
 /// # Errors
@@ -167,6 +205,7 @@ pub async fn accept(
     mut read: BytesMut,
 ) -> Result<TlsSocket, HandshakeFailed> {
     let mut acceptor = Acceptor::default();
+    let mut client_version = None;
     let accepted = loop {
         if read.is_empty() {
             read.reserve(READ_BYTES);
@@ -174,19 +213,19 @@ pub async fn accept(
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
+        client_version = client_version.or_else(|| version_of(&read));
         let mut unread = &read[..];
         let taken = acceptor.read_tls(&mut unread)?;
         read.advance(taken);
         match acceptor.accept() {
             Ok(None) => {}
-            // A client that sends more before the answer does not speak TLS.
-            Ok(Some(_)) if !read.is_empty() => {
-                return Err(io::Error::from(io::ErrorKind::InvalidData).into());
-            }
             Ok(Some(accepted)) => break accepted,
             Err((error, mut alert)) => {
                 let mut bytes = Vec::new();
                 alert.write_all(&mut bytes)?;
+                if is_outdated(&error, client_version) {
+                    bytes = ALERT_PROTOCOL_VERSION.to_vec();
+                }
                 socket.write_all(&bytes).await?;
                 return Err(HandshakeFailed {
                     error: io::Error::new(io::ErrorKind::InvalidData, error),
@@ -195,7 +234,8 @@ pub async fn accept(
             }
         }
     };
-    let handshake = StartHandshake::from_parts(accepted, socket).into_stream(config);
+    let handshake = StartHandshake::from_parts(accepted, socket);
+    let handshake = handshake.into_stream_with(config, |connection| feed(connection, &read));
     match handshake.into_fallible().await {
         Ok(stream) => Ok(TlsSocket::new(stream.into())),
         Err((error, socket)) => Err(HandshakeFailed {
