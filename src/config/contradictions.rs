@@ -217,9 +217,8 @@ impl Loading {
 
     fn addresses(&mut self, c: &Config) {
         let (players, admin) = (c.listen.address, c.admin.address);
-        let overlap = players.ip() == admin.ip()
-            || players.ip().is_unspecified()
-            || admin.ip().is_unspecified();
+        let (one, other) = (players.ip().to_canonical(), admin.ip().to_canonical());
+        let overlap = one == other || one.is_unspecified() || other.is_unspecified();
         let same = players.port() == admin.port() && players.port() != 0 && overlap;
         self.require(
             &["listen.address", "admin.address"],
@@ -233,6 +232,12 @@ impl Loading {
             &["admin.token"],
             !is_empty(&c.admin.token),
             "must not be empty; omit the key instead",
+        );
+        let sendable = |token: &Secret| token.expose().bytes().all(|b| b.is_ascii_graphic());
+        self.require(
+            &["admin.token"],
+            c.admin.token.as_ref().is_none_or(sendable),
+            "cannot be sent in an HTTP header, expected printable ASCII without spaces",
         );
         self.require(
             &["backend.token"],

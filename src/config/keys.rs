@@ -84,6 +84,13 @@ const fn only(name: &'static str, value: &'static str) -> Key {
     }
 }
 
+/// Returns a value without what editors and shells put around it: a byte order mark, and line breaks at the
+/// end, which no value ends with.
+pub(super) fn unwrapped(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.trim_end_matches(['\r', '\n'])
+}
+
 /// All keys, in the order of the documents.
 pub const KEYS: [Key; 61] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
@@ -278,9 +285,9 @@ impl Field<'_> {
             Field::OptionalHostPort(field) => {
                 *field = (!text.is_empty()).then(|| text.parse()).transpose()?;
             }
-            Field::Secret(field) => *field = Some(Secret::new(text.to_owned())),
+            Field::Secret(field) => *field = Some(Secret::new(unwrapped(text).to_owned())),
             Field::Secrets(field) => {
-                let entries = text.split(',').map(str::trim);
+                let entries = unwrapped(text).split(',').map(str::trim);
                 let entries = entries.filter(|entry| !entry.is_empty());
                 *field = entries.map(|entry| Secret::new(entry.to_owned())).collect();
             }

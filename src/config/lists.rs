@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -37,7 +37,33 @@ fn bits(ip: IpAddr) -> (u128, u8) {
     }
 }
 
+/// Length of `::ffff:0:0/96`, which holds the IPv4-mapped IPv6 addresses.
+const MAPPED_PREFIX: u8 = 96;
+/// Shorter networks of IPv6 that hold those addresses, such as `::/0`, mean IPv6 alone.
+const SHORTEST_AMBIGUOUS: u8 = 81;
+
 impl Network {
+    /// Returns the IPv4 network that a network of IPv4-mapped addresses means.
+    ///
+    /// # Errors
+    /// It is neither within those addresses nor clear of them.
+    fn canonical(self, text: &str) -> Result<Network, String> {
+        let IpAddr::V6(base) = self.base else {
+            return Ok(self);
+        };
+        let mapped = Ipv6Addr::from_bits(0xFFFF_0000_0000);
+        match base.to_ipv4_mapped() {
+            Some(base) if self.prefix >= MAPPED_PREFIX => Ok(Network {
+                base: base.into(),
+                prefix: self.prefix - MAPPED_PREFIX,
+            }),
+            _ if self.prefix >= SHORTEST_AMBIGUOUS && self.contains(mapped.into()) => Err(format!(
+                "invalid network `{text}`: holds all of IPv4 and more, expected 0.0.0.0/0 for IPv4"
+            )),
+            _ => Ok(self),
+        }
+    }
+
     fn contains(self, ip: IpAddr) -> bool {
         let ((base, width), (ip, same)) = (bits(self.base), bits(ip));
         // A shift by all 128 bits would be none.
@@ -83,7 +109,7 @@ impl FromStr for Network {
                 "invalid network `{text}`: host bits set, expected zeros after the prefix"
             ));
         }
-        Ok(Network { base, prefix })
+        Network { base, prefix }.canonical(text)
     }
 }
 
@@ -223,7 +249,26 @@ mod tests {
         let all: Networks = "0.0.0.0/0,::/0".parse().unwrap();
         assert!(all.contains("8.8.8.8".parse().unwrap()) && all.contains("::1".parse().unwrap()));
         assert!("".parse::<Networks>().unwrap().is_empty());
+        // Addresses of a dual-stack socket are IPv4 as soon as they are compared, so these must be too.
+        let mapped: Networks = "::ffff:10.0.0.0/104,::ffff:192.0.2.7,::ffff:c633:6400/120"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            mapped.to_string(),
+            "10.0.0.0/8,192.0.2.7/32,198.51.100.0/24"
+        );
+        for inside in ["10.1.2.3", "::ffff:10.1.2.3", "192.0.2.7", "198.51.100.9"] {
+            assert!(mapped.contains(inside.parse().unwrap()), "{inside}");
+        }
+        for outside in ["11.0.0.1", "::10.1.2.3", "192.0.2.8"] {
+            assert!(!mapped.contains(outside.parse().unwrap()), "{outside}");
+        }
+        let v4: Networks = "::ffff:0.0.0.0/96".parse().unwrap();
+        assert_eq!(v4.to_string(), "0.0.0.0/0");
         for bad in [
+            "::ffff:10.0.0.1/104",
+            "::fffe:0:0/95",
+            "::/81",
             "10.0.0.0/33",
             "10.0.0.1/8",
             "::1/127",

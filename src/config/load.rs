@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
-use super::keys::{Effect, KEYS, Key};
+use super::keys::{Effect, KEYS, Key, unwrapped};
+use super::{Config, LogFormat};
 
 /// Prefix of the environment variables that override keys.
 const PREFIX: &str = "GATEWAY__";
@@ -69,28 +69,21 @@ pub fn load(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<Mistake>> {
-    let mut loading = Loading::default();
-    let environment: Vec<(String, String)> = environment.collect();
-    let variable = |name: &str| environment.iter().find(|(n, v)| n == name && !v.is_empty());
-    let pod = variable("POD_NAME").map(|(_, value)| value.clone());
-    loading.config.gateway.id = pod.unwrap_or_else(host_name);
-    if let Some(path) = file {
-        match std::fs::read_to_string(path) {
-            Ok(text) => loading.file(path, &text),
-            Err(error) => loading.in_file(path, None, "", format!("cannot be read: {error}")),
-        }
-    }
-    for (name, value) in &environment {
-        if let Some(rest) = name.strip_prefix(PREFIX) {
-            loading.variable(name, rest, value);
-        }
-    }
+    let mut loading = Loading::read(file, environment);
     loading.contradictions();
     if loading.mistakes.is_empty() {
         Ok(loading.config)
     } else {
         Err(loading.mistakes)
     }
+}
+
+/// Returns the format of log lines, in which the mistakes of a configuration are told too.
+pub fn log_format(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> LogFormat {
+    Loading::read(file, environment).config.log.format
 }
 
 /// Returns the process's environment. Names and values that are not UTF-8 cannot be meant for us; they
@@ -130,6 +123,27 @@ pub(super) struct Loading {
 }
 
 impl Loading {
+    /// Reads file and environment, as far as they can be read.
+    fn read(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Loading {
+        let mut loading = Loading::default();
+        let environment: Vec<(String, String)> = environment.collect();
+        let variable = |name: &str| environment.iter().find(|(n, v)| n == name && !v.is_empty());
+        let pod = variable("POD_NAME").map(|(_, value)| unwrapped(value).to_owned());
+        loading.config.gateway.id = pod.unwrap_or_else(host_name);
+        if let Some(path) = file {
+            match std::fs::read_to_string(path) {
+                Ok(text) => loading.file(path, text.strip_prefix('\u{feff}').unwrap_or(&text)),
+                Err(error) => loading.in_file(path, None, "", format!("cannot be read: {error}")),
+            }
+        }
+        for (name, value) in &environment {
+            if let Some(rest) = name.strip_prefix(PREFIX) {
+                loading.variable(name, rest, unwrapped(value));
+            }
+        }
+        loading
+    }
+
     fn in_file(&mut self, path: &Path, line: Option<usize>, key: &str, message: String) {
         let place = Place::File {
             path: path.to_owned(),

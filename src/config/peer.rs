@@ -31,7 +31,7 @@ impl Peer {
             (None, None) => return None,
         };
         let ip: IpAddr = host.parse().ok()?;
-        ip.is_unspecified().then_some(host)
+        ip.to_canonical().is_unspecified().then_some(host)
     }
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::Secret;
+use super::keys::unwrapped;
 
 /// Default port of Redis.
 const REDIS_PORT: u16 = 6379;
@@ -62,6 +63,7 @@ impl FromStr for RedisUrl {
     /// # Errors
     /// The URL is not valid. The message quotes nothing, because a misplaced password would be in it.
     fn from_str(text: &str) -> Result<RedisUrl, String> {
+        let text = unwrapped(text);
         let schemes = SCHEMES.map(|(name, ..)| format!("{name}://")).join(", ");
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let scheme = SCHEMES.iter().find(|(name, ..)| *name == scheme);
@@ -115,7 +117,8 @@ fn decoded(text: &str) -> Result<String, String> {
 fn read_credentials(text: &str) -> Result<(Option<String>, Option<Secret>), String> {
     let (username, password) = text.split_once(':').unwrap_or((text, ""));
     let some = |text: String| (!text.is_empty()).then_some(text);
-    let (username, password) = (some(decoded(username)?), some(decoded(password)?));
+    let clean = |text: &str| decoded(text).map(|text| unwrapped(&text).to_owned());
+    let (username, password) = (some(clean(username)?), some(clean(password)?));
     Ok((username, password.map(Secret::new)))
 }
 

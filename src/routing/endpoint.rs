@@ -70,7 +70,8 @@ impl FromStr for EndpointName {
                     .parse()
                     .map_err(|_| EndpointNameError::Ipv6(ip.to_owned()))?;
                 let port = port.strip_prefix(':').ok_or(EndpointNameError::NoPort)?;
-                (ip.to_string(), port)
+                // An IPv4-mapped address is that IPv4 address.
+                (IpAddr::V6(ip).to_canonical().to_string(), port)
             }
             None => {
                 let (host, port) = text.rsplit_once(':').ok_or(EndpointNameError::NoPort)?;
@@ -156,6 +157,7 @@ mod tests {
             ("10.0.0.1:9", "10.0.0.1:9", true),
             ("[::1]:7", "[::1]:7", true),
             ("[0:0:0:0:0:0:0:1]:7", "[::1]:7", true),
+            ("[::ffff:10.0.0.1]:9", "10.0.0.1:9", true),
             ("1e100.net:80", "1e100.net:80", false),
         ] {
             let name: EndpointName = text.parse().unwrap();

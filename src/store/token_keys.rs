@@ -46,6 +46,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Keyring, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.lines().map(str::trim);
     let secrets: Vec<_> = lines
         .filter(|l| !l.is_empty() && !l.starts_with('#'))
@@ -93,6 +94,13 @@ mod tests {
         let key = "0123456789abcdef0123456789abcdef";
         let text = format!("# newest first\n{key}-new\n\n  {key}  \n");
         assert_eq!(format!("{:?}", parse(path, &text).unwrap()), "Keyring of 2");
+        let marked = format!("\u{feff}{key}\r\n");
+        let ids = |text: &str| parse(path, text).unwrap().ids().collect::<Vec<_>>();
+        assert_eq!(
+            ids(&marked),
+            ids(key),
+            "a byte order mark is no part of a key"
+        );
         let refused = |text: &str| parse(path, text).unwrap_err();
         assert_eq!(
             refused("# nothing\n"),

@@ -34,7 +34,10 @@ impl AdminArgs {
     /// Returns the token of the command line or the environment.
     pub(super) fn token(&self) -> Option<String> {
         let given = self.token.clone();
-        given.or_else(|| std::env::var(TOKEN_VARIABLE).ok().filter(|t| !t.is_empty()))
+        let variable = || std::env::var(TOKEN_VARIABLE).ok();
+        // As a file or a here-document leaves it.
+        let whole = |text: String| text.trim_end_matches(['\r', '\n']).to_owned();
+        given.or_else(|| variable().map(whole).filter(|token| !token.is_empty()))
     }
 }
 

@@ -20,6 +20,8 @@ use crate::config::Config;
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Remaining lifetime of a certificate below which there is a warning.
 const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
+/// Some editors put it in front of a text; PEM's first line would not be one behind it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Beyond every date that a certificate can have: the year 10000, in seconds since 1970.
 const BEYOND: u64 = 253_402_300_800;
 
@@ -169,7 +171,12 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     match read {
         Err(error) => Err(format!("cannot be read: {error}")),
         Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err("too large, limit 4MiB".to_owned()),
-        Ok(_) => Ok(bytes),
+        Ok(_) => {
+            if bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
+            }
+            Ok(bytes)
+        }
     }
 }
 
