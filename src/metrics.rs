@@ -137,6 +137,8 @@ pub enum DropReason {
     UnexpectedClose307,
     /// ACCEPT that answers no OPEN.
     UnexpectedAccept,
+    /// PONG with bytes that no PING had.
+    UnexpectedPong,
     /// A kind that is unknown, or not for a backend to send.
     UnexpectedKind,
     /// None of these.
@@ -153,6 +155,7 @@ labels!(DropReason {
     LinkLeft => "link_left",
     UnexpectedClose307 => "unexpected_close_307",
     UnexpectedAccept => "unexpected_accept",
+    UnexpectedPong => "unexpected_pong",
     UnexpectedKind => "unexpected_kind",
     Other => "other",
     RegistryGone => "registry_gone",

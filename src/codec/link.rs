@@ -78,6 +78,22 @@ pub enum FrameError {
         /// The limit, in bytes.
         limit: u32,
     },
+    /// Not the link protocol at all.
+    #[error("looks like {0}, expected the link protocol")]
+    Foreign(&'static str),
+    /// A length whose bytes are in the wrong order.
+    #[error(
+        "payload too large: {len} bytes, limit {limit}; {swapped} if its bytes are swapped, but lengths are \
+         big-endian"
+    )]
+    LittleEndian {
+        /// Length in the header.
+        len: u32,
+        /// The limit, in bytes.
+        limit: u32,
+        /// The length that the peer seems to mean.
+        swapped: u32,
+    },
     /// A payload that its kind does not allow.
     #[error("malformed {kind:?} payload of {len} bytes")]
     BadPayload {
@@ -102,10 +118,7 @@ pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameE
     }
     let len = u32::from_be_bytes(array(buf, 0));
     if len > max_payload {
-        return Err(FrameError::PayloadTooLarge {
-            len,
-            limit: max_payload,
-        });
+        return Err(oversized(buf, len, max_payload));
     }
     let end = HEADER_LEN + len as usize;
     let Some(payload) = buf.get(HEADER_LEN..end) else {
@@ -117,6 +130,37 @@ pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameE
         payload,
     };
     Ok(Decoded::Frame(frame, end))
+}
+
+/// First bytes of what else may answer at a backend's address.
+const FOREIGN: [(&[u8], &str); 11] = [
+    (b"HTTP", "HTTP"),
+    (b"GET ", "HTTP"),
+    (b"POST", "HTTP"),
+    (b"\x15\x03", "TLS"),
+    (b"\x16\x03", "TLS"),
+    (b"\xA7\x47", "the client protocol"),
+    (b"PROX", "a PROXY header"),
+    (b"SSH-", "SSH"),
+    (b"-ERR", "Redis"),
+    (b"-NOA", "Redis"),
+    (b"220 ", "SMTP or FTP"),
+];
+
+/// Says what is wrong with a length over the limit.
+#[cold]
+fn oversized(buf: &[u8], len: u32, limit: u32) -> FrameError {
+    let foreign = FOREIGN.iter().find(|(first, _)| buf.starts_with(first));
+    let swapped = len.swap_bytes();
+    match foreign {
+        Some((_, what)) => FrameError::Foreign(what),
+        None if swapped <= limit => FrameError::LittleEndian {
+            len,
+            limit,
+            swapped,
+        },
+        None => FrameError::PayloadTooLarge { len, limit },
+    }
 }
 
 /// Encodes a frame's header. `payload_len` bytes must follow it.

@@ -7,6 +7,7 @@ mod bad_input;
 mod chaos;
 mod drain;
 mod endings;
+mod foreign;
 mod framing;
 mod health;
 mod identity;

@@ -66,13 +66,22 @@ impl Link {
                 Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
             }
             if let Err(error) = self.take_frames(ctx) {
-                tracing::warn!(service = %self.service, endpoint = %self.endpoint, %error,
-                    "the backend broke the link protocol; its link is lost");
-                return Err(LinkEnd::ProtocolError);
+                return Err(self.protocol_error(error));
             }
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Remembers how the backend broke the protocol. One that never spoke it is logged as down, once.
+    #[cold]
+    fn protocol_error(&mut self, error: FrameError) -> LinkEnd {
+        if self.lifecycle.was_ready() {
+            tracing::warn!(service = %self.service, endpoint = %self.endpoint, %error,
+                "the backend broke the link protocol; its link is lost");
+        }
+        self.error.get_or_insert_with(|| error.to_string().into());
+        LinkEnd::ProtocolError
     }
 
     /// Handles all whole frames of the inbox and leaves the rest in it.
@@ -155,7 +164,9 @@ impl Link {
             Kind::Pong => match frame.payload.try_into().map(u64::from_be_bytes) {
                 // Behind a session's OPEN, so it has taken that.
                 Ok(session_id) => self.confirmed(session_id),
-                Err(_) => self.ponged(),
+                // Other PINGs have nothing in them, so an answer has nothing either.
+                Err(_) if frame.payload.is_empty() => self.ponged(),
+                Err(_) => self.drop_frame(DropReason::UnexpectedPong),
             },
             Kind::Close => self.take_close(id, frame.payload, strays),
             Kind::Bind => self.take_bind(id, Bind::decode(frame.payload)?, strays),

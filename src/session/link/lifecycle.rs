@@ -117,7 +117,7 @@ impl Lifecycle {
     }
 
     /// A PONG came at `now`. Returns its consequence and the time since the newest PING; `None`
-    /// where the link is ending and neither counts.
+    /// where the link is ending or no PING is unanswered, and neither counts.
     pub fn pong(&mut self, now: Instant) -> Option<(Pong, Duration)> {
         match &mut self.0 {
             Stage::Greeting { pinged_at, goaway } => {
@@ -131,6 +131,8 @@ impl Lifecycle {
                 self.0 = stage;
                 Some((pong, now - newest))
             }
+            // Without a PING there is nothing to measure.
+            Stage::Ready(pings) | Stage::Leaving(pings) if pings.unanswered == 0 => None,
             Stage::Ready(pings) | Stage::Leaving(pings) => {
                 pings.unanswered = 0;
                 Some((Pong::Alive, now - pings.newest))

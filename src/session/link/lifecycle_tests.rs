@@ -34,6 +34,14 @@ fn a_link_that_answers_lives_and_three_missing_pongs_end_it() {
 }
 
 #[test]
+fn a_pong_that_answers_no_ping_says_nothing() {
+    let (mut link, now) = ready();
+    assert_eq!(link.pong(now + 9 * MS), None);
+    assert_eq!(link.tick(now + 10 * MS), Tick::Ping);
+    assert_eq!(link.pong(now + 11 * MS), Some((Pong::Alive, MS)));
+}
+
+#[test]
 fn goaway_leaves_what_is_there_and_missing_pongs_still_count() {
     let (mut link, now) = ready();
     assert_eq!(link.tick(now), Tick::Ping);
