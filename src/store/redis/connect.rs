@@ -262,5 +262,14 @@ pub(super) fn explain(error: RedisError) -> String {
             None => error.to_string(),
         },
     };
-    text.replace(['\r', '\n'], " ")
+    let cure = match text.split(' ').next() {
+        // Redis Cluster: a transaction has keys of one slot only.
+        Some("CROSSSLOT") => {
+            "; set redis.prefix to one with a hash tag, for example {game-gateway}:, so that both keys are in one \
+             slot"
+        }
+        Some("MOVED") => "; set redis.url to that master of the cluster",
+        _ => "",
+    };
+    text.replace(['\r', '\n'], " ") + cure
 }
