@@ -14,6 +14,12 @@
 //! operators see ([`admin`], [`metrics`]) and set ([`config`]), how it all starts ([`run`]), and what
 //! one plays with ([`sdk`], [`cli`]). ARCHITECTURE.md has the whole picture.
 
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads; see cli::output and logging"
+)]
+
 pub mod actors;
 pub mod admin;
 pub mod admission;
@@ -22,6 +28,7 @@ pub mod codec;
 pub mod config;
 pub mod inspection;
 pub mod labels;
+pub mod logging;
 pub mod metrics;
 pub mod net;
 pub mod routing;

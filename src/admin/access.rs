@@ -1,16 +1,20 @@
 //! Access to the admin API.
 //!
-//! With a token: every client that has it. Without one: loopback addresses only; and since every page in a
-//! browser on this machine comes from a loopback address too, a change must be addressed to this
-//! machine by name and must not come from another site's page.
+//! With a token: every client that has it. Without one: loopback addresses only. What a browser on this
+//! machine sends for any page comes from a loopback address too, under whatever name the page's site has
+//! pointed there (DNS rebinding): so a request must be addressed to this machine by name and must not come
+//! from another site's page. So does what a proxy on this machine passes on for others, which is refused where
+//! the proxy says so.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::future::{Ready, ready};
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError, web};
+use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
 use subtle::ConstantTimeEq;
 
 use super::Desk;
@@ -23,6 +27,41 @@ const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
 const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
 /// The folder of more such pages.
 const PAGES_BELOW: &str = "/api/docs/";
+
+/// Headers by which a proxy says that it asks for somebody else.
+const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Who sends a request, for the log.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The key of the token that was sent, where one is needed.
+    token: Option<&'static str>,
+    address: Option<SocketAddr>,
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.token, self.address) {
+            (Some(token), Some(address)) => write!(f, "{token} at {address}"),
+            (None, Some(address)) => write!(f, "{address}"),
+            (token, None) => f.write_str(token.unwrap_or("unknown")),
+        }
+    }
+}
+
+impl FromRequest for Caller {
+    type Error = ApiError;
+    type Future = Ready<Result<Caller, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let desk = request.app_data::<web::Data<Desk>>();
+        let token = desk.and_then(|desk| desk.config.admin.token.as_ref());
+        ready(Ok(Caller {
+            token: token.map(|_| "admin.token"),
+            address: request.peer_addr(),
+        }))
+    }
+}
 
 /// Refuses requests without access.
 pub(super) async fn authorise(
@@ -54,8 +93,14 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
         let message = "without admin.token only loopback addresses are answered";
         return Some(ApiError::forbidden(message));
     }
-    if !request.method().is_safe() && !is_from_here(request.headers()) {
-        let message = "without admin.token a change must be addressed to localhost or a loopback \
+    let headers = request.headers();
+    if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
+        let message =
+            "without admin.token nothing is answered that a proxy passes on: set admin.token";
+        return Some(ApiError::forbidden(message));
+    }
+    if !is_from_here(headers) {
+        let message = "without admin.token a request must be addressed to localhost or a loopback \
                        address, and not come from another site's page";
         return Some(ApiError::forbidden(message));
     }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Desk;
+use super::access::Caller;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
 use crate::actors::gateway::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
@@ -53,6 +54,7 @@ pub(super) async fn progress(
 )]
 pub(super) async fn begin(
     desk: web::Data<Desk>,
+    caller: Caller,
     _: Query<Nothing>,
     Body(wish): Body<Wish>,
 ) -> Result<HttpResponse, ApiError> {
@@ -64,6 +66,8 @@ pub(super) async fn begin(
     };
     let begun = desk.ask(drain).await?;
     let begun = begun.map_err(|error| ApiError::conflict(error.to_string()))?;
+    let window = &begun.progress.window;
+    tracing::info!(by = %caller, window, "a drain is asked for over the admin API");
     let status = if begun.now {
         StatusCode::ACCEPTED
     } else {
@@ -80,12 +84,13 @@ pub(super) async fn begin(
 ))]
 pub(super) async fn undo(
     desk: web::Data<Desk>,
+    caller: Caller,
     _: Query<Nothing>,
 ) -> Result<web::Json<DrainSnapshot>, ApiError> {
     let undone = desk.ask(CancelDrain).await?;
-    undone
-        .map(web::Json)
-        .map_err(|error| ApiError::conflict(error.to_string()))
+    let undone = undone.map_err(|error| ApiError::conflict(error.to_string()))?;
+    tracing::info!(by = %caller, "the end of a drain is asked for over the admin API");
+    Ok(web::Json(undone))
 }
 
 fn read_window(text: &str) -> Result<Duration, ApiError> {

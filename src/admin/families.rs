@@ -5,7 +5,8 @@ use std::fmt::Display;
 use super::family::{
     Family,
     Source::{
-        Counter, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter, StatusReasons,
+        Counter, DroppedLogLines, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter,
+        StatusReasons,
     },
     family,
 };
@@ -21,7 +22,7 @@ fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64
 }
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 69] = [
+pub const FAMILIES: [Family; 70] = [
     family(
         "connections",
         "Client connections now",
@@ -341,6 +342,11 @@ pub const FAMILIES: [Family; 69] = [
         "dropped_frames",
         "Frames that were dropped, by reason",
         Labelled("reason", |m| owned(m.dropped.iter())),
+    ),
+    family(
+        "dropped_log_lines",
+        "Log lines that were dropped because nobody read them",
+        DroppedLogLines,
     ),
     family("actors", "Actors now, by kind", KindGauge(|k| k.live)),
     family(

@@ -23,6 +23,8 @@ pub(super) enum Source {
     KindGauge(fn(&KindSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
+    /// The counter of log lines that nobody read.
+    DroppedLogLines,
 }
 
 /// One family.

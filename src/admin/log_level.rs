@@ -1,12 +1,13 @@
 //! The log filter, which can be read and changed while the gateway runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use actix_web::web;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Desk;
+use super::access::Caller;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
 
@@ -137,6 +138,7 @@ pub(super) async fn current(
 ))]
 pub(super) async fn change(
     desk: web::Data<Desk>,
+    caller: Caller,
     _: Query<Nothing>,
     Body(wish): Body<Level>,
 ) -> Result<web::Json<CurrentLevel>, ApiError> {
@@ -146,13 +148,14 @@ pub(super) async fn change(
     let before = log_level(&desk)?.get();
     let wrong = |why| ApiError::bad_request(format!("level: {why}"));
     log_level(&desk)?.set(&level).map_err(wrong)?;
-    tracing::info!(before, level, "the log level is changed over the admin API");
+    tracing::info!(by = %caller, before, level, "the log level is changed over the admin API");
     Ok(web::Json(CurrentLevel { level }))
 }
 
-fn log_level(desk: &Desk) -> Result<&Arc<LogLevel>, ApiError> {
+fn log_level(desk: &Desk) -> Result<&LogLevel, ApiError> {
     let none = || ApiError::not_available("this program's log level cannot be changed");
-    desk.log_level.as_ref().ok_or_else(none)
+    let logging = desk.logging.as_ref().ok_or_else(none)?;
+    Ok(&logging.level)
 }
 
 #[cfg(test)]

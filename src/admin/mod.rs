@@ -38,6 +38,7 @@ use actix_web::{App, HttpServer, web};
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
 use crate::config::Config;
 use crate::inspection::Inspector;
+use crate::logging::Log;
 use crate::metrics::WorkerMetrics;
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
@@ -54,6 +55,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// what it has; this one is for what they forget.
 const CENSUS_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// The log of the process, as far as the admin API has to do with it.
+#[derive(Debug)]
+pub struct Logging {
+    /// The filter, and the way to change it.
+    pub level: LogLevel,
+    /// Where lines go.
+    pub log: Log,
+}
+
 /// The actors that the admin API asks, and the state that it answers from by itself.
 pub struct Sources {
     /// The effective configuration.
@@ -64,8 +74,8 @@ pub struct Sources {
     pub metrics: Vec<Arc<WorkerMetrics>>,
     /// Knows the other actors.
     pub inspector: Inspector,
-    /// The log filter, if it can be changed.
-    pub log_level: Option<Arc<LogLevel>>,
+    /// The log, if this program has one.
+    pub logging: Option<Logging>,
 }
 
 /// The state that every request may use.
@@ -74,7 +84,7 @@ struct Desk {
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     inspector: Inspector,
-    log_level: Option<Arc<LogLevel>>,
+    logging: Option<Logging>,
     started_at: std::time::SystemTime,
     started: std::time::Instant,
 }
@@ -142,7 +152,7 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
         gateway: sources.gateway,
         metrics: sources.metrics,
         inspector: sources.inspector,
-        log_level: sources.log_level,
+        logging: sources.logging,
         started_at: std::time::SystemTime::now(),
         started: std::time::Instant::now(),
     });

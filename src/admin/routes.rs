@@ -17,7 +17,7 @@ use crate::actors::backend_pool::BackendHealth;
 use crate::codec::code::Code;
 use crate::inspection::BackendSnapshot;
 use crate::routing::{
-    Avoid, Explained, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
+    Avoid, Explained, Explanation, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
 use crate::store::RefusedKind;
 
@@ -102,6 +102,8 @@ pub(super) struct Resolution {
     /// The endpoint; `null` if it is not decided yet or the session would be refused.
     #[schema(example = "10.0.0.7:9300")]
     endpoint: Option<String>,
+    /// The endpoint's health; `null` if there is no endpoint, or it was never used.
+    health: Option<BackendHealth>,
     /// The reason, in words.
     #[schema(example = "consistent_hash on user_id 42")]
     why: String,
@@ -154,7 +156,7 @@ fn answer(
     let its: BTreeMap<SocketAddr, BackendHealth> = backends
         .iter()
         .filter(|backend| backend.service == service)
-        .map(|backend| (backend.endpoint, backend.health))
+        .filter_map(|backend| Some((backend.address?, backend.health)))
         .collect();
     let gone = |health: &BackendHealth| match health {
         BackendHealth::Down | BackendHealth::Leaving => true,
@@ -176,7 +178,7 @@ fn answer(
         dead: &dead,
     };
     let explained = table.explain(&question, &avoid).map_err(refused)?;
-    let (endpoint, why, error_code) = match explained.outcome {
+    let (endpoint, mut why, error_code) = match explained.outcome.clone() {
         Ok(Explained::To(endpoint, why)) => (Some(endpoint), why.to_string(), None),
         Ok(any) => {
             let mut eligible = explained.candidates.iter().filter(|c| c.eligible);
@@ -190,21 +192,48 @@ fn answer(
         }
         Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
     };
-    let candidates = explained.candidates.iter().map(|candidate| Candidate {
+    let health = endpoint.and_then(|endpoint| its.get(&endpoint).copied());
+    // Where nothing else is left, what is dead is tried all the same.
+    match health {
+        Some(BackendHealth::Down) => why.push_str("; it is down, and nothing else is left"),
+        Some(BackendHealth::Leaving) => {
+            why.push_str("; it takes no new sessions, and nothing else is left");
+        }
+        Some(BackendHealth::Up | BackendHealth::Unknown) | None => {}
+    }
+    Ok(Resolution {
+        service: service.to_owned(),
+        strategy: explained.service.strategy(),
+        endpoint: endpoint.map(|endpoint| endpoint.to_string()),
+        health,
+        why,
+        error_code,
+        require_bind: explained.service.require_bind,
+        candidates: candidates(&explained, &its),
+    })
+}
+
+/// Lists the endpoints that the strategy chooses among, and names of the rule that do not resolve.
+fn candidates(
+    explained: &Explanation,
+    its: &BTreeMap<SocketAddr, BackendHealth>,
+) -> Vec<Candidate> {
+    // The endpoints in such a rule itself are not used.
+    let by_realm = explained.service.strategy() == StrategyKind::RealmBased;
+    let unresolved = explained.service.unresolved.iter().filter(|_| !by_realm);
+    let unresolved = unresolved.map(|(name, weight)| Candidate {
+        endpoint: name.to_string(),
+        weight: *weight,
+        eligible: false,
+        health: Some(BackendHealth::Down),
+    });
+    let resolved = explained.candidates.iter().map(|candidate| Candidate {
         endpoint: candidate.endpoint.to_string(),
         weight: candidate.weight,
         eligible: candidate.eligible,
         health: its.get(&candidate.endpoint).copied(),
     });
-    Ok(Resolution {
-        service: service.to_owned(),
-        strategy: explained.service.strategy(),
-        endpoint: endpoint.map(|endpoint| endpoint.to_string()),
-        why,
-        error_code,
-        require_bind: explained.service.require_bind,
-        candidates: candidates.collect(),
-    })
+    resolved.chain(unresolved).collect()
 }
 
 /// Returns the error with the code that a player would get.

@@ -5,12 +5,13 @@ mod args;
 mod show;
 mod table;
 
-use std::io::{ErrorKind, Write};
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
 use args::{ActorsArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
@@ -26,7 +27,7 @@ pub fn run(args: &AdminArgs) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("game-gateway admin: {failure}");
+            output::complain(format_args!("game-gateway admin: {failure}"));
             ExitCode::FAILURE
         }
     }
@@ -71,12 +72,7 @@ impl Terminal {
         } else {
             table(answer)
         };
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // The reader, such as `head`, has seen enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(Failure::output),
-        }
+        output::write(&text).map(drop).map_err(Failure::output)
     }
 
     fn actors(&self, args: &ActorsArgs) -> Result<(), Failure> {
@@ -96,7 +92,9 @@ impl Terminal {
             .collect();
         if !silent.is_empty() {
             let workers = silent.join(", ");
-            eprintln!("warning: workers {workers} have not answered; their sessions are missing");
+            output::complain(format_args!(
+                "warning: workers {workers} have not answered; their sessions are missing"
+            ));
         }
         self.more(&page);
         self.print(&page, show::sessions)
@@ -105,7 +103,7 @@ impl Terminal {
     /// Says on stderr that this is not all, for tables do not.
     fn more(&self, page: &Value) {
         if !self.json && !page["next_cursor"].is_null() {
-            eprintln!("there are more; --all lists them");
+            output::complain(format_args!("there are more; --all lists them"));
         }
     }
 
@@ -188,14 +186,20 @@ impl Terminal {
             let body = args.window.as_ref().map(|window| json!({"window": window}));
             self.api.send("POST", path, body.as_ref())?
         };
+        let mut progress = Progress::new(!self.json);
         while args.wait && answer["state"] != "drained" {
             if answer["state"] == "serving" {
                 return Err(Failure::answer("the gateway is not draining"));
             }
+            progress.show(&answer);
             std::thread::sleep(WAIT_STEP);
             answer = self.api.get(path, &[])?;
         }
-        self.print(&answer, show::members)
+        progress.end();
+        match args.wait {
+            true => self.print(&answer, show::drained),
+            false => self.print(&answer, show::members),
+        }
     }
 
     fn log_level(&self, level: Option<&str>) -> Result<(), Failure> {
@@ -207,5 +211,43 @@ impl Terminal {
         self.print(&answer, |answer| {
             format!("{}\n", show::cell(&answer["level"]))
         })
+    }
+}
+
+/// The progress of a drain on stderr: one line that is written over in a terminal, else a line for each change.
+struct Progress {
+    wanted: bool,
+    terminal: bool,
+    shown: String,
+}
+
+impl Progress {
+    fn new(wanted: bool) -> Progress {
+        Progress {
+            wanted,
+            terminal: std::io::stderr().is_terminal(),
+            shown: String::new(),
+        }
+    }
+
+    fn show(&mut self, answer: &Value) {
+        let counts = show::progress(answer);
+        if !self.wanted || (!self.terminal && counts == self.shown) {
+            return;
+        }
+        if self.terminal {
+            let left = show::cell(&answer["remaining_seconds"]);
+            // Nobody is left who could be told.
+            let _ = write!(std::io::stderr(), "\r{counts}, {left} s left\x1b[K");
+        } else {
+            output::complain(&counts);
+        }
+        self.shown = counts;
+    }
+
+    fn end(&self) {
+        if self.terminal && !self.shown.is_empty() {
+            output::complain("");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::ConfigFile;
+use super::{ConfigFile, output};
 use crate::config::{self, Config, RouteSource};
 use crate::net::tls::Tls;
 use crate::routing::Parsed;
@@ -97,20 +97,21 @@ fn read_routes(config: &Config) -> (String, Result<Parsed, Refused>) {
 
 /// Prints the findings; success only without mistakes.
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let findings = check(args.config.config.as_deref(), config::environment());
-    for good in &findings.good {
-        println!("ok: {good}");
+    let mut findings = check(args.config.config.as_deref(), config::environment());
+    let good: String = (findings.good.iter().map(|good| format!("ok: {good}\n"))).collect();
+    if let Err(error) = output::write(&good) {
+        findings.mistakes.push(error.to_string());
     }
     for warning in &findings.warnings {
-        eprintln!("warning: {warning}");
+        output::complain(format_args!("warning: {warning}"));
     }
     for mistake in &findings.mistakes {
-        eprintln!("mistake: {mistake}");
+        output::complain(format_args!("mistake: {mistake}"));
     }
     match findings.mistakes.len() {
         0 => ExitCode::SUCCESS,
         count => {
-            eprintln!("game-gateway check: {count} mistakes");
+            output::complain(format_args!("game-gateway check: {count} mistakes"));
             ExitCode::FAILURE
         }
     }

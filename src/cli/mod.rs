@@ -9,6 +9,7 @@ pub mod admin;
 pub mod check;
 pub mod demo;
 pub mod loadtest;
+mod output;
 pub mod routes;
 pub mod serve;
 mod units;
@@ -29,7 +30,7 @@ enum Command {
     Check(check::CheckArgs),
     /// Inspect and control a running gateway through its admin API.
     Admin(admin::AdminArgs),
-    /// Run a demo: a gateway, sample backends and sample players in one process.
+    /// Run a demo: gateways, sample backends and sample players in one process.
     Demo(demo::DemoArgs),
     /// Generate load on a gateway and verify every response.
     Loadtest(Box<loadtest::LoadtestArgs>),

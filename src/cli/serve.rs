@@ -1,25 +1,25 @@
 //! `game-gateway serve`: runs the gateway until a signal drains it.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, reload};
 
-use super::ConfigFile;
+use super::{ConfigFile, output};
 use crate::actors::config_watcher::Reload;
 use crate::actors::gateway::{Drain, Gateway};
 use crate::admin::LogLevel;
 use crate::config::{self, Config};
+use crate::logging::{FLUSH_TIMEOUT, Log};
 use crate::run;
 use crate::supervision::CountedAddr;
 
 /// The exit code when a second signal cuts a drain short.
 const EXIT_CUT_SHORT: i32 = 1;
+/// Time that this exit waits until its reason is written.
+const CUT_SHORT_FLUSH: Duration = Duration::from_millis(100);
 
 /// Arguments of `serve`.
 #[derive(Debug, clap::Args)]
@@ -30,77 +30,67 @@ pub struct ServeArgs {
 
 /// Runs the gateway until SIGTERM or SIGINT has drained it.
 pub fn run(args: &ServeArgs) -> ExitCode {
-    let config = match config::load(args.config.config.as_deref(), config::environment()) {
-        Ok(config) => config,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                eprintln!("game-gateway: {mistake}");
-            }
-            return ExitCode::FAILURE;
-        }
+    let file = args.config.config.as_deref();
+    let loaded = config::load(file, config::environment());
+    let format = match &loaded {
+        Ok(config) => config.log.format,
+        Err(_) => config::log_format(file, config::environment()),
     };
-    let log_level = match log(&config) {
-        Ok(log_level) => log_level,
+    let log = match Log::start(format) {
+        Ok(log) => log,
         Err(error) => {
-            eprintln!("game-gateway: log.level: {error}");
+            output::complain(format_args!("game-gateway: cannot start to log: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    match serve(config, log_level) {
+    let code = match loaded.map_err(lines).and_then(|config| serve(config, &log)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in error.to_string().lines() {
-                eprintln!("game-gateway: {line}");
-            }
+            log.complain(&error);
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Target that logs players' HTTP mistakes at `error`; they are common, and counted. A level that names
-/// it still goes before this.
-const QUIET: &str = "actix_http=off";
-
-fn filtered(level: &str) -> Result<EnvFilter, tracing_subscriber::filter::ParseError> {
-    EnvFilter::try_new(format!("{QUIET},{level}"))
-}
-
-/// Starts logging; returns the control of its level.
-fn log(config: &Config) -> Result<LogLevel, Box<dyn std::error::Error + Send + Sync>> {
-    let (filter, in_force) = reload::Layer::new(filtered(&config.log.level)?);
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    let lines = match config.log.format {
-        config::LogFormat::Text => lines.boxed(),
-        config::LogFormat::Json => lines.json().boxed(),
     };
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init()?;
-    Ok(LogLevel::new(config.log.level.clone(), move |level| {
-        let filter = filtered(level).map_err(|error| error.to_string())?;
-        in_force.reload(filter).map_err(|error| error.to_string())
-    }))
+    log.flush(FLUSH_TIMEOUT);
+    code
 }
 
-fn serve(config: Config, log_level: LogLevel) -> Result<(), Box<dyn std::error::Error>> {
+fn lines(mistakes: Vec<config::Mistake>) -> String {
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// Starts logging and the gateway, and waits for its end.
+fn serve(config: Config, log: &Log) -> Result<(), String> {
+    let level = config.log.level.clone();
+    let apply = log.subscribe(&level);
+    let apply = apply.map_err(|error| format!("log.level: {error}"))?;
+    let log_level = LogLevel::new(level, apply);
+    run_gateway(config, log_level, log).map_err(|error| error.to_string())
+}
+
+fn run_gateway(
+    config: Config,
+    log_level: LogLevel,
+    log: &Log,
+) -> Result<(), Box<dyn std::error::Error>> {
     let gateway_id = config.gateway.id.clone();
     let signals = Signals::new()?;
-    let running = run::start_with(config, Some(Arc::new(log_level)))?;
+    let logging = run::Logging {
+        level: log_level,
+        log: log.clone(),
+    };
+    let running = run::start_with(config, Some(logging))?;
     let (players, admin) = (running.players, running.admin);
     tracing::info!(%gateway_id, %players, %admin, version = env!("CARGO_PKG_VERSION"), "the gateway listens");
-    let gateway = running.gateway().clone();
+    let (gateway, own) = (running.gateway().clone(), log.clone());
     std::thread::Builder::new()
         .name("signals".into())
-        .spawn(move || signals.obey(&gateway))?;
-    let mut out = std::io::stdout();
-    writeln!(
-        out,
-        "game-gateway ready: players on {players}, admin on {admin}"
-    )?;
-    out.flush()?;
+        .spawn(move || signals.obey(&gateway, &own))?;
+    log.announce(
+        &format!("game-gateway ready: players on {players}, admin on {admin}"),
+        "game-gateway ready",
+        json!({"players": players, "admin": admin}),
+    );
     running.wait()?;
     Ok(())
 }
@@ -132,7 +122,7 @@ impl Signals {
     }
 
     /// Handles signals: SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reloads the routes.
-    fn obey(self, gateway: &CountedAddr<Gateway>) {
+    fn obey(self, gateway: &CountedAddr<Gateway>, log: &Log) {
         let Signals {
             runtime,
             mut terminate,
@@ -142,20 +132,22 @@ impl Signals {
         let mut draining = false;
         runtime.block_on(async {
             loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
+                let signal = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "SIGINT",
                     _ = hang_up.recv() => {
+                        tracing::info!(by = "SIGHUP", "a reload is asked for");
                         gateway.do_send(Reload);
                         continue;
                     }
-                }
+                };
                 if std::mem::replace(&mut draining, true) {
-                    tracing::warn!("a second signal: exiting at once");
+                    tracing::warn!(by = signal, "a second signal: exiting at once");
+                    log.flush(CUT_SHORT_FLUSH);
                     std::process::exit(EXIT_CUT_SHORT);
                 }
-                // For scripts that wait for it; a closed stdout must not stop a drain.
-                let _ = writeln!(std::io::stdout(), "game-gateway draining");
+                tracing::info!(by = signal, "a drain is asked for");
+                log.announce("game-gateway draining", "game-gateway draining", json!({}));
                 gateway.do_send(Drain::by_signal());
             }
         });

@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use super::{Inspector, account};
 use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
 use crate::inspection::BackendSnapshot;
-use crate::routing::RouteTable;
+use crate::routing::{EndpointName, RouteTable};
 use crate::supervision::Kind;
 
 impl Inspector {
@@ -18,12 +18,19 @@ impl Inspector {
     /// there once they are used: each of a thousand services may have each of ten thousand.
     pub async fn backends(&self) -> Vec<BackendSnapshot> {
         let mut backends: BTreeMap<(String, SocketAddr), BackendSnapshot> = BTreeMap::new();
+        let mut unresolved = Vec::new();
         let table = self.routes.load_full();
         for (name, service) in table.iter().flat_map(|table| table.services()) {
             for endpoint in service.endpoints() {
                 let row = unused(name.to_owned(), *endpoint, true);
                 backends.insert((name.to_owned(), *endpoint), row);
             }
+            unresolved.extend(
+                service
+                    .unresolved
+                    .iter()
+                    .map(|(host, _)| nowhere(name, host)),
+            );
         }
         let pools = self.actors.list(Kind::BackendPool, None, usize::MAX);
         let accounts = join_all(pools.iter().map(|entry| account(entry))).await;
@@ -41,7 +48,10 @@ impl Inspector {
                 });
             add(row, *pool);
         }
-        backends.into_values().collect()
+        let mut rows: Vec<BackendSnapshot> = backends.into_values().chain(unresolved).collect();
+        // Stable: endpoints of one service stay in the order of their addresses, then names.
+        rows.sort_by(|one, other| one.service.cmp(&other.service));
+        rows
     }
 }
 
@@ -49,7 +59,8 @@ impl Inspector {
 fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnapshot {
     BackendSnapshot {
         service,
-        endpoint,
+        endpoint: endpoint.to_string(),
+        address: Some(endpoint),
         in_rules,
         health: BackendHealth::Unknown,
         breaker: Breaker::Closed,
@@ -63,6 +74,19 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         bytes_in: 0,
         bytes_out: 0,
         links: Vec::new(),
+    }
+}
+
+/// A row for a name of a rule that does not resolve: no session can go there.
+fn nowhere(service: &str, name: &EndpointName) -> BackendSnapshot {
+    let nobody = SocketAddr::from(([0, 0, 0, 0], name.port));
+    BackendSnapshot {
+        endpoint: name.to_string(),
+        address: None,
+        health: BackendHealth::Down,
+        breaker: Breaker::Open,
+        last_error: Some("the name cannot be resolved; the log has the reason".to_owned()),
+        ..unused(service.to_owned(), nobody, true)
     }
 }
 

@@ -168,7 +168,9 @@ impl Inspector {
     async fn clients(&self, cursor: Option<&str>, limit: usize) -> Result<ActorPage, InspectError> {
         let mut page = ActorPage::default();
         let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
-        while page.actors.len() < limit
+        let mut more = false;
+        // A full page asks on, for nothing: it is the last one unless there is one more.
+        while (page.actors.len() < limit || !more)
             && at.worker < self.workers.len()
             && Instant::now() < deadline
         {
@@ -179,7 +181,7 @@ impl Inspector {
             match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
                 Ok(Ok(answer)) => {
                     page.actors.extend(answer.clients);
-                    at = at.after(answer.next);
+                    (at, more) = (at.after(answer.next), answer.more);
                 }
                 // The worker's own row shows that it does not answer.
                 _ => at = at.after(None),
@@ -225,8 +227,8 @@ impl Inspector {
         let limit = limit.clamp(1, MAX_PAGE);
         let mut page = SessionPage::default();
         let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
-        let filter = Arc::new(filter.clone());
-        while page.sessions.len() < limit
+        let (filter, mut more) = (Arc::new(filter.clone()), false);
+        while (page.sessions.len() < limit || !more)
             && at.worker < self.workers.len()
             && Instant::now() < deadline
         {
@@ -238,7 +240,7 @@ impl Inspector {
             match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
                 Ok(Ok(answer)) => {
                     page.sessions.extend(answer.sessions);
-                    at = at.after(answer.next);
+                    (at, more) = (at.after(answer.next), answer.more);
                 }
                 _ => {
                     page.silent_workers.push(at.worker);

@@ -48,9 +48,12 @@ pub struct SessionPage {
 pub struct BackendSnapshot {
     /// The service_type.
     pub service: String,
-    /// The endpoint.
-    #[schema(value_type = String, example = "10.0.0.7:9300")]
-    pub endpoint: SocketAddr,
+    /// The endpoint: an address, or a name that does not resolve.
+    #[schema(example = "10.0.0.7:9300")]
+    pub endpoint: String,
+    /// Its address; none where it is a name that does not resolve.
+    #[serde(skip)]
+    pub address: Option<SocketAddr>,
     /// Whether the rules in force name it.
     pub in_rules: bool,
     /// The best that any worker knows of it.

@@ -30,6 +30,8 @@ pub struct ServiceRoute {
     pub require_bind: bool,
     /// Limit of links to this service; none: no limit of its own.
     pub max_connections: Option<u32>,
+    /// Names of the rule's endpoints that no address is known for, with their weights.
+    pub unresolved: Vec<(EndpointName, u8)>,
     /// The addresses of the rule's endpoints.
     pub(super) shares: Shares,
     pub(super) strategy: Strategy,
@@ -56,8 +58,13 @@ impl ServiceRoute {
         // Sorted, so that the order of the rule says nothing. Two names of one address are one
         // endpoint with the larger weight.
         let mut weighted: BTreeMap<SocketAddr, u8> = BTreeMap::new();
+        let mut unresolved = Vec::new();
         for endpoint in &rule.endpoints {
-            for address in addresses_of(&endpoint.address, addresses) {
+            let known = addresses_of(&endpoint.address, addresses);
+            if known.is_empty() {
+                unresolved.push((endpoint.address.clone(), endpoint.weight));
+            }
+            for address in known {
                 let weight = weighted.entry(address).or_default();
                 *weight = endpoint.weight.max(*weight);
             }
@@ -73,6 +80,7 @@ impl ServiceRoute {
             name: name.into(),
             require_bind: rule.require_bind,
             max_connections: rule.max_connections,
+            unresolved,
             shares,
             strategy,
         }

@@ -17,7 +17,7 @@ use crate::actors::config_watcher::Reload;
 use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
-use crate::admin::{self, Admin, LogLevel, Sources};
+use crate::admin::{self, Admin, Sources};
 use crate::admission::Gate;
 use crate::config::Config;
 use crate::inspection::Inspector;
@@ -27,6 +27,8 @@ use crate::net::tls::{FileMistake, Tls};
 use crate::store::pod::Pod;
 use crate::store::token_keys;
 use crate::supervision::{self, ActorRegistry, CountedAddr};
+
+pub use crate::admin::Logging;
 
 use actors::{Parts, start_actors};
 
@@ -154,11 +156,11 @@ pub fn start(config: Config) -> Result<Running, StartError> {
     start_with(config, None)
 }
 
-/// Starts as [`start`] does; the admin API may change `log_level`.
+/// Starts as [`start`] does; the admin API shows `logging` and may change its level.
 ///
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
-pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Running, StartError> {
+pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
@@ -214,7 +216,7 @@ pub fn start_with(config: Config, log_level: Option<Arc<LogLevel>>) -> Result<Ru
         gateway: gateway.clone(),
         metrics: metrics.clone(),
         inspector: inspector.clone(),
-        log_level,
+        logging,
     };
     let admin_api = admin::start(admin_listener, sources)?;
     // `/ready` says what is wrong where there are none.

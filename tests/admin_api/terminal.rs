@@ -171,6 +171,184 @@ fn the_log_level_is_changed() {
     assert!(!log.contains("the gateway listens"), "{log}");
 }
 
+#[test]
+fn a_token_with_a_line_break_is_the_token_without_it() {
+    let mut served = serve("admin.token = \"sesame\\n\"", ROUTES);
+    let mut command = program();
+    command.env("GATEWAY_ADMIN_TOKEN", "sesame\r\n").args([
+        "admin",
+        "--url",
+        &served.url,
+        "log-level",
+        "info",
+    ]);
+    let (code, _, err) = finished(&mut command);
+    assert_eq!((code, err.as_str()), (0, ""));
+    served.process.sigterm();
+    assert!(served.process.wait_for_exit().success());
+    let log = served.process.output();
+    let line = log
+        .lines()
+        .find(|line| line.contains("log level is changed"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("by=admin.token at 127.0.0.1:"), "{line}");
+}
+
+#[tokio::test]
+async fn the_log_says_who_has_asked() {
+    let backend = Backend::start().await;
+    let mut served = serve("drain.window = \"1h\"", &backend.routes());
+    let mut player = Player::connect_to(served.players).await;
+    player.data("game", b"hello").await;
+    let mut link = backend.link().await;
+    let id = link.opened().await.session_id.to_string();
+    served.says(&["kick", &id]);
+    served.says(&["drain"]);
+    served.says(&["drain", "--undo"]);
+    served.process.signal("HUP");
+    assert_eq!(player.closed().await.0, 440);
+    drop(player);
+    served.process.sigterm();
+    assert!(served.process.wait_for_exit().success());
+    let log = served.process.output();
+    for (what, who) in [
+        ("kicked over the admin API", "by=127.0.0.1:"),
+        ("a drain is asked for over the admin API", "by=127.0.0.1:"),
+        ("the end of a drain is asked for", "by=127.0.0.1:"),
+        ("a drain is asked for by", "by=\"SIGTERM\""),
+        ("routes in force", "because=\"start\""),
+    ] {
+        let says = |line: &&str| line.contains(what) && line.contains(who);
+        assert!(
+            log.lines().any(|line| says(&line)),
+            "no {what:?} {who:?}: {log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_last_page_says_that_it_is_the_last() {
+    let backend = Backend::start().await;
+    let served = serve("", &backend.routes());
+    let mut players = Vec::new();
+    for _ in 0..3 {
+        let mut player = Player::connect_to(served.players).await;
+        player.data("game", b"hello").await;
+        players.push(player);
+    }
+    let mut link = backend.link().await;
+    for _ in 0..3 {
+        link.opened().await;
+    }
+    for list in [&["sessions"][..], &["actors", "--kind", "client"]] {
+        let limited = |limit| [list, &["--limit", limit]].concat();
+        // Nothing on stderr: there are no more.
+        served.says(&limited("3"));
+        assert!(served.json(&limited("3"))["next_cursor"].is_null());
+        let (code, _, err) = served.admin(&limited("2"));
+        assert_eq!(
+            (code, err.as_str()),
+            (0, "there are more; --all lists them\n")
+        );
+        let first = served.json(&limited("2"));
+        assert!(first["next_cursor"].is_string(), "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_that_is_waited_for_shows_its_progress_and_its_end() {
+    let backend = Backend::start().await;
+    let served = serve("", &backend.routes());
+    let mut player = Player::connect_to(served.players).await;
+    player.data("game", b"hello").await;
+    let mut link = backend.link().await;
+    link.opened().await;
+    let (code, out, err) = served.admin(&["drain", "--window", "1s", "--wait"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.ends_with("\ndrained; 1 connections were cut off\n"),
+        "{out}"
+    );
+    let first = err.lines().next().unwrap_or_default();
+    assert!(first.contains(": 1 connections, 0 have left"), "{err}");
+    assert_eq!(player.closed().await.0, 503);
+    drop(player);
+    // Everybody is gone, and the progress says so.
+    loop {
+        let progress = served.json(&["drain", "--status"]);
+        let nobody = json!({"resumable": 0, "plain": 0, "http": 0, "newcomers": 0});
+        if progress["remaining"] == nobody {
+            break;
+        }
+        assert!(progress["remaining"].is_object(), "{progress}");
+    }
+}
+
+#[test]
+fn names_that_do_not_resolve_are_shown() {
+    let routes = r#"{"rules": {"game": {"strategy": "round_robin",
+        "endpoints": ["127.0.0.1:1", {"address": "nowhere.invalid:2", "weight": 3}]}}}"#;
+    let served = serve("", routes);
+    let backends = served.json(&["backends"]);
+    let rows = backends["backends"].as_array().expect("rows");
+    let row = |endpoint: &str| {
+        let found = rows.iter().find(|row| row["endpoint"] == endpoint);
+        found.unwrap_or_else(|| panic!("no {endpoint}: {backends}"))
+    };
+    assert_eq!(row("127.0.0.1:1")["in_rules"], true);
+    let nowhere = row("nowhere.invalid:2");
+    assert_eq!(
+        (&nowhere["in_rules"], &nowhere["health"]),
+        (&json!(true), &json!("down"))
+    );
+    assert!(
+        nowhere["last_error"]
+            .as_str()
+            .is_some_and(|why| why.contains("cannot be resolved"))
+    );
+    let table = served.says(&["backends"]);
+    assert!(
+        table
+            .lines()
+            .next()
+            .is_some_and(|title| title.contains("IN RULES")),
+        "{table}"
+    );
+    let candidates = &served.json(&["resolve", "game"])["candidates"];
+    assert_eq!(
+        candidates[1],
+        json!({"endpoint": "nowhere.invalid:2", "weight": 3, "eligible": false, "health": "down"}),
+        "{candidates}"
+    );
+}
+
+#[tokio::test]
+async fn resolve_says_that_an_endpoint_is_dead() {
+    let served = serve(
+        "",
+        r#"{"rules": {"game": {"strategy": "realm_based"}}, "realms": {"7": "127.0.0.1:1"}}"#,
+    );
+    let resolve = &["resolve", "game", "--realm-id", "7"];
+    assert!(served.json(resolve)["health"].is_null());
+    let mut player = Player::connect_to(served.players).await;
+    let header = game_gateway::codec::client::Header {
+        realm_id: 7,
+        ..Default::default()
+    };
+    player.send(header, "game", b"hello").await;
+    player.next().await.expect("ERROR 502");
+    let resolved = served.json(resolve);
+    assert_eq!(
+        (&resolved["endpoint"], &resolved["health"]),
+        (&json!("127.0.0.1:1"), &json!("down"))
+    );
+    let why = resolved["why"].as_str().expect("a reason");
+    assert!(
+        why.ends_with("; it is down, and nothing else is left"),
+        "{why}"
+    );
+}
+
 #[tokio::test]
 async fn drained_and_undone_and_ended_by_a_signal() {
     let backend = Backend::start().await;

@@ -270,6 +270,91 @@ async fn a_gateway_hears_of_realms_that_set_has_written() {
     until_realm_at(&gateway, "game", 1, "b").await;
 }
 
+/// Returns a pipe that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+/// As with `routes … | head`.
+#[tokio::test]
+async fn a_reader_that_has_gone_stops_nothing() {
+    let (a, b) = (named("a").await, named("b").await);
+    let redis = RedisServer::start();
+    set_rules(&redis, &game_at(a));
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("routes.json");
+    std::fs::write(&file, document(b)).expect("written");
+    let (file, url) = (file.display().to_string(), redis.url());
+    for command in [&["get"][..], &["validate"], &["set", &file, "--yes"]] {
+        let mut command = routes(&[command, &["--redis-url", &url]].concat());
+        let child = command.stdout(unread()).stderr(Stdio::piped()).spawn();
+        let output = child
+            .expect("it starts")
+            .wait_with_output()
+            .expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(
+            (output.status.code(), said.as_str()),
+            (Some(0), ""),
+            "{command:?}"
+        );
+    }
+    assert_eq!(redis.command(&["GET", RULES]).text(), game_at(b));
+    // A watch has nothing left to do.
+    let status = routes(&["watch", "--redis-url", &url])
+        .stdout(unread())
+        .status();
+    assert_eq!(status.expect("it runs").code(), Some(0));
+}
+
+#[test]
+fn a_cluster_that_wants_both_keys_in_one_slot_names_the_cure() {
+    let redis = RedisServer::start_with(&format!(
+        "cluster-enabled yes\ncluster-port {}",
+        free_port()
+    ));
+    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    wait_until("a cluster", || {
+        redis
+            .command(&["CLUSTER", "INFO"])
+            .text()
+            .contains("cluster_state:ok")
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("gateway.toml");
+    let text = format!(
+        "routes.source = \"redis\"\nredis.url = \"{}\"\n",
+        redis.url()
+    );
+    std::fs::write(&config, text).expect("written");
+    let check = |prefix: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.arg("check").arg("--config").arg(&config);
+        let output = command.env("GATEWAY__REDIS__PREFIX", prefix).output();
+        let output = output.expect("it runs");
+        let said = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), said)
+    };
+    let (code, said) = check("game-gateway:");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("CROSSSLOT"), "{said}");
+    assert!(
+        said.contains("set redis.prefix to one with a hash tag, for example {game-gateway}:"),
+        "{said}"
+    );
+    let tagged = "{game-gateway}:";
+    let set = ["set", "-", "--redis-url", &redis.url()];
+    let (code, _, said) = run_with(&set, r#"{"rules":{}}"#);
+    assert_eq!(code, 1);
+    assert!(said.contains("hash tag"), "{said}");
+    let set = [&set[..], &["--prefix", tagged]].concat();
+    let (code, _, said) = run_with(&set, r#"{"rules":{}, "realms": {"1": "h:1"}}"#);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(check(tagged), (Some(0), String::new()));
+}
+
 #[test]
 fn a_redis_that_cannot_be_reached_is_1_and_one_line() {
     let url = format!("redis://:sesame@127.0.0.1:{}", free_port());

@@ -34,7 +34,7 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// Asks an admin API; returns the status and the body.
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let mut socket = soon(TcpStream::connect(admin))
         .await
         .expect("the admin port");

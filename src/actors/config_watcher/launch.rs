@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::source::Source;
-use super::{ConfigWatcher, OneAtATime, RoutesLoaded};
+use super::{Cause, ConfigWatcher, OneAtATime, RoutesLoaded};
 use crate::actors::router::Router;
 use crate::config::Config;
 use crate::routing::{EndpointName, RoutingData};
@@ -81,6 +81,7 @@ impl ConfigWatcher {
             interval: Source::interval(config),
             audience,
             failures: Vec::new(),
+            cause: Cause::Start,
             reading: OneAtATime::default(),
             resolving: OneAtATime::default(),
             settling: false,

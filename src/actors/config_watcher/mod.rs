@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use actix::prelude::*;
 
 use super::router::RoutesChanged;
+use crate::labels::{Label, labels};
 use crate::routing::{EndpointName, Parsed, RouteTable, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::resolve::{Resolved, resolve};
@@ -41,6 +42,31 @@ const MAX_TOLD: usize = 20;
 #[rtype(result = "()")]
 pub struct Reload;
 
+/// Why the source is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    Start,
+    /// The watched file has changed, or a notification has come.
+    Changed,
+    /// Somebody has asked for it, by SIGHUP.
+    Reload,
+    /// Redis is there again.
+    Connected,
+    /// Nothing in particular: a notification may be lost, a name may have other addresses.
+    Interval,
+    /// The last read has failed.
+    Retry,
+}
+
+labels!(Cause {
+    Start => "start",
+    Changed => "changed",
+    Reload => "reload",
+    Connected => "connected",
+    Interval => "interval",
+    Retry => "retry",
+});
+
 /// News from the source about itself.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -62,6 +88,8 @@ pub struct ConfigWatcher {
     audience: Audience,
     /// Names that could not be looked up the last time, and why.
     failures: Vec<(EndpointName, String)>,
+    /// Why the newest read has begun.
+    cause: Cause,
     reading: OneAtATime,
     resolving: OneAtATime,
     settling: bool,
@@ -75,7 +103,8 @@ impl ConfigWatcher {
     }
 
     /// Reads the source; without a connection only names are looked up again.
-    fn load(&mut self, ctx: &mut Context<Self>) {
+    fn load(&mut self, cause: Cause, ctx: &mut Context<Self>) {
+        self.cause = cause;
         if !self.source.is_reachable() {
             self.resolve(ctx);
         } else if self.reading.begin() {
@@ -84,7 +113,7 @@ impl ConfigWatcher {
                 watcher.state.told.loads += 1;
                 watcher.loaded(outcome, ctx);
                 if watcher.reading.end() {
-                    watcher.load(ctx);
+                    watcher.load(watcher.cause, ctx);
                 }
             }));
         }
@@ -126,7 +155,7 @@ impl ConfigWatcher {
         if !std::mem::replace(&mut self.retrying, true) {
             ctx.run_later(RETRY, |watcher, ctx| {
                 watcher.retrying = false;
-                watcher.load(ctx);
+                watcher.load(Cause::Retry, ctx);
             });
         }
     }
@@ -239,7 +268,8 @@ impl ConfigWatcher {
             previous,
         ));
         let (services, realms) = (data.rules.len(), data.realms.len());
-        tracing::info!(version, services, realms, "routes in force");
+        let because = self.cause.label();
+        tracing::info!(version, services, realms, because, "routes in force");
         self.audience.in_force.store(Some(Arc::clone(&table)));
         for router in &self.audience.routers {
             // One that is just being rebuilt takes the table that is in force.
@@ -256,7 +286,7 @@ impl ConfigWatcher {
         if !std::mem::replace(&mut self.settling, true) {
             ctx.run_later(self.source.settle(), |watcher, ctx| {
                 watcher.settling = false;
-                watcher.load(ctx);
+                watcher.load(Cause::Changed, ctx);
             });
         }
     }
@@ -276,8 +306,10 @@ impl Actor for ConfigWatcher {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.watch = self.source.listen(self.registration.address(ctx), ctx);
         self.state.told.watching = self.watch.is_some();
-        self.load(ctx);
-        ctx.run_interval(self.interval, Self::load);
+        self.load(Cause::Start, ctx);
+        ctx.run_interval(self.interval, |watcher, ctx| {
+            watcher.load(Cause::Interval, ctx)
+        });
     }
 }
 
@@ -285,7 +317,7 @@ impl Receive<Reload> for ConfigWatcher {
     type Result = ();
 
     fn receive(&mut self, _: Reload, ctx: &mut Context<Self>) {
-        self.load(ctx);
+        self.load(Cause::Reload, ctx);
     }
 }
 
@@ -303,7 +335,7 @@ impl Receive<SourceNews> for ConfigWatcher {
                 self.state.told.reconnects += u64::from(again);
                 tracing::info!(source = %self.state.told.source, "subscribed to the routes");
                 self.connection(Some(connected));
-                self.load(ctx);
+                self.load(Cause::Connected, ctx);
             }
             SourceNews::Lost(why) => {
                 self.connection(None);

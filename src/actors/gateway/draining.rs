@@ -10,7 +10,7 @@ use super::super::peers;
 use super::drain::{
     AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator, UnderWay, progress,
 };
-use super::{Gateway, State};
+use super::{Gateway, HEALTH_TIMEOUT, State};
 use crate::actors::worker::{
     AskAway, ClientCounts, CloseLinks, CountClients, CutOffClients, StopAsking,
 };
@@ -74,16 +74,22 @@ impl Gateway {
         }
     }
 
-    /// Asks the workers who is still there, and says so.
-    fn count_clients(&mut self, ctx: &mut Context<Self>) {
+    /// Asks the workers who is still there.
+    fn counted(&self) -> impl Future<Output = ClientCounts> + use<> {
         let counts = join_all(self.workers.iter().map(|worker| worker.send(CountClients)));
-        ctx.spawn(counts.into_actor(self).map(|counts, gateway, _| {
+        async move {
             let mut remaining = ClientCounts::default();
             // A worker that is just being rebuilt is counted the next time.
-            counts
-                .into_iter()
-                .flatten()
-                .for_each(|count| remaining += count);
+            let counts = counts.await.into_iter().flatten();
+            counts.for_each(|count| remaining += count);
+            remaining
+        }
+    }
+
+    /// Asks the workers who is still there, and says so.
+    fn count_clients(&mut self, ctx: &mut Context<Self>) {
+        let counted = self.counted().into_actor(self);
+        ctx.spawn(counted.map(|remaining, gateway, _| {
             let Some(drain) = &mut gateway.drain else {
                 return;
             };
@@ -192,10 +198,22 @@ impl Receive<Drain> for Gateway {
 }
 
 impl Receive<AskDrain> for Gateway {
-    type Result = DrainSnapshot;
+    type Result = ResponseActFuture<Self, DrainSnapshot>;
 
-    fn receive(&mut self, _: AskDrain, _: &mut Context<Self>) -> DrainSnapshot {
-        self.progress()
+    fn receive(&mut self, _: AskDrain, _: &mut Context<Self>) -> Self::Result {
+        // While it goes on it is counted once a second; once it is over there are few to count.
+        let over = self.state == State::Drained;
+        let counted = over.then(|| self.counted());
+        let answer = async move {
+            let counted = actix::clock::timeout(HEALTH_TIMEOUT, counted?);
+            counted.await.ok()
+        };
+        Box::pin(answer.into_actor(self).map(|counted, gateway, _| {
+            if let (Some(drain), Some(counted)) = (&mut gateway.drain, counted) {
+                drain.remaining = Some(counted);
+            }
+            gateway.progress()
+        }))
     }
 }
 

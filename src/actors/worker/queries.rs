@@ -38,6 +38,8 @@ pub struct SessionsSnapshot {
     pub sessions: Vec<SessionSnapshot>,
     /// The slot to go on with; `None`: there are no more.
     pub next: Option<usize>,
+    /// There is one more at `next`.
+    pub more: bool,
 }
 
 /// Asks for clients, as actors.
@@ -57,6 +59,15 @@ pub struct ClientsSnapshot {
     pub clients: Vec<ActorSnapshot>,
     /// The slot to go on with; `None`: there are no more.
     pub next: Option<usize>,
+    /// There is one more at `next`.
+    pub more: bool,
+}
+
+/// Some values of a worker's clients, and where to go on.
+struct Collected<T> {
+    values: Vec<T>,
+    next: Option<usize>,
+    more: bool,
 }
 
 /// Asks for one session.
@@ -91,23 +102,37 @@ pub struct ReadClient {
 }
 
 impl Worker {
-    /// Collects at most `limit` values from the slots beginning with `from`; and where to go on.
+    /// Collects at most `limit` values of the clients that pass, from the slots beginning with `from`, and
+    /// looks for one more.
     fn collect<T>(
         &self,
         from: usize,
         limit: usize,
-        value: impl Fn(&Seated) -> Option<T>,
-    ) -> (Vec<T>, Option<usize>) {
+        passes: impl Fn(&Seated) -> bool,
+        value: impl Fn(&Seated) -> T,
+    ) -> Collected<T> {
         let limit = limit.min(MAX_ROWS);
         let (mut values, end) = (Vec::new(), self.state.clients.capacity());
         let look_until = end.min(from.saturating_add(MAX_LOOKED_AT));
         for slot in from..look_until {
+            let seated = self.state.clients.get(slot);
+            let Some(seated) = seated.filter(|seated| passes(seated)) else {
+                continue;
+            };
             if values.len() == limit {
-                return (values, Some(slot));
+                return Collected {
+                    values,
+                    next: Some(slot),
+                    more: true,
+                };
             }
-            values.extend(self.state.clients.get(slot).and_then(&value));
+            values.push(value(seated));
         }
-        (values, (look_until < end).then_some(look_until))
+        Collected {
+            values,
+            next: (look_until < end).then_some(look_until),
+            more: false,
+        }
     }
 
     fn find(&self, client_number: u64) -> Option<&Seated> {
@@ -159,11 +184,13 @@ impl Receive<ListSessions> for Worker {
     type Result = SessionsSnapshot;
 
     fn receive(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
-        let (sessions, next) = self.collect(msg.from, msg.limit, |seated| {
-            let passes = seated.stats.passes(&msg.filter);
-            passes.then(|| self.session_snapshot(seated))
-        });
-        SessionsSnapshot { sessions, next }
+        let passes = |seated: &Seated| seated.stats.passes(&msg.filter);
+        let some = self.collect(msg.from, msg.limit, passes, |s| self.session_snapshot(s));
+        SessionsSnapshot {
+            sessions: some.values,
+            next: some.next,
+            more: some.more,
+        }
     }
 }
 
@@ -171,10 +198,12 @@ impl Receive<ListClients> for Worker {
     type Result = ClientsSnapshot;
 
     fn receive(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
-        let (clients, next) = self.collect(msg.from, msg.limit, |seated| {
-            Some(self.client_snapshot(seated))
-        });
-        ClientsSnapshot { clients, next }
+        let some = self.collect(msg.from, msg.limit, |_| true, |s| self.client_snapshot(s));
+        ClientsSnapshot {
+            clients: some.values,
+            next: some.next,
+            more: some.more,
+        }
     }
 }
 

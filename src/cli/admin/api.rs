@@ -35,7 +35,7 @@ impl Failure {
 
     /// Returns the failure of printing an answer.
     pub(super) fn output(error: std::io::Error) -> Failure {
-        Failure(format!("cannot write output: {error}"))
+        Failure(error.to_string())
     }
 }
 

@@ -55,9 +55,10 @@ const SESSIONS: [Column; 10] = [
     ("SERVICES", "/services"),
 ];
 
-const BACKENDS: [Column; 12] = [
+const BACKENDS: [Column; 13] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
+    ("IN RULES", "/in_rules"),
     ("HEALTH", "/health"),
     ("BREAKER", "/breaker"),
     ("LINKS", "/links"),
@@ -191,6 +192,28 @@ pub(super) fn backends(answer: &Value) -> String {
     listing(&BACKENDS, list(answer, "backends"))
 }
 
+/// Formats the progress of a drain as one line.
+pub(super) fn progress(answer: &Value) -> String {
+    let count = |name: &str| cell(&answer[name]);
+    format!(
+        "{}: {} connections, {} have left, {} sessions moved, {} wait for their players",
+        count("state"),
+        count("connections"),
+        count("left"),
+        count("moved"),
+        count("suspended"),
+    )
+}
+
+/// Formats a drain that is over, and how many it cut off.
+pub(super) fn drained(answer: &Value) -> String {
+    let cut_off = cell(&answer["cut_off"]);
+    format!(
+        "{}\ndrained; {cut_off} connections were cut off\n",
+        members(answer)
+    )
+}
+
 /// Formats the kicked sessions; the reasons for others go to stderr.
 pub(super) fn kicked(answer: &Value) -> String {
     let line = |id: &Value| format!("kicked {}\n", cell(id));
@@ -316,6 +339,6 @@ mod tests {
             .expect("a row")
             .split_whitespace()
             .collect();
-        assert_eq!(&cells[..5], ["game", "1.2.3.4:5", "-", "-", "2"]);
+        assert_eq!(&cells[..6], ["game", "1.2.3.4:5", "-", "-", "-", "2"]);
     }
 }

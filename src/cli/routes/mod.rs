@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use self::document::Checked;
-use super::ConfigFile;
+use super::{ConfigFile, output};
 use crate::config;
 use crate::routing::RoutingData;
 use crate::store::redis::connect::Connected;
@@ -154,7 +154,7 @@ pub fn run(args: &RoutesArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             for line in failure.lines {
-                eprintln!("game-gateway routes: {line}");
+                output::complain(format_args!("game-gateway routes: {line}"));
             }
             ExitCode::from(failure.code)
         }
@@ -179,16 +179,14 @@ fn mistaken(lines: Vec<String>) -> Failure {
     Failure { lines, code: 1 }
 }
 
-/// Prints to stdout. A closed pipe is a failure like any other.
+/// Prints to stdout; a reader that has gone stops nothing.
 fn say(text: impl Display) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    Ok(out.flush()?)
+    Ok(output::write(&format!("{text}\n")).map(drop)?)
 }
 
 fn warn(warnings: &[crate::routing::Mistake], of: &str) {
     for warning in warnings {
-        eprintln!("warning: {of}: {warning}");
+        output::complain(format_args!("warning: {of}: {warning}"));
     }
 }
 
@@ -207,7 +205,7 @@ fn get(place: &RedisPlace, compact: bool) -> Result<(), Failure> {
         refused
             .lines
             .iter()
-            .for_each(|line| eprintln!("warning: {line}"));
+            .for_each(|line| output::complain(format_args!("warning: {line}")));
     }
     Ok(())
 }
@@ -284,7 +282,8 @@ fn agreed() -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(true);
     }
-    eprint!("write this? [y/N] ");
+    // Without a terminal nobody is asked.
+    let _ = write!(std::io::stderr(), "write this? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -1,15 +1,14 @@
 //! `game-gateway routes watch`: a line for each change, through all outages.
 
-use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 
 use super::diff::differences;
-use super::{Failure, Place, say};
+use super::{Failure, Place};
+use crate::cli::output::{self, Reader};
+use crate::logging::timestamp;
 use crate::routing::RoutingData;
 use crate::store::redis::connect::Connected;
 use crate::store::redis::{News, follow, read};
@@ -23,9 +22,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 struct Shown {
     data: Option<RoutingData>,
     trouble: Option<String>,
+    /// Nobody reads any more.
+    reader_gone: bool,
 }
 
-/// Prints until SIGINT or SIGTERM.
+/// Prints until SIGINT, SIGTERM or the end of its reader.
 pub(super) async fn watch(place: &Place) -> Result<(), Failure> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
@@ -70,14 +71,24 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
             };
             shown.outcome(look.await.map(|parsed| parsed.data))?;
         }
+        if shown.reader_gone {
+            return Ok(());
+        }
     }
 }
 
 impl Shown {
+    /// Prints a line with the time, UTC.
+    fn say(&mut self, line: &str) -> Result<(), Failure> {
+        let text = format!("{} {line}\n", timestamp());
+        self.reader_gone |= output::write(&text)? == Reader::Gone;
+        Ok(())
+    }
+
     fn trouble(&mut self, why: String) -> Result<(), Failure> {
         if self.trouble.as_ref() != Some(&why) {
             for line in why.lines() {
-                say(stamped(&format!("! {line}")))?;
+                self.say(&format!("! {line}"))?;
             }
             self.trouble = Some(why);
         }
@@ -96,33 +107,20 @@ impl Shown {
             }
         };
         if self.trouble.take().is_some() {
-            say(stamped("in order again"))?;
+            self.say("in order again")?;
         }
         match &self.data {
             None => {
                 let (rules, realms) = (data.rules.len(), data.realms.len());
-                say(stamped(&format!("now: {rules} services, {realms} realms")))?;
+                self.say(&format!("now: {rules} services, {realms} realms"))?;
             }
             Some(old) => {
                 for line in differences(old, &data) {
-                    say(stamped(&line))?;
+                    self.say(&line)?;
                 }
             }
         }
         self.data = Some(data);
         Ok(())
     }
-}
-
-/// Prepends the time, UTC, to a line.
-fn stamped(line: &str) -> String {
-    let mut text = String::new();
-    let timer = tracing_subscriber::fmt::time::SystemTime;
-    if timer.format_time(&mut Writer::new(&mut text)).is_err() {
-        // Seconds since 1970 will do where the calendar will not.
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        text.clear();
-        let _ = write!(text, "{}", since.as_secs());
-    }
-    format!("{text} {line}")
 }
