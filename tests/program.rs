@@ -95,6 +95,71 @@ fn bad_usage_is_2_and_says_so() {
     }
 }
 
+/// Runs a command with stdout, or stderr too, at a pipe that nobody reads; returns its exit code.
+fn unread(arguments: &[&str], stderr_too: bool) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = program();
+    if stderr_too {
+        command.stderr(writer.try_clone().expect("a second end"));
+    }
+    command.args(arguments).stdout(writer);
+    command.status().expect("it runs").code()
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let (directory, file) = configured(r#"{"rules": {}}"#, "");
+    let routes = directory.path().join("routes.json").display().to_string();
+    for arguments in [
+        &["check", "--config", &file][..],
+        &["routes", "validate", &routes],
+        &["demo", "--duration", "200ms", "--sessions", "3"],
+        &["loadtest", "--help"],
+    ] {
+        for stderr_too in [false, true] {
+            let code = unread(arguments, stderr_too);
+            assert_eq!(code, Some(0), "{arguments:?} {stderr_too}");
+        }
+    }
+    // The verdict stays the exit code.
+    let (_directory, file) = configured("{}", "listen.nonsense = 1");
+    assert_eq!(unread(&["check", "--config", &file], true), Some(1));
+    assert_eq!(unread(&["serve", "--config", &file], true), Some(1));
+    assert_eq!(
+        unread(&["admin", "--url", "http://127.0.0.1:1", "actors"], true),
+        Some(1)
+    );
+}
+
+#[test]
+fn a_token_is_taken_without_its_line_break_or_refused_by_name() {
+    let (_directory, file) = configured(r#"{"rules": {}}"#, "");
+    let check = |variable: &str, value: &str| {
+        let mut command = program();
+        command
+            .args(["check", "--config", &file])
+            .env(variable, value);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    for good in ["sesame\n", "sesame\r\n", "\u{feff}sesame"] {
+        assert_eq!(check("GATEWAY__ADMIN__TOKEN", good).0, Some(0), "{good:?}");
+    }
+    for bad in ["two words", "se\nsame", "s\u{e9}same", " sesame"] {
+        let (code, said) = check("GATEWAY__ADMIN__TOKEN", bad);
+        assert_eq!(code, Some(1), "{bad:?}");
+        assert!(said.contains("admin.token: cannot be sent"), "{said}");
+        assert!(!said.contains("same"), "{said}");
+    }
+    let (code, said) = check("GATEWAY__ADMIN__TOKEN", "\n");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("admin.token: must not be empty"), "{said}");
+    // Any other value, as a file in a ConfigMap has it.
+    assert_eq!(check("GATEWAY__DRAIN__WINDOW", "5s\n").0, Some(0));
+}
+
 #[test]
 fn every_mistake_stops_the_start() {
     let (_directory, file) = configured("{}", "session.max_services = 0\nlisten.nonsense = 1");
@@ -346,6 +411,44 @@ fn loadtest_drives_a_gateway_and_checks_every_answer() {
             assert_eq!(json[fault], 0, "{text}");
         }
     }
+}
+
+/// README's "Running it", with free ports in place of its own.
+#[test]
+fn the_readme_leads_to_a_first_answer() {
+    let readme = include_str!("../README.md");
+    let (_, section) = readme.split_once("\n## Running it\n").expect("the section");
+    assert!(
+        section.contains("\npython3 examples/backend.py"),
+        "{section}"
+    );
+    let mut command = Command::new("python3");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let backend = command.args(["-u", "examples/backend.py", "--port", "0"]);
+    let backend = Process::spawn(backend.current_dir(root));
+    let port = backend.wait_for_line("listening on 127.0.0.1:");
+    let routes = include_str!("../config/routes.json");
+    let (_directory, file) = configured(&routes.replace(":9001", &format!(":{port}")), "");
+    let (_gateway, players) = serve(&file);
+    let mut asked = 0;
+    for line in section
+        .lines()
+        .filter(|line| line.contains("127.0.0.1:7000/"))
+    {
+        let line = line.replace("127.0.0.1:7000", &players.to_string());
+        let (line, _) = line.split_once(" #").unwrap_or((&line, ""));
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .output()
+            .expect("curl");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "hello",
+            "{line}: {output:?}"
+        );
+        asked += 1;
+    }
+    assert_eq!(asked, 2, "{section}");
 }
 
 #[test]
