@@ -45,10 +45,15 @@ const PLAY: &str = r#"
   const connected = at("state").innerText;
   const refusal = await ask("chat", "anyone?", "error");
   const move = await ask("game", "north", "answer");
+  at("cut").click();
+  await until(() => newest("resumed") !== "");
+  const resumed = newest("resumed");
+  const cut = newest("cut");
+  const on = await ask("game", "south", "answer");
   at("leave").click();
   await state("ended");
   disabled.push(at("send").disabled);
-  return { greeting, connected, refusal, move, disabled, end: at("state").innerText, markup: at("log").querySelector("b") !== null };
+  return { greeting, connected, refusal, move, cut, resumed, on, gap: newest("gap"), disabled, end: at("state").innerText, markup: at("log").querySelector("b") !== null };
 })()
 "#;
 
@@ -179,6 +184,18 @@ async fn a_browser_plays_with_the_demo() {
     assert!(text("connected").contains(", session "), "{shown}");
     assert!(text("refusal").starts_with("chat: 404 "), "{shown}");
     assert_eq!(text("move"), "game: game-realm-1 north", "{shown}");
+    // On the other gateway, with the login that the session has had on the first.
+    assert!(text("cut").ends_with("leads to demo-2"), "{shown}");
+    assert_eq!(
+        text("resumed"),
+        "the session goes on, and nothing is missing",
+        "{shown}"
+    );
+    assert_eq!(
+        (text("on").as_str(), text("gap").as_str()),
+        ("game: game-realm-1 south", ""),
+        "{shown}"
+    );
     assert_eq!(text("end"), "The session has ended.", "{shown}");
     assert_eq!(shown["disabled"], json!([true, true]), "{shown}");
     finish(demo);
@@ -190,6 +207,9 @@ async fn a_page_from_elsewhere_is_refused() {
     let (other, elsewhere) = self::demo();
     let (page, _) = elsewhere.split_once('?').expect("a page and its gateway");
     let (_, gateway) = url.split_once('?').expect("a page and its gateway");
+    let (gateway, _) = gateway
+        .split_once('&')
+        .expect("a gateway and a way to be cut");
     let mut chromium = Chromium::start().await;
     chromium.open(&format!("{page}?{gateway}")).await;
     let script = r#"

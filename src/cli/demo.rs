@@ -1,5 +1,5 @@
-//! `game-gateway demo`: a gateway, sample backends and sample players in one process, on free
-//! loopback ports, with a live view. Half-way a backend dies and a rule changes.
+//! `game-gateway demo`: two gateways, sample backends and sample players in one process, on free
+//! loopback ports, with a live view. After a while a backend dies and a rule changes.
 
 mod backends;
 mod books;
@@ -7,21 +7,26 @@ mod certificate;
 mod launcher;
 mod page;
 mod player;
+mod relay;
 mod routes;
 mod show;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rand::RngCore;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval_at, sleep_until, timeout};
 
-use crate::config::units::parse_duration;
-use crate::config::{Config, Origins};
+use crate::cli::output;
+use crate::config::units::{parse_duration, show_duration};
+use crate::config::{Config, Origins, Secret};
 use crate::net::dial::Tls;
 use crate::run::{self, Running, StartError};
 use crate::sdk::client::Transport;
@@ -29,8 +34,8 @@ use backends::Backends;
 use books::{Books, Totals};
 use certificate::Certificate;
 use launcher::Launcher;
-use page::Page;
 use player::Player;
+use relay::{Destination, Relay};
 use show::Screen;
 
 /// The most players: they share this process's descriptors with gateway and backends.
@@ -41,15 +46,19 @@ const DRAW_INTERVAL: Duration = Duration::from_secs(1);
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of the gateway's drain; no player is left by then.
 const DRAIN_WINDOW: Duration = Duration::from_secs(1);
-/// Threads that carry the demo's traffic.
-const WORKERS: usize = 2;
+/// Threads of each gateway.
+const WORKERS: usize = 1;
+/// Names of the gateways.
+const GATEWAYS: [&str; 2] = ["demo-1", "demo-2"];
+/// Duration without a terminal, where nobody may be there to end it; the event comes after half of it.
+const DURATION: Duration = Duration::from_secs(20);
 
-/// Run a demo: a gateway, sample backends and sample players in one process.
+/// Run a demo: gateways, sample backends and sample players in one process.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DemoArgs {
-    /// Duration of the demo.
-    #[arg(long, value_parser = parse_duration, default_value = "20s")]
-    pub duration: Duration,
+    /// Duration of the demo [default: until Ctrl-C in a terminal, else 20s].
+    #[arg(long, value_parser = parse_duration)]
+    pub duration: Option<Duration>,
     /// Concurrent players: one third each over TCP, WebSocket and HTTP; half of each over TLS.
     #[arg(long, default_value_t = 48, value_name = "N")]
     pub sessions: usize,
@@ -74,16 +83,18 @@ enum DemoError {
 pub fn run(args: &DemoArgs) -> ExitCode {
     if !(1..=MAX_SESSIONS).contains(&args.sessions) {
         let sessions = args.sessions;
-        eprintln!("game-gateway demo: invalid --sessions {sessions}, expected 1 to {MAX_SESSIONS}");
+        output::complain(format_args!(
+            "game-gateway demo: invalid --sessions {sessions}, expected 1 to {MAX_SESSIONS}"
+        ));
         return ExitCode::from(2);
     }
     match play(args) {
         Ok(totals) => {
-            print!("{}", show::summary(&totals));
+            output::say(show::summary(&totals).trim_end());
             ExitCode::from(u8::from(!totals.is_clean()))
         }
         Err(error) => {
-            eprintln!("game-gateway demo: {error}");
+            output::complain(format_args!("game-gateway demo: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -97,35 +108,120 @@ fn play(args: &DemoArgs) -> Result<Totals, DemoError> {
         .build()?;
     let backends = runtime.block_on(Backends::start())?;
     let routes = routes::File::create(&backends.rules())?;
-    let page = Page::start(args.page).map_err(|error| DemoError::Page(args.page, error))?;
+    let page = page::listen(args.page).map_err(|error| DemoError::Page(args.page, error))?;
     let certificate = Certificate::create(routes.folder())?;
-    let mut config = config(routes.path(), page.origins()?);
-    certificate.configure(&mut config);
-    let gateway = run::start(config)?;
-    println!(
+    let keys = token_key();
+    let start = |id| {
+        let mut config = config(id, routes.path(), page.origins()?, &keys);
+        certificate.configure(&mut config);
+        Ok::<_, DemoError>(run::start(config)?)
+    };
+    let gateways = [start(GATEWAYS[0])?, start(GATEWAYS[1])?];
+    let destination = |number: usize| Destination {
+        name: GATEWAYS[number],
+        address: gateways[number].players,
+    };
+    let relay = runtime.block_on(Relay::start([destination(0), destination(1)]))?;
+    let way = relay.address;
+    let page = page.serve(relay)?;
+    output::say(format_args!(
         "A page to play along, while this runs: {}",
-        page.url(gateway.players)
-    );
+        page.url(way)
+    ));
     let tls = certificate.trust()?;
-    let totals = runtime.block_on(perform(args, backends, &routes, &gateway, &tls));
-    gateway.drain();
+    let totals = runtime.block_on(perform(args, backends, &routes, &gateways, &tls));
+    gateways.iter().for_each(Running::drain);
     page.stop()?;
-    gateway.wait()?;
+    for gateway in gateways {
+        gateway.wait()?;
+    }
     Ok(totals?)
 }
 
-/// Returns the configuration of the demo's gateway: the defaults, on free loopback ports.
-fn config(routes: PathBuf, origins: Origins) -> Config {
+/// Makes the key of resume tokens that both gateways know, so that a session can go from one to the other.
+fn token_key() -> Secret {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Returns the configuration of one of the demo's gateways: the defaults, on free loopback ports.
+fn config(id: &str, routes: PathBuf, origins: Origins, key: &Secret) -> Config {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut config = Config::default();
     config.listen.websocket.allowed_origins = origins;
-    config.gateway.id = "demo".into();
+    config.gateway.id = id.into();
     config.gateway.workers = WORKERS;
-    config.listen.address = SocketAddr::from(([127, 0, 0, 1], 0));
-    config.admin.address = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen.address = any;
+    config.admin.address = any;
+    config.peer.address = Some(any);
+    config.session.token_keys = vec![key.clone()];
     config.routes.file = routes;
     config.drain.window = DRAIN_WINDOW;
     config.drain.accept_grace = Duration::ZERO;
     config
+}
+
+/// Returns the figures of both gateways together.
+fn totals(gateways: &[Running; 2]) -> run::Totals {
+    let [one, other] = gateways.each_ref().map(Running::totals);
+    run::Totals {
+        sessions: one.sessions + other.sessions,
+        client_frames_in: one.client_frames_in + other.client_frames_in,
+        client_frames_out: one.client_frames_out + other.client_frames_out,
+        links: one.links + other.links,
+    }
+}
+
+impl DemoArgs {
+    /// Returns how long to play; none: until Ctrl-C.
+    fn limit(&self, terminal: bool) -> Option<Duration> {
+        self.duration.or((!terminal).then_some(DURATION))
+    }
+}
+
+/// Says who is there, where to look, and when it ends.
+fn introduce(sessions: usize, backends: usize, gateways: &[Running; 2], limit: Option<Duration>) {
+    output::say(format_args!(
+        "{sessions} players over TCP, WebSocket and HTTP, half of them inside TLS, {backends} backends"
+    ));
+    for (name, gateway) in GATEWAYS.iter().zip(gateways) {
+        let (players, admin) = (gateway.players, gateway.admin);
+        output::say(format_args!(
+            "{name}: players on {players}, admin on http://{admin}/"
+        ));
+    }
+    let admin = gateways[0].admin;
+    output::say(format_args!(
+        "To look inside: game-gateway admin --url http://{admin} sessions"
+    ));
+    output::say(match limit {
+        Some(limit) => format!("It plays for {}, or until Ctrl-C.", show_duration(limit)),
+        None => "It plays until Ctrl-C.".to_owned(),
+    });
+}
+
+/// Starts the players, every sixth six of them at the other gateway.
+fn start_players(
+    sessions: usize,
+    gateways: &[Running; 2],
+    tls: &Tls,
+    books: &Arc<Books>,
+    stopped: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let mut players = JoinSet::new();
+    for number in 1..=sessions {
+        let address = gateways[number / 6 % 2].players;
+        let tls = (number % 2 == 0).then(|| tls.clone());
+        let player = |transport| Player::new(number, address, transport, books.clone());
+        let stopped = stopped.clone();
+        match number % 3 {
+            1 => players.spawn(player(Transport::Tcp).play(tls, stopped)),
+            2 => players.spawn(player(Transport::Websocket).play(tls, stopped)),
+            _ => players.spawn(Launcher::new(number, address, books.clone()).play(tls, stopped)),
+        };
+    }
+    players
 }
 
 /// Lets the players play to the end of the duration, or until Ctrl-C.
@@ -133,32 +229,23 @@ async fn perform(
     args: &DemoArgs,
     mut backends: Backends,
     routes: &routes::File,
-    gateway: &Running,
+    gateways: &[Running; 2],
     tls: &Tls,
 ) -> std::io::Result<Totals> {
+    let mut terminated = signal(SignalKind::terminate())?;
     let books = Arc::new(Books::default());
     let (stop, stopped) = watch::channel(false);
-    let mut players = JoinSet::new();
-    for number in 1..=args.sessions {
-        let (address, books) = (gateway.players, books.clone());
-        let tls = (number % 2 == 0).then(|| tls.clone());
-        let player = |transport| Player::new(number, address, transport, books.clone());
-        match number % 3 {
-            1 => players.spawn(player(Transport::Tcp).play(tls, stopped.clone())),
-            2 => players.spawn(player(Transport::Websocket).play(tls, stopped.clone())),
-            _ => players.spawn(Launcher::new(number, address, books).play(tls, stopped.clone())),
-        };
-    }
-    println!(
-        "{} players over TCP, WebSocket and HTTP, half of them inside TLS, a gateway on {} (figures: http://{}/metrics), {} backends",
-        args.sessions,
-        gateway.players,
-        gateway.admin,
-        backends.len()
-    );
+    let mut players = start_players(args.sessions, gateways, tls, &books, &stopped);
+    let limit = args.limit(std::io::stdout().is_terminal());
+    introduce(args.sessions, backends.len(), gateways, limit);
     let start = Instant::now();
-    let half = start + args.duration / 2;
-    let end = sleep_until((start + args.duration).into());
+    let half = start + limit.unwrap_or(DURATION) / 2;
+    let end = async {
+        match limit {
+            Some(limit) => sleep_until((start + limit).into()).await,
+            None => std::future::pending().await,
+        }
+    };
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(end, interrupted);
     let mut screen = Screen::new();
@@ -167,7 +254,7 @@ async fn perform(
     loop {
         tokio::select! {
             _ = ticks.tick() => {
-                screen.draw(start.elapsed(), &backends, &books, gateway.totals());
+                screen.draw(start.elapsed(), &backends, &books, totals(gateways));
             }
             () = sleep_until(half.into()), if !changed => {
                 changed = true;
@@ -177,6 +264,7 @@ async fn perform(
             }
             () = &mut end => break,
             _ = &mut interrupted => break,
+            _ = terminated.recv() => break,
         }
     }
     stop.send_replace(true);
@@ -184,7 +272,7 @@ async fn perform(
     if timeout(FINISH_TIMEOUT, finished).await.is_err() {
         books.left_behind(players.len() as u64);
     }
-    screen.draw(start.elapsed(), &backends, &books, gateway.totals());
+    screen.draw(start.elapsed(), &backends, &books, totals(gateways));
     Ok(books.totals())
 }
 
@@ -193,9 +281,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn it_ends_by_itself_only_where_nobody_may_be_there() {
+        let mut args = DemoArgs {
+            duration: None,
+            sessions: 1,
+            page: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        assert_eq!(args.limit(true), None);
+        assert_eq!(args.limit(false), Some(DURATION));
+        args.duration = Some(Duration::from_secs(3));
+        assert_eq!(args.limit(true), args.duration);
+    }
+
+    #[test]
     fn nothing_is_lost_while_a_backend_dies() {
         let args = DemoArgs {
-            duration: Duration::from_secs(2),
+            duration: Some(Duration::from_secs(2)),
             sessions: 8,
             page: SocketAddr::from(([127, 0, 0, 1], 0)),
         };

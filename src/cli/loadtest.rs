@@ -14,6 +14,7 @@ mod moves;
 mod pace;
 mod payload;
 mod plan;
+mod progress;
 mod report;
 mod session;
 mod tally;
@@ -28,8 +29,11 @@ pub use args::{BackendProtocol, LoadtestArgs, Transport};
 use drive::{Connected, Driver};
 pub use moves::{MovesReport, PerSession};
 use plan::{Clock, Plan};
+use progress::Shown;
 pub use report::{LatencyMicros, Report};
 use tally::Tally;
+
+use super::output;
 
 /// Why no load could be driven.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +58,7 @@ pub enum LoadtestError {
         error: std::io::Error,
     },
     /// Threads or runtimes could not be made.
-    #[error("cannot start: {0}")]
+    #[error("{0}")]
     Start(#[from] std::io::Error),
     /// A thread of the load generator panicked; its figures are missing.
     #[error("a thread of the load generator panicked")]
@@ -65,20 +69,21 @@ pub enum LoadtestError {
 /// reordered or corrupted, no session could connect or nothing was answered; 2: bad usage.
 pub fn run(args: &LoadtestArgs) -> ExitCode {
     let told = |text: String, json: String, ok: bool| {
-        println!("{}", if args.json { json } else { text });
-        ok
+        let report = if args.json { json } else { text };
+        output::write(&format!("{report}\n"))?;
+        Ok::<_, LoadtestError>(ok)
     };
     let ok = match args.backend_only {
         Some(address) => echo::run_only(address, args).map(|()| true),
         None if args.expect_moves => {
-            moves::drive(args).map(|r| told(r.to_string(), r.json(), r.ok))
+            moves::drive(args).and_then(|r| told(r.to_string(), r.json(), r.ok))
         }
-        None => drive(args).map(|r| told(r.to_string(), r.json(), r.ok)),
+        None => drive(args).and_then(|r| told(r.to_string(), r.json(), r.ok)),
     };
     match ok {
         Ok(ok) => ExitCode::from(u8::from(!ok)),
         Err(error) => {
-            eprintln!("game-gateway loadtest: {error}");
+            output::complain(format_args!("game-gateway loadtest: {error}"));
             ExitCode::from(match error {
                 LoadtestError::Usage(_) => 2,
                 _ => 1,
@@ -102,6 +107,7 @@ pub fn drive(args: &LoadtestArgs) -> Result<Report, LoadtestError> {
         )?),
         None => None,
     };
+    let shown = Shown::start(&plan.progress)?;
     let (ready, connected) = mpsc::channel();
     let drivers = Driver::share(&plan, &ready);
     drop(ready);
@@ -116,6 +122,7 @@ pub fn drive(args: &LoadtestArgs) -> Result<Report, LoadtestError> {
         let tally = thread.join().map_err(|_| LoadtestError::Panicked)??;
         total.add(&tally)?;
     }
+    drop(shown);
     Ok(Report::new(args, &plan, total))
 }
 
@@ -126,6 +133,7 @@ fn start_together(plan: &Plan, connected: &mpsc::Receiver<Connected>) {
     let ready: Vec<Connected> = connected.iter().collect();
     let total = ready.iter().map(|thread| thread.sessions).sum();
     let clock = Clock::starting_soon(plan);
+    plan.progress.begin(clock);
     let mut first = 0;
     for thread in ready {
         let _ = thread.go.send(drive::Go {
@@ -143,10 +151,12 @@ fn raise_file_limit(sessions: usize) {
     let wanted = 2 * sessions as u64 + SPARE;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit < sessions as u64 + SPARE => {
-            eprintln!("open-file limit {limit} too low, expected {wanted}");
+            output::complain(format_args!(
+                "open-file limit {limit} too low, expected {wanted}"
+            ));
         }
         Ok(_) => {}
-        Err(error) => eprintln!("cannot raise the open-file limit: {error}"),
+        Err(error) => output::complain(format_args!("cannot raise the open-file limit: {error}")),
     }
 }
 

@@ -2,7 +2,7 @@
 //! client library and the load generator connect with it; the gateway's own port is [`super::entry`].
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -94,7 +94,29 @@ impl Stream {
     /// # Errors
     /// The connection is refused, or the server does not prove its identity.
     pub async fn connect(address: SocketAddr, tls: Option<&Tls>) -> io::Result<Stream> {
-        let stream = TcpStream::connect(address).await?;
+        Stream::connect_from(None, address, tls).await
+    }
+
+    /// Connects as [`connect`](Self::connect) does, from an address of this machine, if one is given.
+    ///
+    /// # Errors
+    /// The same; or `source` is no address of this machine.
+    pub async fn connect_from(
+        source: Option<IpAddr>,
+        address: SocketAddr,
+        tls: Option<&Tls>,
+    ) -> io::Result<Stream> {
+        let stream = match source {
+            None => TcpStream::connect(address).await?,
+            Some(source) => {
+                let socket = match source {
+                    IpAddr::V4(_) => TcpSocket::new_v4()?,
+                    IpAddr::V6(_) => TcpSocket::new_v6()?,
+                };
+                socket.bind(SocketAddr::new(source, 0))?;
+                socket.connect(address).await?
+            }
+        };
         stream.set_nodelay(true)?;
         Ok(match tls {
             None => Stream::Tcp(stream),

@@ -2,13 +2,15 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header;
 use actix_web::{App, HttpResponse, HttpServer, web};
+use serde_json::json;
 
+use super::relay::Relay;
 use crate::config::Origins;
 
 const PAGE: &str = include_str!("../../../examples/play.html");
@@ -16,27 +18,51 @@ const MODULE: &str = include_str!("../../../examples/ggp.js");
 const FRAMES: &str = include_str!("../../../examples/ggp-frames.js");
 /// Connections at a time; browsers open a few each.
 const MAX_CONNECTIONS: usize = 64;
-/// The page and its module may do what they need: talk to gateways.
+/// The page and its module may do what they need: talk to gateways, and have the connection cut.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; \
-                      style-src 'unsafe-inline'; img-src data:; connect-src ws: wss:";
+                      style-src 'unsafe-inline'; img-src data:; connect-src 'self' ws: wss:";
 
 /// A web server for one page.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) address: SocketAddr,
+    address: SocketAddr,
     server: ServerHandle,
     thread: JoinHandle<io::Result<()>>,
 }
 
-impl Page {
-    pub(super) fn start(address: SocketAddr) -> io::Result<Page> {
-        let listener = TcpListener::bind(address)?;
-        let address = listener.local_addr()?;
+/// The page's address, before there is anything to be played with.
+#[derive(Debug)]
+pub(super) struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Opens the page's port.
+pub(super) fn listen(address: SocketAddr) -> io::Result<Listening> {
+    let listener = TcpListener::bind(address)?;
+    let address = listener.local_addr()?;
+    Ok(Listening { listener, address })
+}
+
+impl Listening {
+    /// Returns the page's origin, as browsers send it.
+    pub(super) fn origins(&self) -> io::Result<Origins> {
+        let port = self.address.port();
+        let origins = format!("http://{},http://localhost:{port}", self.address);
+        origins.parse().map_err(io::Error::other)
+    }
+
+    /// Serves the page, whose connections go through `relay`.
+    pub(super) fn serve(self, relay: Arc<Relay>) -> io::Result<Page> {
+        let Listening { listener, address } = self;
+        let relay = web::Data::from(relay);
         let (running, handle) = mpsc::channel();
         let serve = move || {
             actix_web::rt::System::new().block_on(async move {
-                let server = HttpServer::new(|| {
+                let server = HttpServer::new(move || {
                     App::new()
+                        .app_data(relay.clone())
+                        .route("/cut", web::post().to(cut))
                         .route("/", web::get().to(|| file("text/html", PAGE)))
                         .route("/ggp.js", web::get().to(|| file("text/javascript", MODULE)))
                         .route(
@@ -65,17 +91,12 @@ impl Page {
             thread,
         })
     }
+}
 
-    /// Returns the URL to open, for a gateway at this address.
-    pub(super) fn url(&self, gateway: SocketAddr) -> String {
-        format!("http://{}/?gateway=ws://{gateway}/", self.address)
-    }
-
-    /// Returns the page's origin, as browsers send it.
-    pub(super) fn origins(&self) -> io::Result<Origins> {
-        let port = self.address.port();
-        let origins = format!("http://{},http://localhost:{port}", self.address);
-        origins.parse().map_err(io::Error::other)
+impl Page {
+    /// Returns the URL to open, for a relay at this address.
+    pub(super) fn url(&self, relay: SocketAddr) -> String {
+        format!("http://{}/?gateway=ws://{relay}/&cut=/cut", self.address)
     }
 
     /// Ends it, without regard for who is reading.
@@ -85,6 +106,11 @@ impl Page {
         let died = |_| io::Error::other("the page's server panicked");
         self.thread.join().map_err(died)?
     }
+}
+
+/// Cuts the page's connection; answers with the gateway that the next one reaches.
+async fn cut(relay: web::Data<Relay>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({"gateway": relay.cut()}))
 }
 
 async fn file(kind: &str, text: &'static str) -> HttpResponse {

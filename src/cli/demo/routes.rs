@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::cli::output;
+
 /// A routes file; it and its folder go when this is dropped.
 #[derive(Debug)]
 pub(super) struct File {
@@ -44,7 +46,10 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-            eprintln!("{} stays behind: {error}", self.folder.display());
+            output::complain(format_args!(
+                "{} stays behind: {error}",
+                self.folder.display()
+            ));
         }
     }
 }

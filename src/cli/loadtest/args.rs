@@ -1,6 +1,6 @@
 //! The arguments.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +52,14 @@ pub struct LoadtestArgs {
     /// Number of sessions, each on its own connection.
     #[arg(long, default_value_t = 64)]
     pub sessions: usize,
+    /// Addresses of this machine to connect from, in turns: each has ports of its own.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        value_delimiter = ',',
+        conflicts_with = "expect_moves"
+    )]
+    pub bind: Vec<IpAddr>,
     /// Open loop: frames per second over all sessions; closed loop if omitted.
     #[arg(long, value_parser = per_second, value_name = "N", conflicts_with_all = ["idle", "think", "in_flight"])]
     pub rate: Option<f64>,

@@ -45,6 +45,9 @@ struct Closed {
     sent: u64,
     /// Nothing is sent before.
     resume_at: Instant,
+    /// The last frame was sent; missing answers count as lost after `end`. Both come sooner on an early end.
+    stop: Instant,
+    end: Instant,
     next_ping: Instant,
 }
 
@@ -56,6 +59,8 @@ pub(super) async fn drive(run: Rc<Run>, pace: Pace, index: u32, stream: Stream) 
     let mut session = Closed {
         receiver: Receiver::new(reader, run.plan.transport(index), index, burst),
         resume_at: run.clock.start,
+        stop: run.clock.stop,
+        end: run.clock.end,
         next_ping: run.clock.start + PING_INTERVAL,
         run,
         pace,
@@ -77,16 +82,18 @@ pub(super) async fn drive(run: Rc<Run>, pace: Pace, index: u32, stream: Stream) 
 
 impl Closed {
     async fn play(&mut self) {
-        let clock = self.run.clock;
-        let timer = sleep_until(clock.start.into());
-        tokio::pin!(timer);
+        let run = Rc::clone(&self.run);
+        let timer = sleep_until(run.clock.start.into());
+        let interrupted = run.plan.progress.interrupted();
+        tokio::pin!(timer, interrupted);
+        let mut early = false;
         while !self.receiver.has_ended() {
             let now = Instant::now();
             let outstanding = self.receiver.outstanding(self.sent);
-            if now >= clock.end || (now >= clock.stop && outstanding == 0) {
+            if now >= self.end || (now >= self.stop && outstanding == 0) {
                 return;
             }
-            if now < clock.stop && now >= self.resume_at {
+            if now < self.stop && now >= self.resume_at {
                 self.fill(now, outstanding);
             }
             let blocked = !self.writer.try_flush(&mut self.out);
@@ -102,6 +109,11 @@ impl Closed {
                 }
                 () = self.writer.flush(&mut self.out), if blocked => {}
                 () = &mut timer => {}
+                at = &mut interrupted, if !early => {
+                    early = true;
+                    self.stop = self.stop.min(at);
+                    self.end = self.end.min(at + run.plan.grace);
+                }
             }
         }
     }
@@ -133,15 +145,14 @@ impl Closed {
 
     /// Returns the time of the next action without input.
     fn wake(&self, now: Instant) -> Instant {
-        let clock = &self.run.clock;
-        if now >= clock.stop {
-            clock.end
+        if now >= self.stop {
+            self.end
         } else if now < self.resume_at {
-            self.resume_at.min(clock.stop)
+            self.resume_at.min(self.stop)
         } else if self.sent == self.pace.frames {
-            self.next_ping.min(clock.stop)
+            self.next_ping.min(self.stop)
         } else {
-            clock.end
+            self.end
         }
     }
 }

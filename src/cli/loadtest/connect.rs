@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -31,15 +32,23 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
     let start = Instant::now();
     let mut tries = JoinSet::new();
     for (place, index) in indices.enumerate() {
-        sleep_until(start + Duration::from_secs_f64(interval * place as f64)).await;
+        let due = start + Duration::from_secs_f64(interval * place as f64);
+        tokio::select! {
+            () = sleep_until(due) => {}
+            _ = plan.progress.interrupted() => break,
+        }
         let (target, tls, host) = (plan.target, plan.tls.clone(), plan.host.clone());
-        let transport = plan.transport(index);
+        let (transport, source) = (plan.transport(index), plan.source(index));
+        let progress = Arc::clone(&plan.progress);
         tries.spawn(async move {
-            let made = connect(target, tls, &host, transport);
+            let made = connect(target, source, tls, &host, transport);
             let made = match timeout(CONNECT_TIMEOUT, made).await {
                 Ok(made) => made,
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             };
+            if made.is_ok() {
+                progress.connected();
+            }
             (index, made)
         });
     }
@@ -57,11 +66,12 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
 /// Makes one connection, including its handshakes.
 async fn connect(
     target: SocketAddr,
+    source: Option<IpAddr>,
     tls: Option<Tls>,
     host: &str,
     transport: Transport,
 ) -> io::Result<Stream> {
-    let stream = Stream::connect(target, tls.as_ref()).await?;
+    let stream = Stream::connect_from(source, target, tls.as_ref()).await?;
     match transport {
         Transport::Tcp | Transport::Http => Ok(stream),
         // Nothing has come behind the handshake: a gateway waits for the first frame.

@@ -40,6 +40,7 @@ pub(super) struct Go {
 /// One thread's share.
 #[derive(Debug)]
 pub(super) struct Driver {
+    thread: usize,
     plan: Arc<Plan>,
     indices: Range<u32>,
     ready: mpsc::Sender<Connected>,
@@ -53,6 +54,7 @@ impl Driver {
         let at = |thread: usize| (plan.sessions * thread / plan.threads) as u32;
         (0..plan.threads)
             .map(|thread| Driver {
+                thread,
                 plan: plan.clone(),
                 indices: at(thread)..at(thread + 1),
                 ready: ready.clone(),
@@ -81,6 +83,7 @@ impl Driver {
         let run = Rc::new(Run {
             plan: self.plan,
             clock: go.clock,
+            thread: self.thread,
             tally: RefCell::new(tally),
         });
         play(&runtime, &run, go, connections)?;

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::LoadtestError;
 use super::args::{BackendProtocol, LoadtestArgs};
+use crate::cli::output;
 use crate::sdk::backend::{Backend, echo};
 
 /// Room for one read, in bytes.
@@ -104,7 +105,7 @@ pub(super) fn run_only(address: SocketAddr, args: &LoadtestArgs) -> Result<(), L
         let server = Server::start(address, args.backend_protocol)
             .await
             .map_err(|error| LoadtestError::Backend { address, error })?;
-        eprintln!("echo backend on {}", server.address());
+        output::complain(format_args!("echo backend on {}", server.address()));
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let time_up = async {
@@ -119,7 +120,7 @@ pub(super) fn run_only(address: SocketAddr, args: &LoadtestArgs) -> Result<(), L
             () = time_up => {}
         }
         if let Server::Link(backend) = &server {
-            eprintln!("{:?}", backend.counts());
+            output::complain(format_args!("{:?}", backend.counts()));
         }
         Ok(())
     })

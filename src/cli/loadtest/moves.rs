@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::args::{LoadtestArgs, Transport};
-use super::plan::Plan;
+use super::plan::{Clock, Plan};
+use super::progress::Shown;
 use super::{LoadtestError, echo, raise_file_limit};
 use crate::sdk::client::session::{Session, SessionOptions, dial};
 use crate::sdk::client::{self, Options};
@@ -38,6 +39,7 @@ pub(super) fn drive(args: &LoadtestArgs) -> Result<MovesReport, LoadtestError> {
     }
     let plan = Arc::new(Plan::new(args)?);
     raise_file_limit(plan.sessions);
+    let shown = Shown::start(&plan.progress)?;
     let _backend = match args.with_backend {
         Some(address) => Some(echo::Echo::start(
             address,
@@ -51,6 +53,7 @@ pub(super) fn drive(args: &LoadtestArgs) -> Result<MovesReport, LoadtestError> {
         .enable_all()
         .build()?;
     let players = runtime.block_on(play(args.think, &plan));
+    drop(shown);
     Ok(MovesReport::new(args, &plan, players?))
 }
 
@@ -64,7 +67,16 @@ async fn play(think: Duration, plan: &Arc<Plan>) -> Result<Vec<book::Book>, Load
         stop,
         end: stop + plan.grace.max(LEAST_GRACE),
         begin_by: stop + plan.grace,
+        plan: Arc::clone(plan),
     };
+    // Players begin while others connect.
+    let measure = start + connecting + plan.warmup;
+    plan.progress.begin(Clock {
+        start,
+        measure,
+        stop,
+        end: schedule.end,
+    });
     let mut players = JoinSet::new();
     for index in 0..plan.sessions as u32 {
         let at = start + connecting.mul_f64(f64::from(index) / plan.sessions as f64);

@@ -85,7 +85,7 @@ pub(super) fn pace(
         for (place, sender) in senders.iter_mut().enumerate() {
             let number = round * go.total as u64 + (go.first + place) as u64;
             let due = clock.start + Duration::from_secs_f64(number as f64 / rate);
-            if due >= clock.stop {
+            if due >= clock.stop || plan.progress.interrupted_at().is_some() {
                 break 'rounds;
             }
             let early = due.saturating_duration_since(Instant::now());
@@ -103,7 +103,8 @@ pub(super) fn pace(
             break;
         }
     }
-    while Instant::now() < clock.end && senders.iter_mut().any(|sender| !sender.flush()) {
+    let end = plan.end(clock);
+    while Instant::now() < end && senders.iter_mut().any(|sender| !sender.flush()) {
         thread::sleep(FLUSH_PAUSE);
     }
     done.send_replace(true);
@@ -156,7 +157,9 @@ pub(super) async fn receive(
     // A pacing thread that died sends nothing more either.
     let paced = async { drop(done.wait_for(|done| *done).await) };
     let end = sleep_until(run.clock.end.into());
-    tokio::pin!(paced, end);
+    let interrupted = run.plan.progress.interrupted();
+    tokio::pin!(paced, end, interrupted);
+    let mut early = false;
     let mut all_sent = false;
     while !receiver.has_ended() {
         if all_sent && receiver.outstanding(lane.sent()) == 0 {
@@ -167,6 +170,10 @@ pub(super) async fn receive(
             read = receiver.read() => receiver.digest(read, &run, lane.sent()),
             () = &mut paced, if !all_sent => all_sent = true,
             () = &mut end => break,
+            _ = &mut interrupted, if !early => {
+                early = true;
+                end.as_mut().reset(run.plan.end(&run.clock).into());
+            }
         }
     }
     lane.ended.store(true, Ordering::Relaxed);

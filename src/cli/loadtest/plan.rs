@@ -1,11 +1,13 @@
 //! The load that is to be driven.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::LoadtestError;
 use super::args::{LoadtestArgs, Transport};
 use super::payload::{MIN_PAYLOAD_BYTES, Pattern};
+use super::progress::Progress;
 use crate::codec::client::is_service_name;
 use crate::net::dial::Tls;
 
@@ -53,6 +55,9 @@ pub(super) struct Plan {
     pub(super) warmup: Duration,
     pub(super) duration: Duration,
     pub(super) grace: Duration,
+    /// Addresses of this machine that connections come from, in turns; empty: the system chooses.
+    sources: Vec<IpAddr>,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl Plan {
@@ -94,8 +99,15 @@ impl Plan {
                 args.service
             ),
         )?;
+        let target = look_up(&args.target)?;
+        for source in &args.bind {
+            usage(
+                source.is_ipv4() != target.is_ipv4(),
+                format!("--bind {source}: not of the same family as the target {target}"),
+            )?;
+        }
         Ok(Plan {
-            target: look_up(&args.target)?,
+            target,
             host: args.target.clone(),
             transports: args.transport.clone(),
             tls: tls(args)?,
@@ -117,7 +129,27 @@ impl Plan {
             },
             duration: args.duration.unwrap_or(DURATION),
             grace: args.grace,
+            sources: args.bind.clone(),
+            progress: Progress::new(args.sessions, args.threads.min(args.sessions)),
         })
+    }
+
+    /// Returns the address that the connection of the session with that index comes from.
+    pub(super) fn source(&self, index: u32) -> Option<IpAddr> {
+        let turn = index as usize % self.sources.len().max(1);
+        self.sources.get(turn).copied()
+    }
+
+    /// Returns when missing answers count as lost: sooner than planned if the run was ended early.
+    pub(super) fn end(&self, clock: &Clock) -> Instant {
+        let early = self.progress.interrupted_at().map(|at| at + self.grace);
+        early.map_or(clock.end, |early| early.min(clock.end))
+    }
+
+    /// Returns the time that was measured: less than asked for if the run was ended early.
+    pub(super) fn measured(&self) -> Duration {
+        let early = self.progress.measured();
+        early.map_or(self.duration, |early| early.min(self.duration))
     }
 
     /// Returns the transport of the session with that index.

@@ -60,6 +60,8 @@ pub struct Report {
     pub rate_per_second: Option<f64>,
     /// Time of measuring, after the warm-up.
     pub duration_seconds: f64,
+    /// It was ended early, by Ctrl-C or SIGTERM.
+    pub interrupted: bool,
     /// The warm-up; its frames are counted, not measured.
     pub warmup_seconds: f64,
     /// Answers a second in the measured time.
@@ -130,7 +132,8 @@ impl Report {
                 Mode::Open { .. } | Mode::Idle => None,
             },
             rate_per_second: args.rate,
-            duration_seconds: plan.duration.as_secs_f64(),
+            duration_seconds: (plan.measured().as_secs_f64() * 1000.0).round() / 1000.0,
+            interrupted: plan.progress.interrupted_at().is_some(),
             warmup_seconds: plan.warmup.as_secs_f64(),
             round_trips_per_second: per_second(tally.measured_answers, plan),
             sent: frames.sent,
@@ -164,7 +167,7 @@ fn transports(args: &LoadtestArgs) -> String {
 }
 
 fn per_second(answers: u64, plan: &Plan) -> f64 {
-    let seconds = plan.duration.as_secs_f64();
+    let seconds = plan.measured().as_secs_f64();
     if seconds > 0.0 {
         (answers as f64 / seconds * 10.0).round() / 10.0
     } else {
@@ -185,7 +188,12 @@ impl fmt::Display for Report {
         if let Some(in_flight) = self.in_flight {
             write!(f, "{in_flight} in flight each, ")?;
         }
-        writeln!(f, "{} s measured", self.duration_seconds)?;
+        let early = if self.interrupted {
+            ", interrupted"
+        } else {
+            ""
+        };
+        writeln!(f, "{} s measured{early}", self.duration_seconds)?;
         for (reason, count) in &self.connect_failed_by_reason {
             writeln!(f, "  not connected   {count:>12}  {reason}")?;
         }

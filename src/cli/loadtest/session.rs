@@ -31,6 +31,8 @@ const READ_BYTES: (usize, usize) = (1 << 10, 64 << 10);
 pub(super) struct Run {
     pub(super) plan: Arc<Plan>,
     pub(super) clock: Clock,
+    /// The number of the thread.
+    pub(super) thread: usize,
     pub(super) tally: RefCell<Tally>,
 }
 
@@ -94,7 +96,7 @@ impl Receiver {
         }
         let now = Instant::now();
         let mut tally = run.tally.borrow_mut();
-        let mut at = 0;
+        let (before, mut at) = (tally.answers, 0);
         while self.book.ended.is_none() {
             match self.transport.decode(&self.input[at..]) {
                 Ok(Some((item, used))) => {
@@ -114,6 +116,9 @@ impl Receiver {
             }
         }
         self.input.advance(at);
+        run.plan
+            .progress
+            .answered(run.thread, tally.answers - before);
     }
 
     pub(super) fn transport(&self) -> Transport {
@@ -216,6 +221,7 @@ impl Book {
             self.tracker.mislabelled();
         }
         self.tracker.answer(stamp.sequence, sent);
+        tally.answers += 1;
         let sent_at = run.clock.at(stamp.sent_nanos);
         if run.clock.measures(sent_at) {
             tally.latency.record(now.saturating_duration_since(sent_at));

@@ -62,6 +62,8 @@ pub(super) struct Tally {
     pub(super) other_frames: u64,
     /// Sessions that ended before the load did: by CLOSE code, or why without one.
     pub(super) closed_early: BTreeMap<String, u64>,
+    /// Answers so far, for the view.
+    pub(super) answers: u64,
     /// Answers within the measured time.
     pub(super) measured_answers: u64,
     pub(super) latency: Times,
@@ -78,6 +80,7 @@ impl Tally {
             not_sent: 0,
             other_frames: 0,
             closed_early: BTreeMap::new(),
+            answers: 0,
             measured_answers: 0,
             latency: Times::new()?,
             lag: Times::new()?,

@@ -26,6 +26,18 @@ pub(super) struct Schedule {
     pub(super) end: Instant,
     /// The same for a session that has not begun.
     pub(super) begin_by: Instant,
+    /// It knows of an early end.
+    pub(super) plan: Arc<Plan>,
+}
+
+impl Schedule {
+    /// Brings everything forward: the run is ended early.
+    fn interrupted(&mut self, at: Instant) {
+        let end = at + self.plan.grace;
+        self.stop = self.stop.min(at);
+        self.end = self.end.min(end);
+        self.begin_by = self.begin_by.min(end);
+    }
 }
 
 /// A player and its book.
@@ -55,7 +67,12 @@ impl Player {
     }
 
     /// Plays until it is time to stop and everything is answered; returns the book.
-    pub(super) async fn play(mut self, mut session: Session, schedule: Schedule) -> Book {
+    pub(super) async fn play(mut self, mut session: Session, mut schedule: Schedule) -> Book {
+        let plan = Arc::clone(&schedule.plan);
+        let interrupted = plan.progress.interrupted();
+        tokio::pin!(interrupted);
+        let mut early = false;
+        plan.progress.connected();
         loop {
             if self.book.is_idle() {
                 if Instant::now() >= schedule.stop {
@@ -72,9 +89,15 @@ impl Player {
                 true => schedule.end,
                 false => schedule.begin_by,
             };
-            let Ok(event) = timeout_at(end.into(), session.next()).await else {
-                break;
+            let event = tokio::select! {
+                event = timeout_at(end.into(), session.next()) => event,
+                at = &mut interrupted, if !early => {
+                    early = true;
+                    schedule.interrupted(at);
+                    continue;
+                }
             };
+            let Ok(event) = event else { break };
             let pause = match event {
                 Some(Event::Data(data)) => {
                     self.answer(&data.payload);

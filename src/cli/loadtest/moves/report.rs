@@ -59,6 +59,8 @@ pub struct MovesReport {
     pub moves: u64,
     /// The same of each session.
     pub moves_per_session: PerSession,
+    /// It was ended early, by Ctrl-C or SIGTERM.
+    pub interrupted: bool,
     /// Moves after which frames may be missing.
     pub gaps: u64,
     /// Sessions that ended before the load did, by why.
@@ -96,7 +98,8 @@ impl MovesReport {
             tls: args.tls,
             sessions: plan.sessions,
             started: books.iter().filter(|book| book.started).count(),
-            duration_seconds: (plan.warmup + plan.duration).as_secs_f64(),
+            duration_seconds: (plan.warmup + plan.measured()).as_secs_f64(),
+            interrupted: plan.progress.interrupted_at().is_some(),
             sent: sum(|b| b.sent),
             answered: sum(|b| b.answered),
             told: sum(|b| b.told),
@@ -139,8 +142,15 @@ impl fmt::Display for MovesReport {
         write!(f, "moves over {}{tls} to {}: ", self.transport, self.target)?;
         writeln!(
             f,
-            "{} of {} sessions, {} s",
-            self.started, self.sessions, self.duration_seconds
+            "{} of {} sessions, {:.1} s{}",
+            self.started,
+            self.sessions,
+            self.duration_seconds,
+            if self.interrupted {
+                ", interrupted"
+            } else {
+                ""
+            },
         )?;
         for (name, count) in [
             ("sent", self.sent),
