@@ -117,10 +117,12 @@ impl Log {
         self.stderr.dropped()
     }
 
-    /// Waits until everything is written, up to `timeout`.
+    /// Waits until everything is written, up to `timeout` for each output.
     pub fn flush(&self, timeout: Duration) {
-        // What is still unwritten then is lost.
-        let _ = self.stdout.flush(timeout) && self.stderr.flush(timeout);
+        for lines in [&self.stderr, &self.stdout] {
+            // What is still unwritten then is lost.
+            let _ = lines.flush(timeout);
+        }
     }
 
     fn panicked(&self, info: &PanicHookInfo<'_>) {
