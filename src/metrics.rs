@@ -116,8 +116,8 @@ impl<T: Copy + PartialEq> Listed<T> {
 }
 
 /// HTTP statuses that are counted one by one.
-const HTTP_STATUSES: [u16; 17] = [
-    101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 502, 503, 504,
+const HTTP_STATUSES: [u16; 18] = [
+    101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 501, 502, 503, 504,
 ];
 
 /// Reason for dropping frames or messages.

@@ -33,6 +33,9 @@ impl EntryHost for Nobody {
     fn refusal(&self) -> Option<Refusal> {
         None
     }
+    fn not_ready(&self) -> Option<Refusal> {
+        None
+    }
     fn begin_session(&self, _: DuplexStream) {}
     fn answered(&self, _: u16) {}
 }

@@ -1,14 +1,12 @@
-//! Sniffing: a verdict once given stays, whatever follows; no transport needs more than 12 bytes;
+//! Sniffing: a verdict once given stays, whatever follows; no transport needs more bytes than it
+//! says;
 //! and what is taken for frames is what the frame decoder begins to read.
 
 #![no_main]
 
 use game_gateway::codec::client::{FrameError, decode};
-use game_gateway::codec::sniff::{Sniffed, sniff};
+use game_gateway::codec::sniff::{MAX_SNIFFED, Sniffed, sniff};
 use libfuzzer_sys::fuzz_target;
-
-/// The longest signature, that of PROXY version 2.
-const SIGNATURE_BYTES: usize = 12;
 
 fuzz_target!(|data: &[u8]| {
     let mut verdict = Sniffed::More;
@@ -19,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
         }
         verdict = now;
     }
-    if data.len() >= SIGNATURE_BYTES {
+    if data.len() >= MAX_SNIFFED {
         assert_ne!(verdict, Sniffed::More);
     }
     if data.len() >= 2 {

@@ -5,18 +5,14 @@ use super::proxy::{V1_SIGNATURE, V2_SIGNATURE};
 
 /// A TLS handshake record of any version.
 const TLS: [u8; 2] = [0x16, 0x03];
-/// The methods that an HTTP/1.1 request may start with here; each is followed by a space.
-const METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"POST ",
-    b"HEAD ",
-    b"PUT ",
-    b"DELETE ",
-    b"OPTIONS ",
-    b"PATCH ",
-    b"TRACE ",
-    b"CONNECT ",
-];
+/// Bytes of empty lines that may come before a request line (RFC 9112, 2.2).
+const MAX_BLANK: usize = 8;
+/// Bytes of the longest word that is taken for a method. The longest one registered has 17.
+const MAX_METHOD: usize = 20;
+/// Begins a connection of HTTP/2, and no request (RFC 9113, 11.6).
+const HTTP_2_LINE: &[u8] = b"PRI ";
+/// Bytes after which [`sniff`] has a verdict.
+pub const MAX_SNIFFED: usize = MAX_BLANK + MAX_METHOD + 1;
 
 /// Verdict on the first bytes of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +31,7 @@ pub enum Sniffed {
     Unknown,
 }
 
-/// Judges a connection's first bytes. Needs at most 12 of them.
+/// Judges a connection's first bytes. Needs at most [`MAX_SNIFFED`] of them.
 pub fn sniff(bytes: &[u8]) -> Sniffed {
     let signatures: [(&[u8], Sniffed); 4] = [
         (&MAGIC, Sniffed::Frames),
@@ -43,17 +39,34 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
         (V1_SIGNATURE, Sniffed::Proxy),
         (&V2_SIGNATURE, Sniffed::Proxy),
     ];
-    let methods = METHODS.iter().map(|&method| (method, Sniffed::Http));
-    let mut verdict = Sniffed::Unknown;
-    for (signature, sniffed) in signatures.into_iter().chain(methods) {
+    let mut begun = false;
+    for (signature, sniffed) in signatures {
         if bytes.starts_with(signature) {
             return sniffed;
         }
-        if signature.starts_with(bytes) {
-            verdict = Sniffed::More;
-        }
+        begun |= signature.starts_with(bytes);
     }
-    verdict
+    match sniff_request(bytes) {
+        // The signature of PROXY version 2 begins with two empty lines.
+        Sniffed::Unknown if begun => Sniffed::More,
+        verdict => verdict,
+    }
+}
+
+/// Judges whether a request begins, with whatever method: one that is not known has an answer too.
+fn sniff_request(bytes: &[u8]) -> Sniffed {
+    let of_method = |b: &&u8| b.is_ascii_uppercase() || **b == b'-';
+    let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
+    let blanks = bytes.iter().take_while(blank).count();
+    let method = bytes[blanks..].iter().take_while(of_method).count();
+    if blanks > MAX_BLANK || method > MAX_METHOD {
+        return Sniffed::Unknown;
+    }
+    match bytes.get(blanks + method) {
+        None => Sniffed::More,
+        Some(b' ') if method > 0 && !bytes[blanks..].starts_with(HTTP_2_LINE) => Sniffed::Http,
+        Some(_) => Sniffed::Unknown,
+    }
 }
 
 #[cfg(test)]
@@ -79,6 +92,10 @@ mod tests {
         check(b"GET / HTTP/1.1", 4, Sniffed::Http);
         check(b"POST /game HTTP/1.1", 5, Sniffed::Http);
         check(b"OPTIONS * HTTP/1.1", 8, Sniffed::Http);
+        check(b"PRINT / HTTP/1.1", 6, Sniffed::Http);
+        check(b"VERSION-CONTROL / HTTP/1.1", 16, Sniffed::Http);
+        check(b"\r\n\r\nGET / HTTP/1.1", 8, Sniffed::Http);
+        check(b"\nGET / HTTP/1.1", 5, Sniffed::Http);
     }
 
     #[test]
@@ -89,8 +106,12 @@ mod tests {
             b"SSH-2.0",
             b"\xA7\x48",
             b"\x16\x04",
-            b"GETX",
+            b"GET\t",
+            b"PRI * HTTP/2.0",
+            b"ABCDEFGHIJKLMNOPQRSTU",
+            b" GET",
             b"\r\n\r\nx",
+            b"\r\n\r\n\r\n\r\n\r",
         ] {
             assert_eq!(sniff(bytes), Sniffed::Unknown, "{bytes:?}");
         }

@@ -25,6 +25,8 @@ pub trait EntryHost {
     fn serving_http(&self);
     /// Returns why no session may start, or none if one may.
     fn refusal(&self) -> Option<Refusal>;
+    /// Returns why no session should be sent here, or none if the gateway is ready for some.
+    fn not_ready(&self) -> Option<Refusal>;
     /// Starts a session whose frames come from `socket`.
     fn begin_session(&self, socket: DuplexStream);
     /// Counts an HTTP response by its status.

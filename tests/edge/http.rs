@@ -349,7 +349,7 @@ async fn a_full_gateway_and_a_draining_one_say_503() {
     gateway.drain();
     let refused = soon(async {
         loop {
-            let response = ask(&gateway, "GET /health", "", b"").await;
+            let response = ask(&gateway, "POST /game", "", b"x").await;
             if response.status == 503 {
                 return response;
             }
@@ -359,6 +359,47 @@ async fn a_full_gateway_and_a_draining_one_say_503() {
     assert_eq!(refused.header("connection"), Some("close"));
     send(&mut kept, &request("POST /game", "", b"x")).await;
     assert_eq!(Response::all(&rest(&mut kept).await)[0].status, 503);
+}
+
+/// Balancers that probe only this port notice a drain when it begins, while newcomers are served.
+#[tokio::test]
+async fn health_turns_when_a_drain_begins() {
+    let gateway = echo(|config| {
+        config.drain.accept_grace = Duration::from_secs(3600);
+        config.drain.window = Duration::from_secs(3600);
+    })
+    .await;
+    let mut player = crate::support::wire::Player::connect(&gateway).await;
+    player.data("game", b"x").await;
+    player.answer().await;
+    let mut probe = connect(&gateway).await;
+    send(&mut probe, &request("GET /health", "", b"")).await;
+    assert_eq!(Response::read(&mut probe).await.status, 200);
+    gateway.drain();
+    gateway
+        .until("game_gateway_ready", |ready| ready == 0)
+        .await;
+    for line in ["GET /health", "HEAD /health"] {
+        let got = answer(&gateway, &request(line, "Connection: close\r\n", b"")).await;
+        assert!(got.starts_with(b"HTTP/1.1 503 "), "{line}");
+    }
+    send(&mut probe, &request("GET /health", "", b"")).await;
+    assert_eq!(Response::read(&mut probe).await.status, 503);
+    assert_eq!(ask(&gateway, "POST /game", "", b"x").await.status, 200);
+}
+
+#[tokio::test]
+async fn health_waits_for_routes() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_unready("", |_| ());
+    let response = ask(&gateway, "GET /health", "", b"").await;
+    assert_eq!(response.status, 503);
+    assert!(response.header("retry-after").is_some());
+    gateway.set_routes(&backend.routes());
+    gateway
+        .until("game_gateway_ready", |ready| ready == 1)
+        .await;
+    assert_eq!(ask(&gateway, "GET /health", "", b"").await.status, 200);
 }
 
 #[tokio::test]

@@ -123,10 +123,39 @@ async fn a_request_that_never_ends_is_told_so() {
     let slow = "game_gateway_http_responses_total{status=\"408\"}";
     gateway.until(slow, |n| n == 1).await;
     let mut socket = connect(&gateway).await;
+    send(&mut socket, &request("GET /health", "", b"")).await;
+    assert_eq!(Response::read(&mut socket).await.status, 200);
+    send(&mut socket, b"\r\nPOST /game HTTP/1.1\r\nHost: x\r\n").await;
+    assert_eq!(Response::all(&rest(&mut socket).await)[0].status, 408);
+    gateway.until(slow, |n| n == 2).await;
+    let mut socket = connect(&gateway).await;
     send(&mut socket, b"POS").await;
     assert!(rest(&mut socket).await.is_empty());
-    gateway.until(&closed("served"), |n| n == 1).await;
+    gateway.until(&closed("served"), |n| n == 2).await;
     gateway.until(&closed("silent_start"), |n| n == 1).await;
+}
+
+/// Balancers probe a port by connecting, and end it with or without a reset.
+#[tokio::test]
+async fn a_probe_that_only_connects_has_not_failed() {
+    let from = "127.0.0.0/8".parse().expect("a network");
+    let plain = echo(|_| ()).await;
+    let proxied = echo(|config| config.listen.proxy_protocol_from = from).await;
+    for (gateway, first) in [(plain, &b""[..]), (proxied, b"PROXY UNKNOWN\r\n")] {
+        for resets in [true, false] {
+            let mut socket = connect(&gateway).await;
+            if resets {
+                socket.set_zero_linger().expect("set");
+            }
+            let before = gateway.metric(READ).await;
+            send(&mut socket, first).await;
+            let read = before + first.len() as u64;
+            gateway.until(READ, |n| n >= read).await;
+        }
+        gateway.until(&closed("disconnected"), |n| n == 2).await;
+        let all = "game_gateway_closed_connections_total";
+        assert_eq!(gateway.metric(all).await, 2, "nothing else");
+    }
 }
 
 #[tokio::test]

@@ -16,10 +16,12 @@ use super::{
     Changed, Client, ClientEvent, ClientStats, Closing, Connection, Entering, Sniffing,
     WorkerScope, stats,
 };
+use crate::codec::code::Code;
 use crate::codec::link::Transport;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
 use crate::net::websocket::fault_of;
+use crate::session::closing::Retry;
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
 /// about.
@@ -61,12 +63,24 @@ impl EntryHost for Host {
         let draining = self.shared.scope.gate.refuses_sessions();
         let draining = draining.then_some(Closing::Draining);
         let closing = self.refusal.as_deref().cloned().or(draining)?;
-        let outcome = closing.outcome();
-        Some(Refusal {
-            code: outcome.backends,
-            retry_after_ms: retry_after_ms(outcome.retry),
-            text: outcome.text.to_owned(),
-        })
+        Some(refusal_of(&closing))
+    }
+
+    fn not_ready(&self) -> Option<Refusal> {
+        let (gate, routes) = (&self.shared.scope.gate, &self.shared.scope.routes);
+        if let Some(refusal) = self.refusal() {
+            Some(refusal)
+        } else if gate.drain_left().is_some() {
+            Some(refusal_of(&Closing::Draining))
+        } else if gate.connections() >= gate.limit() {
+            Some(refusal_of(&Closing::Full))
+        } else {
+            routes.load().is_none().then(|| Refusal {
+                code: Code::UNAVAILABLE,
+                retry_after_ms: retry_after_ms(Retry::Spread),
+                text: "no routes yet".to_owned(),
+            })
+        }
     }
 
     fn begin_session(&self, socket: DuplexStream) {
@@ -79,6 +93,15 @@ impl EntryHost for Host {
 
     fn answered(&self, status: u16) {
         self.shared.scope.metrics.http_responses.add(status, 1);
+    }
+}
+
+fn refusal_of(closing: &Closing) -> Refusal {
+    let outcome = closing.outcome();
+    Refusal {
+        code: outcome.backends,
+        retry_after_ms: retry_after_ms(outcome.retry),
+        text: outcome.text.to_owned(),
     }
 }
 

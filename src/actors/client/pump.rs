@@ -2,6 +2,7 @@
 //!
 //! Hot path.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
@@ -209,6 +210,11 @@ impl Client {
         Ok(true)
     }
 
+    /// Returns true if nothing has come yet.
+    fn is_untouched(&self) -> bool {
+        matches!(self.connection, Connection::Sniffing(_)) && self.stats.bytes_in.get() == 0
+    }
+
     fn count_read(&self, result: std::io::Result<usize>) -> Result<(), Closing> {
         match result {
             Ok(0) => Err(Closing::Disconnected),
@@ -217,6 +223,10 @@ impl Client {
                 stats::add(&self.stats.bytes_in, read as u64);
                 self.shared.scope.metrics.client_reads.one();
                 Ok(())
+            }
+            // A probe that only connects may end with a reset, which is no failure.
+            Err(error) if self.is_untouched() && error.kind() == ErrorKind::ConnectionReset => {
+                Err(Closing::Disconnected)
             }
             Err(error) => Err(entering::closing_of(&error)),
         }

@@ -124,7 +124,8 @@ impl Worker {
         };
         scope.metrics.accepted.one();
         if socket.set_nodelay(true).is_err() {
-            return; // It was reset already.
+            // It was reset already.
+            return scope.metrics.closings.add(ClosingLabel::Disconnected, 1);
         }
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());

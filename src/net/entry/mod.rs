@@ -5,6 +5,8 @@
 mod proxy;
 mod tls;
 
+use std::io::ErrorKind;
+
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
@@ -73,7 +75,8 @@ pub async fn enter(
                 continue;
             }
             Sniffed::Tls => {
-                socket = tls::accept(socket, read, &params).await?;
+                // Apart, for an HTTP connection keeps room for the largest stage of its entry.
+                socket = Box::pin(tls::accept(socket, read, &params)).await?;
                 read = BytesMut::new();
                 continue;
             }
@@ -105,6 +108,8 @@ async fn read_more(
             params.host.read(n);
             Ok(())
         }
+        // A probe behind a balancer's PROXY header may end with a reset, which is no failure.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => Err(Refused::Disconnected),
         Err(_) => Err(Refused::Failed),
     }
 }

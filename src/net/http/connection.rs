@@ -1,149 +1,288 @@
-//! One HTTP connection: what its requests share, how they are answered, and when it ends.
+//! One HTTP connection: its requests one after the other, and its deadlines.
+//!
+//! ```text
+//!          first byte        head whole            answer written
+//!   Idle ─────────────▶ Head ──────────▶ Answering ──────────────▶ Idle
+//!     │ keep-alive over   │ too slow: 408    │ close, refused body, drain
+//!     └───────────────────┴──────────────────┴──▶ shut down, read on for a while, closed
+//! ```
+//!
+//! A request is read when the answer to the one before it is written, so no request can change another
+//! one's answer, and a client that does not read holds one answer at most.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::future::pending;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::body::BoxBody;
-use actix_http::error::{DispatchError, ParseError};
-use actix_http::{Method, Request, Response};
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::body::{Body, Broken, READ_BYTES, read_head};
 use super::one_shot;
-use super::request::{self, Post};
+use super::request::{Asked, Manner, Target};
 use super::response::Reply;
+use super::stream::Stream;
+use super::upgrade::Accept;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
+use crate::net::websocket::WebSocket;
 
 /// Idle timeout between two requests.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Time beyond [`KEEP_ALIVE`] in which the next request's head must arrive and the last response be read.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Timeout of a closing connection, for the pending request and for the rest of a body that nobody reads.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Time in which a response must be read.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Timeout of a draining connection for the pending request, and of any for the rest of a body that
+/// nobody wants.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for which input is discarded behind a response that ends the connection.
+const LINGER: Duration = Duration::from_secs(1);
+/// Asks for the body of a request that waits for it.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The state that the requests of one connection share.
+/// A connection that speaks HTTP.
 pub(super) struct Connection {
-    pub(super) params: EntryParams,
-    /// The WebSocket that a request has turned the connection into.
-    pub(super) upgraded: RefCell<Option<Socket>>,
-    /// A request is being answered.
-    busy: Cell<bool>,
-    /// A request was answered or refused before.
-    begun: Cell<bool>,
-    /// Start or end of the last request.
-    active: Cell<Instant>,
-    /// The connection ends behind the next response.
-    draining: Cell<bool>,
-    /// Notified when a request begins or ends.
-    stirred: Notify,
+    stream: Stream,
+    params: EntryParams,
+    end: End,
 }
 
-impl Connection {
-    pub(super) fn new(params: EntryParams) -> Connection {
-        Connection {
-            params,
-            upgraded: RefCell::default(),
-            busy: Cell::new(false),
-            begun: Cell::new(false),
-            active: Cell::new(Instant::now()),
-            draining: Cell::new(false),
-            stirred: Notify::new(),
-        }
-    }
+/// The end of a connection that is drained.
+struct End {
+    drain: Rc<Notify>,
+    /// The connection ends behind the next response.
+    due: Cell<bool>,
+}
 
-    /// Counts a response on its way out, and ends the connection behind it where it must.
-    pub(super) fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
-        self.begun.set(true);
-        self.params.host.answered(response.status().as_u16());
-        let close = actix_http::ConnectionType::Close;
-        if self.params.host.refusal().is_some() || response.head().connection_type() == close {
-            self.draining.set(true);
-        }
-        if self.draining.get() {
-            response.head_mut().set_connection_type(close);
-        }
-        response
-    }
-
-    /// Notes that a request begins or ends.
-    fn stir(&self, busy: bool) {
-        self.busy.set(busy);
-        self.begun.set(true);
-        self.active.set(Instant::now());
-        self.stirred.notify_one();
-    }
-
-    pub(super) async fn answer(&self, request: Request) -> Response<BoxBody> {
-        self.stir(true);
-        let origin = request::origin(request.head());
-        let reply = self.reply(request).await;
-        self.stir(false);
-        self.finish(reply.into_response(origin.as_deref(), &self.params.config.listen.http))
-    }
-
-    async fn reply(&self, mut request: Request) -> Reply {
-        if let Some(reply) = request::refusal(request.head(), &self.params) {
-            return reply;
-        }
-        let listen = &self.params.config.listen;
-        if *request.method() == Method::OPTIONS {
-            return Reply::preflight();
-        }
-        let post = match Post::of(request.head()) {
-            Ok(Some(post)) => post,
-            // The only other request that is not refused is a health check.
-            Ok(None) => {
-                let refusal = self.params.host.refusal();
-                return refusal.map_or_else(Reply::health, |refusal| Reply::refused(&refusal));
-            }
-            Err(reply) => return reply,
+impl End {
+    /// Waits for `work`, at most `limit`, and at most `grace` once the connection is drained. Returns
+    /// `None` if that is over.
+    async fn within<T>(
+        &self,
+        limit: Option<Duration>,
+        grace: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        tokio::pin!(work);
+        let limit = match limit {
+            _ if !self.due.get() => limit,
+            None => Some(grace),
+            Some(limit) => Some(limit.min(grace)),
         };
-        let body = request::body(request.take_payload(), listen.max_payload as usize);
-        match tokio::time::timeout(listen.http.timeout, body).await {
-            Ok(Ok(body)) => one_shot::exchange(&self.params, &post, &body).await,
-            Ok(Err(reply)) => reply,
-            Err(_) => Reply::refusal(408, "the body came too slowly").closing(),
-        }
-    }
-
-    /// Counts the response that actix-http has sent by itself at the connection's end.
-    pub(super) fn count_end(&self, result: Result<(), DispatchError>, written: bool) {
-        match result {
-            Err(DispatchError::Parse(ParseError::TooLarge)) => self.params.host.answered(431),
-            Err(DispatchError::Parse(_)) => self.params.host.answered(400),
-            // The first head did not come in time.
-            Ok(()) if written && !self.begun.get() => self.params.host.answered(408),
-            Ok(()) | Err(_) => {}
-        }
-    }
-
-    /// Completes when the connection has been idle for too long, or is drained.
-    pub(super) async fn watch(&self) {
+        let mut until = limit.map(|limit| Instant::now() + limit);
         loop {
-            // A request that is being answered has a deadline of its own.
-            let end = match (self.draining.get(), self.busy.get()) {
-                (true, _) => Some(self.active.get() + DRAIN_TIMEOUT),
-                (false, true) => None,
-                (false, false) => Some(self.active.get() + KEEP_ALIVE + TRANSFER_TIMEOUT),
-            };
-            let timeout = async {
-                match end {
-                    Some(end) => tokio::time::sleep_until(end).await,
-                    None => std::future::pending().await,
+            let over = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => pending().await,
                 }
             };
             tokio::select! {
-                () = timeout => return,
-                () = self.stirred.notified() => {}
-                () = self.params.drain.notified() => {
-                    self.draining.set(true);
-                    if !self.busy.get() {
-                        return;
-                    }
-                    self.active.set(Instant::now());
+                biased;
+                result = &mut work => return Some(result),
+                () = over => return None,
+                () = self.drain.notified(), if !self.due.get() => {
+                    self.due.set(true);
+                    let end = Instant::now() + grace;
+                    until = Some(until.map_or(end, |until| until.min(end)));
                 }
             }
         }
+    }
+}
+
+/// Whether a connection goes on behind a response.
+enum Then {
+    Next,
+    /// It ends, and is read for so long.
+    Part(Duration),
+    Upgrade(Accept),
+    Failed,
+}
+
+impl Connection {
+    pub(super) fn new(socket: Socket, read: BytesMut, params: EntryParams) -> Connection {
+        Connection {
+            stream: Stream::new(socket, read),
+            end: End {
+                drain: Rc::clone(&params.drain),
+                due: Cell::new(false),
+            },
+            params,
+        }
+    }
+
+    /// Answers one request after the other; returns the WebSocket that the connection becomes.
+    pub(super) async fn serve(mut self) -> Option<Socket> {
+        let sniff_timeout = self.params.config.listen.sniff_timeout;
+        let (mut idle, mut head) = (self.params.timeout, self.params.timeout);
+        loop {
+            let begins = self.stream.begins(READ_BYTES);
+            let then = match self.end.within(Some(idle), Duration::ZERO, begins).await {
+                // What it takes to answer goes when it is answered.
+                Some(Ok(true)) => Box::pin(self.request(head)).await,
+                Some(Ok(false)) | None => Then::Part(LINGER),
+                Some(Err(_)) => Then::Failed,
+            };
+            (idle, head) = (KEEP_ALIVE, sniff_timeout);
+            match then {
+                Then::Next => {}
+                Then::Part(linger) => {
+                    self.stream.part(linger).await;
+                    return None;
+                }
+                Then::Upgrade(accept) => return Box::pin(self.upgrade(accept)).await,
+                Then::Failed => return None,
+            }
+        }
+    }
+
+    /// Waits `timeout` for the rest of a request's head, and answers it.
+    async fn request(&mut self, timeout: Duration) -> Then {
+        let reading = read_head(&mut self.stream);
+        let read = self
+            .end
+            .within(Some(timeout), Duration::ZERO, reading)
+            .await;
+        let (asked, mut body) = match read {
+            Some(Ok((request, body))) => (Asked::new(request.head(), &self.params), body),
+            Some(Err(Broken::Refused(reply))) => return self.refuse(reply).await,
+            Some(Err(Broken::Ended)) => return Then::Part(LINGER),
+            None if self.end.due.get() => return Then::Part(LINGER),
+            None => {
+                let slow = Reply::refusal(408, "the request came too slowly");
+                return self.refuse(slow).await;
+            }
+        };
+        self.stream.free();
+        self.answer(asked, &mut body).await
+    }
+
+    /// Answers a request that cannot be understood, and ends the connection.
+    async fn refuse(&mut self, reply: Reply) -> Then {
+        let manner = Manner {
+            is_http_11: true,
+            head_only: false,
+            closes: true,
+        };
+        match self.respond(reply, None, manner).await {
+            true => Then::Part(LINGER),
+            false => Then::Failed,
+        }
+    }
+
+    async fn answer(&mut self, asked: Asked, body: &mut Body) -> Then {
+        let Asked {
+            target,
+            origin,
+            expects,
+            mut manner,
+        } = asked;
+        let waits = expects && !body.is_done();
+        let reply = match target {
+            Target::WebSocket(accept) => return Then::Upgrade(accept),
+            Target::Refused(reply) if waits => reply.closing(),
+            Target::Refused(reply) => reply,
+            Target::Preflight => Reply::preflight(),
+            Target::Health => match self.params.host.not_ready() {
+                Some(reason) => Reply::refused(&reason),
+                None => Reply::health(),
+            },
+            Target::Post(post) => {
+                let limit = self.params.config.listen.max_payload as usize;
+                let work = exchange(&mut self.stream, &self.params, &post, body, waits, limit);
+                match self.end.within(None, DRAIN_TIMEOUT, work).await {
+                    Some(Ok(reply) | Err(Broken::Refused(reply))) => reply,
+                    Some(Err(Broken::Ended)) => return Then::Failed,
+                    None => return Then::Part(LINGER),
+                }
+            }
+        };
+        manner.closes |=
+            reply.is_closing() || self.end.due.get() || self.params.host.refusal().is_some();
+        if !self.respond(reply, origin.as_deref(), manner).await {
+            return Then::Failed;
+        }
+        if manner.closes {
+            // A client that goes on with its upload reads the response when it has ended.
+            let linger = if body.is_done() {
+                LINGER
+            } else {
+                DRAIN_TIMEOUT
+            };
+            return Then::Part(linger);
+        }
+        self.skip(body).await
+    }
+
+    /// Skips what is left of a body, so that the next request can be found.
+    async fn skip(&mut self, body: &mut Body) -> Then {
+        if body.is_done() {
+            return Then::Next;
+        }
+        let limit = self.params.config.listen.max_payload as usize;
+        let skipping = body.discard(&mut self.stream, limit);
+        let grace = DRAIN_TIMEOUT;
+        match self.end.within(Some(grace), grace, skipping).await {
+            Some(Ok(())) => Then::Next,
+            Some(Err(_)) | None => Then::Part(LINGER),
+        }
+    }
+
+    /// Writes a response and counts it. Returns false if the connection has failed.
+    async fn respond(&mut self, reply: Reply, origin: Option<&str>, manner: Manner) -> bool {
+        self.params.host.answered(reply.status());
+        let http = &self.params.config.listen.http;
+        let (head, body) = reply.into_response(origin, manner, http);
+        let writing = self.stream.write(head.as_bytes(), body);
+        let written = self
+            .end
+            .within(Some(RESPONSE_TIMEOUT), DRAIN_TIMEOUT, writing);
+        matches!(written.await, Some(Ok(())))
+    }
+
+    async fn upgrade(mut self, accept: Accept) -> Option<Socket> {
+        self.params.host.answered(101);
+        let response = accept.response();
+        let writing = self.stream.write(response.as_bytes(), Bytes::new());
+        let written = self
+            .end
+            .within(Some(RESPONSE_TIMEOUT), DRAIN_TIMEOUT, writing);
+        let Some(Ok(())) = written.await else {
+            return None;
+        };
+        let (read, socket) = self.stream.into_parts();
+        let limit = self.params.config.listen.max_payload;
+        let socket = WebSocket::new(socket, read.to_vec(), limit).await;
+        Some(Socket::WebSocket(Box::new(socket)))
+    }
+}
+
+/// Reads a POST's body and exchanges it for an answer.
+async fn exchange(
+    stream: &mut Stream,
+    params: &EntryParams,
+    post: &super::request::Post,
+    body: &mut Body,
+    waits: bool,
+    limit: usize,
+) -> Result<Reply, Broken> {
+    let reading = async {
+        if waits {
+            stream.write(CONTINUE, Bytes::new()).await?;
+        }
+        body.read(stream, limit).await
+    };
+    let read = timeout(params.config.listen.http.timeout, reading).await;
+    let payload = read.unwrap_or_else(|_| {
+        let slow = Reply::refusal(408, "the body came too slowly");
+        Err(Broken::Refused(slow.closing()))
+    })?;
+    stream.free();
+    tokio::select! {
+        biased;
+        reply = one_shot::exchange(params, post, payload) => Ok(reply),
+        () = stream.fails() => Err(Broken::Ended),
     }
 }

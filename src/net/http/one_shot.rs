@@ -2,6 +2,8 @@
 //! end is an ordinary client's socket, and takes the first answer. So limits, metrics and routing hold
 //! for it as for any session.
 
+use std::ops::Range;
+
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
@@ -18,7 +20,7 @@ const SOCKET_BYTES: usize = 16 * 1024;
 const FIRST_ANSWER_BYTES: usize = 4 * 1024;
 
 /// Sends the message and waits for its answer, at most `listen.http.timeout`.
-pub(super) async fn exchange(params: &EntryParams, post: &Post, body: &Bytes) -> Reply {
+pub(super) async fn exchange(params: &EntryParams, post: &Post, body: Bytes) -> Reply {
     let (near, far) = tokio::io::duplex(SOCKET_BYTES);
     params.host.begin_session(far);
     let (mut answers, mut requests) = tokio::io::split(near);
@@ -34,9 +36,11 @@ pub(super) async fn exchange(params: &EntryParams, post: &Post, body: &Bytes) ->
         client::encode_header(&mut frame, &header, &post.service, body.len() as u32);
         let receiving = first_answer(&mut answers, limit);
         tokio::pin!(receiving);
+        // With it goes the body, which may be large, while the answer is waited for.
         let sending = async {
             requests.write_all(&frame).await?;
-            requests.write_all(body).await
+            let body = body;
+            requests.write_all(&body).await
         };
         // An answer that comes before the whole request was taken is a refusal.
         tokio::select! {
@@ -75,13 +79,18 @@ async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply
     let mut read = BytesMut::new();
     loop {
         let need = match client::decode(&read, limit) {
-            Ok(Decoded::Frame(frame, used)) => {
-                if let Some(reply) = reply_of(&frame) {
-                    return reply;
+            Ok(Decoded::Frame(frame, used)) => match reply_of(&frame, used) {
+                Answer::Reply(reply) => return reply,
+                Answer::Data(session_id, payload) => {
+                    // Without a copy, for it may be large.
+                    let payload = read.freeze().slice(payload);
+                    return Reply::data(session_id, payload);
                 }
-                read.advance(used);
-                continue;
-            }
+                Answer::None => {
+                    read.advance(used);
+                    continue;
+                }
+            },
             Ok(Decoded::Need(need)) => need,
             Err(_) => return Reply::refusal(500, "internal error"),
         };
@@ -93,13 +102,23 @@ async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply
     }
 }
 
-fn reply_of(frame: &Frame<'_>) -> Option<Reply> {
+/// What a frame is to the request.
+enum Answer {
+    Reply(Reply),
+    /// The session, and where its payload lies.
+    Data(u64, Range<usize>),
+    None,
+}
+
+fn reply_of(frame: &Frame<'_>, used: usize) -> Answer {
     let id = frame.header.session_id;
     let notice = || Notice::decode(frame.payload, Code::NORMAL);
     match Kind::from_byte(frame.header.kind) {
-        Some(Kind::Data) => Some(Reply::data(id, Bytes::copy_from_slice(frame.payload))),
-        Some(Kind::Error) => Some(Reply::notice(id, &notice(), false)),
-        Some(Kind::Close) => Some(Reply::notice(id, &notice(), true)),
-        Some(Kind::Opened | Kind::Resume | Kind::Ping | Kind::Pong | Kind::Goaway) | None => None,
+        Some(Kind::Data) => Answer::Data(id, used - frame.payload.len()..used),
+        Some(Kind::Error) => Answer::Reply(Reply::notice(id, &notice(), false)),
+        Some(Kind::Close) => Answer::Reply(Reply::notice(id, &notice(), true)),
+        Some(Kind::Opened | Kind::Resume | Kind::Ping | Kind::Pong | Kind::Goaway) | None => {
+            Answer::None
+        }
     }
 }

@@ -3,16 +3,51 @@
 use std::str::FromStr;
 
 use actix_http::header::{self, HeaderMap};
-use actix_http::{Method, Payload, RequestHead};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use actix_http::{Method, RequestHead, Version};
 
+use super::body::too_large;
 use super::response::Reply;
+use super::upgrade;
 use crate::codec::client::is_service_name;
 use crate::net::entry_host::EntryParams;
 
 /// The path of balancers' health checks.
 const HEALTH: &str = "/health";
+
+/// The head of a request, as far as its answer depends on it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) target: Target,
+    /// Its `Origin`, which browsers send.
+    pub(super) origin: Option<String>,
+    /// The client waits for 100 Continue before it sends the body.
+    pub(super) expects: bool,
+    pub(super) manner: Manner,
+}
+
+/// The way in which a response is written, beside its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// The version of the request is 1.1, not 1.0.
+    pub(super) is_http_11: bool,
+    /// The response is to have no body.
+    pub(super) head_only: bool,
+    /// The connection ends behind the response.
+    pub(super) closes: bool,
+}
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Nothing that is served.
+    Refused(Reply),
+    /// A browser's permission.
+    Preflight,
+    /// A balancer's health check.
+    Health,
+    Post(Post),
+    WebSocket(upgrade::Accept),
+}
 
 /// A message for a service.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,11 +60,52 @@ pub(super) struct Post {
     pub(super) user_id: u64,
 }
 
+impl Asked {
+    /// Reads a request's head.
+    pub(super) fn new(head: &RequestHead, params: &EntryParams) -> Asked {
+        Asked {
+            target: Target::new(head, params).unwrap_or_else(Target::Refused),
+            origin: origin(head),
+            expects: RequestHead::expect(head),
+            manner: Manner {
+                is_http_11: head.version == Version::HTTP_11,
+                head_only: head.method == Method::HEAD,
+                closes: !keeps_alive(head),
+            },
+        }
+    }
+}
+
 /// Returns the request's `Origin`, which browsers send.
-pub(super) fn origin(head: &RequestHead) -> Option<String> {
+fn origin(head: &RequestHead) -> Option<String> {
     let origin = head.headers().get(header::ORIGIN)?;
     // A value that is not text matches no configured origin.
     Some(origin.to_str().unwrap_or("?").to_owned())
+}
+
+/// Returns true if the connection goes on behind the response, as far as the client is concerned
+/// (RFC 9112, 9.3).
+fn keeps_alive(head: &RequestHead) -> bool {
+    let option = |name| {
+        listed(head.headers(), header::CONNECTION, |option| {
+            option.eq_ignore_ascii_case(name)
+        })
+    };
+    !option("close") && (head.version == Version::HTTP_11 || option("keep-alive"))
+}
+
+/// Returns true if a header's list, over all its lines, has such an entry.
+pub(super) fn listed(
+    headers: &HeaderMap,
+    name: header::HeaderName,
+    wanted: impl Fn(&str) -> bool,
+) -> bool {
+    let lines = headers
+        .get_all(name)
+        .filter_map(|value| value.to_str().ok());
+    lines
+        .flat_map(|line| line.split(','))
+        .any(|entry| wanted(entry.trim()))
 }
 
 fn service(head: &RequestHead) -> Option<&str> {
@@ -37,60 +113,81 @@ fn service(head: &RequestHead) -> Option<&str> {
     is_service_name(name.as_bytes()).then_some(name)
 }
 
-/// Returns the answer to a request that is refused by its head alone, or none.
-pub(super) fn refusal(head: &RequestHead, params: &EntryParams) -> Option<Reply> {
-    let http = &params.config.listen.http;
-    let probes = head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD);
-    if probes {
-        return None;
-    }
-    if origin(head).is_some_and(|origin| !http.allowed_origins.contains(&origin)) {
-        return Some(Reply::refusal(403, "this origin is not allowed"));
-    }
-    if head.uri.path() == "*" && head.method == Method::OPTIONS {
-        return None;
-    }
-    if service(head).is_none() {
-        return Some(Reply::refusal(404, "the path is not the name of a service"));
-    }
-    match head.method {
-        Method::OPTIONS => return None,
-        Method::POST => {}
-        _ if head.uri.path() == HEALTH => {
-            return Some(Reply::method_not_allowed("GET, HEAD, POST, OPTIONS"));
+impl Target {
+    /// Reads what a request asks for, or the answer to one that is refused by its head alone.
+    fn new(head: &RequestHead, params: &EntryParams) -> Result<Target, Reply> {
+        if !is_host(head.headers()) {
+            return Err(Reply::refusal(400, "Host is malformed").closing());
         }
-        _ => return Some(Reply::method_not_allowed("POST, OPTIONS")),
-    }
-    if let Some(refusal) = params.host.refusal() {
-        return Some(Reply::refused(&refusal));
-    }
-    let length = head.headers().get(header::CONTENT_LENGTH);
-    let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());
-    if length.is_some_and(|length| length > u64::from(params.config.listen.max_payload)) {
-        return Some(too_large());
-    }
-    None
-}
-
-fn too_large() -> Reply {
-    Reply::refusal(413, "payload over the limit").closing()
-}
-
-impl Post {
-    /// Reads the head of a request that [`refusal`] lets through; none if it is not a POST.
-    ///
-    /// # Errors
-    /// A header is malformed.
-    pub(super) fn of(head: &RequestHead) -> Result<Option<Post>, Reply> {
-        let Some(service) = service(head).filter(|_| head.method == Method::POST) else {
-            return Ok(None);
+        if upgrade::is_handshake(head) {
+            return upgrade::accept(head, params).map(Target::WebSocket);
+        }
+        let http = &params.config.listen.http;
+        if head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD) {
+            return Ok(Target::Health);
+        }
+        if !is_known(&head.method) {
+            return Err(Reply::refusal(501, "this method is not known here"));
+        }
+        if head.method == Method::CONNECT {
+            // Bytes of a tunnel would follow.
+            return Err(Reply::method_not_allowed("POST, OPTIONS").closing());
+        }
+        if origin(head).is_some_and(|origin| !http.allowed_origins.contains(&origin)) {
+            return Err(Reply::refusal(403, "this origin is not allowed"));
+        }
+        if head.uri.path() == "*" && head.method == Method::OPTIONS {
+            return Ok(Target::Preflight);
+        }
+        let Some(service) = service(head) else {
+            return Err(Reply::refusal(404, "the path is not the name of a service"));
         };
-        Ok(Some(Post {
+        match head.method {
+            Method::OPTIONS => return Ok(Target::Preflight),
+            Method::POST => {}
+            _ if head.uri.path() == HEALTH => {
+                return Err(Reply::method_not_allowed("GET, HEAD, POST, OPTIONS"));
+            }
+            _ => return Err(Reply::method_not_allowed("POST, OPTIONS")),
+        }
+        if let Some(refusal) = params.host.refusal() {
+            return Err(Reply::refused(&refusal));
+        }
+        let length = head.headers().get(header::CONTENT_LENGTH);
+        let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        if length.is_some_and(|length| length > u64::from(params.config.listen.max_payload)) {
+            return Err(too_large());
+        }
+        Ok(Target::Post(Post {
             service: service.to_owned(),
             realm_id: number(head.headers(), "x-realm-id")?,
             user_id: number(head.headers(), "x-user-id")?,
         }))
     }
+}
+
+/// Returns true if the method is one of RFC 9110 or RFC 5789.
+fn is_known(method: &Method) -> bool {
+    let known = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    known.contains(method)
+}
+
+/// Returns true if `Host` has no byte that neither a host nor a port has (RFC 9110, 7.2). The codec
+/// has checked that there is one at most, and in HTTP/1.1 exactly one.
+fn is_host(headers: &HeaderMap) -> bool {
+    let of_host = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b);
+    let host = headers.get(header::HOST);
+    host.is_none_or(|host| host.as_bytes().trim_ascii().iter().all(of_host))
 }
 
 /// Parses a decimal number in a header that may occur once; 0 without it.
@@ -107,18 +204,4 @@ fn number<T: FromStr + Default>(headers: &HeaderMap, name: &str) -> Result<T, Re
         .and_then(|t| t.parse().ok());
     let number = number.filter(|_| values.next().is_none());
     number.ok_or_else(|| Reply::refusal(400, &format!("{name} is not one decimal number")))
-}
-
-/// Reads the whole body, at most `limit` bytes.
-pub(super) async fn body(mut payload: Payload, limit: usize) -> Result<Bytes, Reply> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let broken = |_| Reply::refusal(400, "the body is malformed").closing();
-        let chunk = chunk.map_err(broken)?;
-        if chunk.len() > limit - body.len() {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }

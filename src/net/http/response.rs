@@ -1,10 +1,13 @@
 //! Answers to HTTP requests.
 
-use actix_http::body::BoxBody;
-use actix_http::header::{self, HeaderName, HeaderValue};
-use actix_http::{Response, StatusCode};
+use std::fmt::{Display, Write};
+use std::time::SystemTime;
+
+use actix_http::StatusCode;
+use actix_http::header::{self, HeaderName};
 use bytes::Bytes;
 
+use super::request::Manner;
 use crate::codec::code::{Code, Notice};
 use crate::config::Http;
 use crate::net::entry_host::Refusal;
@@ -18,6 +21,8 @@ const REQUEST_HEADERS: &str = "content-type, x-realm-id, x-user-id";
 const RESPONSE_HEADERS: &str = "x-session-id, retry-after";
 /// Content type of the gateway's own texts.
 const TEXT: &str = "text/plain; charset=utf-8";
+/// The status without a body.
+const NO_CONTENT: u16 = 204;
 /// Carries the session id, decimal.
 const SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 
@@ -115,38 +120,81 @@ impl Reply {
         }
     }
 
-    /// Makes the response to a request from `origin`.
-    pub(super) fn into_response(self, origin: Option<&str>, http: &Http) -> Response<BoxBody> {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let mut response = Response::build(status);
+    /// Returns the status.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Returns true if the connection ends behind this answer.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Makes the head and the body of the response to a request from `origin`.
+    pub(super) fn into_response(
+        self,
+        origin: Option<&str>,
+        manner: Manner,
+        http: &Http,
+    ) -> (String, Bytes) {
+        let mut head = Head::new(self.status, manner.is_http_11);
         if !self.content_type.is_empty() {
-            response.insert_header((header::CONTENT_TYPE, self.content_type));
+            head.line(&header::CONTENT_TYPE, self.content_type);
         }
         if self.session_id != 0 {
-            response.insert_header((SESSION_ID, self.session_id.to_string()));
+            head.line(&SESSION_ID, self.session_id);
         }
         if self.retry_after_ms > 0 {
-            let seconds = self.retry_after_ms.div_ceil(1000);
-            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
+            head.line(&header::RETRY_AFTER, self.retry_after_ms.div_ceil(1000));
         }
-        for (name, value) in self.headers {
-            response.insert_header((name, value));
+        for (name, value) in &self.headers {
+            head.line(name, value);
         }
         if !http.allowed_origins.is_empty() {
-            response.insert_header((header::VARY, "origin"));
+            head.line(&header::VARY, "origin");
         }
-        if let Some(origin) = origin.filter(|origin| http.allowed_origins.contains(origin))
-            && let Ok(origin) = HeaderValue::from_str(origin)
-        {
-            response.insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
-            response.insert_header((header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS));
+        if let Some(origin) = origin.filter(|origin| http.allowed_origins.contains(origin)) {
+            head.line(&header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            head.line(&header::ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
         }
-        if self.closing {
-            response.force_close();
+        if self.status != NO_CONTENT {
+            head.line(&header::CONTENT_LENGTH, self.body.len());
         }
-        match self.status {
-            204 => response.finish().map_into_boxed_body(),
-            _ => response.body(self.body).map_into_boxed_body(),
+        if manner.closes {
+            head.line(&header::CONNECTION, "close");
+        } else if !manner.is_http_11 {
+            head.line(&header::CONNECTION, "keep-alive");
         }
+        let has_body = self.status != NO_CONTENT && !manner.head_only;
+        let body = if has_body { self.body } else { Bytes::new() };
+        (head.end(), body)
+    }
+}
+
+/// The head of a response. Its values come from the gateway, or from a header that had to be text.
+struct Head(String);
+
+impl Head {
+    fn new(status: u16, is_http_11: bool) -> Head {
+        let version = if is_http_11 { "1.1" } else { "1.0" };
+        let reason = StatusCode::from_u16(status).ok();
+        let reason = reason.and_then(|status| status.canonical_reason());
+        let mut head = Head(format!(
+            "HTTP/{version} {status} {}\r\n",
+            reason.unwrap_or_default()
+        ));
+        let now = SystemTime::now();
+        head.line(&header::DATE, httpdate::HttpDate::from(now));
+        head
+    }
+
+    fn line(&mut self, name: &HeaderName, value: impl Display) {
+        // A `String` takes everything.
+        let _ = write!(self.0, "{name}: {value}\r\n");
+    }
+
+    fn end(mut self) -> String {
+        self.0.push_str("\r\n");
+        self.0
     }
 }

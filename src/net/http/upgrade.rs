@@ -1,20 +1,13 @@
-//! The handshake of a WebSocket (RFC 6455, 4.2).
+//! The handshake of a WebSocket (RFC 6455, 4.2). A request to upgrade to anything else is answered as
+//! if it had not asked (RFC 9110, 7.8).
 
-use std::io;
-
-use actix_codec::Framed;
-use actix_http::body::{BodySize, MessageBody};
 use actix_http::header::{self, HeaderMap};
-use actix_http::{ConnectionType, Method, Request, RequestHead, Response, StatusCode, Version, h1};
-use futures_util::SinkExt;
+use actix_http::{Method, RequestHead, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::connection::Connection;
-use super::replay::Replay;
-use super::request;
+use super::request::listed;
 use super::response::Reply;
-use crate::net::socket::Socket;
-use crate::net::websocket::WebSocket;
+use crate::net::entry_host::EntryParams;
 
 /// The subprotocol, chosen where a client offers it.
 const SUBPROTOCOL: &str = "ggp.v1";
@@ -23,71 +16,60 @@ const VERSION: &str = "13";
 /// Characters of a key: 16 bytes in base64, of which the last two are padding.
 const KEY_CHARS: usize = 24;
 
-type Io = Framed<Replay, h1::Codec>;
+/// The answer to a good handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Accept {
+    key: String,
+    chooses_subprotocol: bool,
+}
 
-/// Answers a request to upgrade with 101, which makes the connection a WebSocket, or with a refusal.
+impl Accept {
+    /// Makes the response, which has no body.
+    pub(super) fn response(&self) -> String {
+        let subprotocol = match self.chooses_subprotocol {
+            true => format!("sec-websocket-protocol: {SUBPROTOCOL}\r\n"),
+            false => String::new(),
+        };
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: {}\r\n{subprotocol}\r\n",
+            self.key
+        )
+    }
+}
+
+fn upgrades_to_websocket(headers: &HeaderMap) -> bool {
+    listed(headers, header::UPGRADE, |protocol| {
+        protocol.eq_ignore_ascii_case("websocket")
+    })
+}
+
+/// Returns true if the request is a WebSocket's handshake, be it a good one or not.
+pub(super) fn is_handshake(head: &RequestHead) -> bool {
+    let headers = head.headers();
+    let meant = head.method == Method::GET || headers.contains_key(header::SEC_WEBSOCKET_KEY);
+    meant && upgrades_to_websocket(headers)
+}
+
+/// Returns the answer to a good handshake.
 ///
 /// # Errors
-/// The connection failed.
-pub(super) async fn upgrade(
-    connection: &Connection,
-    request: &Request,
-    mut io: Io,
-) -> io::Result<()> {
-    let listen = &connection.params.config.listen;
-    let key = match accept_key(request.head(), connection) {
-        Ok(key) => key,
-        Err(reply) => {
-            let origin = request::origin(request.head());
-            let response = reply
-                .closing()
-                .into_response(origin.as_deref(), &listen.http);
-            return refuse(connection.finish(response), io).await;
-        }
-    };
-    let mut response = Response::build(StatusCode::SWITCHING_PROTOCOLS);
-    response
-        .upgrade("websocket")
-        .insert_header((header::SEC_WEBSOCKET_ACCEPT, key));
-    if listed(
-        request.head().headers(),
-        header::SEC_WEBSOCKET_PROTOCOL,
-        |p| p == SUBPROTOCOL,
-    ) {
-        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL));
-    }
-    let response = response.finish().drop_body();
-    connection.params.host.answered(101);
-    io.send(h1::Message::Item((response, BodySize::None)))
-        .await?;
-    let parts = io.into_parts();
-    let (rest, socket) = parts.io.into_parts();
-    let read = [&parts.read_buf[..], &rest].concat();
-    let socket = WebSocket::new(socket, read, listen.max_payload).await;
-    *connection.upgraded.borrow_mut() = Some(Socket::WebSocket(Box::new(socket)));
-    Ok(())
+/// The refusal of one with a mistake.
+pub(super) fn accept(head: &RequestHead, params: &EntryParams) -> Result<Accept, Reply> {
+    check(head, params).map_err(Reply::closing)
 }
 
-async fn refuse<B: MessageBody>(response: Response<B>, mut io: Io) -> io::Result<()> {
-    let (response, body) = response.into_parts();
-    let body = body.try_into_bytes().unwrap_or_default();
-    let size = BodySize::Sized(body.len() as u64);
-    io.feed(h1::Message::Item((response, size))).await?;
-    io.send(h1::Message::Chunk(Some(body))).await
-}
-
-/// Returns the `Sec-WebSocket-Accept` of the response, or the refusal of the handshake.
-fn accept_key(head: &RequestHead, connection: &Connection) -> Result<String, Reply> {
+fn check(head: &RequestHead, params: &EntryParams) -> Result<Accept, Reply> {
     let headers = head.headers();
     if head.method != Method::GET {
         return Err(Reply::method_not_allowed("GET"));
     }
-    let upgrades = head.connection_type() == ConnectionType::Upgrade;
-    let websocket = listed(headers, header::UPGRADE, |p| {
-        p.eq_ignore_ascii_case("websocket")
+    let upgrades = listed(headers, header::CONNECTION, |option| {
+        option.eq_ignore_ascii_case("upgrade")
     });
-    let bodiless = single(headers, header::CONTENT_LENGTH).is_none_or(|length| length == "0");
-    if head.version != Version::HTTP_11 || !upgrades || !websocket || !bodiless {
+    let bodiless = single(headers, header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+        && !headers.contains_key(header::TRANSFER_ENCODING);
+    if head.version != Version::HTTP_11 || !upgrades || !bodiless {
         return Err(Reply::refusal(400, "not a WebSocket handshake"));
     }
     if single(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {
@@ -101,15 +83,22 @@ fn accept_key(head: &RequestHead, connection: &Connection) -> Result<String, Rep
             "Sec-WebSocket-Key is not 16 bytes in base64",
         ));
     };
-    let origins = &connection.params.config.listen.websocket.allowed_origins;
-    let origin = request::origin(head);
-    if !origins.is_empty() && origin.is_some_and(|origin| !origins.contains(&origin)) {
+    let origins = &params.config.listen.websocket.allowed_origins;
+    let origin = headers.get(header::ORIGIN);
+    // A value that is not text matches no configured origin.
+    let origin = origin.map(|origin| origin.to_str().unwrap_or("?"));
+    if !origins.is_empty() && origin.is_some_and(|origin| !origins.contains(origin)) {
         return Err(Reply::refusal(403, "this origin is not allowed"));
     }
-    match connection.params.host.refusal() {
-        Some(refusal) => Err(Reply::refused(&refusal)),
-        None => Ok(derive_accept_key(key.as_bytes())),
+    if let Some(refusal) = params.host.refusal() {
+        return Err(Reply::refused(&refusal));
     }
+    Ok(Accept {
+        key: derive_accept_key(key.as_bytes()),
+        chooses_subprotocol: listed(headers, header::SEC_WEBSOCKET_PROTOCOL, |p| {
+            p == SUBPROTOCOL
+        }),
+    })
 }
 
 /// Returns the value of a header that occurs exactly once.
@@ -117,16 +106,6 @@ fn single(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name);
     let value = values.next()?.to_str().ok()?.trim();
     values.next().is_none().then_some(value)
-}
-
-/// Returns true if a header's list, over all its lines, has such an entry.
-fn listed(headers: &HeaderMap, name: header::HeaderName, wanted: impl Fn(&str) -> bool) -> bool {
-    let lines = headers
-        .get_all(name)
-        .filter_map(|value| value.to_str().ok());
-    lines
-        .flat_map(|line| line.split(','))
-        .any(|entry| wanted(entry.trim()))
 }
 
 /// Returns true if the key is 16 bytes in base64.

@@ -1,0 +1,209 @@
+//! The head and body of one request, exactly as long as they are: no byte of the next request is
+//! taken.
+//!
+//! Both are decoded by actix-http's codec, which refuses what two readers could understand
+//! differently. Each request gets a fresh one, because it remembers things of its last request.
+
+use std::io;
+
+use actix_codec::Decoder;
+use actix_http::error::ParseError;
+use actix_http::header::{self, HeaderMap};
+use actix_http::{KeepAlive, Request, ServiceConfig, h1};
+use bytes::{Bytes, BytesMut};
+
+use super::response::Reply;
+use super::stream::Stream;
+
+/// Bytes that the head of a request may have.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+/// Bytes of one read.
+pub(super) const READ_BYTES: usize = 8 * 1024;
+
+thread_local! {
+    /// Has a clock that ticks, so there is one a thread.
+    static CONFIG: ServiceConfig = ServiceConfig::new(
+        KeepAlive::Os, std::time::Duration::ZERO, std::time::Duration::ZERO, false, None,
+    );
+}
+
+/// A connection over which no request can be understood any more, or none comes.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The client is told why, and the connection ends.
+    Refused(Reply),
+    /// The connection is over.
+    Ended,
+}
+
+impl From<io::Error> for Broken {
+    fn from(_: io::Error) -> Broken {
+        Broken::Ended
+    }
+}
+
+/// The rest of a request's body.
+pub(super) enum Body {
+    /// So many bytes.
+    Length(u64),
+    Chunked(Box<h1::Codec>),
+    /// All of it was taken.
+    Done,
+}
+
+/// Reads the head of a request.
+///
+/// # Errors
+/// It is malformed, over the limit, or does not come.
+pub(super) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Broken> {
+    let refused = |status, text| Err(Broken::Refused(Reply::refusal(status, text).closing()));
+    let mut codec = Box::new(h1::Codec::new(CONFIG.with(ServiceConfig::clone)));
+    let mut checked = 0;
+    loop {
+        // Without a new line there is nothing new to be understood.
+        if stream.read[checked..].contains(&b'\n') {
+            let had = stream.read.len();
+            match codec.decode(&mut stream.read) {
+                Ok(Some(h1::Message::Item(request))) => {
+                    if had - stream.read.len() > MAX_HEAD_BYTES {
+                        return refused(431, "the request's head is over the limit");
+                    }
+                    let body = Body::new(request.head().headers(), codec);
+                    return Ok((request, body));
+                }
+                Ok(None) => {}
+                Err(ParseError::TooLarge) => {
+                    return refused(431, "the request's head is over the limit");
+                }
+                // A chunk comes behind a head only.
+                Ok(Some(h1::Message::Chunk(_))) | Err(_) => {
+                    return refused(400, "the request is malformed");
+                }
+            }
+        }
+        checked = stream.read.len();
+        if checked >= MAX_HEAD_BYTES {
+            return refused(431, "the request's head is over the limit");
+        }
+        if stream.more(READ_BYTES).await? == 0 {
+            return Err(Broken::Ended);
+        }
+    }
+}
+
+impl Body {
+    /// The body behind a head that the codec has let pass: of its length there is one statement.
+    fn new(headers: &HeaderMap, codec: Box<h1::Codec>) -> Body {
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            return Body::Chunked(codec);
+        }
+        let length = headers.get(header::CONTENT_LENGTH);
+        match length.and_then(|value| value.to_str().ok()?.trim().parse().ok()) {
+            None | Some(0) => Body::Done,
+            Some(length) => Body::Length(length),
+        }
+    }
+
+    /// Returns true if nothing of it is left.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Body::Done)
+    }
+
+    /// Takes what has come of the body; an empty piece if that is nothing.
+    fn take(&mut self, read: &mut BytesMut) -> Result<Bytes, ParseError> {
+        match self {
+            Body::Done => Ok(Bytes::new()),
+            Body::Length(left) => {
+                let piece = read.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= piece as u64;
+                if *left == 0 {
+                    *self = Body::Done;
+                }
+                Ok(read.split_to(piece).freeze())
+            }
+            Body::Chunked(codec) => match codec.decode(read)? {
+                Some(h1::Message::Chunk(Some(piece))) => Ok(piece),
+                None => Ok(Bytes::new()),
+                Some(h1::Message::Chunk(None) | h1::Message::Item(_)) => {
+                    *self = Body::Done;
+                    Ok(Bytes::new())
+                }
+            },
+        }
+    }
+
+    /// Passes the body on in pieces.
+    async fn each(
+        &mut self,
+        stream: &mut Stream,
+        mut pass: impl FnMut(&[u8]) -> Result<(), Broken>,
+    ) -> Result<(), Broken> {
+        loop {
+            let piece = self.take(&mut stream.read);
+            let broken = |_| Broken::Refused(malformed());
+            let piece = piece.map_err(broken)?;
+            pass(&piece)?;
+            if self.is_done() {
+                return Ok(());
+            }
+            if piece.is_empty() && stream.more(self.room()).await? == 0 {
+                return Err(Broken::Refused(malformed()));
+            }
+        }
+    }
+
+    /// Bytes of one read: of a body whose length is known nothing beyond it.
+    fn room(&self) -> usize {
+        match self {
+            Body::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX),
+            Body::Chunked(_) | Body::Done => READ_BYTES,
+        }
+    }
+
+    /// Reads the whole body, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// It is malformed, over the limit, or does not come.
+    pub(super) async fn read(
+        &mut self,
+        stream: &mut Stream,
+        limit: usize,
+    ) -> Result<Bytes, Broken> {
+        let mut body = BytesMut::new();
+        self.each(stream, |piece| {
+            if piece.len() > limit - body.len() {
+                return Err(Broken::Refused(too_large()));
+            }
+            body.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        Ok(body.freeze())
+    }
+
+    /// Reads and forgets the body, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// The next request cannot be found.
+    pub(super) async fn discard(
+        &mut self,
+        stream: &mut Stream,
+        limit: usize,
+    ) -> Result<(), Broken> {
+        let mut left = limit;
+        self.each(stream, |piece| {
+            left = left.checked_sub(piece.len()).ok_or(Broken::Ended)?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Refuses a body that is too large.
+pub(super) fn too_large() -> Reply {
+    Reply::refusal(413, "payload over the limit").closing()
+}
+
+fn malformed() -> Reply {
+    Reply::refusal(400, "the body is malformed").closing()
+}

@@ -1,0 +1,138 @@
+//! The socket of an HTTP connection with the bytes that were read from it and not yet taken.
+//!
+//! Input is read into the thread's scratch buffer, so a connection owns what has come and nothing
+//! beyond it: an idle one owns no buffer at all. Nothing is read ahead but a part of the next request
+//! ([`LOOKAHEAD_BYTES`]), and an answer is written whole before anything more is read, so a client that
+//! does not read its answers is not read either.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use crate::codec::buffers;
+use crate::net::socket::Socket;
+
+/// Bytes of the next request that are read while one is being answered, which shows that a client is
+/// gone.
+const LOOKAHEAD_BYTES: usize = 4 * 1024;
+
+pub(super) struct Stream {
+    socket: Socket,
+    /// Bytes that were read and not taken.
+    pub(super) read: BytesMut,
+    /// The client has shut its sending side down. It may still read.
+    ended: bool,
+}
+
+impl Stream {
+    /// Makes a stream of a socket from which `read` was read already.
+    pub(super) fn new(socket: Socket, read: BytesMut) -> Stream {
+        Stream {
+            socket,
+            read,
+            ended: false,
+        }
+    }
+
+    /// Returns the bytes that were read and not taken, and the socket.
+    pub(super) fn into_parts(self) -> (BytesMut, Socket) {
+        (self.read, self.socket)
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        let (socket, read) = (Pin::new(&mut self.socket), &mut self.read);
+        let count = ready!(buffers::with_scratch(|scratch| {
+            let room = room.min(scratch.len());
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
+            ready!(socket.poll_read(cx, &mut buf))?;
+            read.extend_from_slice(buf.filled());
+            Poll::Ready(Ok::<usize, io::Error>(buf.filled().len()))
+        }))?;
+        self.ended = count == 0;
+        Poll::Ready(Ok(count))
+    }
+
+    /// Reads once, at most `room` bytes. Returns how many; 0 at the end of the input.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub(super) async fn more(&mut self, room: usize) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_more(cx, room)).await
+    }
+
+    /// Skips empty lines (RFC 9112, 2.2) until something else has come. Returns false at the end of
+    /// the input.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub(super) async fn begins(&mut self, room: usize) -> io::Result<bool> {
+        loop {
+            let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
+            let blanks = self.read.iter().take_while(blank).count();
+            self.read.advance(blanks);
+            if !self.read.is_empty() {
+                return Ok(true);
+            }
+            self.free();
+            if self.more(room).await? == 0 {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Frees the buffer, except for the bytes that are still to be taken.
+    pub(super) fn free(&mut self) {
+        self.read = match self.read.is_empty() {
+            true => BytesMut::new(),
+            false => BytesMut::from(&self.read[..]),
+        };
+    }
+
+    /// Completes when the connection fails.
+    pub(super) async fn fails(&mut self) {
+        poll_fn(|cx| {
+            while !self.ended && self.read.len() < LOOKAHEAD_BYTES {
+                let room = LOOKAHEAD_BYTES - self.read.len();
+                if ready!(self.poll_more(cx, room)).is_err() {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Writes a head and the body behind it.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub(super) async fn write(&mut self, head: &[u8], body: Bytes) -> io::Result<()> {
+        self.socket.write_all_buf(&mut head.chain(body)).await?;
+        self.socket.flush().await
+    }
+
+    /// Shuts the connection down and reads on for `linger`, so that no reset overtakes the last
+    /// response.
+    pub(super) async fn part(mut self, linger: Duration) {
+        self.read = BytesMut::new();
+        let parting = async {
+            if self.socket.shutdown().await.is_ok() {
+                // However the input ends, the connection is over.
+                while matches!(self.more(buffers::SCRATCH_BYTES).await, Ok(1..)) {
+                    self.read.clear();
+                }
+            }
+        };
+        // After it the connection is closed even if the client still sends.
+        let _ = timeout(linger, parting).await;
+    }
+}
