@@ -3,6 +3,7 @@
 //! at once. `tests/simulator` has all of them together.
 
 mod claims;
+mod crossings;
 mod lives;
 mod owners;
 mod words;
