@@ -145,6 +145,26 @@ fn documents_name_what_is_there() {
     }
 }
 
+/// `scripts/mutate` finds the place of each deliberate fault by its text.
+#[test]
+fn deliberate_faults_have_their_place() {
+    let faults: toml::Table = document("scripts/mutants.toml").parse().expect("TOML");
+    let faults = faults["mutant"].as_array().expect("a list of faults");
+    assert!(!faults.is_empty());
+    for fault in faults {
+        let text = |key: &str| fault[key].as_str().expect("a text");
+        let (file, old) = (text("file"), text("old"));
+        let found = document(file).matches(old).count();
+        assert_eq!(
+            found,
+            1,
+            "{file}: {:?} stands there {found} times",
+            text("name")
+        );
+        assert_ne!(old, text("new"), "{:?} changes nothing", text("name"));
+    }
+}
+
 /// Each rule bites, names the place, and lets the same through where it is right.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table: one line a rule")]

@@ -274,7 +274,7 @@ impl World {
         self.quiet = true;
         self.see(&Seen::Quiet);
         for wire in &mut self.wires {
-            wire.delay = (0, 3);
+            wire.calm();
         }
         for core in 0..self.backends.len() {
             self.backends[core].refuses = false;

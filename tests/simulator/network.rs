@@ -42,6 +42,8 @@ struct Way {
     /// A number for each item, so that items of a cut wire are told apart.
     next: u64,
     ended: bool,
+    /// Range of delays beside the wire's own.
+    late: (Millis, Millis),
 }
 
 /// One connection.
@@ -102,12 +104,27 @@ impl Wire {
         !self.cut && !way.ended
     }
 
+    /// Makes one direction slow, which is drawn from the wire's `dice`; `(0, 0)` draws nothing.
+    pub(crate) fn be_late(&mut self, to: To, late: (Millis, Millis)) {
+        self.way(to).late = late;
+    }
+
+    /// Forgets all delays.
+    pub(crate) fn calm(&mut self) {
+        self.delay = (0, 3);
+        (self.up.late, self.down.late) = ((0, 0), (0, 0));
+    }
+
     /// Queues an item; returns when it is due and its number. Nothing follows an end.
     pub(crate) fn push(&mut self, to: To, item: Item, now: Millis) -> Option<(Millis, u64)> {
         if !self.takes(to) {
             return None;
         }
-        let delay = self.dice.between(self.delay.0, self.delay.1);
+        let mut delay = self.dice.between(self.delay.0, self.delay.1);
+        let (least, most) = self.way(to).late;
+        if most > 0 {
+            delay += self.dice.between(least, most);
+        }
         let way = self.way(to);
         way.ended = matches!(item, Item::End);
         let at = way.not_before.max(now + delay);

@@ -1,6 +1,8 @@
 //! All that is going to happen in a run, decided by its seed before it begins: how the world is, what
 //! applications do, and what goes wrong. Each item can be left out, which is how a failing run is shrunk.
 
+mod staged;
+
 use std::collections::BTreeSet;
 
 use game_gateway::session::core::Limits;
@@ -9,6 +11,7 @@ use crate::dice::Dice;
 use crate::network::Purpose;
 use crate::wire::Millis;
 use crate::world::{BACKENDS, GATEWAYS, SERVICES};
+use staged::Stage;
 
 /// Something that an application does, or that goes wrong. `pick` chooses among what there is by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,6 +207,8 @@ pub(crate) struct Plan {
     replay_bytes: usize,
     outbound_queue: usize,
     resume_window: Millis,
+    connect_timeout: Millis,
+    stage: Option<Stage>,
     pub(crate) items: Vec<(Millis, What)>,
     /// Items that are left out.
     pub(crate) masked: BTreeSet<usize>,
@@ -233,11 +238,14 @@ impl Plan {
             replay_bytes: [200, 700, 65_536, 65_536][dice.index(4)],
             outbound_queue: [600, 65_536, 65_536][dice.index(3)],
             resume_window,
+            connect_timeout: 2_000,
+            stage: None,
             items: Vec::new(),
             masked: BTreeSet::new(),
         };
         plan.applications(&mut dice);
         plan.faults(&mut dice);
+        plan.be_staged();
         plan
     }
 
@@ -358,7 +366,7 @@ impl Plan {
             trust_client_ids: false,
             idle_timeout: 30_000,
             resume_window: self.resume_window,
-            connect_timeout: 2_000,
+            connect_timeout: self.connect_timeout,
             replay_bytes: self.replay_bytes,
             outbound_queue: self.outbound_queue.max(self.replay_bytes),
         }

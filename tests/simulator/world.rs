@@ -144,6 +144,9 @@ impl World {
             let begins = self.players[at].dice.between(0, 200);
             self.at(begins, Event::PlayerBegins(at));
         }
+        if self.plan.is_stage_slow() {
+            self.see(&Seen::Slow);
+        }
         for (index, at) in self.plan.times() {
             self.at(at, Event::Plan(index));
         }
@@ -285,6 +288,9 @@ impl World {
         let planned = self.plan.delay(purpose, &mut dice);
         let delay = if self.quiet { (0, 3) } else { planned };
         self.wires.push(Wire::new(purpose, dice, delay));
+        if !self.quiet {
+            self.plan.be_late(number, &mut self.wires[number]);
+        }
         number
     }
 

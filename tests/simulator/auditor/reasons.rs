@@ -3,7 +3,7 @@
 
 use game_gateway::sdk::client::session::End;
 
-use super::model::{Attempt, Cause, Form, Moment, Standing};
+use super::model::{Attempt, Cause, Form, Incarnation, Moment, Standing};
 use super::{Audit, rules};
 use crate::wire::Millis;
 
@@ -90,10 +90,32 @@ impl Audit {
         let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
         // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
         let over = session.ended.is_some_and(|ended| ended > since);
-        if !(over || failed || slow || unknown || again || troubled || lost || full || apart) {
+        let broken = session.attempts.iter().any(|a| self.may_break(a, owner));
+        if !(over
+            || broken
+            || failed
+            || slow
+            || unknown
+            || again
+            || troubled
+            || lost
+            || full
+            || apart)
+        {
             let seen = format!("session {session_id}, connection {id}");
             self.breach(&rules::GAP_UNFOUNDED, seen);
         }
+    }
+
+    /// Tells whether the owner may have promised the session, behind its OPENED, to a claim that began before: the
+    /// player had left that gateway by then, and had no answer.
+    fn may_break(&self, attempt: &Attempt, owner: &Incarnation) -> bool {
+        let conn = self.conns.get(&attempt.conn);
+        let closed = conn.and_then(|conn| conn.closed);
+        let unanswered = closed.is_none_or(|closed| closed > owner.opened);
+        let elsewhere = attempt.gateway != owner.gateway && attempt.asked < owner.opened;
+        let over = attempt.asked.at + CLAIM_TIMEOUTS * self.scene.connect_timeout;
+        elsewhere && !attempt.succeeded && unanswered && owner.opened.at <= over
     }
 
     /// An ERROR 502 needs a link that was lost, or a backend that did not answer or refused.
@@ -173,6 +195,9 @@ impl Audit {
         }
     }
 }
+
+/// Longest time of a claim, in timeouts of backends: for two gateways that are asked, OPENs and the claim itself.
+const CLAIM_TIMEOUTS: Millis = 3 + 3 + 1 + 3;
 
 /// Bytes of a DATA frame to a player in a replay ring, at most.
 const FRAME_BYTES: usize = 60;
