@@ -94,7 +94,7 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Returns the host's name, or "gateway" if it is not a valid id.
-fn host_name() -> String {
+pub fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String = name
         .trim()

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use lists::{Networks, Origins, Paths};
-pub use load::{Mistake, Place, environment, load, log_format};
+pub use load::{Mistake, Place, environment, host_name, load, log_format};
 pub use peer::{HostPort, Peer};
 pub use redis_url::RedisUrl;
 

@@ -270,6 +270,38 @@ async fn a_gateway_hears_of_realms_that_set_has_written() {
     until_realm_at(&gateway, "game", 1, "b").await;
 }
 
+#[test]
+fn the_log_of_a_gateway_says_who_has_set_the_routes() {
+    let redis = RedisServer::start();
+    set_rules(&redis, "{}");
+    let mut command = Command::new(PROGRAM);
+    let gateway = Process::spawn(
+        command
+            .arg("serve")
+            .env_remove("POD_NAME")
+            .env("GATEWAY__LISTEN__ADDRESS", "127.0.0.1:0")
+            .env("GATEWAY__ADMIN__ADDRESS", "127.0.0.1:0")
+            .env("GATEWAY__ROUTES__SOURCE", "redis")
+            .env("GATEWAY__REDIS__URL", redis.url()),
+    );
+    wait_for_subscriber(&redis);
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("routes.json");
+    let set = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        let mut command = routes(&["set", "--redis-url", &redis.url(), "--yes"]);
+        let status = command.arg(&file).env("USER", "alice").status();
+        assert!(status.expect("it runs").success());
+    };
+    set(r#"{"rules":{},"realms":{"1":"127.0.0.1:1"}}"#);
+    let who = "because=\"changed\" by=\"routes set by alice@";
+    wait_until(who, || gateway.output().contains(who));
+    // Another client's text is a line of its own, whatever is in it.
+    redis.command(&["HSET", REALMS, "2", "127.0.0.1:2"]);
+    redis.command(&["PUBLISH", &format!("{RULES}:notify"), "bob\nERROR"]);
+    wait_until("bob", || gateway.output().contains("by=\"bob ERROR\""));
+}
+
 /// Returns a pipe that nobody reads.
 fn unread() -> Stdio {
     let (reader, writer) = std::io::pipe().expect("a pipe");

@@ -82,6 +82,7 @@ impl ConfigWatcher {
             audience,
             failures: Vec::new(),
             cause: Cause::Start,
+            changed_by: None,
             reading: OneAtATime::default(),
             resolving: OneAtATime::default(),
             settling: false,

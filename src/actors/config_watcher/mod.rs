@@ -72,7 +72,7 @@ labels!(Cause {
 #[rtype(result = "()")]
 enum SourceNews {
     /// Something may have changed.
-    Changed { messages: u64 },
+    Changed { messages: u64, by: Option<String> },
     /// Redis is there and subscribed.
     Connected(Arc<Connected>),
     /// Redis is gone, or not there yet.
@@ -90,6 +90,8 @@ pub struct ConfigWatcher {
     failures: Vec<(EndpointName, String)>,
     /// Why the newest read has begun.
     cause: Cause,
+    /// What the last writer of the data says of itself, until that is in force.
+    changed_by: Option<String>,
     reading: OneAtATime,
     resolving: OneAtATime,
     settling: bool,
@@ -268,8 +270,8 @@ impl ConfigWatcher {
             previous,
         ));
         let (services, realms) = (data.rules.len(), data.realms.len());
-        let because = self.cause.label();
-        tracing::info!(version, services, realms, because, "routes in force");
+        let (because, by) = (self.cause.label(), self.changed_by.take());
+        tracing::info!(version, services, realms, because, by, "routes in force");
         self.audience.in_force.store(Some(Arc::clone(&table)));
         for router in &self.audience.routers {
             // One that is just being rebuilt takes the table that is in force.
@@ -326,8 +328,9 @@ impl Receive<SourceNews> for ConfigWatcher {
 
     fn receive(&mut self, news: SourceNews, ctx: &mut Context<Self>) {
         match news {
-            SourceNews::Changed { messages } => {
+            SourceNews::Changed { messages, by } => {
                 self.state.told.notifications += messages;
+                self.changed_by = by.or(self.changed_by.take());
                 self.load_soon(ctx);
             }
             SourceNews::Connected(connected) => {

@@ -120,7 +120,7 @@ impl From<News> for SourceNews {
     fn from(news: News) -> SourceNews {
         match news {
             News::Connected(connected) => SourceNews::Connected(connected),
-            News::Notified(messages) => SourceNews::Changed { messages },
+            News::Notified { messages, by } => SourceNews::Changed { messages, by },
             News::Lost(why) => SourceNews::Lost(why),
         }
     }
@@ -131,7 +131,10 @@ fn watch_directory(path: &Path, watcher: CountedAddr<ConfigWatcher>) -> Watch {
     let touched = move |event: notify::Result<notify::Event>| {
         // Reading the file is an event too; only changes matter.
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            watcher.do_send(SourceNews::Changed { messages: 1 });
+            watcher.do_send(SourceNews::Changed {
+                messages: 1,
+                by: None,
+            });
         }
     };
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty());

@@ -268,13 +268,27 @@ async fn replace(
     if !yes && !agreed()? {
         return Err("nothing was written".into());
     }
-    write::replace(&place.server, &connected, &place.keys, &checked.documents).await?;
+    let by = format!("routes set by {}", who());
+    write::replace(
+        &place.server,
+        &connected,
+        &place.keys,
+        &checked.documents,
+        &by,
+    )
+    .await?;
     let (rules, realms) = (&checked.parsed.data.rules, &checked.parsed.data.realms);
     say(format!(
         "written: {} services, {} realms",
         rules.len(),
         realms.len()
     ))
+}
+
+/// Returns who writes, for the gateways' logs: the user, as far as it is known, and the host.
+fn who() -> String {
+    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+    format!("{user}@{}", config::host_name())
 }
 
 /// Asks for confirmation at a terminal; scripts are not asked.

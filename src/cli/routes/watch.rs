@@ -56,7 +56,7 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
         while let Some(next) = item.take() {
             match next {
                 News::Connected(connected) => connection = Some(connected),
-                News::Notified(_) => {}
+                News::Notified { .. } => {}
                 News::Lost(why) => {
                     connection = None;
                     shown.trouble(format!("redis: {why}"))?;

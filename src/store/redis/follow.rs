@@ -33,12 +33,20 @@ const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// The longest wait between two attempts, shortened by up to half at random.
 const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
+/// Characters of a notification that are kept.
+const MAX_WORDS: usize = 100;
+
 /// An event of the subscription.
 pub enum News {
     /// Subscribed; changes before that are to be read over this connection.
     Connected(Arc<Connected>),
-    /// Number of notifications, one or more: something may have changed.
-    Notified(u64),
+    /// Something may have changed.
+    Notified {
+        /// Number of notifications, one or more.
+        messages: u64,
+        /// What the last writer says of itself; none: only the server has said that a key was written.
+        by: Option<String>,
+    },
     /// The subscription was lost or failed, with the reason. The next attempt follows.
     Lost(String),
 }
@@ -70,7 +78,7 @@ async fn subscription(
     let (mut sink, messages) = subscriber.split();
     tell(News::Connected(Arc::clone(&connected)));
     tokio::select! {
-        why = listen(messages, tell) => Err(why),
+        why = listen(keys, messages, tell) => Err(why),
         ended = check(server, &connected, &mut sink, backoff) => ended,
     }
 }
@@ -90,16 +98,31 @@ async fn subscribe(server: &Server, keys: &Keys, subscriber: &mut PubSub) -> Res
 }
 
 /// Makes one event of all notifications that have arrived together.
-async fn listen(messages: impl Stream<Item = redis::Msg>, tell: &impl Fn(News)) -> String {
-    let mut messages = std::pin::pin!(messages);
-    while messages.next().await.is_some() {
-        let mut count = 1;
-        while let Some(Some(_)) = messages.next().now_or_never() {
-            count += 1;
+async fn listen(
+    keys: &Keys,
+    messages: impl Stream<Item = redis::Msg>,
+    tell: &impl Fn(News),
+) -> String {
+    let channels = keys.notify_channels();
+    let mut incoming = std::pin::pin!(messages);
+    while let Some(first) = incoming.next().await {
+        let (mut messages, mut by) = (1, writer(&channels, &first));
+        while let Some(Some(next)) = incoming.next().now_or_never() {
+            messages += 1;
+            by = writer(&channels, &next).or(by);
         }
-        tell(News::Notified(count));
+        tell(News::Notified { messages, by });
     }
     "connection closed".to_owned()
+}
+
+/// Returns a writer's own words, as one short line.
+fn writer(channels: &[String], message: &redis::Msg) -> Option<String> {
+    let own = |channel: &String| message.get_channel_name() == channel;
+    channels.iter().find(|channel| own(channel))?;
+    let text = String::from_utf8_lossy(message.get_payload_bytes());
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    Some(text.chars().take(MAX_WORDS).map(plain).collect())
 }
 
 async fn check(

@@ -41,7 +41,7 @@ pub async fn watch(
     }
 }
 
-/// Writes both documents, and a message to both channels, or nothing at all.
+/// Writes both documents, and to both channels who has done so, or nothing at all.
 ///
 /// # Errors
 /// Nothing was written; or Redis has not said whether it was.
@@ -50,6 +50,7 @@ pub async fn replace(
     connected: &Connected,
     keys: &Keys,
     documents: &Documents,
+    by: &str,
 ) -> Result<(), WriteError> {
     // MULTI alone first: where it is refused, what follows in the same pipeline would run at once.
     let mut commands = connected.commands.clone();
@@ -57,7 +58,7 @@ pub async fn replace(
     let begun = server.in_time(begin.exec_async(&mut commands)).await;
     begun.map_err(|why| WriteError::Refused(connected.says(&why)))?;
 
-    let mut writes = transaction(keys, documents);
+    let mut writes = transaction(keys, documents, by);
     let answer = writes
         .ignore_errors()
         .query_async::<Vec<RedisResult<Value>>>(&mut commands);
@@ -81,7 +82,7 @@ pub async fn replace(
 
 /// Sends all commands behind MULTI. The first refusal of a command is the error, because EXEC says only
 /// that there was one.
-fn transaction(keys: &Keys, documents: &Documents) -> redis::Pipeline {
+fn transaction(keys: &Keys, documents: &Documents, by: &str) -> redis::Pipeline {
     let mut writes = redis::pipe();
     match &documents.rules {
         Some(rules) => writes.cmd("SET").arg(&keys.rules).arg(rules),
@@ -95,7 +96,7 @@ fn transaction(keys: &Keys, documents: &Documents) -> redis::Pipeline {
         }
     }
     for channel in keys.notify_channels() {
-        writes.cmd("PUBLISH").arg(channel).arg("changed");
+        writes.cmd("PUBLISH").arg(channel).arg(by);
     }
     writes.cmd("EXEC");
     writes
