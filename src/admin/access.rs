@@ -29,7 +29,14 @@ const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
 const PAGES_BELOW: &str = "/api/docs/";
 
 /// Headers by which a proxy says that it asks for somebody else.
-const FORWARDED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const FORWARDED: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "via",
+];
 
 /// Who sends a request, for the log.
 #[derive(Debug)]

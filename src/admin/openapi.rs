@@ -60,8 +60,8 @@ fn finish(path: &str, operation: &mut Operation) {
         add(operation, 401, "The token is missing or wrong.");
     }
     if path.starts_with("/api/") || path == "/" {
-        let why = "Without `admin.token`: not from a loopback address, or a change from another \
-                   site's page.";
+        let why = "Without `admin.token`: not from a loopback address, through a proxy, under another \
+                   name than this machine's, or from another site's page.";
         add(operation, 403, why);
     }
     if operation.request_body.is_some() {

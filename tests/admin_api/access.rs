@@ -106,6 +106,7 @@ async fn without_one_a_page_of_another_site_sees_and_changes_nothing() {
         "X-Forwarded-For: 192.0.2.7",
         "Forwarded: for=192.0.2.7",
         "Via: 1.1 proxy",
+        "X-Forwarded-Proto: http",
     ] {
         let said = request(gateway.admin, "GET /api/v1/sessions", &[header], "")
             .await
