@@ -106,6 +106,15 @@ async fn a_refused_request_is_skipped_with_its_body() {
     assert_eq!(statuses, [404, 404, 405, 200]);
     assert_eq!(answers[3].body, b"last");
     assert_eq!(gateway.metric(STARTED).await, 1);
+    // One that is too long to be skipped ends the connection, and the response says so.
+    let long = b"POST /Nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\nx";
+    let mut socket = connect(&gateway).await;
+    send(&mut socket, long).await;
+    let response = Response::read(&mut socket).await;
+    assert_eq!(
+        (response.status, response.header("connection")),
+        (404, Some("close"))
+    );
 }
 
 #[tokio::test]

@@ -109,6 +109,11 @@ impl Body {
         matches!(self, Body::Done)
     }
 
+    /// Returns true if more than `limit` bytes are known to be left.
+    pub(super) fn is_over(&self, limit: u64) -> bool {
+        matches!(self, Body::Length(left) if *left > limit)
+    }
+
     /// Takes what has come of the body; an empty piece if that is nothing.
     fn take(&mut self, read: &mut BytesMut) -> Result<Bytes, ParseError> {
         match self {

@@ -199,8 +199,11 @@ impl Connection {
                 }
             }
         };
-        manner.closes |=
-            reply.is_closing() || self.end.due.get() || self.params.host.refusal().is_some();
+        let limit = u64::from(self.params.config.listen.max_payload);
+        manner.closes |= reply.is_closing()
+            || body.is_over(limit)
+            || self.end.due.get()
+            || self.params.host.refusal().is_some();
         if !self.respond(reply, origin.as_deref(), manner).await {
             return Then::Failed;
         }
