@@ -42,7 +42,7 @@ struct Terminal {
 impl Terminal {
     fn new(args: &AdminArgs) -> Result<Terminal, Failure> {
         Ok(Terminal {
-            api: Api::new(&args.url, args.token())?,
+            api: Api::new(&args.url().map_err(Failure::answer)?, args.token())?,
             json: args.json,
         })
     }

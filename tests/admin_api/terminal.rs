@@ -12,7 +12,9 @@ fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
     command
         .env_remove("POD_NAME")
-        .env_remove("GATEWAY_ADMIN_TOKEN");
+        .env_remove("GATEWAY_ADMIN_TOKEN")
+        .env_remove("GATEWAY__ADMIN__TOKEN")
+        .env_remove("GATEWAY_ADMIN_URL");
     command
 }
 
@@ -410,6 +412,31 @@ fn what_goes_wrong_is_one_line() {
         .env("GATEWAY_ADMIN_TOKEN", "sesame")
         .args(["admin", "--url", &served.url, "backends"]);
     assert_eq!(finished(&mut command).0, 0);
+}
+
+/// As in a pod, where `kubectl exec` gives the program the gateway's own variables.
+#[test]
+fn the_environment_of_a_gateway_suffices() {
+    let served = serve("admin.token = \"sesame\"", ROUTES);
+    let with = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = program();
+        command.envs(variables.iter().copied()).arg("admin");
+        finished(command.args(arguments))
+    };
+    let url = ("GATEWAY_ADMIN_URL", served.url.as_str());
+    let own = ("GATEWAY__ADMIN__TOKEN", "sesame\n");
+    assert_eq!(with(&[url, own], &["backends"]).0, 0);
+    let (code, _, said) = with(&[url, own, ("GATEWAY_ADMIN_TOKEN", "other")], &["backends"]);
+    assert_eq!(code, 1, "the variable for this command comes first: {said}");
+    let elsewhere = ("GATEWAY_ADMIN_URL", "http://127.0.0.1:1");
+    let given = ["backends", "--url", &served.url];
+    assert_eq!(with(&[elsewhere, own], &given).0, 0);
+    let (code, _, said) = with(&[("GATEWAY_ADMIN_URL", "ftp://h"), own], &["backends"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("GATEWAY_ADMIN_URL: invalid admin API address"),
+        "{said}"
+    );
 }
 
 #[test]

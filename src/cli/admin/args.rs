@@ -11,16 +11,21 @@ use crate::supervision::Kind;
 
 /// Default address of the admin API.
 const DEFAULT_URL: &str = "http://127.0.0.1:9090";
-/// The environment's name for the token. On a command line other users of the machine can read it.
-const TOKEN_VARIABLE: &str = "GATEWAY_ADMIN_TOKEN";
+/// Environment variable with another default.
+const URL_VARIABLE: &str = "GATEWAY_ADMIN_URL";
+/// Environment variables with the token, the first that is set counts. On a command line other users of the
+/// machine could read it. The second is the gateway's own, so that `kubectl exec POD -- /game-gateway admin`
+/// needs no options.
+const TOKEN_VARIABLES: [&str; 2] = ["GATEWAY_ADMIN_TOKEN", "GATEWAY__ADMIN__TOKEN"];
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
 pub struct AdminArgs {
-    /// URL of the admin API; http only.
-    #[arg(long, global = true, default_value = DEFAULT_URL, value_parser = check_url)]
-    pub(super) url: String,
-    /// Bearer token, if the gateway requires one; prefer the environment variable GATEWAY_ADMIN_TOKEN.
+    /// URL of the admin API, http only; by default GATEWAY_ADMIN_URL or http://127.0.0.1:9090.
+    #[arg(long, global = true, value_parser = check_url)]
+    url: Option<String>,
+    /// Bearer token, if the gateway requires one; prefer the environment variables GATEWAY_ADMIN_TOKEN or
+    /// GATEWAY__ADMIN__TOKEN.
     #[arg(long, global = true, value_parser = token)]
     token: Option<String>,
     /// Print the JSON of the API instead of tables.
@@ -34,10 +39,19 @@ impl AdminArgs {
     /// Returns the token of the command line or the environment.
     pub(super) fn token(&self) -> Option<String> {
         let given = self.token.clone();
-        let variable = || std::env::var(TOKEN_VARIABLE).ok();
-        // As a file or a here-document leaves it.
-        let whole = |text: String| text.trim_end_matches(['\r', '\n']).to_owned();
-        given.or_else(|| variable().map(whole).filter(|token| !token.is_empty()))
+        given.or_else(|| TOKEN_VARIABLES.into_iter().find_map(variable))
+    }
+
+    /// Returns the URL of the command line, the environment or the default.
+    ///
+    /// # Errors
+    /// That of the environment is no `http://host:port`.
+    pub(super) fn url(&self) -> Result<String, String> {
+        match (&self.url, variable(URL_VARIABLE)) {
+            (Some(given), _) => Ok(given.clone()),
+            (None, Some(text)) => check_url(&text).map_err(|why| format!("{URL_VARIABLE}: {why}")),
+            (None, None) => Ok(DEFAULT_URL.to_owned()),
+        }
     }
 }
 
@@ -173,6 +187,13 @@ pub(super) struct DrainArgs {
     /// Wait until all sessions have ended.
     #[arg(long)]
     pub(super) wait: bool,
+}
+
+/// Returns an environment variable, unless it is empty, without the newline that a file or a here-document leaves.
+fn variable(name: &str) -> Option<String> {
+    let text = std::env::var(name).ok()?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn window(text: &str) -> Result<String, String> {

@@ -9,19 +9,27 @@ use std::future::Future;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use tokio::time::{Instant, sleep};
 
 use self::document::Checked;
 use super::{ConfigFile, output};
 use crate::config;
+use crate::config::units::parse_duration;
 use crate::routing::RoutingData;
 use crate::store::redis::connect::Connected;
 use crate::store::redis::write;
-use crate::store::redis::{Keys, Server, load, read};
+use crate::store::redis::{Documents, Keys, Server, load, read};
 
 /// The exit code of bad usage.
 const EXIT_USAGE: u8 = 2;
+/// The exit code of a Redis that cannot be reached, after which trying again makes sense: EX_TEMPFAIL of
+/// sysexits.h.
+const EXIT_UNREACHABLE: u8 = 75;
+/// Interval of attempts to reach a Redis that is waited for.
+const ATTEMPTS: Duration = Duration::from_millis(500);
 
 /// Arguments of `routes`.
 #[derive(Debug, Args)]
@@ -52,6 +60,9 @@ enum RoutesCommand {
         /// Do not ask for confirmation.
         #[arg(long, short)]
         yes: bool,
+        /// Time to wait for a Redis that cannot be reached; beyond it the exit code is 75.
+        #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
+        wait: Duration,
     },
     /// Report all errors in a document or in the routing data of Redis.
     Validate {
@@ -133,6 +144,27 @@ impl Place {
         let connected = self.server.connect().await;
         connected.map_err(|why| format!("redis: {why}").into())
     }
+
+    /// Connects and watches the keys within this time, however many attempts that takes; at least one.
+    async fn watch_within(&self, wait: Duration) -> Result<(Connected, Documents), Failure> {
+        let end = Instant::now() + wait;
+        loop {
+            match self.watch().await {
+                // What stands in front of Redis may accept a connection before Redis is there.
+                Err(_) if Instant::now() + ATTEMPTS < end => sleep(ATTEMPTS).await,
+                watched => return watched,
+            }
+        }
+    }
+
+    async fn watch(&self) -> Result<(Connected, Documents), Failure> {
+        let connected = self.connect().await.map_err(|failure| Failure {
+            code: EXIT_UNREACHABLE,
+            ..failure
+        })?;
+        let old = write::watch(&self.server, &connected, &self.keys).await?;
+        Ok((connected, old))
+    }
 }
 
 /// Runs the subcommand.
@@ -144,7 +176,8 @@ pub fn run(args: &RoutesArgs) -> ExitCode {
             file,
             dry_run,
             yes,
-        } => set(place, file, *dry_run, *yes),
+            wait,
+        } => set(place, file, *dry_run, *yes, *wait),
         RoutesCommand::Validate { place, file } => validate(place, file.as_deref()),
         RoutesCommand::Watch { place } => place
             .read()
@@ -227,22 +260,31 @@ fn validate(place: &RedisPlace, file: Option<&Path>) -> Result<(), Failure> {
     say(format!("ok: {name}: {rules} services, {realms} realms"))
 }
 
-fn set(place: &RedisPlace, file: &Path, dry_run: bool, yes: bool) -> Result<(), Failure> {
+fn set(
+    place: &RedisPlace,
+    file: &Path,
+    dry_run: bool,
+    yes: bool,
+    wait: Duration,
+) -> Result<(), Failure> {
     let place = place.read()?;
     let checked = document::checked(file).map_err(mistaken)?;
     warn(&checked.parsed.warnings, &checked.name);
-    wait_for(replace(&place, &checked, dry_run, yes))
+    wait_for(async {
+        let (connected, old) = place.watch_within(wait).await?;
+        replace(&place, &connected, &old, &checked, dry_run, yes).await
+    })
 }
 
 async fn replace(
     place: &Place,
+    connected: &Connected,
+    old: &Documents,
     checked: &Checked,
     dry_run: bool,
     yes: bool,
 ) -> Result<(), Failure> {
-    let connected = place.connect().await?;
-    let old = write::watch(&place.server, &connected, &place.keys).await?;
-    if document::same(&old, &checked.documents) {
+    if document::same(old, &checked.documents) {
         return say("no change");
     }
     let old_data = match old.parse(&place.keys) {
@@ -271,7 +313,7 @@ async fn replace(
     let by = format!("routes set by {}", who());
     write::replace(
         &place.server,
-        &connected,
+        connected,
         &place.keys,
         &checked.documents,
         &by,
