@@ -225,6 +225,16 @@ impl Store {
         self.lock().applied.insert(who, what);
     }
 
+    /// Makes a field one that no manager has applied.
+    pub(crate) fn disown(&self, uid: &str, parent: &str, field: &str) {
+        let mut state = self.lock();
+        let all = state.applied.iter_mut();
+        let of_it = all.filter(|((of, _), _)| of == uid);
+        for object in of_it.filter_map(|(_, what)| what.pointer_mut(parent)?.as_object_mut()) {
+            object.remove(field);
+        }
+    }
+
     fn keep(
         &self,
         state: &mut State,

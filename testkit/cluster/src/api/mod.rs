@@ -200,6 +200,8 @@ impl Served {
             Ok(())
         })?;
         let owned = json!({ "spec": { "replicas": replicas } });
+        // A field that another manager has changed is that one's alone.
+        self.store.disown(uid(&changed), "/spec", "replicas");
         self.store.note_applied(uid(&changed), SCALE, owned);
         Ok(HttpResponse::Ok().json(scale(&changed)))
     }
