@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::support::authority::Authority;
-use crate::tools::{find, object, run};
+use crate::tools::{find, run};
 
 /// Where things are in a container.
 const FOLDER: &str = "/etc/game-gateway";
@@ -26,8 +26,10 @@ pub(crate) struct Container {
 impl Container {
     /// Returns the container of a gateway.
     pub(crate) fn of_gateway(objects: &[Value]) -> Container {
-        let deployment = object(objects, "Deployment", "gg-game-gateway");
-        Container::of(objects, &deployment["spec"]["template"]["spec"])
+        let kind = ["Deployment", "DaemonSet"].into_iter();
+        let mut found = kind.filter_map(|kind| find(objects, kind, "gg-game-gateway"));
+        let gateways = found.next().expect("gateways");
+        Container::of(objects, &gateways["spec"]["template"]["spec"])
     }
 
     /// Returns the first container of this pod, with the mounts of these objects.
@@ -103,7 +105,7 @@ fn mount_secret(path: &Path) {
 /// Returns a container's variables, as a kubelet would set them.
 fn environment(entries: &Value) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
-    for entry in entries.as_array().expect("variables") {
+    for entry in entries.as_array().into_iter().flatten() {
         let name = entry["name"].as_str().expect("a name").to_owned();
         let value = match entry["value"].as_str() {
             Some(text) => text.replace("$(POD_IP)", "10.0.0.1"),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use game_gateway::config::keys::KEYS;
 use serde_json::Value;
 
-use crate::tools::{HELM, chart, output, parse, rendered, repository, tool};
+use crate::tools::{HELM, HELMS, chart, output, parse, release, rendered, repository, tool};
 
 fn schema() -> Value {
     let text = fs::read_to_string(chart().join("values.schema.json")).expect("the schema");
@@ -93,30 +94,93 @@ fn the_schema_is_closed() {
     closed(&schema(), "");
 }
 
-/// Maps and lists that a user may take away with `null`.
-fn removable(of: &Value, path: &str, names: &mut Vec<String>) {
+/// Values that a user may take away with `null`: each section by itself, and all values of a section
+/// together.
+fn removable(of: &Value, path: &str, names: &mut Vec<Vec<String>>) {
     let Some(properties) = of["properties"].as_object() else {
         return;
     };
     let required = of["required"].as_array();
     let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
-    for (name, inner) in properties {
-        if inner.get("properties").is_some() && format!("{path}{name}") != "config" {
-            removable(inner, &format!("{path}{name}."), names);
-        } else if !is_required(name) {
-            names.push(format!("{path}{name}"));
+    let mut leaves = Vec::new();
+    for (name, inner) in properties.iter().filter(|(name, _)| *name != "config") {
+        removable(inner, &format!("{path}{name}."), names);
+        let null = format!("{path}{name}=null");
+        match inner["properties"].is_object() {
+            _ if is_required(name) => {}
+            true => names.push(vec![null]),
+            false => leaves.push(null),
+        }
+    }
+    names.push(leaves);
+}
+
+/// Null takes any value away that is not required, whatever else is switched on.
+#[test]
+fn what_is_not_required_may_be_null() {
+    let mut all = Vec::new();
+    removable(&schema(), "", &mut all);
+    all.push(vec!["config=null".to_owned(), "global=null".to_owned()]);
+    let on = "routes.source=redis,externalRedis.host=redis,metrics.prometheusRule.enabled=true,\
+              metrics.podMonitor.enabled=true,resources.limits.memory=1Gi,\
+              routes.rules.game.strategy=realm_based";
+    for nulls in all {
+        let nulls = nulls.join(",");
+        // Without these the others of `on` make no sense.
+        let needed = [
+            "externalRedis=",
+            "externalRedis.host",
+            "resources=",
+            "routes.rules",
+        ];
+        let set = ["--set", on, "--set", &nulls];
+        let plain = needed.iter().any(|one| nulls.contains(one));
+        let rendering = rendered(HELM, if plain { &set[2..] } else { &set[..] });
+        for trace in ["<nil>", "null", "map["] {
+            assert!(
+                !rendering.contains(trace),
+                "{nulls}: {trace} in {rendering}"
+            );
         }
     }
 }
 
+/// Returns those of a section's values that are required.
+fn required(of: &Value, values: &Value) -> Value {
+    let names = of["required"].as_array().into_iter().flatten();
+    let entry = |name: &Value| {
+        let name = name.as_str().expect("a name");
+        let inner = &of["properties"][name];
+        let value = match inner["properties"].is_object() {
+            true => required(inner, &values[name]),
+            false => values[name].clone(),
+        };
+        (name.to_owned(), value)
+    };
+    Value::Object(names.map(entry).collect())
+}
+
+/// With `--reuse-values` Helm takes the values.yaml of the release's chart, which may be an older one: no value
+/// is missed but those that the schema requires.
 #[test]
-fn maps_and_lists_may_be_null() {
-    let mut names = Vec::new();
-    removable(&schema(), "", &mut names);
-    assert!(names.iter().any(|name| name == "commonLabels"));
-    for name in names {
-        let rendering = rendered(HELM, &["--set", &format!("{name}=null")]);
-        assert!(!rendering.contains("<nil>"), "{name}: {rendering}");
+fn values_of_an_older_chart_suffice() {
+    let values = fs::read_to_string(chart().join("values.yaml")).expect("the values");
+    let least = required(&schema(), &parse(&values)[0]);
+    assert!(least.get("kind").is_none(), "{least}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut copy = Command::new("cp");
+    output(copy.arg("-r").arg(chart()).arg(folder.path()));
+    let older = folder.path().join("game-gateway");
+    fs::write(older.join("values.yaml"), least.to_string()).expect("written");
+    for helm in HELMS {
+        let objects = parse(&output(&mut release(helm, "gg", "games", &older)));
+        assert!(objects.iter().any(|one| one["kind"] == "Deployment"));
+        let all_on = "echo.enabled=true,networkPolicy.enabled=true,scaleDown.podDeletionCost.enabled=true,\
+                      serviceAccount.create=true,rbac.create=true,tests.enabled=true";
+        let mut command = release(helm, "gg", "games", &older);
+        let rendering = output(command.args(["--set", all_on]));
+        assert!(rendering.contains("port: 6443"), "{rendering}");
+        assert!(!rendering.contains("<no value>"), "{rendering}");
     }
 }
 

@@ -28,7 +28,9 @@ fn only_gateways_are_selected_as_gateways() {
         for one in &objects {
             let labels = match one["kind"].as_str() {
                 Some("Pod") => &one["metadata"]["labels"],
-                Some("Deployment" | "Job") => &one["spec"]["template"]["metadata"]["labels"],
+                Some("Deployment" | "DaemonSet" | "Job") => {
+                    &one["spec"]["template"]["metadata"]["labels"]
+                }
                 _ => continue,
             };
             if selects(selector, labels) {
@@ -267,7 +269,7 @@ fn pods_are_restricted() {
         for one in parse(&set_up(HELM, &file)) {
             let pod = match one["kind"].as_str() {
                 Some("Pod") => &one["spec"],
-                Some("Deployment" | "Job") => &one["spec"]["template"]["spec"],
+                Some("Deployment" | "DaemonSet" | "Job") => &one["spec"]["template"]["spec"],
                 _ => continue,
             };
             assert_eq!(

@@ -34,6 +34,27 @@ fn prometheus_takes_the_rules() {
     output(tool("promtool").args(["check", "rules"]).arg(file));
 }
 
+/// A PodMonitor's samples have no Service.
+#[test]
+fn the_rules_find_the_samples_of_a_pod_monitor() {
+    let set = "metrics.prometheusRule.enabled=true,metrics.podMonitor.enabled=true";
+    let rendering = rendered(HELM, &["--set", set]);
+    let objects = parse(&rendering);
+    let rule = object(&objects, "PrometheusRule", "gg-game-gateway");
+    let rules = rule["spec"]["groups"][0]["rules"]
+        .as_array()
+        .expect("rules");
+    for rule in rules {
+        let text = rule["expr"].as_str().expect("text");
+        assert!(!text.contains("service="), "{text}");
+        assert!(text.contains("container=\"game-gateway\""), "{text}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rules.yaml");
+    fs::write(&file, rule["spec"].to_string()).expect("written");
+    output(tool("promtool").args(["check", "rules"]).arg(file));
+}
+
 /// tests/chart/alerts.yaml says which alerts fire when, and which do not.
 #[test]
 fn the_alerts_fire_when_they_should() {

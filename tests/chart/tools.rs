@@ -128,3 +128,48 @@ pub(crate) fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> Option<&
         .iter()
         .find(|one| one["kind"] == kind && one["metadata"]["name"] == name)
 }
+
+/// Writes values to a file that lives as long as what is returned.
+pub(crate) fn values_file(values: &Value) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    // JSON is YAML.
+    fs::write(file.path(), values.to_string()).expect("written");
+    file
+}
+
+/// Returns the objects that the chart renders with these values.
+pub(crate) fn objects_with(values: &Value) -> Vec<Value> {
+    let file = values_file(values);
+    parse(&set_up(HELM, file.path()))
+}
+
+/// Runs the chart of this folder under a name in a namespace.
+pub(crate) fn release(helm: &str, name: &str, namespace: &str, folder: &Path) -> Command {
+    let mut command = tool(helm);
+    command.args(["template", name]).arg(folder);
+    command.args(["--namespace", namespace]);
+    command
+}
+
+/// Returns the specifications of all pods, with the kind and name of what brings them.
+pub(crate) fn pods(objects: &[Value]) -> Vec<(String, &Value)> {
+    let mut found = Vec::new();
+    for one in objects {
+        let pod = match one["kind"].as_str() {
+            Some("Pod") => one,
+            Some("Deployment" | "DaemonSet" | "Job") => &one["spec"]["template"],
+            _ => continue,
+        };
+        found.push((format!("{} {}", one["kind"], one["metadata"]["name"]), pod));
+    }
+    found
+}
+
+/// The values that switch every part on, with a Redis of one's own and a test.
+pub(crate) fn every_part() -> Value {
+    serde_json::json!({
+        "echo": {"enabled": true},
+        "routes": {"source": "redis", "rules": {"game": {"strategy": "realm_based"}}},
+        "externalRedis": {"host": "redis"},
+    })
+}

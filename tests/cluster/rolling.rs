@@ -123,13 +123,6 @@ async fn uninstall(cluster: &Cluster, helm: &str) {
         let all = cluster.store.all().into_iter().map(|(key, _)| key);
         all.filter(|key| key.plural != "namespaces").collect()
     };
-    // The tests' pod is not the release's: it stays until the next test, or until somebody takes it.
-    cluster
-        .must(
-            "kubectl",
-            "delete pods --selector app.kubernetes.io/component=test",
-        )
-        .await;
     cluster
         .until("nothing is left", |cluster| left(cluster).is_empty())
         .await;
@@ -151,9 +144,11 @@ async fn a_release_lives_and_its_players_play_on() {
     let first = names(&cluster);
     assert_eq!(first.len() as u64, REPLICAS);
     assert!(gateways(&cluster).iter().all(|pod| is_true(pod, "Ready")));
-    cluster
-        .must("helm4", &format!("test {RELEASE} --timeout 30s"))
+    let tested = cluster
+        .run("helm4", &format!("test {RELEASE} --logs --timeout 30s"))
         .await;
+    assert!(tested.success, "{}", tested.text);
+    assert!(tested.text.contains("POD LOGS"), "{}", tested.text);
 
     let players = Players::start(players_port(&cluster), 100, 20).await;
     players.hear(1000).await;

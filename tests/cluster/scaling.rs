@@ -54,3 +54,43 @@ async fn an_upgrade_under_an_autoscaler_keeps_its_count() {
     assert_eq!(new.len(), 3);
     assert!(new.iter().all(|name| !pods.contains(name)), "{new:?}");
 }
+
+/// Without the field Kubernetes would take one gateway, and the others would drain. Scaled by hand is as
+/// scaled by an autoscaler.
+async fn keeps_its_gateways(helm: &str) {
+    let (server, cluster) = (Server::start().await, stage::start());
+    let file = cluster.file("values.json", &values(&server, 2));
+    let install = format!(
+        "install {RELEASE} game-gateway --values {} --wait",
+        file.display()
+    );
+    cluster.must(helm, &install).await;
+    let pods = names(&cluster);
+    let on = format!(
+        "upgrade {RELEASE} game-gateway --reuse-values --wait --timeout 60s \
+         --set-string replicaCount= --set autoscaling.enabled=true,autoscaling.maxReplicas=5"
+    );
+    cluster.must(helm, &on).await;
+    assert_eq!(names(&cluster), pods, "{}", cluster.report());
+    // The same again, before an autoscaler has changed anything: the number is still Helm's.
+    cluster.must(helm, &on).await;
+    assert_eq!(names(&cluster), pods, "{}", cluster.report());
+    let scale = format!("scale deployment/{GATEWAY} --replicas 3");
+    cluster.must("kubectl", &scale).await;
+    let wait = format!("rollout status deployment/{GATEWAY} --timeout 60s");
+    cluster.must("kubectl", &wait).await;
+    let pods = names(&cluster);
+    assert_eq!(pods.len(), 3);
+    cluster.must(helm, &on).await;
+    assert_eq!(names(&cluster), pods, "{}", cluster.report());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switching_the_autoscaler_on_keeps_the_gateways_with_helm_4() {
+    keeps_its_gateways("helm4").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switching_the_autoscaler_on_keeps_the_gateways_with_helm_3() {
+    keeps_its_gateways("helm3").await;
+}

@@ -6,13 +6,16 @@
 {{- $folder := include "game-gateway.folder" . -}}
 {{- $ports := .Values.containerPorts -}}
 {{- $defaults := dict
-  "listen" (dict "address" (printf "0.0.0.0:%d" (int $ports.game)))
-  "admin" (dict "address" (printf "0.0.0.0:%d" (int $ports.admin))) -}}
+  "listen" (dict "address" (include "game-gateway.everywhere" (list . $ports.game)))
+  "admin" (dict "address" (include "game-gateway.everywhere" (list . $ports.admin))) -}}
 {{- $known := dict
   "routes" (dict "source" .Values.routes.source)
   "session" (dict "token_keys_file" (printf "%s/token-keys/token-keys" $folder)) -}}
 {{- if .Values.peer.enabled -}}
-{{- $_ := set $defaults "peer" (dict "address" (printf "0.0.0.0:%d" (int $ports.peer))) -}}
+{{- $_ := set $defaults "peer" (dict "address" (include "game-gateway.everywhere" (list . $ports.peer))) -}}
+{{- end -}}
+{{- with include "game-gateway.replayTotal" . -}}
+{{- $_ := set $defaults "session" (dict "replay_total" (int64 .)) -}}
 {{- end -}}
 {{- if eq .Values.routes.source "redis" -}}
 {{- $_ := set $known "redis" (include "game-gateway.redisKeys" . | fromJson) -}}
@@ -48,7 +51,7 @@
 {{- $scheme = printf "%s+sentinel" $scheme -}}
 {{- $_ := set $keys "url" (printf "%s://%s/%s/%d" $scheme (join "," $redis.sentinel.hosts) $redis.sentinel.masterSet (int $redis.database)) -}}
 {{- else -}}
-{{- $_ := set $keys "url" (printf "%s://%s:%d/%d" $scheme $redis.host (int $redis.port) (int $redis.database)) -}}
+{{- $_ := set $keys "url" (printf "%s://%s:%d/%d" $scheme (include "game-gateway.bracketed" $redis.host) (int $redis.port) (int $redis.database)) -}}
 {{- end -}}
 {{- with $redis.username }}{{ $_ := set $keys "username" . }}{{ end -}}
 {{- if $redis.tls.enabled -}}

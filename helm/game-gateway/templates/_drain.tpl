@@ -29,3 +29,14 @@
 {{- int $given -}}
 {{- end -}}
 {{- end -}}
+
+{{/* How gateways replace each other. Where two cannot be on one node, the old one goes first. */}}
+{{- define "game-gateway.rolling" -}}
+{{- $rolling := .Values.updateStrategy.rollingUpdate -}}
+{{- $surge := toString $rolling.maxSurge -}}
+{{- $missing := toString $rolling.maxUnavailable -}}
+{{- if eq $surge "" }}{{ $surge = ternary "0" (ternary "0" "100%" .Values.hostNetwork) (not (has $missing (list "" "0" "0%"))) }}{{ end -}}
+{{- if eq $missing "" }}{{ $missing = ternary "1" "0" (has $surge (list "0" "0%")) }}{{ end -}}
+maxSurge: {{ $surge }}
+maxUnavailable: {{ $missing }}
+{{- end -}}

@@ -1,9 +1,15 @@
 {{/* Checks beyond the schema: values that contradict each other. Each message is one sentence that tells
      what to do. */}}
 {{- define "game-gateway.guards" -}}
+{{- include "game-gateway.guards.names" . -}}
 {{- include "game-gateway.guards.config" . -}}
+{{- include "game-gateway.guards.variables" . -}}
 {{- include "game-gateway.guards.ports" . -}}
+{{- include "game-gateway.guards.twice" . -}}
+{{- include "game-gateway.guards.service" . -}}
+{{- include "game-gateway.guards.memory" . -}}
 {{- include "game-gateway.guards.drain" . -}}
+{{- include "game-gateway.guards.daemonSet" . -}}
 {{- include "game-gateway.guards.scale" . -}}
 {{- include "game-gateway.guards.budget" . -}}
 {{- include "game-gateway.guards.routes" . -}}
@@ -41,11 +47,113 @@
 {{- fail (printf "config.%s is not set here: %s." $key $advice) -}}
 {{- end -}}
 {{- end -}}
-{{- $computed := list "GATEWAY__DRAIN__WINDOW" "GATEWAY__LISTEN__ADDRESS" "GATEWAY__ADMIN__ADDRESS" "GATEWAY__PEER__ADDRESS" "GATEWAY__GATEWAY__ID" -}}
-{{- range .Values.extraEnvVars -}}
-{{- if has .name $computed -}}
-{{- fail (printf "extraEnvVars: %s would override what ports, probes and the grace period are computed from; set config or containerPorts." .name) -}}
 {{- end -}}
+
+{{- define "game-gateway.guards.names" -}}
+{{- $name := include "game-gateway.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "%q would be the name of a Service, which has only lower-case letters, digits and hyphens and begins with a letter: set another %s." $name (ternary "fullnameOverride" "nameOverride" (ne .Values.fullnameOverride ""))) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Other variables of the chart are replaced by those of extraEnvVars. */}}
+{{- define "game-gateway.guards.variables" -}}
+{{- $computed := list "GATEWAY__DRAIN__WINDOW" "GATEWAY__LISTEN__ADDRESS" "GATEWAY__ADMIN__ADDRESS" "GATEWAY__PEER__ADDRESS" "GATEWAY__GATEWAY__ID" -}}
+{{- if include "game-gateway.memoryLimit" . }}{{ $computed = append $computed "GATEWAY__SESSION__REPLAY_TOTAL" }}{{ end -}}
+{{- range $from, $entries := dict "extraEnvVars" .Values.extraEnvVars "routes.job.extraEnvVars" .Values.routes.job.extraEnvVars -}}
+{{- $names := list -}}
+{{- range include "game-gateway.list" (list $ $entries) | fromJsonArray -}}
+{{- if has .name $computed -}}
+{{- fail (printf "%s: %s would override what ports, probes, the grace period and the check of memory are computed from; set config or containerPorts." $from .name) -}}
+{{- end -}}
+{{- if has .name $names -}}
+{{- fail (printf "%s: %s is there twice." $from .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Entries of users beside those of the chart: Kubernetes refuses names that are there twice, or takes one of
+     them. */}}
+{{- define "game-gateway.guards.twice" -}}
+{{- $folder := include "game-gateway.folder" . -}}
+{{- $mounts := keys (include "game-gateway.mounts" . | fromYaml) -}}
+{{- $paths := list -}}
+{{- range $mounts }}{{ $paths = append $paths (printf "%s/%s" $folder .) }}{{ end -}}
+{{- $game := list "game" (toString .Values.service.ports.game) -}}
+{{- $ports := list "game" "admin" "peer" (toString .Values.containerPorts.game) (toString .Values.containerPorts.admin) (toString .Values.containerPorts.peer) -}}
+{{- range $case := list
+  (list "extraVolumes" .Values.extraVolumes "name" $mounts)
+  (list "extraVolumeMounts" .Values.extraVolumeMounts "mountPath" $paths)
+  (list "sidecars" .Values.sidecars "name" (list "game-gateway"))
+  (list "initContainers" .Values.initContainers "name" (list "game-gateway"))
+  (list "service.extraPorts" .Values.service.extraPorts "name" $game)
+  (list "service.extraPorts" .Values.service.extraPorts "port" $game)
+  (list "extraContainerPorts" .Values.extraContainerPorts "name" $ports)
+  (list "extraContainerPorts" .Values.extraContainerPorts "containerPort" $ports)
+  (list "routes.job.extraVolumes" .Values.routes.job.extraVolumes "name" (list "routes-job" "redis-tls")) -}}
+{{- range include "game-gateway.list" (list $ (index $case 1)) | fromJsonArray -}}
+{{- $entry := get . (index $case 2) | toString -}}
+{{- if has $entry (index $case 3) -}}
+{{- fail (printf "%s: %s %s is the chart's own; take another." (index $case 0) (index $case 2) $entry) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "game-gateway.guards.service" -}}
+{{- $service := .Values.service -}}
+{{- if and $service.healthCheckNodePort (or (ne $service.type "LoadBalancer") (ne $service.externalTrafficPolicy "Local")) -}}
+{{- fail "service.healthCheckNodePort needs service.type=LoadBalancer and service.externalTrafficPolicy=Local." -}}
+{{- end -}}
+{{- if and $service.sessionAffinityConfig (ne $service.sessionAffinity "ClientIP") -}}
+{{- fail "service.sessionAffinityConfig needs service.sessionAffinity=ClientIP." -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled exclude each other: every sample would be there twice." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A gateway over its limit of memory is killed with all its players, and killed again. */}}
+{{- define "game-gateway.guards.memory" -}}
+{{- with include "game-gateway.memoryLimit" . -}}
+{{- $limit := int64 . -}}
+{{- if lt $limit 33554432 -}}
+{{- fail (printf "resources.limits.memory is %v: a gateway needs at least 32Mi." (dig "limits" "memory" "" $.Values.resources)) -}}
+{{- end -}}
+{{- $given := dig "session" "replay_total" "" $.Values.config -}}
+{{- $total := include "game-gateway.replayTotal" $ -}}
+{{- if ne (toString $given) "" }}{{ $total = include "game-gateway.bytes" (list "config.session.replay_total" $given "256MiB") }}{{ end -}}
+{{- $total = default 268435456 $total | int64 -}}
+{{- if gt (add $total 33554432) $limit -}}
+{{- fail (printf "config.session.replay_total is %v, but resources.limits.memory is %v and a gateway needs 32Mi beside it: the kernel would kill it with all its players; raise the limit, or leave replay_total out." $given (dig "limits" "memory" "" $.Values.resources)) -}}
+{{- end -}}
+{{- $ring := include "game-gateway.bytes" (list "config.session.replay_bytes" (dig "session" "replay_bytes" 65536 $.Values.config) "64KiB") | int64 -}}
+{{- if and (eq (toString $given) "") (gt $ring $total) -}}
+{{- fail (printf "config.session.replay_bytes is %v, over the half of resources.limits.memory that all sessions may have together; raise the limit." (dig "session" "replay_bytes" "" $.Values.config)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "game-gateway.guards.daemonSet" -}}
+{{- if eq .Values.kind "DaemonSet" -}}
+{{- if or (ne (toString .Values.replicaCount) "") .Values.autoscaling.enabled -}}
+{{- fail "kind=DaemonSet has one gateway on each node: leave replicaCount empty and autoscaling.enabled false; nodeSelector says which nodes." -}}
+{{- end -}}
+{{- if .Values.scaleDown.podDeletionCost.enabled -}}
+{{- fail "kind=DaemonSet is never scaled down: leave scaleDown.podDeletionCost.enabled false." -}}
+{{- end -}}
+{{- if eq .Values.updateStrategy.type "Recreate" -}}
+{{- fail "updateStrategy.type=Recreate is for kind=Deployment; a DaemonSet has RollingUpdate and OnDelete." -}}
+{{- end -}}
+{{- $none := list "" "0" "0%" -}}
+{{- $rolling := .Values.updateStrategy.rollingUpdate -}}
+{{- if and (not (has (toString $rolling.maxSurge) $none)) (or .Values.hostNetwork (not (has (toString $rolling.maxUnavailable) $none))) -}}
+{{- fail "updateStrategy.rollingUpdate: a DaemonSet has maxSurge or maxUnavailable, and with hostNetwork no maxSurge, for two gateways cannot have the same ports of a node." -}}
+{{- end -}}
+{{- else if eq .Values.updateStrategy.type "OnDelete" -}}
+{{- fail "updateStrategy.type=OnDelete is for kind=DaemonSet." -}}
 {{- end -}}
 {{- end -}}
 
@@ -59,6 +167,14 @@
 {{- with dig $section "address" "" $configuration -}}
 {{- if not (hasSuffix (printf ":%d" (index $ports $name | int)) .) -}}
 {{- fail (printf "config.%s.address is %q, but its port must be containerPorts.%s, %d, for Services and probes go there." $section . $name (index $ports $name | int)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq (include "game-gateway.ip6" .) "true" -}}
+{{- range $section := list "listen" "admin" "peer" -}}
+{{- $address := dig $section "address" "" $.Values.config -}}
+{{- if hasPrefix "0.0.0.0:" $address -}}
+{{- fail (printf "config.%s.address is %q, which nothing reaches over IPv6, but service.ipFamilyPolicy or service.ipFamilies ask for it; leave it out, or write [::]." $section $address) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -106,7 +222,7 @@
 {{/* A budget that never allows an eviction blocks the drain of every node. */}}
 {{- define "game-gateway.guards.budget" -}}
 {{- $budget := .Values.podDisruptionBudget -}}
-{{- if $budget.enabled -}}
+{{- if and $budget.enabled (ne .Values.kind "DaemonSet") -}}
 {{- $least := toString $budget.minAvailable -}}
 {{- $most := toString $budget.maxUnavailable -}}
 {{- if and (ne $least "") (ne $most "") -}}
@@ -135,6 +251,14 @@
 {{- if not .Values.redis.enabled -}}
 {{- if and $external.sentinel.enabled (not $external.sentinel.hosts) -}}
 {{- fail "externalRedis.sentinel.enabled needs externalRedis.sentinel.hosts." -}}
+{{- end -}}
+{{- if regexMatch "^[^:]*:[0-9]*$" $external.host -}}
+{{- fail (printf "externalRedis.host is %q: the port goes into externalRedis.port." $external.host) -}}
+{{- end -}}
+{{- range $external.sentinel.hosts -}}
+{{- if regexMatch ":.*:" (regexReplaceAll "^\\[[^]]*\\]" . "") -}}
+{{- fail (printf "externalRedis.sentinel.hosts: %q has no clear port; an address of IPv6 goes in brackets, e.g. [fd00::1]:26379." .) -}}
+{{- end -}}
 {{- end -}}
 {{- if not (or $external.host $external.sentinel.enabled) -}}
 {{- fail "routes.source is redis, but there is none: set externalRedis.host, or externalRedis.sentinel, or for a trial redis.enabled." -}}

@@ -35,17 +35,14 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A variable from a Secret: (list "GATEWAY__ADMIN__TOKEN" "secret" "key"); with a fourth entry
-     the Secret may lack it. */}}
+{{/* A variable from a Secret: (list "GATEWAY__ADMIN__TOKEN" "secret" "key"). It must be there: without it
+     the pod does not start, rather than go on without a password. */}}
 {{- define "game-gateway.secretVariable" -}}
 - name: {{ index . 0 }}
   valueFrom:
     secretKeyRef:
-      name: {{ index . 1 }}
-      key: {{ index . 2 }}
-      {{- if gt (len .) 3 }}
-      optional: true
-      {{- end }}
+      name: {{ index . 1 | quote }}
+      key: {{ index . 2 | quote }}
 {{- end -}}
 
 {{/* The variables with Redis' passwords: (list . "secret") with the Secret of those that are given
@@ -56,9 +53,11 @@
 {{- if $root.Values.redis.enabled }}
 {{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" (include "game-gateway.fullname" $root) "redis-password") }}
 {{- else if $redis.existingSecret }}
-{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" $redis.existingSecret $redis.existingSecretPasswordKey "optional") }}
-{{- if $redis.sentinel.enabled }}
-{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__SENTINEL_PASSWORD" $redis.existingSecret $redis.sentinel.existingSecretPasswordKey "optional") }}
+{{- with $redis.existingSecretPasswordKey }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__PASSWORD" $redis.existingSecret .) }}
+{{- end }}
+{{- if and $redis.sentinel.enabled $redis.sentinel.existingSecretPasswordKey }}
+{{ include "game-gateway.secretVariable" (list "GATEWAY__REDIS__SENTINEL_PASSWORD" $redis.existingSecret $redis.sentinel.existingSecretPasswordKey) }}
 {{- end }}
 {{- else }}
 {{- if $redis.password }}
