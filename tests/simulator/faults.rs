@@ -243,7 +243,7 @@ impl World {
                 self.cut_from(wire, Side::Gateway, self.plan.cut_noticed);
             }
         }
-        self.clients[client] = None;
+        self.client_stops(client);
         true
     }
 

@@ -44,6 +44,8 @@ struct Way {
     ended: bool,
     /// Range of delays beside the wire's own.
     late: (Millis, Millis),
+    /// Its sender knows that the wire is lost, and says nothing any more.
+    silent: bool,
 }
 
 /// One connection.
@@ -95,13 +97,27 @@ impl Wire {
         self.cut
     }
 
-    /// Tells whether this direction still takes bytes.
-    pub(crate) fn takes(&self, to: To) -> bool {
+    /// Tells whether something may be said in this direction: its sender has not ended it in order, and
+    /// does not know yet that the wire is cut, if it is.
+    pub(crate) fn is_used(&self, to: To) -> bool {
         let way = match to {
             Side::Gateway => &self.up,
             Side::Remote => &self.down,
         };
-        !self.cut && !way.ended
+        !way.ended && !way.silent
+    }
+
+    /// Tells whether this direction still takes bytes.
+    pub(crate) fn takes(&self, to: To) -> bool {
+        !self.cut && self.is_used(to)
+    }
+
+    /// One side knows that the wire is lost.
+    pub(crate) fn is_lost_to(&mut self, side: Side) {
+        match side {
+            Side::Gateway => self.down.silent = true,
+            Side::Remote => self.up.silent = true,
+        }
     }
 
     /// Makes one direction slow, which is drawn from the wire's `dice`; `(0, 0)` draws nothing.

@@ -42,6 +42,7 @@ pub(crate) enum Event {
     PeerMail { gateway: usize },
     PeerDialled(usize),
     PeerCheck(usize),
+    PeersTick(usize),
     Accept { wire: usize },
     PlayerConnected { wire: usize },
     PlayerRefused { player: usize, life: u32, conn: u64 },
@@ -223,6 +224,7 @@ impl World {
             | Event::LinkFlows(link) => Some(self.links[link].gateway),
             Event::RegistryMail { gateway }
             | Event::PeerMail { gateway }
+            | Event::PeersTick(gateway)
             | Event::OwedCloses(gateway, _)
             | Event::DrainStep { gateway, .. } => Some(gateway),
             Event::PeerDialled(peer) | Event::PeerCheck(peer) => Some(self.peers[peer].from),
@@ -259,6 +261,7 @@ impl World {
             Event::PeerMail { gateway } => self.peer_mail(gateway),
             Event::PeerDialled(peer) => self.peer_dialled(peer),
             Event::PeerCheck(peer) => self.peer_check(peer),
+            Event::PeersTick(gateway) => self.peers_tick(gateway),
             Event::Accept { wire } => self.accept(wire),
             Event::PlayerConnected { wire } => self.player_connected(wire),
             Event::PlayerRefused { player, life, conn } => self.player_refused(player, life, conn),
@@ -322,9 +325,9 @@ impl World {
         self.see_wire(wire, WireEvent::Opened);
     }
 
-    /// Sends bytes; nothing happens where the wire does not take them any more.
+    /// Sends bytes. A wire that is cut loses them, which its sender does not know yet: it has said them.
     pub(crate) fn send(&mut self, wire: usize, to: To, bytes: Vec<u8>) {
-        if bytes.is_empty() || !self.wires[wire].takes(to) {
+        if bytes.is_empty() || !self.wires[wire].is_used(to) {
             return;
         }
         let from = other(to);
@@ -375,6 +378,7 @@ impl World {
             }
         }
         self.see_wire(wire, WireEvent::Lost { side: gone });
+        self.wires[wire].is_lost_to(gone);
         self.wires[wire].forget(gone);
     }
 
@@ -385,6 +389,9 @@ impl World {
         match &item {
             Item::Bytes(bytes) => self.see_wire(wire, WireEvent::Delivered { to, bytes }),
             Item::Lost | Item::End => self.see_wire(wire, WireEvent::Lost { side: to }),
+        }
+        if let Item::Lost = item {
+            self.wires[wire].is_lost_to(to);
         }
         match (self.wires[wire].purpose, to) {
             (Purpose::Client { .. }, Side::Gateway) => self.client_reads(wire, item),

@@ -83,7 +83,7 @@ impl Client {
             StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
             StrayFrame::Bind(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
             StrayFrame::Close(close) => self.at_core(ctx, |core, step| {
-                core.closed_elsewhere(&msg.service, close, step);
+                core.closed_elsewhere(close, step);
             }),
         }
     }

@@ -78,7 +78,7 @@ impl Receive<Confirm> for Link {
         match self.sessions.confirm(msg.session_id) {
             Some(OpenState::Taken) => self.confirmed(msg.session_id),
             Some(OpenState::Unknown) => {
-                self.enqueue(Kind::Ping, 0, &msg.session_id.to_be_bytes());
+                self.ping(&msg.session_id.to_be_bytes());
             }
             None => {} // The client is told of the loss, or of the end.
         }
@@ -110,7 +110,9 @@ impl Receive<OwedClose> for Link {
     type Result = ();
 
     fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
-        self.enqueue_close(msg.session_id, msg.code);
+        if self.sessions.owed(msg.session_id, msg.code) {
+            self.enqueue_close(msg.session_id, msg.code);
+        }
     }
 }
 

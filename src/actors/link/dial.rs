@@ -61,7 +61,7 @@ impl Link {
                 return self.end(LinkEnd::ProtocolError, ctx);
             }
         }
-        self.enqueue(Kind::Ping, 0, &[]);
+        self.ping(&[]);
         ctx.spawn(Pump);
     }
 }

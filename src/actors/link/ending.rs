@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{Link, LinkChange, LinkEvent, Quit};
+use super::{Link, LinkChange, LinkEvent, OwedClose, Quit};
 use crate::session::link::{LinkEnd, Quitting};
 use crate::supervision::Receive;
 
@@ -61,6 +61,11 @@ impl Drop for Link {
                 service: Arc::clone(&self.service),
                 link_id: self.id,
             });
+        }
+        if reason.is_loss() {
+            for (session_id, code) in self.sessions.unread_closes() {
+                self.owed_closes.do_send(OwedClose { session_id, code });
+            }
         }
         let error = self.error.take();
         self.report(LinkChange::Ended { reason, error });

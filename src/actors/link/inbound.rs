@@ -163,9 +163,15 @@ impl Link {
             }
             Kind::Pong => match frame.payload.try_into().map(u64::from_be_bytes) {
                 // Behind a session's OPEN, so it has taken that.
-                Ok(session_id) => self.confirmed(session_id),
+                Ok(session_id) => {
+                    self.sessions.pong();
+                    self.confirmed(session_id);
+                }
                 // Other PINGs have nothing in them, so an answer has nothing either.
-                Err(_) if frame.payload.is_empty() => self.ponged(),
+                Err(_) if frame.payload.is_empty() => {
+                    self.sessions.pong();
+                    self.ponged();
+                }
                 Err(_) => self.drop_frame(DropReason::UnexpectedPong),
             },
             Kind::Close => self.take_close(id, frame.payload, strays),
@@ -238,6 +244,9 @@ impl Link {
         };
         match self.sessions.closed(id, close.code) {
             Closed::Detached(attached) => {
+                if attached.crossed {
+                    self.enqueue_close(id, close.code);
+                }
                 let service = Arc::clone(&self.service);
                 self.tell_last(attached, LinkEvent::Closed { service, close });
             }

@@ -111,6 +111,11 @@ impl Link {
         self.gauge.carried.frames_out.one();
     }
 
+    fn ping(&mut self, payload: &[u8]) {
+        self.sessions.ping();
+        self.enqueue(Kind::Ping, 0, payload);
+    }
+
     fn enqueue_close(&mut self, session_id: u64, code: Code) {
         let mut payload = [0; 6];
         payload[..2].copy_from_slice(&code.0.to_be_bytes());
@@ -121,7 +126,7 @@ impl Link {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         match self.lifecycle.tick(now) {
-            Tick::Ping => self.enqueue(Kind::Ping, 0, &[]),
+            Tick::Ping => self.ping(&[]),
             Tick::Wait => {}
             Tick::Lost => return self.end(LinkEnd::PingTimeout, ctx),
         }

@@ -114,6 +114,7 @@ impl Peers {
             let served = Served {
                 session_id,
                 client: None,
+                promised: false,
             };
             calls.insert(call, served);
             if session_id != NO_SESSION {
@@ -126,6 +127,7 @@ impl Peers {
             false => calls.get(&call).map(|served| Served {
                 session_id: served.session_id,
                 client: served.client.clone(),
+                promised: served.promised,
             }),
         };
         let client = served
@@ -192,11 +194,44 @@ impl Peers {
         }
     }
 
+    /// Answers questions whose client has stopped, perhaps before it read them, and forgets its promises: else
+    /// they would count among [`MAX_CALLS`] as long as their connection lives. A claim that comes for such a
+    /// promise is refused.
+    pub(super) fn answer_for_the_gone(&mut self) {
+        let mut unanswered = Vec::new();
+        for (number, connection) in &mut self.connections {
+            let Side::Accepted {
+                at: Some(at),
+                calls,
+            } = &mut connection.kind
+            else {
+                continue;
+            };
+            calls.retain(|call, served| {
+                let gone = served.client.as_ref().is_some_and(|c| !c.connected());
+                if gone && !served.promised {
+                    let caller = Caller {
+                        connection: *number,
+                        call: *call,
+                        at: at.clone(),
+                    };
+                    unanswered.push((caller, served.session_id));
+                }
+                !gone
+            });
+        }
+        for (caller, session_id) in unanswered {
+            self.answer(&caller, session_id, ToClaimant::Busy);
+        }
+    }
+
     fn answer(&mut self, to: &Caller, session_id: u64, say: ToClaimant) {
-        if say.ends()
-            && let Some(calls) = self.served(to)
-        {
-            calls.remove(&to.call);
+        if let Some(calls) = self.served(to) {
+            if say.ends() {
+                calls.remove(&to.call);
+            } else if let Some(served) = calls.get_mut(&to.call) {
+                served.promised = true;
+            }
         }
         let frame = PeerFrame {
             call: to.call,

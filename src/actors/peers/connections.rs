@@ -25,8 +25,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const PROBE_CALL: u64 = u64::MAX;
 
 impl Peers {
-    /// Closes what nobody uses, and what does not answer.
+    /// Closes what nobody uses, and what does not answer; answers calls whose client is gone.
     pub(super) fn tick(&mut self) {
+        self.answer_for_the_gone();
         let patience = self.shared.config.backend.connect_timeout * 4;
         let asked_for = |c: &Connection| c.asked.map_or(Duration::ZERO, |at| at.elapsed());
         let those = |wanted: &dyn Fn(&Connection) -> bool| -> Vec<u64> {

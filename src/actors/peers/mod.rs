@@ -92,6 +92,8 @@ enum Side {
 struct Served {
     session_id: u64,
     client: Option<CountedRecipient<ClientMessage>>,
+    /// The session was promised: the caller says what comes of it.
+    promised: bool,
 }
 
 impl Peers {

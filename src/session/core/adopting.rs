@@ -65,7 +65,7 @@ impl<L: Hold> Core<L> {
         let handed = claim.handed.take();
         if let Some(handed) = &handed {
             session.count_on(handed.received);
-            session.identify(handed.bound, handed.newest);
+            session.identify(claim.bound.unwrap_or(handed.bound), handed.newest);
         }
         let handed = handed.map(|handed| *handed).unwrap_or_default();
         let numbering = Numbering::from_starts(handed.starts.iter().copied()).unwrap_or_default();

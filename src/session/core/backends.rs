@@ -1,7 +1,7 @@
 //! Events from backends about the session and its links.
 
 use super::inbound::retag;
-use super::{Core, Hold, Note, Pause, Step};
+use super::{Core, Hold, Note, Pause, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::closing::Closing;
@@ -31,6 +31,9 @@ impl<L: Hold> Core<L> {
     /// A backend says who the session is.
     pub fn bound(&mut self, bind: Bind, step: &mut Step<'_>) {
         step.note(Note::Bound);
+        if let State::Claiming { claim, .. } = &mut self.state {
+            claim.bound = Some(bind);
+        }
         if let Some(session) = self.session_mut() {
             let before = session.realm_id();
             session.bind(bind);
@@ -57,14 +60,9 @@ impl<L: Hold> Core<L> {
         self.confirmed(service, step);
     }
 
-    /// A backend has ended the session on a link that does not carry it.
-    pub fn closed_elsewhere(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
-        if let Some(session) = self.session_mut()
-            && let Some(place) = session.find(service)
-            && let Some(lease) = session.lease(place)
-        {
-            lease.silence();
-        }
+    /// A backend has ended the session on a link that does not carry it. Its own link says a final CLOSE all the
+    /// same: an OPEN there may be on its way, and would begin the session anew.
+    pub fn closed_elsewhere(&mut self, close: BackendClose, step: &mut Step<'_>) {
         self.close(close.into(), step);
     }
 

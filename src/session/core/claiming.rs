@@ -18,7 +18,7 @@ use super::requests::ResumeRequest;
 use super::resuming::Attempt;
 use super::{Core, Effect, Hold, Note, Reach, State, Step};
 use crate::codec::code::Code;
-use crate::codec::link::OPEN_RESUMED;
+use crate::codec::link::{Bind, OPEN_RESUMED};
 use crate::codec::peer::{Binding, Handover, Particulars, PeerGateway, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::replay::Replay;
@@ -40,6 +40,9 @@ pub(super) struct Claim {
     pub(super) started: bool,
     /// The owner's part, when it has been handed over.
     pub(super) handed: Option<Box<Handover>>,
+    /// The newest BIND that has come here, behind an ACCEPT: the owner, whose word may be on its way, does
+    /// not know it.
+    pub(super) bound: Option<Bind>,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,7 @@ impl<L: Hold> Core<L> {
             replay: Replay::new(limits.outbound_queue),
             started: false,
             handed: None,
+            bound: None,
             token,
         };
         self.state = State::Claiming {
@@ -204,7 +208,7 @@ impl<L: Hold> Core<L> {
                 taken_up: true,
             });
         }
-        session.identify(particulars.bound, particulars.newest);
+        session.identify(claim.bound.unwrap_or(particulars.bound), particulars.newest);
         claim.stage = Stage::Opening { owner };
         attempt.until = step.now + step.limits().connect_timeout;
         let mut fresh = Vec::new();

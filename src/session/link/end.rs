@@ -36,3 +36,20 @@ labels!(LinkEnd {
     ShutDown => "shut_down",
     Panicked => "panicked",
 });
+
+impl LinkEnd {
+    /// Tells whether what was written may not have been read: the link did not end by this gateway's will.
+    pub fn is_loss(self) -> bool {
+        match self {
+            LinkEnd::PeerClosed
+            | LinkEnd::IoError
+            | LinkEnd::ProtocolError
+            | LinkEnd::PingTimeout
+            | LinkEnd::Panicked => true,
+            LinkEnd::ConnectFailed
+            | LinkEnd::ConnectTimeout
+            | LinkEnd::Idle
+            | LinkEnd::ShutDown => false,
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod end;
 mod idle;
 mod lifecycle;
 mod sessions;
+mod unread;
 
 pub use end::LinkEnd;
 pub use idle::Idle;

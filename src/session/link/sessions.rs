@@ -23,24 +23,26 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use super::unread::UnreadCloses;
 use crate::codec::buffers;
 use crate::codec::code::Code;
 
 /// Sessions that may have left a link whose backend has not answered. Those beyond are forgotten, and
 /// frames for them are answered as if they were unknown. As many may have been given up.
-const MAX_LEFT: usize = 65_536;
+pub(super) const MAX_LEFT: usize = 65_536;
 
 /// All sessions of one link.
 #[derive(Debug)]
 pub struct Sessions<C> {
     attached: Slab<Attached<C>>,
-    places: HashMap<u64, u32, RandomState>,
+    pub(super) places: HashMap<u64, u32, RandomState>,
     /// Sessions that are no longer attached and whose CLOSE 307 is unanswered. What the backend says
     /// of them is neither delivered nor answered (protocol 2.3).
-    left: HashSet<u64, RandomState>,
+    pub(super) left: HashSet<u64, RandomState>,
     /// OPENs (resumed) of sessions that were released before they were answered. The answers are still
     /// to come, and the session may be open elsewhere by then, or here anew.
     given_up: HashMap<u64, u32, RandomState>,
+    pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
     /// Sessions whose clients wait for room in the link's queue.
@@ -62,6 +64,9 @@ pub struct Attached<C> {
     stage: Stage,
     /// CLOSE 307 is sent and not answered.
     leaving: bool,
+    /// The backend ended it before it read CLOSE 307, and perhaps before it read the OPEN behind that: it is
+    /// still owed a final CLOSE.
+    pub crossed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +147,7 @@ impl<C> Default for Sessions<C> {
             places: HashMap::default(),
             left: HashSet::default(),
             given_up: HashMap::default(),
+            unread: UnreadCloses::default(),
             touched: Vec::new(),
             waiting: Vec::new(),
         }
@@ -163,6 +169,7 @@ impl<C> Sessions<C> {
                 Stage::OpenSent
             },
             leaving: false,
+            crossed: false,
         });
         self.places.insert(session_id, place as u32);
     }
@@ -204,6 +211,9 @@ impl<C> Sessions<C> {
             self.left.insert(session_id);
         }
         self.give_up(session_id, attached.unanswered);
+        if let Some(code) = code.filter(|code| *code != Code::LEAVES_LINK) {
+            self.unread.said(session_id, code);
+        }
         true
     }
 
@@ -326,9 +336,11 @@ impl<C> Sessions<C> {
             return Closed::Left;
         }
         match self.detach(session_id) {
-            Some(attached) => {
+            Some(mut attached) => {
                 let opens = attached.unanswered;
                 self.give_up(session_id, opens.saturating_sub(u32::from(answers)));
+                attached.crossed =
+                    attached.stage == Stage::OpenSent && self.left.remove(&session_id);
                 Closed::Detached(attached)
             }
             None if self.left.contains(&session_id) => Closed::Left,

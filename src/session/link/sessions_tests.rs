@@ -221,3 +221,45 @@ fn a_session_that_comes_back_waits_for_the_answer_to_its_own_open() {
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
     assert!(link.accepted(7).is_some());
 }
+
+#[test]
+fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
+    let mut link = link(false);
+    link.attach(8, 1, "eight", false);
+    link.attach(9, 1, "nine", false);
+    link.ping();
+    link.release(7, Some(Code::NORMAL));
+    // The answer to a PING that was sent before says nothing of it.
+    link.pong();
+    link.ping();
+    link.release(8, Some(Code::KICKED));
+    // These end no session.
+    link.release(9, Some(Code::LEAVES_LINK));
+    link.pong();
+    assert_eq!(link.unread_closes(), [(8, Code::KICKED)]);
+    assert_eq!(link.unread_closes(), []);
+}
+
+#[test]
+fn a_session_that_was_opened_anew_is_not_ended_by_what_was_owed() {
+    let mut link = link(false);
+    link.release(7, Some(Code::BAD_GATEWAY));
+    link.attach(7, 1, "seven", false);
+    assert!(!link.owed(7, Code::BAD_GATEWAY));
+    assert!(link.owed(8, Code::NORMAL));
+    assert_eq!(link.unread_closes(), [(8, Code::NORMAL)]);
+}
+
+#[test]
+fn a_close_that_crossed_close_307_may_be_older_than_the_open_behind_it() {
+    let mut link = link(false);
+    link.release(7, Some(Code::LEAVES_LINK));
+    link.attach(7, 1, "again", false);
+    let closed = link.closed(7, Code::NORMAL);
+    assert!(matches!(closed, Closed::Detached(attached) if attached.crossed));
+    // One that answers, or ends what it has shown to have, has read that OPEN.
+    link.attach(7, 1, "again", false);
+    data(&mut link, 7, b'a');
+    let closed = link.closed(7, Code::NORMAL);
+    assert!(matches!(closed, Closed::Detached(attached) if !attached.crossed));
+}

@@ -25,7 +25,18 @@ impl Audit {
                     link.greeted = true;
                 }
             }
-            LinkWhat::Open { epoch, resumed, .. } => {
+            LinkWhat::Open {
+                epoch,
+                resumed,
+                realm_id,
+                ..
+            } => {
+                // A gateway that has the session by its token alone does not know of a BIND behind that token.
+                if let Some(link) = self.links.get_mut(&id)
+                    && link.realms.get(&session_id) != Some(realm_id)
+                {
+                    link.realms.remove(&session_id);
+                }
                 self.open_heard(id, session_id, *epoch, *resumed);
             }
             LinkWhat::Data(payload) => self.data_heard(id, session_id, *payload),
@@ -83,6 +94,7 @@ impl Audit {
             epoch,
             told: None,
             link: Some(id),
+            opened_on: id,
             leaving,
             adrift: false,
             closed: false,
@@ -104,7 +116,7 @@ impl Audit {
         self.links.iter().any(|(number, other)| {
             let same =
                 *number != id && other.backend == link.backend && other.service == link.service;
-            let stands = other.lost.is_none() && other.backend_lost.is_none();
+            let stands = !other.cut && other.lost.is_none() && other.backend_lost.is_none();
             let first = |frame: &LinkFrame| {
                 let open = matches!(frame.what, LinkWhat::Open { resumed: false, .. });
                 frame.session_id == session_id && open
@@ -317,13 +329,22 @@ impl Audit {
         }
     }
 
+    /// Tells whether the process that opened a session is gone, and another one of the same gateway had a link
+    /// before the backend knew: it goes on with the session over that (docs/simulation.md, limits).
+    fn was_reborn(&self, entry: &Entry) -> bool {
+        let opener = self.links.get(&entry.opened_on).map(|link| link.gateway);
+        entry.adrift && opener.is_some_and(|opener| self.gateway(opener.index) != opener)
+    }
+
     /// The end of the run: no session is left, no answer is due.
     pub(super) fn check_left_over(&mut self) {
         let now = self.now.at;
         for index in 0..self.backends.len() {
             let left = self.backends[index].sessions.iter().find(|(_, entry)| {
                 // A backend looks at its windows now and then.
-                !entry.late && entry.until.is_none_or(|until| until + 5_000 < now)
+                !entry.late
+                    && !self.was_reborn(entry)
+                    && entry.until.is_none_or(|until| until + 5_000 < now)
             });
             if let Some(((service, session_id), entry)) = left {
                 let seen = format!(

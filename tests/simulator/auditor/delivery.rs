@@ -47,14 +47,25 @@ impl Audit {
         }
         // What a gateway still had when the player went on behind a GAP may come late.
         let (service, era) = (known.service, known.era);
-        // So may what a full link still had when its gateway gave the service up, and told ERROR 502: a backend
-        // takes DATA from a link for 30 s although a newer OPEN stands elsewhere (2.4).
+        // So may what a full link, or the network behind one that its gateway has lost or left, still had when the
+        // service was given up, and ERROR 502 told: a backend takes DATA from a link for 30 s although a newer
+        // OPEN stands elsewhere (2.4).
+        let place = known
+            .link
+            .and_then(|id| self.sessions.get(&session_id)?.places.get(&id));
+        let lost = known.link.and_then(|id| self.links.get(&id)?.lost);
+        let parted = place.and_then(|place| match place.left_answered {
+            Some(_) => place.closed,
+            None => place.left.or(place.closed),
+        });
         let given_up = |later: &UpFrame| {
             life.errors.iter().any(|error| {
                 let behind = known.arrived.is_some_and(|at| at < error.sent);
                 let held = known.forwarded.is_some_and(|at| error.sent < at);
                 let ahead = later.forwarded.is_some_and(|at| error.sent < at);
-                error.code == 502 && error.service == service && behind && held && ahead
+                let left = lost.is_some_and(|at| at <= error.sent)
+                    || (parted.is_some() && parted < later.forwarded);
+                error.code == 502 && error.service == service && behind && (held || left) && ahead
             })
         };
         let behind = life.sent.iter().skip(at + 1).find(|later| {

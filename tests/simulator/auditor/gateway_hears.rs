@@ -46,10 +46,13 @@ impl Audit {
                 }
             }
             LinkWhat::Bind { user_id, realm_id } => {
+                let taken = self.uses(id, session_id);
                 let gateway = self.links.get(&id).map(|link| link.gateway);
                 let session = self.sessions.entry(session_id).or_default();
-                session.bound.push((now, *user_id, *realm_id));
-                session.bound_at = gateway;
+                if taken {
+                    session.bound.push((now, *user_id, *realm_id));
+                    session.bound_at = gateway;
+                }
                 session.realms.insert(*realm_id);
                 let place = session.places.entry(id).or_default();
                 if place.standing != Standing::Open {
@@ -64,6 +67,26 @@ impl Audit {
             }
             _ => {}
         }
+    }
+
+    /// "The gateway takes DATA, BIND and CLOSE for a session only from a service that the session was opened on,
+    /// on any link of it" (protocol 2.3).
+    fn uses(&self, id: u64, session_id: u64) -> bool {
+        let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
+        else {
+            return false;
+        };
+        session.places.iter().any(|(number, place)| {
+            let other = self.links.get(number);
+            let same =
+                other.is_some_and(|o| (o.gateway, o.service) == (link.gateway, link.service));
+            let has = match place.standing {
+                Standing::Open => true,
+                Standing::Left => place.left_answered.is_none(),
+                Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
+            };
+            same && has
+        })
     }
 
     fn arrived(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {

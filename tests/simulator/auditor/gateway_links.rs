@@ -64,8 +64,6 @@ impl Audit {
                     && l.service == service
                     && l.lost.is_none()
                     && !l.full
-                    // Its final CLOSE may have been said there (protocol 3.1).
-                    && !l.cut
             });
             same && place.standing == Standing::Open && (**other != id || !resumed)
         });
@@ -103,10 +101,13 @@ impl Audit {
         }
         self.speaks_for(id, session_id, "OPEN");
         let place = self.place(id, session_id);
+        place.crossed = place.standing == Standing::Left && place.left_answered.is_none();
+        place.repeated = false;
         place.standing = Standing::Open;
         place.opened = now;
         (place.left, place.left_answered, place.suspended) = (None, None, None);
         (place.strays, place.belated) = (0, belated);
+        place.closed = None;
         place.unanswered = resumed;
         if resumed {
             place.resumed = Some((epoch, now));
@@ -167,6 +168,12 @@ impl Audit {
         if !resumed && waited {
             return;
         }
+        // What a gateway has handed over since it forgets (protocol 3.2, case 2); what comes back by a token
+        // alone is who that token says (case 3).
+        let left = session.left.get(&link.gateway).is_some_and(|at| at > since);
+        if resumed && left {
+            return;
+        }
         let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));
         let same = owned.is_none_or(|(at, since_then)| at == link.gateway && since_then < *since);
         if wrong && same && !self.is_over(session) && since.at + INSIDE < now.at {
@@ -219,7 +226,7 @@ impl Audit {
         let Some(up) = up.filter(|up| its && up.gateways.contains(&gateway)) else {
             return self.breach(&rules::UP_STRANGE, seen());
         };
-        up.forwarded = Some(now);
+        (up.forwarded, up.link) = (Some(now), Some(id));
         // What the connection before has brought may still go its way.
         if resumes.is_some_and(|(_, since)| up.arrived_last > Some(since)) {
             return self.breach(&rules::L_DATA_EARLY, seen());
@@ -259,6 +266,8 @@ impl Audit {
                 place.standing = Standing::Left;
                 place.left = Some(now);
                 place.gives_up();
+                let session = self.sessions.entry(session_id).or_default();
+                session.left.insert(gateway, now);
             }
             Standing::Open => self.breach(&rules::L_307_UNASKED, seen),
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
@@ -282,8 +291,9 @@ impl Audit {
         match standing {
             Standing::Open => {
                 self.check_claim_closed(id, session_id, &seen);
+                let now = self.now;
                 let place = self.place(id, session_id);
-                place.standing = Standing::Closed;
+                (place.standing, place.closed) = (Standing::Closed, Some(now));
                 place.gives_up();
                 let session = self.sessions.entry(session_id).or_default();
                 let owner = session.incarnations.last();
@@ -298,9 +308,16 @@ impl Audit {
             }
             Standing::Left | Standing::Closed | Standing::ByBackend(_) | Standing::Unopened
                 if answers => {}
+            // On a link that it had been opened on before, as on any other.
+            Standing::Left | Standing::Closed | Standing::ByBackend(_)
+                if self.pays_owed_close(id, session_id) => {}
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
             Standing::Closed => self.breach(&rules::L_CLOSE_TWICE, seen),
             Standing::ByBackend(_) if full => {}
+            Standing::ByBackend(_) if self.place(id, session_id).crossed => {
+                let place = self.place(id, session_id);
+                (place.crossed, place.standing) = (false, Standing::Closed);
+            }
             Standing::ByBackend(_) => self.breach(&rules::L_CLOSE_STRAY, seen),
             Standing::Unopened => {
                 if !self.pays_owed_close(id, session_id) {
@@ -374,13 +391,18 @@ impl Audit {
             let link = self.links.get(other);
             let lost = link
                 .is_some_and(|l| (l.gateway, l.backend.index, l.service) == to && l.lost.is_some());
-            lost && place.standing == Standing::Open
+            // It may not have been read there.
+            let unread = place.standing == Standing::Closed && !place.repeated;
+            lost && (unread || place.standing == Standing::Open)
         });
         if let Some((_, place)) = owing {
-            place.standing = Standing::Closed;
+            (place.standing, place.repeated) = (Standing::Closed, true);
+            // Here too it may get lost.
+            let place = session.places.entry(id).or_default();
+            (place.standing, place.repeated) = (Standing::Closed, false);
             return true;
         }
-        // Its OPEN was said on a link that was cut already, and was not seen.
+        // Said on a link that is dead, and again: how often, only its PINGs tell, which are not simulated.
         let same = |l: &Link| (l.gateway, l.backend.index, l.service) == to;
         self.links.values().any(|l| same(l) && l.cut)
     }

@@ -142,10 +142,17 @@ pub(crate) struct Place {
     /// The backend's CLOSE 307 has arrived.
     pub(crate) left_answered: Option<Moment>,
     pub(crate) suspended: Option<Moment>,
+    /// The final CLOSE was said.
+    pub(crate) closed: Option<Moment>,
     /// The backend's CLOSE has arrived, last.
     pub(crate) ended: Moment,
     /// Its OPEN came behind one of the same epoch on another link, which had been decided later.
     pub(crate) belated: bool,
+    /// Its OPEN came behind a CLOSE 307 that was not answered: the backend may have ended the session before it
+    /// read either, and opens it anew then.
+    pub(crate) crossed: bool,
+    /// The final CLOSE was said again on another link, when this one was lost.
+    pub(crate) repeated: bool,
     /// Frames of the backend that may be answered by CLOSE 410.
     pub(crate) strays: u32,
 }
@@ -182,8 +189,11 @@ impl Default for Place {
             left: None,
             left_answered: None,
             suspended: None,
+            closed: None,
             ended: Moment::default(),
             belated: false,
+            crossed: false,
+            repeated: false,
             strays: 0,
         }
     }
@@ -243,6 +253,8 @@ pub(crate) struct Session {
     /// The gateway that was told last.
     pub(crate) bound_at: Option<Process>,
     pub(crate) realms: BTreeSet<u32>,
+    /// When a gateway has said CLOSE 307 last.
+    pub(crate) left: BTreeMap<Process, Moment>,
     /// Moment of the exact handover away from a gateway.
     pub(crate) handed_over: BTreeMap<Process, Moment>,
     /// What every backend's life has sent to it.
@@ -319,8 +331,9 @@ pub(crate) struct UpFrame {
     /// A gateway has it, for the first time.
     pub(crate) arrived: Option<Moment>,
     pub(crate) gateways: BTreeSet<Process>,
-    /// A gateway has passed it on, for the last time.
+    /// A gateway has passed it on, for the last time, and on which link.
     pub(crate) forwarded: Option<Moment>,
+    pub(crate) link: Option<u64>,
     /// It contradicts what its session was bound to, and its gateway knew.
     pub(crate) contradicts: bool,
     pub(crate) got: Option<(Moment, Process)>,
@@ -369,6 +382,8 @@ pub(crate) struct Entry {
     /// The application knows of its newest OPEN.
     pub(crate) told: Option<Moment>,
     pub(crate) link: Option<u64>,
+    /// The link of its newest OPEN.
+    pub(crate) opened_on: u64,
     /// Links that a newer OPEN has superseded, since when.
     pub(crate) leaving: Vec<(u64, Millis)>,
     /// The link of its OPEN is lost: any link of its gateway may end it.

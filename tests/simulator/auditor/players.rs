@@ -2,7 +2,7 @@
 
 use game_gateway::sdk::client::session::Event;
 
-use super::model::{Cause, Moment, Told, UpFrame};
+use super::model::{Cause, Moment, Standing, Told, UpFrame};
 use super::{Audit, Process, rules};
 use crate::wire::{Payload, Seen};
 
@@ -126,6 +126,15 @@ impl Audit {
             let gaps = session.incarnations.iter().filter(|i| i.gap);
             gaps.map(|i| i.opened).collect()
         });
+        let closed: Vec<u64> = session.as_ref().map_or_else(Vec::new, |session| {
+            let places = session.places.iter();
+            let closed = places.filter(|(_, place)| place.standing == Standing::Closed);
+            closed.map(|(id, _)| *id).collect()
+        });
+        let lost_links = session
+            .as_ref()
+            .map(|s| s.lost_links.clone())
+            .unwrap_or_default();
         let down = session.and_then(|s| s.down.get_mut(&process));
         let Some(down) = down.filter(|_| right) else {
             return self.breach(&rules::DOWN_STRANGE, seen());
@@ -144,17 +153,23 @@ impl Audit {
                 .is_some_and(|link| link.lost.or(link.backend_lost).is_some())
         };
         let (this, sent) = (down.frames[at].link, down.frames[at].sent);
-        // So may one that was under way when its gateway's client panicked: it comes on a link that the session
-        // has left since by a GAP (docs/simulation.md, limits).
+        // So may one that was under way when its gateway ended the session there, or its client panicked: it comes
+        // on a link that the session has left since by a GAP. And one that was said over another link, since the
+        // session's own was lost: it takes the way over the registry (docs/simulation.md, limits).
         let gateway = this.and_then(|id| links.get(&id)).map(|link| link.gateway);
         let panicked = self.causes.iter().any(|(since, cause)| {
             matches!(cause, Cause::Panicked(g) if gateway.is_some_and(|at| at.index == *g))
                 && *since > sent
         });
+        let closed = panicked || this.is_some_and(|id| closed.contains(&id));
+        let own_lost = |(at, of, by): &(Moment, usize, Process)| {
+            *at < sent && *of == service && Some(*by) == gateway
+        };
+        let relayed = down.frames[at].stray && lost_links.iter().any(own_lost);
         let behind_gap = |told: Moment| gaps.iter().any(|opened| *opened > sent && *opened < told);
         let overtaken = down.frames.iter().skip(at + 1).any(|later| {
-            let abandoned = panicked && later.told.is_some_and(behind_gap);
-            let excused = this.is_some_and(lost) || abandoned;
+            let abandoned = closed && later.told.is_some_and(behind_gap);
+            let excused = this.is_some_and(lost) || abandoned || relayed;
             later.told.is_some() && (later.link == this || !excused)
         });
         down.frames[at].told = Some(now);

@@ -9,6 +9,7 @@ use game_gateway::session::core::{Core, Step};
 use super::host::SimHost;
 use super::lease::Lease;
 use super::mail::{ClientMail, Mailbox};
+use super::peers::TICK;
 use crate::network::{Item, Purpose};
 use crate::wire::Millis;
 use crate::world::{Event, World};
@@ -144,7 +145,9 @@ impl World {
 
     /// The actor stops: what it still holds is dropped.
     pub(crate) fn client_stops(&mut self, client: usize) {
-        self.clients[client] = None;
+        if let Some(c) = self.clients[client].take() {
+            self.after(TICK, Event::PeersTick(c.gateway));
+        }
     }
 
     pub(crate) fn client_lingers(&mut self, client: usize) {

@@ -147,7 +147,7 @@ impl World {
             }
             Stray::Bind(bind) => drop(self.step(client, |core, step| core.bound(bind, step))),
             Stray::Close(close) => drop(self.step(client, |core, step| {
-                core.closed_elsewhere(SERVICES[service], close, step);
+                core.closed_elsewhere(close, step);
             })),
         }
     }

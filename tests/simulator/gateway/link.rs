@@ -84,7 +84,11 @@ impl World {
         match mail {
             LinkMail::Attach(attach) => self.attach(link, *attach),
             LinkMail::Word(session_id, word) => self.heed(link, session_id, word),
-            LinkMail::Farewell(session_id, code) => self.enqueue_close(link, session_id, code),
+            LinkMail::Farewell(session_id, code) => {
+                if self.links[link].sessions.owed(session_id, code) {
+                    self.enqueue_close(link, session_id, code);
+                }
+            }
             LinkMail::Refuse(session_id) => self.enqueue_close(link, session_id, Code::GONE),
         }
     }
@@ -158,7 +162,7 @@ impl World {
             }
             Word::Confirm => match l.sessions.confirm(id) {
                 Some(OpenState::Taken) => self.confirm_on_link(link, id),
-                Some(OpenState::Unknown) => self.enqueue(link, Kind::Ping, 0, &id.to_be_bytes()),
+                Some(OpenState::Unknown) => self.ping(link, &id.to_be_bytes()),
                 None => {}
             },
             Word::Leave => {
@@ -187,6 +191,11 @@ impl World {
         let mut frame = Vec::with_capacity(link::HEADER_LEN + payload.len());
         link::encode(&mut frame, kind, session_id, payload);
         self.write(link, &frame);
+    }
+
+    fn ping(&mut self, link: usize, payload: &[u8]) {
+        self.links[link].sessions.ping();
+        self.enqueue(link, Kind::Ping, 0, payload);
     }
 
     pub(crate) fn enqueue_close(&mut self, link: usize, session_id: u64, code: Code) {
@@ -256,7 +265,7 @@ impl World {
         };
         let hello = serde_json::to_vec(&hello).unwrap();
         self.enqueue(link, Kind::Hello, 0, &hello);
-        self.enqueue(link, Kind::Ping, 0, &[]);
+        self.ping(link, &[]);
     }
 
     pub(crate) fn link_overdue(&mut self, link: usize) {
@@ -273,7 +282,7 @@ impl World {
         }
         l.stage = Stage::Dead;
         let (service, wire) = (l.service, l.wire);
-        let sessions = std::mem::take(&mut l.sessions);
+        let mut sessions = std::mem::take(&mut l.sessions);
         let mail = std::mem::take(&mut l.mail.queue);
         if self.wires[wire].far.is_some() {
             self.cut_from(wire, Side::Gateway, self.plan.cut_noticed);
@@ -282,6 +291,9 @@ impl World {
             self.mail_client(*client, ClientMail::Lost { service, link });
         }
         self.pool_lost(link);
+        for (id, code) in sessions.unread_closes() {
+            self.farewell(link, id, code);
+        }
         for letter in mail {
             match letter {
                 LinkMail::Attach(attach) => {

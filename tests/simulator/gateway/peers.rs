@@ -14,6 +14,8 @@ use crate::world::{Event, GATEWAYS, World};
 /// The session that nobody has, and a call that nobody draws.
 const NO_SESSION: u64 = 0;
 const PROBE_CALL: u64 = u64::MAX;
+/// How often a gateway looks at its calls.
+pub(super) const TICK: Millis = 1000;
 
 /// A connection to a peer gateway; `from` has dialled.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(crate) struct PeerWire {
 pub(crate) struct Served {
     pub(super) session_id: u64,
     pub(super) client: Option<usize>,
+    promised: bool,
 }
 
 /// The calls of one gateway.
@@ -260,8 +263,12 @@ impl World {
             if served.contains_key(&(peer, call)) {
                 return;
             }
-            let client = None;
-            served.insert((peer, call), Served { session_id, client });
+            let served_call = Served {
+                session_id,
+                client: None,
+                promised: false,
+            };
+            served.insert((peer, call), served_call);
             let find = RegistryMail::FindFor {
                 session_id,
                 caller,
@@ -309,6 +316,9 @@ impl World {
         let say = match found {
             Ok(Some(Found::Client(client))) => {
                 served.client = Some(client);
+                if !self.client_lives(client) {
+                    self.after(TICK, Event::PeersTick(gateway));
+                }
                 let said = Some(say);
                 return self.mail_client(
                     client,
@@ -329,10 +339,34 @@ impl World {
         self.answer(gateway, &caller, session_id, say);
     }
 
+    /// Answers questions whose client has stopped before it read them, and forgets its promises, as the shipped
+    /// one does each second.
+    pub(crate) fn peers_tick(&mut self, gateway: usize) {
+        let served = &self.gateways[gateway].calls.served;
+        let gone = served.iter().filter_map(|(key, served)| {
+            let client = served.client?;
+            (!self.client_lives(client)).then_some((*key, served.session_id, served.promised))
+        });
+        for ((peer, call), session_id, promised) in gone.collect::<Vec<_>>() {
+            self.gateways[gateway].calls.served.remove(&(peer, call));
+            let caller = Caller {
+                connection: peer as u64,
+                call,
+                at: self.peer_gateway(self.peers[peer].from),
+            };
+            if !promised {
+                self.answer(gateway, &caller, session_id, ToClaimant::Busy);
+            }
+        }
+    }
+
     fn answer(&mut self, gateway: usize, to: &Caller, session_id: u64, say: ToClaimant) {
         let peer = to.connection as usize;
+        let served = &mut self.gateways[gateway].calls.served;
         if say.ends() {
-            self.gateways[gateway].calls.served.remove(&(peer, to.call));
+            served.remove(&(peer, to.call));
+        } else if let Some(served) = served.get_mut(&(peer, to.call)) {
+            served.promised = true;
         }
         self.say(
             peer,

@@ -76,6 +76,24 @@ fn a_client_that_comes_again_behind_the_claim_gets_nothing_twice() {
 }
 
 #[test]
+fn a_bind_that_comes_here_is_newer_than_the_owner_s_word() {
+    let bind = Bind {
+        user_id: 5,
+        realm_id: 9,
+    };
+    let mut play = claiming();
+    play.at(|core, step| core.bound(bind, step));
+    // The owner hands over what it knows.
+    play.answers(1, handed(false));
+    assert_eq!(play.core.identity(), Some(bind));
+    let mut play = claiming();
+    play.at(|core, step| core.bound(bind, step));
+    let particulars = particulars();
+    play.answers(1, ToClaimant::HoldsMore { particulars });
+    assert_eq!(play.core.identity(), Some(bind));
+}
+
+#[test]
 fn an_accept_may_be_quicker_than_the_news_of_its_link() {
     let mut play = opening();
     play.at(|core, step| core.accepted("game", 4, step));

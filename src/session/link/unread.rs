@@ -1,0 +1,63 @@
+//! Final CLOSEs that a backend may not have read when its link is lost. A link may be dead long before that is
+//! noticed, and a backend goes on with its sessions over another link of the gateway: without the CLOSE it would
+//! keep them until the gateway has no link any more (protocol 2.3, 3.1).
+
+use std::collections::VecDeque;
+
+use super::Sessions;
+use super::sessions::MAX_LEFT;
+use crate::codec::code::Code;
+
+/// Final CLOSEs that the backend is not known to have read, at most [`MAX_LEFT`].
+#[derive(Debug, Default)]
+pub(super) struct UnreadCloses {
+    /// Session, code, and how many PINGs were sent before; oldest first.
+    closes: VecDeque<(u64, Code, u64)>,
+    pings: u64,
+    pongs: u64,
+}
+
+impl UnreadCloses {
+    pub(super) fn said(&mut self, session_id: u64, code: Code) {
+        if self.closes.len() == MAX_LEFT {
+            self.closes.pop_front();
+        }
+        self.closes.push_back((session_id, code, self.pings));
+    }
+}
+
+impl<C> Sessions<C> {
+    /// A final CLOSE is owed since another link was lost. Returns whether it is sent here: a session that is
+    /// attached has been opened anew since.
+    pub fn owed(&mut self, session_id: u64, code: Code) -> bool {
+        if self.places.contains_key(&session_id) {
+            return false;
+        }
+        self.unread.said(session_id, code);
+        true
+    }
+
+    /// A PING is sent now.
+    pub fn ping(&mut self) {
+        self.unread.pings += 1;
+    }
+
+    /// A PONG came: the backend has read all that was sent before its PING.
+    pub fn pong(&mut self) {
+        let pongs = (self.unread.pongs + 1).min(self.unread.pings);
+        self.unread.pongs = pongs;
+        let closes = &mut self.unread.closes;
+        while closes.front().is_some_and(|(_, _, pings)| *pings < pongs) {
+            closes.pop_front();
+        }
+    }
+
+    /// Takes the final CLOSEs that are owed on another link when this one is lost. Sessions that were opened here
+    /// anew have their own.
+    pub fn unread_closes(&mut self) -> Vec<(u64, Code)> {
+        let closes = std::mem::take(&mut self.unread.closes);
+        let ended = |id: &u64| !self.places.contains_key(id) && !self.left.contains(id);
+        let owed = closes.into_iter().filter(|(id, ..)| ended(id));
+        owed.map(|(id, code, _)| (id, code)).collect()
+    }
+}
