@@ -276,13 +276,15 @@ async fn a_drain_that_is_waited_for_shows_its_progress_and_its_end() {
     assert_eq!(player.closed().await.0, 503);
     drop(player);
     // Everybody is gone, and the progress says so.
+    let begun = std::time::Instant::now();
     loop {
         let progress = served.json(&["drain", "--status"]);
         let nobody = json!({"resumable": 0, "plain": 0, "http": 0, "newcomers": 0});
         if progress["remaining"] == nobody {
             break;
         }
-        assert!(progress["remaining"].is_object(), "{progress}");
+        let late = begun.elapsed() > crate::support::wire::DEADLINE;
+        assert!(!late && progress["remaining"].is_object(), "{progress}");
     }
 }
 

@@ -229,6 +229,32 @@ async fn a_session_is_shown_as_it_is() {
     );
 }
 
+/// Whichever workers have the sessions: those behind the last one are asked for nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_last_page_is_the_last() {
+    let backend = Backend::start().await;
+    let routes = backend.routes();
+    let gateway = Gateway::start_with(&routes, |config| config.gateway.workers = 8).await;
+    let mut hub = Hub::start(backend);
+    let all = SessionFilter::default();
+    let mut players = Vec::new();
+    for count in 1..=4 {
+        players.push(hub.player(&gateway).await);
+        let page = gateway.inspector().sessions(&all, None, count).await;
+        let page = page.expect("an answer");
+        assert_eq!((page.sessions.len(), page.next_cursor), (count, None));
+        let actors = gateway.inspector().actors(Kind::Client, None, count).await;
+        let actors = actors.expect("an answer");
+        assert_eq!((actors.actors.len(), actors.next_cursor), (count, None));
+    }
+    let page = gateway.inspector().sessions(&all, None, 3).await;
+    let next = page.expect("an answer").next_cursor;
+    assert!(next.is_some());
+    let page = gateway.inspector().sessions(&all, next.as_deref(), 3).await;
+    let page = page.expect("an answer");
+    assert_eq!((page.sessions.len(), page.next_cursor), (1, None));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kicked_player_is_told_and_so_is_its_backend() {
     let backend = Backend::start().await;
