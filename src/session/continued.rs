@@ -59,11 +59,18 @@ impl<L> Session<L> {
         })
     }
 
-    /// Gives up the services whose links were lost: nobody else knows of them, so their backends hear the
+    /// Gives up the services whose links were lost, or whose backends were too late: nobody else knows of them, so their backends hear the
     /// final CLOSE now. One that has been opened elsewhere meanwhile takes none from here.
     pub fn release_lost(&mut self) {
         for service in &mut self.services {
             drop(service.lost.take());
+        }
+    }
+
+    /// Keeps the lease of a service that is not bound any more: its backend is owed the final CLOSE.
+    pub fn owe(&mut self, service: &str, lease: L) {
+        if let Some(place) = self.find(service) {
+            self.services[place].lost = Some(lease);
         }
     }
 

@@ -62,6 +62,8 @@ impl<L: Hold> Core<L> {
             return;
         };
         claim.cancel_calls(step);
+        // Backends that were too late hear the final CLOSE now that the session is here.
+        session.release_lost();
         let handed = claim.handed.take();
         if let Some(handed) = &handed {
             session.count_on(handed.received);

@@ -141,11 +141,8 @@ impl<L: Hold> Core<L> {
         let standing = self.standing(service);
         let Some(standing) = standing.filter(|standing| standing.is_waiting()) else {
             // Given up meanwhile, or the session itself is.
-            if let Some(mut lease) = lease {
-                lease.set_final_code(match &self.state {
-                    State::Ended(code) => *code,
-                    _ => Code::BAD_GATEWAY,
-                });
+            if let Some(lease) = lease {
+                self.reached_late(service, lease);
             }
             return;
         };
@@ -164,14 +161,43 @@ impl<L: Hold> Core<L> {
         self.go_on(step);
     }
 
+    /// A backend has got the OPEN of a claim behind the deadline.
+    fn reached_late(&mut self, service: &str, mut lease: L) {
+        let code = match &self.state {
+            State::Ended(code) => *code,
+            _ => Code::BAD_GATEWAY,
+        };
+        lease.set_final_code(code);
+        if let Some((session, ..)) = self.claiming() {
+            session.owe(service, lease);
+        }
+    }
+
     /// The session goes on without a service: its backend hears `code`, or nothing, and the client gets an
     /// ERROR behind OPENED.
     pub(super) fn drop_place(&mut self, service: &str, code: Option<Code>, step: &mut Step<'_>) {
         if let Some(place) = self.attempt().and_then(|attempt| attempt.place(service)) {
             place.standing = Standing::Dropped;
         }
-        self.unbind(service, code, step);
+        match code {
+            Some(code) => self.give_up_place(service, code, step),
+            None => self.unbind(service, None, step),
+        }
         self.tell_unbound(service, step);
+    }
+
+    /// Takes a service's binding. While its owner may still keep the session the backend hears nothing: the
+    /// final CLOSE of a claim that then fails would end it there (protocol 3.2).
+    fn give_up_place(&mut self, service: &str, code: Code, step: &mut Step<'_>) {
+        if let State::Claiming { session, claim, .. } = &mut self.state
+            && claim.owner().is_some()
+            && let Some(mut lease) = session.unbind(service)
+        {
+            lease.set_final_code(code);
+            session.owe(service, lease);
+            return step.note(Note::ServicesChanged);
+        }
+        self.unbind(service, Some(code), step);
     }
 
     /// "One that answers … nothing within the connect timeout: its binding is dropped."

@@ -1,7 +1,8 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Attempt, Link, Moment, Place, Process, Session, Standing};
+use super::model::{Attempt, Link, Moment, Place, Process, Session, Standing, Suspicion};
+use super::rules::Rule;
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
@@ -71,16 +72,15 @@ impl Audit {
         if let Some((other, place)) = twin {
             let other = *other;
             let same_epoch = place.resumed.is_some_and(|(of, _)| of == epoch);
-            // What waits on a full link was decided before the OPEN elsewhere.
-            let before = full || (resumed && same_epoch && self.claims_failed(session_id, gateway));
+            let failed = resumed && same_epoch && self.claims_failed(session_id, gateway);
+            let before = full || failed;
             belated = same_epoch;
-            if other == id || !before {
-                let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
-                let rule = match other == id {
-                    true => &rules::L_OPEN_TWICE,
-                    false => &rules::L_TWO_LINKS,
-                };
-                return self.breach(rule, seen);
+            let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
+            if other == id {
+                return self.breach(&rules::L_OPEN_TWICE, seen);
+            }
+            if !before {
+                self.suspect(session_id, other, &rules::L_TWO_LINKS, seen);
             }
         }
         if resumed {
@@ -117,6 +117,32 @@ impl Audit {
         }
         let session = self.sessions.entry(session_id).or_default();
         session.final_closes.insert((gateway, backend, service), 0);
+    }
+
+    /// Waits for what may be on its way inside a gateway before that is a breach.
+    pub(super) fn suspect(&mut self, session: u64, link: u64, rule: &'static Rule, seen: String) {
+        self.suspicions.push(Suspicion {
+            since: self.now,
+            session,
+            link,
+            rule,
+            seen,
+        });
+    }
+
+    /// What was suspected a while ago is a breach where that link still stands and is open for the session.
+    pub(super) fn check_suspicions(&mut self, now: Millis) {
+        let is_due = |suspicion: &Suspicion| suspicion.since.at + INSIDE < now;
+        while self.suspicions.first().is_some_and(is_due) {
+            let suspicion = self.suspicions.remove(0);
+            let link = self.links.get(&suspicion.link);
+            let stands = link.is_some_and(|link| link.lost.is_none() && !link.cut);
+            let session = self.sessions.get(&suspicion.session);
+            let place = session.and_then(|session| session.places.get(&suspicion.link));
+            if stands && place.is_some_and(|place| place.standing == Standing::Open) {
+                self.breach(suspicion.rule, suspicion.seen);
+            }
+        }
     }
 
     /// A RESUME was refused here so shortly ago that its OPENs may still wait for their links.
@@ -298,9 +324,15 @@ impl Audit {
                 let session = self.sessions.entry(session_id).or_default();
                 let owner = session.incarnations.last();
                 session.closed |= code != 502 && owner.is_none_or(|i| i.gateway == key.0);
-                // What waited on a full link was decided before: an OPEN elsewhere may have been quicker.
+                // What waited, on a full link or inside, was decided before: an OPEN elsewhere may have been quicker.
+                let opened = session.places.get(&id).map(|place| place.opened);
+                let overtaken = session.places.iter().any(|(other, place)| {
+                    let other = self.links.get(other);
+                    let same = other.is_some_and(|l| (l.gateway, l.backend, l.service) == key);
+                    same && Some(place.opened) > opened
+                });
                 let count = session.final_closes.entry(key).or_default();
-                *count += u32::from(!full);
+                *count += u32::from(!full && !overtaken);
                 if *count > 1 {
                     return self.breach(&rules::L_CLOSE_TWICE, seen);
                 }
@@ -358,6 +390,13 @@ impl Audit {
         let asked = asked.map_or(since, |asked| asked.asked);
         // The ACCEPT that comes with the deadline may still be on its way inside the gateway.
         let taken = !place.unanswered && place.accepted.at + INSIDE < self.now.at;
+        // Who had the session has left its links since: the claim was granted, though no OPENED says so where
+        // its connection is gone. This backend's ACCEPT came too late for it.
+        let granted = session.places.iter().any(|(other, place)| {
+            let other = self.links.get(other).map(|link| link.gateway);
+            other != Some(gateway) && place.left > Some(since)
+        });
+        let taken = taken && !granted;
         let broken = failed || taken;
         if broken && !owned && !self.is_over(session) && !self.troubled(gateway.index, asked) {
             self.breach(&rules::L_CLAIM_CLOSED, seen);

@@ -29,7 +29,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::wire::{Auditor, Millis, Report, Scene, Seen, Side, Violation, WireEvent};
-use model::{Backend, Cause, Conn, Form, Life, Link, Moment, Process, Session};
+use model::{Backend, Cause, Conn, Form, Life, Link, Moment, Process, Session, Suspicion};
 use rules::Rule;
 
 /// Judges one run.
@@ -49,6 +49,8 @@ pub(crate) struct Audit {
     causes: Vec<(Moment, Cause)>,
     /// SUSPENDs that are to be followed by the end of the connection within the same moment.
     suspends: Vec<(u64, u64)>,
+    /// Breaches unless that link's final CLOSE, or CLOSE 307, of the session is only on its way inside.
+    suspicions: Vec<Suspicion>,
     /// Connections that were lost, whose backends are to be told in time.
     lost: Vec<(Moment, u64)>,
     quiet: Option<Moment>,
@@ -72,6 +74,7 @@ impl Audit {
             lives: BTreeMap::new(),
             causes: Vec::new(),
             suspends: Vec::new(),
+            suspicions: Vec::new(),
             lost: Vec::new(),
             quiet: None,
             closing: None,
@@ -305,6 +308,7 @@ impl Auditor for Audit {
         let seq = self.now.seq + 1;
         if at > self.now.at {
             self.check_suspends();
+            self.check_suspicions(self.now.at);
         }
         self.now = Moment { seq, at };
         match seen {
@@ -337,6 +341,7 @@ impl Auditor for Audit {
     fn finish(mut self) -> Result<Report, Violation> {
         if !self.is_broken() {
             self.check_suspends();
+            self.check_suspicions(Millis::MAX);
             self.finished();
         }
         match self.violation {

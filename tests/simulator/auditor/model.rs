@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frames::{ClientFrame, LinkFrame, Stream};
+use super::rules::Rule;
 use crate::wire::{Millis, Payload};
 
 /// Number of a seen event, from 1; the real order.
@@ -232,6 +233,16 @@ pub(crate) struct Attempt {
     pub(crate) conn: u64,
     /// It became an incarnation.
     pub(crate) succeeded: bool,
+}
+
+/// A breach if that link is not closed or left for the session soon.
+#[derive(Debug)]
+pub(crate) struct Suspicion {
+    pub(crate) since: Moment,
+    pub(crate) session: u64,
+    pub(crate) link: u64,
+    pub(crate) rule: &'static Rule,
+    pub(crate) seen: String,
 }
 
 /// A session.

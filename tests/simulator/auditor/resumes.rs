@@ -187,11 +187,12 @@ impl Audit {
         owners.into_iter().find_map(|(owner, left)| {
             let mut all = session.incarnations.iter();
             let own = all.rposition(|i| i.gateway == owner)?;
-            let next = session.incarnations.get(own + 1)?;
+            let mut later = session.incarnations.iter().skip(own + 1);
+            let next = later.find(|later| later.gap)?;
             let opened = session.incarnations[own].opened;
             let forgotten = next.opened.at >= opened.at + self.scene.resume_window;
             let unasked = forgotten || !self.owners_are_asked();
-            (next.gap && unasked && !left).then_some(own)
+            (unasked && !left).then_some(own)
         })
     }
 
@@ -367,34 +368,37 @@ impl Audit {
             return;
         }
         let taken = |service: usize, backend: Process| {
-            session.places.iter().any(|(number, place)| {
+            let mut places = session.places.iter().filter(|(number, place)| {
                 let link = self.links.get(number);
                 let its = link.is_some_and(|l| {
                     let same = l.service == service && l.backend == backend;
                     l.gateway == gateway && same && l.lost.is_none()
                 });
                 its && place.standing == Standing::Open && !place.unanswered && place.opened > since
-            })
+            });
+            places.next().map(|(number, _)| *number)
         };
-        let unanswered = session.places.iter().find(|(number, place)| {
-            let Some(link) = self.links.get(number) else {
-                return false;
-            };
+        let unanswered = session.places.iter().find_map(|(number, place)| {
+            let link = self.links.get(number)?;
+            // What it opened since for a claim of its own says that it is not the owner any more.
+            let claims = place.unanswered && place.began < since;
             let standing = match place.standing {
-                Standing::Open => true,
+                Standing::Open => !claims,
                 // One that was left before, for another, was told as GAP then.
                 Standing::Left => place.left > Some(since) && place.left_answered.is_none(),
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
-            link.gateway == before
-                && !link.full
-                && link.lost.is_none()
-                && standing
-                && taken(link.service, link.backend)
+            let owners = link.gateway == before && !link.full && link.lost.is_none();
+            let taken = taken(link.service, link.backend).filter(|_| owners && standing)?;
+            let seen = format!(
+                "session {session_id}: link {number} is {:?}",
+                place.standing
+            );
+            Some((taken, seen))
         });
-        if let Some((link, place)) = unanswered {
-            let seen = format!("session {session_id}: link {link} is {:?}", place.standing);
-            self.breach(&rules::LEFT_EARLY, seen);
+        // An ACCEPT that came too late for the claim does not count: that backend's final CLOSE follows.
+        if let Some((taken, seen)) = unanswered {
+            self.suspect(session_id, taken, &rules::LEFT_EARLY, seen);
         }
     }
 

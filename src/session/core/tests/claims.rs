@@ -249,3 +249,28 @@ fn a_request_goes_to_the_client_that_has_the_session() {
     play.says(&frame(Kind::Resume, "", 0, &[0; 8]));
     play.check(&["close: 410"]);
 }
+
+/// A claim whose backend is late, which its owner knows.
+fn claiming_without_a_late_backend() -> Play {
+    let mut play = opening();
+    play.reaches("game", 1);
+    play.waits(100);
+    play.check(&["to b: claim 0 [(\"game\", false)]"]);
+    play
+}
+
+#[test]
+fn a_backend_that_is_late_for_a_claim_hears_nothing_final_until_the_session_is_here() {
+    let mut play = claiming_without_a_late_backend();
+    play.answers(1, handed(false));
+    let heard = play.heard();
+    assert_eq!(heard[0], "game.1: final CLOSE 502", "{heard:?}");
+    // Where the owner keeps the session after all, its backend must not end it.
+    let mut play = claiming_without_a_late_backend();
+    play.answers(1, ToClaimant::Refused);
+    let heard = play.heard();
+    assert!(
+        heard.contains(&"game.1: final CLOSE 307".into()),
+        "{heard:?}"
+    );
+}
