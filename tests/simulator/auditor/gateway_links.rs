@@ -139,7 +139,9 @@ impl Audit {
             let stands = link.is_some_and(|link| link.lost.is_none() && !link.cut);
             let session = self.sessions.get(&suspicion.session);
             let place = session.and_then(|session| session.places.get(&suspicion.link));
-            if stands && place.is_some_and(|place| place.standing == Standing::Open) {
+            // One that was opened anew since was closed before.
+            let open = |p: &Place| p.standing == Standing::Open && p.began <= suspicion.since;
+            if stands && place.is_some_and(open) {
                 self.breach(suspicion.rule, suspicion.seen);
             }
         }
