@@ -147,7 +147,7 @@ impl Audit {
         }
     }
 
-    /// A RESUME was refused here so shortly ago that its OPENs may still wait for their links.
+    /// A RESUME was refused here, or its connection broke, so shortly ago that its OPENs may still wait for their links.
     fn claims_failed(&self, session_id: u64, gateway: Process) -> bool {
         let Some(session) = self.sessions.get(&session_id) else {
             return false;
@@ -155,7 +155,7 @@ impl Audit {
         let waits = self.scene.connect_timeout + INSIDE;
         session.attempts.iter().any(|attempt| {
             let conn = self.conns.get(&attempt.conn);
-            let refused = conn.is_some_and(|conn| conn.closed.is_some() && !conn.replaced);
+            let refused = conn.is_some_and(|c| c.gone || (c.closed.is_some() && !c.replaced));
             let its = attempt.gateway == gateway && !attempt.succeeded;
             its && refused && attempt.asked.at + waits >= self.now.at
         })
@@ -385,7 +385,8 @@ impl Audit {
             // connection breaks. A RESUME with another token is refused meanwhile.
             conn.is_some_and(|conn| conn.closed.is_none() || conn.replaced)
         };
-        let claim = 4 * self.scene.connect_timeout;
+        // Two gateways asked, and the backends.
+        let claim = 8 * self.scene.connect_timeout;
         let lately = |a: &&Attempt| a.asked.at + claim >= since.at && !a.succeeded;
         let mut claims = session.attempts.iter().filter(own).filter(lately);
         let failed = asked.is_some() && !claims.any(goes_on);

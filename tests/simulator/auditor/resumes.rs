@@ -1,5 +1,7 @@
 //! Sessions begin and are resumed: tokens, epochs, owners, and when an OPENED may be said.
 
+use std::ops::Range;
+
 use super::frames::{ClientFrame, ClientWhat};
 use super::model::{Attempt, Conn, Form, Incarnation, Link, Moment, Place, Session, Standing};
 use super::{Audit, Process, rules};
@@ -86,15 +88,16 @@ impl Audit {
         if gap {
             self.gap_founded(session_id, id);
         }
-        let now = self.now;
         let session = self.sessions.get(&session_id);
-        let passed_over = session.is_some_and(|s| self.passed_over(s, gateway, token).is_some());
+        let passed_over = session.and_then(|s| self.passed_over(s, gateway, token));
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
         let before = session.incarnations.last().map(|last| last.gateway);
-        let before = before.filter(|_| !passed_over);
-        let epoch = epoch_of(session, token, |link| {
+        let before = before.filter(|_| passed_over.is_none());
+        // An owner that was passed over goes on from its own epoch.
+        let from = passed_over.map_or(token..session.incarnations.len(), |own| own..own + 1);
+        let epoch = epoch_of(session, from, |link| {
             self.links.get(&link).is_some_and(|l| l.gateway == gateway)
         });
         for attempt in session.attempts.iter_mut().filter(|a| a.conn == id) {
@@ -104,7 +107,7 @@ impl Audit {
         session.incarnations.push(Incarnation {
             gateway,
             epoch,
-            opened: now,
+            opened: self.now,
             gap,
             used: false,
         });
@@ -116,7 +119,7 @@ impl Audit {
         }
         session.handed_over.remove(&gateway);
         if let Some(before) = before.filter(|before| *before != gateway && !gap) {
-            session.handed_over.insert(before, now);
+            session.handed_over.insert(before, self.now);
         }
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.incarnation = Some(at);
@@ -487,14 +490,15 @@ impl Audit {
     }
 }
 
-/// The epoch of a resume, as its OPENs said; else one over the owner's.
-fn epoch_of(session: &Session, token: usize, its: impl Fn(u64) -> bool) -> u32 {
+/// The epoch of a resume, as its OPENs said; else one over the owner's, which is among `from`.
+fn epoch_of(session: &Session, from: Range<usize>, its: impl Fn(u64) -> bool) -> u32 {
     let since = session.incarnations.last().map(|last| last.opened);
     let opens = session.places.iter().filter(|(link, _)| its(**link));
     let opens = opens.filter_map(|(_, place)| place.resumed);
     let newest = opens
         .filter(|(_, at)| Some(*at) > since)
         .max_by_key(|(_, at)| *at);
-    let known = session.incarnations.iter().skip(token).map(|i| i.epoch);
+    let known = session.incarnations.get(from).unwrap_or_default();
+    let known = known.iter().map(|i| i.epoch);
     newest.map_or(known.max().unwrap_or(1) + 1, |(epoch, _)| epoch)
 }
