@@ -47,6 +47,8 @@ pub enum ToOwner {
         /// Because a backend says that the session has gone on elsewhere.
         stale: bool,
     },
+    /// The ASK is taken back before anything was opened: a promise leaves no trace.
+    Withdraw,
     /// The answer came too late: the session has gone on here.
     Supersede,
     /// A backend has ended the session.
@@ -61,7 +63,10 @@ impl ToOwner {
     pub fn ends(&self) -> bool {
         match self {
             ToOwner::Ask { .. } | ToOwner::Claim { .. } => false,
-            ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. } => true,
+            ToOwner::GiveUp { .. }
+            | ToOwner::Withdraw
+            | ToOwner::Supersede
+            | ToOwner::End { .. } => true,
         }
     }
 }

@@ -43,6 +43,7 @@ const CLAIM: u8 = 2;
 const GIVE_UP: u8 = 3;
 const SUPERSEDE: u8 = 4;
 const END: u8 = 5;
+const WITHDRAW: u8 = 6;
 const HOLDS: u8 = 65;
 const MOVED: u8 = 66;
 const BUSY: u8 = 67;
@@ -76,7 +77,7 @@ impl PeerFrame {
         let kind = rest.u8()?;
         let (call, session_id) = (rest.u64()?, rest.u64()?);
         let said = match kind {
-            ASK..=END => Said::ToOwner(rest.said_to_holder(kind)?),
+            ASK..=WITHDRAW => Said::ToOwner(rest.said_to_holder(kind)?),
             HOLDS..=ENDED => Said::ToClaimant(rest.said_to_claimant(kind)?),
             _ => Said::Unknown(kind),
         };
@@ -108,6 +109,7 @@ fn put_to_holder(out: &mut Vec<u8>, said: &ToOwner) -> u8 {
             out.push(u8::from(*stale));
             GIVE_UP
         }
+        ToOwner::Withdraw => WITHDRAW,
         ToOwner::Supersede => SUPERSEDE,
         ToOwner::End { code } => {
             out.extend_from_slice(&code.to_be_bytes());
@@ -252,6 +254,7 @@ impl Rest<'_> {
             GIVE_UP => ToOwner::GiveUp {
                 stale: self.flag()?,
             },
+            WITHDRAW => ToOwner::Withdraw,
             SUPERSEDE => ToOwner::Supersede,
             END => ToOwner::End { code: self.u16()? },
             _ => return Err(Malformed),

@@ -31,6 +31,7 @@ fn everything() -> Vec<Said> {
             places: vec![("game".into(), true), ("chat".into(), false)],
         },
         ToOwner::GiveUp { stale: true },
+        ToOwner::Withdraw,
         ToOwner::Supersede,
         ToOwner::End { code: 440 },
     ];

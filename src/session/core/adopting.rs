@@ -109,7 +109,8 @@ impl<L: Hold> Core<L> {
         self.alive = step.now;
         if let Some(code) = lost {
             step.note(Note::Suspended);
-            return self.suspend(session, resume, code, true, step);
+            self.suspend(session, resume, code, true, step);
+            return self.hear_waiting(step);
         }
         let received = session.received();
         tell_opened(&session, Some(&mut resume), received, gap, step);
@@ -125,6 +126,7 @@ impl<L: Hold> Core<L> {
             pause: Pause::None,
         };
         self.ask_away(step);
+        self.hear_waiting(step);
     }
 
     /// The session waits for its client from now on, `tell_backends`: they do not know.

@@ -9,7 +9,9 @@
 //!   Moved      (no owner) ─────┴─ without an owner ─▶ adopted, GAP
 //! ```
 //!
-//! A claim whose own connection breaks goes on: the session is then suspended here.
+//! A claim whose own connection breaks goes on once a gateway has promised the session, or its backends are asked:
+//! the session is then suspended here. Before that it is withdrawn. Nothing is opened, and a question that is
+//! slow to arrive would take the session from a player who has come back elsewhere meanwhile.
 
 use smallvec::SmallVec;
 
@@ -72,6 +74,18 @@ impl Claim {
 
     pub(super) fn claims_from(&self, from: &PeerGateway) -> bool {
         matches!(&self.stage, Stage::Claiming { owner } if owner == from)
+    }
+
+    /// Tells whether nobody has promised the session yet, so that nothing is opened.
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.stage, Stage::Asking { .. })
+    }
+
+    /// Takes back what was asked; a promise may be on its way.
+    pub(super) fn withdraw(&self, step: &mut Step<'_>) {
+        for (call, to) in &self.calls {
+            self.say_on(*call, to, ToOwner::Withdraw, step);
+        }
     }
 
     pub(super) fn cancel_calls(&self, step: &mut Step<'_>) {

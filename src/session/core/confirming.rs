@@ -68,14 +68,18 @@ impl<L: Hold> Core<L> {
         self.hear_waiting(step);
     }
 
-    /// Hears the words that have waited, when they need to wait no more.
-    fn hear_waiting(&mut self, step: &mut Step<'_>) {
+    /// Hears the words that have waited, when they need to wait no more. A service that the session goes on
+    /// without is not waited for: its link has forgotten the session and says nothing.
+    pub(super) fn hear_waiting(&mut self, step: &mut Step<'_>) {
         let Some((session, resume)) = self.owned() else {
             return;
         };
-        let opening = session.is_opening();
-        let ready = |c: &&mut Box<Confirming>| !opening && c.unconfirmed.is_empty();
-        if resume.confirming.as_mut().filter(ready).is_none() {
+        let Some(confirming) = &mut resume.confirming else {
+            return;
+        };
+        let is_open = |name: &Arc<str>| session.open().any(|(open, _)| open == name);
+        confirming.unconfirmed.retain(|name| is_open(name));
+        if session.is_opening() || !confirming.unconfirmed.is_empty() {
             return;
         }
         let confirming = resume.confirming.take();
@@ -83,7 +87,10 @@ impl<L: Hold> Core<L> {
             match say {
                 ToOwner::Ask { token_epoch } => self.asked(caller, token_epoch, step),
                 ToOwner::Claim { count, places } => self.claimed(caller, count, &places, step),
-                ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. } => {}
+                ToOwner::GiveUp { .. }
+                | ToOwner::Withdraw
+                | ToOwner::Supersede
+                | ToOwner::End { .. } => {}
             }
         }
     }

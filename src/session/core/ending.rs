@@ -66,6 +66,12 @@ impl<L: Hold> Core<L> {
             State::Active {
                 resume: Some(_), ..
             } => {}
+            State::Claiming { claim, .. } if claim.is_asking() => {
+                // Nothing is opened yet: the session stays where it is, and its player comes back.
+                claim.withdraw(step);
+                self.fail_claim(closing.clone(), false, step);
+                return true;
+            }
             State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => {
                 if attempt.lost.is_none() {
                     attempt.lost = Some(code);
@@ -184,9 +190,9 @@ impl<L: Hold> Core<L> {
         }
         let is_left = code == Code::LEAVES_LINK;
         let (owner, say) = match &claim.stage {
-            // It has answered, and promised nothing.
+            // It has answered and promised nothing, or the question was taken back.
             Stage::Asking { .. } if is_left => return,
-            Stage::Asking { whom, .. } => (whom, ToOwner::GiveUp { stale: false }),
+            Stage::Asking { .. } => return claim.withdraw(step),
             Stage::Opening { owner: Some(owner) } | Stage::Claiming { owner } if is_left => {
                 (owner, ToOwner::GiveUp { stale })
             }

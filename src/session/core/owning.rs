@@ -45,6 +45,7 @@ impl<L: Hold> Core<L> {
             }
             Some(ToOwner::Claim { .. }) => step.reply(caller, ToClaimant::Refused),
             Some(ToOwner::GiveUp { stale }) => self.given_up(&caller, stale, step),
+            Some(ToOwner::Withdraw) => self.withdrawn(&caller, step),
             Some(ToOwner::Supersede) => self.close(Closing::Replaced, step),
             Some(ToOwner::End { code }) => {
                 let closing = Closing::ByBackend {
@@ -71,9 +72,13 @@ impl<L: Hold> Core<L> {
             Some(ToOwner::Ask { .. }) if comes => ToClaimant::Busy,
             Some(ToOwner::Ask { .. }) => ToClaimant::Unknown,
             Some(ToOwner::Claim { .. }) => ToClaimant::Refused,
-            Some(ToOwner::GiveUp { .. } | ToOwner::Supersede | ToOwner::End { .. }) | None => {
-                return;
-            }
+            Some(
+                ToOwner::GiveUp { .. }
+                | ToOwner::Withdraw
+                | ToOwner::Supersede
+                | ToOwner::End { .. },
+            )
+            | None => return,
         };
         step.reply(caller, say);
     }
@@ -161,6 +166,18 @@ impl<L: Hold> Core<L> {
             (true, true) => self.close(Closing::Replaced, step),
             (true, false) => self.promise_broken(step),
             (false, _) => {}
+        }
+    }
+
+    /// The claimant has opened nothing: the promise is taken back as if it had never been made.
+    fn withdrawn(&mut self, caller: &Caller, step: &mut Step<'_>) {
+        let its = self.is_promised_to(caller);
+        let replay_bytes = step.limits().replay_bytes;
+        if let Some((_, resume)) = self.owned()
+            && its
+        {
+            resume.promise = None;
+            resume.replay.set_limit(replay_bytes);
         }
     }
 

@@ -7,6 +7,7 @@ pub(super) use super::places::Attempt;
 use super::places::{Place, Standing};
 use super::requests::ResumeRequest;
 use super::{Core, Effect, Hold, State, Step};
+use crate::codec::code::Code;
 use crate::session::closing::Closing;
 
 impl<L: Hold> Core<L> {
@@ -45,6 +46,9 @@ impl<L: Hold> Core<L> {
             }
             | State::Suspended { .. }
             | State::Leaving { .. } => {}
+            // A claim that has failed, or a session that was handed over: it is elsewhere, and the registry
+            // has not heard of that yet.
+            State::Ended(Code::LEAVES_LINK) => return Err(Closing::ResumeElsewhere),
             State::Active { resume: None, .. }
             | State::Greeting { .. }
             | State::Registering { .. }

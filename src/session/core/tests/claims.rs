@@ -230,6 +230,31 @@ fn a_claim_goes_on_without_its_connection() {
 }
 
 #[test]
+fn a_claim_that_nobody_has_promised_ends_with_its_connection() {
+    let mut play = asking();
+    play.breaks();
+    play.check(&[
+        "to b: withdraw",
+        "cancel call",
+        "unregister",
+        "close: nothing",
+    ]);
+    assert!(play.core.is_over());
+    // The registry may still lead here.
+    play.resumes_here(1, 0);
+    play.check(&["refuse: 503"]);
+}
+
+#[test]
+fn a_session_that_has_ended_here_is_over() {
+    let mut play = claiming();
+    play.closes("game", 7);
+    play.heard();
+    play.resumes_here(1, 0);
+    play.check(&["refuse: 410"]);
+}
+
+#[test]
 fn a_draining_gateway_takes_up_nothing() {
     let mut play = Play::new();
     play.says(&resume(0, 1, "b"));

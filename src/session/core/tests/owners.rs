@@ -56,6 +56,36 @@ fn a_session_is_promised_to_one_at_a_time() {
 }
 
 #[test]
+fn a_promise_that_is_taken_back_leaves_no_trace() {
+    let mut play = promised();
+    play.peer("c", ToOwner::Withdraw);
+    play.peer("b", ToOwner::Withdraw);
+    play.check(&[]);
+    assert!(play.core.reads());
+    play.resumes_here(1, 0);
+    play.check(&[
+        "game.1: OPEN resumed epoch 2 from a",
+        "leave connection: 205",
+        "take connection",
+    ]);
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.check(&["OPENED 1 epoch 2"]);
+}
+
+#[test]
+fn a_claimant_does_not_wait_for_a_service_that_is_given_up() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.resumes_here(1, 0);
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
+    play.heard();
+    // No ACCEPT: the session goes on without the service, whose link says nothing of it any more.
+    play.waits(100);
+    let heard = play.heard();
+    assert!(heard.contains(&"to b: holds 3".into()), "{heard:?}");
+}
+
+#[test]
 fn a_link_that_is_not_left_is_a_gap() {
     for lost in [true, false] {
         let mut play = claimed(0);

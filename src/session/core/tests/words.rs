@@ -62,6 +62,7 @@ fn said(say: &ToOwner) -> String {
         ToOwner::Ask { token_epoch } => format!("ask {token_epoch}"),
         ToOwner::Claim { count, places } => format!("claim {count} {places:?}"),
         ToOwner::GiveUp { stale } => format!("give up stale={stale}"),
+        ToOwner::Withdraw => "withdraw".into(),
         ToOwner::Supersede => "supersede".into(),
         ToOwner::End { code } => format!("end {code}"),
     }

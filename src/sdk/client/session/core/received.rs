@@ -33,8 +33,11 @@ impl SessionCore {
                 }
             },
             State::Closing { conn: last, .. } if *last == conn => {
-                if let Heard::Data(data) = Heard::from_frame(frame) {
-                    self.tell(Event::Data(data));
+                match Heard::from_frame(frame) {
+                    Heard::Data(data) => self.tell(Event::Data(data)),
+                    // It says what is missing among them.
+                    Heard::Error(told) => self.tell(Event::Error(told)),
+                    _ => {}
                 }
             }
             State::Away { .. } | State::InUse { .. } | State::Closing { .. } | State::Ended => {

@@ -193,6 +193,11 @@ fn close_comes_behind_all_that_was_sent() {
 
     let mut script = Script::started();
     script.does(|core, now| core.close(now), &["send 0 Close 0"]);
+    // What is on its way comes, and what says that something of it is missing.
+    script.hears(0, data("x"), &["tell Data x"]);
+    let mut error = close(Code::BAD_GATEWAY, 0);
+    error.header.kind = Kind::Error as u8;
+    script.hears(0, error, &["tell Error 502"]);
     script.now += LAST_WORDS_MS;
     script.timer(&["disconnect 0", "tell Ended(Local)"]);
 
