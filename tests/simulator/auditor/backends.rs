@@ -2,7 +2,7 @@
 //! answers, what its application learns.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Due, Entry, Learn};
+use super::model::{Due, Entry, Learn, Standing};
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
@@ -82,6 +82,7 @@ impl Audit {
         }
         backend.expired.remove(&(id, session_id));
         let known = entry.is_some();
+        let same_epoch = entry.as_ref().is_some_and(|entry| entry.epoch == epoch);
         let mut leaving = Vec::new();
         if let Some(entry) = entry {
             leaving = std::mem::take(&mut entry.leaving);
@@ -106,6 +107,9 @@ impl Audit {
             resumed: known,
         };
         backend.due.push_back((key.0, session_id, learn));
+        // On a link that was left: it was slower than the OPEN of the next claim.
+        let place = self.place(id, session_id);
+        place.belated |= resumed && same_epoch && place.standing == Standing::Left;
     }
 
     /// Tells whether a first OPEN of this session is on its way to the same process.

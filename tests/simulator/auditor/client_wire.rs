@@ -1,7 +1,7 @@
 //! What a gateway says to its client, frame by frame.
 
 use super::frames::{ClientFrame, ClientWhat};
-use super::model::{Attempt, Form, SentError, Session};
+use super::model::{Attempt, Form, Incarnation, SentError, Session};
 use super::{Audit, rules};
 
 impl Audit {
@@ -89,7 +89,14 @@ impl Audit {
         conn.received = received;
         let incarnation = conn.incarnation;
         if let Some(session) = self.sessions.get_mut(&frame.session_id) {
-            session.received.0 = session.received.0.max(received);
+            let opened = incarnation.and_then(|at| session.incarnations.get_mut(at));
+            if let Some(Incarnation {
+                received: (least, _),
+                ..
+            }) = opened
+            {
+                *least = received.max(*least);
+            }
             if let (ClientWhat::Opened { token, .. }, Some(at)) = (&frame.what, incarnation)
                 && !token.is_empty()
             {
@@ -149,6 +156,7 @@ impl Audit {
             return;
         };
         let (contradicted, session) = (conn.contradicted, conn.session);
+        let (answers, incarnation) = (matches!(conn.form, Form::Resume { .. }), conn.incarnation);
         if let (502, Some(service)) = (code, service)
             && let Some(at) = conn.owed_errors.iter().position(|owed| *owed == service)
         {
@@ -158,9 +166,10 @@ impl Audit {
             let seen = format!("connection {id}: {frame:?}");
             return self.breach(&rules::C_FORBIDDEN, seen);
         }
-        let life = session
-            .and_then(|id| self.sessions.get(&id))
-            .and_then(|s| s.of);
+        let session = session.and_then(|id| self.sessions.get(&id));
+        let opened = session.and_then(|s| s.incarnations.get(incarnation?));
+        let replayed = answers && opened.is_some_and(|i| i.opened.at == now.at);
+        let life = session.and_then(|s| s.of);
         if let (Some(life), Some(service)) = (life, service) {
             let error = SentError {
                 sent: now,
@@ -168,6 +177,7 @@ impl Audit {
                 service,
                 told: false,
                 spent: false,
+                replayed,
             };
             self.lives.entry(life).or_default().errors.push(error);
         }
@@ -298,8 +308,9 @@ impl Audit {
             if frame.realm_id != 0 {
                 session.realms.insert(frame.realm_id);
             }
-            if conn.incarnation == session.incarnations.len().checked_sub(1) {
-                session.received.1 = session.received.1.max(conn.base + conn.data);
+            let opened = conn.incarnation;
+            if let Some(opened) = opened.and_then(|at| session.incarnations.get_mut(at)) {
+                opened.received.1 = opened.received.1.max(conn.base + conn.data);
             }
             let differs = |bound: u64, sent: u64| bound != 0 && sent != 0 && bound != sent;
             for (since, user, realm) in &session.bound {

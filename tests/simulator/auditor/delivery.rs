@@ -17,7 +17,7 @@
 //! * the gateway has answered the frame: it does not have the session (2.3);
 //! * the session is over, and nothing of that backend came behind it.
 
-use super::model::{DownFrame, Life, Moment, Process, Session, Told, UpFrame};
+use super::model::{DownFrame, Life, LostLink, Moment, Process, Session, Told, UpFrame};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -92,6 +92,9 @@ impl Audit {
         let (Some(service), Some(payload)) = (service, Payload::decode(payload)) else {
             return;
         };
+        let backend = self.backends.get(usize::from(payload.backend));
+        let entry = backend.and_then(|b| b.sessions.get(&(service, session_id)));
+        let late = entry.is_some_and(|entry| entry.late);
         let session = self.sessions.entry(session_id).or_default();
         let down = session.down.entry(Process::origin(payload)).or_default();
         down.index
@@ -106,6 +109,7 @@ impl Audit {
             told: None,
             stray: false,
             refused: false,
+            late,
             realm: None,
         });
     }
@@ -191,6 +195,7 @@ impl Audit {
                     || by_gap(session, life, frame, next)
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || to_belated(session, frame)
+                    || to_a_lost_link(life, frame)
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
                     lost.get_or_insert((*process, at, format!("{frame:?}")));
@@ -211,25 +216,42 @@ impl Audit {
         let Some(session) = life.session.and_then(|id| self.sessions.get(&id)) else {
             return;
         };
-        let untold = session.lost_links.iter().find(|(since, service, gateway)| {
+        let untold = session.lost_links.iter().find(|lost| {
+            let LostLink {
+                since,
+                opened,
+                service,
+                gateway,
+            } = **lost;
             // Only the owner's links are the player's.
-            let owner = session.incarnations.iter().rfind(|i| i.opened < *since);
-            let owned = owner.is_some_and(|i| i.gateway == *gateway);
+            let owner = session.incarnations.iter().rfind(|i| i.opened < since);
+            let owned = owner.is_some_and(|i| i.gateway == gateway);
+            // It went elsewhere since, and left the link: a CLOSE 307 on one that is cut is not seen.
+            let elsewhere = session
+                .incarnations
+                .iter()
+                .any(|i| i.gateway != gateway && i.opened > opened && i.opened < since);
             let moved = session
                 .attempts
                 .iter()
-                .any(|a| a.asked < *since && !a.succeeded);
-            let told = life.told.iter().any(|(at, told)| {
-                let names = |named: &usize| named == service;
-                at > since
-                    && match told {
-                        Told::Gap => true,
-                        Told::Error { code, service } => *code == 502 && names(service),
-                    }
+                .any(|a| a.asked < since && !a.succeeded);
+            let told = life.told.iter().any(|(at, told)| match told {
+                Told::Gap => *at > since,
+                // Also where the service was given up there before the loss was known.
+                Told::Error {
+                    code,
+                    service: named,
+                } => *at > opened && *code == 502 && *named == service,
             });
-            owned && !moved && !told && *since < quiet
+            owned && !elsewhere && !moved && !told && since < quiet
         });
-        if let Some((since, service, gateway)) = untold {
+        if let Some(LostLink {
+            since,
+            service,
+            gateway,
+            ..
+        }) = untold
+        {
             let seen = format!(
                 "player {of:?}: service {service} at gateway {}, since {since:?}",
                 gateway.index
@@ -275,6 +297,8 @@ fn excused_up(life: &mut Life, at: usize, all_before: Option<Moment>, refused: b
         let told = error.told || ended || gap;
         let behind = arrived.is_some_and(|arrived| arrived <= error.sent);
         let ahead = forwarded.is_none_or(|next| next.is_none_or(|next| error.sent < next));
+        // One of a replay was said before, on a connection where nobody saw it.
+        let ahead = ahead || error.replayed;
         error.service == service && told && behind && ahead && !error.spent
     });
     error.is_some_and(|error| {
@@ -300,10 +324,27 @@ fn to_nowhere(
     frame: &DownFrame,
     gateway: impl Fn(u64) -> Option<Process>,
 ) -> bool {
-    let mut before = session.incarnations.iter().rev();
-    let owner = before.find(|incarnation| incarnation.opened < frame.sent);
-    let to = frame.link.and_then(gateway);
-    owner.is_some_and(|owner| owner.gap && to.is_some_and(|to| to != owner.gateway))
+    let Some(to) = frame.link.and_then(gateway) else {
+        return false;
+    };
+    let before = session.incarnations.iter();
+    let before: Vec<_> = before.filter(|i| i.opened < frame.sent).collect();
+    let Some(owner) = before.last().filter(|owner| owner.gateway != to) else {
+        return false;
+    };
+    // It had the session until a GAP that it does not know of, or never.
+    let left = before.iter().rposition(|i| i.gateway == to && !i.aside);
+    left.map_or(owner.gap, |own| before[own + 1].gap)
+}
+
+/// A backend has read an OPEN from a link that its gateway had lost before, and answers there: the player was
+/// told of that loss (docs/simulation.md, limits).
+fn to_a_lost_link(life: &Life, frame: &DownFrame) -> bool {
+    let told = life.errors.iter().any(|error| {
+        let named = error.code == 502 && error.service == frame.service;
+        named && error.told && error.sent < frame.sent
+    });
+    frame.late && frame.arrived.is_none() && told
 }
 
 /// The frame was sent on a link whose OPEN, of a claim that had failed, took the session from the next claim

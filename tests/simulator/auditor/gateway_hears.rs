@@ -1,7 +1,7 @@
 //! What a gateway hears on its links, and what it must say of lost connections.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Cause, Moment, Process, Standing};
+use super::model::{Cause, LostLink, Moment, Process, Standing};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -109,10 +109,25 @@ impl Audit {
             return;
         };
         let (gateway, service) = (link.gateway, link.service);
+        let links = &self.links;
         for session in self.sessions.values_mut() {
-            let place = session.places.get(&id);
-            if place.is_some_and(|p| p.standing == Standing::Open) {
-                session.lost_links.push((now, service, gateway));
+            let open = session.places.get(&id);
+            let Some(place) = open.filter(|p| p.standing == Standing::Open) else {
+                continue;
+            };
+            // What it said of the session on a link that was cut was not seen; it goes on over another one.
+            let goes_on = session.places.iter().any(|(other, newer)| {
+                let link = links.get(other);
+                let same = link.is_some_and(|l| l.gateway == gateway && l.service == service);
+                *other != id && same && newer.opened > place.opened
+            });
+            if !goes_on {
+                session.lost_links.push(LostLink {
+                    since: now,
+                    opened: place.opened,
+                    service,
+                    gateway,
+                });
             }
         }
         self.cause(Cause::LinkLost(gateway.index));

@@ -222,6 +222,10 @@ pub(crate) struct Incarnation {
     pub(crate) gap: bool,
     /// A frame of the player came on the connection that it opened.
     pub(crate) used: bool,
+    /// An owner that was passed over has gone on beside the one that the session has.
+    pub(crate) aside: bool,
+    /// Least and most that `received` can be.
+    pub(crate) received: (u64, u64),
 }
 
 /// A RESUME that a gateway was given.
@@ -272,16 +276,24 @@ pub(crate) struct Session {
     pub(crate) down: BTreeMap<Process, Down>,
     /// Final CLOSEs since the newest OPEN of a gateway to a backend's service.
     pub(crate) final_closes: BTreeMap<(Process, Process, usize), u32>,
-    /// Links that were lost with the session open there, and their service.
-    pub(crate) lost_links: Vec<(Moment, usize, Process)>,
-    /// Least and most that `received` can be.
-    pub(crate) received: (u64, u64),
+    /// Links that were lost with the session open there.
+    pub(crate) lost_links: Vec<LostLink>,
     /// A gateway learned that its connection is lost.
     pub(crate) lost: Option<Moment>,
     /// Its owner has sent a final CLOSE.
     pub(crate) closed: bool,
     /// Ended by a backend, an operator or its client, for all who look.
     pub(crate) ended: Option<Moment>,
+}
+
+/// A link that was lost with a session open there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LostLink {
+    pub(crate) since: Moment,
+    /// The session's newest OPEN there.
+    pub(crate) opened: Moment,
+    pub(crate) service: usize,
+    pub(crate) gateway: Process,
 }
 
 /// Frames of one backend's life to one session, in the order sent.
@@ -307,6 +319,8 @@ pub(crate) struct DownFrame {
     pub(crate) stray: bool,
     /// A gateway has answered it with CLOSE 410: it does not have the session.
     pub(crate) refused: bool,
+    /// The newest OPEN of its session was read from a link that the gateway had lost before.
+    pub(crate) late: bool,
     /// The realm that a BIND before it on its link said.
     pub(crate) realm: Option<u32>,
 }
@@ -364,6 +378,8 @@ pub(crate) struct SentError {
     pub(crate) told: bool,
     /// It has excused a frame of its own already.
     pub(crate) spent: bool,
+    /// It came with the replay behind OPENED: it was decided before, nobody sees when.
+    pub(crate) replayed: bool,
 }
 
 /// A backend's process, by the protocol.

@@ -2,7 +2,7 @@
 
 use game_gateway::sdk::client::session::Event;
 
-use super::model::{Cause, Moment, Standing, Told, UpFrame};
+use super::model::{Cause, LostLink, Moment, Standing, Told, UpFrame};
 use super::{Audit, Process, rules};
 use crate::wire::{Payload, Seen};
 
@@ -162,8 +162,8 @@ impl Audit {
                 && *since > sent
         });
         let closed = panicked || this.is_some_and(|id| closed.contains(&id));
-        let own_lost = |(at, of, by): &(Moment, usize, Process)| {
-            *at < sent && *of == service && Some(*by) == gateway
+        let own_lost = |lost: &LostLink| {
+            lost.since < sent && lost.service == service && Some(lost.gateway) == gateway
         };
         let relayed = down.frames[at].stray && lost_links.iter().any(own_lost);
         let behind_gap = |told: Moment| gaps.iter().any(|opened| *opened > sent && *opened < told);

@@ -3,7 +3,7 @@
 
 use game_gateway::sdk::client::session::End;
 
-use super::model::{Attempt, Cause, Form, Incarnation, Moment, Standing};
+use super::model::{Attempt, Cause, Form, Incarnation, Moment, Process, Session, Standing};
 use super::{Audit, rules};
 use crate::wire::Millis;
 
@@ -74,15 +74,26 @@ impl Audit {
         let first = asked.map(|a| a.asked.at).min().unwrap_or(self.now.at);
         let world = self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow);
         let slow = world && self.now.at >= first + self.scene.connect_timeout;
+        let slow = slow || (world && self.peers_are_silent(conn.gateway));
         // Counts have begun anew, and the player did not know.
         let shown = token.unwrap_or_default();
         let unknown = session.incarnations.iter().skip(shown + 1).any(|i| i.gap);
         let again = owner.gap && !owner.used;
         let troubled =
             self.troubled(owner.gateway.index, since) || self.troubled(conn.gateway.index, since);
-        let lost = session.lost_links.iter().any(|(at, ..)| *at > since);
+        let lost = session.lost_links.iter().any(|lost| lost.since > since);
+        // A link that is dead, which nobody knows yet: CLOSE 307 is not answered there.
+        let cut = session.places.iter().any(|(number, place)| {
+            let link = self.links.get(number).filter(|link| link.cut);
+            let its = link.is_some_and(|link| link.gateway == owner.gateway);
+            its && matches!(place.standing, Standing::Open | Standing::Left)
+        });
+        let lost = lost || cut;
         let lacking = session.down.values().flat_map(|down| &down.frames);
-        let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none());
+        // A RESUME that is shown again says what the player had when it said it first.
+        let since_shown = session.incarnations.get(shown + 1).map(|next| next.opened);
+        let lacks = |told: Moment| since_shown.is_some_and(|shown| told > shown);
+        let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none_or(lacks));
         let life = session.of.and_then(|of| self.lives.get(&of));
         let errors = life.map_or(0, |life| life.errors.len()) + session.lost_links.len();
         let bytes = lacking.count() * FRAME_BYTES + errors * ERROR_BYTES;
@@ -116,6 +127,15 @@ impl Audit {
         let elsewhere = attempt.gateway != owner.gateway && attempt.asked < owner.opened;
         let over = attempt.asked.at + CLAIM_TIMEOUTS * self.scene.connect_timeout;
         elsewhere && !attempt.succeeded && unanswered && owner.opened.at <= over
+    }
+
+    /// Tells whether a connection to a peer gateway may have been given up: whoever waits on one that has not
+    /// answered for four times the timeout (docs/peer.md, bounds) gets no answer, however late it has asked.
+    fn peers_are_silent(&self, gateway: Process) -> bool {
+        let timeout = self.scene.connect_timeout;
+        let asked = self.sessions.values().flat_map(|s| &s.attempts);
+        let mut its = asked.filter(|attempt| attempt.gateway == gateway);
+        its.any(|a| (3 * timeout..=10 * timeout).contains(&(self.now.at - a.asked.at)))
     }
 
     /// An ERROR 502 needs a link that was lost, or a backend that did not answer or refused.
@@ -182,6 +202,13 @@ impl Audit {
             End::Closed(_) => {
                 let trouble = !self.causes.is_empty() || !self.scene.peer_channel;
                 let begun = life.session.is_some();
+                // Where news take so long, an owner may be passed over that could not be asked in time: its
+                // backends say so (docs/simulation.md, limits).
+                let taken = |s: &Session| {
+                    let mut places = s.places.values();
+                    places.any(|p| p.standing == Standing::ByBackend(410))
+                };
+                let trouble = trouble || (self.scene.slow && session.is_some_and(taken));
                 !begun || ended || window || life.closes.is_some() || trouble
             }
             End::GaveUp => self

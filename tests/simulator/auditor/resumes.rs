@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::frames::{ClientFrame, ClientWhat};
-use super::model::{Attempt, Conn, Form, Incarnation, Link, Moment, Place, Session, Standing};
+use super::model::{Attempt, Form, Incarnation, Link, Moment, Place, Session, Standing};
 use super::{Audit, Process, rules};
 
 impl Audit {
@@ -25,13 +25,14 @@ impl Audit {
             return self.breach(&rules::DOWN_STRANGE, seen);
         }
         session.of = of;
-        session.received = (1, data);
         session.incarnations.push(Incarnation {
             gateway,
             epoch: 1,
             opened,
             gap: false,
             used: false,
+            aside: false,
+            received: (1, data),
         });
         if let Some(life) = of.and_then(|of| self.lives.get_mut(&of)) {
             life.session = Some(frame.session_id);
@@ -78,7 +79,7 @@ impl Audit {
         let Some(token) = token else {
             return self.breach(&rules::TOKEN_FORGED, format!("connection {id}"));
         };
-        self.check_answers(session_id, gateway, id, gap);
+        self.check_answers(session_id, (gateway, token), id, gap);
         self.check_parting(session_id, gateway, token, gap);
         self.check_count(session_id, (gateway, token), received, gap);
         if let Some(old) = self.standing_conn(session_id, gateway) {
@@ -89,14 +90,14 @@ impl Audit {
             self.gap_founded(session_id, id);
         }
         let session = self.sessions.get(&session_id);
-        let passed_over = session.and_then(|s| self.passed_over(s, gateway, token));
+        let own = session.and_then(|s| self.passed_over(s, gateway, token));
         let Some(session) = self.sessions.get_mut(&session_id) else {
             return;
         };
         let before = session.incarnations.last().map(|last| last.gateway);
-        let before = before.filter(|_| passed_over.is_none());
+        let before = before.filter(|_| own.is_none());
         // An owner that was passed over goes on from its own epoch.
-        let from = passed_over.map_or(token..session.incarnations.len(), |own| own..own + 1);
+        let from = own.map_or(token..session.incarnations.len(), |own| own..own + 1);
         let epoch = epoch_of(session, from, |link| {
             self.links.get(&link).is_some_and(|l| l.gateway == gateway)
         });
@@ -104,14 +105,21 @@ impl Audit {
             attempt.succeeded = true;
         }
         let at = session.incarnations.len();
+        // Its count tells it from one that has got the session back, which takes a peer channel.
+        let aside = own.is_some_and(|own| {
+            let goes_on = fits(session.incarnations.get(own), received);
+            let gets_back = self.scene.peer_channel && fits(session.incarnations.last(), received);
+            !gap && !goes_beside(session, own) && goes_on && !gets_back
+        });
         session.incarnations.push(Incarnation {
             gateway,
             epoch,
             opened: self.now,
             gap,
             used: false,
+            aside,
+            received: (received, received),
         });
-        session.received = (received, received);
         if let ClientWhat::Opened { token, .. } = &frame.what
             && !token.is_empty()
         {
@@ -190,6 +198,10 @@ impl Audit {
         owners.into_iter().find_map(|(owner, left)| {
             let mut all = session.incarnations.iter();
             let own = all.rposition(|i| i.gateway == owner)?;
+            session.incarnations.get(own + 1)?;
+            if goes_beside(session, own) || (session.incarnations[own].aside && !left) {
+                return Some(own);
+            }
             let mut later = session.incarnations.iter().skip(own + 1);
             let next = later.find(|later| later.gap)?;
             let opened = session.incarnations[own].opened;
@@ -213,7 +225,13 @@ impl Audit {
     }
 
     /// Each OPEN of the resume is answered, or was given up in time and the player is to be told.
-    fn check_answers(&mut self, session_id: u64, gateway: Process, id: u64, gap: bool) {
+    fn check_answers(
+        &mut self,
+        session_id: u64,
+        (gateway, token): (Process, usize),
+        id: u64,
+        gap: bool,
+    ) {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
@@ -232,6 +250,9 @@ impl Audit {
         let attempts = session.attempts.iter().filter(|a| goes_on(a.conn));
         let attempts = attempts.filter(|a| a.gateway == gateway && Some(a.asked) > since);
         let asked = attempts.map(|a| a.asked).min();
+        // A claim before it that broke and failed unseen had an epoch of its own.
+        let its = |link: u64| self.links.get(&link).is_some_and(|l| l.gateway == gateway);
+        let epoch = epoch_of(session, token..session.incarnations.len(), its);
         let (mut early, mut owed) = (None, Vec::new());
         for (number, place) in &session.places {
             let Some(link) = self.links.get(number) else {
@@ -239,7 +260,7 @@ impl Audit {
             };
             let of_this = place
                 .resumed
-                .is_some_and(|(_, at)| Some(at) > since && Some(at) > asked);
+                .is_some_and(|(of, at)| of == epoch && Some(at) > since && Some(at) > asked);
             if link.gateway != gateway || link.lost.is_some() || !of_this {
                 continue;
             }
@@ -252,8 +273,9 @@ impl Audit {
                 _ => {}
             }
         }
-        if !gap {
-            let unopened = self.unopened(session, gateway);
+        // A backend that has ended the session ends what is not told yet.
+        if !gap && session.ended.is_none() {
+            let unopened = self.unopened(session, gateway, token);
             owed.extend(unopened);
             owed.sort_unstable();
             owed.dedup();
@@ -281,8 +303,11 @@ impl Audit {
     }
 
     /// Services that the owner before had, and this gateway could not open.
-    fn unopened(&self, session: &Session, gateway: Process) -> Vec<usize> {
-        let last = session.incarnations.last();
+    fn unopened(&self, session: &Session, gateway: Process, token: usize) -> Vec<usize> {
+        let last = match self.passed_over(session, gateway, token) {
+            Some(own) => session.incarnations.get(own),
+            None => session.incarnations.last(),
+        };
         let Some(last) = last.filter(|last| last.gateway != gateway) else {
             return Vec::new();
         };
@@ -415,16 +440,14 @@ impl Audit {
         let Some(session) = self.sessions.get(&session_id) else {
             return;
         };
+        // One that was passed over goes on where it was.
         let own = self.passed_over(session, gateway, token).filter(|_| !gap);
-        let own = own.and_then(|own| {
-            let its = |c: &&Conn| c.session == Some(session_id) && c.incarnation == Some(own);
-            self.conns.values().find(its)
-        });
-        let goes_on = own.is_some_and(|c| (c.received..=c.base + c.data).contains(&received));
-        let (least, most) = match gap {
-            true => (0, 0),
-            false if goes_on => return,
-            false => session.received,
+        if own.is_some_and(|own| fits(session.incarnations.get(own), received)) {
+            return;
+        }
+        let (least, most) = match session.incarnations.last() {
+            Some(last) if !gap => last.received,
+            Some(_) | None => (0, 0),
         };
         if received < least || received > most {
             let seen = format!("session {session_id}: {received} received, of {least} to {most}");
@@ -488,6 +511,16 @@ impl Audit {
             session.epoch = (epoch, now);
         }
     }
+}
+
+fn fits(incarnation: Option<&Incarnation>, received: u64) -> bool {
+    let counts = incarnation.map(|incarnation| incarnation.received);
+    counts.is_some_and(|(least, most)| (least..=most).contains(&received))
+}
+
+/// Tells whether this is the owner's, and only others that had been passed over for it went on since.
+fn goes_beside(session: &Session, own: usize) -> bool {
+    session.incarnations[own + 1..].iter().all(|i| i.aside)
 }
 
 /// The epoch of a resume, as its OPENs said; else one over the owner's, which is among `from`.
