@@ -31,6 +31,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
         endpoints: addresses().take(endpoints).map(endpoint).collect(),
         hash_key: HashKey::UserId,
         require_bind: false,
+        may_bind: None,
         max_connections: None,
     }
 }

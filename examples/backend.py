@@ -16,16 +16,16 @@ from types import SimpleNamespace
 
 HEADER = struct.Struct(">IBBHQ")  # payload_len, kind, flags, reserved, session_id
 DATA, HELLO, OPEN, CLOSE, PING, PONG, BIND, MULTICAST, GOAWAY, SUSPEND, ACCEPT = range(11)
-NORMAL, LEAVES_LINK, UNKNOWN_SESSION, STALE_OPEN = 0, 307, 404, 410
+NORMAL, LEAVES_LINK, UNKNOWN_SESSION, STALE_OPEN, NOT_HERE = 0, 307, 404, 410, 421
 RESUMED = 1  # a flag of OPEN
 BIND_COMMAND = re.compile(rb"bind (\d{1,19}) (\d{1,9})")  # fits a u64 and a u32
 MAX_PAYLOAD = 16 * 1024 * 1024  # bytes; a link that announces more is closed
 
-sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: suspended)
+sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: it has none)
 
 
 def suspend(key, session, milliseconds):
-    session.link = None
+    """Forgets the session after a while. With a link it may still be sent to: the gateway keeps that."""
     # Unless another OPEN has replaced the value in the meantime.
     forget = lambda: sessions.get(key) is session and sessions.pop(key)
     asyncio.get_running_loop().call_later(milliseconds / 1000, forget)
@@ -35,6 +35,8 @@ class Link:
     def __init__(self, writer, hello):
         self.writer, self.window = writer, hello["resume_window_ms"]
         self.service, self.gateway = hello["service_type"], hello["gateway_id"]
+        # A gateway whose host is gone sends no FIN: only its silence tells. Seconds; None: for ever.
+        self.patience = 3 * hello.get("ping_interval_ms", 0) / 1000 or None
 
     def send(self, kind, session_id=0, payload=b""):
         self.writer.write(HEADER.pack(len(payload), kind, 0, 0, session_id) + payload)
@@ -55,11 +57,18 @@ class Link:
         elif kind == CLOSE and payload[:2] == struct.pack(">H", LEAVES_LINK):
             self.close(session_id, LEAVES_LINK)
             if here:
-                suspend(key, session, self.window)
+                self.leave(key, session)
+        elif kind == CLOSE and payload[:2] == struct.pack(">H", NOT_HERE):
+            if here:  # its gateway does not have it; else it goes on elsewhere
+                self.leave(key, session)
         elif kind == CLOSE and session and session.link in (self, None):
             del sessions[key]
         elif kind == SUSPEND and here:
             suspend(key, session, struct.unpack(">I", payload)[0])
+
+    def leave(self, key, session):
+        session.link = None
+        suspend(key, session, self.window)
 
     def take_open(self, key, old, payload):
         _realm, _user, _transport, flags, epoch = struct.unpack_from(">IQBBI", payload)
@@ -90,7 +99,9 @@ async def serve_link(reader, writer):
     link = None
     try:
         while True:
-            length, kind, _, _, session_id = HEADER.unpack(await reader.readexactly(HEADER.size))
+            header = reader.readexactly(HEADER.size)
+            header = await asyncio.wait_for(header, link and link.patience)
+            length, kind, _, _, session_id = HEADER.unpack(header)
             if length > MAX_PAYLOAD or (kind == HELLO) != (link is None):
                 raise ValueError(f"payload too large: {length} bytes in a frame of kind {kind}")
             payload = await reader.readexactly(length)
@@ -99,12 +110,12 @@ async def serve_link(reader, writer):
                 await writer.drain()
             else:
                 link = Link(writer, json.loads(payload))
-    except (EOFError, ConnectionError, KeyError, TypeError, ValueError, struct.error) as error:
+    except (EOFError, ConnectionError, asyncio.TimeoutError, KeyError, TypeError, ValueError, struct.error) as error:
         print(f"link lost: {error!r}", file=sys.stderr)
     writer.close()
     for key, session in sessions.items():
         if link and session.link is link:
-            suspend(key, session, link.window)
+            link.leave(key, session)
 
 
 async def main():

@@ -25,6 +25,8 @@ ATTEMPTS = 20  # to resume; with BACKOFF that is longer than most gateways keep 
 BACKOFF = (0.1, 3.0)  # seconds before the second attempt, doubling, and the most
 MAX_PAYLOAD = 16 * 1024 * 1024  # bytes; no gateway sends more
 PATIENCE = 10  # seconds without a byte from the gateway
+MARK = b"taken:"  # a PING that begins so is acknowledged by its PONG, with all DATA before it (1.2)
+MARK_EVERY, MAX_KEPT = 64, 1024  # DATA frames between two marks, and the most that are kept
 
 
 class Failed(Exception):
@@ -85,7 +87,7 @@ class Connection:
             kind, _flags, payload = self.frame()
             if kind == PING:
                 self.send(PONG, payload)
-            elif kind in (DATA, PONG):
+            elif kind == DATA or kind == PONG and payload:  # an empty one only says that it lives
                 return kind, payload
 
     def expect(self, kind, payload):
@@ -107,6 +109,8 @@ class Session:
 
     def send(self, kind, payload=b""):
         if kind == DATA:
+            if len(self.unconfirmed) >= MAX_KEPT:
+                raise Failed(f"{MAX_KEPT} frames wait for an acknowledgement: receive first")
             self.sent += 1
             self.unconfirmed.append(payload)
         elif kind == PING:
@@ -114,6 +118,8 @@ class Session:
         try:
             # The flag counts on the frame that starts the session; later it is ignored.
             self.connection.send(kind, payload, FLAG_RESUMABLE if kind == DATA else 0)
+            if kind == DATA and self.sent % MARK_EVERY == 0:
+                self.connection.send(PING, MARK + struct.pack(">Q", self.sent))
         except OSError:
             self.resume()  # which sends it again
 
@@ -149,7 +155,9 @@ class Session:
             elif kind == DATA:
                 self.taken += 1
                 return kind, payload
-            elif (kind, payload) != (PONG, b"alive?"):
+            elif kind == PONG and payload.startswith(MARK):
+                self.confirmed(struct.unpack(">Q", payload[len(MARK):])[0])
+            elif (kind, payload) == (PONG, self.ping):
                 self.ping = None
                 return kind, payload
 
@@ -160,6 +168,10 @@ class Session:
         received, idle_ms = struct.unpack(">QI", payload[:12])
         self.token, self.idle = payload[12:], idle_ms / 1000
         self.session_id = self.connection.session_id
+        self.confirmed(received)
+
+    def confirmed(self, received):
+        """Forgets the DATA frames up to this one: the gateway has them."""
         lacking = self.sent - received
         self.unconfirmed = self.unconfirmed[len(self.unconfirmed) - lacking:] if lacking > 0 else []
 

@@ -19,7 +19,7 @@ const MALFORMED = 400;
 const PING_MS = 60_000;
 /** Timeout of connecting, and of the answer to a RESUME, in ms. */
 const CONNECT_MS = 10_000;
-/** Timeout of a PING, after which the connection counts as lost, in ms. */
+/** Silence while a PING is unanswered, after which the connection counts as lost, in ms. */
 const PONG_MS = 10_000;
 /** Maximum random wait before a reconnect: at first, and at most, in ms (protocol 1.4). */
 const FIRST_WAIT_MS = 2_000;
@@ -71,8 +71,9 @@ export class GameSession extends EventTarget {
   #next = null;
   /** Frames received on the one in use since then. */
   #held = [];
-  /** Acknowledgements of the pending PONGs; null for a PING of the application. */
+  /** Pending PINGs: the bytes, and the DATA that the PONG acknowledges; null for the application's own. */
   #pings = [];
+  #nextPing = 0;
   #pingMs;
   #waitMs;
   #begun = false;
@@ -147,7 +148,7 @@ export class GameSession extends EventTarget {
       throw new Error("the session has ended");
     }
     if (this.#socket !== null && this.#next === null) {
-      this.#pings.push(null);
+      this.#pings.push({ key: payload.join(), mark: null });
       this.#say({ kind: Kind.PING, payload });
     }
   }
@@ -210,7 +211,7 @@ export class GameSession extends EventTarget {
     this.#written = Math.max(this.#written, this.#current);
     if (this.#options.resumable === false) {
       this.#acknowledge(this.#acknowledged + this.#current);
-    } else if (this.#keptBytes > MAX_KEPT_BYTES / 2 && this.#pings.every((mark) => mark === null)) {
+    } else if (this.#keptBytes > MAX_KEPT_BYTES / 2 && this.#pings.every(({ mark }) => mark === null)) {
       this.#pingOnce();
     }
   }
@@ -220,8 +221,15 @@ export class GameSession extends EventTarget {
     if (this.#socket === null || this.#next !== null) {
       return;
     }
-    this.#pings.push(this.#acknowledged + this.#current);
-    this.#say({ kind: Kind.PING });
+    // Told apart by its bytes from the empty PONG of a gateway that only says that it lives.
+    const payload = new TextEncoder().encode(`ggp.js ${(this.#nextPing += 1)}`);
+    this.#pings.push({ key: payload.join(), mark: this.#acknowledged + this.#current });
+    this.#say({ kind: Kind.PING, payload });
+    this.#watch();
+  }
+
+  /** Closes the connection where nothing at all is heard any more. */
+  #watch() {
     const socket = this.#socket;
     clearTimeout(this.#timers.pong);
     this.#timers.pong = setTimeout(() => socket.close(), PONG_MS);
@@ -247,6 +255,9 @@ export class GameSession extends EventTarget {
     if (sessionId !== 0n) {
       this.#sessionId = sessionId;
     }
+    if (this.#pings.some(({ mark }) => mark !== null)) {
+      this.#watch();
+    }
     switch (kind) {
       case Kind.DATA:
         this.#taken += 1;
@@ -256,11 +267,19 @@ export class GameSession extends EventTarget {
         this.#say({ kind: Kind.PONG, payload });
         break;
       case Kind.PONG: {
-        const mark = this.#pings.shift() ?? null;
+        const key = payload.join();
+        const at = this.#pings.findIndex((ping) => ping.key === key);
+        if (at < 0) {
+          break; // the gateway's own: it lives
+        }
+        const { mark } = this.#pings[at];
+        this.#pings.splice(0, at + 1);
         if (mark === null) {
           this.#emit("pong", { payload });
         } else {
-          clearTimeout(this.#timers.pong);
+          if (this.#pings.every((ping) => ping.mark === null)) {
+            clearTimeout(this.#timers.pong);
+          }
           this.#acknowledge(mark);
         }
         break;
@@ -279,7 +298,7 @@ export class GameSession extends EventTarget {
           const milliseconds = new DataView(payload.buffer, payload.byteOffset).getUint32(0);
           this.#emit("goaway", { milliseconds });
           if (this.#token.length > 0 && this.#timers.attempt === 0) {
-            this.#attemptIn((Math.random() * milliseconds) / 2);
+            this.#attemptIn(0); // at once: the gateway spreads its clients itself
           }
         }
         break;

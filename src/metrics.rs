@@ -139,6 +139,8 @@ pub enum DropReason {
     UnexpectedAccept,
     /// PONG with bytes that no PING had.
     UnexpectedPong,
+    /// BIND from a service whose rule does not let it.
+    MayNotBind,
     /// A kind that is unknown, or not for a backend to send.
     UnexpectedKind,
     /// None of these.
@@ -156,6 +158,7 @@ labels!(DropReason {
     UnexpectedClose307 => "unexpected_close_307",
     UnexpectedAccept => "unexpected_accept",
     UnexpectedPong => "unexpected_pong",
+    MayNotBind => "may_not_bind",
     UnexpectedKind => "unexpected_kind",
     Other => "other",
     RegistryGone => "registry_gone",

@@ -143,7 +143,7 @@ fn describe_link(frame: &[u8]) -> (u8, String) {
             }
         }
         link::Kind::Close => text += &notice(decoded.payload, &mut payload),
-        link::Kind::Bind => {
+        link::Kind::Bind | link::Kind::Bound => {
             let bind = Bind::decode(decoded.payload).expect("a BIND");
             payload.extend_from_slice(&bind.encode());
             text += &(field("user", bind.user_id) + &field("realm", bind.realm_id));

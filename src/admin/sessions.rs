@@ -30,6 +30,8 @@ pub(super) struct Which {
     realm_id: Option<u32>,
     /// Sessions of this user; "0": of nobody that is known.
     user_id: Option<DecimalId>,
+    /// Sessions whose user a backend has bound (`true`), or has not.
+    bound: Option<bool>,
     /// Sessions that are bound to this endpoint.
     backend: Option<Address>,
     /// Sessions over this transport.
@@ -53,6 +55,7 @@ pub(super) async fn list(
         service: which.service.map(|service| service.0),
         realm_id: which.realm_id,
         user_id: which.user_id.map(|id| id.0),
+        bound: which.bound,
         backend: which.backend.map(|address| address.0),
         transport: which.transport,
         state: which.state,

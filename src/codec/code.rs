@@ -26,10 +26,13 @@ impl Code {
     pub const TIMEOUT: Code = Code(408);
     /// session_id is in use by another live connection.
     pub const CONFLICT: Code = Code(409);
-    /// Cannot be resumed; on links: this gateway does not have that session.
+    /// Cannot be resumed.
     pub const GONE: Code = Code(410);
     /// Payload over the limit.
     pub const TOO_LARGE: Code = Code(413);
+    /// Between gateway and backend only: the gateway does not have that session, or not on this service
+    /// (protocol 2.3).
+    pub const NOT_HERE: Code = Code(421);
     /// Rate limited.
     pub const RATE_LIMITED: Code = Code(429);
     /// Kicked by an operator or a backend.
@@ -46,7 +49,7 @@ impl Code {
     pub const TOO_SLOW: Code = Code(507);
 
     /// Every code that has a name, for tables such as metric labels.
-    pub const ALL: [Code; 18] = [
+    pub const ALL: [Code; 19] = [
         Code::NORMAL,
         Code::REPLACED,
         Code::LEAVES_LINK,
@@ -58,6 +61,7 @@ impl Code {
         Code::CONFLICT,
         Code::GONE,
         Code::TOO_LARGE,
+        Code::NOT_HERE,
         Code::RATE_LIMITED,
         Code::KICKED,
         Code::INTERNAL,
@@ -69,6 +73,12 @@ impl Code {
 }
 
 impl Code {
+    /// Returns the code of a client's CLOSE as its backends get it: only 1000 and more are the
+    /// application's own (protocol 1.4).
+    pub fn of_client(self) -> Code {
+        if self.0 >= 1000 { self } else { Code::NORMAL }
+    }
+
     /// Returns the close code of a WebSocket that ends with this code (protocol 1.6).
     pub fn websocket(self) -> u16 {
         match self {

@@ -10,6 +10,10 @@ use super::{Decoded, array};
 pub const HEADER_LEN: usize = 16;
 /// OPEN's flag: this OPEN follows a resume.
 pub const OPEN_RESUMED: u8 = 1;
+/// OPEN's flag: a backend has bound the user_id; without it the client only claims it.
+pub const OPEN_USER_BOUND: u8 = 2;
+/// OPEN's flag: a backend has bound the realm_id.
+pub const OPEN_REALM_BOUND: u8 = 4;
 /// Added to OPEN's transport where the client came over TLS.
 pub const TRANSPORT_TLS: u8 = 0x80;
 
@@ -32,6 +36,7 @@ pub enum Kind {
     Goaway = 8,
     Suspend = 9,
     Accept = 10,
+    Bound = 11,
 }
 
 impl Kind {
@@ -50,6 +55,7 @@ impl Kind {
             8 => Kind::Goaway,
             9 => Kind::Suspend,
             10 => Kind::Accept,
+            11 => Kind::Bound,
             _ => return None,
         })
     }
@@ -191,6 +197,10 @@ pub struct Hello {
     pub service_type: String,
     /// Time that a backend keeps the sessions of a gateway whose last link is lost.
     pub resume_window_ms: u64,
+    /// Interval of the gateway's PINGs: a link that is silent for three of them is lost. 0: not told, as by
+    /// gateways of earlier releases.
+    #[serde(default)]
+    pub ping_interval_ms: u64,
     /// `backend.token`, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,

@@ -20,12 +20,13 @@ fn hello_is_the_json_of_the_document() {
         gateway_id: "gw-0".into(),
         service_type: "game".into(),
         resume_window_ms: 30_000,
+        ping_interval_ms: 5_000,
         token: None,
     };
     let json = serde_json::to_string(&hello).unwrap();
     assert_eq!(
         json,
-        r#"{"protocol":1,"gateway_id":"gw-0","service_type":"game","resume_window_ms":30000}"#
+        r#"{"protocol":1,"gateway_id":"gw-0","service_type":"game","resume_window_ms":30000,"ping_interval_ms":5000}"#
     );
     let with_more = json.replace('}', r#","later":[1]}"#);
     assert_eq!(serde_json::from_str::<Hello>(&with_more).unwrap(), hello);

@@ -123,6 +123,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     let mut no_endpoints = true;
     let mut hash_key = HashKey::default();
     let mut require_bind = false;
+    let mut may_bind = None;
     let mut max_connections = None;
     let members = reader.object(value)?;
     for (name, member) in &members {
@@ -135,6 +136,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
             }
             "hash_key" => hash_key = reader.choice(member, &HashKey::NAMED).unwrap_or_default(),
             "require_bind" => require_bind = reader.boolean(member).unwrap_or_default(),
+            "may_bind" => may_bind = reader.boolean(member),
             "max_connections" => max_connections = reader.number(member, 1..=u32::MAX),
             _ => reader.unknown(member),
         }
@@ -154,6 +156,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         endpoints,
         hash_key,
         require_bind,
+        may_bind,
         max_connections,
     })
 }

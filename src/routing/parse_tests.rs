@@ -22,7 +22,7 @@ fn a_whole_document() {
       "rules": {
         "account": {"strategy": "round_robin", "endpoints": ["a:1", "10.0.0.1:2"]},
         "chat.eu": {
-          "strategy": "consistent_hash", "hash_key": "realm_id", "require_bind": true,
+          "strategy": "consistent_hash", "hash_key": "realm_id", "require_bind": true, "may_bind": true,
           "max_connections": 4294967295,
           "endpoints": [{"address": "b:1", "weight": 100}, {"weight": 1, "address": "[::1]:2"}]
         },
@@ -49,6 +49,7 @@ fn a_whole_document() {
         ],
         hash_key: HashKey::RealmId,
         require_bind: true,
+        may_bind: Some(true),
         max_connections: Some(u32::MAX),
     };
     assert_eq!(data.rules["chat.eu"], chat);

@@ -73,8 +73,11 @@ pub struct Rule {
     pub endpoints: Vec<WeightedEndpoint>,
     /// Key that `consistent_hash` hashes.
     pub hash_key: HashKey,
-    /// A session must be bound to a user before it may use this service.
+    /// A backend must have bound the session to a user before it may use this service.
     pub require_bind: bool,
+    /// Whose BIND counts: where any rule has this member, only that of services whose rule has it true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_bind: Option<bool>,
     /// Limit of links to this service, 1 or more; none: no limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u32>,

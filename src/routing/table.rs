@@ -174,6 +174,13 @@ impl RouteTable {
         self.endpoints.contains(&endpoint)
     }
 
+    /// Returns true if BIND from this service counts (protocol 2.2): where any rule has `may_bind`, only
+    /// from those whose rule has it true.
+    pub fn may_bind(&self, service: &str) -> bool {
+        let its = self.data.rules.get(service).and_then(|rule| rule.may_bind);
+        its.unwrap_or_else(|| self.data.rules.values().all(|rule| rule.may_bind.is_none()))
+    }
+
     /// Returns true if this service may ever send a session to this endpoint.
     pub fn names_for(&self, service: &str, endpoint: SocketAddr) -> bool {
         self.service(service)

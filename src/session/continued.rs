@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::state::{Service, Session, State};
+use super::state::{Opening, Service, Session, State};
 use crate::codec::link::Bind;
 
 impl<L> Session<L> {
     /// A session that another gateway has had, of which nothing more is known yet.
     pub fn taken_up(id: u64, max_services: usize) -> Session<L> {
-        Session::new(id, true, max_services)
+        let mut session = Session::new(id, true, max_services);
+        // OPENED answers RESUME there, and is not owed for a start.
+        session.opened_told();
+        session
     }
 
     /// Takes over the ids that another gateway has learned.
@@ -22,7 +25,7 @@ impl<L> Session<L> {
             name,
             opened: false,
             lost: None,
-            state: State::Opening(Box::default()),
+            state: State::Opening(Opening::telling(self.bound)),
         });
     }
 
@@ -36,8 +39,13 @@ impl<L> Session<L> {
         self.received = 0;
     }
 
-    /// The session goes on over a connection on which no service was named yet.
-    pub fn on_another_connection(&mut self) {
+    /// The service that the session's last DATA named, on whatever gateway that was.
+    pub fn name_last(&mut self, service: &str) {
+        self.last = (!service.is_empty()).then(|| self.place(service) as u8);
+    }
+
+    /// Behind a gap no service is named (protocol 3.1).
+    pub fn name_none(&mut self) {
         self.last = None;
     }
 

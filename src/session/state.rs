@@ -30,6 +30,8 @@ pub const OPENING_QUEUE_BYTES: usize = 64 * 1024;
 pub struct Session<L> {
     pub(super) id: u64,
     pub(super) resumable: bool,
+    /// The client has asked for OPENED, and has not got one yet.
+    owes_opened: bool,
     pub(super) received: u64,
     pub(super) bound: Bind,
     pub(super) newest: Bind,
@@ -66,6 +68,18 @@ pub struct Opening {
     pub frames: u32,
     /// A link that was lost before the news came that it had been opened.
     pub lost: Option<u64>,
+    /// The ids that its OPEN says are bound.
+    pub told: Bind,
+}
+
+impl Opening {
+    /// Nothing waits yet; OPEN says that `told` is bound.
+    pub(super) fn telling(told: Bind) -> Box<Opening> {
+        Box::new(Opening {
+            told,
+            ..Opening::default()
+        })
+    }
 }
 
 /// Fate of a DATA frame. The number is the service's place in the session.
@@ -100,6 +114,7 @@ impl<L> Session<L> {
         Session {
             id,
             resumable,
+            owes_opened: resumable,
             received: 0,
             bound: Bind::default(),
             newest: Bind::default(),
@@ -142,14 +157,33 @@ impl<L> Session<L> {
         }
     }
 
-    /// Tells whether a backend has bound an id of this session.
+    /// Tells whether a backend has bound this session to a user: a claimed id proves nothing.
     pub fn is_bound(&self) -> bool {
-        self.bound != Bind::default()
+        self.bound.user_id != 0
     }
 
-    /// A backend says who this session is (protocol 2.2, BIND).
-    pub fn bind(&mut self, bind: Bind) {
-        self.bound = bind;
+    /// A backend says who this session is; 0 leaves that id as it is (protocol 2.2, BIND). Returns whether
+    /// that changes what is bound.
+    pub fn bind(&mut self, bind: Bind) -> bool {
+        let before = self.bound;
+        if bind.user_id != 0 {
+            self.bound.user_id = bind.user_id;
+        }
+        if bind.realm_id != 0 {
+            self.bound.realm_id = bind.realm_id;
+        }
+        self.bound != before
+    }
+
+    /// Tells whether the client still waits for its first OPENED.
+    #[inline]
+    pub fn owes_opened(&self) -> bool {
+        self.owes_opened
+    }
+
+    /// OPENED is on its way to the client.
+    pub fn opened_told(&mut self) {
+        self.owes_opened = false;
     }
 
     /// Tells whether a header's session id is this session's, or 0.
@@ -196,7 +230,7 @@ impl<L> Session<L> {
 
     /// Finds the place of a service, or makes one. At most one place more than `max_services`: the
     /// last one then only remembers what was named.
-    fn place(&mut self, service: &str) -> usize {
+    pub(super) fn place(&mut self, service: &str) -> usize {
         if let Some(place) = self.services.iter().position(|s| &*s.name == service) {
             return place;
         }
@@ -225,7 +259,7 @@ impl<L> Session<L> {
         if used >= self.max_services {
             return refuse(Code::UNAVAILABLE, "too many services in one session");
         }
-        self.services[place].state = State::Opening(Box::default());
+        self.services[place].state = State::Opening(Opening::telling(self.bound));
         Taken::Resolve(place)
     }
 

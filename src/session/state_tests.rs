@@ -87,24 +87,28 @@ fn a_bound_identity_is_held() {
     let mut s = session();
     s.on_data(&data(1, 2, 0), "a");
     assert!(!s.is_bound());
-    s.bind(Bind {
-        user_id: 42,
-        realm_id: 0,
-    });
+    let bind = |user_id, realm_id| Bind { user_id, realm_id };
+    assert!(s.bind(bind(0, 1)));
+    assert!(!s.is_bound(), "a realm is nobody");
+    let mut s = session();
+    s.on_data(&data(1, 2, 0), "a");
+    assert!(s.bind(bind(42, 0)));
     assert!(s.is_bound());
     assert_eq!((s.user_id(), s.realm_id()), (42, 1));
     assert_eq!(code(s.on_data(&data(1, 2, 0), "a")), 403);
     assert_eq!(s.on_data(&data(9, 42, 0), "a"), Taken::Queue(0));
     assert_eq!(s.on_data(&data(9, 0, 0), "a"), Taken::Queue(0));
     assert_eq!(s.realm_id(), 9, "the realm is not bound");
-    s.bind(Bind {
-        user_id: 0,
-        realm_id: 5,
-    });
+    assert!(s.bind(bind(0, 5)));
     assert_eq!((s.user_id(), s.realm_id()), (42, 5));
-    assert_eq!(code(s.on_data(&data(9, 1, 0), "a")), 403);
-    assert_eq!(s.on_data(&data(5, 1, 0), "a"), Taken::Queue(0));
-    assert_eq!(s.user_id(), 1, "0 in a BIND leaves the user unbound");
+    assert_eq!(code(s.on_data(&data(9, 42, 0), "a")), 403);
+    assert_eq!(
+        code(s.on_data(&data(5, 1, 0), "a")),
+        403,
+        "0 in a BIND changes nothing"
+    );
+    assert!(!s.bind(bind(0, 0)) && !s.bind(bind(42, 5)));
+    assert_eq!(s.bound(), bind(42, 5));
 }
 
 #[test]

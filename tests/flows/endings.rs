@@ -40,17 +40,16 @@ async fn by_the_clients_close_with_its_code() {
 }
 
 #[tokio::test]
-async fn by_a_clients_close_that_would_mean_something_else_on_a_link() {
-    let mut scene = Scene::start().await;
-    let leaves_link = 307_u16.to_be_bytes();
-    scene
-        .player
-        .send(header(Kind::Close), "", &leaves_link)
-        .await;
-    assert_eq!(scene.player.next().await, None);
-    drop(scene.player);
-    let links = [&mut scene.a, &mut scene.b];
-    both_closed(&scene.gateway, scene.id, links, 400).await;
+async fn by_a_clients_close_whose_code_is_not_its_own() {
+    for code in [1_u16, 307, 421, 503, 999] {
+        let mut scene = Scene::start().await;
+        let bytes = code.to_be_bytes();
+        scene.player.send(header(Kind::Close), "", &bytes).await;
+        assert_eq!(scene.player.next().await, None);
+        drop(scene.player);
+        let links = [&mut scene.a, &mut scene.b];
+        both_closed(&scene.gateway, scene.id, links, 0).await;
+    }
 }
 
 #[tokio::test]
@@ -168,8 +167,8 @@ async fn first_the_frames(link: &mut Link, code: u16) {
 #[tokio::test]
 async fn behind_frames_that_wait_for_a_link() {
     let frames = [data("game", b"1"), data("", b"2")].concat();
-    let bye = frame(Kind::Close as u8, "", &[0, 9]);
-    for (end, code, told) in [(bye, 9, None), (vec![0; 32], 400, Some((400, 0)))] {
+    let bye = frame(Kind::Close as u8, "", &1009_u16.to_be_bytes());
+    for (end, code, told) in [(bye, 1009, None), (vec![0; 32], 400, Some((400, 0)))] {
         let wire = [frames.clone(), end].concat();
         let (gateway, mut player, mut link, _backend) = waiting(&wire).await;
         first_the_frames(&mut link, code).await;

@@ -24,6 +24,13 @@ async fn bind(gateway: &Gateway, link: &mut Link, id: u64, user_id: u64, realm_i
     gateway.until(BINDS, |n| n == before + 1).await;
 }
 
+/// Reads the next frame of a link, which must be BOUND with these ids.
+async fn told(link: &mut Link, user_id: u64, realm_id: u32) {
+    let frame = link.next().await.expect("BOUND");
+    assert_eq!(frame.kind, link::Kind::Bound as u8, "{frame:?}");
+    assert_eq!(Bind::decode(&frame.payload), Ok(Bind { user_id, realm_id }));
+}
+
 /// Sends DATA to `a` with these ids; returns whether the backend got it, or else the ERROR's code.
 async fn say(scene: &mut Scene, header: Header) -> Result<(), u16> {
     scene.player.send(header, "a", b"who am I").await;
@@ -45,6 +52,7 @@ async fn a_bound_client_is_held_to_its_ids() {
     assert_eq!(say(&mut scene, ids(1, 1)).await, Ok(()));
     assert_eq!(say(&mut scene, ids(2, 2)).await, Ok(()), "not bound yet");
     bind(&scene.gateway, &mut scene.a, scene.id, 42, 6).await;
+    told(&mut scene.b, 42, 6).await;
     for (header, expected) in [
         (ids(43, 0), Err(403)),
         (ids(42, 5), Err(403)),
@@ -62,15 +70,52 @@ async fn a_bound_client_is_held_to_its_ids() {
 }
 
 #[tokio::test]
-async fn zero_in_a_bind_leaves_that_id_to_the_client() {
+async fn zero_in_a_bind_changes_nothing() {
     let mut scene = Scene::start().await;
     bind(&scene.gateway, &mut scene.a, scene.id, 0, 6).await;
+    told(&mut scene.b, 0, 6).await;
     assert_eq!(say(&mut scene, ids(1, 0)).await, Ok(()));
     assert_eq!(say(&mut scene, ids(2, 6)).await, Ok(()));
     assert_eq!(say(&mut scene, ids(2, 5)).await, Err(403));
     bind(&scene.gateway, &mut scene.b, scene.id, 42, 0).await;
-    assert_eq!(say(&mut scene, ids(42, 5)).await, Ok(()));
-    assert_eq!(say(&mut scene, ids(2, 5)).await, Err(403));
+    told(&mut scene.a, 42, 6).await;
+    assert_eq!(say(&mut scene, ids(42, 5)).await, Err(403));
+    assert_eq!(say(&mut scene, ids(2, 6)).await, Err(403));
+    // Neither erases a login, whoever says it, nor tells anybody.
+    bind(&scene.gateway, &mut scene.b, scene.id, 0, 0).await;
+    bind(&scene.gateway, &mut scene.a, scene.id, 0, 6).await;
+    assert_eq!(say(&mut scene, ids(2, 0)).await, Err(403));
+    assert_eq!(say(&mut scene, ids(42, 6)).await, Ok(()));
+}
+
+#[tokio::test]
+async fn only_services_that_may_bind_do_where_any_rule_says_so() {
+    let backends = [Backend::start().await, Backend::start().await];
+    let may = Backend::rule(&[&backends[0]]).replacen('{', r#"{"may_bind":true,"#, 1);
+    let rules = routes(&[("login", may), ("game", Backend::rule(&[&backends[1]]))]);
+    let gateway = Gateway::start(&rules).await;
+    let mut player = Player::connect(&gateway).await;
+    player.send(ids(1, 1), "game", b"x").await;
+    let mut game = backends[1].link().await;
+    let opened = game.opened().await;
+    let open = Open::decode(&opened.payload).expect("OPEN");
+    assert_eq!((open.user_id, open.flags), (1, 0), "claimed, not bound");
+    game.data().await;
+    let bind_to_7 = Bind {
+        user_id: 7,
+        realm_id: 0,
+    };
+    game.send(link::Kind::Bind, opened.session_id, &bind_to_7.encode())
+        .await;
+    let ignored = r#"game_gateway_dropped_frames_total{reason="may_not_bind"}"#;
+    gateway.until(ignored, |n| n == 1).await;
+    assert_eq!(gateway.metric(BINDS).await, 0);
+    player.data("login", b"x").await;
+    let mut login = backends[0].link().await;
+    login.opened().await;
+    login.data().await;
+    bind(&gateway, &mut login, opened.session_id, 42, 0).await;
+    told(&mut game, 42, 0).await;
 }
 
 #[tokio::test]
@@ -145,6 +190,7 @@ async fn later_services_are_routed_by_the_bound_realm() {
     let opened = world.opened().await;
     let open = Open::decode(&opened.payload).expect("OPEN");
     assert_eq!((open.user_id, open.realm_id), (42, 6));
+    assert_eq!(open.flags, 2 + 4, "both are bound");
     assert_eq!(&world.data().await.payload[..], b"to realm 6");
     talk(&mut player, "lobby", &mut link).await;
 }
@@ -215,6 +261,9 @@ async fn a_service_may_ask_for_a_bound_session() {
     let mut link = lobby.link().await;
     let id = link.opened().await.session_id;
     link.data().await;
+    bind(&gateway, &mut link, id, 0, 6).await;
+    player.send(ids(42, 6), "safe", b"a realm is nobody").await;
+    assert_eq!(player.error().await, (401, "safe".to_owned()));
     bind(&gateway, &mut link, id, 42, 0).await;
     player.data("safe", b"now").await;
     let mut safe = six.link().await;
@@ -243,7 +292,7 @@ async fn only_a_backend_of_the_session_binds_it() {
             realm_id: 6,
         };
         world.send(link::Kind::Bind, stranger, &bind.encode()).await;
-        assert_eq!(world.closed().await, (stranger, 410));
+        assert_eq!(world.closed().await, (stranger, 421));
     }
     assert_eq!(gateway.metric(BINDS).await, 0);
     player.send(ids(9, 9), "lobby", b"still free").await;

@@ -136,6 +136,20 @@ async fn filters_find_who_is_meant_and_nobody_else() {
         ),
         (
             SessionFilter {
+                bound: Some(true),
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            SessionFilter {
+                bound: Some(false),
+                ..all()
+            },
+            vec![first, second],
+        ),
+        (
+            SessionFilter {
                 backend: Some(endpoint),
                 ..all()
             },

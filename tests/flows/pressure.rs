@@ -172,7 +172,7 @@ async fn a_client_that_does_not_read_is_507_and_nobody_else_notices() {
         }
         // Late DATA for the session that is gone.
         assert_eq!((frame.kind, frame.session_id), (Kind::Close as u8, slow_id));
-        assert_eq!(&frame.payload[..2], 410_u16.to_be_bytes());
+        assert_eq!(&frame.payload[..2], 421_u16.to_be_bytes());
     }
     link.send(Kind::Close, other_id, &notice(0)).await;
     assert_eq!(other.closed().await, (0, 0));

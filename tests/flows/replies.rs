@@ -126,17 +126,17 @@ async fn a_close_on_another_link_is_not_answered() {
 }
 
 #[tokio::test]
-async fn what_concerns_no_session_is_410_but_a_close_is_not_answered() {
+async fn what_concerns_no_session_is_421_but_a_close_is_not_answered() {
     let (gateway, mut player, mut link, session_id) = pair().await;
     link.send(Kind::Data, 0xBAD, b"x").await;
-    assert_eq!(link.closed().await, (0xBAD, 410));
+    assert_eq!(link.closed().await, (0xBAD, 421));
     link.send(Kind::Bind, 0xBAD, &bind(1, 2)).await;
-    assert_eq!(link.closed().await, (0xBAD, 410));
+    assert_eq!(link.closed().await, (0xBAD, 421));
     link.send(Kind::Close, 0xBAD, &notice(440)).await;
     link.send(Kind::Data, 0xBEE, b"x").await;
-    assert_eq!(link.closed().await, (0xBEE, 410));
+    assert_eq!(link.closed().await, (0xBEE, 421));
     link.send(Kind::Data, 0, b"x").await;
-    assert_eq!(link.closed().await, (0, 410));
+    assert_eq!(link.closed().await, (0, 421));
     assert_eq!(gateway.metric(REFUSED).await, 4);
     link.send(Kind::Data, session_id, b"still here").await;
     assert_eq!(&player.answer().await.payload[..], b"still here");
@@ -168,11 +168,11 @@ async fn a_service_cannot_touch_a_session_that_was_not_opened_on_it() {
     ];
     for (kind, payload) in cases {
         chat.send(kind, victim_id, payload).await;
-        assert_eq!(chat.closed().await, (victim_id, 410), "{kind:?}");
+        assert_eq!(chat.closed().await, (victim_id, 421), "{kind:?}");
     }
     chat.send(Kind::Multicast, 0, &multicast(&[victim_id], b"fake"))
         .await;
-    assert_eq!(chat.closed().await, (victim_id, 410));
+    assert_eq!(chat.closed().await, (victim_id, 421));
     let header = client::Header {
         user_id: 5,
         ..client::Header::default()
@@ -200,7 +200,7 @@ async fn a_multicast_reaches_sessions_of_all_workers() {
         let mut refused = [hub.expect(Kind::Close).await, hub.expect(Kind::Close).await]
             .map(|(link, frame)| (link, frame.session_id, frame.payload[..2].to_vec()));
         refused.sort();
-        let expected = [0xBAD, 0xBEE].map(|id| (1, id, 410_u16.to_be_bytes().to_vec()));
+        let expected = [0xBAD, 0xBEE].map(|id| (1, id, 421_u16.to_be_bytes().to_vec()));
         assert_eq!(refused, expected);
     }
 }

@@ -59,10 +59,10 @@ async fn data_goes_there_and_back() {
                 ..Header::default()
             },
             "",
-            &[0, 9],
+            &1009_u16.to_be_bytes(),
         )
         .await;
-    assert_eq!(link.closed().await, (data.session_id, 9));
+    assert_eq!(link.closed().await, (data.session_id, 1009));
     assert_eq!(player.next().await, None);
     gateway.until("game_gateway_sessions", |n| n == 0).await;
 }
@@ -185,11 +185,11 @@ async fn a_trusted_clients_id_is_its_own_until_it_leaves() {
     };
     let mut first = Player::connect(&gateway).await;
     first.send(chosen, "game", b"x").await;
-    let opened = first.next().await.expect("OPENED");
-    assert_eq!(opened.header.session_id, 77);
     let mut link = backend.link().await;
     assert_eq!(link.opened().await.session_id, 77);
     link.data().await;
+    let opened = first.next().await.expect("OPENED");
+    assert_eq!(opened.header.session_id, 77);
     // Enough of them that every worker gets some.
     for _ in 0..32 {
         let mut second = Player::connect(&gateway).await;

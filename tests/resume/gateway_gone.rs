@@ -103,13 +103,14 @@ async fn a_backend_that_is_gone_or_silent_takes_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_token_without_bindings_is_good_on_its_holder_only() {
+async fn a_token_without_bindings_is_good_on_its_owner_only() {
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), shared).await;
     let mut player = Player::connect(&gateway).await;
-    crate::stage::begin(&mut player, "game", b"1").await;
+    crate::stage::begin(&mut player, "nobody", b"1").await;
     let mut ticket = Ticket::default();
     opened(&mut player, &mut ticket).await;
+    assert_eq!(player.error().await.0, 404);
     let second = other(&backend, "gw-b").await;
     let mut player = resume(&second, &ticket, 0).await;
     assert_eq!(player.closed().await.0, 410);

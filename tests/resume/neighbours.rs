@@ -95,7 +95,7 @@ async fn a_session_that_ends_answers_who_has_asked() {
     neighbour.ask(1, id, 1).await;
     let ping = scene.link.next_raw().await.expect("PING");
     assert_eq!(ping.kind, Kind::Ping as u8);
-    farewell(&mut scene.player, 200).await;
+    farewell(&mut scene.player, 1200).await;
     assert_eq!(neighbour.hear().await, (1, ToClaimant::NotGood));
 }
 

@@ -120,9 +120,12 @@ async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
     let_go(&mut link, id).await;
     assert_eq!(opened(&mut player, &mut ticket).await, EXACT(2));
     says(&mut player, "f").await;
+    // The service named last has come along.
+    player.data("", b"nameless").await;
+    assert_eq!(&scene.link.data().await.payload[..], b"nameless");
     // One end, and one final CLOSE.
-    farewell(&mut player, 7).await;
-    assert_eq!(scene.link.closed().await, (id, 7));
+    farewell(&mut player, 1007).await;
+    assert_eq!(scene.link.closed().await, (id, 1007));
     scene
         .gateway
         .until("game_gateway_sessions", |n| n == 0)
@@ -239,11 +242,11 @@ async fn a_session_that_ends_during_the_move_is_ended_everywhere() {
     let mut link = scene.backend.link().await;
     taken_up(&mut link).await;
     // The old connection says goodbye while the new one waits for its ACCEPT.
-    farewell(&mut scene.player, 9).await;
-    assert_eq!(scene.link.closed().await, (id, 9));
+    farewell(&mut scene.player, 1009).await;
+    assert_eq!(scene.link.closed().await, (id, 1009));
     accept(&mut link, id, 2).await;
-    assert_eq!(player.closed().await.0, 9);
-    assert_eq!(link.closed().await, (id, 9));
+    assert_eq!(player.closed().await.0, 1009);
+    assert_eq!(link.closed().await, (id, 1009));
     scene
         .gateway
         .until("game_gateway_sessions", |n| n == 0)

@@ -232,7 +232,6 @@ pub(crate) async fn two_with(change: impl FnOnce(&mut Config)) -> (Scene, Link, 
     let mut player = Player::connect(&gateway).await;
     begin(&mut player, "game", b"1").await;
     let mut ticket = Ticket::default();
-    opened(&mut player, &mut ticket).await;
     let mut link = a.link().await;
     link.opened().await;
     link.data().await;
@@ -349,7 +348,6 @@ async fn too_many_that_wait_end_the_one_that_has_waited_for_longest() {
     let mut other = Player::connect(&scene.gateway).await;
     begin(&mut other, "game", b"1").await;
     let mut ticket = Ticket::default();
-    opened(&mut other, &mut ticket).await;
     scene.link.opened().await;
     scene.link.data().await;
     opened(&mut other, &mut ticket).await;
@@ -372,10 +370,10 @@ async fn a_window_of_zero_turns_resume_off() {
     let mut player = Player::connect(&gateway).await;
     begin(&mut player, "game", b"1").await;
     let mut ticket = Ticket::default();
-    opened(&mut player, &mut ticket).await;
-    assert!(ticket.token.is_empty());
     let mut link = backend.link().await;
     link.opened().await;
+    opened(&mut player, &mut ticket).await;
+    assert!(ticket.token.is_empty());
     link.data().await;
     drop(player);
     assert_eq!(link.closed().await, (ticket.session_id, 0));

@@ -353,6 +353,7 @@ impl Client {
         if let Some(identity) = self.core.identity() {
             self.stats.realm_id.set(identity.realm_id);
             self.stats.user_id.set(identity.user_id);
+            self.stats.bound.set(self.core.is_bound());
         }
     }
 }

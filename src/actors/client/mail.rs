@@ -19,7 +19,9 @@ impl Receive<LinkEvent> for Client {
     fn receive(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
         match msg {
             LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
-            LinkEvent::Bound(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
+            LinkEvent::Bound { service, bind } => self.at_core(ctx, |core, step| {
+                core.bound(&service, bind, step);
+            }),
             LinkEvent::Closed { service, close } => self.at_core(ctx, |core, step| {
                 core.closed_on_link(&service, close, step);
             }),

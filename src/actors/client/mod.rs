@@ -47,7 +47,9 @@ use crate::supervision::{Inspectable, Registration, mailbox};
 
 use ending::Ending;
 use pump::Pump;
-pub use snapshot::{SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName};
+pub use snapshot::{
+    Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
+};
 pub use stats::ClientStats;
 pub use worker_scope::{ClientEvent, WorkerScope, worker_of};
 

@@ -25,6 +25,10 @@ impl Client {
         frames: u32,
         ctx: &mut Context<Self>,
     ) {
+        if self.core.owes_opened() {
+            // The backend was quicker than the news of its link.
+            self.at_core(ctx, |core, step| core.announce(step));
+        }
         let sends = self
             .core
             .keep(&head, tail.as_deref().unwrap_or_default(), frames);
@@ -81,7 +85,9 @@ impl Client {
         }
         match msg.stray.frame {
             StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
-            StrayFrame::Bind(bind) => self.at_core(ctx, |core, step| core.bound(bind, step)),
+            StrayFrame::Bind(bind) => self.at_core(ctx, |core, step| {
+                core.bound(&msg.service, bind, step);
+            }),
             StrayFrame::Close(close) => self.at_core(ctx, |core, step| {
                 core.closed_elsewhere(close, step);
             }),

@@ -14,12 +14,24 @@ pub struct SessionFilter {
     pub realm_id: Option<u32>,
     /// Sessions of this user.
     pub user_id: Option<u64>,
+    /// Sessions whose user a backend has bound, or has not.
+    pub bound: Option<bool>,
     /// Sessions that are bound to this endpoint.
     pub backend: Option<SocketAddr>,
     /// Sessions over this transport.
     pub transport: Option<TransportName>,
     /// Sessions in this state.
     pub state: Option<SessionState>,
+}
+
+/// How far a session's user_id is to be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// Only the client says so.
+    Claimed,
+    /// A backend has bound it.
+    Bound,
 }
 
 /// A transport by its name in answers.
@@ -76,6 +88,8 @@ pub struct SessionSnapshot {
     pub user_id: String,
     /// The realm; 0: none.
     pub realm_id: u32,
+    /// `bound` once a backend has bound the user; until then the ids are what the client claims.
+    pub identity: Identity,
     /// Where it is in its life.
     pub state: SessionState,
     /// The transport of its connection.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::actors::client::{
-    SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
+    Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 use crate::codec::link::Transport;
 
@@ -31,6 +31,8 @@ pub struct ClientStats {
     pub(super) started_ms: Cell<u64>,
     pub(super) resumable: Cell<bool>,
     pub(super) suspended: Cell<bool>,
+    /// A backend has bound the user.
+    pub(super) bound: Cell<bool>,
     pub(super) realm_id: Cell<u32>,
     pub(super) user_id: Cell<u64>,
     pub(super) frames_in: Cell<u64>,
@@ -67,6 +69,7 @@ impl ClientStats {
             started_ms: Cell::default(),
             resumable: Cell::default(),
             suspended: Cell::default(),
+            bound: Cell::default(),
             realm_id: Cell::default(),
             user_id: Cell::default(),
             frames_in: Cell::default(),
@@ -143,6 +146,7 @@ impl ClientStats {
             service,
             realm_id,
             user_id,
+            bound,
             backend,
             transport,
             state,
@@ -150,6 +154,7 @@ impl ClientStats {
         self.session_id().is_some()
             && realm_id.is_none_or(|realm| realm == self.realm_id.get())
             && user_id.is_none_or(|user| user == self.user_id.get())
+            && bound.is_none_or(|bound| bound == self.bound.get())
             && transport.is_none_or(|transport| transport == self.transport.get().into())
             && state.is_none_or(|state| state == self.state())
             && service.as_ref().is_none_or(uses)
@@ -169,6 +174,10 @@ impl ClientStats {
             global_id: format!("{gateway_id}:{session_id}"),
             user_id: self.user_id.get().to_string(),
             realm_id: self.realm_id.get(),
+            identity: match self.bound.get() {
+                true => Identity::Bound,
+                false => Identity::Claimed,
+            },
             state: self.state(),
             transport: self.transport.get().into(),
             client: self.remote.get(),

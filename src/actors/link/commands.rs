@@ -149,8 +149,12 @@ impl Receive<StraysRefused> for Link {
             .refused_on_link
             .add(msg.session_ids.len() as u64);
         for session_id in msg.session_ids {
+            // Opened here since: 421 behind that OPEN would suspend it.
+            if self.sessions.get(session_id).is_some() {
+                continue;
+            }
             self.answers += link::HEADER_LEN;
-            self.enqueue_close(session_id, Code::GONE);
+            self.enqueue_close(session_id, Code::NOT_HERE);
         }
     }
 }

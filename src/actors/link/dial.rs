@@ -52,6 +52,7 @@ impl Link {
             gateway_id: config.gateway.id.clone(),
             service_type: self.service.to_string(),
             resume_window_ms: config.session.resume_window.as_millis() as u64,
+            ping_interval_ms: config.backend.ping_interval.as_millis() as u64,
             token: config.backend.token.as_ref().map(|t| t.expose().to_owned()),
         };
         match serde_json::to_vec(&hello) {

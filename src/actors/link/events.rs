@@ -24,7 +24,7 @@ pub enum LinkEvent {
         frames: u32,
     },
     /// The backend has bound the session to a user or a realm.
-    Bound(Bind),
+    Bound { service: Arc<str>, bind: Bind },
     /// The backend ends the session, or does not take its OPEN after a resume; this link has
     /// forgotten it already.
     Closed {

@@ -183,7 +183,7 @@ impl Link {
                 }
             }
             Kind::Accept => self.take_accept(id, frame.payload)?,
-            Kind::Hello | Kind::Open | Kind::Suspend => {
+            Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound => {
                 self.drop_frame(DropReason::UnexpectedKind);
             }
         }
@@ -217,6 +217,13 @@ impl Link {
     }
 
     fn take_bind(&mut self, id: u64, bind: Bind, strays: &mut Vec<Stray>) {
+        let routes = self.scope.routes.load();
+        if routes
+            .as_ref()
+            .is_some_and(|table| !table.may_bind(&self.service))
+        {
+            return self.drop_frame(DropReason::MayNotBind);
+        }
         match self.sessions.bind(id) {
             Recipient::Attached(attached) => {
                 deliver(attached, None, &self.scope.metrics.delivers);
@@ -224,7 +231,10 @@ impl Link {
                     // DATA right behind it must name the new realm already.
                     attached.realm_id = bind.realm_id;
                 }
-                attached.client.do_send(LinkEvent::Bound(bind));
+                attached.client.do_send(LinkEvent::Bound {
+                    service: Arc::clone(&self.service),
+                    bind,
+                });
             }
             Recipient::BeforeAccept => self.drop_frame(DropReason::BeforeAccept),
             Recipient::Left => {}

@@ -116,6 +116,9 @@ pub(super) struct SessionsArgs {
     /// Only sessions of this user.
     #[arg(long)]
     user_id: Option<u64>,
+    /// Only sessions whose user a backend has bound (true), or has not (false).
+    #[arg(long, value_name = "true|false")]
+    bound: Option<bool>,
     /// Only sessions bound to this endpoint, ip:port.
     #[arg(long)]
     backend: Option<SocketAddr>,
@@ -139,6 +142,7 @@ impl SessionsArgs {
             ("service", self.service.clone()),
             ("realm_id", self.realm_id.map(|id| id.to_string())),
             ("user_id", self.user_id.map(|id| id.to_string())),
+            ("bound", self.bound.map(|bound| bound.to_string())),
             ("backend", self.backend.map(|address| address.to_string())),
             ("transport", self.transport.clone()),
             ("state", self.state.clone()),

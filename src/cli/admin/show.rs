@@ -42,10 +42,11 @@ const ACTORS: [Column; 10] = [
     ("LAST ERROR", "/last_error/message"),
 ];
 
-const SESSIONS: [Column; 10] = [
+const SESSIONS: [Column; 11] = [
     ("SESSION", "/session_id"),
     ("USER", "/user_id"),
     ("REALM", "/realm_id"),
+    ("IDENTITY", "/identity"),
     ("STATE", "/state"),
     ("CLIENT", "/client"),
     ("WORKER", "/worker"),

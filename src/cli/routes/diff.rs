@@ -68,6 +68,11 @@ fn members(rule: &Rule) -> Vec<(&'static str, String)> {
         ("hash_key", rule.hash_key.to_string()),
         ("require_bind", rule.require_bind.to_string()),
         (
+            "may_bind",
+            rule.may_bind
+                .map_or("none".to_owned(), |may| may.to_string()),
+        ),
+        (
             "max_connections",
             limit.map_or("none".to_owned(), |n| n.to_string()),
         ),

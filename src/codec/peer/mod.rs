@@ -157,6 +157,9 @@ pub struct Handover {
     pub bound: Bind,
     /// The newest ids that the client has sent by now.
     pub newest: Bind,
+    /// The service that the client's last DATA named; empty where none has, or an older gateway does not
+    /// tell.
+    pub last_service: String,
 }
 
 /// The longest ring that is handed over, in bytes; of a longer one the oldest frames give way first.

@@ -182,6 +182,7 @@ fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
     out.extend_from_slice(&handed.newest.encode());
     out.extend_from_slice(&(handed.ring.len() as u32).to_be_bytes());
     out.extend_from_slice(&handed.ring);
+    put_text(out, &handed.last_service);
 }
 
 /// Rest of the input. Nothing is allocated by what a length merely claims.
@@ -306,14 +307,22 @@ impl Rest<'_> {
         let starts = (0..starts).map(start).collect::<Result<_, Malformed>>()?;
         let before = self.u64()?;
         let (bound, newest, len) = (self.bind()?, self.bind()?, self.u32()?);
+        let ring = self.bytes(len as usize)?.to_vec();
+        // Gateways of the release before say nothing behind the ring.
+        let last_service = if self.0.is_empty() {
+            String::new()
+        } else {
+            self.text()?
+        };
         Ok(Handover {
             gap,
             received,
             starts,
             before,
-            ring: self.bytes(len as usize)?.to_vec(),
+            ring,
             bound,
             newest,
+            last_service,
         })
     }
 }

@@ -58,6 +58,7 @@ fn everything() -> Vec<Said> {
             ring: b"frames".to_vec(),
             bound: particulars().bound,
             newest: particulars().newest,
+            last_service: "game".to_owned(),
         })),
         ToClaimant::Refused,
         ToClaimant::Ended { code: 408 },
@@ -99,11 +100,29 @@ fn what_a_later_version_adds_is_skipped() {
 #[test]
 fn every_cut_is_malformed() {
     for said in everything() {
+        let older_end = match &said {
+            // Where the release before ended.
+            Said::ToClaimant(ToClaimant::Handover(handed)) => 1 + handed.last_service.len(),
+            _ => 0,
+        };
         let bytes = frame(said).encode();
-        for cut in 0..bytes.len() {
+        for cut in (0..bytes.len()).filter(|cut| older_end == 0 || cut + older_end != bytes.len()) {
             assert_eq!(PeerFrame::decode(&bytes[..cut]), Err(Malformed), "{cut}");
         }
     }
+}
+
+#[test]
+fn a_handover_of_the_release_before_names_no_last_service() {
+    let handed = Handover {
+        received: 5,
+        ring: b"frames".to_vec(),
+        ..Handover::default()
+    };
+    let expected = frame(Said::ToClaimant(ToClaimant::Handover(Box::new(handed))));
+    let bytes = expected.encode();
+    let older = &bytes[..bytes.len() - 1];
+    assert_eq!(PeerFrame::decode(older), Ok(expected));
 }
 
 #[test]

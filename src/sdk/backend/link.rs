@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +27,8 @@ enum End {
     NoHello,
     #[error("timed out after {WRITE_TIMEOUT:?}: the gateway does not read")]
     Stuck,
+    #[error("timed out after {0:?}: the gateway is silent")]
+    Silent(Duration),
 }
 
 /// A link in the tables. Dropping it takes it out, so that a panic of the service does so too.
@@ -40,6 +43,11 @@ impl Registered {
         let wake = Arc::new(Notify::new());
         let link = shared.lock().link_up(wake.clone());
         Registered { shared, link, wake }
+    }
+
+    fn silence_limit(&self) -> Option<Duration> {
+        let limit = self.shared.lock().core.silence_limit(self.link)?;
+        Some(Duration::from_millis(limit))
     }
 
     /// Hands over what was read and takes what is to be written; returns how many bytes were used.
@@ -67,7 +75,7 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         match &end {
             // A gateway that goes away is nothing to report.
             End::Io(_) => tracing::debug!(?gateway, %end, "link lost"),
-            End::Protocol(_) | End::NoHello | End::Stuck => {
+            End::Protocol(_) | End::NoHello | End::Stuck | End::Silent(_) => {
                 shared.lock().core.counts.links_dropped += 1;
                 tracing::warn!(?gateway, %end, "link dropped");
             }
@@ -81,6 +89,8 @@ async fn run(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<(), End> {
     let hello_by = Instant::now() + HELLO_TIMEOUT;
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let (mut output, mut greeted) = (Vec::new(), false);
+    // A host that is gone sends no FIN: only its silence tells.
+    let (mut heard, mut silence) = (Instant::now(), None);
     loop {
         let used = registered.exchange(&input, &mut output)?;
         greeted |= used > 0;
@@ -92,13 +102,22 @@ async fn run(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<(), End> {
             output.clear();
         }
         input.reserve(READ_BYTES);
+        if greeted && silence.is_none() {
+            silence = registered.silence_limit();
+        }
+        let silent_at = silence.map_or(hello_by, |limit| heard + limit);
         tokio::select! {
             biased;
-            read = stream.read_buf(&mut input) => if read? == 0 {
-                return Ok(());
-            },
+            read = stream.read_buf(&mut input) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+                heard = Instant::now();
+            }
             () = registered.wake.notified() => {}
-            () = tokio::time::sleep_until(hello_by), if !greeted => return Err(End::NoHello),
+            () = tokio::time::sleep_until(silent_at), if !greeted || silence.is_some() => {
+                return Err(silence.map_or(End::NoHello, End::Silent));
+            }
         }
     }
 }

@@ -34,6 +34,7 @@ impl Link {
             gateway_id: gateway_id.into(),
             service_type: service.into(),
             resume_window_ms: 30_000,
+            ping_interval_ms: 5_000,
             token: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap();

@@ -1,6 +1,6 @@
 //! The end of a resume: the session is here and so is its client. OPENED, what the client lacks, and on.
 
-use super::telling::tell_opened;
+use super::telling::{tell_bound, tell_opened};
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::code::Code;
@@ -65,9 +65,17 @@ impl<L: Hold> Core<L> {
         // Backends that were too late hear the final CLOSE now that the session is here.
         session.release_lost();
         let handed = claim.handed.take();
+        let before = session.bound();
         if let Some(handed) = &handed {
             session.count_on(handed.received);
-            session.identify(claim.bound.unwrap_or(handed.bound), handed.newest);
+            session.identify(handed.bound, handed.newest);
+            session.name_last(&handed.last_service);
+        }
+        session.bind(claim.bound);
+        if session.bound() != before {
+            session
+                .open()
+                .for_each(|(_, lease)| tell_bound(lease, &session));
         }
         let handed = handed.map(|handed| *handed).unwrap_or_default();
         let numbering = Numbering::from_starts(handed.starts.iter().copied()).unwrap_or_default();
@@ -102,6 +110,7 @@ impl<L: Hold> Core<L> {
         if gap {
             resume.numbering.restart(resume.epoch, lacking.sent_before);
             session.count_anew();
+            session.name_none();
         }
         step.note(Note::Resumed { gap });
         step.note(Note::ServicesChanged);

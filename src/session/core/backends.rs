@@ -1,6 +1,7 @@
 //! Events from backends about the session and its links.
 
 use super::inbound::retag;
+use super::telling::tell_bound;
 use super::{Core, Hold, Note, Pause, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
@@ -28,18 +29,32 @@ impl From<BackendClose> for Closing {
 }
 
 impl<L: Hold> Core<L> {
-    /// A backend says who the session is.
-    pub fn bound(&mut self, bind: Bind, step: &mut Step<'_>) {
+    /// A backend says who the session is. The others that have it open are told.
+    pub fn bound(&mut self, service: &str, bind: Bind, step: &mut Step<'_>) {
         step.note(Note::Bound);
         if let State::Claiming { claim, .. } = &mut self.state {
-            claim.bound = Some(bind);
-        }
-        if let Some(session) = self.session_mut() {
-            let before = session.realm_id();
-            session.bind(bind);
-            if session.realm_id() != before {
-                retag(session);
+            if bind.user_id != 0 {
+                claim.bound.user_id = bind.user_id;
             }
+            if bind.realm_id != 0 {
+                claim.bound.realm_id = bind.realm_id;
+            }
+        }
+        // Behind CLOSE 307 nothing is said on a link; the claimant tells.
+        let leaves = matches!(self.state, State::Leaving { .. });
+        let Some(session) = self.session_mut() else {
+            return;
+        };
+        let before = session.realm_id();
+        if !session.bind(bind) {
+            return;
+        }
+        if session.realm_id() != before {
+            retag(session);
+        }
+        let others = session.open().filter(|(name, _)| ***name != *service);
+        for (_, lease) in others.filter(|_| !leaves) {
+            tell_bound(lease, session);
         }
         self.renew_token(step);
     }

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use super::places::{Place, Standing};
 use super::requests::ResumeRequest;
 use super::resuming::Attempt;
+use super::telling::tell_bound;
 use super::{Core, Effect, Hold, Note, Reach, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, OPEN_RESUMED};
@@ -38,13 +39,12 @@ pub(super) struct Claim {
     pub(super) calls: SmallVec<[(u64, PeerGateway); 1]>,
     /// Frames that backends have sent since they took the OPEN.
     pub(super) replay: Replay,
+    /// What backends have bound since they took the OPEN: newer than whatever the owner knows. 0: nothing.
+    pub(super) bound: Bind,
     /// It is counted as a session of this gateway.
     pub(super) started: bool,
     /// The owner's part, when it has been handed over.
     pub(super) handed: Option<Box<Handover>>,
-    /// The newest BIND that has come here, behind an ACCEPT: the owner, whose word may be on its way, does
-    /// not know it.
-    pub(super) bound: Option<Bind>,
 }
 
 #[derive(Debug)]
@@ -159,9 +159,9 @@ impl<L: Hold> Core<L> {
             stage: Stage::Opening { owner: None },
             calls: SmallVec::new(),
             replay: Replay::new(limits.outbound_queue),
+            bound: Bind::default(),
             started: false,
             handed: None,
-            bound: None,
             token,
         };
         self.state = State::Claiming {
@@ -222,7 +222,14 @@ impl<L: Hold> Core<L> {
                 taken_up: true,
             });
         }
-        session.identify(claim.bound.unwrap_or(particulars.bound), particulars.newest);
+        let before = session.bound();
+        session.identify(particulars.bound, particulars.newest);
+        session.bind(claim.bound);
+        if session.bound() != before {
+            session
+                .open()
+                .for_each(|(_, lease)| tell_bound(lease, session));
+        }
         claim.stage = Stage::Opening { owner };
         attempt.until = step.now + step.limits().connect_timeout;
         let mut fresh = Vec::new();

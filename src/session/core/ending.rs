@@ -63,6 +63,8 @@ impl<L: Hold> Core<L> {
     fn lose_connection(&mut self, closing: &Closing, step: &mut Step<'_>) -> bool {
         let code = closing.outcome().backends;
         match &mut self.state {
+            // Without a token nobody could come back.
+            State::Active { session, .. } if session.owes_opened() => return false,
             State::Active {
                 resume: Some(_), ..
             } => {}

@@ -186,10 +186,7 @@ impl<L: Hold> Core<L> {
             _ if !owned => "session_id is not this session's",
             Some(Kind::Close) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);
-                // On a link 307 would not end the session; no client has a reason to send it.
-                let ends = notice.code != Code::LEAVES_LINK;
-                let code = if ends { notice.code } else { Code::MALFORMED };
-                return Err(Closing::ByClient(code));
+                return Err(Closing::ByClient(notice.code.of_client()));
             }
             Some(Kind::Ping | Kind::Pong) if frame.payload.len() > MAX_PING_LEN => {
                 "PING and PONG carry at most 125 bytes"

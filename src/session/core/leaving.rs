@@ -200,6 +200,7 @@ impl<L: Hold> Core<L> {
             ring: [lacking.bytes.0, lacking.bytes.1].concat(),
             bound: session.bound(),
             newest: session.newest(),
+            last_service: session.last_named().to_owned(),
         };
         if let Some(confirming) = resume.confirming.take() {
             confirming.dismiss(&ToClaimant::Busy, step);

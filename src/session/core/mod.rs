@@ -326,6 +326,12 @@ impl<L: Hold> Core<L> {
         })
     }
 
+    /// Tells whether a backend has bound the session to a user.
+    #[inline]
+    pub fn is_bound(&self) -> bool {
+        self.session().is_some_and(Session::is_bound)
+    }
+
     /// The session's open services and their endpoints.
     pub fn endpoints(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)> {
         self.session()

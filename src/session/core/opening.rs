@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::telling::{open_payload, tell_opened};
+use super::telling::{open_payload, tell_bound};
 use super::{Core, Effect, Hold, Note, Pause, Resume, Route, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
@@ -54,16 +54,12 @@ impl<L: Hold> Core<L> {
         let limits = step.limits();
         let session = Session::new(session_id, resumable, limits.max_services);
         let resumes = resumable && limits.resume_window > 0;
-        let mut resume = resumes.then(|| Resume::new(limits.replay_bytes));
+        let resume = resumes.then(|| Resume::new(limits.replay_bytes));
         step.note(Note::SessionStarted {
             session_id,
             resumable,
             taken_up: false,
         });
-        if resumable {
-            // The frame that starts it is held back, and is the first.
-            tell_opened(&session, resume.as_deref_mut(), 1, false, step);
-        }
         self.state = State::Active {
             session,
             resume,
@@ -147,7 +143,17 @@ impl<L: Hold> Core<L> {
             before.silence();
         }
         if let Some(opening) = session.opened(place, lease) {
-            let Opening { queue, frames, .. } = *opening;
+            let Opening {
+                queue,
+                frames,
+                told,
+                ..
+            } = *opening;
+            if told != session.bound()
+                && let Some((_, lease)) = session.open().find(|(name, _)| ***name == *service)
+            {
+                tell_bound(lease, session);
+            }
             if let Some(lease) = session.lease(place)
                 && frames > 0
             {

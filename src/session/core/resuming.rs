@@ -22,18 +22,12 @@ impl<L: Hold> Core<L> {
     fn admit(&mut self, request: &ResumeRequest, step: &mut Step<'_>) -> Result<(), Closing> {
         let epoch = request.token.epoch;
         match &mut self.state {
-            State::Resuming {
-                attempt, session, ..
-            }
-            | State::Claiming {
-                attempt, session, ..
-            } => {
+            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => {
                 // The client has given up the connection before, while its resume was under way.
                 if attempt.token_epoch != epoch {
                     return Err(Closing::ResumeElsewhere);
                 }
                 attempt.count = request.count;
-                session.on_another_connection();
                 let was_lost = attempt.lost.take().is_some();
                 if !was_lost {
                     step.push(Effect::LeaveConnection(Closing::Replaced));
@@ -82,7 +76,7 @@ impl<L: Hold> Core<L> {
 
     fn begin_resume(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
         let state = self.take_state();
-        let (mut session, mut resume) = match state {
+        let (session, mut resume) = match state {
             State::Active {
                 session,
                 resume: Some(resume),
@@ -100,7 +94,6 @@ impl<L: Hold> Core<L> {
             }
         };
         step.push(Effect::TakeConnection);
-        session.on_another_connection();
         resume.replay.set_limit(step.limits().outbound_queue);
         let places: SmallVec<[Place; 1]> = session
             .open()

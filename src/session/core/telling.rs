@@ -7,7 +7,7 @@ use super::{Core, Effect, Hold, Note, OpenedFrame, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{OPEN_RESUMED, Open};
+use crate::codec::link::{self, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
 use crate::session::state::Session;
 use crate::session::token::{Binding, LIFETIME_SECONDS, TokenBody};
 
@@ -75,8 +75,28 @@ impl<L: Hold> Core<L> {
         }
     }
 
+    /// Sends the OPENED that a client gets before anything else of its session, if that is still owed.
+    pub fn announce(&mut self, step: &mut Step<'_>) {
+        if let State::Active {
+            session, resume, ..
+        } = &mut self.state
+            && session.owes_opened()
+        {
+            session.opened_told();
+            let received = session.received();
+            tell_opened(session, resume.as_deref_mut(), received, false, step);
+        }
+    }
+
+    /// Tells whether [`announce`](Self::announce) is due before a frame goes to the client.
+    #[inline]
+    pub fn owes_opened(&self) -> bool {
+        matches!(&self.state, State::Active { session, .. } if session.owes_opened())
+    }
+
     /// Sends a frame of the gateway's own, which a client that resumes does not lack.
     pub(super) fn tell(&mut self, kind: Kind, payload: &[u8], step: &mut Step<'_>) {
+        self.announce(step);
         let header = Header {
             kind: kind as u8,
             session_id: self.session_id(),
@@ -96,6 +116,7 @@ impl<L: Hold> Core<L> {
         service: &str,
         step: &mut Step<'_>,
     ) {
+        self.announce(step);
         step.note(Note::ErrorMade(code));
         let notice = Notice {
             code,
@@ -125,8 +146,11 @@ impl<L: Hold> Core<L> {
             ..
         } = &mut self.state
         {
+            session.opened_told();
             let received = session.received();
             tell_opened(session, Some(resume), received, false, step);
+        } else {
+            self.announce(step);
         }
     }
 
@@ -172,6 +196,11 @@ pub(super) fn open_payload<L>(
 ) -> Vec<u8> {
     let mut payload = Vec::with_capacity(64);
     let resumed = flags & OPEN_RESUMED != 0;
+    let bound = session.bound();
+    let flag = |is_bound: bool, flag: u8| if is_bound { flag } else { 0 };
+    let flags = flags
+        | flag(bound.user_id != 0, OPEN_USER_BOUND)
+        | flag(bound.realm_id != 0, OPEN_REALM_BOUND);
     Open {
         realm_id: session.realm_id(),
         user_id: session.user_id(),
@@ -183,6 +212,18 @@ pub(super) fn open_payload<L>(
     }
     .encode(&mut payload);
     payload
+}
+
+/// Tells a backend which ids are bound by now.
+pub(super) fn tell_bound<L: Hold>(lease: &L, session: &Session<L>) {
+    let mut frame = buffers::take();
+    link::encode(
+        &mut frame,
+        link::Kind::Bound,
+        session.id(),
+        &session.bound().encode(),
+    );
+    lease.forward(frame, 1);
 }
 
 /// Sends OPENED with a fresh token. `received`: DATA frames that the session has taken.

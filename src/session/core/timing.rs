@@ -1,7 +1,11 @@
 //! The core's deadlines: one at a time, in the driver's clock.
 
 use super::{Core, Hold, Limits, Millis, Pause, State, Step};
+use crate::codec::client::Kind;
 use crate::session::closing::Closing;
+
+/// Interval of the PONGs that tell a client that is not read that its gateway lives (protocol 1.2).
+pub(super) const HELD_BACK_PONG: Millis = 5_000;
 
 impl<L: Hold> Core<L> {
     /// When [`on_time`](Self::on_time) is due. It may lie behind what is due by then: a client that talks
@@ -11,6 +15,7 @@ impl<L: Hold> Core<L> {
         let promise = self.resume().and_then(|r| r.promise.as_ref());
         let promise = promise.map_or(Millis::MAX, |promise| promise.until);
         let own = match &self.state {
+            State::Active { pause, .. } if *pause != Pause::None => self.alive + HELD_BACK_PONG,
             State::Greeting { .. }
             | State::Registering { .. }
             | State::Locating(_)
@@ -38,7 +43,13 @@ impl<L: Hold> Core<L> {
                 // The silence is not the client's.
                 self.alive = now;
             }
-            State::Active { pause, .. } if *pause != Pause::None => self.alive = now,
+            State::Active { pause, .. } if *pause != Pause::None => {
+                if now.saturating_sub(self.alive) >= HELD_BACK_PONG {
+                    // The silence is not the client's; it is told that this gateway lives.
+                    self.alive = now;
+                    self.tell(Kind::Pong, &[], step);
+                }
+            }
             State::Greeting { .. } | State::Active { .. } => {
                 if now.saturating_sub(self.alive) >= step.limits().idle_timeout {
                     self.close(Closing::Idle, step);

@@ -191,6 +191,13 @@ impl Audit {
             link.due.push_back((session_id, Due::Close(307)));
             return;
         }
+        if code == 421 {
+            // It ends nothing; on another link it may answer what was said before the newest OPEN.
+            if entry.link == Some(id) && entry.gateway == gateway {
+                (entry.link, entry.until) = (None, Some(now + link.resume_window));
+            }
+            return;
+        }
         let its = code != 307 && entry.gateway == gateway;
         let orphan = (entry.link.is_none() || entry.adrift) && its;
         if its && !orphan && entry.link != Some(id) {

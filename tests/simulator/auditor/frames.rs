@@ -67,6 +67,10 @@ pub(crate) enum LinkWhat {
         user_id: u64,
         realm_id: u32,
     },
+    Bound {
+        user_id: u64,
+        realm_id: u32,
+    },
     Multicast(Box<[u64]>, Option<Payload>),
     Suspend(u32),
     Accept(u32),
@@ -139,6 +143,12 @@ impl LinkFrame {
             }
             Some(link::Kind::Bind) => {
                 Bind::decode(frame.payload).map_or(unknown, |bind| LinkWhat::Bind {
+                    user_id: bind.user_id,
+                    realm_id: bind.realm_id,
+                })
+            }
+            Some(link::Kind::Bound) => {
+                Bind::decode(frame.payload).map_or(unknown, |bind| LinkWhat::Bound {
                     user_id: bind.user_id,
                     realm_id: bind.realm_id,
                 })

@@ -33,6 +33,9 @@ impl Audit {
             LinkWhat::Close(307) => self.leave_said(id, session_id),
             LinkWhat::Close(code) => self.close_said(id, session_id, *code),
             LinkWhat::Suspend(_) => self.suspend_said(id, session_id),
+            LinkWhat::Bound { user_id, realm_id } => {
+                self.bound_said(id, session_id, (*user_id, *realm_id));
+            }
             LinkWhat::Bind { .. }
             | LinkWhat::Multicast(..)
             | LinkWhat::Accept(_)

@@ -18,6 +18,7 @@ mod delivery;
 mod frames;
 mod gateway_hears;
 mod gateway_links;
+mod identity;
 mod model;
 mod players;
 mod reasons;

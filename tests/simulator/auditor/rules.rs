@@ -60,6 +60,7 @@ rules! {
     L_FRAMING, "bytes on a link that are no frames", "2.1", "a frame is header and body";
     L_KIND, "kind that a gateway does not send", "2.2", "kinds have a direction";
     L_IDENTITY, "OPEN without the bound ids", "2.2", "BIND: who this session is; the gateway routes by it";
+    L_BOUND, "BOUND without a BIND", "2.2", "BOUND: to every other backend that has the session open, when a BIND has changed it";
     L_DATA_CLOSED, "DATA without OPEN", "2.2", "OPEN before a session's first DATA on this link";
     L_DATA_EARLY, "DATA before ACCEPT", "3.2", "OPEN to each bound backend, each ACCEPT, OPENED, and only then what the new connection brings";
     L_OPEN_TWICE, "second OPEN", "3.1", "each backend sees one OPEN; more only by resume or after a lost link";

@@ -27,7 +27,9 @@ impl World {
     fn hear(&mut self, client: usize, mail: ClientMail) {
         match mail {
             ClientMail::Deliver { head, frames } => self.deliver_frames(client, &head, frames),
-            ClientMail::Bound(bind) => drop(self.step(client, |core, step| core.bound(bind, step))),
+            ClientMail::Bound(service, bind) => drop(self.step(client, |core, step| {
+                core.bound(SERVICES[service], bind, step);
+            })),
             ClientMail::Closed { service, close } => drop(self.step(client, |core, step| {
                 core.closed_on_link(SERVICES[service], close, step);
             })),
@@ -118,6 +120,12 @@ impl World {
         let Some(Some(c)) = self.clients.get_mut(client) else {
             return;
         };
+        if c.core.owes_opened() {
+            self.step(client, |core, step| core.announce(step));
+        }
+        let Some(Some(c)) = self.clients.get_mut(client) else {
+            return;
+        };
         if c.core.keep(head, &[], frames)
             && let Some(wire) = c.wire
         {
@@ -145,7 +153,9 @@ impl World {
                 client::encode(&mut head, &header, SERVICES[service], &payload);
                 self.deliver_frames(client, &head, 1);
             }
-            Stray::Bind(bind) => drop(self.step(client, |core, step| core.bound(bind, step))),
+            Stray::Bind(bind) => drop(self.step(client, |core, step| {
+                core.bound(SERVICES[service], bind, step);
+            })),
             Stray::Close(close) => drop(self.step(client, |core, step| {
                 core.closed_elsewhere(close, step);
             })),

@@ -89,7 +89,11 @@ impl World {
                     self.enqueue_close(link, session_id, code);
                 }
             }
-            LinkMail::Refuse(session_id) => self.enqueue_close(link, session_id, Code::GONE),
+            LinkMail::Refuse(session_id) => {
+                if self.links[link].sessions.get(session_id).is_none() {
+                    self.enqueue_close(link, session_id, Code::NOT_HERE);
+                }
+            }
         }
     }
 
@@ -261,6 +265,7 @@ impl World {
             gateway_id: self.gateways[self.links[link].gateway].id.clone(),
             service_type: SERVICES[service].to_owned(),
             resume_window_ms: self.limits.resume_window,
+            ping_interval_ms: 5_000,
             token: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap();

@@ -75,7 +75,8 @@ impl World {
                         if let Some(batch) = batch {
                             self.deliver_batch(client, batch);
                         }
-                        self.mail_client(client, ClientMail::Bound(bind));
+                        let service = self.links[link].service;
+                        self.mail_client(client, ClientMail::Bound(service, bind));
                     }
                     Recipient::Stranger => self.stray(link, id, Stray::Bind(bind)),
                 }
@@ -102,7 +103,7 @@ impl World {
                     self.mail_client(client, ClientMail::Accepted { service, epoch });
                 }
             }
-            Some(Kind::Hello | Kind::Open | Kind::Suspend) | None => {}
+            Some(Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound) | None => {}
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) enum ClientMail {
         head: Vec<u8>,
         frames: u32,
     },
-    Bound(Bind),
+    Bound(usize, Bind),
     Closed {
         service: usize,
         close: BackendClose,

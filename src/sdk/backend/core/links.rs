@@ -18,6 +18,8 @@ pub(super) struct Greeting {
     /// Index of the service in the backend's list.
     pub(super) service: usize,
     pub(super) resume_window_ms: u64,
+    /// 0: not told.
+    pub(super) ping_interval_ms: u64,
 }
 
 #[derive(Debug, Default)]

@@ -14,6 +14,12 @@ pub trait Service: Send + 'static {
         let _ = (session, out);
     }
 
+    /// Takes note that another backend has bound the session: `realm_id`, `user_id` and the flags of `session`
+    /// are the new ones.
+    fn bound(&mut self, session: &SessionInfo) {
+        let _ = session;
+    }
+
     /// Takes note that a session is suspended: its client's connection or its last link is lost, or it
     /// goes on over another link. [`opened`](Self::opened) or [`ended`](Self::ended) follows.
     fn suspended(&mut self, session: &SessionInfo) {
@@ -34,6 +40,10 @@ impl Service for Box<dyn Service> {
 
     fn opened(&mut self, session: &SessionInfo, out: &mut Replies<'_>) {
         (**self).opened(session, out);
+    }
+
+    fn bound(&mut self, session: &SessionInfo) {
+        (**self).bound(session);
     }
 
     fn suspended(&mut self, session: &SessionInfo) {
@@ -76,6 +86,8 @@ pub struct Counts {
     pub data_out: u64,
     /// DATA, CLOSE and SUSPEND for sessions that are not open on that link.
     pub strays: u64,
+    /// Frames of kinds that this version does not know.
+    pub skipped: u64,
     /// Replies to sessions that have no link.
     pub undelivered: u64,
 }

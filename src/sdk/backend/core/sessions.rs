@@ -7,7 +7,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::codec::code::Code;
-use crate::codec::link::{OPEN_RESUMED, Open};
+use crate::codec::link::{Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
 
 /// Number of a link; used again once the link is gone.
 pub type LinkId = usize;
@@ -21,8 +21,12 @@ pub struct SessionInfo {
     pub gateway_id: Arc<str>,
     /// 0: none.
     pub realm_id: u32,
+    /// A backend has bound the realm; else the client claims it.
+    pub realm_is_bound: bool,
     /// 0: none.
     pub user_id: u64,
+    /// A backend has bound the user; else the client claims it.
+    pub user_is_bound: bool,
     /// Transport of the client, as in OPEN.
     pub transport: u8,
     /// Remote address of the client, `ip:port`.
@@ -91,6 +95,8 @@ impl Refused {
 pub(super) enum Closed {
     /// The session has ended.
     Ended(SessionInfo),
+    /// Its gateway does not have it; it is suspended.
+    Kept(SessionInfo),
     /// The session left that link: CLOSE 307 is due there.
     Left,
     /// It came from a link that is being left: nothing is due.
@@ -144,7 +150,9 @@ impl Sessions {
             session_id,
             gateway_id: gateway.clone(),
             realm_id: open.realm_id,
+            realm_is_bound: open.flags & OPEN_REALM_BOUND != 0,
             user_id: open.user_id,
+            user_is_bound: open.flags & OPEN_USER_BOUND != 0,
             transport: open.transport,
             client: open.client.to_owned(),
             epoch: open.epoch,
@@ -216,6 +224,17 @@ impl Sessions {
         }
         // Without the link that it was opened on any of its gateway's may end it.
         let its_gateway = *entry.info.gateway_id == *gateway;
+        if code == Code::NOT_HERE {
+            // It ends nothing (protocol 2.3). On another link it may answer a frame from before the newest
+            // OPEN of that gateway.
+            if !its_gateway || entry.link != Some(link) {
+                return Closed::Ignored;
+            }
+            entry.link = None;
+            entry.open_link_stands = false;
+            entry.until = Some(until);
+            return Closed::Kept(entry.info.clone());
+        }
         let orphan = !entry.open_link_stands && its_gateway;
         if code == Code::LEAVES_LINK || (entry.link != Some(link) && !orphan) {
             // CLOSE 307 never ends one.
@@ -230,6 +249,27 @@ impl Sessions {
             Some(info) => Closed::Ended(info),
             None => Closed::Stray,
         }
+    }
+
+    /// Takes a BOUND that came on `link`; none where the session is not open there.
+    pub(super) fn bound(
+        &mut self,
+        link: LinkId,
+        session_id: u64,
+        bind: Bind,
+    ) -> Option<&SessionInfo> {
+        let entry = self.by_id.get_mut(&session_id)?;
+        if entry.link != Some(link) {
+            return None;
+        }
+        let info = &mut entry.info;
+        if bind.user_id != 0 {
+            (info.user_id, info.user_is_bound) = (bind.user_id, true);
+        }
+        if bind.realm_id != 0 {
+            (info.realm_id, info.realm_is_bound) = (bind.realm_id, true);
+        }
+        Some(&entry.info)
     }
 
     /// Takes a SUSPEND that came on `link`.

@@ -1,7 +1,8 @@
 //! Transcripts: scripted gateways at the other ends of links.
 
 use super::*;
-use crate::codec::link::{Multicast, OPEN_RESUMED};
+use crate::codec::code::Notice;
+use crate::codec::link::{Bind, Multicast, OPEN_REALM_BOUND, OPEN_RESUMED, Open};
 
 /// Notes each call, and answers by what is asked for.
 #[derive(Default)]
@@ -27,6 +28,14 @@ impl Service for Noted {
             session_id, epoch, ..
         } = session;
         self.0.push(format!("opened {session_id} {epoch}"));
+    }
+
+    fn bound(&mut self, session: &SessionInfo) {
+        let SessionInfo {
+            user_id, realm_id, ..
+        } = session;
+        let flags = (session.user_is_bound, session.realm_is_bound);
+        self.0.push(format!("bound {user_id} {realm_id} {flags:?}"));
     }
 
     fn suspended(&mut self, session: &SessionInfo) {
@@ -65,6 +74,7 @@ impl Script {
             gateway_id: gateway.to_owned(),
             service_type: "game".to_owned(),
             resume_window_ms: 30_000,
+            ping_interval_ms: 5_000,
             token: None,
         };
         self.feed(link, Kind::Hello, 0, &serde_json::to_vec(&hello).unwrap())
@@ -322,4 +332,47 @@ fn frames_cut_anywhere_are_taken_once_they_are_whole() {
         assert_eq!(used + rest, input.len());
         script.expect(&["data 1 one", "data 1 two", "0: Data 1 one", "0: Data 1 two"]);
     }
+}
+
+#[test]
+fn a_gateway_that_does_not_have_the_session_suspends_it_on_its_link_alone() {
+    let mut script = Script::new();
+    let (one, two, other) = (script.link("a"), script.link("a"), script.link("b"));
+    script.opens(one, 1, 1, 0, &["opened 1 1"]);
+    let not_here = 421_u16.to_be_bytes();
+    // It answers what was said there before the OPEN here, or concerns another gateway.
+    script.says(two, Kind::Close, 1, &not_here, &[]);
+    script.says(other, Kind::Close, 1, &not_here, &[]);
+    script.says(one, Kind::Data, 1, b"hi", &["data 1 hi", "0: Data 1 hi"]);
+    script.says(one, Kind::Close, 1, &not_here, &["suspended 1"]);
+    assert_eq!(script.core.session_count(), 1);
+    script.opens(other, 1, 2, 1, &["opened 1 2", "2: Accept 1 2"]);
+    script.says(other, Kind::Close, 1, &not_here, &["suspended 1"]);
+    script.now += 30_000;
+    script.core.timer(script.now);
+    script.expect(&["ended 1 408"]);
+}
+
+#[test]
+fn a_session_learns_what_other_backends_have_bound() {
+    let mut script = Script::new();
+    let link = script.link("a");
+    script.opens(link, 1, 1, OPEN_REALM_BOUND, &["opened 1 1"]);
+    let user = |user_id, realm_id| Bind { user_id, realm_id }.encode();
+    let told = ["bound 5 0 (true, true)"];
+    script.says(link, Kind::Bound, 1, &user(5, 0), &told);
+    script.says(link, Kind::Bound, 2, &user(5, 0), &[]);
+    assert!(script.feed(link, Kind::Bound, 1, &[0; 11]).is_err());
+}
+
+#[test]
+fn kinds_of_later_versions_are_skipped_and_counted() {
+    let mut script = Script::new();
+    let link = script.link("a");
+    let mut input = Vec::new();
+    link::encode(&mut input, Kind::Ping, 0, b"x");
+    input[4] = 42;
+    assert_eq!(script.core.received(script.now, link, &input).unwrap(), 17);
+    assert_eq!(script.core.counts().skipped, 1);
+    assert_eq!(script.core.silence_limit(link), Some(15_000));
 }

@@ -64,6 +64,34 @@ fn a_session_comes_from_its_owner() {
 }
 
 #[test]
+fn who_the_session_is_comes_with_it_and_what_is_newer_here_counts() {
+    let bind = |user_id, realm_id| Bind { user_id, realm_id };
+    let with = |bound| {
+        ToClaimant::Handover(Box::new(Handover {
+            starts: vec![(1, 0)],
+            bound,
+            last_service: "game".to_owned(),
+            ..Handover::default()
+        }))
+    };
+    // A backend has bound it at the owner since that was asked.
+    let mut play = claiming();
+    play.answers(1, with(bind(5, 0)));
+    play.check(&["game.1: BOUND 5 0", "cancel call", "OPENED 0 epoch 4"]);
+    assert_eq!(
+        play.says(&data("", 0)).forwards,
+        1,
+        "the service named last"
+    );
+    // And here, behind its ACCEPT: newer than whatever the owner knows.
+    let mut play = claiming();
+    play.at(|core, step| core.bound("game", bind(6, 0), step));
+    play.answers(1, with(bind(5, 3)));
+    play.check(&["game.1: BOUND 6 3", "cancel call", "OPENED 0 epoch 4"]);
+    assert!(play.core.is_bound());
+}
+
+#[test]
 fn a_client_that_comes_again_behind_the_claim_gets_nothing_twice() {
     for (count, opened) in [(1, "OPENED 3 epoch 4"), (2, "OPENED 0 epoch 4 GAP")] {
         let mut play = claiming();
@@ -82,12 +110,12 @@ fn a_bind_that_comes_here_is_newer_than_the_owner_s_word() {
         realm_id: 9,
     };
     let mut play = claiming();
-    play.at(|core, step| core.bound(bind, step));
+    play.at(|core, step| core.bound("game", bind, step));
     // The owner hands over what it knows.
     play.answers(1, handed(false));
     assert_eq!(play.core.identity(), Some(bind));
     let mut play = claiming();
-    play.at(|core, step| core.bound(bind, step));
+    play.at(|core, step| core.bound("game", bind, step));
     let particulars = particulars();
     play.answers(1, ToClaimant::HoldsMore { particulars });
     assert_eq!(play.core.identity(), Some(bind));

@@ -127,29 +127,6 @@ fn a_lost_link_is_told_once_and_opened_again() {
 }
 
 #[test]
-fn a_resumable_session_is_told_its_tokens() {
-    let mut play = Play::new();
-    play.says(&data("game", FLAG_RESUMABLE));
-    play.at(|core, step| core.registered(Ok(7), step));
-    play.says(&data("game", FLAG_RESUMABLE));
-    play.opens("game", 1);
-    let bind = Bind {
-        user_id: 5,
-        realm_id: 3,
-    };
-    play.at(|core, step| core.bound(bind, step));
-    play.check(&[
-        "register",
-        "OPENED 1 epoch 1",
-        "route game OPEN epoch 1",
-        "game.1: forward 1",
-        "OPENED 1 epoch 1",
-        "game.1: realm 3",
-        "OPENED 1 epoch 1",
-    ]);
-}
-
-#[test]
 fn a_window_ends_with_the_code_of_its_connection() {
     let mut play = Play::with_resumable();
     play.waits(10_000);

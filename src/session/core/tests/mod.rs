@@ -6,6 +6,7 @@ mod claims;
 mod crossings;
 mod lives;
 mod owners;
+mod telling;
 mod words;
 
 use words::{opened, words};
@@ -18,7 +19,9 @@ use std::time::Duration;
 use super::*;
 use crate::codec::Decoded;
 use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
-use crate::codec::link::{Open, Transport};
+use crate::codec::link::{
+    self, Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open, Transport,
+};
 use crate::codec::peer::{Binding, Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
@@ -50,7 +53,10 @@ impl Hold for Lease {
     fn endpoint(&self) -> SocketAddr {
         endpoint(self.service)
     }
-    fn forward(&self, _: Vec<u8>, frames: u32) {
+    fn forward(&self, bytes: Vec<u8>, frames: u32) {
+        if let Some(bound) = words::bound(&bytes) {
+            return self.say(&bound);
+        }
         self.say(&format!("forward {frames}"));
     }
     fn is_full(&self) -> bool {

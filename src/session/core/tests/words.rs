@@ -6,10 +6,26 @@ use super::*;
 pub(super) fn opened(open: &[u8]) -> String {
     let open = Open::decode(open).unwrap();
     let from = open.previous_gateway;
-    match open.flags {
+    let text = match open.flags & OPEN_RESUMED {
         0 => format!("OPEN epoch {}", open.epoch),
         _ => format!("OPEN resumed epoch {} from {from}", open.epoch),
+    };
+    match open.flags & (OPEN_USER_BOUND | OPEN_REALM_BOUND) {
+        0 => text,
+        flags => format!("{text} bound {flags}: {} {}", open.user_id, open.realm_id),
     }
+}
+
+/// A BOUND; none where the frame is another.
+pub(super) fn bound(bytes: &[u8]) -> Option<String> {
+    let Ok(Decoded::Frame(frame, _)) = link::decode(bytes, 65_536) else {
+        return None;
+    };
+    if frame.kind != link::Kind::Bound as u8 {
+        return None;
+    }
+    let bound = Bind::decode(frame.payload).unwrap();
+    Some(format!("BOUND {} {}", bound.user_id, bound.realm_id))
 }
 
 /// An effect in words; none for what is only counted.

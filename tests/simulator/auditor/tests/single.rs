@@ -178,6 +178,12 @@ pub(super) const BAD: &[Bad] = &[
         t.lose(0);
         t.to(link, &open(1, false));
     }),
+    (&rules::L_BOUND, |t| {
+        t.begin();
+        t.from(0, &bind(42, 0));
+        t.wait(1_000);
+        t.to(0, &bound(43, 0));
+    }),
     (&rules::L_DATA_CLOSED, |t| {
         two_read(t);
         let link = t.link(0, 1, 0);

@@ -156,6 +156,10 @@ pub(super) fn bind(user_id: u64, realm_id: u32) -> Vec<u8> {
     on_link(LinkKind::Bind, ID, &Bind { user_id, realm_id }.encode())
 }
 
+pub(super) fn bound(user_id: u64, realm_id: u32) -> Vec<u8> {
+    on_link(LinkKind::Bound, ID, &Bind { user_id, realm_id }.encode())
+}
+
 pub(super) fn multicast(sessions: &[u64], payload: Payload) -> Vec<u8> {
     let mut bytes = Vec::new();
     Multicast::encode(&mut bytes, sessions, &payload.encode());
@@ -245,6 +249,7 @@ impl Trace {
             gateway_id: format!("g{gateway}"),
             service_type: SERVICES[service].to_owned(),
             resume_window_ms: 30_000,
+            ping_interval_ms: 5_000,
             token: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap_or_default();

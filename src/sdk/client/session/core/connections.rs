@@ -79,10 +79,12 @@ impl SessionCore {
             return self.end(End::Lost);
         }
         let begun = self.ledger.has_begun();
-        if let Some(moving) = self.drop_line(now, begun) {
-            self.set_attempt(moving);
-        } else {
-            self.try_again(now, None);
+        match self.drop_line(now, begun) {
+            Some(under_way @ (Attempt::Connecting { .. } | Attempt::Resuming { .. })) => {
+                self.set_attempt(under_way);
+            }
+            // A wait for another chance to move ends here: there is nothing left to stay on.
+            Some(Attempt::Waiting { .. }) | None => self.try_again(now, None),
         }
     }
 
@@ -136,14 +138,13 @@ impl SessionCore {
         self.set_attempt(Attempt::Waiting { until });
     }
 
-    /// Moves elsewhere at a random moment of the first half of the time that is left here.
-    pub(super) fn move_within(&mut self, now: u64, left: Duration) {
+    /// Moves elsewhere at once: a gateway that drains spreads its clients itself (protocol 3.3).
+    pub(super) fn move_on(&mut self, now: u64) {
         if let State::InUse { moving, .. } = &mut self.state
             && moving.is_none()
             && self.ledger.resumable()
         {
-            let until = now + self.random.random_range(0..=millis(left) / 2);
-            *moving = Some(Attempt::Waiting { until });
+            *moving = Some(Attempt::Waiting { until: now });
         }
     }
 

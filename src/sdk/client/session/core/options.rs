@@ -20,7 +20,7 @@ pub struct SessionOptions {
     pub longest_wait: Duration,
     /// Time without a connection after which the session gives up.
     pub give_up_after: Duration,
-    /// Time that a PING may stay unanswered before the connection counts as broken.
+    /// Silence while a PING is unanswered, after which the connection counts as broken.
     pub pong_timeout: Duration,
     /// Bytes that are kept until the gateway is known to have them. Beyond it the session takes no
     /// more DATA from the application.

@@ -25,6 +25,14 @@ const REFUSED_FOR_NOW: [Code; 2] = [Code::UNAVAILABLE, Code::RATE_LIMITED];
 impl SessionCore {
     /// Takes a frame that came on a connection.
     pub fn received(&mut self, now: u64, conn: ConnId, frame: ClientFrame) {
+        let patience = millis(self.options.pong_timeout);
+        if let State::InUse { line, .. } = &mut self.state
+            && line.conn == conn
+            && let Some(by) = &mut line.pong_by
+        {
+            // Whatever is heard is a sign of life: a gateway that does not read for now says PONG of its own.
+            *by = now + patience;
+        }
         match &mut self.state {
             State::InUse { line, moving } if line.conn == conn => match moving {
                 Some(Attempt::Resuming { held, .. }) => held.push_back(frame),
@@ -94,16 +102,16 @@ impl SessionCore {
                 }
             }
             Heard::Pong(payload) => {
-                if let State::InUse { line, .. } = &mut self.state {
-                    line.pong_by = None;
-                }
                 if let Some(mark) = payload.first_chunk() {
+                    if let State::InUse { line, .. } = &mut self.state {
+                        line.pong_by = None;
+                    }
                     self.ledger.acknowledge(u64::from_be_bytes(*mark));
                 }
             }
             Heard::Error(told) => self.tell(Event::Error(told)),
             Heard::Close(told) => self.take_close(now, told),
-            Heard::Goaway(left) => self.move_within(now, left),
+            Heard::Goaway(_) => self.move_on(now),
             Heard::Unknown(_) => {}
         }
     }

@@ -126,7 +126,6 @@ impl Script {
     fn moving() -> Script {
         let mut script = Script::started();
         script.hears(0, goaway(2_000), &[]);
-        script.now += 1_000;
         script.timer(&["connect 1"]);
         script.does(|core, now| core.connected(now, 1), &["send 1 Resume 0 t1"]);
         script

@@ -114,12 +114,24 @@ fn an_unanswered_resume_gives_up_both_connections() {
 fn a_connection_that_cannot_be_made_leaves_the_old_one_alone() {
     let mut script = Script::started();
     script.hears(0, goaway(2_000), &[]);
-    script.now += 1_000;
     script.timer(&["connect 1"]);
     script.hears(0, data("x"), &["tell Data x"]);
     script.does(|core, now| core.connect_failed(now, 1), &["disconnect 1"]);
     script.hears(0, data("y"), &["tell Data y"]);
     script.send("b", &["send 0 Data b"]);
+}
+
+#[test]
+fn a_lost_connection_ends_the_wait_for_another_chance_to_move() {
+    let mut script = Script::moving();
+    // Not yet, says the gateway: in five minutes.
+    script.hears(1, close(Code::UNAVAILABLE, 300_000), &["disconnect 1"]);
+    script.does(
+        |core, now| core.lost(now, 0),
+        &["disconnect 0", "tell Interrupted"],
+    );
+    script.now += 2_000;
+    script.timer(&["connect 2"]);
 }
 
 #[test]
