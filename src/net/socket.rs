@@ -59,6 +59,16 @@ impl Socket {
         }
     }
 
+    /// Tells whether the remote end has shown life since the last call by something that is not read as
+    /// bytes: a WebSocket PING.
+    #[inline]
+    pub fn take_sign_of_life(&mut self) -> bool {
+        match self {
+            Socket::WebSocket(socket) => socket.take_sign_of_life(),
+            Socket::Tcp(_) | Socket::Tls(_) | Socket::Duplex(_) | Socket::Taken => false,
+        }
+    }
+
     /// Sets the code of the closing frame that a WebSocket sends when it is shut down.
     pub fn set_close_code(&mut self, code: u16) {
         if let Socket::WebSocket(socket) = self {

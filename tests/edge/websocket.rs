@@ -224,6 +224,24 @@ async fn a_silent_one_is_idle() {
     assert_eq!(browser.closed().await, (408, 1013));
 }
 
+#[tokio::test]
+async fn a_websocket_ping_is_a_sign_of_life() {
+    let timeout = Duration::from_secs(3);
+    let gateway = echo(|config| config.session.idle_timeout = timeout).await;
+    let mut browser = Browser::connect(&gateway).await;
+    browser.binary(data("game", b"x")).await;
+    assert_eq!(&browser.answer().await[..], b"x");
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < 2 * timeout {
+        browser.send(Message::Ping("alive".into())).await;
+        assert_eq!(browser.next().await, Message::Pong("alive".into()));
+    }
+    browser.binary(data("game", b"still here")).await;
+    assert_eq!(&browser.answer().await[..], b"still here");
+    // Silent from now on.
+    assert_eq!(browser.closed().await, (408, 1013));
+}
+
 /// More than the connection's buffers hold: the rest must follow when there is room, although the
 /// client says nothing that could wake the gateway.
 #[tokio::test]

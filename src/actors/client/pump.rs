@@ -57,7 +57,12 @@ impl Client {
             }
             reads += 1;
             match self.poll_read(ctx, cx) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    if self.socket.take_sign_of_life() {
+                        self.core.lives(self.shared.now_ms());
+                    }
+                    break;
+                }
                 Poll::Ready(Ok(())) => {}
                 // Where frames of the client wait for links, the socket says so again when it is read again.
                 Poll::Ready(Err(Closing::Disconnected)) => self.at_core(ctx, |core, step| {

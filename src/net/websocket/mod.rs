@@ -45,6 +45,8 @@ pub struct WebSocket {
     max_payload: u32,
     /// The library has had a message over [`KEPT_BYTES`].
     grown: bool,
+    /// A PING has come since [`take_sign_of_life`](Self::take_sign_of_life).
+    pinged: bool,
     /// Further input cannot be parsed.
     broken: bool,
     /// Whole frames that have come and are not read yet.
@@ -74,6 +76,7 @@ impl WebSocket {
             stream,
             max_payload,
             grown: false,
+            pinged: false,
             broken: false,
             incoming: Bytes::new(),
             fault: None,
@@ -87,6 +90,11 @@ impl WebSocket {
     /// Returns the stream of messages underneath. Bytes that were read and not taken are lost.
     pub fn into_messages(self) -> WebSocketStream<Counted> {
         self.stream
+    }
+
+    /// Tells whether a PING has come since the last call (protocol 1.6: a sign of life).
+    pub(super) fn take_sign_of_life(&mut self) -> bool {
+        std::mem::take(&mut self.pinged)
     }
 
     /// Sets the code of the closing frame.
@@ -284,7 +292,8 @@ impl AsyncRead for WebSocket {
                 Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
                 // The library owes the answer to it, which a fresh state would not know.
                 Some(Ok(Message::Close(_))) => this.grown = false,
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                Some(Ok(Message::Ping(_))) => this.pinged = true,
+                Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
                     return Poll::Ready(Ok(()));
                 }

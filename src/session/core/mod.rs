@@ -192,6 +192,13 @@ impl<L: Hold> Core<L> {
         self.alive = now;
     }
 
+    /// The client of an open session shows that it lives, by other means than a frame.
+    pub fn lives(&mut self, now: Millis) {
+        if let State::Active { .. } = &self.state {
+            self.alive = now;
+        }
+    }
+
     /// Tells whether the connection may be read.
     #[inline]
     pub fn reads(&self) -> bool {
