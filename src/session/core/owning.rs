@@ -66,7 +66,10 @@ impl<L: Hold> Core<L> {
         said: Option<&ToOwner>,
         step: &mut Step<'_>,
     ) {
-        let comes = matches!(self.state, State::Claiming { .. }) || self.resume().is_some();
+        // It has just left: whoever asks again is told where it is, by the registry.
+        let leaves = matches!(self.state, State::Ended(Code::LEAVES_LINK));
+        let comes =
+            matches!(self.state, State::Claiming { .. }) || self.resume().is_some() || leaves;
         let say = match said {
             // An owner that says "moved" may be quicker than its hand-over.
             Some(ToOwner::Ask { .. }) if comes => ToClaimant::Busy,

@@ -175,6 +175,17 @@ impl Audit {
         })
     }
 
+    /// Tells whether a claim has failed behind an ACCEPT: a backend knows its epoch from that gateway alone.
+    fn has_broken_promise(&self, session: &Session) -> bool {
+        let taken = |attempt: &Attempt| {
+            session.places.iter().any(|(number, place)| {
+                let by = self.links.get(number).map(|link| link.gateway);
+                by == Some(attempt.gateway) && place.resumed.is_some() && !place.unanswered
+            })
+        };
+        session.attempts.iter().any(|a| !a.succeeded && taken(a))
+    }
+
     /// An end that the player did not want needs a reason.
     pub(super) fn end_founded(&mut self, of: (usize, u32), end: &End) {
         let now = self.now;
@@ -208,7 +219,10 @@ impl Audit {
                     let mut places = s.places.values();
                     places.any(|p| p.standing == Standing::ByBackend(410))
                 };
-                let trouble = trouble || (self.scene.slow && session.is_some_and(taken));
+                // And where a promise was not kept, only the gateway that had it may go on with the session.
+                let broken = session.is_some_and(|s| self.has_broken_promise(s));
+                let trouble =
+                    trouble || ((self.scene.slow || broken) && session.is_some_and(taken));
                 !begun || ended || window || life.closes.is_some() || trouble
             }
             End::GaveUp => self

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::frames::{ClientFrame, ClientWhat};
-use super::model::{Attempt, Form, Incarnation, Link, Moment, Place, Session, Standing};
+use super::model::{Attempt, Cause, Form, Incarnation, Link, Moment, Place, Session, Standing};
 use super::{Audit, Process, rules};
 
 impl Audit {
@@ -158,7 +158,11 @@ impl Audit {
         // "Who has handed a session over remembers to whom for the resume window" (3.2).
         let forgotten = user.opened.at + self.scene.resume_window <= self.now.at;
         // Nor does anybody remember one that has ended (docs/simulation.md, limits).
-        let unknown = forgotten || session.ended.is_some() || !self.scene.peer_channel;
+        let panicked = self.causes.iter().any(|(at, cause)| {
+            *at > user.opened && matches!(cause, Cause::Panicked(g) if *g == user.gateway.index)
+        });
+        let over = session.ended.is_some() || panicked;
+        let unknown = forgotten || over || !self.scene.peer_channel;
         // One that nobody has asked still believes that it owns the session.
         gone || user.gap || (gap && unknown && !self.is_epoch_seen(session, user, (gateway, asked)))
     }

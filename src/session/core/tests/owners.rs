@@ -36,6 +36,9 @@ fn a_session_is_left_in_order_and_handed_over() {
         "unregister",
         "close: 205",
     ]);
+    // A question that was under way: the registry knows by the next one where the session is.
+    play.peer("c", ToOwner::Ask { token_epoch: 1 });
+    play.check(&["to c: busy"]);
 }
 
 #[test]
