@@ -105,12 +105,8 @@ impl Audit {
             attempt.succeeded = true;
         }
         let at = session.incarnations.len();
-        // Its count tells it from one that has got the session back, which takes a peer channel.
-        let aside = own.is_some_and(|own| {
-            let goes_on = fits(session.incarnations.get(own), received);
-            let gets_back = self.scene.peer_channel && fits(session.incarnations.last(), received);
-            !gap && !goes_beside(session, own) && goes_on && !gets_back
-        });
+        let peers = self.scene.peer_channel;
+        let aside = own.is_some_and(|own| !gap && is_aside(session, own, received, peers));
         session.incarnations.push(Incarnation {
             gateway,
             epoch,
@@ -129,8 +125,13 @@ impl Audit {
         if let Some(before) = before.filter(|before| *before != gateway && !gap) {
             session.handed_over.insert(before, self.now);
         }
+        self.conn_resumed(id, at, received);
+    }
+
+    /// From now on this connection is that incarnation's.
+    fn conn_resumed(&mut self, id: u64, incarnation: usize, received: u64) {
         if let Some(conn) = self.conns.get_mut(&id) {
-            conn.incarnation = Some(at);
+            conn.incarnation = Some(incarnation);
             (conn.base, conn.received) = (received, received);
             if let Form::Resume { answered, .. } = &mut conn.form {
                 *answered = true;
@@ -520,6 +521,14 @@ impl Audit {
 fn fits(incarnation: Option<&Incarnation>, received: u64) -> bool {
     let counts = incarnation.map(|incarnation| incarnation.received);
     counts.is_some_and(|(least, most)| (least..=most).contains(&received))
+}
+
+/// Tells whether one that was passed over goes on beside the owner. Its count tells it from one that has got the
+/// session back, which takes a peer channel.
+fn is_aside(session: &Session, own: usize, received: u64, peer_channel: bool) -> bool {
+    let goes_on = fits(session.incarnations.get(own), received);
+    let gets_back = peer_channel && fits(session.incarnations.last(), received);
+    !goes_beside(session, own) && goes_on && !gets_back
 }
 
 /// Tells whether this is the owner's, and only others that had been passed over for it went on since.
