@@ -305,7 +305,7 @@ pub const FAMILIES: [Family; 70] = [
     ),
     family(
         "link_refused_frames",
-        "Frames from backends for sessions that are not theirs, answered with CLOSE 410",
+        "Frames from backends for sessions that are not theirs, answered with CLOSE 421",
         Counter(|m| m.refused_on_link.get()),
     ),
     family(
