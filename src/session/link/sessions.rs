@@ -297,7 +297,10 @@ impl<C> Sessions<C> {
         let attached = &mut self.attached[place as usize];
         match attached.stage {
             Stage::Resuming => return Recipient::BeforeAccept,
-            Stage::OpenSent | Stage::Open => attached.stage = Stage::Open,
+            Stage::Open => {}
+            // What comes before the answer to CLOSE 307 was said before the OPEN behind that was read.
+            Stage::OpenSent if self.left.contains(&session_id) => {}
+            Stage::OpenSent => attached.stage = Stage::Open,
         }
         if attached.frames == 0 {
             attached.head = buffers::take();
