@@ -54,6 +54,7 @@ impl Audit {
                     session.bound_at = gateway;
                 }
                 session.realms.insert(*realm_id);
+                session.binds.insert((*user_id, *realm_id));
                 let place = session.places.entry(id).or_default();
                 if place.standing != Standing::Open {
                     place.strays += 1;

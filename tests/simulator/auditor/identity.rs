@@ -11,9 +11,9 @@ impl Audit {
         let session = self.sessions.entry(session_id).or_default();
         let said = |is_its: &dyn Fn(u64, u32) -> bool| {
             session
-                .bound
+                .binds
                 .iter()
-                .any(|(_, user, realm)| is_its(*user, *realm))
+                .any(|(user, realm)| is_its(*user, *realm))
         };
         let known = (user == 0 || said(&|bound, _| bound == user))
             && (realm == 0 || said(&|_, bound| bound == realm));

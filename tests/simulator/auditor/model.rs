@@ -265,6 +265,8 @@ pub(crate) struct Session {
     pub(crate) places: BTreeMap<u64, Place>,
     /// What backends have said of it: the bound ids, newest last, by the moment a gateway was told.
     pub(crate) bound: Vec<(Moment, u64, u32)>,
+    /// Each user and realm of a BIND, whether or not its gateway took it.
+    pub(crate) binds: BTreeSet<(u64, u32)>,
     /// The gateway that was told last.
     pub(crate) bound_at: Option<Process>,
     pub(crate) realms: BTreeSet<u32>,
