@@ -186,7 +186,13 @@ impl<L: Hold> Core<L> {
             _ if !owned => "session_id is not this session's",
             Some(Kind::Close) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);
-                return Err(Closing::ByClient(notice.code.of_client()));
+                // Of an HTTP request it is this gateway that speaks, and says how the request ended.
+                let code = if step.host.transport().is_http() {
+                    notice.code
+                } else {
+                    notice.code.of_client()
+                };
+                return Err(Closing::ByClient(code));
             }
             Some(Kind::Ping | Kind::Pong) if frame.payload.len() > MAX_PING_LEN => {
                 "PING and PONG carry at most 125 bytes"
