@@ -96,6 +96,18 @@ fn client_and_backend_through_the_gateway() {
     let status = playing.wait_for_exit();
     assert!(status.success(), "{}{}", playing.output(), gateway.output());
 
+    // More than it may keep: it forgets what is acknowledged.
+    let mut long = python("client.py");
+    long.args(["--resumable", "--count", "2500", players]);
+    let mut playing = Process::spawn(&mut long);
+    let status = playing.wait_for_exit();
+    assert!(status.success(), "{}{}", playing.output(), gateway.output());
+    assert!(
+        playing.output().contains("2500 of 2500 answered"),
+        "{}",
+        playing.output()
+    );
+
     let ca = authority.ca().display().to_string();
     let mut encrypted = python("client.py");
     encrypted.args(["--tls", "--ca", &ca, players]);

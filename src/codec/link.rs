@@ -2,9 +2,13 @@
 //!
 //! Hot path: no allocation, no `String`, no logging (except for HELLO, once a link).
 
+mod payloads;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Decoded, array};
+
+pub use payloads::{Bind, Multicast};
 
 /// Bytes of a frame before its payload.
 pub const HEADER_LEN: usize = 16;
@@ -257,7 +261,7 @@ pub struct Open<'a> {
     pub user_id: u64,
     /// A [`Transport`], with [`TRANSPORT_TLS`] over TLS.
     pub transport: u8,
-    /// [`OPEN_RESUMED`].
+    /// [`OPEN_RESUMED`], [`OPEN_USER_BOUND`] and [`OPEN_REALM_BOUND`].
     pub flags: u8,
     /// 1 at first; only a resume raises it.
     pub epoch: u32,
@@ -306,91 +310,6 @@ impl<'a> Open<'a> {
             client,
             previous_gateway,
         })
-    }
-}
-
-/// BIND's payload: who this session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Bind {
-    /// 0 leaves the user unbound.
-    pub user_id: u64,
-    /// 0 leaves the realm unbound.
-    pub realm_id: u32,
-}
-
-impl Bind {
-    /// Bytes of the payload.
-    pub const LEN: usize = 12;
-
-    /// Encodes the payload.
-    pub fn encode(&self) -> [u8; Bind::LEN] {
-        let mut bytes = [0; Bind::LEN];
-        bytes[..8].copy_from_slice(&self.user_id.to_be_bytes());
-        bytes[8..].copy_from_slice(&self.realm_id.to_be_bytes());
-        bytes
-    }
-
-    /// Reads a payload; bytes behind the known ones are for later versions.
-    ///
-    /// # Errors
-    /// It is too short.
-    pub fn decode(payload: &[u8]) -> Result<Bind, FrameError> {
-        if payload.len() < Bind::LEN {
-            return Err(FrameError::BadPayload {
-                kind: Kind::Bind,
-                len: payload.len(),
-            });
-        }
-        Ok(Bind {
-            user_id: u64::from_be_bytes(array(payload, 0)),
-            realm_id: u32::from_be_bytes(array(payload, 8)),
-        })
-    }
-}
-
-/// MULTICAST's payload: the same bytes for many sessions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Multicast<'a> {
-    ids: &'a [u8],
-    /// Payload of the one DATA that each of them gets.
-    pub payload: &'a [u8],
-}
-
-impl<'a> Multicast<'a> {
-    /// Reads a payload.
-    ///
-    /// # Errors
-    /// It holds fewer ids than it says.
-    pub fn decode(payload: &'a [u8]) -> Result<Multicast<'a>, FrameError> {
-        let bad = FrameError::BadPayload {
-            kind: Kind::Multicast,
-            len: payload.len(),
-        };
-        if payload.len() < 4 {
-            return Err(bad);
-        }
-        let count = u32::from_be_bytes(array(payload, 0)) as usize;
-        let (ids, payload) = count
-            .checked_mul(8)
-            .and_then(|bytes| payload[4..].split_at_checked(bytes))
-            .ok_or(bad)?;
-        Ok(Multicast { ids, payload })
-    }
-
-    /// Returns the sessions concerned, in the order sent.
-    pub fn sessions(&self) -> impl Iterator<Item = u64> + 'a {
-        self.ids
-            .chunks_exact(8)
-            .map(|id| u64::from_be_bytes(array(id, 0)))
-    }
-
-    /// Appends a payload.
-    pub fn encode(out: &mut Vec<u8>, sessions: &[u64], payload: &[u8]) {
-        out.extend_from_slice(&(sessions.len() as u32).to_be_bytes());
-        for id in sessions {
-            out.extend_from_slice(&id.to_be_bytes());
-        }
-        out.extend_from_slice(payload);
     }
 }
 

@@ -67,8 +67,9 @@ impl<L> Session<L> {
         })
     }
 
-    /// Gives up the services whose links were lost, or whose backends were too late: nobody else knows of them, so their backends hear the
-    /// final CLOSE now. One that has been opened elsewhere meanwhile takes none from here.
+    /// Gives up the services whose links were lost, or whose backends were too late: nobody else knows of them,
+    /// so their backends hear the final CLOSE now. One that has been opened elsewhere meanwhile takes none from
+    /// here.
     pub fn release_lost(&mut self) {
         for service in &mut self.services {
             drop(service.lost.take());

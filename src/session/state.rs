@@ -166,12 +166,7 @@ impl<L> Session<L> {
     /// that changes what is bound.
     pub fn bind(&mut self, bind: Bind) -> bool {
         let before = self.bound;
-        if bind.user_id != 0 {
-            self.bound.user_id = bind.user_id;
-        }
-        if bind.realm_id != 0 {
-            self.bound.realm_id = bind.realm_id;
-        }
+        self.bound.learn(bind);
         self.bound != before
     }
 

@@ -60,6 +60,7 @@ pub(crate) const HOT: &[&str] = &[
     "src/actors/link/pump.rs",
     "src/codec/client.rs",
     "src/codec/link.rs",
+    "src/codec/link/payloads.rs",
     "src/metrics.rs",
     "src/codec/buffers.rs",
     "src/net/outbox.rs",

@@ -75,7 +75,7 @@ impl<L: Hold> Core<L> {
         if session.bound() != before {
             session
                 .open()
-                .for_each(|(_, lease)| tell_bound(lease, &session));
+                .for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
         }
         let handed = handed.map(|handed| *handed).unwrap_or_default();
         let numbering = Numbering::from_starts(handed.starts.iter().copied()).unwrap_or_default();

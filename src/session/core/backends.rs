@@ -33,14 +33,8 @@ impl<L: Hold> Core<L> {
     pub fn bound(&mut self, service: &str, bind: Bind, step: &mut Step<'_>) {
         step.note(Note::Bound);
         if let State::Claiming { claim, .. } = &mut self.state {
-            if bind.user_id != 0 {
-                claim.bound.user_id = bind.user_id;
-            }
-            if bind.realm_id != 0 {
-                claim.bound.realm_id = bind.realm_id;
-            }
+            claim.bound.learn(bind);
         }
-        // Behind CLOSE 307 nothing is said on a link; the claimant tells.
         let leaves = matches!(self.state, State::Leaving { .. });
         let Some(session) = self.session_mut() else {
             return;
@@ -52,9 +46,10 @@ impl<L: Hold> Core<L> {
         if session.realm_id() != before {
             retag(session);
         }
-        let others = session.open().filter(|(name, _)| ***name != *service);
-        for (_, lease) in others.filter(|_| !leaves) {
-            tell_bound(lease, session);
+        // Behind CLOSE 307 nothing is said on a link; the claimant tells.
+        if !leaves {
+            let others = session.open().filter(|(name, _)| ***name != *service);
+            others.for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
         }
         self.renew_token(step);
     }

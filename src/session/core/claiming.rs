@@ -228,7 +228,7 @@ impl<L: Hold> Core<L> {
         if session.bound() != before {
             session
                 .open()
-                .for_each(|(_, lease)| tell_bound(lease, session));
+                .for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
         }
         claim.stage = Stage::Opening { owner };
         attempt.until = step.now + step.limits().connect_timeout;

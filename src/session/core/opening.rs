@@ -149,15 +149,14 @@ impl<L: Hold> Core<L> {
                 told,
                 ..
             } = *opening;
-            if told != session.bound()
-                && let Some((_, lease)) = session.open().find(|(name, _)| ***name == *service)
-            {
-                tell_bound(lease, session);
-            }
-            if let Some(lease) = session.lease(place)
-                && frames > 0
-            {
-                lease.forward(queue, frames);
+            let (id, bound) = (session.id(), session.bound());
+            if let Some(lease) = session.lease(place) {
+                if told != bound {
+                    tell_bound(lease, id, bound);
+                }
+                if frames > 0 {
+                    lease.forward(queue, frames);
+                }
             }
             step.note(Note::ServicesChanged);
         }

@@ -7,7 +7,7 @@ use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
 
 /// How long news may be on their way inside a gateway.
-const INSIDE: Millis = 100;
+pub(super) const INSIDE: Millis = 100;
 
 impl Audit {
     /// A gateway hands a frame to the network, for a backend.
@@ -162,55 +162,6 @@ impl Audit {
             let its = attempt.gateway == gateway && !attempt.succeeded;
             its && refused && attempt.asked.at + waits >= self.now.at
         })
-    }
-
-    /// An OPEN says whom the gateway was told that the session is.
-    fn check_identity(
-        &mut self,
-        id: u64,
-        session_id: u64,
-        (user, realm): (u64, u32),
-        resumed: bool,
-    ) {
-        let now = self.now;
-        let Some(link) = self.links.get(&id).filter(|link| !link.full) else {
-            return;
-        };
-        let Some(session) = self.sessions.get(&session_id) else {
-            return;
-        };
-        // Within one moment the news may still be on its way inside the gateway.
-        let last = session
-            .bound
-            .last()
-            .filter(|_| session.bound_at == Some(link.gateway));
-        let Some((since, bound_user, bound_realm)) = last else {
-            return;
-        };
-        let other = |bound: u64, said: u64| bound != 0 && bound != said;
-        let wrong = other(*bound_user, user) || other((*bound_realm).into(), realm.into());
-        // Routed before the BIND (protocol 2.2: "from then on …"), and it has waited for its link since.
-        let life = session.of.and_then(|of| self.lives.get(&of));
-        let waited = life.is_some_and(|life| {
-            let mut waits = life.sent.iter().filter(|up| up.forwarded.is_none());
-            let before = |at: Moment| at.at <= since.at + INSIDE;
-            waits.any(|up| up.service == link.service && up.arrived.is_some_and(before))
-        });
-        if !resumed && waited {
-            return;
-        }
-        // What a gateway has handed over since it forgets (protocol 3.2, case 2); what comes back by a token
-        // alone is who that token says (case 3).
-        let left = session.left.get(&link.gateway).is_some_and(|at| at > since);
-        if resumed && left {
-            return;
-        }
-        let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));
-        let same = owned.is_none_or(|(at, since_then)| at == link.gateway && since_then < *since);
-        if wrong && same && !self.is_over(session) && since.at + INSIDE < now.at {
-            let seen = format!("session {session_id}, link {id}: user {user}, realm {realm}");
-            self.breach(&rules::L_IDENTITY, seen);
-        }
     }
 
     fn data_said(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {

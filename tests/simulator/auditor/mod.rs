@@ -20,6 +20,7 @@ mod gateway_hears;
 mod gateway_links;
 mod identity;
 mod model;
+mod owners;
 mod players;
 mod reasons;
 mod resumes;
