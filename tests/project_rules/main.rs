@@ -4,10 +4,12 @@
 //! rule bites; `the_repository_keeps_the_rules` then applies all of them to all of `src/`.
 
 mod arrows;
+mod bounds;
 mod paths;
 mod rules;
 mod source;
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use arrows::Arrows;
@@ -143,6 +145,34 @@ fn documents_name_what_is_there() {
     ] {
         assert_eq!(lost(wrong).len(), 1, "{wrong}");
     }
+}
+
+/// A queue that nobody has thought of is how one client takes all memory.
+#[test]
+fn whatever_grows_has_a_bound() {
+    let list = document("tests/project_rules/bounds.toml");
+    let list: BTreeMap<String, String> = toml::from_str(&list).expect("fields and their bounds");
+    let breaches = bounds::unbounded(&sources("src"), &list);
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
+
+    let text = "struct A {\n    pub(super) queue: VecDeque<u8>,\n    count: usize,\n}\n\
+                enum B {\n    C {\n        ids: Vec<u64>,\n    },\n}\nfn f(x: Vec<u8>) {}\n";
+    let source = [Source::new("src/net/a.rs", text)];
+    let bound = |field: &str| (field.to_owned(), "8".to_owned());
+    let check = |bounds: &[&str], expected: &[&str]| {
+        let list = bounds.iter().map(|field| bound(field)).collect();
+        assert_eq!(bounds::unbounded(&source, &list), expected);
+    };
+    check(&["src/net/a.rs::queue", "src/net/a.rs::ids"], &[]);
+    check(
+        &["src/net/a.rs::ids", "src/net/b.rs::queue"],
+        &[
+            "src/net/a.rs:2: src/net/a.rs::queue grows, and has no bound",
+            "bounds.toml: src/net/b.rs::queue is gone, or does not grow",
+        ],
+    );
+    let elsewhere = Source::new("src/cli/a.rs", text);
+    assert_eq!(bounds::growing(&elsewhere), []);
 }
 
 /// `scripts/mutate` finds the place of each deliberate fault by its text.
