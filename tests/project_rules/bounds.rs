@@ -59,8 +59,8 @@ pub(crate) fn growing(source: &Source) -> Vec<(usize, String)> {
 
 /// Whether a line begins a struct or an enum with named parts.
 fn is_type(code: &str) -> bool {
-    let words = code.split_whitespace();
-    let item = words.skip_while(|word| word.starts_with("pub")).next();
+    let mut words = code.split_whitespace();
+    let item = words.find(|word| !word.starts_with("pub"));
     matches!(item, Some("struct" | "enum")) && code.ends_with('{')
 }
 
