@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::codec::buffers;
@@ -24,17 +24,61 @@ const MAX_SLICES: usize = 32;
 /// A queue that once grew beyond this many places is freed when it is empty.
 const KEPT_PLACES: usize = 8;
 
+/// A buffer this many times as large as the bytes of interest in it is not kept for them alone.
+const MAX_WASTE: usize = 2;
+
+/// Bytes of a larger buffer, all of which they keep alive.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    bytes: Bytes,
+    /// Size of the buffer. 0: it is as large as the bytes, and many may share it.
+    buffer: usize,
+}
+
+impl Slice {
+    /// A slice of a buffer of so many bytes.
+    pub fn new(bytes: Bytes, buffer: usize) -> Slice {
+        Slice { bytes, buffer }
+    }
+
+    /// Bytes for many: nobody copies them.
+    pub fn for_many(bytes: Bytes) -> Slice {
+        Slice { bytes, buffer: 0 }
+    }
+
+    /// Returns bytes that keep no larger buffer alive.
+    pub fn into_compact(self) -> Slice {
+        if is_compact(self.bytes.len(), self.buffer) {
+            return self;
+        }
+        Slice::for_many(Bytes::copy_from_slice(&self.bytes))
+    }
+}
+
+impl std::ops::Deref for Slice {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn is_compact(bytes: usize, buffer: usize) -> bool {
+    buffer <= MAX_WASTE * bytes
+}
+
 #[derive(Debug)]
 enum Piece {
     Pooled(Vec<u8>),
-    Shared(Bytes),
+    Shared(Slice),
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Pooled(bytes) => bytes,
-            Piece::Shared(bytes) => bytes,
+            Piece::Shared(slice) => slice,
         }
     }
 }
@@ -47,6 +91,8 @@ pub struct Outbox {
     written: usize,
     /// Bytes that are not written yet.
     queued: usize,
+    /// Pieces at the end that may lie in buffers much larger than they are.
+    loose: usize,
 }
 
 impl Outbox {
@@ -83,13 +129,63 @@ impl Outbox {
             self.pieces.reserve_exact(1);
         }
         self.pieces.push_back(piece);
+        self.loose += 1;
     }
 
-    /// Adds shared bytes, which are written without a copy.
-    pub fn push_shared(&mut self, bytes: Bytes) {
-        if !bytes.is_empty() {
-            self.queued += bytes.len();
-            self.push_piece(Piece::Shared(bytes));
+    /// Adds shared bytes, which are written without a copy if the socket takes them soon.
+    pub fn push_shared(&mut self, slice: Slice) {
+        if !slice.is_empty() {
+            self.queued += slice.len();
+            self.push_piece(Piece::Shared(slice));
+        }
+    }
+
+    /// Copies what waits out of buffers that are much larger. For a socket that takes no more for now: a
+    /// slow reader must not keep a whole read of a link alive for each of its frames.
+    pub fn compact(&mut self) {
+        if self.loose == 0 {
+            return;
+        }
+        let mut loose = self.pieces.split_off(self.pieces.len() - self.loose);
+        if self.pieces.is_empty()
+            && let Some(first) = loose.pop_front()
+        {
+            let written = std::mem::take(&mut self.written);
+            self.keep(first, written);
+        }
+        for piece in loose {
+            self.keep(piece, 0);
+        }
+        self.loose = 0;
+    }
+
+    /// Takes a piece, of which `written` bytes are written, back into the queue.
+    fn keep(&mut self, piece: Piece, written: usize) {
+        match piece {
+            Piece::Shared(mut slice) if is_compact(slice.len() - written, slice.buffer) => {
+                slice.bytes.advance(written);
+                self.push_piece(Piece::Shared(slice));
+            }
+            Piece::Pooled(buffer)
+                if written == 0 && is_compact(buffer.len(), buffer.capacity()) =>
+            {
+                self.push_piece(Piece::Pooled(buffer));
+            }
+            Piece::Shared(slice) => self.gather(&slice[written..]),
+            Piece::Pooled(buffer) => {
+                self.gather(&buffer[written..]);
+                buffers::give(buffer);
+            }
+        }
+    }
+
+    /// Copies bytes to the end of the last piece, or into one of their size.
+    fn gather(&mut self, bytes: &[u8]) {
+        match self.pieces.back_mut() {
+            Some(Piece::Pooled(last)) if last.len() + bytes.len() <= GATHER_BYTES => {
+                last.extend_from_slice(bytes);
+            }
+            _ => self.push_piece(Piece::Pooled(bytes.to_vec())),
         }
     }
 
@@ -157,6 +253,7 @@ impl Outbox {
                 buffers::give(buffer);
             }
         }
+        self.loose = self.loose.min(self.pieces.len());
     }
 }
 
@@ -170,6 +267,17 @@ mod tests {
         taken: Vec<u8>,
         step: usize,
         ready: bool,
+    }
+
+    impl Outbox {
+        /// Bytes of all buffers that the queue keeps alive.
+        fn buffers(&self) -> usize {
+            let size = |piece: &Piece| match piece {
+                Piece::Pooled(buffer) => buffer.capacity(),
+                Piece::Shared(slice) => slice.buffer.max(slice.len()),
+            };
+            self.pieces.iter().map(size).sum()
+        }
     }
 
     impl AsyncWrite for Slow {
@@ -198,6 +306,7 @@ mod tests {
         #[test]
         fn all_bytes_arrive_once_and_in_order(
             pieces in proptest::collection::vec((any::<bool>(), 0_usize..5000), 0..40), step in 1_usize..9000,
+            compacts in 1_usize..5,
         ) {
             let mut socket = Slow { taken: Vec::new(), step, ready: false };
             let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -206,12 +315,16 @@ mod tests {
                 let bytes = vec![index as u8; len];
                 expected.extend_from_slice(&bytes);
                 if shared {
-                    outbox.push_shared(bytes.into());
+                    outbox.push_shared(Slice::new(bytes.into(), 3 * (index % 2) * len));
                 } else {
                     outbox.push(bytes);
                 }
                 if index % 3 == 0 {
                     let _ = outbox.poll_write(&mut socket, &mut cx);
+                }
+                if index % compacts == 0 {
+                    outbox.compact();
+                    prop_assert!(outbox.buffers() <= MAX_WASTE * (outbox.queued() + step.min(5000)));
                 }
                 prop_assert_eq!(outbox.queued() + socket.taken.len(), expected.len());
             }

@@ -191,6 +191,8 @@ async fn a_multicast_reaches_sessions_of_all_workers() {
     let mut ids: Vec<u64> = players.iter().map(|(_, id, _)| *id).collect();
     ids.insert(3, 0xBAD);
     ids.push(0xBEE);
+    // Each counts once.
+    ids.extend([0xBEE, ids[0], ids[0]]);
     let large: Vec<u8> = (0..100 * 1024_u32).map(|i| (i % 251) as u8).collect();
     for payload in [&b"boss!"[..], &large[..]] {
         hub.send(1, Kind::Multicast, 0, &multicast(&ids, payload));

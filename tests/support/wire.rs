@@ -208,6 +208,17 @@ impl Player {
         }
     }
 
+    /// Connects with a receive buffer that holds little of what the player does not read.
+    pub(crate) async fn connect_narrow(address: SocketAddr) -> Player {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("set");
+        let socket = soon(socket.connect(address)).await.expect("connected");
+        let max_payload = 16 * 1024 * 1024;
+        Player {
+            framed: Framed::new(socket, ClientCodec { max_payload }),
+        }
+    }
+
     pub(crate) async fn send(&mut self, header: Header, service: &str, payload: &[u8]) {
         let frame = ClientFrame {
             header,

@@ -111,6 +111,7 @@ impl Client {
         self.log(&outcome, session_id);
         self.count(outcome.label);
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
+        outbox.compact();
         self.inbox = BytesMut::new();
         self.stats.queued.set(0);
         self.connection = Connection::Absent(None);

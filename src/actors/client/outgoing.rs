@@ -5,14 +5,13 @@
 use std::task::{Context as TaskContext, Waker};
 
 use actix::prelude::*;
-use bytes::Bytes;
 
 use super::{Client, Connection, stats};
 use crate::actors::session_registry::{StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header};
 use crate::metrics::DropReason;
-use crate::net::outbox::VECTORED_BYTES;
+use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
 
 impl Client {
@@ -21,7 +20,7 @@ impl Client {
     pub(super) fn deliver(
         &mut self,
         head: Vec<u8>,
-        tail: Option<Bytes>,
+        tail: Option<Slice>,
         frames: u32,
         ctx: &mut Context<Self>,
     ) {
@@ -42,7 +41,7 @@ impl Client {
 
     /// Queues whole frames for the client, within the bound; false where it takes too long to take them.
     #[inline]
-    pub(super) fn send(&mut self, head: Vec<u8>, tail: Option<Bytes>, frames: u32) -> bool {
+    pub(super) fn send(&mut self, head: Vec<u8>, tail: Option<Slice>, frames: u32) -> bool {
         let metrics = &self.shared.scope.metrics;
         if !matches!(self.connection, Connection::Frames) {
             metrics
@@ -50,7 +49,7 @@ impl Client {
                 .add(DropReason::ClientClosing, u64::from(frames));
             return true;
         }
-        let bytes = head.len() + tail.as_ref().map_or(0, Bytes::len);
+        let bytes = head.len() + tail.as_ref().map_or(0, |tail| tail.len());
         let limit = self.shared.scope.config.session.outbound_queue;
         // A single frame over the bound still fits an empty queue.
         if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
@@ -94,7 +93,7 @@ impl Client {
         }
     }
 
-    fn deliver_stray(&mut self, service: &str, payload: Bytes, ctx: &mut Context<Self>) {
+    fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut Context<Self>) {
         let header = Header {
             session_id: self.core.session_id(),
             realm_id: self.core.identity().map_or(0, |id| id.realm_id),

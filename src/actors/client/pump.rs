@@ -76,6 +76,9 @@ impl Client {
             self.close(Closing::Failed, ctx);
         }
         self.stats.queued.set(self.outbox.queued() as u64);
+        if !self.outbox.is_empty() {
+            self.outbox.compact();
+        }
         self.poll_ending(ctx, cx)
     }
 

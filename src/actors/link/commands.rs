@@ -8,7 +8,7 @@ use super::{
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
-use crate::codec::link::{self, Kind};
+use crate::codec::link::Kind;
 use crate::session::link::{OpenState, Phase};
 use crate::supervision::Receive;
 
@@ -148,14 +148,8 @@ impl Receive<StraysRefused> for Link {
             .metrics
             .refused_on_link
             .add(msg.session_ids.len() as u64);
-        for session_id in msg.session_ids {
-            // Opened here since: 421 behind that OPEN would suspend it.
-            if self.sessions.get(session_id).is_some() {
-                continue;
-            }
-            self.answers += link::HEADER_LEN;
-            self.enqueue_close(session_id, Code::NOT_HERE);
-        }
+        self.refused.extend(msg.session_ids);
+        self.answer_refused();
     }
 }
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use actix::prelude::*;
-use bytes::Bytes;
 
 use crate::codec::link::Bind;
+use crate::net::outbox::Slice;
 use crate::session::core::BackendClose;
 use crate::session::link::LinkEnd;
 
@@ -20,7 +20,7 @@ pub enum LinkEvent {
         /// Whole client frames, but that `tail` completes the last one.
         head: Vec<u8>,
         /// A large payload, written from the buffer in which it came.
-        tail: Option<Bytes>,
+        tail: Option<Slice>,
         frames: u32,
     },
     /// The backend has bound the session to a user or a realm.

@@ -9,14 +9,15 @@ use actix::prelude::*;
 use bytes::{Buf, Bytes};
 use tokio_util::io::poll_read_buf;
 
+use super::strays::Strays;
 use super::{Link, LinkChange, LinkEvent};
-use crate::actors::session_registry::{Relay, Stray, StrayFrame};
+use crate::actors::session_registry::StrayFrame;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
 use crate::metrics::{Count, DropReason};
-use crate::net::outbox::VECTORED_BYTES;
+use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::core::BackendClose;
 use crate::session::link::{Attached, Batch, Closed, LeaveAnswered, LinkEnd, Recipient};
 use crate::supervision::CountedRecipient;
@@ -32,7 +33,12 @@ impl Link {
     /// Returns whether the backend asks for more answers than it reads. Clients' frames do not count:
     /// a backend that writes before it reads on must get rid of what it writes.
     pub(super) fn owes_too_much(&self) -> bool {
-        self.answers > MAX_ANSWER_BYTES
+        !self.may_answer() || !self.refused.is_empty()
+    }
+
+    /// Tells whether more answers may be queued for the backend.
+    pub(super) fn may_answer(&self) -> bool {
+        self.answers <= MAX_ANSWER_BYTES
     }
 
     /// Reads and handles what is there, unless too many answers wait for the backend already.
@@ -98,11 +104,12 @@ impl Link {
                 Err(error) => break Some(error),
             }
         };
-        let mut strays = Vec::new();
+        let mut strays = Strays::default();
         let result = if large {
             // Shared, so that large payloads are written from here rather than copied.
+            let buffer = self.inbox.capacity();
             let chunk = self.inbox.split_to(end).freeze();
-            self.take_chunk(&chunk, Some(&chunk), &mut strays)
+            self.take_chunk(&chunk, Some((&chunk, buffer)), &mut strays)
         } else {
             let inbox = std::mem::take(&mut self.inbox);
             let result = self.take_chunk(&inbox[..end], None, &mut strays);
@@ -117,20 +124,22 @@ impl Link {
         result.and(broken.map_or(Ok(()), Err))
     }
 
+    /// Handles whole frames. `shared`: the same bytes, and the size of the buffer that they lie in.
     fn take_chunk(
         &mut self,
         chunk: &[u8],
-        shared: Option<&Bytes>,
-        strays: &mut Vec<Stray>,
+        shared: Option<(&Bytes, usize)>,
+        strays: &mut Strays,
     ) -> Result<(), FrameError> {
         let (mut at, mut frames) = (0, 0);
         while let Ok(Decoded::Frame(frame, used)) = link::decode(&chunk[at..], u32::MAX) {
             at += used;
             frames += 1;
             let large = (frame.payload.len() >= VECTORED_BYTES).then_some(());
-            let tail = large
-                .and(shared)
-                .map(|chunk| chunk.slice(at - frame.payload.len()..at));
+            let tail = large.and(shared).map(|(chunk, buffer)| {
+                let payload = chunk.slice(at - frame.payload.len()..at);
+                Slice::new(payload, buffer)
+            });
             self.take_frame(&frame, tail, strays)?;
         }
         self.scope.metrics.link_frames_in.add(frames);
@@ -142,8 +151,8 @@ impl Link {
     fn take_frame(
         &mut self,
         frame: &Frame<'_>,
-        tail: Option<Bytes>,
-        strays: &mut Vec<Stray>,
+        tail: Option<Slice>,
+        strays: &mut Strays,
     ) -> Result<(), FrameError> {
         let id = frame.session_id;
         let Some(kind) = Kind::from_byte(frame.kind) else {
@@ -191,15 +200,39 @@ impl Link {
     }
 
     #[inline]
-    fn take_data(&mut self, id: u64, payload: &[u8], tail: Option<Bytes>, strays: &mut Vec<Stray>) {
+    fn take_data(&mut self, id: u64, payload: &[u8], tail: Option<Slice>, strays: &mut Strays) {
+        if let Err(tail) = self.pass_data(id, payload, tail) {
+            // It may wait in another worker's mailbox.
+            let payload = match tail {
+                Some(tail) => tail.into_compact(),
+                None => Slice::for_many(Bytes::copy_from_slice(payload)),
+            };
+            strays.push(self.shards.homes(), id, StrayFrame::Data(payload));
+        }
+    }
+
+    /// Passes DATA to the session's client. `tail` is the payload where that is not to be copied.
+    ///
+    /// # Errors
+    /// The session is none of this link's; `tail` comes back.
+    #[inline]
+    pub(super) fn pass_data(
+        &mut self,
+        id: u64,
+        payload: &[u8],
+        tail: Option<Slice>,
+    ) -> Result<(), Option<Slice>> {
         let attached = match self.sessions.data(id) {
             Recipient::Attached(attached) => attached,
-            Recipient::BeforeAccept => return self.drop_frame(DropReason::BeforeAccept),
-            Recipient::Left => return self.drop_frame(DropReason::LinkLeft),
-            Recipient::Stranger => {
-                let payload = tail.unwrap_or_else(|| Bytes::copy_from_slice(payload));
-                return strays.push(stray(id, StrayFrame::Data(payload)));
+            Recipient::BeforeAccept => {
+                self.drop_frame(DropReason::BeforeAccept);
+                return Ok(());
             }
+            Recipient::Left => {
+                self.drop_frame(DropReason::LinkLeft);
+                return Ok(());
+            }
+            Recipient::Stranger => return Err(tail),
         };
         let header = Header {
             session_id: id,
@@ -214,9 +247,10 @@ impl Link {
                 deliver(attached, Some(tail), &self.scope.metrics.delivers);
             }
         }
+        Ok(())
     }
 
-    fn take_bind(&mut self, id: u64, bind: Bind, strays: &mut Vec<Stray>) {
+    fn take_bind(&mut self, id: u64, bind: Bind, strays: &mut Strays) {
         let routes = self.scope.routes.load();
         if routes
             .as_ref()
@@ -238,11 +272,11 @@ impl Link {
             }
             Recipient::BeforeAccept => self.drop_frame(DropReason::BeforeAccept),
             Recipient::Left => {}
-            Recipient::Stranger => strays.push(stray(id, StrayFrame::Bind(bind))),
+            Recipient::Stranger => strays.push(self.shards.homes(), id, StrayFrame::Bind(bind)),
         }
     }
 
-    fn take_close(&mut self, id: u64, payload: &[u8], strays: &mut Vec<Stray>) {
+    fn take_close(&mut self, id: u64, payload: &[u8], strays: &mut Strays) {
         let notice = Notice::decode(payload, Code::KICKED);
         if notice.code == Code::LEAVES_LINK {
             return self.take_leave(id);
@@ -261,7 +295,7 @@ impl Link {
                 self.tell_last(attached, LinkEvent::Closed { service, close });
             }
             Closed::Left => {}
-            Closed::Stranger => strays.push(stray(id, StrayFrame::Close(close))),
+            Closed::Stranger => strays.push(self.shards.homes(), id, StrayFrame::Close(close)),
         }
     }
 
@@ -311,58 +345,17 @@ impl Link {
         }
     }
 
-    fn take_multicast(&mut self, multicast: &Multicast<'_>, strays: &mut Vec<Stray>) {
-        // Copied once for all where it is large, once for each where that is cheaper.
-        let large = multicast.payload.len() >= VECTORED_BYTES;
-        let shared = large.then(|| Bytes::copy_from_slice(multicast.payload));
-        let mut recipients = 0;
-        for id in multicast.sessions() {
-            self.take_data(id, multicast.payload, shared.clone(), strays);
-            recipients += 1;
-        }
-        self.scope.metrics.multicast_recipients.add(recipients);
-    }
-
     #[inline]
     fn drop_frame(&self, reason: DropReason) {
         self.scope.metrics.dropped.add(reason, 1);
     }
-
-    /// Passes frames for sessions that this link does not carry on to the shards at which these are
-    /// at home.
-    fn relay(&mut self, strays: Vec<Stray>, ctx: &Context<Self>) {
-        if strays.is_empty() {
-            return;
-        }
-        self.scope.metrics.relayed.add(strays.len() as u64);
-        let mut by_home: Vec<Vec<Stray>> = Vec::new();
-        by_home.resize_with(self.shards.seats().len(), Vec::new);
-        for stray in strays {
-            by_home[self.shards.homes().home(stray.session_id)].push(stray);
-        }
-        for (registry, strays) in self.shards.seats().iter().zip(by_home) {
-            if !strays.is_empty() {
-                // What nobody takes is counted when it is dropped.
-                registry.do_send(Relay {
-                    service: self.service.clone(),
-                    strays,
-                    origin: self.registration.address(ctx).recipient(),
-                    metrics: Arc::clone(&self.scope.metrics),
-                });
-            }
-        }
-    }
-}
-
-fn stray(session_id: u64, frame: StrayFrame) -> Stray {
-    Stray { session_id, frame }
 }
 
 /// Sends a client what is gathered for it, if anything is; `tail` completes the last frame.
 #[inline]
 fn deliver(
     attached: &mut Attached<CountedRecipient<LinkEvent>>,
-    tail: Option<Bytes>,
+    tail: Option<Slice>,
     delivers: &Count,
 ) {
     if let Some(Batch { head, frames }) = attached.take_batch() {

@@ -17,7 +17,9 @@ mod messages;
 mod pump;
 mod snapshot;
 mod start;
+mod strays;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,9 +71,11 @@ pub struct Link {
     socket: Option<Socket>,
     outbox: Outbox,
     inbox: BytesMut,
-    /// Bytes of PONG and CLOSE 410 in the outbox. Whatever is written counts off, so they grow only
+    /// Bytes of PONG and CLOSE 421 in the outbox. Whatever is written counts off, so they grow only
     /// while the backend does not read.
     answers: usize,
+    /// Sessions that nobody here has, for which CLOSE 421 is still to be queued.
+    refused: VecDeque<u64>,
     /// Error of the socket, where that ended the link.
     error: Option<Box<str>>,
     /// Senders of [`Quit`] wait for these to be dropped.

@@ -35,6 +35,10 @@ impl Link {
         let result = self.poll_read(ctx, cx).and_then(|()| {
             let held = self.owes_too_much();
             self.poll_write(cx)?;
+            if !self.refused.is_empty() && self.may_answer() {
+                self.answer_refused();
+                cx.waker().wake_by_ref();
+            }
             if held && !self.owes_too_much() {
                 // Nothing else would bring the reading back.
                 cx.waker().wake_by_ref();
@@ -57,6 +61,9 @@ impl Link {
         let written = before - self.outbox.queued();
         self.gauge.sub(written);
         self.answers = self.answers.saturating_sub(written);
+        if !self.outbox.is_empty() {
+            self.outbox.compact();
+        }
         self.scope.metrics.link_bytes_out.add(written as u64);
         self.gauge.carried.bytes_out.add(written as u64);
         if matches!(result, Poll::Ready(Ok(()))) && socket.is_unflushed() {

@@ -1,5 +1,6 @@
 //! Start of a link, and its snapshot.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +81,7 @@ impl Link {
             outbox: Outbox::default(),
             inbox: BytesMut::new(),
             answers: 0,
+            refused: VecDeque::new(),
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),
             idle: Idle::new(idle_timeout, Instant::now()),

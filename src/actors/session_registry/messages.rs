@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::admission::Permit;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::metrics::{DropReason, WorkerMetrics};
+use crate::net::outbox::Slice;
 use crate::net::socket::Socket;
 use crate::session::core::{BackendClose, ResumeRequest};
 use crate::supervision::{CountedRecipient, WeakCountedRecipient};
@@ -62,7 +63,7 @@ pub struct Relay {
     /// The link's service.
     pub service: Arc<str>,
     /// The frames, in order; all their sessions are at home here.
-    pub strays: Vec<Stray>,
+    pub strays: Vec<Relayed>,
     /// The link, for what must be refused.
     pub origin: CountedRecipient<StraysRefused>,
     /// Counters of the link's worker, for frames that are lost on the way.
@@ -71,13 +72,37 @@ pub struct Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        let lost = self.strays.len() as u64;
+        let lost = self.strays.iter().map(Relayed::recipients).sum();
         let dropped = &self.metrics.dropped;
         dropped.add_shared(DropReason::RegistryGone, lost);
     }
 }
 
-/// One frame of a [`Relay`].
+/// A part of a [`Relay`].
+#[derive(Debug)]
+pub enum Relayed {
+    /// A frame for one session.
+    One(Stray),
+    /// DATA for many. An id that is not here takes 8 bytes and no more.
+    Many {
+        /// Whom it concerns, each once.
+        session_ids: Vec<u64>,
+        /// The application's bytes.
+        payload: Slice,
+    },
+}
+
+impl Relayed {
+    /// Returns the number of sessions concerned.
+    pub fn recipients(&self) -> u64 {
+        match self {
+            Relayed::One(_) => 1,
+            Relayed::Many { session_ids, .. } => session_ids.len() as u64,
+        }
+    }
+}
+
+/// One frame for a session that its link does not carry.
 #[derive(Debug)]
 pub struct Stray {
     /// Whom it concerns.
@@ -90,7 +115,7 @@ pub struct Stray {
 #[derive(Debug)]
 pub enum StrayFrame {
     /// The application's bytes.
-    Data(Bytes),
+    Data(Slice),
     /// The identity of the session.
     Bind(Bind),
     /// The session ends.
@@ -151,7 +176,7 @@ pub struct FindClient {
 #[rtype(result = "()")]
 pub struct Ping;
 
-/// Answer to strays that their sessions must not get, or that nobody has: the link sends CLOSE 410
+/// Answer to strays that their sessions must not get, or that nobody has: the link sends CLOSE 421
 /// for each.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

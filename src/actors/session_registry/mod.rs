@@ -22,7 +22,8 @@ use crate::supervision::{
 
 pub use messages::{
     ClientMessage, FindClient, FindClientNumber, Found, IdInUse, OpenSession, PeerRequest, Ping,
-    Relay, ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed, StraysRefused,
+    Relay, Relayed, ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed,
+    StraysRefused,
 };
 pub use shards::Shards;
 
@@ -77,6 +78,22 @@ impl SessionRegistry {
         self.shard
             .sessions
             .retain(|_, entry| entry.client.upgrade().is_some());
+    }
+
+    /// Passes a stray on to its session's client.
+    ///
+    /// # Errors
+    /// Nobody here has that session.
+    fn pass_on(&self, stray: Stray, relay: &Relay) -> Result<(), u64> {
+        let entry = self.shard.sessions.get(&stray.session_id);
+        let client = entry.and_then(|entry| entry.client.upgrade());
+        let client = client.ok_or(stray.session_id)?;
+        client.do_send(ClientMessage::Stray(Strayed {
+            service: Arc::clone(&relay.service),
+            stray,
+            origin: relay.origin.clone(),
+        }));
+        Ok(())
     }
 
     /// Removes records of moved sessions that have expired.
@@ -179,17 +196,27 @@ impl Receive<Relay> for SessionRegistry {
 
     fn receive(&mut self, mut msg: Relay, _: &mut Context<Self>) {
         let mut unknown = Vec::new();
-        for stray in std::mem::take(&mut msg.strays) {
-            let entry = self.shard.sessions.get(&stray.session_id);
-            match entry.and_then(|entry| entry.client.upgrade()) {
-                Some(client) => client.do_send(ClientMessage::Stray(Strayed {
-                    service: Arc::clone(&msg.service),
-                    stray,
-                    origin: msg.origin.clone(),
-                })),
-                // A CLOSE that crossed ours on the way: a CLOSE is never answered.
-                None if matches!(stray.frame, StrayFrame::Close(_)) => {}
-                None => unknown.push(stray.session_id),
+        for relayed in std::mem::take(&mut msg.strays) {
+            match relayed {
+                Relayed::One(stray) => {
+                    let is_close = matches!(stray.frame, StrayFrame::Close(_));
+                    // A CLOSE that crossed ours on the way: a CLOSE is never answered.
+                    if let Err(session_id) = self.pass_on(stray, &msg)
+                        && !is_close
+                    {
+                        unknown.push(session_id);
+                    }
+                }
+                Relayed::Many {
+                    mut session_ids,
+                    payload,
+                } => {
+                    session_ids.retain(|&session_id| {
+                        let frame = StrayFrame::Data(payload.clone());
+                        self.pass_on(Stray { session_id, frame }, &msg).is_err()
+                    });
+                    unknown.append(&mut session_ids);
+                }
             }
         }
         if !unknown.is_empty() {

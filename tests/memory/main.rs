@@ -1,0 +1,8 @@
+//! The memory of a gateway, in a process of its own, under peers that try to take all of it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod multicast;
+mod slow_readers;
+mod stage;

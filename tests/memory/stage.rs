@@ -1,0 +1,95 @@
+//! A gateway in a process of its own, with one backend that the test plays.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::process::Process;
+use crate::support::wire::{Backend, Link, Player, get};
+
+pub(crate) const MIB: u64 = 1024 * 1024;
+/// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
+pub(crate) const SLACK: u64 = 12 * MIB;
+
+/// The gateway's process.
+pub(crate) struct Served {
+    process: Process,
+    pub(crate) players: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) backend: Backend,
+    _directory: TempDir,
+}
+
+impl Served {
+    /// Starts one with one worker and these settings, one a line.
+    pub(crate) async fn start(settings: &str) -> Served {
+        let backend = Backend::start().await;
+        let directory = tempfile::tempdir().expect("a directory");
+        let routes = directory.path().join("routes.json");
+        std::fs::write(&routes, backend.routes()).expect("written");
+        let file = directory.path().join("gateway.toml");
+        let settings = format!(
+            "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+             gateway.workers = 1\nroutes.file = {routes:?}\n{settings}\n"
+        );
+        std::fs::write(&file, settings).expect("written");
+        let mut program = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+        program.arg("serve").arg("--config").arg(&file);
+        let process = Process::spawn(&mut program);
+        let ready = process.wait_for_line("game-gateway ready: players on ");
+        let (players, admin) = ready.split_once(", admin on ").expect("both addresses");
+        Served {
+            players: players.parse().expect("an address"),
+            admin: admin.parse().expect("an address"),
+            process,
+            backend,
+            _directory: directory,
+        }
+    }
+
+    /// Starts sessions, the first of which brings the link; returns the players and their sessions.
+    pub(crate) async fn sessions(&self, count: usize) -> (Link, Vec<(Player, u64)>) {
+        let mut link = None;
+        let mut players = Vec::new();
+        for _ in 0..count {
+            let mut player = Player::connect_narrow(self.players).await;
+            player.data("game", b"hello").await;
+            let link = match &mut link {
+                Some(link) => link,
+                None => link.insert(self.backend.link().await),
+            };
+            let session_id = link.opened().await.session_id;
+            link.data().await;
+            players.push((player, session_id));
+        }
+        (link.expect("a session at least"), players)
+    }
+
+    /// Returns its peak memory, in bytes.
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// Returns its memory, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(status).expect("a process's status");
+        let size = status.lines().find_map(|line| line.strip_prefix(name));
+        let kibibytes = size.and_then(|text| text.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes
+            .and_then(|text| text.parse().ok())
+            .expect("a size");
+        kibibytes * 1024
+    }
+
+    /// Asks the admin API.
+    pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
+        let (_, body) = get(self.admin, path).await;
+        serde_json::from_str(&body).expect("JSON")
+    }
+}
