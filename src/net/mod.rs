@@ -4,6 +4,7 @@
 //! * [`entry`]: leads in a connection that does not begin with a frame: PROXY, TLS, HTTP;
 //!   [`entry_host`] is its environment.
 //! * [`socket`]: one type for every transport that a session may come over.
+//! * [`read_only`]: what is left of a socket after a write has failed.
 //! * [`tls`]: TLS for players and to backends.
 //! * [`http`]: HTTP requests, each with an answer, a session or a WebSocket.
 //! * [`websocket`]: frames in messages.
@@ -19,6 +20,7 @@ mod http;
 pub mod listen;
 pub mod outbox;
 pub mod peer;
+pub mod read_only;
 pub mod socket;
 pub mod timers;
 pub mod tls;

@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::read_only::ReadOnly;
 use super::tls::TlsSocket;
 use super::websocket::WebSocket;
 
@@ -24,6 +25,8 @@ pub enum Socket {
     WebSocket(Box<WebSocket>),
     /// In this process: the other end belongs to an HTTP request.
     Duplex(DuplexStream),
+    /// A write has failed: what is written is dropped, and what is left is read.
+    ReadOnly(Box<ReadOnly>),
     /// The socket was taken out.
     #[default]
     Taken,
@@ -39,7 +42,7 @@ impl Socket {
     #[inline]
     pub fn is_unflushed(&self) -> bool {
         match self {
-            Socket::Tcp(_) | Socket::Duplex(_) | Socket::Taken => false,
+            Socket::Tcp(_) | Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => false,
             Socket::Tls(socket) => socket.is_unflushed(),
             Socket::WebSocket(socket) => socket.is_unflushed(),
         }
@@ -54,6 +57,7 @@ impl Socket {
             Socket::Tcp(socket) => move_here(socket),
             Socket::Tls(socket) => move_here(socket.tcp_mut()),
             Socket::WebSocket(socket) => socket.get_mut().move_here(),
+            Socket::ReadOnly(rest) => rest.socket_mut().move_here(),
             // No event loop watches it.
             Socket::Duplex(_) | Socket::Taken => Ok(()),
         }
@@ -65,7 +69,32 @@ impl Socket {
     pub fn take_sign_of_life(&mut self) -> bool {
         match self {
             Socket::WebSocket(socket) => socket.take_sign_of_life(),
-            Socket::Tcp(_) | Socket::Tls(_) | Socket::Duplex(_) | Socket::Taken => false,
+            Socket::Tcp(_)
+            | Socket::Tls(_)
+            | Socket::Duplex(_)
+            | Socket::ReadOnly(_)
+            | Socket::Taken => false,
+        }
+    }
+
+    /// Goes on after a write, a flush or a shutdown. One that has failed has succeeded with `done`, and the
+    /// error comes behind what is left to be read.
+    #[inline]
+    fn written<T>(
+        &mut self,
+        result: Poll<io::Result<T>>,
+        done: impl FnOnce() -> T,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(Err(error)) if !matches!(self, Socket::Taken) => {
+                let rest = ReadOnly::new(self.take(), error);
+                *self = Socket::ReadOnly(Box::new(rest));
+                // Its owner may have read all that there was before it wrote.
+                cx.waker().wake_by_ref();
+                Poll::Ready(Ok(done()))
+            }
+            result => result,
         }
     }
 
@@ -100,6 +129,7 @@ impl AsyncRead for Socket {
             Socket::Tls(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::WebSocket(socket) => Pin::new(socket).poll_read(cx, buf),
             Socket::Duplex(socket) => Pin::new(socket).poll_read(cx, buf),
+            Socket::ReadOnly(rest) => rest.poll_read(cx, buf),
             Socket::Taken => taken(),
         }
     }
@@ -112,13 +142,16 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        let result = match this {
             Socket::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Tls(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write(cx, bytes),
             Socket::Duplex(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Socket::ReadOnly(_) => Poll::Ready(Ok(bytes.len())),
             Socket::Taken => taken(),
-        }
+        };
+        this.written(result, || bytes.len(), cx)
     }
 
     #[inline]
@@ -127,13 +160,17 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        let result = match this {
             Socket::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Tls(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::WebSocket(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Socket::Duplex(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Socket::ReadOnly(_) => Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum())),
             Socket::Taken => taken(),
-        }
+        };
+        let all = || slices.iter().map(|slice| slice.len()).sum();
+        this.written(result, all, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -141,22 +178,28 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        let result = match this {
             Socket::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Tls(socket) => Pin::new(socket).poll_flush(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_flush(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_flush(cx),
+            Socket::ReadOnly(_) => Poll::Ready(Ok(())),
             Socket::Taken => taken(),
-        }
+        };
+        this.written(result, || (), cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        let result = match this {
             Socket::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Tls(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::WebSocket(socket) => Pin::new(socket).poll_shutdown(cx),
             Socket::Duplex(socket) => Pin::new(socket).poll_shutdown(cx),
+            Socket::ReadOnly(_) => Poll::Ready(Ok(())),
             Socket::Taken => taken(),
-        }
+        };
+        this.written(result, || (), cx)
     }
 }

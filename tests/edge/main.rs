@@ -9,6 +9,8 @@ mod backend_tls;
 mod floods;
 mod handshake;
 mod http;
+mod last_words;
+mod last_words_heard;
 mod nginx;
 mod peers;
 mod pipelines;

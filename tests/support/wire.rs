@@ -351,6 +351,13 @@ impl Link {
         self.send(link::Kind::Pong, 0, &ping.payload).await;
     }
 
+    /// Returns its socket; nothing that was read is unhandled.
+    pub(crate) fn into_socket(self) -> TcpStream {
+        let parts = self.framed.into_parts();
+        assert!(parts.read_buf.is_empty(), "more was read");
+        parts.io
+    }
+
     pub(crate) async fn send(&mut self, kind: link::Kind, session_id: u64, payload: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
         let frame = LinkFrame {

@@ -65,10 +65,9 @@ impl Client {
                 }
                 Poll::Ready(Ok(())) => {}
                 // Where frames of the client wait for links, the socket says so again when it is read again.
-                Poll::Ready(Err(Closing::Disconnected)) => self.at_core(ctx, |core, step| {
-                    core.end_of_input(Closing::Disconnected, step);
+                Poll::Ready(Err(closing)) => self.at_core(ctx, |core, step| {
+                    core.end_of_input(closing, step);
                 }),
-                Poll::Ready(Err(closing)) => self.close(closing, ctx),
             }
         }
         // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.

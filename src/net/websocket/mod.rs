@@ -299,7 +299,9 @@ impl AsyncRead for WebSocket {
                 }
                 Some(Err(error)) => {
                     this.broken = true;
-                    return Poll::Ready(Err(io_error(error)));
+                    let error = io_error(error);
+                    this.fault = fault_of(&error);
+                    return Poll::Ready(Err(error));
                 }
             }
         }

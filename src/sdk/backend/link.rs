@@ -89,18 +89,20 @@ async fn run(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<(), End> {
     let hello_by = Instant::now() + HELLO_TIMEOUT;
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let (mut output, mut greeted) = (Vec::new(), false);
+    // A gateway that is gone may have said something before; that is read all the same.
+    let mut written = Ok(());
     // A host that is gone sends no FIN: only its silence tells.
     let (mut heard, mut silence) = (Instant::now(), None);
     loop {
         let used = registered.exchange(&input, &mut output)?;
         greeted |= used > 0;
         input.advance(used);
-        if !output.is_empty() {
-            timeout(WRITE_TIMEOUT, stream.write_all(&output))
+        if !output.is_empty() && written.is_ok() {
+            written = timeout(WRITE_TIMEOUT, stream.write_all(&output))
                 .await
-                .map_err(|_| End::Stuck)??;
-            output.clear();
+                .map_err(|_| End::Stuck)?;
         }
+        output.clear();
         input.reserve(READ_BYTES);
         if greeted && silence.is_none() {
             silence = registered.silence_limit();
@@ -110,7 +112,7 @@ async fn run(mut stream: TcpStream, shared: &Arc<Shared>) -> Result<(), End> {
             biased;
             read = stream.read_buf(&mut input) => {
                 if read? == 0 {
-                    return Ok(());
+                    return Ok(written?);
                 }
                 heard = Instant::now();
             }

@@ -264,7 +264,8 @@ impl Client {
                 self.session_id = frame.header.session_id;
             }
             if frame.header.kind == Kind::Ping as u8 {
-                self.write(self.frame(Kind::Pong, frame.payload)).await?;
+                // Where it cannot be written, the end comes behind what is still to be read.
+                let _ = self.write(self.frame(Kind::Pong, frame.payload)).await;
                 continue;
             }
             return Ok(Event::from_frame(frame));

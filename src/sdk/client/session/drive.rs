@@ -32,6 +32,8 @@ struct Open {
     line: Line,
     /// Bytes that are queued and not flushed.
     queued: usize,
+    /// A write has failed. What the gateway said before is still to be read: why it ends, perhaps.
+    read_only: bool,
 }
 
 type Slot = Option<(ConnId, Connection)>;
@@ -86,19 +88,26 @@ async fn news(slot: &mut Slot, core: &SessionCore, may_read: bool) -> (ConnId, N
 
 impl Open {
     fn push(&mut self, frames: Bytes) -> Result<(), StreamError> {
+        if self.read_only {
+            return Ok(());
+        }
         self.queued += frames.len();
         Pin::new(&mut self.line).write(frames)
     }
 
-    /// Writes what is queued, and reads unless `may_read` is false.
+    /// Writes what is queued, and reads unless `may_read` is false. A connection that cannot be written
+    /// ends when it is read out.
     fn poll_news(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<News> {
         let mut line = Pin::new(&mut self.line);
-        if self.queued > 0 {
+        if self.queued > 0 && !self.read_only {
             match line.as_mut().flush::<Bytes>(cx) {
                 Poll::Ready(Ok(())) => {
                     return Poll::Ready(News::Wrote(std::mem::take(&mut self.queued)));
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(News::Failed(error)),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "cannot be written");
+                    self.read_only = true;
+                }
                 Poll::Pending => {}
             }
         }
@@ -204,7 +213,11 @@ impl Drive {
                 };
                 if let Some(slot) = self.slot(conn) {
                     let line = Framed::new(io, codec);
-                    let open = Open { line, queued: 0 };
+                    let open = Open {
+                        line,
+                        queued: 0,
+                        read_only: false,
+                    };
                     *slot = Some((conn, Connection::Open(open)));
                 }
                 self.core.connected(now, conn);
