@@ -70,6 +70,11 @@ impl FromRequest for Caller {
     }
 }
 
+/// Returns true if the path is open to everyone: probes and scrapes.
+pub(super) fn is_probe(path: &str) -> bool {
+    OPEN.contains(&path)
+}
+
 /// Refuses requests without access.
 pub(super) async fn authorise(
     request: ServiceRequest,
@@ -86,7 +91,7 @@ pub(super) async fn authorise(
 
 fn refusal(request: &ServiceRequest) -> Option<ApiError> {
     let path = request.path();
-    if OPEN.contains(&path) {
+    if is_probe(path) {
         return None;
     }
     let desk = request.app_data::<web::Data<Desk>>()?;

@@ -5,7 +5,9 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::params::MAX_BODY;
 use crate::inspection::InspectError;
+use crate::net::http::Mistake;
 
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -96,6 +98,11 @@ impl ApiError {
         ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
     }
 
+    pub(super) fn slow_head() -> ApiError {
+        let message = "the request's head has not come whole in time";
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "too_slow", message)
+    }
+
     pub(super) fn too_large(limit: usize) -> ApiError {
         let message = format!("the body is over {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
@@ -125,6 +132,17 @@ impl ApiError {
 
     pub(super) fn timeout(message: impl Into<String>) -> ApiError {
         ApiError::unavailable("timeout", message)
+    }
+}
+
+impl From<Mistake> for ApiError {
+    fn from(mistake: Mistake) -> ApiError {
+        let (status, code) = match mistake.status {
+            413 => return ApiError::too_large(MAX_BODY),
+            431 => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large"),
+            _ => (StatusCode::BAD_REQUEST, "bad_request"),
+        };
+        ApiError::new(status, code, mistake.text)
     }
 }
 

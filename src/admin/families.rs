@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::family::{
     Family,
     Source::{
-        Counter, DroppedLogLines, Gauge, KindCounter, KindGauge, Labelled, Status, StatusCounter,
+        Counter, Gauge, KindCounter, KindGauge, Labelled, Process, Status, StatusCounter,
         StatusReasons,
     },
     family,
@@ -22,7 +22,7 @@ fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64
 }
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 70] = [
+pub const FAMILIES: [Family; 71] = [
     family(
         "connections",
         "Client connections now",
@@ -346,7 +346,12 @@ pub const FAMILIES: [Family; 70] = [
     family(
         "dropped_log_lines",
         "Log lines that were dropped because nobody read them",
-        DroppedLogLines,
+        Process(|p| p.dropped_log_lines),
+    ),
+    family(
+        "closed_admin_connections",
+        "Connections of the admin API that were closed to make room for others",
+        Process(|p| p.closed_admin_connections),
     ),
     family("actors", "Actors now, by kind", KindGauge(|k| k.live)),
     family(

@@ -23,8 +23,17 @@ pub(super) enum Source {
     KindGauge(fn(&KindSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
-    /// The counter of log lines that nobody read.
-    DroppedLogLines,
+    /// A counter of the process that no actor has.
+    Process(fn(&ProcessFigures) -> u64),
+}
+
+/// Figures of the process that no actor has.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ProcessFigures {
+    /// Log lines that nobody read.
+    pub(super) dropped_log_lines: u64,
+    /// Connections of the admin API that had to make room for others.
+    pub(super) closed_admin_connections: u64,
 }
 
 /// One family.

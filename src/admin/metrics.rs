@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::families::FAMILIES;
-use super::family::{Family, Source::*};
+use super::family::{Family, ProcessFigures, Source::*};
 use crate::actors::gateway::StatusSnapshot;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
@@ -26,7 +26,7 @@ pub(super) fn encode(
     workers: &[Arc<WorkerMetrics>],
     status: Option<&StatusSnapshot>,
     kinds: Vec<KindSnapshot>,
-    dropped_log_lines: u64,
+    process: ProcessFigures,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("game_gateway");
     registry.register_collector(Box::new(Figures {
@@ -34,7 +34,7 @@ pub(super) fn encode(
         workers: workers.to_vec(),
         status: status.cloned(),
         kinds,
-        dropped_log_lines,
+        process,
     }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
@@ -47,7 +47,7 @@ struct Figures {
     workers: Vec<Arc<WorkerMetrics>>,
     status: Option<StatusSnapshot>,
     kinds: Vec<KindSnapshot>,
-    dropped_log_lines: u64,
+    process: ProcessFigures,
 }
 
 impl Figures {
@@ -58,13 +58,13 @@ impl Figures {
     fn encode_family(&self, family: &Family, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = match family.source {
             Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) | KindCounter(_)
-            | DroppedLogLines => MetricType::Counter,
+            | Process(_) => MetricType::Counter,
             Gauge(_) | Status(_) | KindGauge(_) => MetricType::Gauge,
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
         match family.source {
             Counter(read) => ConstCounter::new(self.sum(read)).encode(encoder),
-            DroppedLogLines => ConstCounter::new(self.dropped_log_lines).encode(encoder),
+            Process(read) => ConstCounter::new(read(&self.process)).encode(encoder),
             Gauge(read) => ConstGauge::new(self.sum(read) as i64).encode(encoder),
             // A gateway that does not answer has no status: better no figure than a stale one.
             Status(read) => self.status.as_ref().map_or(Ok(()), |status| {
@@ -135,7 +135,7 @@ mod tests {
         for family in &FAMILIES {
             let total = match family.source {
                 Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_)
-                | KindCounter(_) | DroppedLogLines => "_total",
+                | KindCounter(_) | Process(_) => "_total",
                 Gauge(_) | Status(_) | KindGauge(_) => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);
@@ -154,7 +154,14 @@ mod tests {
             worker.dropped.add(DropReason::LinkGone, 2);
             worker.accepted.one();
         }
-        let text = encode(&Config::default(), &workers, None, Vec::new(), 0).unwrap();
+        let text = encode(
+            &Config::default(),
+            &workers,
+            None,
+            Vec::new(),
+            ProcessFigures::default(),
+        )
+        .unwrap();
         assert!(
             text.contains("game_gateway_dropped_frames_total{reason=\"link_gone\"} 4\n"),
             "{text}"

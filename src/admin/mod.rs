@@ -1,6 +1,8 @@
-//! The admin API: actix-web on a thread of its own. It asks actors by messages with a deadline and
+//! The admin API: actix-web's application on a thread of its own. It asks actors by messages with a deadline and
 //! never reaches into them; so however many ask, players do not notice.
 //!
+//! * [`server`]: its thread and port. [`visitors`]: its connections, and who gives way. [`mod@connection`]: one of
+//!   them, request by request.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
 //! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`backends`], [`routes`],
@@ -10,6 +12,7 @@ mod access;
 mod actors;
 mod backends;
 mod config;
+mod connection;
 mod drain;
 mod endpoints;
 mod errors;
@@ -23,17 +26,15 @@ mod pages;
 mod params;
 mod probes;
 mod routes;
+mod server;
 mod sessions;
+mod visitors;
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::Message;
-use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
 
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
 use crate::config::Config;
@@ -42,13 +43,13 @@ use crate::logging::Log;
 use crate::metrics::WorkerMetrics;
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
+use family::ProcessFigures;
 
 pub use families::FAMILIES;
 pub use family::Family;
 pub use log_level::{LogLevel, MAX_LEVEL};
+pub use server::{Admin, listen, start};
 
-/// Requests being served at a time; the admin API is for few.
-const MAX_CONNECTIONS: usize = 256;
 /// Timeout of an answer by the gateway; after it the request is answered without.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of an inspection. It has deadlines of its own, all of them shorter, and then says
@@ -87,9 +88,33 @@ struct Desk {
     logging: Option<Logging>,
     started_at: std::time::SystemTime,
     started: std::time::Instant,
+    /// Admin connections that had to make room.
+    closed_connections: Arc<AtomicU64>,
 }
 
 impl Desk {
+    fn new(sources: Sources, closed_connections: Arc<AtomicU64>) -> Desk {
+        Desk {
+            config: sources.config,
+            gateway: sources.gateway,
+            metrics: sources.metrics,
+            inspector: sources.inspector,
+            logging: sources.logging,
+            started_at: std::time::SystemTime::now(),
+            started: std::time::Instant::now(),
+            closed_connections,
+        }
+    }
+
+    /// Returns the figures of the process that no actor has.
+    fn process(&self) -> ProcessFigures {
+        let logging = self.logging.as_ref();
+        ProcessFigures {
+            dropped_log_lines: logging.map_or(0, |logging| logging.log.dropped()),
+            closed_admin_connections: self.closed_connections.load(Relaxed),
+        }
+    }
+
     /// Asks the gateway.
     async fn ask<M>(&self, message: M) -> Result<M::Result, ApiError>
     where
@@ -112,72 +137,4 @@ async fn in_time<T>(answer: impl Future<Output = T>) -> Result<T, ApiError> {
     actix_web::rt::time::timeout(CENSUS_TIMEOUT, answer)
         .await
         .map_err(|_| ApiError::timeout("the actors concerned have not answered in time"))
-}
-
-/// The admin API as it runs.
-#[derive(Debug)]
-pub struct Admin {
-    server: ServerHandle,
-    thread: std::thread::JoinHandle<io::Result<()>>,
-}
-
-impl Admin {
-    /// Stops it; requests under way are cut off.
-    pub fn stop(self) {
-        // The returned future only waits; the command itself is sent at once.
-        drop(self.server.stop(false));
-        if self.thread.join().is_err() {
-            tracing::error!("the admin API's thread panicked");
-        }
-    }
-}
-
-/// Opens the admin API's listening socket.
-///
-/// # Errors
-/// The address cannot be bound.
-pub fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address)?;
-    let bound = listener.local_addr()?;
-    Ok((listener, bound))
-}
-
-/// Starts to answer on `listener`.
-///
-/// # Errors
-/// Its thread cannot be started.
-pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
-    let desk = web::Data::new(Desk {
-        config: sources.config,
-        gateway: sources.gateway,
-        metrics: sources.metrics,
-        inspector: sources.inspector,
-        logging: sources.logging,
-        started_at: std::time::SystemTime::now(),
-        started: std::time::Instant::now(),
-    });
-    let (running, handle) = mpsc::channel();
-    let serve = move || {
-        actix_web::rt::System::new().block_on(async move {
-            let server = HttpServer::new(move || {
-                App::new()
-                    .app_data(desk.clone())
-                    .configure(endpoints::configure)
-            })
-            .workers(1)
-            .max_connections(MAX_CONNECTIONS)
-            .disable_signals()
-            .listen(listener)?
-            .run();
-            // The receiver waits for exactly this.
-            let _ = running.send(server.handle());
-            server.await
-        })
-    };
-    let thread = std::thread::Builder::new()
-        .name("admin".into())
-        .spawn(serve)?;
-    let ended = || io::Error::other("the admin API ended while it started");
-    let server = handle.recv().map_err(|_| ended())?;
-    Ok(Admin { server, thread })
 }

@@ -1,10 +1,12 @@
 //! Pages for people, and the document that they are made of. All of it is in the program; nothing
 //! is loaded from elsewhere.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
+use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
@@ -28,7 +30,7 @@ static DOCUMENT_TEXT: LazyLock<Result<String, serde_json::Error>> =
 pub(super) async fn index() -> HttpResponse {
     page(
         "text/html; charset=utf-8",
-        include_str!("index.html").as_bytes().to_vec(),
+        Bytes::from_static(include_bytes!("index.html")),
     )
 }
 
@@ -73,10 +75,14 @@ fn file(name: &str) -> Result<HttpResponse, ApiError> {
     let file = file.map_err(|_| ApiError::internal("cannot write the page"))?;
     let none = || ApiError::not_found(format!("there is no /api/docs/{name}"));
     let file = file.ok_or_else(none)?;
-    Ok(page(&file.content_type, file.bytes.into_owned()))
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    };
+    Ok(page(&file.content_type, bytes))
 }
 
-fn page(kind: &str, body: Vec<u8>) -> HttpResponse {
+fn page(kind: &str, body: Bytes) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(kind)
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))

@@ -3,15 +3,13 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::Display;
-use std::future::{Future, Ready, ready};
-use std::pin::Pin;
+use std::future::{Ready, ready};
 use std::str::FromStr;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header;
-use actix_web::rt::time::timeout;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
+use bytes::Bytes;
 use serde::de::value::{Error as ValueError, MapDeserializer, StrDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
@@ -20,8 +18,6 @@ use super::errors::ApiError;
 
 /// The largest body that is read, in bytes; every right one is far smaller.
 pub(super) const MAX_BODY: usize = 16 * 1024;
-/// Timeout of a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most entries of a page.
 pub(super) const MAX_LIMIT: u16 = 1000;
 /// The entries of a page that does not say how many.
@@ -207,35 +203,38 @@ pub(super) fn path_part(request: &HttpRequest, name: &str) -> Result<String, Api
         .ok_or_else(|| ApiError::bad_request(format!("{name}: not percent-encoded UTF-8")))
 }
 
+/// A request's body, or why it cannot be had. The connection has read it before the request is answered.
+pub(super) struct Upload(pub(super) Result<Bytes, ApiError>);
+
 /// A JSON body; `None` if it is empty or `null`.
 pub(super) struct Body<T>(pub(super) Option<T>);
 
 impl<T: DeserializeOwned> FromRequest for Body<T> {
     type Error = ApiError;
-    type Future = Pin<Box<dyn Future<Output = Result<Body<T>, ApiError>>>>;
+    type Future = Ready<Result<Body<T>, ApiError>>;
 
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind = request.headers().get(header::CONTENT_TYPE).cloned();
-        let payload = web::Payload::from_request(request, payload);
-        Box::pin(async move {
-            let broken = || ApiError::bad_request("the body has not come whole");
-            let payload = payload.await.map_err(|_| broken())?;
-            let body = timeout(BODY_TIMEOUT, payload.to_bytes_limited(MAX_BODY)).await;
-            let body = body.map_err(|_| ApiError::too_slow())?;
-            let body = body.map_err(|_| ApiError::too_large(MAX_BODY))?;
-            let body = body.map_err(|_| broken())?;
-            if body.is_empty() {
-                return Ok(Body(None));
-            }
-            let kind = kind.as_ref().and_then(|kind| kind.to_str().ok());
-            let essence = kind.map(|kind| kind.split(';').next().unwrap_or(kind).trim());
-            if !essence.is_some_and(|e| e.eq_ignore_ascii_case("application/json")) {
-                return Err(ApiError::not_json());
-            }
-            let wrong = |error| ApiError::bad_request(format!("the body: {error}"));
-            serde_json::from_slice(&body).map(Body).map_err(wrong)
-        })
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let upload = request.extensions_mut().remove::<Upload>();
+        let body = upload.map_or(Ok(Bytes::new()), |Upload(body)| body);
+        ready(
+            body.and_then(|body| read_json(request.headers(), &body))
+                .map(Body),
+        )
     }
+}
+
+fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Option<T>, ApiError> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    let essence = kind.map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+    if !essence.is_some_and(|e| e.eq_ignore_ascii_case("application/json")) {
+        return Err(ApiError::not_json());
+    }
+    let wrong = |error| ApiError::bad_request(format!("the body: {error}"));
+    serde_json::from_slice(body).map_err(wrong)
 }
 
 /// Makes an error's text of a value that is not what it should be.

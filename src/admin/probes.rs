@@ -85,9 +85,7 @@ pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiEr
         &desk.metrics,
         status.as_ref(),
         desk.inspector.kinds(),
-        desk.logging
-            .as_ref()
-            .map_or(0, |logging| logging.log.dropped()),
+        desk.process(),
     );
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
     Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))

@@ -16,7 +16,7 @@
 pub mod dial;
 pub mod entry;
 pub mod entry_host;
-mod http;
+pub(crate) mod http;
 pub mod listen;
 pub mod outbox;
 pub mod peer;

@@ -5,6 +5,8 @@ mod support;
 
 mod access;
 mod bad_input;
+mod connections;
+mod crowds;
 mod document;
 mod drain;
 mod endpoints;

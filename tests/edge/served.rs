@@ -88,23 +88,12 @@ impl Served {
 
     /// Returns its peak memory, in bytes.
     pub(crate) fn peak(&self) -> u64 {
-        self.memory("VmHWM:")
+        self.process.peak_memory()
     }
 
     /// Returns its memory, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, name: &str) -> u64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(status).expect("a process's status");
-        let size = status.lines().find_map(|line| line.strip_prefix(name));
-        let kibibytes = size.and_then(|text| text.trim().strip_suffix(" kB"));
-        let kibibytes: u64 = kibibytes
-            .and_then(|text| text.parse().ok())
-            .expect("a size");
-        kibibytes * 1024
+        self.process.memory()
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod frames;
+pub(crate) mod http;
 pub(crate) mod kernel;
 pub(crate) mod redis;
 pub(crate) mod resp;

@@ -12,13 +12,12 @@ use actix_http::header::{self, HeaderMap};
 use actix_http::{KeepAlive, Request, ServiceConfig, h1};
 use bytes::{Bytes, BytesMut};
 
-use super::response::Reply;
 use super::stream::Stream;
 
 /// Bytes that the head of a request may have.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Bytes of one read.
-pub(super) const READ_BYTES: usize = 8 * 1024;
+pub(crate) const READ_BYTES: usize = 8 * 1024;
 
 thread_local! {
     /// Has a clock that ticks, so there is one a thread.
@@ -29,12 +28,38 @@ thread_local! {
 
 /// A connection over which no request can be understood any more, or none comes.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// The client is told why, and the connection ends.
-    Refused(Reply),
+    Refused(Mistake),
     /// The connection is over.
     Ended,
 }
+
+/// Something wrong with a request, whatever it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mistake {
+    /// The status of the response.
+    pub(crate) status: u16,
+    pub(crate) text: &'static str,
+}
+
+/// A body over the limit.
+pub(crate) const TOO_LARGE: Mistake = Mistake {
+    status: 413,
+    text: "payload over the limit",
+};
+const MALFORMED_BODY: Mistake = Mistake {
+    status: 400,
+    text: "the body is malformed",
+};
+const MALFORMED: Mistake = Mistake {
+    status: 400,
+    text: "the request is malformed",
+};
+const HEAD_TOO_LARGE: Mistake = Mistake {
+    status: 431,
+    text: "the request's head is over the limit",
+};
 
 impl From<io::Error> for Broken {
     fn from(_: io::Error) -> Broken {
@@ -43,7 +68,7 @@ impl From<io::Error> for Broken {
 }
 
 /// The rest of a request's body.
-pub(super) enum Body {
+pub(crate) enum Body {
     /// So many bytes.
     Length(u64),
     Chunked(Box<h1::Codec>),
@@ -55,8 +80,8 @@ pub(super) enum Body {
 ///
 /// # Errors
 /// It is malformed, over the limit, or does not come.
-pub(super) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Broken> {
-    let refused = |status, text| Err(Broken::Refused(Reply::refusal(status, text).closing()));
+pub(crate) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Broken> {
+    let refused = |mistake| Err(Broken::Refused(mistake));
     let mut codec = Box::new(h1::Codec::new(CONFIG.with(ServiceConfig::clone)));
     let mut checked = 0;
     loop {
@@ -66,24 +91,24 @@ pub(super) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Br
             match codec.decode(&mut stream.read) {
                 Ok(Some(h1::Message::Item(request))) => {
                     if had - stream.read.len() > MAX_HEAD_BYTES {
-                        return refused(431, "the request's head is over the limit");
+                        return refused(HEAD_TOO_LARGE);
                     }
                     let body = Body::new(request.head().headers(), codec);
                     return Ok((request, body));
                 }
                 Ok(None) => {}
                 Err(ParseError::TooLarge) => {
-                    return refused(431, "the request's head is over the limit");
+                    return refused(HEAD_TOO_LARGE);
                 }
                 // A chunk comes behind a head only.
                 Ok(Some(h1::Message::Chunk(_))) | Err(_) => {
-                    return refused(400, "the request is malformed");
+                    return refused(MALFORMED);
                 }
             }
         }
         checked = stream.read.len();
         if checked >= MAX_HEAD_BYTES {
-            return refused(431, "the request's head is over the limit");
+            return refused(HEAD_TOO_LARGE);
         }
         if stream.more(READ_BYTES).await? == 0 {
             return Err(Broken::Ended);
@@ -105,12 +130,12 @@ impl Body {
     }
 
     /// Returns true if nothing of it is left.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         matches!(self, Body::Done)
     }
 
     /// Returns true if more than `limit` bytes are known to be left.
-    pub(super) fn is_over(&self, limit: u64) -> bool {
+    pub(crate) fn is_over(&self, limit: u64) -> bool {
         matches!(self, Body::Length(left) if *left > limit)
     }
 
@@ -145,14 +170,14 @@ impl Body {
     ) -> Result<(), Broken> {
         loop {
             let piece = self.take(&mut stream.read);
-            let broken = |_| Broken::Refused(malformed());
+            let broken = |_| Broken::Refused(MALFORMED_BODY);
             let piece = piece.map_err(broken)?;
             pass(&piece)?;
             if self.is_done() {
                 return Ok(());
             }
             if piece.is_empty() && stream.more(self.room()).await? == 0 {
-                return Err(Broken::Refused(malformed()));
+                return Err(Broken::Refused(MALFORMED_BODY));
             }
         }
     }
@@ -169,7 +194,7 @@ impl Body {
     ///
     /// # Errors
     /// It is malformed, over the limit, or does not come.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         stream: &mut Stream,
         limit: usize,
@@ -177,7 +202,7 @@ impl Body {
         let mut body = BytesMut::new();
         self.each(stream, |piece| {
             if piece.len() > limit - body.len() {
-                return Err(Broken::Refused(too_large()));
+                return Err(Broken::Refused(TOO_LARGE));
             }
             body.extend_from_slice(piece);
             Ok(())
@@ -190,7 +215,7 @@ impl Body {
     ///
     /// # Errors
     /// The next request cannot be found.
-    pub(super) async fn discard(
+    pub(crate) async fn discard(
         &mut self,
         stream: &mut Stream,
         limit: usize,
@@ -202,13 +227,4 @@ impl Body {
         })
         .await
     }
-}
-
-/// Refuses a body that is too large.
-pub(super) fn too_large() -> Reply {
-    Reply::refusal(413, "payload over the limit").closing()
-}
-
-fn malformed() -> Reply {
-    Reply::refusal(400, "the body is malformed").closing()
 }

@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::body::{Body, Broken, READ_BYTES, read_head};
+use super::body::{Body, Broken, Mistake, READ_BYTES, read_head};
 use super::one_shot;
 use super::request::{Asked, Manner, Target};
 use super::response::Reply;
@@ -38,8 +38,13 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for which input is discarded behind a response that ends the connection.
 const LINGER: Duration = Duration::from_secs(1);
+/// A body that has not come in time.
+const SLOW_BODY: Mistake = Mistake {
+    status: 408,
+    text: "the body came too slowly",
+};
 /// Asks for the body of a request that waits for it.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A connection that speaks HTTP.
 pub(super) struct Connection {
@@ -147,7 +152,7 @@ impl Connection {
             .await;
         let (asked, mut body) = match read {
             Some(Ok((request, body))) => (Asked::new(request.head(), &self.params), body),
-            Some(Err(Broken::Refused(reply))) => return self.refuse(reply).await,
+            Some(Err(Broken::Refused(mistake))) => return self.refuse(mistake.into()).await,
             Some(Err(Broken::Ended)) => return Then::Part(LINGER),
             None if self.end.due.get() => return Then::Part(LINGER),
             None => {
@@ -161,12 +166,7 @@ impl Connection {
 
     /// Answers a request that cannot be understood, and ends the connection.
     async fn refuse(&mut self, reply: Reply) -> Then {
-        let manner = Manner {
-            is_http_11: true,
-            head_only: false,
-            closes: true,
-        };
-        match self.respond(reply, None, manner).await {
+        match self.respond(reply, None, Manner::REFUSAL).await {
             true => Then::Part(LINGER),
             false => Then::Failed,
         }
@@ -193,7 +193,8 @@ impl Connection {
                 let limit = self.params.config.listen.max_payload as usize;
                 let work = exchange(&mut self.stream, &self.params, &post, body, waits, limit);
                 match self.end.within(None, DRAIN_TIMEOUT, work).await {
-                    Some(Ok(reply) | Err(Broken::Refused(reply))) => reply,
+                    Some(Ok(reply)) => reply,
+                    Some(Err(Broken::Refused(mistake))) => mistake.into(),
                     Some(Err(Broken::Ended)) => return Then::Failed,
                     None => return Then::Part(LINGER),
                 }
@@ -278,10 +279,7 @@ async fn exchange(
         body.read(stream, limit).await
     };
     let read = timeout(params.config.listen.http.timeout, reading).await;
-    let payload = read.unwrap_or_else(|_| {
-        let slow = Reply::refusal(408, "the body came too slowly");
-        Err(Broken::Refused(slow.closing()))
-    })?;
+    let payload = read.unwrap_or(Err(Broken::Refused(SLOW_BODY)))?;
     stream.free();
     tokio::select! {
         biased;

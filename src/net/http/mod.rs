@@ -1,10 +1,10 @@
-//! HTTP/1.1 at the players' port, one request at a time.
+//! HTTP/1.1, one request at a time: all of it at the players' port, and what the admin API's port shares.
 //!
 //! * [`connection`]: the requests of a connection one after the other, and its deadlines.
 //! * [`stream`]: its socket, and the bytes that were read and not taken.
 //! * [`body`]: the head and body of one request.
 //! * [`request`]: what a request asks for, and whether it is refused.
-//! * [`mod@response`]: answers, before and as HTTP.
+//! * [`mod@response`]: answers, before and as HTTP; [`head`]: the text of their heads.
 //! * [`one_shot`]: a POST as a session of its own.
 //! * [`upgrade`]: the handshake of a WebSocket.
 //!
@@ -15,6 +15,7 @@
 
 mod body;
 mod connection;
+mod head;
 mod one_shot;
 mod request;
 mod response;
@@ -26,6 +27,12 @@ use bytes::BytesMut;
 use super::entry_host::EntryParams;
 use super::socket::Socket;
 use connection::Connection;
+
+pub(crate) use body::{Body, Broken, Mistake, READ_BYTES, read_head};
+pub(crate) use connection::CONTINUE;
+pub(crate) use head::Head;
+pub(crate) use request::{MALFORMED_HOST, Manner, is_host};
+pub(crate) use stream::Stream;
 
 /// Serves the connection until it ends; returns the WebSocket that it has become instead. `read` was
 /// read from it already.

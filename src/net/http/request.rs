@@ -5,12 +5,17 @@ use std::str::FromStr;
 use actix_http::header::{self, HeaderMap};
 use actix_http::{Method, RequestHead, Version};
 
-use super::body::too_large;
+use super::body::{Mistake, TOO_LARGE};
 use super::response::Reply;
 use super::upgrade;
 use crate::codec::client::is_service_name;
 use crate::net::entry_host::EntryParams;
 
+/// A `Host` that [`is_host`] refuses.
+pub(crate) const MALFORMED_HOST: Mistake = Mistake {
+    status: 400,
+    text: "Host is malformed",
+};
 /// The path of balancers' health checks.
 const HEALTH: &str = "/health";
 
@@ -27,13 +32,31 @@ pub(super) struct Asked {
 
 /// The way in which a response is written, beside its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Manner {
+pub(crate) struct Manner {
     /// The version of the request is 1.1, not 1.0.
-    pub(super) is_http_11: bool,
+    pub(crate) is_http_11: bool,
     /// The response is to have no body.
-    pub(super) head_only: bool,
+    pub(crate) head_only: bool,
     /// The connection ends behind the response.
-    pub(super) closes: bool,
+    pub(crate) closes: bool,
+}
+
+impl Manner {
+    /// The manner of a response to something that cannot be understood.
+    pub(crate) const REFUSAL: Manner = Manner {
+        is_http_11: true,
+        head_only: false,
+        closes: true,
+    };
+
+    /// Returns the manner of the response to a request.
+    pub(crate) fn of(head: &RequestHead) -> Manner {
+        Manner {
+            is_http_11: head.version == Version::HTTP_11,
+            head_only: head.method == Method::HEAD,
+            closes: !keeps_alive(head),
+        }
+    }
 }
 
 /// What is asked for.
@@ -67,11 +90,7 @@ impl Asked {
             target: Target::new(head, params).unwrap_or_else(Target::Refused),
             origin: origin(head),
             expects: RequestHead::expect(head),
-            manner: Manner {
-                is_http_11: head.version == Version::HTTP_11,
-                head_only: head.method == Method::HEAD,
-                closes: !keeps_alive(head),
-            },
+            manner: Manner::of(head),
         }
     }
 }
@@ -117,7 +136,7 @@ impl Target {
     /// Reads what a request asks for, or the answer to one that is refused by its head alone.
     fn new(head: &RequestHead, params: &EntryParams) -> Result<Target, Reply> {
         if !is_host(head.headers()) {
-            return Err(Reply::refusal(400, "Host is malformed").closing());
+            return Err(MALFORMED_HOST.into());
         }
         if upgrade::is_handshake(head) {
             return upgrade::accept(head, params).map(Target::WebSocket);
@@ -156,7 +175,7 @@ impl Target {
         let length = head.headers().get(header::CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());
         if length.is_some_and(|length| length > u64::from(params.config.listen.max_payload)) {
-            return Err(too_large());
+            return Err(TOO_LARGE.into());
         }
         Ok(Target::Post(Post {
             service: service.to_owned(),
@@ -184,7 +203,7 @@ fn is_known(method: &Method) -> bool {
 
 /// Returns true if `Host` has no byte that neither a host nor a port has (RFC 9110, 7.2). The codec
 /// has checked that there is one at most, and in HTTP/1.1 exactly one.
-fn is_host(headers: &HeaderMap) -> bool {
+pub(crate) fn is_host(headers: &HeaderMap) -> bool {
     let of_host = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(b);
     let host = headers.get(header::HOST);
     host.is_none_or(|host| host.as_bytes().trim_ascii().iter().all(of_host))

@@ -1,12 +1,10 @@
 //! Answers to HTTP requests.
 
-use std::fmt::{Display, Write};
-use std::time::SystemTime;
-
-use actix_http::StatusCode;
 use actix_http::header::{self, HeaderName};
 use bytes::Bytes;
 
+use super::body::Mistake;
+use super::head::Head;
 use super::request::Manner;
 use crate::codec::code::{Code, Notice};
 use crate::config::Http;
@@ -36,6 +34,13 @@ pub(super) struct Reply {
     retry_after_ms: u32,
     headers: Vec<(HeaderName, &'static str)>,
     closing: bool,
+}
+
+impl From<Mistake> for Reply {
+    /// Tells a client what is wrong; the connection ends.
+    fn from(mistake: Mistake) -> Reply {
+        Reply::refusal(mistake.status, mistake.text).closing()
+    }
 }
 
 impl Reply {
@@ -137,7 +142,7 @@ impl Reply {
         manner: Manner,
         http: &Http,
     ) -> (String, Bytes) {
-        let mut head = Head::new(self.status, manner.is_http_11);
+        let mut head = Head::new(self.status, manner);
         if !self.content_type.is_empty() {
             head.line(&header::CONTENT_TYPE, self.content_type);
         }
@@ -160,41 +165,8 @@ impl Reply {
         if self.status != NO_CONTENT {
             head.line(&header::CONTENT_LENGTH, self.body.len());
         }
-        if manner.closes {
-            head.line(&header::CONNECTION, "close");
-        } else if !manner.is_http_11 {
-            head.line(&header::CONNECTION, "keep-alive");
-        }
         let has_body = self.status != NO_CONTENT && !manner.head_only;
         let body = if has_body { self.body } else { Bytes::new() };
-        (head.end(), body)
-    }
-}
-
-/// The head of a response. Its values come from the gateway, or from a header that had to be text.
-struct Head(String);
-
-impl Head {
-    fn new(status: u16, is_http_11: bool) -> Head {
-        let version = if is_http_11 { "1.1" } else { "1.0" };
-        let reason = StatusCode::from_u16(status).ok();
-        let reason = reason.and_then(|status| status.canonical_reason());
-        let mut head = Head(format!(
-            "HTTP/{version} {status} {}\r\n",
-            reason.unwrap_or_default()
-        ));
-        let now = SystemTime::now();
-        head.line(&header::DATE, httpdate::HttpDate::from(now));
-        head
-    }
-
-    fn line(&mut self, name: &HeaderName, value: impl Display) {
-        // A `String` takes everything.
-        let _ = write!(self.0, "{name}: {value}\r\n");
-    }
-
-    fn end(mut self) -> String {
-        self.0.push_str("\r\n");
-        self.0
+        (head.end(manner), body)
     }
 }

@@ -22,7 +22,7 @@ use crate::net::socket::Socket;
 /// gone.
 const LOOKAHEAD_BYTES: usize = 4 * 1024;
 
-pub(super) struct Stream {
+pub(crate) struct Stream {
     socket: Socket,
     /// Bytes that were read and not taken.
     pub(super) read: BytesMut,
@@ -32,7 +32,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Makes a stream of a socket from which `read` was read already.
-    pub(super) fn new(socket: Socket, read: BytesMut) -> Stream {
+    pub(crate) fn new(socket: Socket, read: BytesMut) -> Stream {
         Stream {
             socket,
             read,
@@ -74,7 +74,7 @@ impl Stream {
     ///
     /// # Errors
     /// The connection failed.
-    pub(super) async fn begins(&mut self, room: usize) -> io::Result<bool> {
+    pub(crate) async fn begins(&mut self, room: usize) -> io::Result<bool> {
         loop {
             let blank = |b: &&u8| matches!(b, b'\r' | b'\n');
             let blanks = self.read.iter().take_while(blank).count();
@@ -90,7 +90,7 @@ impl Stream {
     }
 
     /// Frees the buffer, except for the bytes that are still to be taken.
-    pub(super) fn free(&mut self) {
+    pub(crate) fn free(&mut self) {
         self.read = match self.read.is_empty() {
             true => BytesMut::new(),
             false => BytesMut::from(&self.read[..]),
@@ -98,7 +98,7 @@ impl Stream {
     }
 
     /// Completes when the connection fails.
-    pub(super) async fn fails(&mut self) {
+    pub(crate) async fn fails(&mut self) {
         poll_fn(|cx| {
             while !self.ended && self.read.len() < LOOKAHEAD_BYTES {
                 let room = LOOKAHEAD_BYTES - self.read.len();
@@ -115,14 +115,14 @@ impl Stream {
     ///
     /// # Errors
     /// The connection failed.
-    pub(super) async fn write(&mut self, head: &[u8], body: Bytes) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, head: &[u8], body: Bytes) -> io::Result<()> {
         self.socket.write_all_buf(&mut head.chain(body)).await?;
         self.socket.flush().await
     }
 
     /// Shuts the connection down and reads on for `linger`, so that no reset overtakes the last
     /// response.
-    pub(super) async fn part(mut self, linger: Duration) {
+    pub(crate) async fn part(mut self, linger: Duration) {
         self.read = BytesMut::new();
         let parting = async {
             if self.socket.shutdown().await.is_ok() {

@@ -117,6 +117,33 @@ impl Process {
         self.child.id()
     }
 
+    /// Returns its memory, in bytes.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Returns the most memory that it has had, in bytes.
+    ///
+    /// # Panics
+    /// It has ended.
+    pub fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(status).expect("a process's status");
+        let size = status.lines().find_map(|line| line.strip_prefix(name));
+        let kibibytes = size.and_then(|text| text.trim().strip_suffix(" kB"));
+        let kibibytes: u64 = kibibytes
+            .and_then(|text| text.parse().ok())
+            .expect("a size");
+        kibibytes * 1024
+    }
+
     /// Returns true if the program is still running.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
