@@ -106,7 +106,7 @@ pub const FAMILIES: [Family; 71] = [
     ),
     family(
         "peer_calls_made",
-        "Times that another gateway was asked for a session",
+        "Times that another gateway was asked for a session, or told that it was passed over",
         StatusCounter(|s| s.peers.calls_made()),
     ),
     family(

@@ -21,6 +21,7 @@ pub(crate) struct Counts {
     pub(crate) strays: u64,
     pub(crate) asks: u64,
     pub(crate) peers_silent: u64,
+    pub(crate) supersedes: u64,
     pub(crate) registry_panics: u64,
     pub(crate) sessions: u64,
     pub(crate) frames_up: u64,
@@ -47,7 +48,7 @@ impl Counts {
         }
     }
 
-    pub(crate) fn numbers(&mut self) -> [(&'static str, &mut u64); 18] {
+    pub(crate) fn numbers(&mut self) -> [(&'static str, &mut u64); 19] {
         [
             ("events", &mut self.events),
             ("sessions", &mut self.sessions),
@@ -68,6 +69,10 @@ impl Counts {
             ("ERRORs", &mut self.errors),
             ("frames by way of the registry", &mut self.strays),
             ("calls to peer gateways", &mut self.asks),
+            (
+                "owners told that they were passed over",
+                &mut self.supersedes,
+            ),
             ("peer gateways that did not answer", &mut self.peers_silent),
             ("registry panics", &mut self.registry_panics),
         ]

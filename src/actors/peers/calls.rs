@@ -23,7 +23,7 @@ pub(super) struct On<W> {
 }
 
 /// The metric label of a call whose last word this is.
-fn how_it_ended(say: &ToClaimant) -> CallEnd {
+pub(super) fn how_it_ended(say: &ToClaimant) -> CallEnd {
     match say {
         ToClaimant::Moved { .. } => CallEnd::Moved,
         ToClaimant::Busy => CallEnd::Busy,
@@ -45,6 +45,9 @@ impl Peers {
             session_id,
             say,
         } = said;
+        if self.hear_owed(connection, call, &say) {
+            return;
+        }
         let its = self.calls.get(&call).filter(|(on, _)| *on == connection);
         let (known, ends, how) = (its.is_some(), say.ends(), how_it_ended(&say));
         match its.map(|(_, client)| client).filter(|c| c.connected()) {
@@ -103,7 +106,7 @@ impl Peers {
             call,
             at: at.clone(),
         };
-        if let ToOwner::Ask { .. } = say {
+        if let ToOwner::Ask { .. } | ToOwner::Supersede { .. } = say {
             if calls.contains_key(&call) {
                 // One call, one question: the answer to it is still owed.
                 return self.shared.counts.skipped();
@@ -130,10 +133,16 @@ impl Peers {
                 promised: served.promised,
             }),
         };
+        let served = served.filter(|served| served.session_id == session_id);
+        let promised = served.as_ref().is_some_and(|served| served.promised);
         let client = served
-            .filter(|served| served.session_id == session_id)
             .and_then(|served| served.client)
             .filter(|client| client.connected());
+        let say = match say {
+            // Given up before HOLDS was said: nobody can have opened anything for it.
+            ToOwner::GiveUp { stale: false } if !promised => ToOwner::Withdraw,
+            say => say,
+        };
         match client {
             Some(client) => client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
                 caller,
@@ -145,7 +154,7 @@ impl Peers {
         }
     }
 
-    /// Passes a question on to the client that has the session, if one has.
+    /// Passes the first word of a call on to the client that has the session, if one has.
     fn find(&mut self, caller: Caller, session_id: u64, say: ToOwner, ctx: &mut Context<Self>) {
         let home = self.shared.shards.home(session_id).clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };
@@ -157,12 +166,17 @@ impl Peers {
             }
             let say = match found {
                 Ok(Some(Found::Client(client))) => {
-                    peers.remember(&caller, &client);
-                    return client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
-                        caller,
+                    let ends = say.ends();
+                    client.do_send(ClientMessage::Peer(Box::new(PeerRequest {
+                        caller: caller.clone(),
                         session_id,
                         said: Some(say),
                     })));
+                    if !ends {
+                        return peers.remember(&caller, &client);
+                    }
+                    // The session is here no longer.
+                    ToClaimant::Unknown
                 }
                 Ok(Some(Found::Moved(to))) => ToClaimant::Moved {
                     gateway: to.gateway,
@@ -178,7 +192,7 @@ impl Peers {
     fn served(&mut self, caller: &Caller) -> Option<&mut HashMap<u64, Served>> {
         match &mut self.connections.get_mut(&caller.connection)?.kind {
             Side::Accepted { calls, .. } => Some(calls),
-            Side::Dialled(_) => None,
+            Side::Dialled { .. } => None,
         }
     }
 
@@ -247,6 +261,9 @@ impl Receive<Call> for Peers {
 
     fn receive(&mut self, msg: Call, ctx: &mut Context<Self>) {
         let call = msg.call;
+        if let ToOwner::Supersede { epoch } = msg.say {
+            return self.owe((call, msg.session_id, epoch), msg.to, ctx);
+        }
         if let ToOwner::Ask { .. } = msg.say {
             self.shared.counts.made();
             let connection = self.connection_to(&msg.to, ctx);

@@ -22,6 +22,8 @@ use crate::supervision::CountedAddr;
 const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes that sealing adds at most.
 const SEAL_BYTES: usize = 64;
+/// Time for reading what has come on a connection that cannot be written any more.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause of accepting after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -134,7 +136,8 @@ pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: CountedAd
         let mut stream = TcpStream::connect(&*to.address).await?;
         tune(&stream)?;
         let (keys, hello) = line.hello();
-        let (sealer, opener, _) = peer::call(&mut stream, &keys, hello).await?;
+        let (sealer, opener, other) = peer::call(&mut stream, &keys, hello).await?;
+        line.join(other).await;
         Ok((line, stream, sealer, opener))
     })
 }
@@ -150,15 +153,7 @@ pub(super) fn answer(
         tune(&stream)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, other) = peer::answer(&mut stream, &keys, hello).await?;
-        let at = PeerGateway {
-            gateway: other.gateway,
-            address: other.address,
-        };
-        let joined = Joined {
-            connection: line.number,
-            at,
-        };
-        let _ = line.own.send(joined).await;
+        line.join(other).await;
         Ok((line, stream, sealer, opener))
     })
 }
@@ -223,6 +218,19 @@ impl Line {
         (keys, hello)
     }
 
+    /// Tells the actor that the other end belongs to the deployment.
+    async fn join(&self, other: Hello) {
+        let at = PeerGateway {
+            gateway: other.gateway,
+            address: other.address,
+        };
+        let joined = Joined {
+            connection: self.number,
+            at,
+        };
+        let _ = self.own.send(joined).await;
+    }
+
     /// Frames both ways, until one of them ends.
     async fn carry(
         mut self,
@@ -253,9 +261,16 @@ impl Line {
                 }
             }
         };
+        tokio::pin!(read);
         let result = tokio::select! {
-            result = write => result,
-            result = read => result,
+            result = write => {
+                if result.is_err() {
+                    // Nobody hears this end any more, but what was said before that may still be read.
+                    let _ = actix::clock::timeout(LAST_WORDS, &mut read).await;
+                }
+                result
+            }
+            result = &mut read => result,
         };
         result.map_err(|error| error.to_string())
     }

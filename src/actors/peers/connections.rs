@@ -26,7 +26,7 @@ const PROBE_CALL: u64 = u64::MAX;
 
 impl Peers {
     /// Closes what nobody uses, and what does not answer; answers calls whose client is gone.
-    pub(super) fn tick(&mut self) {
+    pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         self.answer_for_the_gone();
         let patience = self.shared.config.backend.connect_timeout * 4;
         let asked_for = |c: &Connection| c.asked.map_or(Duration::ZERO, |at| at.elapsed());
@@ -38,7 +38,8 @@ impl Peers {
         // A question may have been taken back, or its session may have ended: that says nothing of the
         // gateway.
         let unsure = those(&|c| asked_for(c) > patience / 2);
-        let mut unused = those(&|c| matches!(c.kind, Side::Dialled(_)) && c.used.elapsed() > IDLE);
+        let mut unused =
+            those(&|c| matches!(c.kind, Side::Dialled { .. }) && c.used.elapsed() > IDLE);
         unused.retain(|number| !self.calls.values().any(|(on, _)| on == number));
         for connection in silent {
             self.lose(connection, Some("it does not answer".to_owned()));
@@ -55,6 +56,7 @@ impl Peers {
         for connection in unused {
             self.lose(connection, None);
         }
+        self.renew_owed(ctx);
     }
 
     /// Writes a frame; what does not fit costs the connection.
@@ -63,7 +65,10 @@ impl Peers {
             return;
         };
         place.used = Instant::now();
-        if let Said::ToOwner(ToOwner::Ask { .. } | ToOwner::Claim { .. }) = frame.said {
+        if let Said::ToOwner(
+            ToOwner::Ask { .. } | ToOwner::Claim { .. } | ToOwner::Supersede { .. },
+        ) = frame.said
+        {
             place.asked.get_or_insert_with(Instant::now);
         }
         if !place.wire.write(frame.encode()) {
@@ -91,9 +96,30 @@ impl Peers {
             &self.shared,
             self.registration.address(ctx),
         );
-        self.admit(number, wire, Side::Dialled(to.clone()));
+        let side = Side::Dialled {
+            to: to.clone(),
+            joined: false,
+        };
+        self.admit(number, wire, side);
         self.dialled.insert(to.clone(), number);
         Some(number)
+    }
+
+    /// Returns the gateway to which a connection was dialled.
+    pub(super) fn dialled_to(&self, connection: u64) -> Option<&PeerGateway> {
+        match &self.connections.get(&connection)?.kind {
+            Side::Dialled { to, .. } => Some(to),
+            Side::Accepted { .. } => None,
+        }
+    }
+
+    /// Tells whether the handshake of a connection is over.
+    pub(super) fn is_joined(&self, connection: u64) -> bool {
+        let connection = self.connections.get(&connection);
+        connection.is_some_and(|connection| match &connection.kind {
+            Side::Dialled { joined, .. } => *joined,
+            Side::Accepted { at, .. } => at.is_some(),
+        })
     }
 
     /// A number that no other connection of the process has, also not of an actor before this one. A
@@ -139,7 +165,7 @@ impl Peers {
             return;
         };
         self.shared.counts.connections(self.connections.len());
-        if let Side::Dialled(to) = &lost.kind {
+        if let Side::Dialled { to, .. } = &lost.kind {
             self.dialled.remove(to);
             if let Some(error) = &error {
                 tracing::debug!(gateway = %to.gateway, address = %to.address, error, "the way to a gateway is lost");
@@ -178,7 +204,8 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
                     at: at.clone(),
                 },
                 session_id: served.session_id,
-                said: None,
+                // Where HOLDS was not said yet, nobody can have opened anything for it.
+                said: (!served.promised).then_some(ToOwner::Withdraw),
             })));
         }
     }
@@ -205,14 +232,19 @@ impl Receive<Accepted> for Peers {
 impl Receive<Joined> for Peers {
     type Result = ();
 
-    fn receive(&mut self, msg: Joined, _: &mut Context<Self>) {
-        if self.neighbours() >= MAX_CONNECTIONS {
-            return self.turn_away(msg.connection);
-        }
-        if let Some(connection) = self.connections.get_mut(&msg.connection)
-            && let Side::Accepted { at, .. } = &mut connection.kind
-        {
-            *at = Some(msg.at);
+    fn receive(&mut self, msg: Joined, ctx: &mut Context<Self>) {
+        let full = self.neighbours() >= MAX_CONNECTIONS;
+        let Some(connection) = self.connections.get_mut(&msg.connection) else {
+            return;
+        };
+        match &mut connection.kind {
+            Side::Dialled { to, joined } => {
+                *joined = true;
+                let to = to.clone();
+                self.say_owed(&to, ctx);
+            }
+            Side::Accepted { .. } if full => self.turn_away(msg.connection),
+            Side::Accepted { at, .. } => *at = Some(msg.at),
         }
     }
 }
@@ -225,7 +257,7 @@ impl Receive<Arrived> for Peers {
             return;
         };
         (place.used, place.asked) = (Instant::now(), None);
-        let dialled = matches!(place.kind, Side::Dialled(_));
+        let dialled = matches!(place.kind, Side::Dialled { .. });
         let PeerFrame {
             call,
             session_id,

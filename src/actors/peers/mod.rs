@@ -11,6 +11,7 @@ mod connections;
 mod launch;
 mod messages;
 mod peering;
+mod superseding;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use arc_swap::ArcSwap;
 use serde_json::json;
 
 use self::connection::Wire;
+use self::superseding::Owed;
 use super::session_registry::{ClientMessage, Shards};
 use crate::codec::peer::PeerGateway;
 use crate::config::Config;
@@ -65,6 +67,8 @@ pub struct Peers {
     dialled: HashMap<PeerGateway, u64>,
     /// Calls that this gateway's clients have made: on which connection, and who hears.
     calls: HashMap<u64, (u64, CountedRecipient<PeerResponse>)>,
+    /// What is owed to gateways that could not be asked, by call.
+    owed: HashMap<PeerGateway, HashMap<u64, Owed>>,
     next: u64,
     last_error: Option<String>,
 }
@@ -79,8 +83,8 @@ struct Connection {
 }
 
 enum Side {
-    /// This gateway has dialled.
-    Dialled(PeerGateway),
+    /// This gateway has dialled. `joined`: the handshake is over.
+    Dialled { to: PeerGateway, joined: bool },
     /// Another one has; it has not proved who it is where there is no name.
     Accepted {
         at: Option<PeerGateway>,
@@ -104,6 +108,7 @@ impl Peers {
             connections: HashMap::new(),
             dialled: HashMap::new(),
             calls: HashMap::new(),
+            owed: HashMap::new(),
             next: 0,
             last_error: None,
         }
@@ -117,7 +122,7 @@ impl Actor for Peers {
         self.shared.counts.begin();
         let (shared, own) = (self.shared.clone(), self.registration.address(ctx));
         ctx.spawn(actix::fut::wrap_future(connection::accept(shared, own)));
-        ctx.run_interval(TICK, |peers, _| peers.tick());
+        ctx.run_interval(TICK, |peers, ctx| peers.tick(ctx));
     }
 }
 
@@ -130,6 +135,9 @@ impl Drop for Peers {
         }
         for (number, connection) in std::mem::take(&mut self.connections) {
             connections::tell_lost(number, connection.kind);
+        }
+        for _ in std::mem::take(&mut self.owed).into_values().flatten() {
+            self.shared.counts.ended(CallEnd::Lost);
         }
         self.shared.counts.connections(0);
     }
@@ -144,7 +152,7 @@ impl Inspectable for Peers {
 
     fn detail(&self) -> serde_json::Value {
         let served = self.connections.values().map(|c| match &c.kind {
-            Side::Dialled(_) => 0,
+            Side::Dialled { .. } => 0,
             Side::Accepted { calls, .. } => calls.len(),
         });
         json!({
@@ -152,6 +160,7 @@ impl Inspectable for Peers {
             "connections": self.connections.len(),
             "dialled": self.dialled.len(),
             "calls_made": self.calls.len(),
+            "supersedes_owed": self.owed.values().map(HashMap::len).sum::<usize>(),
             "calls_served": served.sum::<usize>(),
             "last_error": self.last_error,
         })

@@ -49,8 +49,12 @@ pub enum ToOwner {
     },
     /// The ASK is taken back before anything was opened: a promise leaves no trace.
     Withdraw,
-    /// The answer came too late: the session has gone on here.
-    Supersede,
+    /// The session goes on here: its backends have taken this epoch from the caller, whom the owner did not
+    /// answer in time. A call of its own; UNKNOWN answers it.
+    Supersede {
+        /// The caller's.
+        epoch: u32,
+    },
     /// A backend has ended the session.
     End {
         /// With this code.
@@ -65,7 +69,7 @@ impl ToOwner {
             ToOwner::Ask { .. } | ToOwner::Claim { .. } => false,
             ToOwner::GiveUp { .. }
             | ToOwner::Withdraw
-            | ToOwner::Supersede
+            | ToOwner::Supersede { .. }
             | ToOwner::End { .. } => true,
         }
     }

@@ -110,7 +110,10 @@ fn put_to_holder(out: &mut Vec<u8>, said: &ToOwner) -> u8 {
             GIVE_UP
         }
         ToOwner::Withdraw => WITHDRAW,
-        ToOwner::Supersede => SUPERSEDE,
+        ToOwner::Supersede { epoch } => {
+            out.extend_from_slice(&epoch.to_be_bytes());
+            SUPERSEDE
+        }
         ToOwner::End { code } => {
             out.extend_from_slice(&code.to_be_bytes());
             END
@@ -256,7 +259,7 @@ impl Rest<'_> {
                 stale: self.flag()?,
             },
             WITHDRAW => ToOwner::Withdraw,
-            SUPERSEDE => ToOwner::Supersede,
+            SUPERSEDE => ToOwner::Supersede { epoch: self.u32()? },
             END => ToOwner::End { code: self.u16()? },
             _ => return Err(Malformed),
         })

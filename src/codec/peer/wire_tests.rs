@@ -32,7 +32,7 @@ fn everything() -> Vec<Said> {
         },
         ToOwner::GiveUp { stale: true },
         ToOwner::Withdraw,
-        ToOwner::Supersede,
+        ToOwner::Supersede { epoch: 3 },
         ToOwner::End { code: 440 },
     ];
     let to_claimant = [

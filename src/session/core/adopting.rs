@@ -65,6 +65,9 @@ impl<L: Hold> Core<L> {
         // Backends that were too late hear the final CLOSE now that the session is here.
         session.release_lost();
         let handed = claim.handed.take();
+        if handed.is_none() {
+            claim.supersede(attempt.epoch, step);
+        }
         let before = session.bound();
         if let Some(handed) = &handed {
             session.count_on(handed.received);

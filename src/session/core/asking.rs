@@ -51,7 +51,11 @@ impl<L: Hold> Core<L> {
         let Some((_, from)) = from.cloned() else {
             return;
         };
-        if claim.newest_call(&from) != Some(call) {
+        let is_newest = claim.newest_call(&from) == Some(call);
+        if said.as_ref().is_some_and(ToClaimant::ends) {
+            claim.calls.retain(|(number, _)| *number != call);
+        }
+        if !is_newest {
             return self.older_response(call, &from, said, step);
         }
         let Some(said) = said else {
@@ -112,10 +116,10 @@ impl<L: Hold> Core<L> {
             return;
         };
         let asks = self.asks(from);
-        let give_up = ToOwner::GiveUp { stale: false };
         let Some((_, _, claim)) = self.claiming() else {
             return;
         };
+        let give_up = claim.giving_up();
         if asks {
             claim.say(from, give_up, step);
             claim.renew_call(call);
@@ -141,7 +145,7 @@ impl<L: Hold> Core<L> {
         if !self.asks(&from) {
             // Too late: others were asked meanwhile, and it promises what is not wanted any more.
             if let Some((_, _, claim)) = self.claiming() {
-                claim.say(&from, ToOwner::GiveUp { stale: false }, step);
+                claim.say(&from, claim.giving_up(), step);
             }
             return;
         }

@@ -35,7 +35,7 @@ pub(super) struct Claim {
     /// The gateway that has or had the session.
     pub(super) previous: String,
     pub(super) stage: Stage,
-    /// Calls that were made, by number; the last one is the one that counts.
+    /// Calls that were made and are not answered for good, by number; the last one is the one that counts.
     pub(super) calls: SmallVec<[(u64, PeerGateway); 1]>,
     /// Frames that backends have sent since they took the OPEN.
     pub(super) replay: Replay,
@@ -79,6 +79,27 @@ impl Claim {
     /// Tells whether nobody has promised the session yet, so that nothing is opened.
     pub(super) fn is_asking(&self) -> bool {
         matches!(self.stage, Stage::Asking { .. })
+    }
+
+    /// Returns the word by which a promise that comes too late is declined. While nothing is opened it costs
+    /// the owner no gap.
+    pub(super) fn giving_up(&self) -> ToOwner {
+        if self.is_asking() {
+            ToOwner::Withdraw
+        } else {
+            ToOwner::GiveUp { stale: false }
+        }
+    }
+
+    /// Tells gateways that were asked and did not answer that the session goes on here in this epoch: one that was
+    /// stopped or cut off meanwhile would go on with the player's old connection.
+    pub(super) fn supersede(&self, epoch: u32, step: &mut Step<'_>) {
+        for (at, (_, to)) in self.calls.iter().enumerate() {
+            if self.calls[..at].iter().all(|(_, before)| before != to) {
+                let call = step.host.next_call();
+                self.say_on(call, to, ToOwner::Supersede { epoch }, step);
+            }
+        }
     }
 
     /// Takes back what was asked; a promise may be on its way.

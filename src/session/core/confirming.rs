@@ -89,7 +89,7 @@ impl<L: Hold> Core<L> {
                 ToOwner::Claim { count, places } => self.claimed(caller, count, &places, step),
                 ToOwner::GiveUp { .. }
                 | ToOwner::Withdraw
-                | ToOwner::Supersede
+                | ToOwner::Supersede { .. }
                 | ToOwner::End { .. } => {}
             }
         }

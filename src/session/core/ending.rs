@@ -70,7 +70,6 @@ impl<L: Hold> Core<L> {
             } => {}
             State::Claiming { claim, .. } if claim.is_asking() => {
                 // Nothing is opened yet: the session stays where it is, and its player comes back.
-                claim.withdraw(step);
                 self.fail_claim(closing.clone(), false, step);
                 return true;
             }
@@ -192,8 +191,7 @@ impl<L: Hold> Core<L> {
         }
         let is_left = code == Code::LEAVES_LINK;
         let (owner, say) = match &claim.stage {
-            // It has answered and promised nothing, or the question was taken back.
-            Stage::Asking { .. } if is_left => return,
+            // Nothing is opened.
             Stage::Asking { .. } => return claim.withdraw(step),
             Stage::Opening { owner: Some(owner) } | Stage::Claiming { owner } if is_left => {
                 (owner, ToOwner::GiveUp { stale })

@@ -46,7 +46,13 @@ impl<L: Hold> Core<L> {
             Some(ToOwner::Claim { .. }) => step.reply(caller, ToClaimant::Refused),
             Some(ToOwner::GiveUp { stale }) => self.given_up(&caller, stale, step),
             Some(ToOwner::Withdraw) => self.withdrawn(&caller, step),
-            Some(ToOwner::Supersede) => self.close(Closing::Replaced, step),
+            // It may be late, and the session be back.
+            Some(ToOwner::Supersede { epoch }) if epoch > self.epoch() => {
+                // Whoever comes here with an older token is sent there.
+                step.push(Effect::Moved(caller.at));
+                self.close(Closing::Replaced, step);
+            }
+            Some(ToOwner::Supersede { .. }) => {}
             Some(ToOwner::End { code }) => {
                 let closing = Closing::ByBackend {
                     code: Code(code),
@@ -78,7 +84,7 @@ impl<L: Hold> Core<L> {
             Some(
                 ToOwner::GiveUp { .. }
                 | ToOwner::Withdraw
-                | ToOwner::Supersede
+                | ToOwner::Supersede { .. }
                 | ToOwner::End { .. },
             )
             | None => return,

@@ -70,11 +70,12 @@ impl Audit {
         };
         let since = owner.opened;
         let asked = session.attempts.iter().filter(|a| a.asked > since);
-        let failed = asked.clone().any(|a| a.conn != id && !a.succeeded);
+        let mut failed = asked.clone().filter(|a| a.conn != id && !a.succeeded);
         let first = asked.map(|a| a.asked.at).min().unwrap_or(self.now.at);
         let world = self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow);
         let slow = world && self.now.at >= first + self.scene.connect_timeout;
         let slow = slow || (world && self.peers_are_silent(conn.gateway));
+        let failed = failed.any(|a| world || self.may_cost_a_gap(session, a, since));
         // Counts have begun anew, and the player did not know.
         let shown = token.unwrap_or_default();
         let unknown = session.incarnations.iter().skip(shown + 1).any(|i| i.gap);
@@ -116,6 +117,16 @@ impl Audit {
             let seen = format!("session {session_id}, connection {id}");
             self.breach(&rules::GAP_UNFOUNDED, seen);
         }
+    }
+
+    /// Tells whether an attempt that failed may have cost frames: its gateway has opened the session somewhere, or
+    /// could not say that it has not. One that gave up before that costs nothing.
+    fn may_cost_a_gap(&self, session: &Session, attempt: &Attempt, since: Moment) -> bool {
+        let opened = session.places.iter().any(|(number, place)| {
+            let by = self.links.get(number).map(|link| link.gateway);
+            by == Some(attempt.gateway) && place.opened > attempt.asked
+        });
+        opened || self.troubled(attempt.gateway.index, since)
     }
 
     /// Tells whether the owner may have promised the session, behind its OPENED, to a claim that began before: the

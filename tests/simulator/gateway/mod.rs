@@ -14,6 +14,7 @@ pub(crate) mod peer_wires;
 pub(crate) mod peers;
 pub(crate) mod pool;
 pub(crate) mod registry;
+pub(crate) mod superseding;
 
 use std::collections::BTreeMap;
 

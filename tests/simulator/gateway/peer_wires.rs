@@ -1,6 +1,6 @@
 //! How connections to peer gateways end.
 
-use game_gateway::codec::peer::Caller;
+use game_gateway::codec::peer::{Caller, ToOwner};
 
 use super::mail::ClientMail;
 use crate::wire::{Millis, Side};
@@ -56,7 +56,8 @@ impl World {
                     call: key.1,
                     at: at.clone(),
                 };
-                let (session_id, said) = (served.session_id, None);
+                let session_id = served.session_id;
+                let said = (!served.promised).then_some(ToOwner::Withdraw);
                 self.mail_client(
                     client,
                     ClientMail::Called {

@@ -7,6 +7,7 @@ use game_gateway::codec::peer::wire::{PeerFrame, Said};
 use game_gateway::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 
 use super::mail::{ClientMail, Found, PeerMail, RegistryMail};
+use super::superseding::Owed;
 use crate::network::{Item, Purpose};
 use crate::wire::{Millis, Side};
 use crate::world::{Event, GATEWAYS, World};
@@ -34,7 +35,7 @@ pub(crate) struct PeerWire {
 pub(crate) struct Served {
     pub(super) session_id: u64,
     pub(super) client: Option<usize>,
-    promised: bool,
+    pub(super) promised: bool,
 }
 
 /// The calls of one gateway.
@@ -43,6 +44,9 @@ pub(crate) struct Calls {
     pub(super) dialled: BTreeMap<usize, usize>,
     /// Made here: on which connection, by which client.
     pub(crate) made: BTreeMap<u64, (usize, usize)>,
+    /// SUPERSEDEs that are not answered yet, by call.
+    pub(super) owed: BTreeMap<u64, Owed>,
+    pub(super) looks_at: Millis,
     /// Served here, by connection and call.
     pub(crate) served: BTreeMap<(usize, u64), Served>,
 }
@@ -89,6 +93,9 @@ impl World {
         to: &PeerGateway,
         say: ToOwner,
     ) {
+        if let ToOwner::Supersede { epoch } = say {
+            return self.owe(gateway, call, session_id, epoch, to);
+        }
         if let ToOwner::Ask { .. } = say {
             self.counts.asks += 1;
             let Some(peer) = self.connection_to(gateway, to) else {
@@ -108,7 +115,7 @@ impl World {
         self.say(peer, Side::Remote, call, session_id, Said::ToOwner(say));
     }
 
-    fn connection_to(&mut self, gateway: usize, to: &PeerGateway) -> Option<usize> {
+    pub(super) fn connection_to(&mut self, gateway: usize, to: &PeerGateway) -> Option<usize> {
         let target = (0..GATEWAYS)
             .find(|at| self.gateways[*at].peer_address.as_deref() == Some(to.address.as_str()))?;
         if let Some(peer) = self.gateways[gateway].calls.dialled.get(&target) {
@@ -150,8 +157,18 @@ impl World {
         self.near_lost(peer);
     }
 
-    fn say(&mut self, peer: usize, towards: Side, call: u64, session_id: u64, said: Said) {
-        if let Said::ToOwner(ToOwner::Ask { .. } | ToOwner::Claim { .. }) = said {
+    pub(super) fn say(
+        &mut self,
+        peer: usize,
+        towards: Side,
+        call: u64,
+        session_id: u64,
+        said: Said,
+    ) {
+        if let Said::ToOwner(
+            ToOwner::Ask { .. } | ToOwner::Claim { .. } | ToOwner::Supersede { .. },
+        ) = said
+        {
             let p = &mut self.peers[peer];
             if p.asked.is_none() {
                 p.asked = Some(self.now);
@@ -224,6 +241,9 @@ impl World {
     /// A call that was made here is answered.
     fn hear_peer(&mut self, peer: usize, call: u64, session_id: u64, say: ToClaimant) {
         let gateway = self.peers[peer].from;
+        if self.hear_owed(gateway, call, &say) {
+            return;
+        }
         let its = self.gateways[gateway].calls.made.get(&call).copied();
         let its = its.filter(|(on, _)| *on == peer);
         let ends = say.ends();
@@ -258,7 +278,7 @@ impl World {
             call,
             at: self.peer_gateway(self.peers[peer].from),
         };
-        if let ToOwner::Ask { .. } = say {
+        if let ToOwner::Ask { .. } | ToOwner::Supersede { .. } = say {
             let served = &mut self.gateways[gateway].calls.served;
             if served.contains_key(&(peer, call)) {
                 return;
@@ -277,13 +297,17 @@ impl World {
             return self.mail_registry(gateway, find);
         }
         let served = &mut self.gateways[gateway].calls.served;
-        let client = served
-            .get(&(peer, call))
-            .filter(|served| served.session_id == session_id)
-            .and_then(|served| served.client);
+        let its = served.get(&(peer, call));
+        let its = its.filter(|served| served.session_id == session_id);
+        let client = its.and_then(|served| served.client);
+        let promised = its.is_some_and(|served| served.promised);
         if say.ends() {
             served.remove(&(peer, call));
         }
+        let say = match say {
+            ToOwner::GiveUp { stale: false } if !promised => ToOwner::Withdraw,
+            say => say,
+        };
         match client.filter(|client| self.client_lives(*client)) {
             Some(client) => {
                 let said = Some(say);
@@ -314,6 +338,16 @@ impl World {
             return; // Given up or lost meanwhile.
         };
         let say = match found {
+            Ok(Some(Found::Client(client))) if say.ends() => {
+                let mail = ClientMail::Called {
+                    caller: caller.clone(),
+                    session_id,
+                    said: Some(say),
+                };
+                self.counts.supersedes += 1;
+                self.mail_client(client, mail);
+                ToClaimant::Unknown
+            }
             Ok(Some(Found::Client(client))) => {
                 served.client = Some(client);
                 if !self.client_lives(client) {
@@ -342,6 +376,7 @@ impl World {
     /// Answers questions whose client has stopped before it read them, and forgets its promises, as the shipped
     /// one does each second.
     pub(crate) fn peers_tick(&mut self, gateway: usize) {
+        self.say_owed(gateway);
         let served = &self.gateways[gateway].calls.served;
         let gone = served.iter().filter_map(|(key, served)| {
             let client = served.client?;

@@ -61,15 +61,20 @@ fn asking_again() -> Play {
 }
 
 #[test]
-fn a_promise_on_an_older_call_counts_and_the_newer_call_is_given_up() {
+fn no_other_answer_on_an_older_call_counts() {
     let mut play = asking_again();
     play.answers(1, ToClaimant::Busy);
     play.check(&[]);
+    // It was given up by that.
     play.answers(1, holds());
-    play.check(&[
-        "to c: give up stale=false",
-        "reach game OPEN resumed epoch 4 from c",
-    ]);
+    play.check(&[]);
+}
+
+#[test]
+fn a_promise_on_an_older_call_counts_and_the_newer_call_is_taken_back() {
+    let mut play = asking_again();
+    play.answers(1, holds());
+    play.check(&["to c: withdraw", "reach game OPEN resumed epoch 4 from c"]);
     play.answers(3, ToClaimant::Busy);
     play.check(&[]);
     play.reaches("game", 1);
@@ -86,6 +91,28 @@ fn a_promise_on_an_older_call_is_given_up_where_the_newer_one_was_answered() {
         "reach game OPEN resumed epoch 4 from c",
         "to c: give up stale=false",
     ]);
+}
+
+#[test]
+fn a_promise_that_comes_while_others_are_asked_is_taken_back() {
+    let mut play = Play::new();
+    play.says(&resume(0, 1, "b"));
+    play.at(|core, step| core.located_elsewhere(Some(gateway("c")), step));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.waits(300);
+    play.heard();
+    // Nothing is opened yet, so it costs "c" no gap.
+    play.answers(1, holds());
+    play.check(&["to c: withdraw"]);
+    // Nor does what "c" has promised when "b" is busy.
+    let mut play = Play::new();
+    play.says(&resume(0, 1, "b"));
+    play.at(|core, step| core.located_elsewhere(Some(gateway("c")), step));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.waits(300);
+    play.heard();
+    play.answers(2, ToClaimant::Busy);
+    play.check(&["to c: withdraw", "cancel call", "unregister", "close: 503"]);
 }
 
 #[test]

@@ -182,7 +182,7 @@ fn a_session_that_has_gone_on_elsewhere_is_left() {
         play.at(|core, step| core.confirmed("game", step));
         play.peer("b", ToOwner::GiveUp { stale: true });
     };
-    let superseded = |play: &mut Play| play.peer("b", ToOwner::Supersede);
+    let superseded = |play: &mut Play| play.peer("b", ToOwner::Supersede { epoch: 2 });
     let ways: [&dyn Fn(&mut Play); 3] = [&newer, &stale, &superseded];
     for way in ways {
         let mut play = Play::with_resumable();
@@ -194,6 +194,20 @@ fn a_session_that_has_gone_on_elsewhere_is_left() {
         );
         assert!(heard.contains(&"close: 205".into()), "{heard:?}");
     }
+}
+
+#[test]
+fn a_supersede_that_is_late_ends_nothing() {
+    let mut play = Play::with_resumable();
+    play.resumes_here(1, 0);
+    play.heard();
+    // The session is being resumed here in that very epoch, and then in it.
+    play.peer("b", ToOwner::Supersede { epoch: 2 });
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.peer("b", ToOwner::Supersede { epoch: 2 });
+    play.check(&["OPENED 1 epoch 2"]);
+    play.peer("b", ToOwner::Supersede { epoch: 3 });
+    assert!(play.core.is_over());
 }
 
 #[test]

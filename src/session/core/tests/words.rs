@@ -79,7 +79,7 @@ fn said(say: &ToOwner) -> String {
         ToOwner::Claim { count, places } => format!("claim {count} {places:?}"),
         ToOwner::GiveUp { stale } => format!("give up stale={stale}"),
         ToOwner::Withdraw => "withdraw".into(),
-        ToOwner::Supersede => "supersede".into(),
+        ToOwner::Supersede { epoch } => format!("supersede epoch={epoch}"),
         ToOwner::End { code } => format!("end {code}"),
     }
 }
