@@ -5,6 +5,7 @@ mod support;
 
 mod drain;
 mod gateway_gone;
+mod javascript;
 mod neighbours;
 mod other_gateway;
 mod played;

@@ -1,12 +1,10 @@
 //! The client library and the backend library, with connections that are cut while traffic runs.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use game_gateway::sdk::backend::{Backend, echo};
+use game_gateway::sdk::backend::{Backend, Service, echo};
 use game_gateway::sdk::client::session::{Connect, End, Event, Session, SessionOptions, dial};
 use game_gateway::sdk::client::{Options, Outgoing, Transport};
 use rand::rngs::StdRng;
@@ -22,7 +20,7 @@ const SESSIONS: u64 = 20;
 const ROUND_TRIPS: u64 = 2_000;
 
 /// Relays connections, and cuts each of them after a random number of bytes from the gateway.
-async fn cutting_relay(gateway: SocketAddr, seed: u64) -> SocketAddr {
+pub(crate) async fn cutting_relay(gateway: SocketAddr, seed: u64) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -107,8 +105,13 @@ async fn play(mut session: Session) -> u64 {
 }
 
 /// Starts a gateway, and a backend that echoes.
-async fn echoing() -> (Gateway, Backend) {
-    let backend = Backend::start("127.0.0.1:0".parse().expect("an address"), echo).await;
+pub(crate) async fn echoing() -> (Gateway, Backend) {
+    playing(echo).await
+}
+
+/// Starts a gateway, and a backend with this service.
+pub(crate) async fn playing(service: impl Service) -> (Gateway, Backend) {
+    let backend = Backend::start("127.0.0.1:0".parse().expect("an address"), service).await;
     let backend = backend.expect("a backend");
     let routes = format!(
         r#"{{"rules":{{"game":{{"strategy":"round_robin","endpoints":["{}"]}}}}}}"#,
@@ -116,30 +119,6 @@ async fn echoing() -> (Gateway, Backend) {
     );
     let gateway = Gateway::start_with(&routes, |config| config.gateway.workers = 2).await;
     (gateway, backend)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_javascript_module_loses_nothing_either() {
-    let (gateway, _backend) = echoing().await;
-    let relay = cutting_relay(gateway.players, 7).await;
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tools = root.join("target/test-tools");
-    assert!(
-        tools.join("node_modules").exists(),
-        "{} is missing: run scripts/test-tools",
-        tools.join("node_modules").display()
-    );
-    let mut command = Command::new("node");
-    command.arg(root.join("tests/javascript/resume.mjs"));
-    command.args([&format!("ws://{relay}/"), "1000"]);
-    command.env("TOOLS", tools);
-    let played = tokio::task::spawn_blocking(move || command.output());
-    let output = soon(played).await.expect("no panic").expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let resumed = said.strip_prefix("exact, resumed ");
-    let resumed = resumed.and_then(|rest| rest.split(' ').next()?.parse::<u32>().ok());
-    assert!(resumed.is_some_and(|times| times > 3), "{output:?}");
-    gateway.until("game_gateway_sessions", |n| n == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
