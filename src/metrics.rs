@@ -120,6 +120,29 @@ const HTTP_STATUSES: [u16; 18] = [
     101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 501, 502, 503, 504,
 ];
 
+/// Reason that a connection could not be accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcceptError {
+    /// It has ended, or its network has failed, before it was accepted.
+    Aborted,
+    /// The process has no open files left.
+    ProcessFiles,
+    /// The system has no open files left.
+    SystemFiles,
+    /// The system has no memory for sockets left.
+    Memory,
+    /// None of these.
+    Other,
+}
+
+labels!(AcceptError {
+    Aborted => "aborted",
+    ProcessFiles => "process_files",
+    SystemFiles => "system_files",
+    Memory => "memory",
+    Other => "other",
+});
+
 /// Reason for dropping frames or messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {
@@ -189,7 +212,7 @@ labels!(Resumed { Exact => "exact", Gap => "gap", });
 #[expect(missing_docs, reason = "each is described once, in admin::metrics")]
 pub struct WorkerMetrics {
     pub accepted: Count,
-    pub accept_errors: Count,
+    pub accept_errors: Labelled<AcceptError>,
     pub tls_handshakes: Count,
     pub closings: Labelled<ClosingLabel>,
     pub sessions_started: Labelled<Transport>,
@@ -248,7 +271,7 @@ impl Default for WorkerMetrics {
         let by_code = || Listed::new(&Code::ALL);
         WorkerMetrics {
             accepted: count(),
-            accept_errors: count(),
+            accept_errors: Labelled::default(),
             tls_handshakes: count(),
             closings: Labelled::default(),
             sessions_started: Labelled::default(),
@@ -313,6 +336,7 @@ mod tests {
                 assert!(texts.insert(label.label()), "{}", label.label());
             }
         }
+        check::<AcceptError>();
         check::<DropReason>();
         check::<Transport>();
         check::<Resumed>();

@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::admission::Gate;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::net::listen::SpareFile;
 use crate::net::tls::Tls;
 use crate::routing::RouteTable;
 use crate::session::token::Keyring;
@@ -24,6 +25,8 @@ pub struct Scope {
     pub metrics: Arc<WorkerMetrics>,
     /// Admits or refuses new connections.
     pub gate: Arc<Gate>,
+    /// Lets connections be turned away when no file is left.
+    pub spare: Arc<SpareFile>,
     /// The TLS configuration in force, for players and to backends.
     pub tls: Arc<Tls>,
     /// Every actor but the clients.

@@ -22,11 +22,16 @@ fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64
 }
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 71] = [
+pub const FAMILIES: [Family; 72] = [
     family(
         "connections",
         "Client connections now",
         Status(|s| s.connections as u64),
+    ),
+    family(
+        "connections_being_refused",
+        "Connections that are kept only until they are told that they are not served",
+        Status(|s| s.refusals as u64),
     ),
     family(
         "connections_peak",
@@ -156,8 +161,8 @@ pub const FAMILIES: [Family; 71] = [
     ),
     family(
         "accept_errors",
-        "Failures to accept a connection, such as too many open files",
-        Counter(|m| m.accept_errors.get()),
+        "Failures to accept a connection, by reason",
+        Labelled("reason", |m| owned(m.accept_errors.iter())),
     ),
     family(
         "closed_connections",

@@ -49,6 +49,7 @@ pub use families::FAMILIES;
 pub use family::Family;
 pub use log_level::{LogLevel, MAX_LEVEL};
 pub use server::{Admin, listen, start};
+pub use visitors::MAX_CONNECTIONS;
 
 /// Timeout of an answer by the gateway; after it the request is answered without.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,6 +78,8 @@ pub struct Sources {
     pub inspector: Inspector,
     /// The log, if this program has one.
     pub logging: Option<Logging>,
+    /// Connections at a time, at most [`MAX_CONNECTIONS`].
+    pub max_connections: usize,
 }
 
 /// The state that every request may use.

@@ -11,14 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use slab::Slab;
 use tokio::sync::Notify;
 
-/// Connections at a time.
-pub(super) const MAX_CONNECTIONS: usize = 128;
+/// Connections to the admin API at a time, where there are files for so many.
+pub const MAX_CONNECTIONS: usize = 128;
 /// Bytes of all responses that are being written.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
 /// All connections.
-#[derive(Default)]
 pub(super) struct Visitors {
+    /// Most of them at a time.
+    most: usize,
     list: RefCell<Slab<Visitor>>,
     /// Changes of who waits for whom.
     changes: Cell<u64>,
@@ -48,6 +49,17 @@ pub(super) struct Visit {
 }
 
 impl Visitors {
+    /// No connections yet, and at most `most` at a time.
+    pub(super) fn new(most: usize) -> Visitors {
+        Visitors {
+            most: most.max(1),
+            list: RefCell::default(),
+            changes: Cell::default(),
+            left: Notify::default(),
+            closed: Arc::default(),
+        }
+    }
+
     /// Returns the count of connections that had to give way.
     pub(super) fn closed(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.closed)
@@ -55,7 +67,7 @@ impl Visitors {
 
     /// Makes room for a connection and takes it in.
     pub(super) async fn enter(self: &Rc<Self>, address: IpAddr) -> Visit {
-        while self.list.borrow().len() >= MAX_CONNECTIONS {
+        while self.list.borrow().len() >= self.most {
             self.give_way();
             self.left().await;
         }
@@ -194,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_one_waited_for_longest_makes_room() {
-        let visitors = Rc::<Visitors>::default();
+        let visitors = Rc::new(Visitors::new(MAX_CONNECTIONS));
         let mut visits = full(&visitors, |_| at(1)).await;
         visits[0].is_served(true);
         // It has asked again.
@@ -214,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_has_many_makes_room() {
-        let visitors = Rc::<Visitors>::default();
+        let visitors = Rc::new(Visitors::new(MAX_CONNECTIONS));
         let mut visits = full(&visitors, |n| at(if n < 50 { n as u8 } else { 200 })).await;
         assert_eq!(one_more(&visitors, &mut visits, at(201)).await, 50);
         assert_eq!(one_more(&visitors, &mut visits, at(202)).await, 50);
@@ -222,7 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn responses_that_nobody_reads_are_bounded_together() {
-        let visitors = Rc::<Visitors>::default();
+        let visitors = Rc::new(Visitors::new(MAX_CONNECTIONS));
         let mut visits = full(&visitors, |_| at(1)).await;
         visits[3].holds(HALF);
         visits[5].holds(HALF);

@@ -5,24 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::files::FileBudget;
+
 /// Counts connections and says whether newcomers are let in.
 #[derive(Debug)]
 pub struct Gate {
-    connections: AtomicUsize,
+    seats: Arc<Ticket>,
+    refusals: Arc<Ticket>,
     peak: AtomicUsize,
     entered: AtomicU64,
     suspended: AtomicUsize,
-    limit: usize,
+    files: FileBudget,
+    wanted: AtomicUsize,
+    links: AtomicUsize,
+    limit: AtomicUsize,
+    most_refusals: AtomicUsize,
     handed_over: AtomicU64,
     since: Instant,
     /// When a drain's window ends, in milliseconds after `since`; 0: no drain.
     drain_ends_ms: AtomicU64,
     refusing: AtomicBool,
 }
-
-/// Connections over the limit that are kept for as long as it takes to tell them so; beyond it
-/// they are closed at once.
-const REFUSALS_AT_ONCE: usize = 1024;
 
 /// Outcome of a new connection.
 #[derive(Debug)]
@@ -36,39 +39,93 @@ pub enum Admission {
 }
 
 impl Gate {
-    /// A gate for `limit` connections at a time.
-    pub fn new(limit: usize) -> Gate {
-        Gate {
-            connections: AtomicUsize::new(0),
+    /// A gate for `wanted` connections at a time, or as many as there are files for; none where there
+    /// are files for no connection.
+    pub fn new(wanted: usize, files: FileBudget) -> Option<Gate> {
+        let room = files.room(wanted, 0)?;
+        Some(Gate {
+            seats: Arc::default(),
+            refusals: Arc::default(),
             peak: AtomicUsize::new(0),
             entered: AtomicU64::new(0),
             suspended: AtomicUsize::new(0),
-            limit,
+            files,
+            wanted: AtomicUsize::new(wanted),
+            links: AtomicUsize::new(0),
+            limit: AtomicUsize::new(room.connections),
+            most_refusals: AtomicUsize::new(room.refusals),
             handed_over: AtomicU64::new(0),
             since: Instant::now(),
             drain_ends_ms: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// Keeps files free for as many links; returns the new limit if that changes it.
+    pub fn keep_for_links(&self, links: usize) -> Option<usize> {
+        self.links.store(links, Ordering::Relaxed);
+        self.make_room()
+    }
+
+    fn make_room(&self) -> Option<usize> {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        // What was room for one stays room for one.
+        let room = self
+            .files
+            .room(wanted, self.links.load(Ordering::Relaxed))?;
+        self.most_refusals.store(room.refusals, Ordering::Relaxed);
+        let before = self.limit.swap(room.connections, Ordering::Relaxed);
+        (before != room.connections).then_some(room.connections)
     }
 
     /// Counts a new connection in.
-    pub fn enter(self: &Arc<Gate>) -> Admission {
-        let before = self.connections.fetch_add(1, Ordering::Relaxed);
+    pub fn enter(&self) -> Admission {
         self.entered.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit(Arc::clone(self));
-        if before < self.limit {
+        let (permit, before) = Permit::of(&self.seats);
+        if before < self.limit() {
             self.peak.fetch_max(before + 1, Ordering::Relaxed);
-            Admission::Admitted(permit)
-        } else if before < self.limit + REFUSALS_AT_ONCE {
-            Admission::Refused(permit)
-        } else {
-            Admission::Dropped
+            return Admission::Admitted(permit);
+        }
+        drop(permit);
+        self.admit_refusal()
+    }
+
+    /// Gives a seat back: its connection is only told why it is not served. None where too many are being
+    /// told already.
+    pub fn refuse(&self, permit: Permit) -> Option<Permit> {
+        drop(permit);
+        match self.admit_refusal() {
+            Admission::Refused(permit) => Some(permit),
+            Admission::Admitted(_) | Admission::Dropped => None,
         }
     }
 
-    /// Returns the number of connections, including those that are being refused.
+    fn admit_refusal(&self) -> Admission {
+        let (permit, before) = Permit::of(&self.refusals);
+        match before < self.most_refusals.load(Ordering::Relaxed) {
+            true => Admission::Refused(permit),
+            false => Admission::Dropped,
+        }
+    }
+
+    /// Returns the number of connections that are served.
     pub fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.seats.count()
+    }
+
+    /// Returns the number of connections that are kept only to be told that they are not served.
+    pub fn refusals(&self) -> usize {
+        self.refusals.count()
+    }
+
+    /// Returns true if there is no connection, served or refused.
+    pub fn is_empty(&self) -> bool {
+        self.connections() == 0 && self.refusals() == 0
+    }
+
+    /// Returns true if there is no seat for another connection.
+    pub fn is_full(&self) -> bool {
+        self.connections() >= self.limit()
     }
 
     /// Returns the largest number of connections served at once.
@@ -83,7 +140,12 @@ impl Gate {
 
     /// Returns the limit of connections served at once.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Returns the open-file budget.
+    pub fn files(&self) -> &FileBudget {
+        &self.files
     }
 
     /// Returns the number of suspended sessions.
@@ -137,13 +199,31 @@ impl Gate {
     }
 }
 
+/// Count of the connections that have a permit of one kind. One pointer in a permit, because each client has one.
+#[derive(Debug, Default)]
+struct Ticket(AtomicUsize);
+
+impl Ticket {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Guard of a counted connection.
 #[derive(Debug)]
-pub struct Permit(Arc<Gate>);
+pub struct Permit(Arc<Ticket>);
+
+impl Permit {
+    /// Counts a connection in; returns how many there were.
+    fn of(ticket: &Arc<Ticket>) -> (Permit, usize) {
+        let before = ticket.0.fetch_add(1, Ordering::Relaxed);
+        (Permit(Arc::clone(ticket)), before)
+    }
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -161,17 +241,50 @@ impl Drop for Suspension {
 mod tests {
     use super::*;
 
+    fn gate(wanted: usize) -> Arc<Gate> {
+        let files = FileBudget::new(1000, 1, 256, 0);
+        Arc::new(Gate::new(wanted, files).unwrap())
+    }
+
     #[test]
-    fn the_gate_counts_in_and_out() {
-        let gate = Arc::new(Gate::new(1));
-        let first = gate.enter();
-        assert!(matches!(first, Admission::Admitted(_)));
-        let told: Vec<_> = (0..REFUSALS_AT_ONCE).map(|_| gate.enter()).collect();
-        assert!(told.iter().all(|a| matches!(a, Admission::Refused(_))));
-        assert!(matches!(gate.enter(), Admission::Dropped));
-        drop(told);
+    fn those_that_are_refused_hold_no_seats() {
+        let gate = gate(1);
+        let Admission::Admitted(first) = gate.enter() else {
+            panic!("there is a seat");
+        };
+        let told: Vec<_> = std::iter::from_fn(|| match gate.enter() {
+            Admission::Refused(permit) => Some(permit),
+            Admission::Dropped => None,
+            Admission::Admitted(_) => panic!("there is no seat"),
+        })
+        .collect();
+        assert_eq!(told.len(), gate.most_refusals.load(Ordering::Relaxed));
+        assert_eq!((gate.connections(), gate.refusals()), (1, told.len()));
         drop(first);
-        assert_eq!((gate.connections(), gate.peak()), (0, 1));
-        assert!(matches!(gate.enter(), Admission::Admitted(_)));
+        let Admission::Admitted(second) = gate.enter() else {
+            panic!("there is a seat again");
+        };
+        // Nobody more can be told now.
+        assert!(gate.refuse(second).is_none());
+        drop(told);
+        let told = match gate.enter() {
+            Admission::Admitted(permit) => gate.refuse(permit).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((gate.connections(), gate.refusals()), (0, 1));
+        drop(told);
+        assert_eq!((gate.refusals(), gate.peak()), (0, 1));
+    }
+
+    #[test]
+    fn files_for_links_come_out_of_the_seats() {
+        let gate = gate(10_000);
+        let before = gate.limit();
+        assert_eq!(gate.keep_for_links(16), None);
+        let fewer = gate.files.room(10_000, 116).unwrap().connections;
+        assert!(fewer < before);
+        assert_eq!(gate.keep_for_links(116), Some(fewer));
+        assert_eq!(gate.limit(), fewer);
+        assert_eq!(gate.keep_for_links(0), Some(before));
     }
 }

@@ -1,14 +1,15 @@
-//! Listening sockets that the workers share, and the open-file limit.
+//! Listening sockets that the workers share, the open-file limit, and a file for when it is reached.
 
+use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Backlog: connections that the kernel queues for a busy worker.
 const BACKLOG: i32 = 4096;
-/// Open files that are reserved for links, the admin API and files.
-pub const RESERVED_FILES: usize = 256;
 
 /// Opens `count` listeners on one address, each with `SO_REUSEPORT`, so that the kernel spreads
 /// connections over the workers. Port 0 picks one free port for all of them.
@@ -43,16 +44,60 @@ fn listener(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Raises the open-file limit as far as it may, and returns how many client connections fit under
-/// it, [`RESERVED_FILES`] aside.
+/// Raises the open-file limit as far as it may, and returns it.
 ///
 /// # Errors
 /// The limit cannot be read.
 pub fn raise_file_limit() -> io::Result<usize> {
     let limit = rlimit::increase_nofile_limit(u64::MAX)?;
-    Ok(usize::try_from(limit)
-        .unwrap_or(usize::MAX)
-        .saturating_sub(RESERVED_FILES))
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+/// A file that the process holds open, so that there is one to accept a connection with, and close it, when
+/// no other is left: its client then need not wait for a timeout.
+#[derive(Debug, Default)]
+pub struct SpareFile {
+    /// Files are short: whoever accepts holds the lock, so that nobody takes the spare file's place.
+    short: AtomicBool,
+    file: Mutex<Option<File>>,
+}
+
+impl SpareFile {
+    /// A spare file, if there is a file at all.
+    pub fn new() -> SpareFile {
+        SpareFile {
+            short: AtomicBool::new(false),
+            file: Mutex::new(spare()),
+        }
+    }
+
+    /// Notes whether files are short. Returns whether that was known.
+    pub fn set_short(&self, short: bool) -> bool {
+        self.short.swap(short, Ordering::AcqRel)
+    }
+
+    /// Waits for the turn to accept, where files are short.
+    pub fn turn(&self) -> Option<MutexGuard<'_, Option<File>>> {
+        let short = self.short.load(Ordering::Acquire);
+        short.then(|| self.lock())
+    }
+
+    /// Closes the file, has `accept_and_close` use its place, and opens it again.
+    pub fn lend(&self, accept_and_close: impl FnOnce()) {
+        let mut file = self.lock();
+        if file.take().is_some() {
+            accept_and_close();
+        }
+        *file = spare();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spare() -> Option<File> {
+    File::open("/dev/null").ok()
 }
 
 #[cfg(test)]

@@ -169,6 +169,11 @@ impl RouteTable {
         self.hosts.get(&endpoint)
     }
 
+    /// Returns the number of endpoints that rules and realms name.
+    pub fn endpoint_count(&self) -> usize {
+        self.endpoints.len()
+    }
+
     /// Returns true if any rule or realm names this endpoint.
     pub fn names(&self, endpoint: SocketAddr) -> bool {
         self.endpoints.contains(&endpoint)

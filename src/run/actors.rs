@@ -20,6 +20,7 @@ use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admission::Gate;
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::net::listen::SpareFile;
 use crate::net::tls::Tls;
 use crate::scope::{RoutesInForce, Scope};
 use crate::session::token::Keyring;
@@ -108,6 +109,7 @@ async fn start_workers(
     peering: &Peering,
 ) -> io::Result<()> {
     let limits = Arc::<LinkLimits>::default();
+    let spare = Arc::new(SpareFile::new());
     for (worker, listener) in listeners.into_iter().enumerate() {
         let scope = Arc::new(Scope {
             worker,
@@ -115,6 +117,7 @@ async fn start_workers(
             tls: Arc::clone(&parts.tls),
             metrics: Arc::clone(&parts.metrics[worker]),
             gate: Arc::clone(&parts.gate),
+            spare: Arc::clone(&spare),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),
             routes: Arc::clone(&parts.routes),

@@ -18,7 +18,7 @@ use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
 use crate::admin::{self, Admin, Sources};
-use crate::admission::Gate;
+use crate::admission::{FileBudget, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
@@ -164,7 +164,8 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let config = Arc::new(config);
     let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
-    let gate = Arc::new(Gate::new(connection_limit(&config)?));
+    let gate = Arc::new(gate(&config)?);
+    let max_connections = gate.files().admin();
     let address = config.listen.address;
     let listeners =
         listen::listeners(address, count).map_err(|error| StartError::Listen(address, error))?;
@@ -217,6 +218,7 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
         metrics: metrics.clone(),
         inspector: inspector.clone(),
         logging,
+        max_connections,
     };
     let admin_api = admin::start(admin_listener, sources)?;
     // `/ready` says what is wrong where there are none.
@@ -254,23 +256,28 @@ fn vec_of<T: Default>(count: usize) -> Vec<T> {
     (0..count).map(|_| T::default()).collect()
 }
 
-/// Returns `listen.max_connections`, lowered to fit the open-file limit.
-fn connection_limit(config: &Config) -> Result<usize, StartError> {
+/// Makes the gate for `listen.max_connections`, or as many as there are files for.
+fn gate(config: &Config) -> Result<Gate, StartError> {
+    let limit = listen::raise_file_limit().map_err(|error| StartError::Files(error.to_string()))?;
+    let peers = config.peer.address.map_or(0, |_| peers::MAX_SOCKETS);
+    let workers = config.gateway.worker_count();
+    let files = FileBudget::new(limit, workers, admin::MAX_CONNECTIONS, peers);
     let wanted = config.listen.max_connections;
-    let fitting =
-        listen::raise_file_limit().map_err(|error| StartError::Files(error.to_string()))?;
-    if fitting == 0 {
-        let least = listen::RESERVED_FILES;
-        return Err(StartError::Files(format!(
-            "limit too low for clients, expected more than {least}"
-        )));
-    }
+    let gate = Gate::new(wanted, files).ok_or_else(|| {
+        let least = files.kept_free(0) + 2;
+        StartError::Files(format!(
+            "limit {limit} too low for clients, expected more than {least}"
+        ))
+    })?;
+    let fitting = gate.limit();
     if fitting < wanted {
         tracing::warn!(
             wanted,
             fitting,
+            limit,
+            kept_free = files.kept_free(0),
             "listen.max_connections is lowered to fit the open-file limit"
         );
     }
-    Ok(wanted.min(fitting))
+    Ok(gate)
 }

@@ -72,7 +72,7 @@ impl EntryHost for Host {
             Some(refusal)
         } else if gate.drain_left().is_some() {
             Some(refusal_of(&Closing::Draining))
-        } else if gate.connections() >= gate.limit() {
+        } else if gate.is_full() {
             Some(refusal_of(&Closing::Full))
         } else {
             routes.load().is_none().then(|| Refusal {

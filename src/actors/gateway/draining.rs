@@ -31,7 +31,7 @@ impl Gateway {
         let Some(drain) = &mut self.drain else { return };
         let connections = self.gate.connections();
         // Sessions that wait for their players wait for the whole window.
-        let nobody = connections == 0 && self.gate.suspended() == 0;
+        let nobody = self.gate.is_empty() && self.gate.suspended() == 0;
         if self.state == State::Draining && drain.grace_is_over() {
             self.state = State::Refusing;
             self.gate.refuse_sessions();
@@ -68,7 +68,7 @@ impl Gateway {
             return;
         }
         let late = self.close_by.is_some_and(|by| Instant::now() >= by);
-        if self.state == State::Closing && (connections == 0 || late) {
+        if self.state == State::Closing && (self.gate.is_empty() || late) {
             self.stop_ticks(ctx);
             self.close_links(ctx);
         }

@@ -117,6 +117,23 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Keeps files free for the links that these routes may need.
+    fn keep_files_for(&self, routes: &RoutesLoaded) {
+        let endpoints = routes.table.as_ref().map_or(0, |t| t.endpoint_count());
+        let for_each = self.config.backend.links_per_endpoint * self.workers.len();
+        let links = endpoints.saturating_mul(for_each);
+        if let Some(limit) = self.gate.keep_for_links(links) {
+            tracing::info!(
+                endpoints,
+                links,
+                limit,
+                "connections served at a time have changed: files are kept free for links"
+            );
+        }
+    }
+}
+
 impl Actor for Gateway {
     type Context = Context<Self>;
 }
@@ -156,6 +173,7 @@ impl Receive<RoutesLoaded> for Gateway {
     type Result = ();
 
     fn receive(&mut self, msg: RoutesLoaded, _: &mut Context<Self>) {
+        self.keep_files_for(&msg);
         self.routes = Some(msg);
         if let Some(first_load) = self.first_load.take() {
             // Nobody waits any more where it has taken too long.
@@ -199,6 +217,7 @@ impl Receive<AskStatus> for Gateway {
             state: self.state,
             routes: self.routes.clone(),
             connections: self.gate.connections(),
+            refusals: self.gate.refusals(),
             peak: self.gate.peak(),
             limit: self.gate.limit(),
             suspended: self.gate.suspended(),

@@ -20,6 +20,8 @@ pub struct StatusSnapshot {
     pub routes: Option<RoutesLoaded>,
     /// Present connections.
     pub connections: usize,
+    /// Connections that are kept only to be told that they are not served.
+    pub refusals: usize,
     /// Largest number of connections served at once.
     pub peak: usize,
     /// Limit of connections served at once.

@@ -16,9 +16,9 @@ use crate::net::peer::HandshakeFailure;
 use crate::supervision::Receive;
 
 /// Connections to gateways that are dialled or have proved who they are; more are not taken.
-const MAX_CONNECTIONS: usize = 1024;
+pub(super) const MAX_CONNECTIONS: usize = 1024;
 /// Connections of others who have not proved anything yet; the oldest gives way.
-const MAX_STRANGERS: usize = 128;
+pub(super) const MAX_STRANGERS: usize = 128;
 /// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
 const IDLE: Duration = Duration::from_secs(60);
 /// No client draws this one.

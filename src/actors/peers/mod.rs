@@ -37,6 +37,8 @@ pub use peering::{CallEnd, PeerCounts, Peering};
 const NO_SESSION: u64 = 0;
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
+/// Sockets that connections to and from other gateways may take.
+pub const MAX_SOCKETS: usize = connections::MAX_CONNECTIONS + connections::MAX_STRANGERS;
 /// Interval at which connections are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// Time that a process that ends waits for what is still to be written.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::accepting::Failures;
 use super::{State, Worker, WorkerScope};
 use crate::actors::backend_pool::{self, LinkLimits};
 use crate::actors::peers::Peering;
@@ -96,6 +97,7 @@ impl Worker {
             shared,
             state,
             paused_until: None,
+            failures: Failures::default(),
             asking: None,
         }
     }

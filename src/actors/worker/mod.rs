@@ -3,15 +3,17 @@
 //!
 //! When it panics, the next one inherits the listener and the clients, which play on meanwhile.
 
+mod accepting;
 mod draining;
 mod launch;
 mod queries;
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use slab::Slab;
@@ -24,10 +26,13 @@ use super::router;
 use super::session_registry;
 use crate::admission::Admission;
 use crate::codec::link::Transport;
+use crate::labels::Label;
+use crate::metrics::AcceptError;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::supervision::{Kind, Receive, Registration, Rescued, WeakCountedAddr};
+use accepting::Failures;
 
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
 pub use launch::{WorkerParams, launch};
@@ -38,8 +43,6 @@ pub use queries::{
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;
-/// Pause of accepting when the process is out of open files or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Ends all links in order. The answer comes when they are gone.
 #[derive(Debug, Message)]
@@ -57,6 +60,7 @@ pub struct Worker {
     shared: Rc<WorkerScope>,
     state: Rescued<State>,
     paused_until: Option<Pin<Box<tokio::time::Sleep>>>,
+    failures: Failures,
     /// While a drain is under way.
     asking: Option<draining::Asking>,
 }
@@ -161,20 +165,60 @@ impl Worker {
             let Some(listener) = &self.state.listener else {
                 return Poll::Ready(());
             };
-            match std::task::ready!(listener.poll_accept(cx)) {
-                Ok((socket, remote)) => self.accepted(socket, remote),
+            let turn = self.shared.scope.spare.turn();
+            let accepted = listener.poll_accept(cx);
+            drop(turn);
+            match std::task::ready!(accepted) {
+                Ok((socket, remote)) => {
+                    if let Some(error) = self.failures.accepted(Instant::now) {
+                        self.shared.scope.spare.set_short(false);
+                        tracing::info!(reason = error.label(), "connections are accepted again");
+                    }
+                    self.accepted(socket, remote);
+                }
                 Err(error) => {
-                    self.shared.scope.metrics.accept_errors.one();
-                    tracing::warn!(%error, "cannot accept; trying again shortly");
-                    let mut pause = Box::pin(tokio::time::sleep(ACCEPT_PAUSE));
-                    let _ = pause.as_mut().poll(cx);
-                    self.paused_until = Some(pause);
-                    return Poll::Pending;
+                    if self.accept_failed(&error, cx).is_pending() {
+                        return Poll::Pending;
+                    }
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Pending: accepting pauses.
+    fn accept_failed(&mut self, error: &io::Error, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let reason = AcceptError::of(error);
+        self.shared.scope.metrics.accept_errors.add(reason, 1);
+        if reason.is_of_one_connection() {
+            return Poll::Ready(());
+        }
+        if self.failures.failed(reason, Instant::now()) {
+            let reason = reason.label();
+            tracing::warn!(%error, reason, "cannot accept connections; trying on");
+        }
+        // Other workers must know it before the spare file is given up.
+        if reason.is_of_files() && self.shared.scope.spare.set_short(true) {
+            self.shared.scope.spare.lend(|| self.turn_away(cx));
+        }
+        let mut pause = Box::pin(tokio::time::sleep(accepting::PAUSE));
+        let paused = pause.as_mut().poll(cx);
+        self.paused_until = Some(pause);
+        paused
+    }
+
+    /// Accepts connections and closes them, in the place of the spare file.
+    fn turn_away(&self, cx: &mut TaskContext<'_>) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let accepted = (self.state.listener.as_ref()).map(|l| l.poll_accept(cx));
+            let Some(Poll::Ready(Ok(connection))) = accepted else {
+                return;
+            };
+            drop(connection);
+            let closings = &self.shared.scope.metrics.closings;
+            closings.add(ClosingLabel::Full, 1);
+        }
     }
 }
 

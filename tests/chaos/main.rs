@@ -1,0 +1,10 @@
+//! Whatever anybody does: each case is done to a real process on which a resident plays, and has an
+//! invariant, a stated bound and printed figures. Afterwards actors, sessions, links, files and memory are
+//! what they were.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod files;
+mod stage;
+mod storms;
