@@ -22,7 +22,7 @@ fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64
 }
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 72] = [
+pub const FAMILIES: [Family; 73] = [
     family(
         "connections",
         "Client connections now",
@@ -277,6 +277,11 @@ pub const FAMILIES: [Family; 72] = [
         "ready_links",
         "Links whose first PONG came",
         Counter(|m| m.links_ready.get()),
+    ),
+    family(
+        "suspect_links",
+        "Times that the PONG of a link was overdue and nothing else came",
+        Counter(|m| m.links_suspect.get()),
     ),
     family(
         "ended_links",

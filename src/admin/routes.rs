@@ -159,7 +159,7 @@ fn answer(
         .filter_map(|backend| Some((backend.address?, backend.health)))
         .collect();
     let gone = |health: &BackendHealth| match health {
-        BackendHealth::Down | BackendHealth::Leaving => true,
+        BackendHealth::Suspect | BackendHealth::Down | BackendHealth::Leaving => true,
         BackendHealth::Up | BackendHealth::Unknown => false,
     };
     let dead: BTreeSet<SocketAddr> = its
@@ -196,6 +196,9 @@ fn answer(
     // Where nothing else is left, what is dead is tried all the same.
     match health {
         Some(BackendHealth::Down) => why.push_str("; it is down, and nothing else is left"),
+        Some(BackendHealth::Suspect) => {
+            why.push_str("; it is suspect, and nothing else is left");
+        }
         Some(BackendHealth::Leaving) => {
             why.push_str("; it takes no new sessions, and nothing else is left");
         }

@@ -68,6 +68,7 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         sessions: 0,
         waiting_sessions: 0,
         rtt_us: None,
+        ping_age_us: None,
         queued_bytes: 0,
         frames_in: 0,
         frames_out: 0,
@@ -98,6 +99,8 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
         BackendHealth::Down => 1,
         BackendHealth::Leaving => 2,
         BackendHealth::Up => 3,
+        // Its other links will notice too.
+        BackendHealth::Suspect => 4,
     };
     if rank(pool.health) > rank(row.health) {
         row.health = pool.health;
@@ -108,6 +111,7 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
     for link in &pool.links {
         row.sessions += link.sessions;
         row.rtt_us = row.rtt_us.max(link.rtt_us);
+        row.ping_age_us = row.ping_age_us.max(link.ping_age_us);
         row.queued_bytes += link.queued_bytes;
         row.frames_in += link.frames_in;
         row.frames_out += link.frames_out;

@@ -67,8 +67,11 @@ pub struct BackendSnapshot {
     pub sessions: u64,
     /// Sessions that wait for a link to it.
     pub waiting_sessions: u64,
-    /// The slowest link's round trip, in microseconds.
+    /// The slowest link's round trip, in microseconds: that of its newest PING that was answered, or the age of
+    /// the oldest that was not, where that is longer.
     pub rtt_us: Option<u64>,
+    /// The age of the oldest PING that is unanswered, in microseconds; `null`: all are answered.
+    pub ping_age_us: Option<u64>,
     /// Bytes in flight to it: sent by clients and not yet taken by its sockets.
     pub queued_bytes: u64,
     /// Frames from it, over the links that are there now.

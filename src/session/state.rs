@@ -223,6 +223,20 @@ impl<L> Session<L> {
         }
     }
 
+    /// The frame that was taken last is not sent; it will be shown again.
+    pub fn held_back(&mut self) {
+        self.received -= 1;
+    }
+
+    /// The lease of the service that the previous DATA frame named, where it is open.
+    #[inline]
+    pub fn last_lease(&self) -> Option<&L> {
+        match &self.services.get(usize::from(self.last?))?.state {
+            State::Open(lease) => Some(lease),
+            State::Opening(_) | State::Unbound => None,
+        }
+    }
+
     /// Finds the place of a service, or makes one. At most one place more than `max_services`: the
     /// last one then only remembers what was named.
     pub(super) fn place(&mut self, service: &str) -> usize {

@@ -14,6 +14,7 @@ mod identity;
 mod inspection;
 mod links;
 mod pressure;
+mod queues;
 mod replies;
 mod routes;
 mod scene;

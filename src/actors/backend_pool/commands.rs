@@ -34,6 +34,8 @@ impl Receive<LinkReport> for BackendPool {
     fn receive(&mut self, msg: LinkReport, ctx: &mut Context<Self>) {
         match msg.change {
             LinkChange::Ready => self.ready(msg.link_id),
+            LinkChange::Suspect => self.suspect(msg.link_id, SlotState::Suspect),
+            LinkChange::Heard => self.suspect(msg.link_id, SlotState::Ready),
             LinkChange::Goaway => self.leaving(msg.link_id, ctx),
             LinkChange::Idle => self.idle(msg.link_id),
             LinkChange::Ended { reason, error } => {

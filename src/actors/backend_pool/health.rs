@@ -7,6 +7,8 @@
 //!                 failed │  │ retry, Bind      │ last link lost      │ last link ended
 //!                        ▼  │                  ▼                     ▼
 //!                      Down(attempt, retry_at) ◀────────────────── Unknown
+//!                                              ▲
+//!        Up ── a PONG overdue on every link ─▶ Suspect ── something has come ─▶ Up
 //! ```
 
 use std::sync::Arc;
@@ -24,6 +26,8 @@ pub(super) enum Health {
     #[default]
     Unknown,
     Up,
+    /// Linked, but a PONG is overdue on every link and nothing comes.
+    Suspect,
     Down {
         failures: u32,
         retry_at: Instant,
@@ -41,7 +45,7 @@ impl Health {
     fn is_usable(&self) -> bool {
         match self {
             Health::Unknown | Health::Up => true,
-            Health::Down { .. } | Health::Leaving(_) => false,
+            Health::Suspect | Health::Down { .. } | Health::Leaving(_) => false,
         }
     }
 }
@@ -50,11 +54,16 @@ impl BackendPool {
     pub(super) fn set_health(&mut self, health: Health) {
         let before = std::mem::replace(&mut self.state.health, health);
         let health = &self.state.health;
-        if before.is_usable() == health.is_usable() {
+        // What stays the same is said once; that a suspect is down is news.
+        let was_suspect = matches!(before, Health::Suspect);
+        if before.is_usable() == health.is_usable() && !was_suspect {
             return;
         }
         let (service, endpoint) = (&self.service.name, self.endpoint);
         match health {
+            Health::Suspect => {
+                tracing::warn!(%service, %endpoint, "backend is suspect: a PONG is overdue and nothing comes from it")
+            }
             Health::Up | Health::Unknown => {
                 tracing::info!(%service, %endpoint, "backend can be reached again")
             }
@@ -109,7 +118,7 @@ impl BackendPool {
 
     pub(super) fn breaker(&self) -> Breaker {
         match self.state.health {
-            Health::Unknown | Health::Up => Breaker::Closed,
+            Health::Unknown | Health::Up | Health::Suspect => Breaker::Closed,
             Health::Down { .. } if self.connecting() => Breaker::HalfOpen,
             Health::Down { .. } | Health::Leaving(_) => Breaker::Open,
         }
@@ -119,6 +128,7 @@ impl BackendPool {
         match self.state.health {
             Health::Unknown => BackendHealth::Unknown,
             Health::Up => BackendHealth::Up,
+            Health::Suspect => BackendHealth::Suspect,
             Health::Down { .. } => BackendHealth::Down,
             Health::Leaving(_) => BackendHealth::Leaving,
         }

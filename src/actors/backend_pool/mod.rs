@@ -73,18 +73,29 @@ struct Slot {
 enum SlotState {
     Connecting,
     Ready,
+    /// Ready, but a PONG is overdue and nothing comes.
+    Suspect,
     Leaving,
 }
 
+impl SlotState {
+    fn takes_sessions(self) -> bool {
+        match self {
+            SlotState::Ready | SlotState::Suspect => true,
+            SlotState::Connecting | SlotState::Leaving => false,
+        }
+    }
+}
+
 impl BackendPool {
-    /// Returns the ready link with the fewest sessions.
+    /// Returns the ready link with the fewest sessions; a suspect or a full one only where no other is left.
     fn best(&self) -> Option<&Slot> {
-        let ready = self
-            .state
-            .links
-            .iter()
-            .filter(|s| s.state == SlotState::Ready);
-        ready.min_by_key(|s| s.gauge.sessions())
+        let ready = self.state.links.iter();
+        let ready = ready.filter(|s| s.state.takes_sessions());
+        ready.min_by_key(|s| {
+            let is_suspect = s.state == SlotState::Suspect;
+            (is_suspect, !s.gauge.has_room(false), s.gauge.sessions())
+        })
     }
 
     fn connecting(&self) -> bool {
@@ -167,15 +178,17 @@ impl BackendPool {
                         retry_after_ms: wait.as_millis() as u32 + 1,
                     });
                 }
-                Health::Unknown | Health::Up | Health::Leaving(_) | Health::Down { .. } => {
-                    match self.open_link() {
-                        Ok(()) => {}
-                        Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
-                        Err(Claim::Exhausted | Claim::Granted(_)) => {
-                            return Err(BindFailed::NoLinkLeft);
-                        }
+                Health::Unknown
+                | Health::Up
+                | Health::Suspect
+                | Health::Leaving(_)
+                | Health::Down { .. } => match self.open_link() {
+                    Ok(()) => {}
+                    Err(Claim::Elsewhere(pool)) => return Ok(Placed::With(pool, bind)),
+                    Err(Claim::Exhausted | Claim::Granted(_)) => {
+                        return Err(BindFailed::NoLinkLeft);
                     }
-                }
+                },
             }
         }
         if self.state.waiting.len() >= MAX_WAITING {
@@ -205,9 +218,23 @@ impl BackendPool {
         }
     }
 
+    /// A link's PONG is overdue and nothing comes, or something has come after all.
+    fn suspect(&mut self, link_id: u64, state: SlotState) {
+        let its = |s: &&mut Slot| s.id == link_id && s.state.takes_sessions();
+        if let Some(slot) = self.state.links.iter_mut().find(its) {
+            slot.state = state;
+        }
+        let best = self.best().map(|slot| slot.state);
+        match (&self.state.health, best) {
+            (Health::Up, Some(SlotState::Suspect)) => self.set_health(Health::Suspect),
+            (Health::Suspect, Some(SlotState::Ready)) => self.set_health(Health::Up),
+            _ => {}
+        }
+    }
+
     /// GOAWAY on one link speaks for the backend, and so for all that are ready.
     fn leaving(&mut self, link_id: u64, ctx: &mut Context<Self>) {
-        let ready = |s: &&mut Slot| s.state == SlotState::Ready || s.id == link_id;
+        let ready = |s: &&mut Slot| s.state.takes_sessions() || s.id == link_id;
         for slot in self.state.links.iter_mut().filter(ready) {
             slot.state = SlotState::Leaving;
         }
@@ -279,14 +306,14 @@ impl BackendPool {
             tracing::info!(%service, %endpoint, reason = reason.label(), "link ended");
         }
         if self.best().is_some() || self.connecting() {
-            return;
+            return self.suspect(link_id, SlotState::Ready);
         }
         let failures = match self.state.health {
             // A link that worked is tried again at once; the wait grows from there.
-            _ if slot.state == SlotState::Ready => 0,
+            _ if slot.state.takes_sessions() => 0,
             _ if slot.state == SlotState::Leaving => 1,
             Health::Down { failures, .. } => failures.saturating_add(1),
-            Health::Unknown | Health::Up | Health::Leaving(_) => 1,
+            Health::Unknown | Health::Up | Health::Suspect | Health::Leaving(_) => 1,
         };
         let wait = self.backoff(failures);
         let retry_at = Instant::now() + wait;

@@ -15,6 +15,8 @@ pub enum BackendHealth {
     Unknown,
     /// At least one link is ready.
     Up,
+    /// It is linked, but a PONG is overdue and nothing else comes; new sessions avoid it.
+    Suspect,
     /// It cannot be reached.
     Down,
     /// It has said that it takes no new sessions.

@@ -97,8 +97,8 @@ impl BackendPool {
         let linked = self.best().is_some() || self.connecting();
         match self.state.health {
             Health::Unknown if self.state.waiting.is_empty() => {}
-            Health::Up | Health::Unknown if linked => {}
-            Health::Up | Health::Unknown => {
+            Health::Up | Health::Suspect | Health::Unknown if linked => {}
+            Health::Up | Health::Suspect | Health::Unknown => {
                 self.set_health(Health::Down {
                     failures: 0,
                     retry_at: now,
@@ -123,6 +123,7 @@ impl BackendPool {
         let state = match slot.state {
             SlotState::Connecting => LinkState::Connecting,
             SlotState::Ready => LinkState::Ready,
+            SlotState::Suspect => LinkState::Suspect,
             SlotState::Leaving => LinkState::Leaving,
         };
         slot.gauge.snapshot(slot.id, self.scope.worker, state)

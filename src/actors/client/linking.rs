@@ -130,7 +130,11 @@ async fn find_link(
             resumes: false,
         };
         why = match resolved.pool.ask(bind).await {
-            Ok(Ok(lease)) => return Ok(lease),
+            Ok(Ok(lease)) => {
+                // What has gathered meanwhile follows at once.
+                lease.room().await;
+                return Ok(lease);
+            }
             Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
             Ok(Err(BindFailed::Leaving)) => RouteFailed {
                 text: "the backend takes no new sessions",

@@ -23,6 +23,9 @@ use crate::session::core::Step;
 
 /// Room for a frame that has begun, before more of it has come.
 const FIRST_INBOX_BYTES: usize = 16 * 1024;
+/// Bytes that are read at a time for a link that is full, only to learn that something is there: they stay in
+/// the client's inbox.
+const HELD_BACK_BYTES: usize = 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;
 
@@ -113,7 +116,11 @@ impl Client {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         if self.inbox.is_empty() {
-            buffers::with_scratch(|scratch| self.poll_read_scratch(scratch, ctx, cx))
+            let most = match self.core.has_room() {
+                true => buffers::SCRATCH_BYTES,
+                false => HELD_BACK_BYTES,
+            };
+            buffers::with_scratch(|scratch| self.poll_read_scratch(&mut scratch[..most], ctx, cx))
         } else {
             self.poll_read_inbox(ctx, cx)
         }
@@ -146,6 +153,10 @@ impl Client {
         let have = self.inbox.len();
         let limit = self.shared.scope.config.listen.max_payload;
         if let Ok(Decoded::Need(n)) = client::decode(&self.inbox, limit) {
+            if !self.core.has_room() {
+                self.at_core(ctx, |core, step| core.await_room(step));
+                return Poll::Pending;
+            }
             // Its length is believed only as far as bytes have come: the buffer doubles.
             self.inbox
                 .reserve((n - have).min(have.max(FIRST_INBOX_BYTES)));

@@ -1,10 +1,11 @@
-//! Handlers of a link's commands; see [`ending`](super::ending) for [`Quit`](super::Quit).
+//! Handlers of a link's commands; [`queueing`](super::queueing) has those that wait for room,
+//! [`ending`](super::ending) has [`Quit`](super::Quit).
 
 use actix::prelude::*;
 
 use super::{
-    Attach, AwaitRoom, Confirm, Forward, Lease, Leave, Link, LinkChange, LinkEvent, OwedClose,
-    Release, Reopen, Report, Retag, Suspend,
+    Attach, Confirm, Forward, Leave, Link, LinkChange, OwedClose, Release, Reopen, Report, Retag,
+    Suspend,
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
@@ -16,19 +17,12 @@ impl Receive<Attach> for Link {
     type Result = ();
 
     fn receive(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        if msg.answer.is_closed() || self.lifecycle.is_ending() {
-            // The client is gone, or will be told by the dropped answer: no OPEN was sent.
-            self.gauge.session_removed();
-            self.idle.retell();
-            return;
+        // A session that goes on holds nothing back that could fill the queue.
+        if msg.resumes || self.gauge.has_room(false) {
+            self.attach(msg, ctx);
+        } else {
+            self.attach_later(msg);
         }
-        let session_id = msg.session_id;
-        self.sessions
-            .attach(session_id, msg.realm_id, msg.client, msg.resumes);
-        self.enqueue(Kind::Open, session_id, &msg.open);
-        let lease = Lease::new(self.anchor(ctx), session_id);
-        // A client that died meanwhile drops the lease, and that sends the final CLOSE.
-        drop(msg.answer.send(lease));
     }
 }
 
@@ -66,6 +60,7 @@ impl Receive<Reopen> for Link {
     fn receive(&mut self, msg: Reopen, _: &mut Context<Self>) {
         // One that it has lost meanwhile is told by the end of the session that is on its way.
         if self.sessions.reopen(msg.session_id) {
+            self.waiting.forget_bound(msg.session_id);
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
         }
     }
@@ -78,7 +73,7 @@ impl Receive<Confirm> for Link {
         match self.sessions.confirm(msg.session_id) {
             Some(OpenState::Taken) => self.confirmed(msg.session_id),
             Some(OpenState::Unknown) => {
-                self.ping(&msg.session_id.to_be_bytes());
+                self.ping_in_order(&msg.session_id.to_be_bytes());
             }
             None => {} // The client is told of the loss, or of the end.
         }
@@ -126,20 +121,6 @@ impl Receive<Retag> for Link {
     }
 }
 
-impl Receive<AwaitRoom> for Link {
-    type Result = ();
-
-    fn receive(&mut self, msg: AwaitRoom, _: &mut Context<Self>) {
-        if self.gauge.has_room() {
-            if let Some(attached) = self.sessions.get(msg.session_id) {
-                attached.client.do_send(LinkEvent::Room);
-            }
-        } else {
-            self.sessions.await_room(msg.session_id);
-        }
-    }
-}
-
 impl Receive<StraysRefused> for Link {
     type Result = ();
 
@@ -158,6 +139,10 @@ impl Receive<Report> for Link {
 
     fn receive(&mut self, _: Report, _: &mut Context<Self>) {
         match self.lifecycle.phase() {
+            Phase::Ready if self.lifecycle.is_suspect() => {
+                self.report(LinkChange::Ready);
+                self.report(LinkChange::Suspect);
+            }
             Phase::Ready => self.report(LinkChange::Ready),
             Phase::Leaving => self.report(LinkChange::Goaway),
             Phase::Connecting | Phase::Quitting => {}

@@ -62,7 +62,9 @@ impl Link {
                 return self.end(LinkEnd::ProtocolError, ctx);
             }
         }
-        self.ping(&[]);
+        // Behind HELLO.
+        self.enqueue(Kind::Ping, 0, &[]);
+        self.gauge.show_ping(self.lifecycle.oldest_ping());
         ctx.spawn(Pump);
     }
 }

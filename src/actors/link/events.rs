@@ -57,6 +57,10 @@ pub struct LinkReport {
 pub enum LinkChange {
     /// Its first PONG came.
     Ready,
+    /// A PONG is overdue and nothing else comes.
+    Suspect,
+    /// Something has come after all.
+    Heard,
     /// Its backend takes no new sessions.
     Goaway,
     /// It has had no session for `backend.idle_timeout`.

@@ -1,8 +1,10 @@
 //! Fill level of a link, which its clients read before they send more.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::{LinkSnapshot, LinkState};
+use crate::codec::buffers::SCRATCH_BYTES;
 use crate::metrics::Count;
 use crate::supervision::{ActorId, Kind};
 
@@ -12,7 +14,11 @@ use crate::supervision::{ActorId, Kind};
 pub struct Gauge {
     queued: AtomicUsize,
     sessions: AtomicUsize,
+    /// Those who wait for room, and those on their way to wait.
+    waiting: AtomicUsize,
     high_watermark: usize,
+    /// Origin of `Carried::pinged_us`.
+    started: Instant,
     /// The link alone writes these.
     pub(super) carried: Carried,
 }
@@ -26,6 +32,8 @@ pub(super) struct Carried {
     pub(super) bytes_out: Count,
     /// Round trip of the newest PING, in microseconds; 0 while none was answered.
     pub(super) rtt_us: Count,
+    /// When the oldest PING that is unanswered was sent, in microseconds since the start; 0: none is.
+    pinged_us: Count,
 }
 
 impl Gauge {
@@ -33,7 +41,9 @@ impl Gauge {
         Gauge {
             queued: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             high_watermark,
+            started: Instant::now(),
             carried: Carried::default(),
         }
     }
@@ -55,13 +65,34 @@ impl Gauge {
             worker,
             state,
             sessions: self.sessions() as u64,
-            rtt_us: Some(carried.rtt_us.get()).filter(|rtt| *rtt > 0),
+            rtt_us: self.rtt_us(),
+            ping_age_us: self.ping_age_us(),
             queued_bytes: self.queued() as u64,
             frames_in: carried.frames_in.get(),
             frames_out: carried.frames_out.get(),
             bytes_in: carried.bytes_in.get(),
             bytes_out: carried.bytes_out.get(),
         }
+    }
+
+    /// Shows since when a PING is unanswered.
+    pub(super) fn show_ping(&self, oldest: Option<Instant>) {
+        let since = |at: Instant| (at - self.started).as_micros().max(1) as u64;
+        self.carried.pinged_us.set(oldest.map_or(0, since));
+    }
+
+    /// Returns the age of the oldest PING that is unanswered.
+    fn ping_age_us(&self) -> Option<u64> {
+        let pinged_us = self.carried.pinged_us.get();
+        let now = self.started.elapsed().as_micros() as u64;
+        (pinged_us > 0).then(|| now.saturating_sub(pinged_us))
+    }
+
+    /// Returns the newest round trip, or the one under way where that is longer already: a backend that hangs
+    /// must not look as quick as it was.
+    fn rtt_us(&self) -> Option<u64> {
+        let rtt = Some(self.carried.rtt_us.get()).filter(|rtt| *rtt > 0)?;
+        Some(rtt.max(self.ping_age_us().unwrap_or(0)))
     }
 
     /// Returns the bytes on their way to the backend.
@@ -90,13 +121,26 @@ impl Gauge {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Returns whether clients that feed the link must wait.
-    pub fn is_full(&self) -> bool {
-        self.queued() > self.high_watermark
+    /// Returns whether a client may feed the link. While others wait only one whose turn it is may.
+    #[inline]
+    pub fn has_room(&self, in_turn: bool) -> bool {
+        self.queued() < self.high_watermark
+            && (in_turn || self.waiting.load(Ordering::Relaxed) == 0)
     }
 
-    /// Returns whether those that wait may go on.
-    pub(super) fn has_room(&self) -> bool {
-        self.queued() <= self.high_watermark / 2
+    /// Returns whether one more of those who wait may go on, where others that bring `promised` bytes have just
+    /// been told so.
+    pub(super) fn admits(&self, promised: usize) -> bool {
+        // Not before a read fits, or half is written where that is less.
+        let reserve = SCRATCH_BYTES.min(self.high_watermark / 2);
+        self.queued() + promised + reserve <= self.high_watermark
+    }
+
+    pub(super) fn waiter_added(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn waiters_removed(&self, count: usize) {
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio_util::io::poll_read_buf;
 
 use super::strays::Strays;
-use super::{Link, LinkChange, LinkEvent};
+use super::{CLOSES_MARK, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::StrayFrame;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Header};
@@ -66,6 +66,9 @@ impl Link {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => return Err(LinkEnd::PeerClosed),
                 Poll::Ready(Ok(read)) => {
+                    if self.lifecycle.heard() {
+                        self.report(LinkChange::Heard);
+                    }
                     self.scope.metrics.link_bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
                 }
@@ -170,19 +173,7 @@ impl Link {
                 self.answers += link::HEADER_LEN + frame.payload.len();
                 self.enqueue(Kind::Pong, 0, frame.payload);
             }
-            Kind::Pong => match frame.payload.try_into().map(u64::from_be_bytes) {
-                // Behind a session's OPEN, so it has taken that.
-                Ok(session_id) => {
-                    self.sessions.pong();
-                    self.confirmed(session_id);
-                }
-                // Other PINGs have nothing in them, so an answer has nothing either.
-                Err(_) if frame.payload.is_empty() => {
-                    self.sessions.pong();
-                    self.ponged();
-                }
-                Err(_) => self.drop_frame(DropReason::UnexpectedPong),
-            },
+            Kind::Pong => self.take_pong(frame.payload),
             Kind::Close => self.take_close(id, frame.payload, strays),
             Kind::Bind => self.take_bind(id, Bind::decode(frame.payload)?, strays),
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
@@ -197,6 +188,21 @@ impl Link {
             }
         }
         Ok(())
+    }
+
+    fn take_pong(&mut self, payload: &[u8]) {
+        if payload.is_empty() {
+            return self.ponged();
+        }
+        if let Ok(session_id) = payload.try_into().map(u64::from_be_bytes) {
+            // Behind a session's OPEN, so it has taken that.
+            self.sessions.pong();
+            self.confirmed(session_id);
+        } else if payload == CLOSES_MARK {
+            self.sessions.pong();
+        } else {
+            self.drop_frame(DropReason::UnexpectedPong);
+        }
     }
 
     #[inline]

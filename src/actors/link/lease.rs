@@ -4,12 +4,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::Link;
 use super::gauge::Gauge;
 use super::messages::{
-    AwaitRoom, Confirm, Forward, Leave, OwedClose, Release, Reopen, Retag, Suspend,
+    AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Release, Reopen, Retag, Suspend,
+    TellBound,
 };
 use crate::codec::code::Code;
+use crate::codec::link::Bind;
 use crate::session::core::Hold;
 use crate::supervision::{CountedAddr, SeatRecipient};
 
@@ -45,6 +49,23 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Waits until the link takes what has gathered while it was opened, or is lost. When this returns there is
+    /// room, until the caller lets other actors of its thread run.
+    pub async fn room(&self) {
+        let mut in_turn = false;
+        while !self.anchor.gauge.has_room(in_turn) {
+            let (answer, room) = oneshot::channel();
+            self.anchor.gauge.waiter_added();
+            self.anchor.link.do_send(AwaitTurn { answer, in_turn });
+            if room.await.is_err() {
+                return;
+            }
+            in_turn = true;
+        }
+    }
+}
+
 impl Hold for Lease {
     fn link_id(&self) -> u64 {
         self.anchor.link_id
@@ -61,13 +82,22 @@ impl Hold for Lease {
     }
 
     #[inline]
-    fn is_full(&self) -> bool {
-        self.anchor.gauge.is_full()
+    fn has_room(&self, in_turn: bool) -> bool {
+        self.anchor.gauge.has_room(in_turn)
     }
 
-    fn await_room(&self) {
+    fn await_room(&self, in_turn: bool) {
         let session_id = self.session_id;
-        self.anchor.link.do_send(AwaitRoom { session_id });
+        self.anchor.gauge.waiter_added();
+        self.anchor.link.do_send(AwaitRoom {
+            session_id,
+            in_turn,
+        });
+    }
+
+    fn tell_bound(&self, bound: Bind) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(TellBound { session_id, bound });
     }
 
     fn retag(&self, realm_id: u32) {

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Lease, LinkEvent};
 use crate::codec::code::Code;
+use crate::codec::link::Bind;
 use crate::session::link::LinkEnd;
 use crate::supervision::CountedRecipient;
 
@@ -23,6 +24,25 @@ pub struct Forward {
 #[rtype(result = "()")]
 pub struct AwaitRoom {
     pub session_id: u64,
+    /// It was told before, and others were quicker: it comes first.
+    pub in_turn: bool,
+}
+
+/// Asks the same for a session that has just been attached.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AwaitTurn {
+    pub answer: oneshot::Sender<()>,
+    /// As in [`AwaitRoom`].
+    pub in_turn: bool,
+}
+
+/// Sends BOUND, or keeps the newest one until there is room.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellBound {
+    pub session_id: u64,
+    pub bound: Bind,
 }
 
 /// Changes the realm that frames to the client name.
@@ -51,8 +71,8 @@ pub struct OwedClose {
     pub code: Code,
 }
 
-/// Adds a session: sends OPEN and answers with a [`Lease`]. An answer that is dropped means that the
-/// link is gone.
+/// Adds a session: sends OPEN and answers with a [`Lease`], which a full link does when there is room. An answer
+/// that is dropped means that the link is gone or has too many waiting.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Attach {

@@ -15,6 +15,7 @@ mod inbound;
 mod lease;
 mod messages;
 mod pump;
+mod queueing;
 mod snapshot;
 mod start;
 mod strays;
@@ -34,7 +35,7 @@ use crate::codec::link::{self, Kind};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
-use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Sessions, Tick};
+use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Sessions, Tick, Waiting};
 use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
 pub use events::{LinkChange, LinkEvent, LinkReport};
@@ -42,14 +43,17 @@ pub use gauge::Gauge;
 use lease::Anchor;
 pub use lease::Lease;
 pub use messages::{
-    Attach, AwaitRoom, Confirm, Forward, Leave, OwedClose, Quit, Release, Reopen, Report, Retag,
-    Suspend,
+    Attach, AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Quit, Release, Reopen,
+    Report, Retag, Suspend, TellBound,
 };
+use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;
+/// The bytes of a PING behind final CLOSEs. One behind a session's OPEN carries its id.
+const CLOSES_MARK: [u8; 1] = [1];
 
 /// The actor.
 pub struct Link {
@@ -66,6 +70,7 @@ pub struct Link {
     anchor: Option<Arc<Anchor>>,
     lifecycle: Lifecycle,
     sessions: Sessions<CountedRecipient<LinkEvent>>,
+    waiting: Waiting<Newcomer>,
     idle: Idle,
     /// There from [`Link::connected`] on.
     socket: Option<Socket>,
@@ -115,9 +120,22 @@ impl Link {
         self.gauge.carried.frames_out.one();
     }
 
-    fn ping(&mut self, payload: &[u8]) {
+    /// Sends a PING that asks whether the backend lives. It overtakes all that waits to be written, so that a
+    /// full queue does not delay it, and its PONG says nothing of what was sent before.
+    fn ping(&mut self) {
+        self.gauge.add(link::HEADER_LEN);
+        self.outbox
+            .append_first(|out| link::encode(out, Kind::Ping, 0, &[]));
+        self.scope.metrics.link_frames_out.one();
+        self.gauge.carried.frames_out.one();
+        self.gauge.show_ping(self.lifecycle.oldest_ping());
+    }
+
+    /// Sends a PING behind all that was sent before: its PONG says that the backend has read that. It carries
+    /// something, so that the two kinds of PONG can be told apart.
+    fn ping_in_order(&mut self, mark: &[u8]) {
         self.sessions.ping();
-        self.enqueue(Kind::Ping, 0, payload);
+        self.enqueue(Kind::Ping, 0, mark);
     }
 
     fn enqueue_close(&mut self, session_id: u64, code: Code) {
@@ -130,9 +148,17 @@ impl Link {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         match self.lifecycle.tick(now) {
-            Tick::Ping => self.ping(&[]),
+            Tick::Ping => self.ping(),
+            Tick::Suspect => {
+                self.ping();
+                self.scope.metrics.links_suspect.one();
+                self.report(LinkChange::Suspect);
+            }
             Tick::Wait => {}
             Tick::Lost => return self.end(LinkEnd::PingTimeout, ctx),
+        }
+        if self.sessions.lacks_ping() {
+            self.ping_in_order(&CLOSES_MARK);
         }
         if self.gauge.sessions() == 0 && self.idle.look(now) {
             self.report(LinkChange::Idle);
@@ -143,6 +169,7 @@ impl Link {
         let Some((pong, rtt)) = self.lifecycle.pong(Instant::now()) else {
             return;
         };
+        self.gauge.show_ping(self.lifecycle.oldest_ping());
         // Never 0, which means that none has come yet.
         self.gauge.carried.rtt_us.set(rtt.as_micros().max(1) as u64);
         match pong {

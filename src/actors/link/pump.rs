@@ -9,7 +9,7 @@ use std::task::{Context as TaskContext, Poll};
 use actix::prelude::*;
 use tokio::io::AsyncWrite;
 
-use super::{Link, LinkEvent};
+use super::Link;
 use crate::session::link::LinkEnd;
 
 /// Polls the link's socket inside the actor, after its mailbox: what many clients sent in one turn of
@@ -35,6 +35,9 @@ impl Link {
         let result = self.poll_read(ctx, cx).and_then(|()| {
             let held = self.owes_too_much();
             self.poll_write(cx)?;
+            if !self.waiting.is_empty() {
+                self.give_room(ctx, cx);
+            }
             if !self.refused.is_empty() && self.may_answer() {
                 self.answer_refused();
                 cx.waker().wake_by_ref();
@@ -78,9 +81,6 @@ impl Link {
         }
         if let Poll::Ready(Err(error)) = result {
             return Err(self.io_error(&error));
-        }
-        if self.sessions.is_awaited() && self.gauge.has_room() {
-            self.sessions.room(|client| client.do_send(LinkEvent::Room));
         }
         Ok(())
     }

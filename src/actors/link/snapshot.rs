@@ -11,6 +11,8 @@ pub enum LinkState {
     Connecting,
     /// It takes sessions.
     Ready,
+    /// It takes sessions, but its backend's PONG is overdue and nothing else comes.
+    Suspect,
     /// Its backend takes no new sessions.
     Leaving,
     /// It writes what it holds and ends.
@@ -28,8 +30,11 @@ pub struct LinkSnapshot {
     pub state: LinkState,
     /// Sessions that it carries.
     pub sessions: u64,
-    /// The time from the last PING to its PONG, in microseconds.
+    /// The time from a PING to its PONG, the newest that came, in microseconds; the age of the oldest
+    /// unanswered PING where that is longer.
     pub rtt_us: Option<u64>,
+    /// The age of the oldest unanswered PING, in microseconds; `null`: all are answered.
+    pub ping_age_us: Option<u64>,
     /// Bytes on their way to the backend that its socket has not taken.
     pub queued_bytes: u64,
     /// Frames from the backend.

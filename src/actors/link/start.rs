@@ -13,7 +13,7 @@ use super::{Gauge, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose
 use crate::actors::session_registry::Shards;
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
-use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions};
+use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions, Waiting};
 use crate::supervision::{
     ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, mailbox,
 };
@@ -84,6 +84,7 @@ impl Link {
             refused: VecDeque::new(),
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),
+            waiting: Waiting::default(),
             idle: Idle::new(idle_timeout, Instant::now()),
             error: None,
             quit_answers: Vec::new(),
@@ -123,6 +124,7 @@ impl Inspectable for Link {
     fn detail(&self) -> LinkSnapshot {
         let state = match self.lifecycle.phase() {
             Phase::Connecting => LinkState::Connecting,
+            Phase::Ready if self.lifecycle.is_suspect() => LinkState::Suspect,
             Phase::Ready => LinkState::Ready,
             Phase::Leaving => LinkState::Leaving,
             Phase::Quitting => LinkState::Quitting,

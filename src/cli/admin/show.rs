@@ -56,7 +56,7 @@ const SESSIONS: [Column; 11] = [
     ("SERVICES", "/services"),
 ];
 
-const BACKENDS: [Column; 13] = [
+const BACKENDS: [Column; 14] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
@@ -66,6 +66,7 @@ const BACKENDS: [Column; 13] = [
     ("SESSIONS", "/sessions"),
     ("WAITING", "/waiting_sessions"),
     ("RTT US", "/rtt_us"),
+    ("PING AGE US", "/ping_age_us"),
     ("QUEUED", "/queued_bytes"),
     ("BYTES IN", "/bytes_in"),
     ("BYTES OUT", "/bytes_out"),

@@ -1,6 +1,6 @@
 //! The end of a resume: the session is here and so is its client. OPENED, what the client lacks, and on.
 
-use super::telling::{tell_bound, tell_opened};
+use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::code::Code;
@@ -78,7 +78,7 @@ impl<L: Hold> Core<L> {
         if session.bound() != before {
             session
                 .open()
-                .for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
+                .for_each(|(_, lease)| lease.tell_bound(session.bound()));
         }
         let handed = handed.map(|handed| *handed).unwrap_or_default();
         let numbering = Numbering::from_starts(handed.starts.iter().copied()).unwrap_or_default();

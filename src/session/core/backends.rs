@@ -1,7 +1,6 @@
 //! Events from backends about the session and its links.
 
 use super::inbound::retag;
-use super::telling::tell_bound;
 use super::{Core, Hold, Note, Pause, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
@@ -49,7 +48,7 @@ impl<L: Hold> Core<L> {
         // Behind CLOSE 307 nothing is said on a link; the claimant tells.
         if !leaves {
             let others = session.open().filter(|(name, _)| ***name != *service);
-            others.for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
+            others.for_each(|(_, lease)| lease.tell_bound(session.bound()));
         }
         self.renew_token(step);
     }
@@ -128,6 +127,8 @@ impl<L: Hold> Core<L> {
                 Some(code) => lease.set_final_code(code),
                 None => lease.silence(),
             }
+            // Its link will not say that it has room.
+            self.unpause(Pause::LinkFull, step);
         }
     }
 }

@@ -18,7 +18,6 @@ use smallvec::SmallVec;
 use super::places::{Place, Standing};
 use super::requests::ResumeRequest;
 use super::resuming::Attempt;
-use super::telling::tell_bound;
 use super::{Core, Effect, Hold, Note, Reach, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, OPEN_RESUMED};
@@ -249,7 +248,7 @@ impl<L: Hold> Core<L> {
         if session.bound() != before {
             session
                 .open()
-                .for_each(|(_, lease)| tell_bound(lease, session.id(), session.bound()));
+                .for_each(|(_, lease)| lease.tell_bound(session.bound()));
         }
         claim.stage = Stage::Opening { owner };
         attempt.until = step.now + step.limits().connect_timeout;

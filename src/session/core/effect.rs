@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::code::Code;
-use crate::codec::link::Transport;
+use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
@@ -22,10 +22,13 @@ pub trait Hold {
     fn endpoint(&self) -> SocketAddr;
     /// Sends whole link frames.
     fn forward(&self, bytes: Vec<u8>, frames: u32);
-    /// Tells whether the client must wait before it feeds the link more.
-    fn is_full(&self) -> bool;
-    /// Asks for [`Core::link_has_room`](super::Core::link_has_room).
-    fn await_room(&self);
+    /// Tells whether the link takes more from the client now. It does not while others wait, unless it is the
+    /// client's turn.
+    fn has_room(&self, in_turn: bool) -> bool;
+    /// Asks for [`Core::link_has_room`](super::Core::link_has_room); `in_turn`: before all others.
+    fn await_room(&self, in_turn: bool);
+    /// Sends BOUND; while the link is full only the newest one is kept.
+    fn tell_bound(&self, bound: Bind);
     /// Tells the link the session's realm, which frames to the client name.
     fn retag(&self, realm_id: u32);
     /// Sends OPEN again on this link.

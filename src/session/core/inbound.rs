@@ -66,7 +66,7 @@ impl<L: Hold> Core<L> {
             }
         }
         // Frames before a mistake are still forwarded.
-        self.forward(batch, &mut read, step);
+        self.forward(batch, &mut read);
         if read.frames > 0
             && let State::Active { resume, .. } = &mut self.state
         {
@@ -119,12 +119,17 @@ impl<L: Hold> Core<L> {
             Taken::Forward(place) => {
                 let id = session.id();
                 if batch.as_ref().is_none_or(|b| b.place != place) {
+                    // One batch is one read at the most, so this is all that a link's queue may exceed its
+                    // watermark by, however many clients it has.
+                    if !self.admits(place, step) {
+                        return Ok(false);
+                    }
                     let next = Batch {
                         place,
                         bytes: buffers::take(),
                         frames: 0,
                     };
-                    self.forward(batch.replace(next), read, step);
+                    self.forward(batch.replace(next), read);
                 }
                 if let Some(batch) = batch {
                     link::encode(&mut batch.bytes, LinkKind::Data, id, frame.payload);
@@ -225,11 +230,11 @@ impl<L: Hold> Core<L> {
         }
     }
 
-    /// Sends a batch; holds the client back where its link is full.
+    /// Sends a batch.
     #[inline]
-    fn forward(&mut self, batch: Option<Batch>, read: &mut Inbound, step: &mut Step<'_>) {
+    fn forward(&mut self, batch: Option<Batch>, read: &mut Inbound) {
         let Some(batch) = batch else { return };
-        let State::Active { session, pause, .. } = &mut self.state else {
+        let State::Active { session, .. } = &mut self.state else {
             read.dropped += u64::from(batch.frames);
             return;
         };
@@ -239,12 +244,63 @@ impl<L: Hold> Core<L> {
         };
         read.forwards += 1;
         lease.forward(batch.bytes, batch.frames);
-        if lease.is_full() {
-            lease.await_room();
-            *pause = Pause::LinkFull;
-            step.note(Note::Paused);
+    }
+
+    /// Tells whether the service named last takes more now. While it does not, little is read of the client:
+    /// what is read stays with it.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        match &self.state {
+            State::Active { session, pause, .. } => session
+                .last_lease()
+                .is_none_or(|lease| lease.has_room(*pause == Pause::InTurn)),
+            State::Greeting { .. }
+            | State::Registering { .. }
+            | State::Locating(_)
+            | State::Enlisting(_)
+            | State::Suspended { .. }
+            | State::Resuming { .. }
+            | State::Leaving { .. }
+            | State::Claiming { .. }
+            | State::Ended(_) => true,
         }
     }
+
+    /// Reads no more of the client until the service named last takes more: a frame has begun that may be
+    /// large.
+    pub fn await_room(&mut self, step: &mut Step<'_>) {
+        if let State::Active { session, pause, .. } = &mut self.state
+            && let Some(lease) = session.last_lease()
+        {
+            hold_back(lease, pause, step);
+        }
+    }
+
+    /// Tells whether the link of the service at `place` takes a batch now; holds the client back where not.
+    #[inline]
+    fn admits(&mut self, place: usize, step: &mut Step<'_>) -> bool {
+        let State::Active { session, pause, .. } = &mut self.state else {
+            return true;
+        };
+        let Some(lease) = session.lease(place) else {
+            return true;
+        };
+        let admits = lease.has_room(*pause == Pause::InTurn);
+        if admits {
+            *pause = Pause::None;
+        } else {
+            hold_back(lease, pause, step);
+            session.held_back();
+        }
+        admits
+    }
+}
+
+#[cold]
+fn hold_back<L: Hold>(lease: &L, pause: &mut Pause, step: &mut Step<'_>) {
+    lease.await_room(*pause == Pause::InTurn);
+    *pause = Pause::LinkFull;
+    step.note(Note::Paused);
 }
 
 /// Tells every link the session's realm.

@@ -139,8 +139,20 @@ enum Pause {
     None,
     /// Much waits for links that are being opened.
     Opening,
-    /// A link that the client feeds is full.
+    /// A link that the client feeds is full, and what it has read for it is held back.
     LinkFull,
+    /// None: it has waited for that link, and goes before those that wait now.
+    InTurn,
+}
+
+impl Pause {
+    #[inline]
+    fn reads(self) -> bool {
+        match self {
+            Pause::None | Pause::InTurn => true,
+            Pause::Opening | Pause::LinkFull => false,
+        }
+    }
 }
 
 /// The part of a session that only one that can be resumed has.
@@ -203,7 +215,7 @@ impl<L: Hold> Core<L> {
     #[inline]
     pub fn reads(&self) -> bool {
         match &self.state {
-            State::Active { pause, .. } => *pause == Pause::None,
+            State::Active { pause, .. } => pause.reads(),
             State::Greeting { .. } => true,
             State::Registering { .. }
             | State::Locating(_)

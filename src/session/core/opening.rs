@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::telling::{open_payload, tell_bound};
+use super::telling::open_payload;
 use super::{Core, Effect, Hold, Note, Pause, Resume, Route, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
@@ -149,10 +149,10 @@ impl<L: Hold> Core<L> {
                 told,
                 ..
             } = *opening;
-            let (id, bound) = (session.id(), session.bound());
+            let bound = session.bound();
             if let Some(lease) = session.lease(place) {
                 if told != bound {
-                    tell_bound(lease, id, bound);
+                    lease.tell_bound(bound);
                 }
                 if frames > 0 {
                     lease.forward(queue, frames);
@@ -183,7 +183,10 @@ impl<L: Hold> Core<L> {
         if let State::Active { pause, .. } = &mut self.state
             && *pause == reason
         {
-            *pause = Pause::None;
+            *pause = match reason {
+                Pause::LinkFull => Pause::InTurn,
+                Pause::None | Pause::Opening | Pause::InTurn => Pause::None,
+            };
             // The silence was not the client's.
             self.alive = step.now;
         }

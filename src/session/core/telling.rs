@@ -7,7 +7,7 @@ use super::{Core, Effect, Hold, Note, OpenedFrame, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{self, Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
+use crate::codec::link::{OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
 use crate::session::state::Session;
 use crate::session::token::{Binding, LIFETIME_SECONDS, TokenBody};
 
@@ -212,13 +212,6 @@ pub(super) fn open_payload<L>(
     }
     .encode(&mut payload);
     payload
-}
-
-/// Tells a backend which ids are bound by now.
-pub(super) fn tell_bound<L: Hold>(lease: &L, session_id: u64, bound: Bind) {
-    let mut frame = buffers::take();
-    link::encode(&mut frame, link::Kind::Bound, session_id, &bound.encode());
-    lease.forward(frame, 1);
 }
 
 /// Sends OPENED with a fresh token. `received`: DATA frames that the session has taken.

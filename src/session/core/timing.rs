@@ -1,6 +1,6 @@
 //! The core's deadlines: one at a time, in the driver's clock.
 
-use super::{Core, Hold, Limits, Millis, Pause, State, Step};
+use super::{Core, Hold, Limits, Millis, State, Step};
 use crate::codec::client::Kind;
 use crate::session::closing::Closing;
 
@@ -15,7 +15,7 @@ impl<L: Hold> Core<L> {
         let promise = self.resume().and_then(|r| r.promise.as_ref());
         let promise = promise.map_or(Millis::MAX, |promise| promise.until);
         let own = match &self.state {
-            State::Active { pause, .. } if *pause != Pause::None => self.alive + HELD_BACK_PONG,
+            State::Active { pause, .. } if !pause.reads() => self.alive + HELD_BACK_PONG,
             State::Greeting { .. }
             | State::Registering { .. }
             | State::Locating(_)
@@ -43,7 +43,7 @@ impl<L: Hold> Core<L> {
                 // The silence is not the client's.
                 self.alive = now;
             }
-            State::Active { pause, .. } if *pause != Pause::None => {
+            State::Active { pause, .. } if !pause.reads() => {
                 if now.saturating_sub(self.alive) >= HELD_BACK_PONG {
                     // The silence is not the client's; it is told that this gateway lives.
                     self.alive = now;

@@ -1,5 +1,5 @@
-//! The life of a link (protocol 2.2): a PING directly after HELLO, ready with the first PONG, lost
-//! when three PONGs in a row are missing.
+//! The life of a link (protocol 2.2): a PING directly after HELLO, ready with the first PONG, suspect when a
+//! PONG is overdue and nothing else comes either, lost after three such intervals.
 //!
 //! ```text
 //!               connected            first PONG            GOAWAY
@@ -11,12 +11,16 @@
 //!       ▼                    │
 //!     Ended ◀────────────────┘   and from every stage, when the connection fails
 //! ```
+//!
+//! Whatever arrives is a sign of life: the PONG of a backend that reads slowly is late, for it reads the PING
+//! late, and says nothing about its health while DATA comes.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::LinkEnd;
 
-/// PONGs in a row that may be missing before the link is lost.
+/// Silent ping intervals in a row, each with a PONG overdue, after which the link is lost.
 pub const MISSING_PONGS: u32 = 3;
 
 /// State machine of one link.
@@ -45,10 +49,14 @@ enum Stage {
     Ended { reason: LinkEnd, was_ready: bool },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Pings {
-    newest: Instant,
-    unanswered: u32,
+    /// When the unanswered PINGs were sent, oldest first: at most two times [`MISSING_PONGS`].
+    unanswered: VecDeque<Instant>,
+    /// Something has come since the last interval.
+    heard: bool,
+    /// Intervals in a row in which nothing came while a PONG was overdue.
+    silent: u32,
 }
 
 /// Consequence of a PONG.
@@ -67,7 +75,9 @@ pub enum Pong {
 pub enum Tick {
     /// Send a PING.
     Ping,
-    /// Nothing: the connect timeout watches over the greeting, the flush timeout over the end.
+    /// Send a PING; from now on the backend is suspect.
+    Suspect,
+    /// Nothing: enough PINGs are unanswered, or the connect timeout watches over the greeting, the flush timeout over the end.
     Wait,
     /// The link is lost.
     Lost,
@@ -116,28 +126,41 @@ impl Lifecycle {
         }
     }
 
-    /// A PONG came at `now`. Returns its consequence and the time since the newest PING; `None`
+    /// A PONG came at `now`. Returns its consequence and the time since its PING; `None`
     /// where the link is ending or no PING is unanswered, and neither counts.
     pub fn pong(&mut self, now: Instant) -> Option<(Pong, Duration)> {
         match &mut self.0 {
             Stage::Greeting { pinged_at, goaway } => {
-                let (newest, unanswered) = (*pinged_at, 0);
-                let pings = Pings { newest, unanswered };
+                let rtt = now - *pinged_at;
                 let (stage, pong) = if *goaway {
-                    (Stage::Leaving(pings), Pong::ReadyAndLeaving)
+                    (Stage::Leaving(Pings::default()), Pong::ReadyAndLeaving)
                 } else {
-                    (Stage::Ready(pings), Pong::Ready)
+                    (Stage::Ready(Pings::default()), Pong::Ready)
                 };
                 self.0 = stage;
-                Some((pong, now - newest))
+                Some((pong, rtt))
             }
-            // Without a PING there is nothing to measure.
-            Stage::Ready(pings) | Stage::Leaving(pings) if pings.unanswered == 0 => None,
             Stage::Ready(pings) | Stage::Leaving(pings) => {
-                pings.unanswered = 0;
-                Some((Pong::Alive, now - pings.newest))
+                // Without a PING there is nothing to measure.
+                let pinged_at = pings.unanswered.pop_front()?;
+                Some((Pong::Alive, now - pinged_at))
             }
             Stage::Connecting | Stage::Quitting { .. } | Stage::Ended { .. } => None,
+        }
+    }
+
+    /// Something has come from the backend. Returns whether it was suspect until now.
+    #[inline]
+    pub fn heard(&mut self) -> bool {
+        match &mut self.0 {
+            Stage::Ready(pings) | Stage::Leaving(pings) => {
+                pings.heard = true;
+                std::mem::take(&mut pings.silent) > 0
+            }
+            Stage::Connecting
+            | Stage::Greeting { .. }
+            | Stage::Quitting { .. }
+            | Stage::Ended { .. } => false,
         }
     }
 
@@ -145,12 +168,21 @@ impl Lifecycle {
     pub fn tick(&mut self, now: Instant) -> Tick {
         match &mut self.0 {
             Stage::Ready(pings) | Stage::Leaving(pings) => {
-                if pings.unanswered >= MISSING_PONGS {
+                let heard = std::mem::take(&mut pings.heard);
+                if !heard && !pings.unanswered.is_empty() {
+                    pings.silent += 1;
+                }
+                if pings.silent >= MISSING_PONGS {
                     return Tick::Lost;
                 }
-                pings.unanswered += 1;
-                pings.newest = now;
-                Tick::Ping
+                if pings.silent == 0 && pings.unanswered.len() >= MISSING_PONGS as usize {
+                    return Tick::Wait;
+                }
+                pings.unanswered.push_back(now);
+                match pings.silent {
+                    1 => Tick::Suspect,
+                    _ => Tick::Ping,
+                }
             }
             Stage::Connecting
             | Stage::Greeting { .. }
@@ -159,12 +191,31 @@ impl Lifecycle {
         }
     }
 
+    /// Returns whether a PONG is overdue and nothing has come since it was due.
+    pub fn is_suspect(&self) -> bool {
+        match &self.0 {
+            Stage::Ready(pings) | Stage::Leaving(pings) => pings.silent > 0,
+            Stage::Connecting
+            | Stage::Greeting { .. }
+            | Stage::Quitting { .. }
+            | Stage::Ended { .. } => false,
+        }
+    }
+
+    /// Returns when the oldest PING that is unanswered was sent.
+    pub fn oldest_ping(&self) -> Option<Instant> {
+        match &self.0 {
+            Stage::Greeting { pinged_at, .. } => Some(*pinged_at),
+            Stage::Ready(pings) | Stage::Leaving(pings) => pings.unanswered.front().copied(),
+            Stage::Connecting | Stage::Quitting { .. } | Stage::Ended { .. } => None,
+        }
+    }
+
     /// The backend has sent GOAWAY. Returns whether the pool is to be told now.
     pub fn goaway(&mut self) -> bool {
         match &mut self.0 {
             Stage::Ready(pings) => {
-                let (newest, unanswered) = (pings.newest, pings.unanswered);
-                self.0 = Stage::Leaving(Pings { newest, unanswered });
+                self.0 = Stage::Leaving(std::mem::take(pings));
                 true
             }
             Stage::Greeting { goaway, .. } => {

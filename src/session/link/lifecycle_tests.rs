@@ -21,16 +21,39 @@ fn a_link_that_answers_lives_and_three_missing_pongs_end_it() {
     assert!(!link.is_starting() && link.was_ready());
     for _ in 0..10 {
         assert_eq!(link.tick(now), Tick::Ping);
-        assert_eq!(link.tick(now + 5 * MS), Tick::Ping);
-        assert_eq!(link.pong(now + 6 * MS), Some((Pong::Alive, MS)));
+        assert_eq!(link.oldest_ping(), Some(now));
+        assert_eq!(link.tick(now + 5 * MS), Tick::Suspect);
+        assert!(link.heard(), "it was suspect");
+        assert_eq!(link.pong(now + 6 * MS), Some((Pong::Alive, 6 * MS)));
+        assert_eq!(link.oldest_ping(), Some(now + 5 * MS));
+        assert!(!link.heard());
+        assert_eq!(link.pong(now + 7 * MS), Some((Pong::Alive, 2 * MS)));
+        assert_eq!(link.oldest_ping(), None);
     }
-    for _ in 0..MISSING_PONGS {
-        assert_eq!(link.tick(now), Tick::Ping);
-    }
+    assert_eq!(link.tick(now), Tick::Ping);
+    assert_eq!(link.tick(now), Tick::Suspect);
+    assert_eq!(link.tick(now), Tick::Ping);
     assert_eq!(link.tick(now), Tick::Lost);
     link.end(LinkEnd::PingTimeout);
     assert_eq!(link.reason(), Some(LinkEnd::PingTimeout));
     assert!(link.was_ready());
+}
+
+#[test]
+fn whatever_comes_is_a_sign_of_life_however_late_the_pongs_are() {
+    let (mut link, now) = ready();
+    for _ in 0..MISSING_PONGS {
+        assert_eq!(link.tick(now), Tick::Ping);
+        assert!(!link.heard());
+    }
+    for interval in 1..100 {
+        assert_eq!(link.tick(now + interval * MS), Tick::Wait);
+        assert!(!link.heard());
+    }
+    assert_eq!(link.oldest_ping(), Some(now));
+    // It stands still for good.
+    let ticks = [Tick::Wait, Tick::Suspect, Tick::Ping, Tick::Lost];
+    assert_eq!(ticks.map(|_| link.tick(now)), ticks);
 }
 
 #[test]
@@ -48,7 +71,7 @@ fn goaway_leaves_what_is_there_and_missing_pongs_still_count() {
     assert!(link.goaway());
     assert_eq!(link.phase(), Phase::Leaving);
     assert!(!link.is_ending());
-    assert_eq!(link.tick(now), Tick::Ping);
+    assert_eq!(link.tick(now), Tick::Suspect);
     assert_eq!(link.tick(now), Tick::Ping);
     assert_eq!(link.tick(now), Tick::Lost);
 }

@@ -7,8 +7,10 @@ mod idle;
 mod lifecycle;
 mod sessions;
 mod unread;
+mod waiting;
 
 pub use end::LinkEnd;
 pub use idle::Idle;
 pub use lifecycle::{Lifecycle, MISSING_PONGS, Phase, Pong, Quitting, Tick};
 pub use sessions::{Attached, Batch, Closed, LeaveAnswered, OpenState, Recipient, Sessions};
+pub use waiting::{Waiter, Waiting};

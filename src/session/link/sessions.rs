@@ -45,8 +45,6 @@ pub struct Sessions<C> {
     pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
-    /// Sessions whose clients wait for room in the link's queue.
-    waiting: Vec<u64>,
 }
 
 /// One session on a link.
@@ -149,7 +147,6 @@ impl<C> Default for Sessions<C> {
             given_up: HashMap::default(),
             unread: UnreadCloses::default(),
             touched: Vec::new(),
-            waiting: Vec::new(),
         }
     }
 }
@@ -256,6 +253,11 @@ impl<C> Sessions<C> {
             }
             None => false,
         }
+    }
+
+    /// Tells whether BOUND may be sent to the session: behind CLOSE 307 nothing may.
+    pub fn takes_bound(&mut self, session_id: u64) -> bool {
+        self.get(session_id).is_some_and(|s| !s.leaving)
     }
 
     /// A client asks whether the backend has taken its OPEN.
@@ -371,26 +373,6 @@ impl<C> Sessions<C> {
                 deliver(attached);
             }
         }
-    }
-
-    /// The session's client waits for room in the link's queue.
-    pub fn await_room(&mut self, session_id: u64) {
-        self.waiting.push(session_id);
-    }
-
-    /// There is room: hands the clients that wait for it to `tell`.
-    pub fn room(&mut self, mut tell: impl FnMut(&C)) {
-        for session_id in std::mem::take(&mut self.waiting) {
-            if let Some(attached) = self.get(session_id) {
-                tell(&attached.client);
-            }
-        }
-    }
-
-    /// Returns whether a client waits for room.
-    #[inline]
-    pub fn is_awaited(&self) -> bool {
-        !self.waiting.is_empty()
     }
 }
 

@@ -145,20 +145,6 @@ fn a_session_may_come_back_before_the_backend_has_answered_its_leaving() {
 }
 
 #[test]
-fn those_that_are_still_there_hear_of_room_once() {
-    let mut link = link(false);
-    link.attach(8, 1, "eight", false);
-    link.await_room(7);
-    link.await_room(8);
-    assert!(link.release(8, Some(Code::NORMAL)));
-    assert!(link.is_awaited());
-    let mut told = Vec::new();
-    link.room(|client| told.push(*client));
-    assert_eq!(told, ["seven"]);
-    assert!(!link.is_awaited());
-}
-
-#[test]
 fn the_answer_to_an_open_that_was_given_up_is_no_word_on_the_session() {
     for answer in [Code::NO_ROUTE, Code::GONE] {
         let mut link = link(true);

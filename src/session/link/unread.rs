@@ -37,12 +37,18 @@ impl<C> Sessions<C> {
         true
     }
 
-    /// A PING is sent now.
+    /// A PING is sent now, behind all that was sent before.
     pub fn ping(&mut self) {
         self.unread.pings += 1;
     }
 
-    /// A PONG came: the backend has read all that was sent before its PING.
+    /// Tells whether a final CLOSE has no such PING behind it yet.
+    pub fn lacks_ping(&self) -> bool {
+        let newest = self.unread.closes.back();
+        newest.is_some_and(|(_, _, pings)| *pings == self.unread.pings)
+    }
+
+    /// The PONG of such a PING came: the backend has read all that was sent before it.
     pub fn pong(&mut self) {
         let pongs = (self.unread.pongs + 1).min(self.unread.pings);
         self.unread.pongs = pongs;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use game_gateway::codec::code::Code;
+use game_gateway::codec::link::Bind;
 use game_gateway::session::core::Hold;
 
 /// Bytes beyond which a link is full.
@@ -14,7 +15,9 @@ pub(crate) const HIGH_WATERMARK: usize = 400;
 #[derive(Debug)]
 pub(crate) enum Word {
     Forward(Vec<u8>),
-    AwaitRoom,
+    /// In turn.
+    AwaitRoom(bool),
+    TellBound(Bind),
     Retag(u32),
     Reopen(Vec<u8>),
     Suspend(u32),
@@ -33,7 +36,15 @@ pub(crate) struct Anchor {
     pub(crate) endpoint: SocketAddr,
     /// Bytes that the link holds, those in its mail included.
     pub(crate) queued: Cell<usize>,
+    /// Those who wait for room, those included whose word is in its mail.
+    pub(crate) waiting: Cell<usize>,
     pub(crate) post: Post,
+}
+
+impl Anchor {
+    pub(crate) fn has_room(&self, in_turn: bool) -> bool {
+        self.queued.get() < HIGH_WATERMARK && (in_turn || self.waiting.get() == 0)
+    }
 }
 
 #[derive(Debug)]
@@ -76,12 +87,17 @@ impl Hold for Lease {
         self.say(Word::Forward(bytes));
     }
 
-    fn is_full(&self) -> bool {
-        self.anchor.queued.get() > HIGH_WATERMARK
+    fn has_room(&self, in_turn: bool) -> bool {
+        self.anchor.has_room(in_turn)
     }
 
-    fn await_room(&self) {
-        self.say(Word::AwaitRoom);
+    fn await_room(&self, in_turn: bool) {
+        self.anchor.waiting.set(self.anchor.waiting.get() + 1);
+        self.say(Word::AwaitRoom(in_turn));
+    }
+
+    fn tell_bound(&self, bound: Bind) {
+        self.say(Word::TellBound(bound));
     }
 
     fn retag(&self, realm_id: u32) {

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use game_gateway::codec::Decoded;
 use game_gateway::codec::code::Code;
-use game_gateway::codec::link::{self, Hello, Kind};
-use game_gateway::session::link::{OpenState, Sessions};
+use game_gateway::codec::link::{self, Bind, Hello, Kind};
+use game_gateway::session::link::{OpenState, Sessions, Waiter, Waiting};
 
 use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
 use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
@@ -34,6 +34,8 @@ pub(crate) struct Link {
     pub(crate) anchor: Rc<Anchor>,
     /// The table that ships.
     pub(crate) sessions: Sessions<usize>,
+    /// Those who wait for room, and sessions that are not open yet.
+    pub(crate) waiting: Waiting<Box<Attach>>,
     pub(crate) inbox: Vec<u8>,
     /// What waits to be written while the socket is stuffed.
     pub(crate) outbox: Vec<u8>,
@@ -50,6 +52,7 @@ impl Link {
     pub(crate) fn kill(&mut self) {
         self.stage = Stage::Dead;
         self.sessions = Sessions::default();
+        self.waiting = Waiting::default();
         self.mail = Mailbox::default();
     }
 }
@@ -82,7 +85,15 @@ impl World {
             self.log.note(self.now, &letter);
         }
         match mail {
-            LinkMail::Attach(attach) => self.attach(link, *attach),
+            LinkMail::Attach(attach) => {
+                let l = &mut self.links[link];
+                if attach.resumes || l.is_dead() || l.anchor.has_room(false) {
+                    self.attach(link, *attach);
+                } else {
+                    l.anchor.waiting.set(l.anchor.waiting.get() + 1);
+                    l.waiting.other(attach, false);
+                }
+            }
             LinkMail::Word(session_id, word) => self.heed(link, session_id, word),
             LinkMail::Farewell(session_id, code) => {
                 if self.links[link].sessions.owed(session_id, code) {
@@ -105,6 +116,7 @@ impl World {
             return self.bind_failed(attach, "the backend cannot be reached");
         }
         let l = &mut self.links[link];
+        l.waiting.forget_bound(attach.session_id);
         l.sessions.attach(
             attach.session_id,
             attach.realm_id,
@@ -142,11 +154,15 @@ impl World {
                 l.anchor.queued.set(queued.saturating_sub(bytes.len()));
                 self.write(link, &bytes);
             }
-            Word::AwaitRoom => {
-                if l.anchor.queued.get() <= HIGH_WATERMARK / 2 {
-                    self.tell_client(link, id, ClientMail::Room);
-                } else {
-                    l.sessions.await_room(id);
+            Word::AwaitRoom(in_turn) => {
+                l.waiting.client(id, in_turn);
+                self.give_room(link);
+            }
+            Word::TellBound(bound) => {
+                if l.anchor.has_room(false) {
+                    self.tell_bound(link, id, bound);
+                } else if l.waiting.bound(id, bound) {
+                    l.anchor.waiting.set(l.anchor.waiting.get() + 1);
                 }
             }
             Word::Retag(realm_id) => {
@@ -156,6 +172,7 @@ impl World {
             }
             Word::Reopen(open) => {
                 if l.sessions.reopen(id) {
+                    l.waiting.forget_bound(id);
                     self.enqueue(link, Kind::Open, id, &open);
                 }
             }
@@ -232,16 +249,38 @@ impl World {
         l.anchor
             .queued
             .set(l.anchor.queued.get().saturating_sub(bytes.len()));
-        let mut waiting = Vec::new();
-        l.sessions.room(|client| waiting.push(*client));
         let (wire, mut at) = (l.wire, 0);
         // Frame by frame, so that what each of them brings about can be told apart.
         while let Ok(Decoded::Frame(_, used)) = link::decode(&bytes[at..], u32::MAX) {
             self.send(wire, Side::Remote, bytes[at..at + used].to_vec());
             at += used;
         }
-        for client in waiting {
-            self.mail_client(client, ClientMail::Room);
+        self.give_room(link);
+    }
+
+    /// Tells those whose turn it is: one a time is what this watermark has room for.
+    pub(crate) fn give_room(&mut self, link: usize) {
+        loop {
+            let l = &mut self.links[link];
+            if l.is_dead() || l.anchor.queued.get() > HIGH_WATERMARK / 2 {
+                return;
+            }
+            let before = l.waiting.len();
+            let next = l.waiting.take_next();
+            let waiting = l.anchor.waiting.get();
+            l.anchor.waiting.set(waiting - (before - l.waiting.len()));
+            match next {
+                None => return,
+                Some(Waiter::Client(id)) => self.tell_client(link, id, ClientMail::Room),
+                Some(Waiter::Bound(id, bound)) => self.tell_bound(link, id, bound),
+                Some(Waiter::Other(attach)) => self.attach(link, *attach),
+            }
+        }
+    }
+
+    fn tell_bound(&mut self, link: usize, id: u64, bound: Bind) {
+        if self.links[link].sessions.takes_bound(id) {
+            self.enqueue(link, Kind::Bound, id, &bound.encode());
         }
     }
 
@@ -270,7 +309,7 @@ impl World {
         };
         let hello = serde_json::to_vec(&hello).unwrap();
         self.enqueue(link, Kind::Hello, 0, &hello);
-        self.ping(link, &[]);
+        self.enqueue(link, Kind::Ping, 0, &[]);
     }
 
     pub(crate) fn link_overdue(&mut self, link: usize) {
@@ -288,6 +327,7 @@ impl World {
         l.stage = Stage::Dead;
         let (service, wire) = (l.service, l.wire);
         let mut sessions = std::mem::take(&mut l.sessions);
+        let mut waiting = std::mem::take(&mut l.waiting);
         let mail = std::mem::take(&mut l.mail.queue);
         if self.wires[wire].far.is_some() {
             self.cut_from(wire, Side::Gateway, self.plan.cut_noticed);
@@ -298,6 +338,11 @@ impl World {
         self.pool_lost(link);
         for (id, code) in sessions.unread_closes() {
             self.farewell(link, id, code);
+        }
+        while let Some(next) = waiting.take_next() {
+            if let Waiter::Other(attach) = next {
+                self.bind_failed(*attach, "the backend cannot be reached");
+            }
         }
         for letter in mail {
             match letter {

@@ -53,13 +53,13 @@ impl World {
         match Kind::from_byte(frame.kind) {
             Some(Kind::Data) => self.link_data(link, id, frame.payload),
             Some(Kind::Ping) => self.enqueue(link, Kind::Pong, 0, frame.payload),
-            Some(Kind::Pong) => {
-                self.links[link].sessions.pong();
-                match frame.payload.try_into().map(u64::from_be_bytes) {
-                    Ok(session_id) => self.confirm_on_link(link, session_id),
-                    Err(_) => self.link_ready(link),
+            Some(Kind::Pong) => match frame.payload.try_into().map(u64::from_be_bytes) {
+                Ok(session_id) => {
+                    self.links[link].sessions.pong();
+                    self.confirm_on_link(link, session_id);
                 }
-            }
+                Err(_) => self.link_ready(link),
+            },
             Some(Kind::Close) => self.link_close(link, id, frame.payload),
             Some(Kind::Bind) => {
                 let Ok(bind) = Bind::decode(frame.payload) else {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use game_gateway::codec::code::Code;
 use game_gateway::session::core::RouteFailed;
-use game_gateway::session::link::Sessions;
+use game_gateway::session::link::{Sessions, Waiting};
 
 use super::lease::Anchor;
 use super::link::{Link, Stage};
@@ -136,9 +136,11 @@ impl World {
                 link: number,
                 endpoint: endpoint(backend, service),
                 queued: Cell::new(0),
+                waiting: Cell::new(0),
                 post: Rc::clone(&self.post),
             }),
             sessions: Sessions::default(),
+            waiting: Waiting::default(),
             inbox: Vec::new(),
             outbox: Vec::new(),
             stuffed_until: 0,

@@ -67,23 +67,73 @@ fn frames_of_a_service_that_cannot_be_opened_are_refused_one_by_one() {
 }
 
 #[test]
-fn a_full_link_holds_its_client_back() {
+fn a_full_link_holds_its_client_back_and_what_it_has_read() {
     let mut play = Play::with_session(0);
-    let mut lease = play.lease("chat", 2);
-    lease.full = true;
+    let lease = play.lease("chat", 2);
+    let room = Rc::clone(&lease.room);
+    room.set(Room::None);
     play.says(&data("chat", 0));
     play.at(|core, step| core.service_opened("chat", 1, lease, step));
-    play.says(&data("chat", 0));
-    assert!(!play.core.reads());
-    assert_eq!(play.says(&data("chat", 0)).frames, 0);
+    play.check(&["route chat OPEN epoch 1", "chat.2: forward 1"]);
+    let both = [data("game", 0), data("chat", 0), data("chat", 0)].concat();
+    let read = play.says(&both);
+    assert_eq!((read.frames, read.bytes), (1, both.len() / 3));
+    play.check(&["chat.2: await room", "game.1: forward 1"]);
+    assert!(!play.core.reads() && !play.core.has_room());
+    assert_eq!(play.says(&both).frames, 0);
     play.waits(20_000);
     assert!(!play.core.is_over(), "the silence is not the client's");
+
+    // It is told, but others were quicker.
     play.at(|core, step| core.link_has_room(step));
     assert!(play.core.reads());
+    play.heard();
+    assert_eq!(play.says(&both[read.bytes..]).frames, 0);
+    play.check(&["chat.2: await room in turn"]);
+    // Others wait; it is this one's turn, for one read.
+    room.set(Room::InTurn);
+    play.at(|core, step| core.link_has_room(step));
+    assert!(play.core.has_room());
+    assert_eq!(play.says(&both[read.bytes..]).frames, 2);
+    assert!(play.core.reads() && !play.core.has_room());
+    assert_eq!(play.says(&data("chat", 0)).frames, 0);
+    play.check(&["chat.2: forward 2", "chat.2: await room"]);
+    play.at(|core, step| core.link_has_room(step));
     play.waits(9_999);
     assert!(!play.core.is_over());
     play.waits(1);
     assert!(play.core.is_over());
+}
+
+#[test]
+fn frames_that_were_held_back_count_when_they_are_taken() {
+    let mut play = Play::with_resumable();
+    let State::Active { session, .. } = &mut play.core.state else {
+        panic!("not active");
+    };
+    let room = Rc::clone(&session.lease(0).unwrap().room);
+    room.set(Room::None);
+    for _ in 0..3 {
+        assert_eq!(play.says(&data("game", 0)).frames, 0);
+        play.at(|core, step| core.link_has_room(step));
+    }
+    assert_eq!(play.core.session().unwrap().received(), 1);
+    room.set(Room::Free);
+    assert_eq!(play.says(&data("game", 0)).frames, 1);
+    assert_eq!(play.core.session().unwrap().received(), 2);
+}
+
+#[test]
+fn a_client_whose_backend_is_given_up_waits_for_it_no_longer() {
+    let mut play = Play::with_session(0);
+    let State::Active { session, .. } = &mut play.core.state else {
+        panic!("not active");
+    };
+    session.lease(0).unwrap().room.set(Room::None);
+    play.says(&data("game", 0));
+    assert!(!play.core.reads());
+    play.at(|core, step| core.unbind("game", None, step));
+    assert!(play.core.reads());
 }
 
 #[test]

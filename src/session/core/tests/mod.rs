@@ -19,9 +19,7 @@ use std::time::Duration;
 use super::*;
 use crate::codec::Decoded;
 use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
-use crate::codec::link::{
-    self, Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open, Transport,
-};
+use crate::codec::link::{Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open, Transport};
 use crate::codec::peer::{Binding, Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
@@ -35,8 +33,18 @@ struct Lease {
     link: u64,
     service: &'static str,
     code: Option<Code>,
-    full: bool,
+    room: Rc<Cell<Room>>,
     log: Log,
+}
+
+/// Room in a link's queue.
+#[derive(Debug, Clone, Copy, Default)]
+enum Room {
+    #[default]
+    Free,
+    /// Others wait.
+    InTurn,
+    None,
 }
 
 impl Lease {
@@ -53,17 +61,25 @@ impl Hold for Lease {
     fn endpoint(&self) -> SocketAddr {
         endpoint(self.service)
     }
-    fn forward(&self, bytes: Vec<u8>, frames: u32) {
-        if let Some(bound) = words::bound(&bytes) {
-            return self.say(&bound);
-        }
+    fn forward(&self, _: Vec<u8>, frames: u32) {
         self.say(&format!("forward {frames}"));
     }
-    fn is_full(&self) -> bool {
-        self.full
+    fn has_room(&self, in_turn: bool) -> bool {
+        match self.room.get() {
+            Room::Free => true,
+            Room::InTurn => in_turn,
+            Room::None => false,
+        }
     }
-    fn await_room(&self) {
-        self.say("await room");
+    fn await_room(&self, in_turn: bool) {
+        self.say(if in_turn {
+            "await room in turn"
+        } else {
+            "await room"
+        });
+    }
+    fn tell_bound(&self, bound: Bind) {
+        self.say(&format!("BOUND {} {}", bound.user_id, bound.realm_id));
     }
     fn retag(&self, realm_id: u32) {
         if realm_id != 0 {
@@ -232,7 +248,7 @@ impl Play {
             link,
             service,
             code: Some(Code::INTERNAL),
-            full: false,
+            room: Rc::default(),
             log: Rc::clone(&self.log),
         }
     }

@@ -16,18 +16,6 @@ pub(super) fn opened(open: &[u8]) -> String {
     }
 }
 
-/// A BOUND; none where the frame is another.
-pub(super) fn bound(bytes: &[u8]) -> Option<String> {
-    let Ok(Decoded::Frame(frame, _)) = link::decode(bytes, 65_536) else {
-        return None;
-    };
-    if frame.kind != link::Kind::Bound as u8 {
-        return None;
-    }
-    let bound = Bind::decode(frame.payload).unwrap();
-    Some(format!("BOUND {} {}", bound.user_id, bound.realm_id))
-}
-
 /// An effect in words; none for what is only counted.
 pub(super) fn words(effect: &Effect) -> Option<String> {
     Some(match effect {
