@@ -1,5 +1,8 @@
 //! Refuses values that are well-formed but make no sense, alone or together.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use super::load::{Loading, MAX_ID, Mistake, Place, is_id_character};
 use super::{Config, Secret};
 use crate::session::token::Keyring;
@@ -8,6 +11,9 @@ use crate::session::token::Keyring;
 const MAX_PAYLOAD: u32 = 16 * 1024 * 1024;
 /// Room in a client's outbound queue beyond one largest frame, in bytes.
 const QUEUE_MARGIN: usize = 4 * 1024;
+
+/// Values of `listen.dead_after` that a kernel can keep: its probes count in seconds.
+const DEAD_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// The longest `redis.prefix`, in bytes.
 const MAX_PREFIX: usize = 256;
@@ -104,6 +110,12 @@ impl Loading {
         for (key, value) in positive {
             self.require(&[key], !value.is_zero(), "must be longer than 0");
         }
+        let dead_after = c.listen.dead_after;
+        self.require(
+            &["listen.dead_after"],
+            dead_after.is_zero() || DEAD_AFTER.contains(&dead_after),
+            "must be 0 (off), or 1s to 1h",
+        );
     }
 
     fn redis(&mut self, c: &Config) {

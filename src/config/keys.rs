@@ -92,7 +92,7 @@ pub(super) fn unwrapped(text: &str) -> &str {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 61] = [
+pub const KEYS: [Key; 62] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -101,6 +101,9 @@ pub const KEYS: [Key; 61] = [
     }),
     sets("listen.sniff_timeout", |c| {
         Field::Duration(&mut c.listen.sniff_timeout)
+    }),
+    sets("listen.dead_after", |c| {
+        Field::Duration(&mut c.listen.dead_after)
     }),
     sets("listen.max_payload", |c| {
         Field::Size32(&mut c.listen.max_payload)

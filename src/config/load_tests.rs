@@ -195,6 +195,19 @@ fn secrets_are_not_shown() {
 }
 
 #[test]
+fn a_dead_path_is_noticed_by_a_kernel_that_counts_in_seconds() {
+    for bad in ["999ms", "61m"] {
+        let text = format!("listen.dead_after = \"{bad}\"");
+        let expected = "listen.dead_after: must be 0 (off), or 1s to 1h";
+        assert_eq!(mistakes(&text, &[]), [expected], "{bad}");
+    }
+    for good in ["0s", "1s", "1h"] {
+        let text = format!("listen.dead_after = \"{good}\"");
+        assert!(load_text(&text, &[]).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn keys_of_tls_go_together() {
     let check = |text: &str, expected: &str| assert_eq!(mistakes(text, &[]), [expected], "{text}");
     check(

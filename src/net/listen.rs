@@ -5,18 +5,26 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::path::fail_when_dead;
 
 /// Backlog: connections that the kernel queues for a busy worker.
 const BACKLOG: i32 = 4096;
 
 /// Opens `count` listeners on one address, each with `SO_REUSEPORT`, so that the kernel spreads
-/// connections over the workers. Port 0 picks one free port for all of them.
+/// connections over the workers. Port 0 picks one free port for all of them. What they accept fails when it is
+/// dead ([`fail_when_dead`]).
 ///
 /// # Errors
 /// The address cannot be bound.
-pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
+pub fn listeners(
+    address: SocketAddr,
+    count: usize,
+    dead_after: Duration,
+) -> io::Result<Vec<TcpListener>> {
     if address.port() != 0 {
         // SO_REUSEPORT would let a second gateway take half of the first one's players unnoticed.
         drop(listener(address, false)?);
@@ -26,6 +34,9 @@ pub fn listeners(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListene
     let mut all = vec![first];
     while all.len() < count {
         all.push(listener(bound, true)?);
+    }
+    for listener in &all {
+        fail_when_dead(SockRef::from(listener), dead_after)?;
     }
     Ok(all)
 }
@@ -105,12 +116,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_accepted_fails_when_it_is_dead() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let dead_after = Duration::from_secs(20);
+        for (dead_after, keeps) in [(dead_after, true), (Duration::ZERO, false)] {
+            let listener = &listeners(any, 1, dead_after).unwrap()[0];
+            let _near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let accepted = loop {
+                match listener.accept() {
+                    Ok((socket, _)) => break socket,
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+                }
+            };
+            let socket = SockRef::from(&accepted);
+            assert_eq!(socket.keepalive().unwrap(), keeps);
+            assert_eq!(
+                socket.tcp_user_timeout().unwrap(),
+                keeps.then_some(dead_after)
+            );
+            if keeps {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), dead_after / 2);
+                assert_eq!(socket.tcp_keepalive_interval().unwrap(), dead_after / 4);
+            }
+        }
+    }
+
+    #[test]
     fn workers_share_one_free_port() {
-        let all = listeners("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let all = listeners("127.0.0.1:0".parse().unwrap(), 3, Duration::ZERO).unwrap();
         let port = all[0].local_addr().unwrap().port();
         assert_ne!(port, 0);
         assert!(all.iter().all(|l| l.local_addr().unwrap().port() == port));
-        let second = listeners(all[0].local_addr().unwrap(), 1).unwrap_err();
+        let second = listeners(all[0].local_addr().unwrap(), 1, Duration::ZERO).unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
     }
 }

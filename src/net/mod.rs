@@ -10,6 +10,7 @@
 //! * [`websocket`]: frames in messages.
 //! * [`outbox`]: bytes that wait to be written to one socket.
 //! * [`dial`]: connections of a client's side, with TLS where configured.
+//! * [`path`]: connections whose path has died silently fail.
 //! * [`peer`]: the connection between two gateways that prove their identity.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
@@ -19,6 +20,7 @@ pub mod entry_host;
 pub(crate) mod http;
 pub mod listen;
 pub mod outbox;
+pub mod path;
 pub mod peer;
 pub mod read_only;
 pub mod socket;

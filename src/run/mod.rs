@@ -167,8 +167,8 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let gate = Arc::new(gate(&config)?);
     let max_connections = gate.files().admin();
     let address = config.listen.address;
-    let listeners =
-        listen::listeners(address, count).map_err(|error| StartError::Listen(address, error))?;
+    let listeners = listen::listeners(address, count, config.listen.dead_after)
+        .map_err(|error| StartError::Listen(address, error))?;
     let players = listeners[0].local_addr()?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;

@@ -17,6 +17,7 @@ mod pipelines;
 mod proxy;
 mod scene;
 mod served;
+mod silent_paths;
 mod slow;
 mod smuggling;
 mod sniffing;

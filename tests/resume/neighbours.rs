@@ -13,12 +13,33 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::other_gateway::{KEY, farewell, peered};
 use crate::stage::{Scene, Ticket, resume, says};
 use crate::strangers::{Neighbour, connect, failures, hello, keys, rest};
+use crate::support::namespace::{alone, cut};
 use crate::support::wire::soon;
 
 const GIVE_UP: Said = Said::ToOwner(ToOwner::GiveUp { stale: false });
 
 fn holds(said: &ToClaimant) -> bool {
     matches!(said, ToClaimant::Holds { epoch: 2, .. })
+}
+
+#[test]
+fn a_gateway_whose_path_dies_silently_is_gone() {
+    let test = "neighbours::a_gateway_whose_path_dies_silently_is_gone";
+    alone(test, || async {
+        let scene = Scene::start_with(|config| {
+            peered(config);
+            config.listen.dead_after = Duration::from_secs(1);
+        });
+        let scene = scene.await;
+        let mut neighbour = Neighbour::of(&scene.gateway).await;
+        neighbour.ask(1, scene.ticket.session_id ^ 1, 1).await;
+        assert_eq!(neighbour.hear().await, (1, ToClaimant::Unknown));
+        cut(scene.gateway.peer().port());
+        let gone = |n| n == 0;
+        (scene.gateway)
+            .until("game_gateway_peer_connections", gone)
+            .await;
+    });
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ pub(crate) mod authority;
 pub(crate) mod frames;
 pub(crate) mod http;
 pub(crate) mod kernel;
+pub(crate) mod namespace;
 pub(crate) mod redis;
 pub(crate) mod resp;
 pub(crate) mod wire;

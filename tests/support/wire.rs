@@ -219,6 +219,22 @@ impl Player {
         }
     }
 
+    pub(crate) fn local_port(&self) -> u16 {
+        let address = self.framed.io_ref().local_addr();
+        address.expect("an address").port()
+    }
+
+    /// Reads until an ERROR, which must have this code.
+    pub(crate) async fn until_error(&mut self, code: u16) {
+        loop {
+            let frame = self.next().await.expect("a frame");
+            if frame.header.kind == client::Kind::Error as u8 {
+                let notice = Notice::decode(&frame.payload, Code::NORMAL);
+                return assert_eq!(notice.code.0, code);
+            }
+        }
+    }
+
     pub(crate) async fn send(&mut self, header: Header, service: &str, payload: &[u8]) {
         let frame = ClientFrame {
             header,

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::Link;
 use super::pump::Pump;
 use crate::codec::link::{Hello, Kind};
+use crate::net::path::fail_when_dead;
 use crate::net::socket::Socket;
 use crate::net::tls;
 use crate::scope::Scope;
@@ -20,6 +22,7 @@ use crate::session::link::LinkEnd;
 pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<Socket> {
     let socket = TcpStream::connect(endpoint).await?;
     socket.set_nodelay(true)?;
+    fail_when_dead(SockRef::from(&socket), scope.config.listen.dead_after)?;
     let Some(config) = scope.tls.client() else {
         return Ok(Socket::Tcp(socket));
     };

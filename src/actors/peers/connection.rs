@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Peers, Shared};
 use crate::codec::peer::PeerGateway;
 use crate::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame};
+use crate::net::path::fail_when_dead;
 use crate::net::peer::{self, HandshakeError, Hello, Opener, Sealer};
 use crate::supervision::CountedAddr;
 
@@ -26,10 +27,6 @@ const SEAL_BYTES: usize = 64;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause of accepting after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// A host that is gone without a word is missed by the kernel: asked after so long, so often, so many
-/// times.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(30), Duration::from_secs(10), 3);
 
 /// Somebody has connected.
 #[derive(Message)]
@@ -120,21 +117,17 @@ pub(super) async fn accept(shared: Shared, own: CountedAddr<Peers>) {
     }
 }
 
-fn tune(stream: &TcpStream) -> io::Result<()> {
+fn tune(stream: &TcpStream, line: &Line) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (time, interval, retries) = KEEPALIVE;
-    let keepalive = TcpKeepalive::new()
-        .with_time(time)
-        .with_interval(interval)
-        .with_retries(retries);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let dead_after = line.shared.config.listen.dead_after;
+    fail_when_dead(SockRef::from(stream), dead_after)
 }
 
 /// Dials another gateway.
 pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: CountedAddr<Peers>) -> Wire {
     start(number, shared, own, |line| async move {
         let mut stream = TcpStream::connect(&*to.address).await?;
-        tune(&stream)?;
+        tune(&stream, &line)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, other) = peer::call(&mut stream, &keys, hello).await?;
         line.join(other).await;
@@ -150,7 +143,7 @@ pub(super) fn answer(
     own: CountedAddr<Peers>,
 ) -> Wire {
     start(number, shared, own, |line| async move {
-        tune(&stream)?;
+        tune(&stream, &line)?;
         let (keys, hello) = line.hello();
         let (sealer, opener, other) = peer::answer(&mut stream, &keys, hello).await?;
         line.join(other).await;
