@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hint::black_box;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use game_gateway::routing::ring::Ring;
@@ -37,7 +38,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
 }
 
 /// Returns three services of 100 endpoints, and as many others of 3 endpoints as asked for.
-fn data(others: usize, realms: u32) -> RoutingData {
+fn data(others: usize, realms: u32) -> Arc<RoutingData> {
     let mut data = RoutingData::default();
     for &(name, strategy) in StrategyKind::NAMED {
         data.rules.insert(name.to_owned(), rule(strategy, 100));
@@ -47,11 +48,12 @@ fn data(others: usize, realms: u32) -> RoutingData {
         data.rules
             .insert(format!("service-{other}"), rule(strategy, 3));
     }
-    for realm in 1..=realms {
+    let realm = |realm: u32| {
         let name = format!("10.1.{}.{}:9000", realm / 256 % 256, realm % 256);
-        data.realms.insert(realm, name.parse().expect("an address"));
-    }
-    data
+        (realm, name.parse().expect("an address"))
+    };
+    data.realms = Arc::new((1..=realms).map(realm).collect());
+    Arc::new(data)
 }
 
 fn resolve(c: &mut Criterion) {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use actix_web::web;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,12 +15,16 @@ use super::ids::{DecimalId, ServiceName};
 use super::params::{Nothing, Query};
 use super::{Desk, in_time};
 use crate::actors::backend_pool::BackendHealth;
+use crate::actors::config_watcher::RoutesLoaded;
 use crate::codec::code::Code;
 use crate::inspection::BackendSnapshot;
 use crate::routing::{
     Avoid, Explained, Explanation, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
 use crate::store::RefusedKind;
+
+/// Realms that one answer shows; `resolve` tells of any.
+const MAX_REALMS: usize = 10_000;
 
 /// The rules in force and where they come from.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -44,7 +49,9 @@ pub(super) struct Routes {
     watching: bool,
     /// By service_type, in the form of the routes file.
     rules: BTreeMap<String, Rule>,
-    /// By realm_id: where `realm_based` services send it.
+    /// Number of realms.
+    realms_total: usize,
+    /// By realm_id: where `realm_based` services send it; the lowest 10,000 of them.
     #[schema(value_type = BTreeMap<String, String>)]
     realms: BTreeMap<u32, String>,
 }
@@ -57,14 +64,26 @@ pub(super) struct Routes {
 pub(super) async fn in_force(
     desk: web::Data<Desk>,
     _: Query<Nothing>,
-) -> Result<web::Json<Routes>, ApiError> {
-    let Some(loaded) = desk.status().await?.routes else {
-        return Ok(web::Json(Routes::default()));
-    };
+) -> Result<HttpResponse, ApiError> {
+    let loaded = desk.status().await?.routes;
+    // Thousands of rules are megabytes of text, and this thread answers `/health`.
+    let written = web::block(move || serde_json::to_vec(&loaded.map(routes).unwrap_or_default()));
+    match written.await {
+        Ok(Ok(json)) => Ok(HttpResponse::Ok()
+            .content_type(ContentType::json())
+            .body(json)),
+        _ => Err(ApiError::internal("cannot write the routes")),
+    }
+}
+
+fn routes(loaded: RoutesLoaded) -> Routes {
     let data = loaded.table.as_ref().map(|table| table.data());
     let since_1970 = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let realms = data.into_iter().flat_map(|data| &data.realms);
-    Ok(web::Json(Routes {
+    let realms = data.map(|data| &data.realms);
+    let shown = realms
+        .into_iter()
+        .flat_map(|realms| realms.iter().take(MAX_REALMS));
+    Routes {
         source: Some(loaded.source.to_string()),
         version: loaded.version,
         loaded_at_seconds: loaded.loaded_at.map(|at| since_1970(at).as_secs()),
@@ -74,8 +93,9 @@ pub(super) async fn in_force(
         error_at_seconds: loaded.error_at.map(|at| since_1970(at).as_secs()),
         watching: loaded.watching,
         rules: data.map(|data| data.rules.clone()).unwrap_or_default(),
-        realms: realms.map(|(id, name)| (*id, name.to_string())).collect(),
-    }))
+        realms_total: realms.map_or(0, |realms| realms.len()),
+        realms: shown.map(|(id, name)| (id, name.to_string())).collect(),
+    }
 }
 
 /// The session in question.

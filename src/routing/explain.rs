@@ -72,7 +72,7 @@ mod tests {
             "realm": {"strategy": "realm_based"},
             "nowhere": {"strategy": "round_robin", "endpoints": ["unresolved:1"]}
         }, "realms": {"7": "10.0.0.7:1"}}"#;
-        let data = parse_file(text).expect("routes").data;
+        let data = parse_file(text).expect("routes").data.into();
         RouteTable::build(1, &data, &BTreeMap::new(), None)
     }
 

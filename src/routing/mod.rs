@@ -4,6 +4,7 @@
 //! * [`endpoint`]: `host:port` as written in a rule.
 //! * [`rules`]: the routing data as values (protocol section 4).
 //! * [`parse`]: text to routing data, with all mistakes and their places.
+//! * [`realm_map`]: realm ids with their endpoints.
 //! * [`table`]: the immutable table that all workers share.
 //! * [`strategy`]: one file for each strategy of choosing an endpoint.
 //! * [`explain`]: the route of a session that does not exist, for operators.
@@ -14,6 +15,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod parse;
 mod reader;
+pub mod realm_map;
 pub mod ring;
 pub mod route;
 pub mod rules;
@@ -22,7 +24,8 @@ pub mod table;
 
 pub use endpoint::{EndpointName, EndpointNameError};
 pub use explain::{Candidate, Explanation};
-pub use parse::{parse_file, parse_realms, parse_rules};
+pub use parse::{RealmsParser, parse_file, parse_rules};
+pub use realm_map::{RealmMap, RealmMapBuilder};
 pub use route::{Avoid, Cause, NoRoute, Query, Route, Standing, Why};
 pub use rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
 pub use strategy::{Explained, StrategyKind};

@@ -7,6 +7,7 @@ use crate::codec::client::{MAX_SERVICE_LEN, is_service_name};
 
 use super::endpoint::{EndpointName, EndpointNameError};
 use super::reader::{Reader, Value, member_path, quoted};
+use super::realm_map::{self, RealmMap, RealmMapBuilder};
 use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
 use super::strategy::StrategyKind;
 
@@ -39,39 +40,41 @@ pub fn parse_rules(text: &str) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
     finish(reader).map(|warnings| (rules, warnings))
 }
 
-/// Parses the realm map from pairs of realm id and `host:port`.
-///
-/// # Errors
-/// Every mistake in it, without lines.
-pub fn parse_realms<'a>(
-    pairs: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<BTreeMap<u32, EndpointName>, Vec<Mistake>> {
-    let mut realms = BTreeMap::new();
-    let mut mistakes = Vec::new();
-    for (id, address) in pairs {
-        let mut mistake = |message| {
-            mistakes.push(Mistake {
-                at: member_path("realms", id),
-                line: None,
-                message,
-            });
+/// Parses a realm map that comes in pieces.
+#[derive(Debug, Default)]
+pub struct RealmsParser {
+    realms: RealmMapBuilder,
+    mistakes: Vec<Mistake>,
+}
+
+impl RealmsParser {
+    /// Takes a realm id and `host:port`. Of one id twice the first counts.
+    pub fn add(&mut self, id: &str, address: &str) {
+        let id_of_realm = realm_id(id);
+        // Checked whatever the id is: its mistakes are to be named too.
+        let inserted = match id_of_realm {
+            Ok(id) => self.realms.insert_text(id, address),
+            Err(_) => address.parse::<EndpointName>().map(drop),
         };
-        let address = address.parse().map_err(|e| wrong_address(address, &e));
-        match (realm_id(id), address) {
-            (Ok(id), Ok(address)) => {
-                if realms.insert(id, address).is_some() {
-                    mistake("duplicate key".to_owned());
-                }
-            }
-            (id, address) => {
-                id.err().into_iter().for_each(&mut mistake);
-                address.err().into_iter().for_each(&mut mistake);
-            }
-        }
+        let address = inserted.map_err(|error| wrong_address(address, &error));
+        let found = [id_of_realm.err(), address.err()].into_iter().flatten();
+        self.mistakes.extend(found.map(|message| Mistake {
+            at: member_path("realms", id),
+            line: None,
+            message,
+        }));
     }
-    if mistakes.is_empty() {
-        Ok(realms)
-    } else {
+
+    /// Returns the map.
+    ///
+    /// # Errors
+    /// Every mistake in it, sorted, without lines.
+    pub fn finish(self) -> Result<RealmMap, Vec<Mistake>> {
+        let mut mistakes = self.mistakes;
+        if mistakes.is_empty() {
+            return Ok(self.realms.build().0);
+        }
+        mistakes.sort_by(|one, other| one.at.cmp(&other.at));
         Err(mistakes)
     }
 }
@@ -95,7 +98,7 @@ fn read_document<'a>(reader: &mut Reader<'a>, document: &Value<'a>, data: &mut R
     for (name, value) in &members {
         match name.as_str() {
             "rules" => data.rules = read_rules(reader, value),
-            "realms" => data.realms = read_realms(reader, value),
+            "realms" => data.realms = read_realms(reader, value).into(),
             _ => reader.unknown(value),
         }
     }
@@ -227,8 +230,12 @@ fn read_address<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Endpoi
     address.ok()
 }
 
-fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> BTreeMap<u32, EndpointName> {
-    let mut realms = BTreeMap::new();
+fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> RealmMap {
+    // A million realms without a mistake need neither their paths nor their lines.
+    if let Some(realms) = value.plainly() {
+        return realms;
+    }
+    let mut realms = RealmMapBuilder::default();
     for (id, value) in reader.object(value).unwrap_or_default() {
         let id = realm_id(&id).map_err(|message| reader.mistake(&value, message));
         // Read it even so: its mistakes are to be named too.
@@ -237,18 +244,12 @@ fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> BTreeMap<u32, 
             realms.insert(id, address);
         }
     }
-    realms
+    realms.build().0
 }
 
-/// Parses a realm id. Each has one spelling, so that no realm can be named twice.
 fn realm_id(text: &str) -> Result<u32, String> {
-    match text.parse::<u32>() {
-        Ok(id) if id != 0 && id.to_string() == text => Ok(id),
-        _ => Err(format!(
-            "invalid realm id, expected a number from 1 to {}",
-            u32::MAX
-        )),
-    }
+    let wrong = || format!("invalid realm id, expected a number from 1 to {}", u32::MAX);
+    realm_map::realm_id(text).ok_or_else(wrong)
 }
 
 fn wrong_address(text: &str, error: &EndpointNameError) -> String {

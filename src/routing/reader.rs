@@ -22,7 +22,7 @@ pub(super) struct Value<'a> {
     raw: &'a RawValue,
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
     /// Returns the kind of value, for messages.
     fn kind(&self) -> &'static str {
         match self.raw.get().as_bytes().first() {
@@ -33,6 +33,11 @@ impl Value<'_> {
             Some(b'n') => "null",
             _ => "a number",
         }
+    }
+
+    /// Returns the value where it is a `T` without any mistake; why not is for the reader to find.
+    pub(super) fn plainly<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.raw.get()).ok()
     }
 
     pub(super) fn is_object(&self) -> bool {

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::endpoint::EndpointName;
+use super::realm_map::RealmMap;
 use super::strategy::StrategyKind;
 
 /// The key that `consistent_hash` hashes. Where the session's value is 0, it is the session id instead.
@@ -89,7 +91,12 @@ pub struct RoutingData {
     /// By service name.
     pub rules: BTreeMap<String, Rule>,
     /// By realm id, which is never 0.
-    pub realms: BTreeMap<u32, EndpointName>,
+    #[serde(serialize_with = "as_realm_map")]
+    pub realms: Arc<RealmMap>,
+}
+
+fn as_realm_map<S: Serializer>(realms: &Arc<RealmMap>, serializer: S) -> Result<S::Ok, S::Error> {
+    realms.serialize(serializer)
 }
 
 impl RoutingData {
@@ -98,7 +105,7 @@ impl RoutingData {
         let rules = self.rules.values().flat_map(|rule| &rule.endpoints);
         rules
             .map(|endpoint| &endpoint.address)
-            .chain(self.realms.values())
+            .chain(self.realms.endpoints())
             .collect()
     }
 }

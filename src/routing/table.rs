@@ -13,10 +13,10 @@ use super::strategy::{Realms, Shares, Source, Strategy, StrategyKind};
 #[derive(Debug)]
 pub struct RouteTable {
     version: u64,
-    data: RoutingData,
+    data: Arc<RoutingData>,
     services: BTreeMap<Arc<str>, Arc<ServiceRoute>>,
-    /// Addresses of all rules and realms.
-    endpoints: BTreeSet<SocketAddr>,
+    /// Addresses of all rules and realms, sorted.
+    endpoints: Vec<SocketAddr>,
     /// The host of each endpoint that was resolved from a name.
     hosts: HashMap<SocketAddr, Arc<str>>,
 }
@@ -118,12 +118,12 @@ impl RouteTable {
     /// table, and its services' round robin continues.
     pub fn build(
         version: u64,
-        data: &RoutingData,
+        data: &Arc<RoutingData>,
         addresses: &BTreeMap<EndpointName, Vec<SocketAddr>>,
         previous: Option<&RouteTable>,
     ) -> RouteTable {
-        let realm = |(&id, name)| (id, addresses_of(name, addresses));
-        let realms = Arc::new(Realms::new(data.realms.iter().map(realm)));
+        let addresses_of = |name: &EndpointName| addresses_of(name, addresses);
+        let realms = Arc::new(Realms::new(&data.realms, addresses_of));
         let service = |(name, rule): (&String, &Rule)| {
             let previous = previous.and_then(|table| table.service(name));
             let previous = previous.map(Arc::as_ref);
@@ -132,10 +132,14 @@ impl RouteTable {
         };
         let services: BTreeMap<_, _> = data.rules.iter().map(service).collect();
         let rule_endpoints = services.values().flat_map(|service| service.endpoints());
+        let mut endpoints: Vec<_> =
+            (rule_endpoints.chain(realms.all_addresses()).copied()).collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
         RouteTable {
             version,
-            data: data.clone(),
-            endpoints: rule_endpoints.chain(realms.addresses()).copied().collect(),
+            data: Arc::clone(data),
+            endpoints,
             services,
             hosts: hosts(addresses),
         }
@@ -147,7 +151,7 @@ impl RouteTable {
     }
 
     /// Returns the routing data that it was made of.
-    pub fn data(&self) -> &RoutingData {
+    pub fn data(&self) -> &Arc<RoutingData> {
         &self.data
     }
 
@@ -176,7 +180,7 @@ impl RouteTable {
 
     /// Returns true if any rule or realm names this endpoint.
     pub fn names(&self, endpoint: SocketAddr) -> bool {
-        self.endpoints.contains(&endpoint)
+        self.endpoints.binary_search(&endpoint).is_ok()
     }
 
     /// Returns true if BIND from this service counts (protocol 2.2): where any rule has `may_bind`, only

@@ -8,8 +8,8 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn data(text: &str) -> RoutingData {
-    parse_file(text).unwrap().data
+fn data(text: &str) -> Arc<RoutingData> {
+    Arc::new(parse_file(text).unwrap().data)
 }
 
 fn table(text: &str) -> RouteTable {
@@ -330,14 +330,12 @@ fn a_thousand_services_and_ten_thousand_realms() {
         data.rules
             .insert(format!("service-{service}"), sample.clone());
     }
-    for id in 1..=10_000_u32 {
-        let name = format!("10.1.{}.{}:9", id / 256, id % 256).parse().unwrap();
-        data.realms.insert(id, name);
-    }
+    let name = |id| format!("10.1.{}.{}:9", id / 256, id % 256).parse().unwrap();
+    data.realms = Arc::new((1..=10_000_u32).map(|id| (id, name(id))).collect());
     let text = serde_json::to_string_pretty(&data).unwrap();
     let parsed = parse_file(&text).unwrap();
     assert_eq!(parsed.data, data);
-    let table = RouteTable::build(1, &parsed.data, &BTreeMap::new(), None);
+    let table = RouteTable::build(1, &parsed.data.into(), &BTreeMap::new(), None);
     assert_eq!(table.services().count(), 1_000);
     assert!(table.names(address("10.1.39.16:9")));
 }

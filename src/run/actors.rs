@@ -97,7 +97,11 @@ pub(super) async fn start_actors(
         let (budget, seat) = (Arc::clone(&budget), watchers.certificates);
         certificate_watcher::launch(&parts.tls, &parts.actors, budget, seat);
     }
-    config_watcher::launch(&config, &parts.actors, budget, watchers.routes, audience);
+    let actors = Arc::clone(&parts.actors);
+    // What comes from Redis is decoded on a thread that nobody else waits for.
+    Arbiter::new().spawn_fn(move || {
+        config_watcher::launch(&config, &actors, budget, watchers.routes, audience);
+    });
     Ok(gateway)
 }
 

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+
 use crate::routing::{Mistake, Parsed, parse_file};
 
-/// The largest routes file, in bytes. A thousand services with ten thousand realms take a
-/// fraction of it.
-pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// The largest routes file, in bytes: room for a million realms whose endpoints have names of usual length.
+pub const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The reason that a routes file is refused. Its text has one line for each mistake.
 #[derive(Debug)]
@@ -62,7 +63,32 @@ impl std::error::Error for ReadError {
 /// The file cannot be read, or has mistakes, all of which are returned.
 pub fn read(path: &Path) -> Result<Parsed, ReadError> {
     let text = read_text(path).map_err(|error| ReadError::Unreadable(path.to_owned(), error))?;
-    parse_file(&text).map_err(|mistakes| ReadError::Mistaken(path.to_owned(), mistakes))
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Parsed, ReadError> {
+    parse_file(text).map_err(|mistakes| ReadError::Mistaken(path.to_owned(), mistakes))
+}
+
+/// The contents of a file without mistakes, so that they are not parsed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen([u8; SHA256_OUTPUT_LEN]);
+
+/// Reads and checks the file unless it has the contents that were `seen`. Blocks as [`read`] does.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_changed(path: &Path, seen: &mut Option<Seen>) -> Result<Option<Parsed>, ReadError> {
+    let before = seen.take();
+    let text = read_text(path).map_err(|error| ReadError::Unreadable(path.to_owned(), error))?;
+    let hash = digest(&SHA256, text.as_bytes());
+    let now = hash.as_ref().try_into().map(Seen).ok();
+    let parsed = match now == before {
+        true => None,
+        false => Some(parse(path, &text)?),
+    };
+    *seen = now;
+    Ok(parsed)
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
@@ -99,6 +125,26 @@ mod tests {
         assert!(!parsed.data.realms.is_empty());
         let literal = |name: &&crate::routing::EndpointName| name.host == "127.0.0.1";
         assert!(parsed.data.endpoint_names().iter().all(literal));
+    }
+
+    #[test]
+    fn what_was_seen_is_not_parsed_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("routes.json");
+        let mut seen = None;
+        let mut read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            read_changed(&path, &mut seen)
+        };
+        assert!(read("{\"rules\": {}}").unwrap().is_some());
+        assert!(read("{\"rules\": {}}").unwrap().is_none());
+        assert!(read("{\"rules\": {} }").unwrap().is_some());
+        assert!(read("{\"rules\": 7}").is_err());
+        assert!(read("{\"rules\": 7}").is_err(), "still wrong");
+        assert!(
+            read("{\"rules\": {} }").unwrap().is_some(),
+            "the error is over"
+        );
     }
 
     #[test]

@@ -3,18 +3,16 @@
 //! * [`mod@file`]: the routes file.
 //! * [`pod`]: the deletion cost of this gateway's own pod in Kubernetes.
 //! * [`redis`]: two keys in Redis, and notifications of changes.
-//! * [`mod@resolve`]: names to addresses.
+//! * [`names`]: names to addresses, and when each is looked up.
 //! * [`token_keys`]: the keys of resume tokens.
 
 use std::fmt;
 
 pub mod file;
+pub mod names;
 pub mod pod;
 pub mod redis;
-pub mod resolve;
 pub mod token_keys;
-
-pub use resolve::{Resolved, resolve};
 
 /// The reason that routing data is refused. Its text has one line for each mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use crate::stage::{
-    REALMS, RULES, game_at, named, notify, ready, set_rules, until_at, until_realm_at, visit,
-    wait_for_subscriber,
+    REALMS, RULES, game_at, named, notify, ready, set_rules, unready, until_at, until_ready,
+    until_realm_at, visit, wait_for_subscriber,
 };
+use crate::support::health::Health;
 use crate::support::redis::RedisServer;
 
 const LOADS: &str = "game_gateway_routes_loads_total";
@@ -72,6 +73,81 @@ async fn ten_thousand_realms_and_a_thousand_services() {
     redis.command(&["HSET", REALMS, "10001", &a.to_string()]);
     redis.command(&["PUBLISH", &format!("{REALMS}:notify"), ""]);
     until_realm_at(&gateway, "s0", 10_001, "a").await;
+}
+
+/// The largest map, while it is read again every second or two and changed: nobody notices. Prints what it
+/// took; docs/operations.md has figures of a release build.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_million_realms_without_a_missed_health() {
+    const MOST: u32 = 1 << 20;
+    let redis = RedisServer::start();
+    set_rules(&redis, r#"{"game":{"strategy":"realm_based"}}"#);
+    fill(
+        &redis,
+        MOST,
+        "127.0.0.1:1",
+        "game-%d.a-usual-length.internal:9300",
+    );
+    let gateway = unready(&redis.url(), &[("redis.refresh", "1s")]);
+    let health = Health::watch(gateway.admin);
+    let begin = Instant::now();
+    until_ready(&gateway).await;
+    println!("{MOST} realms in force after {:?}", begin.elapsed());
+    let last = MOST.to_string();
+    for name in ["a", "b"] {
+        let address = named(name).await;
+        let loads = gateway.metric(LOADS).await;
+        redis.command(&["HSET", REALMS, &last, &address.to_string()]);
+        let begin = Instant::now();
+        redis.command(&["PUBLISH", &format!("{REALMS}:notify"), ""]);
+        until_realm_at(&gateway, "game", MOST, name).await;
+        println!("one of them changed: in force after {:?}", begin.elapsed());
+        // Nor does it take anything when nothing has changed.
+        gateway.until(LOADS, |now| now >= loads + 4).await;
+    }
+    assert_eq!(
+        gateway.metric("game_gateway_redis_reconnects_total").await,
+        0
+    );
+    let (answers, longest) = health.end().await;
+    assert!(answers > 1, "nobody asked");
+    println!("{answers} answers of /health, all 200, the slowest after {longest:?}");
+}
+
+/// Maps all realms but the last one to a thousand names, and that one to an address.
+fn fill(redis: &RedisServer, realms: u32, last: &str, names: &str) {
+    let script = "for id = 1, ARGV[1] - 1 do redis.call('HSET', KEYS[1], id, \
+                  string.format(ARGV[2], id % 1000)) end \
+                  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])";
+    let realms = realms.to_string();
+    redis.command(&["EVAL", script, "1", REALMS, &realms, names, last]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_that_is_written_all_the_time_is_read_all_the_same() {
+    let (a, b) = (named("a").await, named("b").await);
+    let redis = RedisServer::start();
+    set_rules(&redis, r#"{"game":{"strategy":"realm_based"}}"#);
+    fill(&redis, 20_000, &a.to_string(), "10.0.0.1:9300");
+    let gateway = ready(&redis.url(), &[]).await;
+    wait_for_subscriber(&redis);
+    // Written between any two of its commands: the realm that matters is always one state.
+    let writes = r#"local n = redis.call('HINCRBY', KEYS[2], 'n', 1)
+                    redis.call('HSET', KEYS[1], 1, '10.0.0.' .. (n % 250 + 1) .. ':9300')"#;
+    let mut writer = redis.connection();
+    let (end, mut ended) = tokio::sync::oneshot::channel::<()>();
+    let writing = tokio::task::spawn_blocking(move || {
+        while ended.try_recv().is_err() {
+            writer
+                .ask(&["EVAL", writes, "2", REALMS, "count"])
+                .expect("an answer");
+        }
+    });
+    redis.command(&["HSET", REALMS, "20000", &b.to_string()]);
+    redis.command(&["PUBLISH", &format!("{REALMS}:notify"), ""]);
+    until_realm_at(&gateway, "game", 20_000, "b").await;
+    end.send(()).expect("it writes");
+    writing.await.expect("written");
 }
 
 /// From PUBLISH to the answer of the first new session that goes where the change says. Prints the

@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod frames;
+pub(crate) mod health;
 pub(crate) mod http;
 pub(crate) mod kernel;
 pub(crate) mod namespace;

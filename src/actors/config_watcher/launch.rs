@@ -1,6 +1,5 @@
 //! Start of the watcher, and takeover by its successor when it has panicked.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -9,8 +8,9 @@ use super::source::Source;
 use super::{Cause, ConfigWatcher, OneAtATime, RoutesLoaded};
 use crate::actors::router::Router;
 use crate::config::Config;
-use crate::routing::{EndpointName, RoutingData};
+use crate::routing::RoutingData;
 use crate::scope::RoutesInForce;
+use crate::store::names::Names;
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
     RescueSlot, Rescued, Seat, mailbox,
@@ -21,10 +21,11 @@ use crate::supervision::{
 pub(super) struct State {
     /// The newest news for the gateway.
     pub(super) told: RoutesLoaded,
-    /// The newest good data; in force unless some of its names were never looked up.
-    pub(super) data: Option<RoutingData>,
-    /// Names that were looked up before, successfully or not.
-    pub(super) looked_up: BTreeSet<EndpointName>,
+    /// The newest good data; in force, or soon.
+    pub(super) newest: Option<Arc<RoutingData>>,
+    pub(super) names: Names,
+    /// The version of the names that the newest table was built with.
+    pub(super) built_names: u64,
     pub(super) connected_before: bool,
 }
 
@@ -72,19 +73,24 @@ impl ConfigWatcher {
         registration: Registration,
         config: &Config,
         audience: Audience,
-        state: Rescued<State>,
+        mut state: Rescued<State>,
     ) -> ConfigWatcher {
+        state.names.begin_anew();
         let mut watcher = ConfigWatcher {
             registration,
             state,
             source: Source::new(config),
             interval: Source::interval(config),
+            resolve_interval: config.backend.resolve_interval,
             audience,
-            failures: Vec::new(),
             cause: Cause::Start,
             changed_by: None,
             reading: OneAtATime::default(),
-            resolving: OneAtATime::default(),
+            seen: None,
+            building: OneAtATime::default(),
+            names_until: None,
+            name_timer: None,
+            retired: Vec::new(),
             settling: false,
             retrying: false,
             watch: None,
@@ -112,7 +118,8 @@ impl Inspectable for ConfigWatcher {
             "loads": told.loads,
             "notifications": told.notifications,
             "reconnects": told.reconnects,
-            "names": told.addresses.len(),
+            "names": self.state.names.len(),
+            "lookups": self.state.names.running(),
             "last_error": told.error.as_deref(),
         })
     }

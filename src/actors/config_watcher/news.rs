@@ -1,13 +1,11 @@
 //! News from the watcher to the gateway.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use actix::prelude::*;
 
-use crate::routing::{EndpointName, RouteTable};
+use crate::routing::RouteTable;
 use crate::store::RefusedKind;
 
 /// State of the routing data, sent after each attempt to load it and when its source comes or goes.
@@ -33,8 +31,6 @@ pub struct RoutesLoaded {
     pub source: Arc<str>,
     /// The table in force.
     pub table: Option<Arc<RouteTable>>,
-    /// Addresses that its names have been resolved to.
-    pub addresses: Arc<BTreeMap<EndpointName, Vec<SocketAddr>>>,
     /// Since when it is.
     pub loaded_at: Option<SystemTime>,
     /// Changes are noticed at once: the directory is watched, Redis subscribed.

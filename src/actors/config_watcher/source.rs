@@ -1,5 +1,6 @@
 //! Where the watcher's data comes from, and how it hears of changes.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,10 @@ use notify::Watcher;
 
 use super::{ConfigWatcher, SourceNews};
 use crate::config::{Config, RouteSource};
-use crate::routing::Parsed;
-use crate::store::redis::{Keys, News, Server, connect::Connected, follow, read};
+use crate::routing::{Mistake, Parsed, RoutingData};
+use crate::store::names::Host;
+use crate::store::redis::pieces::{Contents, Reader};
+use crate::store::redis::{Keys, News, Server, connect::Connected, follow};
 use crate::store::{Refused, file};
 use crate::supervision::CountedAddr;
 
@@ -29,6 +32,54 @@ pub(super) enum Source {
         /// None while the subscription is gone.
         connected: Option<Arc<Connected>>,
     },
+}
+
+/// Good data that is new.
+pub(super) struct Loaded {
+    pub(super) data: Arc<RoutingData>,
+    /// Hosts that have to be looked up.
+    pub(super) hosts: BTreeSet<Host>,
+    pub(super) warnings: Vec<Mistake>,
+}
+
+/// What is kept between two reads, so that what has not changed is not parsed again.
+#[derive(Default)]
+pub(super) struct Seen {
+    file: Option<file::Seen>,
+    redis: Option<Reader>,
+}
+
+/// Returns what was read if it differs from the newest good data.
+fn compare(parsed: Parsed, newest: Option<Arc<RoutingData>>) -> Option<Loaded> {
+    let Parsed { mut data, warnings } = parsed;
+    if let Some(newest) = newest {
+        if *newest == data {
+            return None;
+        }
+        if newest.realms == data.realms {
+            data.realms = Arc::clone(&newest.realms);
+        }
+    }
+    let names = data.endpoint_names().into_iter();
+    let hosts = names.filter(|name| name.literal().is_none());
+    Some(Loaded {
+        hosts: hosts.map(|name| Host::from(name.host.as_str())).collect(),
+        data: Arc::new(data),
+        warnings,
+    })
+}
+
+/// Does what takes long on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            // The watcher's own, as if it had done the work itself.
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The thread ends, and the watcher with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// Ends the watch of a directory when it is dropped.
@@ -80,16 +131,48 @@ impl Source {
         }
     }
 
-    pub(super) async fn read(self) -> Result<Parsed, Refused> {
+    /// Reads the source, unless it has what was `seen`. `newest` is the newest good data.
+    pub(super) async fn read(
+        self,
+        mut seen: Seen,
+        newest: Option<Arc<RoutingData>>,
+    ) -> (Seen, Result<Option<Loaded>, Refused>) {
         match self {
-            Source::File(path) => Ok(file::read(&path)?),
+            Source::File(path) => {
+                blocking(move || {
+                    let read = file::read_changed(&path, &mut seen.file);
+                    let loaded =
+                        read.map(|parsed| parsed.and_then(|parsed| compare(parsed, newest)));
+                    (seen, loaded.map_err(Refused::from))
+                })
+                .await
+            }
             Source::Redis {
                 server,
                 keys,
                 connected,
             } => {
-                let connected = connected.ok_or_else(|| Refused::unreadable("redis: gone"))?;
-                read(&server, &connected, &keys).await?.parse(&keys)
+                let Some(connected) = connected else {
+                    return (seen, Err(Refused::unreadable("redis: gone")));
+                };
+                let reader = seen
+                    .redis
+                    .take()
+                    .filter(|reader| reader.is_over(&connected));
+                let mut reader = reader.unwrap_or_else(|| Reader::new(&server, &keys, &connected));
+                let loaded = match reader.read().await {
+                    Ok(Contents::Unchanged) => Ok(None),
+                    Ok(Contents::Changed(gathered)) => {
+                        let parse = move || Ok(compare(gathered.parse(&keys)?, newest));
+                        blocking(parse).await
+                    }
+                    Err(refused) => Err(refused),
+                };
+                if loaded.is_err() {
+                    reader.forget();
+                }
+                seen.redis = Some(reader);
+                (seen, loaded)
             }
         }
     }

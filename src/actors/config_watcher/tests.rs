@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::store::RefusedKind;
 use crate::supervision::{ActorId, ActorRegistry, Inspectable, Kind, Receive, Seat, mailbox};
 use std::path::Path;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

@@ -21,8 +21,8 @@ pub(super) fn differences(old: &RoutingData, new: &RoutingData) -> Vec<String> {
         },
     );
     compare(
-        &old.realms,
-        &new.realms,
+        &old.realms.iter().collect(),
+        &new.realms.iter().collect(),
         &mut lines,
         |mark, id, places| match places {
             (Some(old), Some(new)) => format!("{mark} realm {id}: {old} -> {new}"),

@@ -1,36 +1,59 @@
 //! `realm_based`: a session goes where the realm map sends its realm.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Choice, Choose, Shares, Source};
+use crate::routing::endpoint::EndpointName;
+use crate::routing::realm_map::RealmMap;
 use crate::routing::route::{Avoid, NoRoute, Query, Why};
 
-/// Addresses of all realms, shared by all `realm_based` services.
+/// Addresses of all realms, shared by all `realm_based` services. Dropped in a few pieces, however many
+/// realms there are: the last to hold it may be a thread that carries traffic.
 #[derive(Debug)]
 pub(crate) struct Realms {
-    /// By realm id, sorted.
-    by_id: HashMap<u32, Box<[SocketAddr]>>,
-    /// Those of all realms.
-    all: BTreeSet<SocketAddr>,
+    map: Arc<RealmMap>,
+    /// Where the addresses of each endpoint of the map end.
+    ends: Vec<usize>,
+    /// Of one endpoint after the other, each sorted.
+    addresses: Vec<SocketAddr>,
+    /// Those of all realms, sorted, each once.
+    all: Vec<SocketAddr>,
 }
 
 impl Realms {
-    /// Takes the addresses of each realm's endpoint.
-    pub(crate) fn new(realms: impl Iterator<Item = (u32, BTreeSet<SocketAddr>)>) -> Realms {
-        let mut all = BTreeSet::new();
-        let realm = |(id, addresses): (u32, BTreeSet<SocketAddr>)| {
-            all.extend(&addresses);
-            (id, addresses.into_iter().collect())
-        };
-        let by_id = realms.map(realm).collect();
-        Realms { by_id, all }
+    /// Takes the realm map and the addresses of each endpoint.
+    pub(crate) fn new(
+        map: &Arc<RealmMap>,
+        addresses_of: impl Fn(&EndpointName) -> BTreeSet<SocketAddr>,
+    ) -> Realms {
+        let (mut ends, mut addresses) = (Vec::new(), Vec::new());
+        for endpoint in map.endpoints() {
+            addresses.extend(addresses_of(endpoint));
+            ends.push(addresses.len());
+        }
+        let mut all = addresses.clone();
+        all.sort_unstable();
+        all.dedup();
+        Realms {
+            map: Arc::clone(map),
+            ends,
+            addresses,
+            all,
+        }
     }
 
-    /// Returns the addresses of all realms.
-    pub(crate) fn addresses(&self) -> &BTreeSet<SocketAddr> {
+    /// Returns the addresses of a realm's endpoint; none where the realm is not mapped.
+    fn of(&self, realm_id: u32) -> Option<&[SocketAddr]> {
+        let place = self.map.place(realm_id)?;
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.addresses[start..self.ends[place]])
+    }
+
+    /// Returns the addresses of all realms, sorted.
+    pub(crate) fn all_addresses(&self) -> &[SocketAddr] {
         &self.all
     }
 }
@@ -67,8 +90,7 @@ impl Choose for RealmBased {
         avoid: &Avoid<'_>,
     ) -> Result<(SocketAddr, Why), NoRoute> {
         let realm = query.realm_id;
-        let endpoints = self.0.by_id.get(&realm).filter(|_| realm != 0);
-        let endpoints = endpoints.ok_or(NoRoute::NoRealm(realm))?;
+        let endpoints = self.0.of(realm).ok_or(NoRoute::NoRealm(realm))?;
         let choice = Choice::among(endpoints, avoid)?;
         let accepted = |endpoint: &&SocketAddr| choice.accepts(**endpoint);
         let chosen = endpoints.iter().find(accepted).ok_or(NoRoute::AllTried)?;
@@ -77,11 +99,11 @@ impl Choose for RealmBased {
     }
 
     fn candidates(&self, _: &Shares, query: &Query<'_>) -> Vec<(SocketAddr, u8)> {
-        let addresses = self.0.by_id.get(&query.realm_id).into_iter().flatten();
+        let addresses = self.0.of(query.realm_id).into_iter().flatten();
         addresses.map(|address| (*address, 1)).collect()
     }
 
     fn names(&self, shares: &Shares, endpoint: SocketAddr) -> bool {
-        shares.names(endpoint) || self.0.all.contains(&endpoint)
+        shares.names(endpoint) || self.0.all.binary_search(&endpoint).is_ok()
     }
 }

@@ -1,6 +1,7 @@
 //! Routing data in Redis (protocol section 4). No actors.
 //!
 //! * [`connect`]: to the server, or through sentinels to the master.
+//! * [`pieces`]: both keys, read in pieces, where they have changed.
 //! * [`mod@read`]: both keys, read in one transaction.
 //! * [`mod@follow`]: a subscription that is kept alive, and its events.
 //! * [`write`](mod@write): both keys replaced and notified in one transaction.
@@ -10,13 +11,14 @@ use crate::store::Refused;
 
 pub mod connect;
 pub mod follow;
+pub mod pieces;
 pub mod read;
 mod sentinel;
 pub mod write;
 
 pub use connect::Server;
 pub use follow::{News, follow};
-pub use read::{Documents, read};
+pub use read::{Documents, Gathered, read};
 
 /// Connects, reads both documents and checks them, once.
 ///

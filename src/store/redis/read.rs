@@ -4,14 +4,14 @@ use redis::{RedisResult, Value};
 
 use super::Keys;
 use super::connect::{Connected, Server, explain};
-use crate::routing::{Mistake, Parsed, RoutingData, parse_realms, parse_rules};
+use crate::routing::{Mistake, Parsed, RealmsParser, RoutingData, parse_rules};
 use crate::store::file::MAX_FILE_BYTES;
 use crate::store::{Refused, RefusedKind};
 
 /// The largest rules, and the largest realm map, in bytes: the same as a routes file's.
 pub const MAX_DOCUMENT_BYTES: usize = MAX_FILE_BYTES as usize;
-/// Most realms: the number of shortest entries in the largest file.
-pub const MAX_REALMS: usize = MAX_DOCUMENT_BYTES / 16;
+/// Most realms.
+pub const MAX_REALMS: usize = 1 << 20;
 
 /// The values of the two keys, unparsed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -49,18 +49,8 @@ async fn read_pair(
     keys: &Keys,
     atomic: bool,
 ) -> Result<Documents, Refused> {
+    check_sizes(server, connected, keys).await?;
     let mut commands = connected.commands.clone();
-    let mut sizes = redis::pipe();
-    sizes.cmd("STRLEN").arg(&keys.rules);
-    sizes.cmd("HLEN").arg(&keys.realms);
-    let sizes = sizes.ignore_errors().query_async(&mut commands);
-    let answers: Vec<RedisResult<usize>> = answered(connected, server.in_time(sizes).await)?;
-    let mut trouble = Trouble::default();
-    let [rules_bytes, realms] = trouble.both(keys, answers)?;
-    trouble.limit(&keys.rules, rules_bytes, MAX_DOCUMENT_BYTES, "bytes");
-    trouble.limit(&keys.realms, realms, MAX_REALMS, "realms");
-    trouble.end()?;
-
     let mut both = redis::pipe();
     // Not `atomic()`: where MULTI itself is refused, the crate's count of answers underflows.
     if atomic {
@@ -86,6 +76,25 @@ async fn read_pair(
     Ok(Documents { rules, realms })
 }
 
+/// Refuses what is too large to be asked for.
+pub(super) async fn check_sizes(
+    server: &Server,
+    connected: &Connected,
+    keys: &Keys,
+) -> Result<(), Refused> {
+    let mut commands = connected.commands.clone();
+    let mut sizes = redis::pipe();
+    sizes.cmd("STRLEN").arg(&keys.rules);
+    sizes.cmd("HLEN").arg(&keys.realms);
+    let sizes = sizes.ignore_errors().query_async(&mut commands);
+    let answers: Vec<RedisResult<usize>> = answered(connected, server.in_time(sizes).await)?;
+    let mut trouble = Trouble::default();
+    let [rules_bytes, realms] = trouble.both(keys, answers)?;
+    trouble.limit(&keys.rules, rules_bytes, MAX_DOCUMENT_BYTES, "bytes");
+    trouble.limit(&keys.realms, realms, MAX_REALMS, "realms");
+    trouble.end()
+}
+
 /// Returns the answers of a transaction's commands. If it is refused, the first refusal of a command is
 /// the error, because EXEC says only that there was one.
 fn executed(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
@@ -96,7 +105,7 @@ fn executed(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Val
     }
 }
 
-fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Refused> {
+pub(super) fn answered<T>(connected: &Connected, answer: Result<T, String>) -> Result<T, Refused> {
     answer.map_err(|why| Refused::unreadable(connected.says(&why)))
 }
 
@@ -163,8 +172,53 @@ impl Documents {
     /// Parses both values.
     ///
     /// # Errors
-    /// There are no rules, or mistakes in either document, all of which are returned with the key's name.
+    /// Those of [`Gathered::parse`].
     pub fn parse(&self, keys: &Keys) -> Result<Parsed, Refused> {
+        let mut gathered = Gathered::new(self.rules.clone());
+        for (id, to) in &self.realms {
+            gathered.add(id, to);
+        }
+        gathered.parse(keys)
+    }
+}
+
+/// The values of the two keys, with the realms parsed as they came.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    rules: Option<Vec<u8>>,
+    realms: RealmsParser,
+    /// Of ids and addresses.
+    realm_bytes: usize,
+}
+
+impl Gathered {
+    pub(super) fn new(rules: Option<Vec<u8>>) -> Gathered {
+        Gathered {
+            rules,
+            ..Gathered::default()
+        }
+    }
+
+    pub(super) fn add(&mut self, id: &[u8], to: &[u8]) {
+        self.realm_bytes += id.len() + to.len();
+        if self.is_too_large() {
+            return;
+        }
+        // Nothing that invalid UTF-8 can be right; with its replacement characters it is named.
+        let (id, to) = (String::from_utf8_lossy(id), String::from_utf8_lossy(to));
+        self.realms.add(&id, &to);
+    }
+
+    pub(super) fn is_too_large(&self) -> bool {
+        self.realm_bytes > MAX_DOCUMENT_BYTES
+    }
+
+    /// Parses what is not parsed yet. Takes a second for a million realms.
+    ///
+    /// # Errors
+    /// There are no rules, or mistakes in either document, all of which are returned with the key's name.
+    pub fn parse(self, keys: &Keys) -> Result<Parsed, Refused> {
+        let too_large = self.is_too_large();
         let Some(rules) = &self.rules else {
             let why = "not found; `game-gateway routes set` creates it";
             return Err(Refused::unreadable(format!(
@@ -174,9 +228,15 @@ impl Documents {
         };
         let mut mistakes = Vec::new();
         let rules = located(&keys.rules, &mut mistakes, rules_in(rules));
-        let realms = located(&keys.realms, &mut mistakes, self.realm_map());
-        match (rules, realms) {
+        let realms = match too_large {
+            true => Err(vec![mistake(format!(
+                "too large, limit {MAX_DOCUMENT_BYTES} bytes"
+            ))]),
+            false => self.realms.finish(),
+        };
+        match (rules, located(&keys.realms, &mut mistakes, realms)) {
             (Some((rules, warnings)), Some(realms)) => {
+                let realms = realms.into();
                 let data = RoutingData { rules, realms };
                 Ok(Parsed { data, warnings })
             }
@@ -186,23 +246,9 @@ impl Documents {
             }),
         }
     }
-
-    fn realm_map(&self) -> Result<Realms, Vec<Mistake>> {
-        let bytes: usize = self.realms.iter().map(|(id, to)| id.len() + to.len()).sum();
-        if bytes > MAX_DOCUMENT_BYTES {
-            let message = format!("too large: {bytes} bytes, limit {MAX_DOCUMENT_BYTES}");
-            return Err(vec![mistake(message)]);
-        }
-        // Nothing that invalid UTF-8 can be right; with its replacement characters it is named.
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let pairs = self.realms.iter().map(|(id, to)| (text(id), text(to)));
-        let pairs: Vec<(String, String)> = pairs.collect();
-        parse_realms(pairs.iter().map(|(id, to)| (id.as_str(), to.as_str())))
-    }
 }
 
 type Rules = std::collections::BTreeMap<String, crate::routing::Rule>;
-type Realms = std::collections::BTreeMap<u32, crate::routing::EndpointName>;
 
 fn mistake(message: impl Into<String>) -> Mistake {
     Mistake {
@@ -281,8 +327,8 @@ mod tests {
                 b"{\n\"a\":7}",
                 &[(b"x", b"h:1"), (b"2", b"h")],
                 "redis key p:routing:rules: line 2: rules.a: must be an object, not a number\n\
-                 redis key p:realm:mapping: realms.x: invalid realm id, expected a number from 1 to 4294967295\n\
-                 redis key p:realm:mapping: realms.2: invalid endpoint \"h\": missing port, expected host:port",
+                 redis key p:realm:mapping: realms.2: invalid endpoint \"h\": missing port, expected host:port\n\
+                 redis key p:realm:mapping: realms.x: invalid realm id, expected a number from 1 to 4294967295",
             ),
         ];
         for (rules, realms, text) in cases {
@@ -302,7 +348,7 @@ mod tests {
         let large = vec![b'h'; MAX_DOCUMENT_BYTES];
         let (_, text) = refused(Some(b"{}"), &[(b"1", &large)]);
         assert!(
-            text.starts_with("redis key p:realm:mapping: too large: 16777217 bytes"),
+            text.starts_with("redis key p:realm:mapping: too large, limit 67108864 bytes"),
             "{text}"
         );
         let mut trouble = Trouble::default();

@@ -6,6 +6,9 @@ use super::Keys;
 use super::connect::{Connected, Server, explain};
 use super::read::{Documents, read_watched};
 
+/// Realms that one HSET writes: Redis takes at most 1,048,576 arguments a command.
+const REALMS_A_COMMAND: usize = 10_000;
+
 /// The reason that nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -89,9 +92,9 @@ fn transaction(keys: &Keys, documents: &Documents, by: &str) -> redis::Pipeline 
         None => writes.cmd("DEL").arg(&keys.rules),
     };
     writes.cmd("DEL").arg(&keys.realms);
-    if !documents.realms.is_empty() {
+    for realms in documents.realms.chunks(REALMS_A_COMMAND) {
         let mut fields = writes.cmd("HSET").arg(&keys.realms);
-        for (id, address) in &documents.realms {
+        for (id, address) in realms {
             fields = fields.arg(id).arg(address);
         }
     }

@@ -1,0 +1,100 @@
+//! Building tables and putting them in force.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix::prelude::*;
+use tokio::time::Instant;
+
+use super::source::blocking;
+use super::{Cause, ConfigWatcher};
+use crate::actors::router::RoutesChanged;
+use crate::labels::Label;
+use crate::routing::{EndpointName, RouteTable, RoutingData};
+use crate::store::names::Host;
+
+impl ConfigWatcher {
+    /// Builds a table where the newest data is not in force yet or a name has other addresses, unless new
+    /// names are worth waiting for.
+    pub(super) fn build_if_due(&mut self, ctx: &mut Context<Self>) {
+        let Some(data) = &self.state.newest else {
+            return;
+        };
+        let table = self.state.told.table.as_ref();
+        let is_new = table.is_none_or(|table| !Arc::ptr_eq(table.data(), data));
+        let names = self.state.names.version();
+        if !is_new && names == self.state.built_names {
+            return;
+        }
+        let is_late = self.names_until.is_none_or(|until| until <= Instant::now());
+        if is_new && self.state.names.is_waiting() && !is_late {
+            return;
+        }
+        if !self.building.begin() {
+            return;
+        }
+        let (data, addresses) = (Arc::clone(data), self.state.names.addresses());
+        let previous = table.cloned();
+        let version = self.state.told.version + 1;
+        let build = blocking(move || {
+            let addresses = by_endpoint(&data, &addresses);
+            RouteTable::build(version, &data, &addresses, previous.as_deref())
+        });
+        ctx.spawn(build.into_actor(self).map(move |table, watcher, ctx| {
+            watcher.state.built_names = names;
+            watcher.put_in_force(Arc::new(table), is_new);
+            watcher.building.end();
+            watcher.build_if_due(ctx);
+        }));
+    }
+
+    fn put_in_force(&mut self, table: Arc<RouteTable>, is_new: bool) {
+        let (version, data) = (table.version(), table.data());
+        let (services, realms) = (data.rules.len(), data.realms.len());
+        let cause = if is_new { self.cause } else { Cause::Resolved };
+        let by = self.changed_by.take_if(|_| is_new);
+        let because = cause.label();
+        tracing::info!(version, services, realms, because, by, "routes in force");
+        self.audience.in_force.store(Some(Arc::clone(&table)));
+        for router in &self.audience.routers {
+            // One that is just being rebuilt takes the table that is in force.
+            router.do_send(RoutesChanged(Arc::clone(&table)));
+        }
+        self.state.told.version = version;
+        self.state.told.services = services;
+        self.state.told.loaded_at = Some(SystemTime::now());
+        self.retired.extend(self.state.told.table.replace(table));
+        self.tell();
+        self.bury();
+    }
+
+    /// Drops the tables that nobody else holds any more, where that delays nobody.
+    pub(super) fn bury(&mut self) {
+        let unused = |table: &mut Arc<RouteTable>| Arc::strong_count(table) == 1;
+        let unused: Vec<_> = self.retired.extract_if(.., unused).collect();
+        if !unused.is_empty() {
+            actix::spawn(blocking(move || drop(unused)));
+        }
+    }
+}
+
+/// Returns the addresses of the endpoints that have names.
+fn by_endpoint(
+    data: &RoutingData,
+    addresses: &BTreeMap<Host, Vec<IpAddr>>,
+) -> BTreeMap<EndpointName, Vec<SocketAddr>> {
+    if addresses.is_empty() {
+        return BTreeMap::new();
+    }
+    let resolved = |name: &EndpointName| {
+        let addresses = addresses.get(name.host.as_str())?.iter();
+        let addresses = addresses.map(|ip| SocketAddr::new(*ip, name.port));
+        Some((name.clone(), addresses.collect()))
+    };
+    data.endpoint_names()
+        .into_iter()
+        .filter_map(resolved)
+        .collect()
+}
