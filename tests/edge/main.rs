@@ -6,6 +6,7 @@ mod support;
 
 mod autobahn;
 mod backend_tls;
+mod balancers;
 mod floods;
 mod handshake;
 mod http;

@@ -201,6 +201,11 @@ impl Player {
         let socket = soon(TcpStream::connect(address))
             .await
             .expect("the players' port");
+        Player::over(socket)
+    }
+
+    /// Plays over a connection that is there.
+    pub(crate) fn over(socket: TcpStream) -> Player {
         socket.set_nodelay(true).expect("set");
         let max_payload = 16 * 1024 * 1024;
         Player {
