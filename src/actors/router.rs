@@ -40,7 +40,8 @@ pub struct Resolve {
 }
 
 /// Asks for the links to one endpoint, wherever the rules would send a session now: a binding lasts
-/// while its endpoint lives (protocol 3.1). `None`: there is no such service.
+/// while its endpoint lives (protocol 3.1). `None`: there is no such service, or only a token names the endpoint,
+/// which may be a day old: it must not be shown the backends' secret.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "Option<Seat<BackendPool>>")]
 pub struct PoolAt {
@@ -48,6 +49,8 @@ pub struct PoolAt {
     pub service: Arc<str>,
     /// The endpoint.
     pub endpoint: SocketAddr,
+    /// The gateway that has the session names it.
+    pub vouched: bool,
 }
 
 /// Where a session goes.
@@ -105,6 +108,8 @@ pub struct State {
     /// The table that sessions are routed by.
     table: Option<Arc<RouteTable>>,
     pools: Pools,
+    /// Pools for sessions of peer gateways to endpoints that no rule names here. They end by themselves.
+    visited: HashMap<(Arc<str>, SocketAddr), Seat<BackendPool>>,
 }
 
 impl Router {
@@ -139,8 +144,17 @@ impl Router {
             .pools
             .entry(Arc::clone(&service.name))
             .or_default();
-        let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint);
+        let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint, true);
         pools.entry(endpoint).or_insert_with(start).clone()
+    }
+
+    /// Returns the pool to an endpoint that no rule names.
+    fn visit(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
+        self.state.visited.retain(|_, pool| !pool.is_over());
+        let place = (Arc::clone(&service.name), endpoint);
+        let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint, false);
+        let pools = &mut self.state.visited;
+        pools.entry(place).or_insert_with(start).clone()
     }
 
     fn resolve(&mut self, msg: &Resolve) -> Result<Resolved, Unresolved> {
@@ -242,7 +256,15 @@ impl Receive<PoolAt> for Router {
     fn receive(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
         let table = self.table()?;
         let service = table.service(&msg.service)?;
-        Some(self.pool(service, msg.endpoint))
+        if table.names_for(&msg.service, msg.endpoint) {
+            return Some(self.pool(service, msg.endpoint));
+        }
+        if !msg.vouched {
+            tracing::debug!(service = %msg.service, endpoint = %msg.endpoint,
+                "a token names an endpoint that no rule names; it is not dialled");
+            return None;
+        }
+        Some(self.visit(service, msg.endpoint))
     }
 }
 
@@ -259,6 +281,7 @@ impl Router {
         let State {
             table: previous,
             pools,
+            visited: _,
         } = &mut *self.state;
         for (service, pools) in &mut *pools {
             let limit = |t: &RouteTable| t.service(service).map(|s| s.max_connections);
@@ -289,6 +312,9 @@ impl Receive<EndpointHealth> for Router {
     fn receive(&mut self, msg: EndpointHealth, _: &mut Context<Self>) {
         let pools = self.state.pools.get(&msg.service);
         if pools.and_then(|pools| pools.get(&msg.endpoint)) != Some(&msg.pool) {
+            if self.state.visited.values().any(|pool| *pool == msg.pool) {
+                return; // The rules send nobody there.
+            }
             // Retired, and perhaps it has not heard so.
             msg.pool.do_send(Retire);
             return;
@@ -315,6 +341,7 @@ impl Receive<CloseLinks> for Router {
             .pools
             .values()
             .flat_map(HashMap::values)
+            .chain(self.state.visited.values())
             .cloned()
             .collect();
         Box::pin(async move {

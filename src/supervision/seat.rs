@@ -112,13 +112,18 @@ impl<A: Actor> Seat<A> {
             if let Ok(answer) = self.send(question()).await {
                 return Ok(answer);
             }
-            if self.0.over.load(Ordering::Acquire) {
+            if self.is_over() {
                 return Err(MailboxError::Closed);
             }
             // The next attempt finds out if the seat was taken.
             let _ = actix::clock::timeout(ASK_PATIENCE, taken).await;
         }
         self.send(question()).await
+    }
+
+    /// Returns whether the last actor has stopped in order, and no other will come.
+    pub fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
     }
 
     pub(super) fn take(&self, address: CountedAddr<A>) {

@@ -91,6 +91,18 @@ async fn what_backends_do_not_know_is_gone() {
 }
 
 #[tokio::test]
+async fn a_token_alone_makes_nobody_dial_what_no_rule_names() {
+    let mut scene = Scene::start_with(shared).await;
+    let elsewhere = Backend::start().await;
+    let second = other(&elsewhere, "gw-b").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    assert_eq!(player.closed().await.0, 410);
+    assert_eq!(second.metric("game_gateway_started_links_total").await, 0);
+    scene.send("untouched").await;
+    says(&mut scene.player, "untouched").await;
+}
+
+#[tokio::test]
 async fn a_backend_that_is_gone_or_silent_takes_nobody_up() {
     let scene = Scene::start_with(shared).await;
     let second = other(&scene.backend, "gw-b").await;

@@ -68,6 +68,37 @@ async fn let_go(link: &mut Link, id: u64) {
 }
 
 #[tokio::test]
+async fn an_owner_vouches_for_an_endpoint_that_no_rule_names_here() {
+    let mut scene = Scene::start_with(peered).await;
+    let elsewhere = Backend::start().await;
+    let second = other(&elsewhere, "gw-b", |config| {
+        peered(config);
+        config.backend.ping_interval = Duration::from_millis(100);
+    })
+    .await;
+    let id = scene.ticket.session_id;
+    scene.send("a").await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    accept(&mut link, id, 2).await;
+    let_go(&mut scene.link, id).await;
+    let mut ticket = scene.ticket.clone();
+    assert_eq!(opened(&mut player, &mut ticket).await, EXACT(1));
+    says(&mut player, "a").await;
+    player.data("game", b"2").await;
+    assert_eq!(&link.data().await.payload[..], b"2");
+    // It is not kept when nobody uses it, nor tried again.
+    farewell(&mut player, 0).await;
+    assert_eq!(link.closed().await, (id, 0));
+    assert!(link.next().await.is_none());
+    second
+        .until("game_gateway_actors{kind=\"backend_pool\"}", |n| n == 0)
+        .await;
+    assert_eq!(second.metric("game_gateway_started_links_total").await, 1);
+}
+
+#[tokio::test]
 async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
     let mut scene = Scene::start_with(peered).await;
     let second = other(&scene.backend, "gw-b", peered).await;

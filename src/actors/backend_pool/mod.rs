@@ -58,6 +58,8 @@ struct State {
     /// Error of the newest link that has failed or ended by itself; empty once one is ready.
     last_error: Option<Box<str>>,
     retired: bool,
+    /// Retired from the beginning, and the session that it was started for is still to come.
+    is_fresh: bool,
 }
 
 struct Slot {
@@ -259,7 +261,9 @@ impl BackendPool {
             wanted
         });
         if retired && self.state.links.is_empty() {
-            ctx.stop();
+            if !std::mem::take(&mut self.state.is_fresh) {
+                ctx.stop();
+            }
         } else if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
             let wait = self.scope.config.backend.max_backoff;
             let retry_at = Instant::now() + wait;

@@ -32,12 +32,14 @@ pub struct Shared {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Starts a supervised pool on this thread. It has no links; the first session brings them.
+/// Starts a supervised pool on this thread. It has no links; the first session brings them. One whose endpoint no
+/// rule names is retired from the beginning: it never tries again, and ends when nobody uses it.
 pub fn start(
     scope: &Arc<Scope>,
     shared: &Shared,
     service: &Arc<ServiceRoute>,
     endpoint: SocketAddr,
+    is_named: bool,
 ) -> Seat<BackendPool> {
     let id = ActorId {
         kind: Kind::BackendPool,
@@ -53,10 +55,14 @@ pub fn start(
     let budget = Arc::clone(&scope.budget);
     let own = seat.clone();
     supervision::supervise(seat.clone(), entry, budget, move |registration| {
+        let mut state: Rescued<State> = slot.take();
+        if !is_named && !state.retired {
+            (state.retired, state.is_fresh) = (true, true);
+        }
         BackendPool::new(
             registration,
             own.clone(),
-            slot.take(),
+            state,
             Arc::clone(&scope),
             shared.clone(),
             Arc::clone(&service),

@@ -56,10 +56,12 @@ impl Client {
             session_id,
             realm_id,
             open,
+            vouched,
         } = reach;
         let at = PoolAt {
             service: Arc::clone(&service),
             endpoint,
+            vouched,
         };
         let bind = Bind {
             session_id,

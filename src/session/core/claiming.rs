@@ -250,6 +250,7 @@ impl<L: Hold> Core<L> {
                 .open()
                 .for_each(|(_, lease)| lease.tell_bound(session.bound()));
         }
+        let vouched = owner.is_some();
         claim.stage = Stage::Opening { owner };
         attempt.until = step.now + step.limits().connect_timeout;
         let mut fresh = Vec::new();
@@ -274,6 +275,7 @@ impl<L: Hold> Core<L> {
                 session_id,
                 realm_id,
                 open,
+                vouched,
             }));
         }
         self.go_on(step);

@@ -244,6 +244,8 @@ pub struct Reach {
     pub realm_id: u32,
     /// The payload of OPEN.
     pub open: Vec<u8>,
+    /// A live owner says that the session is there. Only a token does otherwise, and tokens outlive rules.
+    pub vouched: bool,
 }
 
 /// Something to count, log or show; no effect on anybody else.
