@@ -1,28 +1,15 @@
 //! Every metric family once: its name, what it says, where its figures come from.
 
-use std::fmt::Display;
-
 use super::family::{
     Family,
     Source::{
         Counter, Gauge, KindCounter, KindGauge, Labelled, Process, Status, StatusCounter,
         StatusReasons,
     },
-    family,
+    family, listed, owned,
 };
-use crate::metrics::Listed;
-
-fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
-    counts.map(|(label, n)| (label.to_owned(), n)).collect()
-}
-
-fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64)> {
-    let name = |number: Option<T>| number.map_or_else(|| "other".to_owned(), |n| n.to_string());
-    counts.iter().map(|(code, n)| (name(code), n)).collect()
-}
-
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 73] = [
+pub const FAMILIES: [Family; 74] = [
     family(
         "connections",
         "Client connections now",
@@ -103,6 +90,11 @@ pub const FAMILIES: [Family; 73] = [
         "peer_connections",
         "Connections to and from other gateways, those that are being made included",
         Status(|s| s.peers.connections_now() as u64),
+    ),
+    family(
+        "peer_queued_bytes",
+        "Bytes that wait to be written to other gateways",
+        Status(|s| s.peers.queued_bytes() as u64),
     ),
     family(
         "peer_handshake_failures",

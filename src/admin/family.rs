@@ -1,7 +1,9 @@
 //! Metric families.
 
+use std::fmt::Display;
+
 use crate::actors::gateway::StatusSnapshot;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{Listed, WorkerMetrics};
 use crate::supervision::KindSnapshot;
 
 /// The source of a family's figures.
@@ -49,4 +51,15 @@ pub struct Family {
 /// Makes a family, for one line of the table.
 pub(super) const fn family(name: &'static str, help: &'static str, source: Source) -> Family {
     Family { name, help, source }
+}
+
+/// Turns counts into what a family with labels shows.
+pub(super) fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+    counts.map(|(label, n)| (label.to_owned(), n)).collect()
+}
+
+/// Turns counts by value, those of the rest included, into what a family with labels shows.
+pub(super) fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64)> {
+    let name = |number: Option<T>| number.map_or_else(|| "other".to_owned(), |n| n.to_string());
+    counts.iter().map(|(code, n)| (name(code), n)).collect()
 }

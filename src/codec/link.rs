@@ -6,7 +6,7 @@ mod payloads;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decoded, array};
+use super::{Decoded, array, foreign};
 
 pub use payloads::{Bind, Multicast};
 
@@ -142,28 +142,12 @@ pub fn decode(buf: &[u8], max_payload: u32) -> Result<Decoded<Frame<'_>>, FrameE
     Ok(Decoded::Frame(frame, end))
 }
 
-/// First bytes of what else may answer at a backend's address.
-const FOREIGN: [(&[u8], &str); 11] = [
-    (b"HTTP", "HTTP"),
-    (b"GET ", "HTTP"),
-    (b"POST", "HTTP"),
-    (b"\x15\x03", "TLS"),
-    (b"\x16\x03", "TLS"),
-    (b"\xA7\x47", "the client protocol"),
-    (b"PROX", "a PROXY header"),
-    (b"SSH-", "SSH"),
-    (b"-ERR", "Redis"),
-    (b"-NOA", "Redis"),
-    (b"220 ", "SMTP or FTP"),
-];
-
 /// Says what is wrong with a length over the limit.
 #[cold]
 fn oversized(buf: &[u8], len: u32, limit: u32) -> FrameError {
-    let foreign = FOREIGN.iter().find(|(first, _)| buf.starts_with(first));
     let swapped = len.swap_bytes();
-    match foreign {
-        Some((_, what)) => FrameError::Foreign(what),
+    match foreign::looks_like(buf) {
+        Some(what) => FrameError::Foreign(what),
         None if swapped <= limit => FrameError::LittleEndian {
             len,
             limit,

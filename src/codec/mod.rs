@@ -7,12 +7,14 @@
 //! * [`code`]: the numbers in ERROR and CLOSE, section 1.4.
 //! * [`proxy`]: PROXY protocol headers, section 1.6.
 //! * [`sniff`]: which transport the first bytes of a connection announce, section 1.6.
+//! * [`foreign`]: what speaks something else, for error texts.
 //! * [`framed`]: the same codecs as [`actix_codec::Decoder`] and [`actix_codec::Encoder`], for
 //!   everything that is not the gateway's hot path.
 
 pub mod buffers;
 pub mod client;
 pub mod code;
+pub mod foreign;
 pub mod framed;
 pub mod link;
 pub mod peer;

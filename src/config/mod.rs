@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub use lists::{Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
-pub use peer::{HostPort, Peer};
+pub use peer::{HostPort, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes

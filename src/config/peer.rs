@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The keys of `peer`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +11,39 @@ use std::str::FromStr;
 pub struct Peer {
     pub address: Option<SocketAddr>,
     pub advertise: Option<HostPort>,
+    pub channel: PeerChannel,
+}
+
+/// What the peer channel may cost, and its newest version (docs/peer.md). These are no keys; tests have others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerChannel {
+    /// The newest version to speak; over that of this release: that one.
+    pub version: u8,
+    /// Connections that are dialled or authenticated.
+    pub connections: usize,
+    /// Bytes that wait to be written to one gateway, a last frame aside.
+    pub queued_bytes: usize,
+    /// The same, for all gateways together.
+    pub all_queued_bytes: usize,
+    /// Time without a call after which the gateway that has dialled closes a connection.
+    pub idle: Duration,
+}
+
+impl PeerChannel {
+    /// The most connections to other gateways.
+    pub const MAX_CONNECTIONS: usize = 1024;
+}
+
+impl Default for PeerChannel {
+    fn default() -> PeerChannel {
+        PeerChannel {
+            version: u8::MAX,
+            connections: Self::MAX_CONNECTIONS,
+            queued_bytes: 64 * 1024 * 1024,
+            all_queued_bytes: 256 * 1024 * 1024,
+            idle: Duration::from_secs(60),
+        }
+    }
 }
 
 impl Peer {
@@ -107,7 +141,7 @@ mod tests {
         let bound: SocketAddr = "127.0.0.1:9".parse().unwrap();
         let mut peer = Peer {
             address: Some("0.0.0.0:0".parse().unwrap()),
-            advertise: None,
+            ..Peer::default()
         };
         assert_eq!(peer.advertised(bound), "127.0.0.1:9");
         assert_eq!(peer.nowhere().as_deref(), Some("0.0.0.0"));

@@ -61,6 +61,7 @@ pub(super) async fn start_actors(
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
     let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, parts.metrics);
+    let token_keys = Arc::clone(&around.token_keys);
     let (gateway, panicked) = entry.start_watched(move |registration| {
         Gateway::new(
             registration,
@@ -82,6 +83,7 @@ pub(super) async fn start_actors(
     actix::spawn(token_keys::keep_fresh(
         Arc::clone(&config),
         Arc::clone(&parts.tokens),
+        token_keys,
     ));
     let audience = Audience {
         routers: parts.routers,
@@ -163,5 +165,6 @@ fn surroundings(
         tls,
         peering,
         pod: counts,
+        token_keys: Arc::default(),
     }
 }

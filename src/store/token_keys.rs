@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 use crate::config::{Config, Secret};
 use crate::session::token::Keyring;
@@ -54,16 +55,19 @@ fn parse(path: &Path, text: &str) -> Result<Keyring, String> {
     Keyring::new(&secrets).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads the file again from time to time and puts new keys in force. Invalid ones are logged once, and
-/// the old ones stay. Returns only if there is no file.
-pub async fn keep_fresh(config: Arc<Config>, tokens: Arc<ArcSwap<Keyring>>) {
+/// Reads the file again from time to time, and when it is `asked`, and puts new keys in force. Invalid ones are logged
+/// once, and the old ones stay. Returns only if there is no file.
+pub async fn keep_fresh(config: Arc<Config>, tokens: Arc<ArcSwap<Keyring>>, asked: Arc<Notify>) {
     let Some(path) = config.session.token_keys_file.clone() else {
         return;
     };
     let mut before = read(&path);
     let mut ticks = tokio::time::interval(RELOAD_INTERVAL);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = asked.notified() => {}
+        }
         let file = path.clone();
         let Ok(now) = tokio::task::spawn_blocking(move || read(&file)).await else {
             continue;

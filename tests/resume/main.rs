@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod channel;
 mod drain;
 mod gateway_gone;
 mod javascript;

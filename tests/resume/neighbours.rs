@@ -5,9 +5,9 @@ use std::time::Duration;
 use game_gateway::codec::link::{Bind, Kind};
 use game_gateway::codec::peer::wire::{PeerFrame, Said};
 use game_gateway::codec::peer::{ToClaimant, ToOwner};
-use game_gateway::net::peer::{self, Opener, Sealer};
+use game_gateway::net::peer::{self, Secured};
 use game_gateway::session::token::{Binding, TokenBody};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::other_gateway::{KEY, farewell, peered};
@@ -144,43 +144,45 @@ async fn strangers_in_a_crowd_give_way_to_neighbours() {
 }
 
 /// A gateway that others are told to ask, in the hands of the test.
-struct Owner {
+pub(crate) struct Owner {
     stream: TcpStream,
-    sealer: Sealer,
-    opener: Opener,
+    secured: Secured,
 }
 
 impl Owner {
-    async fn answer(listener: &TcpListener) -> Owner {
+    pub(crate) async fn answer(listener: &TcpListener) -> Owner {
         let (mut stream, _) = soon(listener.accept()).await.expect("dialled");
         let keys = keys(KEY);
         let shaken = soon(peer::answer(&mut stream, &keys, hello(&keys))).await;
-        let (sealer, opener, other) = shaken.expect("a neighbour");
-        assert_eq!(other.gateway, "gw-test");
-        Owner {
-            stream,
-            sealer,
-            opener,
-        }
+        let secured = shaken.expect("a neighbour");
+        assert_eq!(secured.other.gateway, "gw-test");
+        Owner { stream, secured }
     }
 
-    async fn hear(&mut self) -> PeerFrame {
-        let len = soon(self.stream.read_u32()).await.expect("a record");
-        let mut record = vec![0; len as usize];
-        (soon(self.stream.read_exact(&mut record)).await).expect("all of it");
-        let plain = self.opener.open(record).expect("sealed");
+    /// Waits until the gateway has closed the connection.
+    pub(crate) async fn gone(self) {
+        rest(self.stream).await;
+    }
+
+    pub(crate) async fn hear(&mut self) -> PeerFrame {
+        let plain = soon(self.secured.opener.read(&mut self.stream)).await;
+        let plain = plain.expect("a frame");
         PeerFrame::decode(&plain).expect("a frame")
     }
 
-    async fn say(&mut self, to: PeerFrame, said: ToClaimant) {
+    pub(crate) async fn say(&mut self, to: PeerFrame, said: ToClaimant) {
         let said = Said::ToClaimant(said);
-        let record = self.sealer.seal(&PeerFrame { said, ..to }.encode());
+        let record = self.secured.sealer.seal(&PeerFrame { said, ..to }.encode());
         self.stream.write_all(&record).await.expect("written");
     }
 }
 
 /// Returns a token that names this address as the owner of the session.
-fn ticket(session_id: u64, owner: &TcpListener, backend: std::net::SocketAddr) -> Ticket {
+pub(crate) fn ticket(
+    session_id: u64,
+    owner: &TcpListener,
+    backend: std::net::SocketAddr,
+) -> Ticket {
     let token = keys(KEY).seal(&TokenBody {
         session_id,
         epoch: 1,

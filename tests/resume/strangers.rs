@@ -6,7 +6,7 @@ use game_gateway::codec::link::Kind;
 use game_gateway::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame, Said};
 use game_gateway::codec::peer::{ToClaimant, ToOwner};
 use game_gateway::config::{Config, Secret};
-use game_gateway::net::peer::{self, HandshakeError, Hello, HelloError, Opener, Sealer};
+use game_gateway::net::peer::{self, HandshakeError, Hello, HelloError, Secured, VERSION};
 use game_gateway::session::token::Keyring;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,8 +18,7 @@ use crate::support::wire::{Gateway, Player, soon};
 /// A gateway of the deployment, in the hands of the test.
 pub(crate) struct Neighbour {
     pub(crate) stream: TcpStream,
-    sealer: Sealer,
-    opener: Opener,
+    secured: Secured,
 }
 
 pub(crate) fn keys(secret: &str) -> Keyring {
@@ -44,16 +43,48 @@ pub(crate) async fn rest(mut stream: TcpStream) -> Vec<u8> {
 
 impl Neighbour {
     pub(crate) async fn of(gateway: &Gateway) -> Neighbour {
-        let mut stream = connect(gateway).await;
-        let keys = keys(KEY);
-        let shaken = soon(peer::call(&mut stream, &keys, hello(&keys))).await;
-        let (sealer, opener, other) = shaken.expect("a neighbour");
-        assert_eq!(other.address, gateway.peer().to_string());
-        Neighbour {
-            stream,
-            sealer,
-            opener,
-        }
+        Neighbour::speaking(VERSION, gateway).await
+    }
+
+    /// One whose newest version this is.
+    pub(crate) async fn speaking(version: u8, gateway: &Gateway) -> Neighbour {
+        let neighbour = Neighbour::join(connect(gateway).await, KEY, version).await;
+        let shown = &neighbour.secured.other.address;
+        assert_eq!(*shown, gateway.peer().to_string());
+        neighbour
+    }
+
+    /// One that has another key.
+    pub(crate) async fn with_key(secret: &str, gateway: &Gateway) -> Neighbour {
+        Neighbour::on(connect(gateway).await, secret).await
+    }
+
+    /// One that is connected.
+    pub(crate) async fn on(stream: TcpStream, secret: &str) -> Neighbour {
+        Neighbour::join(stream, secret, VERSION).await
+    }
+
+    async fn join(mut stream: TcpStream, secret: &str, version: u8) -> Neighbour {
+        let keys = keys(secret);
+        let own = Hello {
+            version,
+            ..hello(&keys)
+        };
+        let shaken = soon(peer::call(&mut stream, &keys, own)).await;
+        let secured = shaken.expect("a neighbour");
+        assert_eq!(secured.version, version);
+        Neighbour { stream, secured }
+    }
+
+    /// Says something, or learns that the gateway hears no more.
+    pub(crate) async fn try_say(&mut self, call: u64, session_id: u64, said: Said) -> bool {
+        let frame = PeerFrame {
+            call,
+            session_id,
+            said,
+        };
+        let record = self.secured.sealer.seal(&frame.encode());
+        self.stream.write_all(&record).await.is_ok()
     }
 
     pub(crate) async fn say(&mut self, call: u64, session_id: u64, said: Said) {
@@ -78,13 +109,13 @@ impl Neighbour {
                 session_id,
                 said,
             };
-            self.sealer.seal(&frame.encode())
+            self.secured.sealer.seal(&frame.encode())
         });
         (self.stream.write_all(&records.concat()).await).expect("written");
     }
 
     pub(crate) async fn seal(&mut self, plain: &[u8]) {
-        let record = self.sealer.seal(plain);
+        let record = self.secured.sealer.seal(plain);
         self.stream.write_all(&record).await.expect("written");
     }
 
@@ -98,12 +129,8 @@ impl Neighbour {
     }
 
     pub(crate) async fn hear(&mut self) -> (u64, ToClaimant) {
-        let len = soon(self.stream.read_u32()).await.expect("a record");
-        let mut record = vec![0; len as usize];
-        soon(self.stream.read_exact(&mut record))
-            .await
-            .expect("all of it");
-        let plain = self.opener.open(record).expect("sealed");
+        let plain = soon(self.secured.opener.read(&mut self.stream)).await;
+        let plain = plain.expect("a frame");
         let frame = PeerFrame::decode(&plain).expect("a frame");
         match frame.said {
             Said::ToClaimant(said) => (frame.call, said),
@@ -154,8 +181,8 @@ async fn a_stranger_learns_a_hello_and_nothing_more() {
         .write_all(&hello(&own).encode())
         .await
         .expect("written");
-    let mut record = 28_u32.to_be_bytes().to_vec();
-    record.extend_from_slice(&[7; 28]);
+    let mut record = 48_u16.to_be_bytes().to_vec();
+    record.extend_from_slice(&[7; 48]);
     stream.write_all(&record).await.expect("written");
     let said = rest(stream).await;
     let len = usize::from(u16::from_be_bytes([said[0], said[1]]));
@@ -207,8 +234,8 @@ async fn what_was_said_on_one_connection_is_of_no_use_on_another() {
     let len = soon(mirror.read_u16()).await.expect("a HELLO");
     let mut back = vec![0; usize::from(len)];
     soon(mirror.read_exact(&mut back)).await.expect("all of it");
-    mirror.write_all(&[0, 0, 0, 28]).await.expect("written");
-    mirror.write_all(&back[..28]).await.expect("written");
+    mirror.write_all(&[0, 48]).await.expect("written");
+    mirror.write_all(&back[..48]).await.expect("written");
     assert_eq!(rest(mirror).await, b"");
     failures(&scene.gateway, "no_proof", 2).await;
 }
@@ -231,16 +258,23 @@ async fn a_silent_gateway_is_not_waited_for() {
 #[tokio::test]
 async fn a_neighbour_that_breaks_the_channel_loses_it() {
     let mut scene = Scene::start_with(peered).await;
-    for broken in [
+    for (version, broken) in [
         // More than any frame may have.
-        (MAX_FRAME_BYTES as u32 + 65).to_be_bytes().to_vec(),
+        (1, (MAX_FRAME_BYTES as u32 + 65).to_be_bytes().to_vec()),
         // Not sealed by it.
-        [&20_u32.to_be_bytes()[..], &[1; 20]].concat(),
+        (1, [&20_u32.to_be_bytes()[..], &[1; 20]].concat()),
+        (2, [&20_u16.to_be_bytes()[..], &[1; 20]].concat()),
+        (2, [0; 2].to_vec()),
     ] {
-        let mut neighbour = Neighbour::of(&scene.gateway).await;
+        let mut neighbour = Neighbour::speaking(version, &scene.gateway).await;
         neighbour.stream.write_all(&broken).await.expect("written");
         assert_eq!(rest(neighbour.stream).await, b"");
     }
+    let mut neighbour = Neighbour::of(&scene.gateway).await;
+    let large = neighbour.secured.sealer.seal(&vec![0; MAX_FRAME_BYTES + 1]);
+    // Refused by its length, before all of it has come.
+    assert!(neighbour.stream.write_all(&large).await.is_err());
+    assert_eq!(rest(neighbour.stream).await, b"");
     // Sealed, and no frame.
     let mut neighbour = Neighbour::of(&scene.gateway).await;
     neighbour.seal(&[1, 2, 3]).await;

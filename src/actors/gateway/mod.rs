@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use futures_util::future::join_all;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
@@ -65,6 +66,8 @@ pub struct Surroundings {
     pub peering: Peering,
     /// Counts of the updates of this pod's deletion cost.
     pub pod: Arc<PodCounts>,
+    /// Asks for another look at the file of token keys.
+    pub token_keys: Arc<Notify>,
 }
 
 /// The actor.
@@ -186,12 +189,13 @@ impl Receive<Reload> for Gateway {
     type Result = ();
 
     fn receive(&mut self, msg: Reload, _: &mut Context<Self>) {
-        tracing::info!("reading the routes and the files of TLS again");
+        tracing::info!("reading the routes, the token keys and the files of TLS again");
         // One that is just being rebuilt reads everything anyway.
         self.watchers.routes.do_send(msg);
         self.watchers
             .certificates
             .do_send(certificate_watcher::Reload);
+        self.around.token_keys.notify_one();
     }
 }
 

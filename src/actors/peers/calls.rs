@@ -95,6 +95,7 @@ impl Peers {
                 Side::Accepted {
                     at: Some(at),
                     calls,
+                    ..
                 },
             ..
         }) = self.connections.get_mut(&from)
@@ -217,6 +218,7 @@ impl Peers {
             let Side::Accepted {
                 at: Some(at),
                 calls,
+                ..
             } = &mut connection.kind
             else {
                 continue;

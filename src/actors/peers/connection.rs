@@ -2,36 +2,35 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::prelude::*;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
 
+use super::wire::{Frames, TaskEnd, Wire};
 use super::{Peers, Shared};
 use crate::codec::peer::PeerGateway;
-use crate::codec::peer::wire::{MAX_FRAME_BYTES, PeerFrame};
+use crate::codec::peer::wire::PeerFrame;
 use crate::net::path::fail_when_dead;
-use crate::net::peer::{self, HandshakeError, Hello, Opener, Sealer};
+use crate::net::peer::{self, HandshakeError, HandshakeFailure, Hello, Secured, VERSION};
+use crate::session::token::{KEY_ID_LEN, Keyring};
 use crate::supervision::CountedAddr;
 
-/// Bytes that may wait to be written to one gateway, a last frame aside.
-const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes that sealing adds at most.
-const SEAL_BYTES: usize = 64;
 /// Time for reading what has come on a connection that cannot be written any more.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Pause of accepting after it has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Interval at which a connection looks if its key is still one of the deployment's.
+const KEY_CHECK: Duration = Duration::from_secs(1);
 
 /// Somebody has connected.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Accepted(pub(super) TcpStream);
+pub(super) struct Accepted(pub(super) TcpStream, pub(super) SocketAddr);
 
 /// The other end has proved that it belongs to the deployment.
 #[derive(Debug, Message)]
@@ -39,6 +38,8 @@ pub(super) struct Accepted(pub(super) TcpStream);
 pub(super) struct Joined {
     pub(super) connection: u64,
     pub(super) at: PeerGateway,
+    /// Version of the channel.
+    pub(super) version: u8,
 }
 
 /// A frame has come.
@@ -55,38 +56,8 @@ pub(super) struct Arrived {
 pub(super) struct Lost {
     pub(super) connection: u64,
     pub(super) error: Option<String>,
-}
-
-/// The writing end of a connection. Dropped, it ends the connection.
-pub(super) struct Wire {
-    frames: Option<mpsc::UnboundedSender<Vec<u8>>>,
-    /// Bytes that wait; the sum bounds the channel.
-    queued: Arc<AtomicUsize>,
-    ended: Option<oneshot::Receiver<()>>,
-    /// Dropped, it ends the connection whatever it is at.
-    _alive: oneshot::Sender<()>,
-}
-
-impl Wire {
-    /// `false`: too much waits already.
-    pub(super) fn write(&self, frame: Vec<u8>) -> bool {
-        let queued = self.queued.fetch_add(frame.len(), Ordering::Relaxed);
-        let Some(frames) = &self.frames else {
-            return true; // The process ends; those who wait learn it from the lost connection.
-        };
-        queued < MAX_QUEUED_BYTES && frames.send(frame).is_ok()
-    }
-
-    /// Nothing more is written. Resolves when all that was is.
-    pub(super) fn finish(&mut self) -> impl Future<Output = ()> + use<> {
-        self.frames = None;
-        let ended = self.ended.take();
-        async move {
-            if let Some(ended) = ended {
-                let _ = ended.await;
-            }
-        }
-    }
+    /// It did not come about.
+    pub(super) failure: Option<HandshakeFailure>,
 }
 
 /// State of a connection's own task.
@@ -94,8 +65,7 @@ struct Line {
     number: u64,
     shared: Shared,
     own: CountedAddr<Peers>,
-    frames: mpsc::UnboundedReceiver<Vec<u8>>,
-    queued: Arc<AtomicUsize>,
+    frames: Frames,
 }
 
 /// Takes connections, for as long as the actor lives.
@@ -108,7 +78,7 @@ pub(super) async fn accept(shared: Shared, own: CountedAddr<Peers>) {
     loop {
         match listener.accept().await {
             // One after the other: a herd waits in the kernel's queue.
-            Ok((stream, _)) => drop(own.send(Accepted(stream)).await),
+            Ok((stream, from)) => drop(own.send(Accepted(stream, from)).await),
             Err(error) => {
                 tracing::debug!(%error, "the peer channel cannot accept");
                 actix::clock::sleep(ACCEPT_PAUSE).await;
@@ -117,21 +87,27 @@ pub(super) async fn accept(shared: Shared, own: CountedAddr<Peers>) {
     }
 }
 
-fn tune(stream: &TcpStream, line: &Line) -> io::Result<()> {
+/// Has the kernel notice a path that is dead, and send small frames at once.
+fn tune(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let dead_after = line.shared.config.listen.dead_after;
-    fail_when_dead(SockRef::from(stream), dead_after)
+    fail_when_dead(SockRef::from(stream), shared.config.listen.dead_after)
 }
 
 /// Dials another gateway.
 pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: CountedAddr<Peers>) -> Wire {
     start(number, shared, own, |line| async move {
         let mut stream = TcpStream::connect(&*to.address).await?;
-        tune(&stream, &line)?;
+        tune(&stream, &line.shared)?;
         let (keys, hello) = line.hello();
-        let (sealer, opener, other) = peer::call(&mut stream, &keys, hello).await?;
-        line.join(other).await;
-        Ok((line, stream, sealer, opener))
+        let secured = peer::call(&mut stream, &keys, hello).await?;
+        // Addresses of pods are used again.
+        if secured.other.gateway != to.gateway {
+            return Err(HandshakeError::WrongGateway {
+                wanted: to.gateway,
+                found: secured.other.gateway,
+            });
+        }
+        Ok((line, stream, secured))
     })
 }
 
@@ -143,11 +119,10 @@ pub(super) fn answer(
     own: CountedAddr<Peers>,
 ) -> Wire {
     start(number, shared, own, |line| async move {
-        tune(&stream, &line)?;
+        tune(&stream, &line.shared)?;
         let (keys, hello) = line.hello();
-        let (sealer, opener, other) = peer::answer(&mut stream, &keys, hello).await?;
-        line.join(other).await;
-        Ok((line, stream, sealer, opener))
+        let secured = peer::answer(&mut stream, &keys, hello).await?;
+        Ok((line, stream, secured))
     })
 }
 
@@ -155,18 +130,20 @@ pub(super) fn answer(
 fn start<F, B>(number: u64, shared: &Shared, own: CountedAddr<Peers>, begin: F) -> Wire
 where
     F: FnOnce(Line) -> B,
-    B: Future<Output = Result<(Line, TcpStream, Sealer, Opener), HandshakeError>> + 'static,
+    B: Future<Output = Result<(Line, TcpStream, Secured), HandshakeError>> + 'static,
 {
-    let (sender, frames) = mpsc::unbounded_channel();
-    let (alive, gone) = oneshot::channel::<()>();
-    let (end, ended) = oneshot::channel();
-    let queued = Arc::new(AtomicUsize::new(0));
+    let limit = shared.config.peer.channel.queued_bytes;
+    let (wire, task) = Wire::new(limit, &shared.counts);
+    let TaskEnd {
+        frames,
+        gone,
+        ended,
+    } = task;
     let line = Line {
         number,
         shared: shared.clone(),
         own: own.clone(),
         frames,
-        queued: Arc::clone(&queued),
     };
     let (counts, begun) = (Arc::clone(&shared.counts), begin(line));
     let patience = shared.config.backend.connect_timeout;
@@ -176,43 +153,44 @@ where
             let begun =
                 begun.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
             match begun {
-                Ok((line, stream, sealer, opener)) => line.carry(stream, sealer, opener).await,
+                Ok((line, stream, secured)) => {
+                    let carried = line.carry(stream, secured).await;
+                    (carried.err().map(|error| error.to_string()), None)
+                }
                 Err(error) => {
                     counts.failed(error.failure());
-                    Err(error.to_string())
+                    (Some(error.to_string()), Some(error.failure()))
                 }
             }
         };
-        let error = tokio::select! {
-            result = carry => result.err(),
-            _ = gone => None,
+        let (error, failure) = tokio::select! {
+            lost = carry => lost,
+            _ = gone => (None, None),
         };
-        let _ = own
-            .send(Lost {
-                connection: number,
-                error,
-            })
-            .await;
-        drop(end);
+        let lost = Lost {
+            connection: number,
+            error,
+            failure,
+        };
+        let _ = own.send(lost).await;
+        drop(ended);
     });
-    Wire {
-        frames: Some(sender),
-        queued,
-        ended: Some(ended),
-        _alive: alive,
-    }
+    wire
 }
 
 impl Line {
-    fn hello(&self) -> (Arc<crate::session::token::Keyring>, Hello) {
+    fn hello(&self) -> (Arc<Keyring>, Hello) {
         let keys = self.shared.tokens.load_full();
         let own = &self.shared.own;
-        let hello = Hello::new(&keys, &own.gateway, &own.address);
+        let hello = Hello {
+            version: self.shared.config.peer.channel.version.min(VERSION),
+            ..Hello::new(&keys, &own.gateway, &own.address)
+        };
         (keys, hello)
     }
 
     /// Tells the actor that the other end belongs to the deployment.
-    async fn join(&self, other: Hello) {
+    async fn join(&self, other: Hello, version: u8) {
         let at = PeerGateway {
             gateway: other.gateway,
             address: other.address,
@@ -220,30 +198,34 @@ impl Line {
         let joined = Joined {
             connection: self.number,
             at,
+            version,
         };
         let _ = self.own.send(joined).await;
     }
 
-    /// Frames both ways, until one of them ends.
-    async fn carry(
-        mut self,
-        stream: TcpStream,
-        mut sealer: Sealer,
-        mut opener: Opener,
-    ) -> Result<(), String> {
+    /// Frames both ways, until one of them ends, or the key is taken away.
+    async fn carry(mut self, stream: TcpStream, secured: Secured) -> io::Result<()> {
+        let Secured {
+            mut sealer,
+            mut opener,
+            other,
+            key,
+            version,
+        } = secured;
+        self.join(other, version).await;
         let (mut input, mut output) = stream.into_split();
-        let queued = Arc::clone(&self.queued);
+        let (number, own, tokens) = (self.number, &self.own, &self.shared.tokens);
         let write = async {
-            while let Some(frame) = self.frames.recv().await {
-                queued.fetch_sub(frame.len(), Ordering::Relaxed);
-                write_record(&mut output, &sealer.seal(&frame)).await?;
+            while let Some(frame) = self.frames.next().await {
+                write_sealed(&mut output, &sealer.seal(&frame)).await?;
             }
             output.shutdown().await
         };
-        let (number, own) = (self.number, &self.own);
         let read = async {
             loop {
-                let frame = read_frame(&mut input, &mut opener).await?;
+                let bytes = opener.read(&mut input).await?;
+                let frame = PeerFrame::decode(&bytes);
+                let frame = frame.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
                 let arrived = Arrived {
                     connection: number,
                     frame,
@@ -255,7 +237,7 @@ impl Line {
             }
         };
         tokio::pin!(read);
-        let result = tokio::select! {
+        tokio::select! {
             result = write => {
                 if result.is_err() {
                     // Nobody hears this end any more, but what was said before that may still be read.
@@ -264,33 +246,21 @@ impl Line {
                 result
             }
             result = &mut read => result,
-        };
-        result.map_err(|error| error.to_string())
+            () = taken_away(tokens, key) => Err(io::Error::other("its token key was taken away")),
+        }
     }
 }
 
-async fn write_record<W: AsyncWrite + Unpin>(output: &mut W, record: &[u8]) -> io::Result<()> {
-    if record.is_empty() {
-        return Err(io::Error::other("no more records can be sealed"));
+/// Waits until a key is no longer among those in force.
+async fn taken_away(tokens: &arc_swap::ArcSwap<Keyring>, key: [u8; KEY_ID_LEN]) {
+    while tokens.load().ids().any(|id| id == key) {
+        actix::clock::sleep(KEY_CHECK).await;
     }
-    output.write_all(record).await
 }
 
-async fn read_frame<R>(input: &mut R, opener: &mut Opener) -> io::Result<PeerFrame>
-where
-    R: AsyncRead + Unpin,
-{
-    let wrong = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    let len = input.read_u32().await? as usize;
-    if len > MAX_FRAME_BYTES + SEAL_BYTES {
-        return Err(wrong(format!("a record of {len} bytes")));
+async fn write_sealed<W: AsyncWrite + Unpin>(output: &mut W, sealed: &[u8]) -> io::Result<()> {
+    if sealed.is_empty() {
+        return Err(io::Error::other("no more frames can be sealed"));
     }
-    // It grows as bytes come, whatever length was claimed.
-    let mut record = Vec::new();
-    input.take(len as u64).read_to_end(&mut record).await?;
-    if record.len() < len {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    let plain = opener.open(record).map_err(|e| wrong(e.to_string()))?;
-    PeerFrame::decode(&plain).map_err(|e| wrong(e.to_string()))
+    output.write_all(sealed).await
 }

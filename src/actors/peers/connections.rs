@@ -6,21 +6,18 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::calls::On;
-use super::connection::{self, Accepted, Arrived, Joined, Lost, Wire};
+use super::connection::{self, Accepted, Arrived, Joined, Lost};
 use super::peering::CallEnd;
-use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side};
+use super::wire::Wire;
+use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side, refusals};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::net::peer::HandshakeFailure;
 use crate::supervision::Receive;
 
-/// Connections to gateways that are dialled or have proved who they are; more are not taken.
-pub(super) const MAX_CONNECTIONS: usize = 1024;
 /// Connections of others who have not proved anything yet; the oldest gives way.
 pub(super) const MAX_STRANGERS: usize = 128;
-/// A connection on which nothing was said for so long, and no call is open, is closed by who dialled.
-const IDLE: Duration = Duration::from_secs(60);
 /// No client draws this one.
 const PROBE_CALL: u64 = u64::MAX;
 
@@ -28,6 +25,8 @@ impl Peers {
     /// Closes what nobody uses, and what does not answer; answers calls whose client is gone.
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         self.answer_for_the_gone();
+        self.tell_refusals();
+        let idle = self.shared.config.peer.channel.idle;
         let patience = self.shared.config.backend.connect_timeout * 4;
         let asked_for = |c: &Connection| c.asked.map_or(Duration::ZERO, |at| at.elapsed());
         let those = |wanted: &dyn Fn(&Connection) -> bool| -> Vec<u64> {
@@ -39,7 +38,7 @@ impl Peers {
         // gateway.
         let unsure = those(&|c| asked_for(c) > patience / 2);
         let mut unused =
-            those(&|c| matches!(c.kind, Side::Dialled { .. }) && c.used.elapsed() > IDLE);
+            those(&|c| matches!(c.kind, Side::Dialled { .. }) && c.used.elapsed() > idle);
         unused.retain(|number| !self.calls.values().any(|(on, _)| on == number));
         for connection in silent {
             self.lose(connection, Some("it does not answer".to_owned()));
@@ -73,7 +72,25 @@ impl Peers {
         }
         if !place.wire.write(frame.encode()) {
             let error = "it does not take what is said to it".to_owned();
-            self.lose(connection, Some(error));
+            return self.lose(connection, Some(error));
+        }
+        if self.shared.counts.queued_bytes() > self.shared.config.peer.channel.all_queued_bytes {
+            let most = self.connections.iter().max_by_key(|(_, c)| c.wire.queued());
+            if let Some((number, _)) = most {
+                let error = "too much waits for other gateways, most of it for this one".to_owned();
+                self.lose(*number, Some(error));
+            }
+        }
+    }
+
+    /// Logs what was refused, at most once a minute.
+    fn tell_refusals(&mut self) {
+        if let Some(refused) = self.refusals.due(Instant::now()) {
+            tracing::warn!(
+                connections = refused.connections,
+                newest = refused.newest,
+                "connections of the peer channel were refused"
+            );
         }
     }
 
@@ -86,7 +103,8 @@ impl Peers {
         if let Some(connection) = self.dialled.get(to) {
             return Some(*connection);
         }
-        if self.neighbours() >= MAX_CONNECTIONS || to.address.is_empty() {
+        if self.neighbours() >= self.shared.config.peer.channel.connections || to.address.is_empty()
+        {
             return None;
         }
         let number = self.number();
@@ -133,6 +151,7 @@ impl Peers {
         let connection = Connection {
             wire,
             kind,
+            version: 0,
             used: Instant::now(),
             asked: None,
         };
@@ -191,6 +210,7 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     let Side::Accepted {
         at: Some(at),
         calls,
+        ..
     } = side
     else {
         return;
@@ -224,8 +244,12 @@ impl Receive<Accepted> for Peers {
         let number = self.number();
         let own = self.registration.address(ctx);
         let wire = connection::answer(number, msg.0, &self.shared, own);
-        let (at, calls) = (None, HashMap::new());
-        self.admit(number, wire, Side::Accepted { at, calls });
+        let side = Side::Accepted {
+            from: msg.1,
+            at: None,
+            calls: HashMap::new(),
+        };
+        self.admit(number, wire, side);
     }
 }
 
@@ -233,10 +257,11 @@ impl Receive<Joined> for Peers {
     type Result = ();
 
     fn receive(&mut self, msg: Joined, ctx: &mut Context<Self>) {
-        let full = self.neighbours() >= MAX_CONNECTIONS;
+        let full = self.neighbours() >= self.shared.config.peer.channel.connections;
         let Some(connection) = self.connections.get_mut(&msg.connection) else {
             return;
         };
+        connection.version = msg.version;
         match &mut connection.kind {
             Side::Dialled { to, joined } => {
                 *joined = true;
@@ -292,6 +317,17 @@ impl Receive<Lost> for Peers {
     type Result = ();
 
     fn receive(&mut self, msg: Lost, _: &mut Context<Self>) {
+        if let Some(place) = self.connections.get(&msg.connection)
+            && let Some(error) = &msg.error
+            && msg.failure.is_some_and(refusals::is_news)
+        {
+            let whom = match &place.kind {
+                Side::Dialled { to, .. } => format!("{} at {}", to.gateway, to.address),
+                Side::Accepted { from, .. } => from.to_string(),
+            };
+            self.refusals.count(format!("{whom}: {error}"));
+            self.tell_refusals();
+        }
         self.lose(msg.connection, msg.error);
     }
 }

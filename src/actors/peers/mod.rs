@@ -11,9 +11,12 @@ mod connections;
 mod launch;
 mod messages;
 mod peering;
+mod refusals;
 mod superseding;
+mod wire;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +24,12 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use serde_json::json;
 
-use self::connection::Wire;
+use self::refusals::Refusals;
 use self::superseding::Owed;
+use self::wire::Wire;
 use super::session_registry::{ClientMessage, Shards};
 use crate::codec::peer::PeerGateway;
-use crate::config::Config;
+use crate::config::{Config, PeerChannel};
 use crate::session::token::Keyring;
 use crate::supervision::{CountedRecipient, Inspectable, Registration, mailbox};
 
@@ -38,7 +42,7 @@ const NO_SESSION: u64 = 0;
 /// Calls on one connection, either way; more are answered as if nobody were there.
 const MAX_CALLS: usize = 65_536;
 /// Sockets that connections to and from other gateways may take.
-pub const MAX_SOCKETS: usize = connections::MAX_CONNECTIONS + connections::MAX_STRANGERS;
+pub const MAX_SOCKETS: usize = PeerChannel::MAX_CONNECTIONS + connections::MAX_STRANGERS;
 /// Interval at which connections are checked.
 const TICK: Duration = Duration::from_secs(1);
 /// Time that a process that ends waits for what is still to be written.
@@ -71,6 +75,7 @@ pub struct Peers {
     calls: HashMap<u64, (u64, CountedRecipient<PeerResponse>)>,
     /// What is owed to gateways that could not be asked, by call.
     owed: HashMap<PeerGateway, HashMap<u64, Owed>>,
+    refusals: Refusals,
     next: u64,
     last_error: Option<String>,
 }
@@ -79,6 +84,8 @@ pub struct Peers {
 struct Connection {
     wire: Wire,
     kind: Side,
+    /// Version of the channel; 0 in the handshake.
+    version: u8,
     used: Instant,
     /// A question that nothing has come back for.
     asked: Option<Instant>,
@@ -89,6 +96,7 @@ enum Side {
     Dialled { to: PeerGateway, joined: bool },
     /// Another one has; it has not proved who it is where there is no name.
     Accepted {
+        from: SocketAddr,
         at: Option<PeerGateway>,
         calls: HashMap<u64, Served>,
     },
@@ -111,6 +119,7 @@ impl Peers {
             dialled: HashMap::new(),
             calls: HashMap::new(),
             owed: HashMap::new(),
+            refusals: Refusals::default(),
             next: 0,
             last_error: None,
         }
@@ -157,9 +166,11 @@ impl Inspectable for Peers {
             Side::Dialled { .. } => 0,
             Side::Accepted { calls, .. } => calls.len(),
         });
+        let version_1 = self.connections.values().filter(|c| c.version == 1);
         json!({
             "address": self.shared.own.address,
             "connections": self.connections.len(),
+            "connections_of_version_1": version_1.count(),
             "dialled": self.dialled.len(),
             "calls_made": self.calls.len(),
             "supersedes_owed": self.owed.values().map(HashMap::len).sum::<usize>(),

@@ -110,6 +110,7 @@ pub struct PeerCounts {
     made: AtomicU64,
     served: AtomicU64,
     skipped: AtomicU64,
+    queued: AtomicUsize,
     failures: Labelled<HandshakeFailure>,
     ends: Labelled<CallEnd>,
 }
@@ -140,6 +141,16 @@ impl PeerCounts {
         self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts bytes that wait to be written from now on.
+    pub(super) fn queue(&self, bytes: usize) {
+        self.queued.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes that wait no more.
+    pub(super) fn unqueue(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Counts a handshake that has failed, or was not begun.
     pub(super) fn failed(&self, why: HandshakeFailure) {
         self.failures.add_shared(why, 1);
@@ -153,6 +164,11 @@ impl PeerCounts {
     /// Connections to and from other gateways, those that are being made included.
     pub fn connections_now(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait to be written to other gateways.
+    pub fn queued_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Calls that clients of this gateway have made.

@@ -5,15 +5,17 @@
 //! caller                                       callee
 //!    │ HELLO: version, key ids, nonce, who I am ──▶│
 //!    │◀── HELLO: version, key ids, nonce, who I am │
-//!    │ first sealed record: the proof ────────────▶│ a stranger gets no further, and
-//!    │◀──────────── first sealed record: the proof │ has learned nothing but the HELLO
+//!    │ Noise, psk and ephemeral key ──────────────▶│ a stranger gets no further, and
+//!    │◀──────────────────────────── ephemeral key │ has learned nothing but the HELLO
 //!    │ sealed frames ◀────────────────────────────▶│
 //! ```
 
 mod handshake;
 mod hello;
+mod noise;
 mod sealed;
+mod version_1;
 
-pub use handshake::{HandshakeError, HandshakeFailure, answer, call};
-pub use hello::{Hello, HelloError, MAX_HELLO_BYTES, Role, VERSION};
-pub use sealed::{Opener, Sealer, Unreadable};
+pub use handshake::{HandshakeError, HandshakeFailure, Secured, answer, call};
+pub use hello::{Hello, HelloError, MAX_HELLO_BYTES, VERSION};
+pub use sealed::{Opener, Sealer};
