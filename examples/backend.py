@@ -95,16 +95,26 @@ class Link:
             session.link.send(DATA, key[1], payload)
 
 
+async def read(reader, count, patience):
+    """Reads this many bytes. Whatever comes is a sign of life."""
+    read = b""
+    while len(read) < count:
+        more = await asyncio.wait_for(reader.read(count - len(read)), patience)
+        if not more:
+            raise EOFError("it was closed")
+        read += more
+    return read
+
+
 async def serve_link(reader, writer):
     link = None
     try:
         while True:
-            header = reader.readexactly(HEADER.size)
-            header = await asyncio.wait_for(header, link and link.patience)
-            length, kind, _, _, session_id = HEADER.unpack(header)
+            patience = link and link.patience
+            length, kind, _, _, session_id = HEADER.unpack(await read(reader, HEADER.size, patience))
             if length > MAX_PAYLOAD or (kind == HELLO) != (link is None):
                 raise ValueError(f"payload too large: {length} bytes in a frame of kind {kind}")
-            payload = await reader.readexactly(length)
+            payload = await read(reader, length, patience)
             if link:
                 link.take(kind, session_id, payload)
                 await writer.drain()

@@ -132,14 +132,22 @@ struct ScriptedLink {
 
 impl ScriptedLink {
     fn connect(address: &str, gateway_id: &str) -> ScriptedLink {
+        ScriptedLink::telling(address, gateway_id, serde_json::json!(null))
+    }
+
+    /// Connects with this member `ping_interval_ms` in HELLO.
+    fn telling(address: &str, gateway_id: &str, interval: serde_json::Value) -> ScriptedLink {
         let socket = TcpStream::connect(address).expect("a connection");
         socket.set_read_timeout(Some(SILENCE)).expect("a timeout");
         let buffer = BytesMut::new();
         let mut link = ScriptedLink { socket, buffer };
-        let hello = serde_json::json!({
+        let mut hello = serde_json::json!({
             "protocol": 1, "gateway_id": gateway_id, "service_type": "game",
             "resume_window_ms": 30_000, "of a later version": [1, 2]
         });
+        if !interval.is_null() {
+            hello["ping_interval_ms"] = interval;
+        }
         link.send(Kind::Hello, 0, hello.to_string().as_bytes());
         link.send(Kind::Ping, 0, b"?");
         link.expect(Kind::Pong, 0, b"?");
@@ -224,6 +232,26 @@ fn backend_answers_as_its_table_says() {
     link.send(Kind::Data, 7, b"late");
     link.send(Kind::Data, 8, b"hello");
     link.expect(Kind::Data, 8, b"hello");
+}
+
+/// A gateway whose host is gone sends no FIN; its sessions wait for another link.
+#[test]
+fn backend_leaves_links_that_are_silent() {
+    let (_backend, address) = backend();
+    let mut patient = ScriptedLink::connect(&address, "gw-0");
+    // Behind a frame, within a header, and within a payload.
+    let header = [0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (session_id, silent_after) in [(7, &header[..0]), (8, &header[..1]), (9, &header)] {
+        let mut link = ScriptedLink::telling(&address, "gw-0", 100.into());
+        link.open(session_id, 1, 0);
+        link.send(Kind::Ping, 0, b"!");
+        link.expect(Kind::Pong, 0, b"!");
+        link.socket.write_all(silent_after).expect("sent");
+        let read = link.socket.read(&mut [0]).expect("no reset");
+        assert_eq!(read, 0, "it leaves {silent_after:?}");
+        patient.open(session_id, 2, link::OPEN_RESUMED);
+        patient.expect(Kind::Accept, session_id, &2_u32.to_be_bytes());
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ use actix_codec::Framed;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 
+use tokio::io::AsyncWriteExt;
+
 use super::*;
 use crate::codec::code::{Code, Notice};
 use crate::codec::framed::{LinkCodec, LinkFrame};
@@ -29,12 +31,16 @@ impl Link {
     }
 
     async fn hello(&mut self, gateway_id: &str, service: &str) {
+        self.hello_with(gateway_id, service, 5_000).await;
+    }
+
+    async fn hello_with(&mut self, gateway_id: &str, service: &str, ping_interval_ms: u64) {
         let hello = Hello {
             protocol: 1,
             gateway_id: gateway_id.into(),
             service_type: service.into(),
             resume_window_ms: 30_000,
-            ping_interval_ms: 5_000,
+            ping_interval_ms,
             token: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap();
@@ -114,6 +120,22 @@ async fn echoes_by_session() {
     let counts = backend.counts();
     assert_eq!((counts.data_in, counts.data_out, counts.strays), (3, 3, 1));
     assert_eq!(backend.sessions(), 1);
+}
+
+/// A gateway whose host is gone sends no FIN; its sessions wait for another link.
+#[tokio::test]
+async fn a_link_that_is_silent_is_left() {
+    let backend = start(echo).await;
+    let mut patient = Link::new(&backend, "a").await;
+    let mut link = Link::raw(&backend).await;
+    link.hello_with("a", "other", 20).await;
+    link.open(7, 1, 0).await;
+    // A part of a frame is a sign of life once.
+    link.0.io_mut().write_all(&[0, 0]).await.unwrap();
+    link.expect_end().await;
+    assert_eq!((backend.links(), backend.sessions()), (1, 1));
+    patient.send(Kind::Ping, 0, b"").await;
+    patient.expect(Kind::Pong, 0, b"").await;
 }
 
 #[tokio::test]
