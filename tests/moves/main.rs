@@ -6,5 +6,6 @@ mod play;
 mod support;
 
 mod frozen;
+mod refused;
 mod rolling;
 mod stage;

@@ -21,7 +21,7 @@ pub(crate) struct Place {
     number: usize,
     pub(crate) players: SocketAddr,
     pub(crate) admin: SocketAddr,
-    peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     generation: usize,
     pub(crate) process: Process,
 }

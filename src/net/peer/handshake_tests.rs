@@ -255,3 +255,25 @@ async fn what_speaks_something_else_is_named() {
     let error = read_hello(&mut far).await.unwrap_err();
     assert!(matches!(error, HandshakeError::Io(_)), "{error:?}");
 }
+
+proptest::proptest! {
+    /// Whatever a stranger says, behind a HELLO or instead of it, it learns one at most.
+    #[test]
+    fn rubbish_is_refused(
+        greets in proptest::bool::ANY,
+        version in 0_u8..4,
+        bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200),
+    ) {
+        let keys = keys(KEY);
+        let mut said = if greets { hello(&keys, "b", version).encode() } else { Vec::new() };
+        said.extend_from_slice(&bytes);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let own = hello(&keys, "a", 2);
+        let len = own.encode().len();
+        let mut stream = tokio::io::join(&*said, Vec::new());
+        let answered = runtime.block_on(answer(&mut stream, &keys, own));
+        assert!(answered.is_err());
+        let (_, learned) = stream.into_inner();
+        assert!(learned.is_empty() || learned.len() == len);
+    }
+}
