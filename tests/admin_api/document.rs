@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use game_gateway::config::Secret;
 use serde_json::Value;
 
 use crate::http::{get, request};
@@ -141,12 +142,40 @@ async fn it_lists_exactly_what_is_there() {
     }
 }
 
+fn page() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin.md");
+    std::fs::read_to_string(page).expect("docs/admin.md")
+}
+
+/// docs/admin.md shows keys of the configuration as they are.
+#[tokio::test]
+async fn the_configuration_in_the_docs_is_true() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start_with(&backend.routes(), |config| {
+        config.admin.token = Some(Secret::new("sesame".to_owned()));
+    })
+    .await;
+    let token = &["Authorization: Bearer sesame"];
+    let answer = request(gateway.admin, "GET /api/v1/config", token, "").await;
+    let page = page();
+    let example = page.split("`GET /api/v1/config`").nth(1).expect("its part");
+    let example = example.split("```").nth(1).expect("an example");
+    let example = example.trim_start_matches("json").replace(", …", "");
+    let example: Value = serde_json::from_str(&example).expect("JSON");
+    for (key, shown) in example.as_object().expect("keys") {
+        let mut is = answer.json()[key].clone();
+        if key == "admin.address" {
+            is["value"] = shown["value"].clone();
+        }
+        assert_eq!(shown, &is, "{key}");
+    }
+}
+
 /// docs/admin.md has every request.
 #[tokio::test]
 async fn every_request_is_in_the_docs() {
     let (_gateway, document) = document().await;
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/admin.md");
-    let page = std::fs::read_to_string(page).expect("docs/admin.md");
+    let page = page();
     for (path, method, _) in operations(&document) {
         let request = format!("`{} {path}`", method.to_uppercase());
         assert!(
