@@ -152,6 +152,8 @@ pub enum DropReason {
     ClientClosing,
     /// The client has ended.
     ClientGone,
+    /// Over the client's rate of frames or bytes.
+    RateLimited,
     /// The link was lost before they were written.
     LinkGone,
     /// From a backend, for a session that has left the link by CLOSE 307.
@@ -176,6 +178,7 @@ labels!(DropReason {
     BeforeAccept => "before_accept",
     ClientClosing => "client_closing",
     ClientGone => "client_gone",
+    RateLimited => "rate_limited",
     LinkGone => "link_gone",
     LinkLeft => "link_left",
     UnexpectedClose307 => "unexpected_close_307",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::admission::Gate;
+use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen::SpareFile;
@@ -25,6 +25,8 @@ pub struct Scope {
     pub metrics: Arc<WorkerMetrics>,
     /// Admits or refuses new connections.
     pub gate: Arc<Gate>,
+    /// The limits that a connection meets first.
+    pub doors: Arc<Doors>,
     /// Lets connections be turned away when no file is left.
     pub spare: Arc<SpareFile>,
     /// The TLS configuration in force, for players and to backends.

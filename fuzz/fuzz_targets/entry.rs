@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,18 @@ struct Nobody;
 
 impl EntryHost for Nobody {
     fn read(&self, _: usize) {}
-    fn proxied(&self, _: SocketAddr) {}
+    fn now(&self) -> u64 {
+        0
+    }
+    fn proxied(&self, _: SocketAddr) -> bool {
+        true
+    }
+    fn is_trusted_proxy(&self, _: Option<IpAddr>) -> bool {
+        false
+    }
+    fn forwarded(&self, _: SocketAddr) -> bool {
+        true
+    }
     fn encrypted(&self) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {

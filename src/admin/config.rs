@@ -10,7 +10,7 @@ use super::Desk;
 use super::errors::ApiError;
 use super::params::{Nothing, Query};
 use crate::config::Config;
-use crate::config::keys::{Effect, Field, KEYS};
+use crate::config::keys::{Field, KEYS, Key};
 
 /// The text in place of a secret.
 const MASK: &str = "***";
@@ -23,8 +23,8 @@ pub(super) struct Setting {
     value: Option<String>,
     /// Default value; `null`: none.
     default: Option<String>,
-    /// The key has an effect in this version.
-    in_effect: bool,
+    /// A change of the configuration file takes effect without a restart.
+    live: bool,
 }
 
 /// The effective configuration, by key.
@@ -35,28 +35,19 @@ pub(super) async fn effective(
     desk: web::Data<Desk>,
     _: Query<Nothing>,
 ) -> Result<web::Json<BTreeMap<&'static str, Setting>>, ApiError> {
-    Ok(web::Json(settings(&desk.config)))
+    Ok(web::Json(settings(&desk.doors.config())))
 }
 
 fn settings(config: &Config) -> BTreeMap<&'static str, Setting> {
     // The table writes through its fields, so it needs values of its own.
     let (mut config, mut defaults) = (config.clone(), Config::default());
-    let setting = |effect: &Effect| match effect {
-        Effect::Sets(field) => Setting {
-            value: shown(field(&mut config)),
-            default: shown(field(&mut defaults)),
-            in_effect: true,
-        },
-        Effect::Only(only) => Setting {
-            value: Some((*only).to_owned()).filter(|only| !only.is_empty()),
-            default: Some((*only).to_owned()).filter(|only| !only.is_empty()),
-            in_effect: false,
-        },
+    let setting = |key: &Key| Setting {
+        value: shown((key.field)(&mut config)),
+        default: shown((key.field)(&mut defaults)),
+        live: key.is_live,
     };
-    KEYS.iter()
-        .map(|key| key.name)
-        .zip(KEYS.iter().map(|key| &key.effect).map(setting))
-        .collect()
+    let names = KEYS.iter().map(|key| key.name);
+    names.zip(KEYS.iter().map(setting)).collect()
 }
 
 fn shown(field: Field<'_>) -> Option<String> {

@@ -37,6 +37,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
+use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::logging::Log;
@@ -70,6 +71,8 @@ pub struct Logging {
 pub struct Sources {
     /// The effective configuration.
     pub config: Arc<Config>,
+    /// The limits in force, and the configuration with what has been reloaded.
+    pub doors: Arc<Doors>,
     /// The root of the actors.
     pub gateway: CountedAddr<Gateway>,
     /// Each worker's counters.
@@ -78,13 +81,14 @@ pub struct Sources {
     pub inspector: Inspector,
     /// The log, if this program has one.
     pub logging: Option<Logging>,
-    /// Connections at a time, at most [`MAX_CONNECTIONS`].
-    pub max_connections: usize,
+    /// Knows for how many connections to the admin API there are files.
+    pub gate: Arc<Gate>,
 }
 
 /// The state that every request may use.
 struct Desk {
     config: Arc<Config>,
+    doors: Arc<Doors>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     inspector: Inspector,
@@ -99,6 +103,7 @@ impl Desk {
     fn new(sources: Sources, closed_connections: Arc<AtomicU64>) -> Desk {
         Desk {
             config: sources.config,
+            doors: sources.doors,
             gateway: sources.gateway,
             metrics: sources.metrics,
             inspector: sources.inspector,

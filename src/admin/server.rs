@@ -66,7 +66,7 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
     let stopped = Arc::clone(&stop);
     let serve = move || {
         System::new().block_on(async move {
-            let visitors = Rc::new(Visitors::new(sources.max_connections));
+            let visitors = Rc::new(Visitors::new(sources.gate.files().admin()));
             let desk = Desk::new(sources, visitors.closed());
             let application = Rc::new(application(desk).await?);
             let listener = tokio::net::TcpListener::from_std(listener)?;

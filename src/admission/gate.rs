@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::addresses::AddressSeat;
 use super::files::FileBudget;
 
 /// Counts connections and says whether newcomers are let in.
@@ -59,6 +60,12 @@ impl Gate {
             drain_ends_ms: AtomicU64::new(0),
             refusing: AtomicBool::new(false),
         })
+    }
+
+    /// Changes how many connections are wanted at a time; returns the new limit if that changes it.
+    pub fn want(&self, connections: usize) -> Option<usize> {
+        self.wanted.store(connections, Ordering::Relaxed);
+        self.make_room()
     }
 
     /// Keeps files free for as many links; returns the new limit if that changes it.
@@ -199,13 +206,17 @@ impl Gate {
     }
 }
 
-/// Count of the connections that have a permit of one kind. One pointer in a permit, because each client has one.
+/// What a permit counts for. All permits of one kind share one, but those that count for an address too: a
+/// permit is one pointer, because each client has one.
 #[derive(Debug, Default)]
-struct Ticket(AtomicUsize);
+struct Ticket {
+    count: Arc<AtomicUsize>,
+    _address: Option<AddressSeat>,
+}
 
 impl Ticket {
     fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -216,14 +227,22 @@ pub struct Permit(Arc<Ticket>);
 impl Permit {
     /// Counts a connection in; returns how many there were.
     fn of(ticket: &Arc<Ticket>) -> (Permit, usize) {
-        let before = ticket.0.fetch_add(1, Ordering::Relaxed);
+        let before = ticket.count.fetch_add(1, Ordering::Relaxed);
         (Permit(Arc::clone(ticket)), before)
+    }
+
+    /// Lets the connection count for its address, and no longer for another one.
+    pub fn count_for(&mut self, address: Option<AddressSeat>) {
+        self.0 = Arc::new(Ticket {
+            count: Arc::clone(&self.0.count),
+            _address: address,
+        });
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -286,5 +305,6 @@ mod tests {
         assert_eq!(gate.keep_for_links(116), Some(fewer));
         assert_eq!(gate.limit(), fewer);
         assert_eq!(gate.keep_for_links(0), Some(before));
+        assert_eq!(gate.want(7), Some(7));
     }
 }

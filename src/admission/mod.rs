@@ -1,7 +1,11 @@
 //! Admission: which connections are served, and whether sessions may start.
 
+mod addresses;
+mod doors;
 mod files;
 mod gate;
 
+pub use addresses::AddressSeat;
+pub use doors::{Doors, Verdict};
 pub use files::{FileBudget, Room};
 pub use gate::{Admission, Gate, Permit, Suspension};

@@ -121,7 +121,8 @@ impl Signals {
         })
     }
 
-    /// Handles signals: SIGTERM and SIGINT drain, a second one exits at once; SIGHUP reloads the routes.
+    /// Handles signals: SIGTERM and SIGINT drain, a second one exits at once; SIGHUP has everything read again that
+    /// can be.
     fn obey(self, gateway: &CountedAddr<Gateway>, log: &Log) {
         let Signals {
             runtime,

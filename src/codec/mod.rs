@@ -6,6 +6,7 @@
 //! * [`buffers`]: buffers that encoders write into, shared by a thread.
 //! * [`code`]: the numbers in ERROR and CLOSE, section 1.4.
 //! * [`proxy`]: PROXY protocol headers, section 1.6.
+//! * [`forwarded`]: headers of HTTP proxies that name the client.
 //! * [`sniff`]: which transport the first bytes of a connection announce, section 1.6.
 //! * [`foreign`]: what speaks something else, for error texts.
 //! * [`framed`]: the same codecs as [`actix_codec::Decoder`] and [`actix_codec::Encoder`], for
@@ -15,6 +16,7 @@ pub mod buffers;
 pub mod client;
 pub mod code;
 pub mod foreign;
+pub mod forwarded;
 pub mod framed;
 pub mod link;
 pub mod peer;

@@ -83,6 +83,11 @@ impl Loading {
             "must be at least 1",
         );
         self.require(
+            &["limits.ipv6_prefix"],
+            (1..=128).contains(&c.limits.ipv6_prefix),
+            "must be 1 to 128",
+        );
+        self.require(
             &["backend.links_per_endpoint"],
             (1..=64).contains(&c.backend.links_per_endpoint),
             "must be 1 to 64",

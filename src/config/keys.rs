@@ -12,16 +12,10 @@ use super::{Config, HostPort, LogFormat, Networks, Origins, Paths, RedisUrl, Rou
 pub struct Key {
     /// For example `listen.max_payload`.
     pub name: &'static str,
-    /// Effect of setting it in this version.
-    pub effect: Effect,
-}
-
-/// Effect of setting a key in this version.
-pub enum Effect {
-    /// It sets this field.
-    Sets(for<'a> fn(&'a mut Config) -> Field<'a>),
-    /// Only this value is accepted, because this version does not support any other.
-    Only(&'static str),
+    /// The field that it sets.
+    pub field: for<'a> fn(&'a mut Config) -> Field<'a>,
+    /// A change takes effect while the gateway runs.
+    pub is_live: bool,
 }
 
 /// A field, by the syntax of its value.
@@ -73,14 +67,16 @@ pub enum Field<'a> {
 const fn sets(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>) -> Key {
     Key {
         name,
-        effect: Effect::Sets(field),
+        field,
+        is_live: false,
     }
 }
 
-const fn only(name: &'static str, value: &'static str) -> Key {
+const fn live(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>) -> Key {
     Key {
         name,
-        effect: Effect::Only(value),
+        field,
+        is_live: true,
     }
 }
 
@@ -92,11 +88,11 @@ pub(super) fn unwrapped(text: &str) -> &str {
 }
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 62] = [
+pub const KEYS: [Key; 71] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
-    sets("listen.max_connections", |c| {
+    live("listen.max_connections", |c| {
         Field::Count(&mut c.listen.max_connections)
     }),
     sets("listen.sniff_timeout", |c| {
@@ -121,11 +117,17 @@ pub const KEYS: [Key; 62] = [
     sets("listen.tls.required", |c| {
         Field::Flag(&mut c.listen.tls.required)
     }),
-    sets("listen.tls.max_handshakes", |c| {
+    live("listen.tls.max_handshakes", |c| {
         Field::Count(&mut c.listen.tls.max_handshakes)
+    }),
+    live("listen.tls.max_handshakes_per_second", |c| {
+        Field::Count(&mut c.listen.tls.max_handshakes_per_second)
     }),
     sets("listen.http.timeout", |c| {
         Field::Duration(&mut c.listen.http.timeout)
+    }),
+    live("listen.http.trusted_proxies", |c| {
+        Field::Networks(&mut c.listen.http.trusted_proxies)
     }),
     sets("listen.http.allowed_origins", |c| {
         Field::Origins(&mut c.listen.http.allowed_origins)
@@ -214,9 +216,32 @@ pub const KEYS: [Key; 62] = [
     sets("backend.tls.key", |c| {
         Field::OptionalPath(&mut c.backend.tls.key)
     }),
-    only("limits.connections_per_ip", "0"),
-    only("limits.connections_per_second_per_ip", "0"),
-    only("limits.frames_per_second", "0"),
+    live("limits.connections_per_ip", |c| {
+        Field::Count(&mut c.limits.connections_per_ip)
+    }),
+    live("limits.connections_per_second_per_ip", |c| {
+        Field::Count(&mut c.limits.connections_per_second_per_ip)
+    }),
+    live("limits.ipv6_prefix", |c| {
+        Field::Small(&mut c.limits.ipv6_prefix)
+    }),
+    live("limits.connections_per_second", |c| {
+        Field::Count(&mut c.limits.connections_per_second)
+    }),
+    live("limits.new_sessions_per_second", |c| {
+        Field::Count(&mut c.limits.new_sessions_per_second)
+    }),
+    live("limits.frames_per_second", |c| {
+        Field::Count(&mut c.limits.frames_per_second)
+    }),
+    live("limits.bytes_per_second", |c| {
+        Field::Size(&mut c.limits.bytes_per_second)
+    }),
+    live("limits.patience", |c| {
+        Field::Duration(&mut c.limits.patience)
+    }),
+    live("limits.allow", |c| Field::Networks(&mut c.limits.allow)),
+    live("limits.deny", |c| Field::Networks(&mut c.limits.deny)),
     sets("peer.address", |c| {
         Field::OptionalAddress(&mut c.peer.address)
     }),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Effect, KEYS, Key, unwrapped};
+use super::keys::{KEYS, Key, unwrapped};
 use super::{Config, LogFormat};
 
 /// Prefix of the environment variables that override keys.
@@ -70,6 +70,7 @@ pub fn load(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<Config, Vec<Mistake>> {
     let mut loading = Loading::read(file, environment);
+    loading.config.file = file.map(Path::to_owned);
     loading.contradictions();
     if loading.mistakes.is_empty() {
         Ok(loading.config)
@@ -192,12 +193,7 @@ impl Loading {
     }
 
     fn apply(&mut self, key: &'static Key, text: &str) -> Result<(), String> {
-        let result = match key.effect {
-            Effect::Sets(field) => field(&mut self.config).set(text),
-            Effect::Only(value) if text == value => Ok(()),
-            Effect::Only("") => Err("not available in this version".to_owned()),
-            Effect::Only(value) => Err(format!("not available in this version, only `{value}`")),
-        };
+        let result = (key.field)(&mut self.config).set(text);
         if result.is_err() {
             self.wrong.insert(key.name);
         }
@@ -231,10 +227,7 @@ fn flatten<'a, 'i>(
 
 /// Returns a TOML value as the environment would write it; lists with commas.
 fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
-    let number = match key.effect {
-        Effect::Sets(field) => field(&mut Config::default()).is_number(),
-        Effect::Only(_) => true,
-    };
+    let number = (key.field)(&mut Config::default()).is_number();
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),

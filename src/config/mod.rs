@@ -4,6 +4,7 @@
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`lists`]: networks, origins and files.
 //! * [`redis_url`]: the URL of Redis, with its password masked.
+//! * [`reload`](mod@reload): the same again, while the gateway runs.
 //! * [`units`]: durations and sizes as people write them.
 
 mod contradictions;
@@ -12,6 +13,7 @@ pub mod lists;
 pub mod load;
 pub mod peer;
 pub mod redis_url;
+mod reload;
 pub mod units;
 
 use std::net::SocketAddr;
@@ -22,6 +24,7 @@ pub use lists::{Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
 pub use peer::{HostPort, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
+pub use reload::{Reloaded, reload};
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes
 /// each.
@@ -37,11 +40,14 @@ pub struct Config {
     pub redis: Redis,
     pub session: Session,
     pub backend: Backend,
+    pub limits: Limits,
     pub peer: Peer,
     pub kubernetes: Kubernetes,
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
+    /// The file that it was loaded from, if it was.
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,12 +96,14 @@ pub struct ListenTls {
     pub client_ca: Option<PathBuf>,
     pub required: bool,
     pub max_handshakes: usize,
+    pub max_handshakes_per_second: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct Http {
     pub timeout: Duration,
+    pub trusted_proxies: Networks,
     pub allowed_origins: Origins,
 }
 
@@ -175,6 +183,21 @@ pub struct BackendTls {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
+pub struct Limits {
+    pub connections_per_ip: usize,
+    pub connections_per_second_per_ip: usize,
+    pub ipv6_prefix: u8,
+    pub connections_per_second: usize,
+    pub new_sessions_per_second: usize,
+    pub frames_per_second: usize,
+    pub bytes_per_second: usize,
+    pub patience: Duration,
+    pub allow: Networks,
+    pub deny: Networks,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
 pub struct Drain {
     pub window: Duration,
     pub accept_grace: Duration,
@@ -243,6 +266,33 @@ impl Default for Session {
     }
 }
 
+impl Default for Http {
+    fn default() -> Http {
+        Http {
+            timeout: Duration::from_secs(10),
+            trusted_proxies: Networks::default(),
+            allowed_origins: Origins::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_per_ip: 0,
+            connections_per_second_per_ip: 0,
+            ipv6_prefix: 64,
+            connections_per_second: 0,
+            new_sessions_per_second: 0,
+            frames_per_second: 0,
+            bytes_per_second: 0,
+            patience: Duration::from_secs(10),
+            allow: Networks::default(),
+            deny: Networks::default(),
+        }
+    }
+}
+
 impl Default for ListenTls {
     fn default() -> ListenTls {
         ListenTls {
@@ -251,6 +301,7 @@ impl Default for ListenTls {
             client_ca: None,
             required: false,
             max_handshakes: 4096,
+            max_handshakes_per_second: 0,
         }
     }
 }
@@ -272,10 +323,7 @@ impl Default for Config {
                 max_payload: 65_536,
                 proxy_protocol_from: Networks::default(),
                 tls: ListenTls::default(),
-                http: Http {
-                    timeout: 10 * SECOND,
-                    allowed_origins: Origins::default(),
-                },
+                http: Http::default(),
                 websocket: WebSocket {
                     allowed_origins: Origins::default(),
                 },
@@ -307,6 +355,7 @@ impl Default for Config {
                 token: None,
                 tls: BackendTls::default(),
             },
+            limits: Limits::default(),
             peer: Peer::default(),
             kubernetes: Kubernetes {
                 pod_deletion_cost: false,
@@ -324,6 +373,7 @@ impl Default for Config {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
             },
+            file: None,
         }
     }
 }

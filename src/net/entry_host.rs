@@ -1,7 +1,7 @@
 //! The environment of a connection that is still at the [`entry`](super::entry): the gateway behind it,
 //! and what it is held to.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,22 @@ use tokio::sync::Notify;
 use crate::codec::code::Code;
 use crate::config::Config;
 use crate::net::tls::Tls;
+use crate::session::rate::Nanos;
 
 /// The gateway, as far as an entry needs it.
 pub trait EntryHost {
     /// Counts bytes that were read.
     fn read(&self, bytes: usize);
-    /// Takes the player's address from a PROXY header.
-    fn proxied(&self, remote: SocketAddr);
+    /// Returns the time, in nanoseconds of a clock that never goes back.
+    fn now(&self) -> Nanos;
+    /// Takes the player's address from a PROXY header. Returns false if the connection is to be closed with
+    /// nothing sent; a refusal is told by [`refusal`](Self::refusal).
+    fn proxied(&self, remote: SocketAddr) -> bool;
+    /// Returns true if this address, or the connection's own, is a proxy's that names its clients in HTTP.
+    fn is_trusted_proxy(&self, address: Option<IpAddr>) -> bool;
+    /// Takes the address of the player whose request a proxy passes on. Returns as
+    /// [`proxied`](Self::proxied) does.
+    fn forwarded(&self, client: SocketAddr) -> bool;
     /// Notes that everything from here on is inside TLS.
     fn encrypted(&self);
     /// Notes that the connection speaks HTTP; from now on the entry keeps its own deadlines.
@@ -29,7 +38,7 @@ pub trait EntryHost {
     fn not_ready(&self) -> Option<Refusal>;
     /// Starts a session whose frames come from `socket`.
     fn begin_session(&self, socket: DuplexStream);
-    /// Counts an HTTP response by its status.
+    /// Counts an HTTP response by its status; a request that it ends counts for its address no longer.
     fn answered(&self, status: u16);
 }
 

@@ -9,6 +9,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
+use super::reload::{Live, keep_fresh};
 use crate::actors::backend_pool::LinkLimits;
 use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience};
@@ -17,8 +18,9 @@ use crate::actors::peers::{self, Peering};
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::actors::worker::{self, Worker, WorkerParams};
-use crate::admission::Gate;
+use crate::admission::{Doors, Gate};
 use crate::config::Config;
+use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen::SpareFile;
 use crate::net::tls::Tls;
@@ -33,6 +35,7 @@ pub(super) struct Parts {
     pub(super) config: Arc<Config>,
     pub(super) tls: Arc<Tls>,
     pub(super) gate: Arc<Gate>,
+    pub(super) doors: Arc<Doors>,
     pub(super) metrics: Vec<Arc<WorkerMetrics>>,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) actors: Arc<ActorRegistry>,
@@ -43,6 +46,18 @@ pub(super) struct Parts {
     pub(super) tokens: Arc<ArcSwap<Keyring>>,
     pub(super) peers: Option<peers::Listening>,
     pub(super) pod: Option<Pod>,
+}
+
+impl Parts {
+    /// Returns the way to ask the actors.
+    pub(super) fn inspector(&self) -> Inspector {
+        Inspector {
+            actors: Arc::clone(&self.actors),
+            workers: self.workers.clone(),
+            shards: self.shards.clone(),
+            routes: Arc::clone(&self.routes),
+        }
+    }
 }
 
 /// Starts the actors, leaves first: what others depend on is there before them.
@@ -58,6 +73,7 @@ pub(super) async fn start_actors(
     let watchers = Watchers::default();
     let entry = parts.actors.register(ROOT, String::new(), None, None);
     let config = parts.config;
+    let (live_gate, live_workers) = (Arc::clone(&parts.gate), parts.workers.clone());
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
     let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, parts.metrics);
@@ -85,6 +101,13 @@ pub(super) async fn start_actors(
         Arc::clone(&parts.tokens),
         token_keys,
     ));
+    let live = Live {
+        doors: parts.doors,
+        gate: live_gate,
+        tls: Arc::clone(&parts.tls),
+        workers: live_workers,
+    };
+    actix::spawn(keep_fresh(live, watchers.config));
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
@@ -123,6 +146,7 @@ async fn start_workers(
             tls: Arc::clone(&parts.tls),
             metrics: Arc::clone(&parts.metrics[worker]),
             gate: Arc::clone(&parts.gate),
+            doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),

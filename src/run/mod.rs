@@ -2,6 +2,7 @@
 //! the tests alike.
 
 mod actors;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
 use crate::admin::{self, Admin, Sources};
-use crate::admission::{FileBudget, Gate};
+use crate::admission::{Doors, FileBudget, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::metrics::WorkerMetrics;
@@ -165,7 +166,7 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
     let gate = Arc::new(gate(&config)?);
-    let max_connections = gate.files().admin();
+    let doors = Arc::new(Doors::new(Arc::clone(&config)));
     let address = config.listen.address;
     let listeners = listen::listeners(address, count, config.listen.dead_after)
         .map_err(|error| StartError::Listen(address, error))?;
@@ -180,7 +181,8 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let parts = Parts {
         config: Arc::clone(&config),
         tls: Arc::new(tls),
-        gate,
+        gate: Arc::clone(&gate),
+        doors: Arc::clone(&doors),
         metrics: metrics.clone(),
         listeners,
         actors: ActorRegistry::new(count),
@@ -192,12 +194,7 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
         peers,
         pod: pod(&config)?,
     };
-    let inspector = Inspector {
-        actors: Arc::clone(&parts.actors),
-        workers: parts.workers.clone(),
-        shards: parts.shards.clone(),
-        routes: Arc::clone(&parts.routes),
-    };
+    let inspector = parts.inspector();
     supervision::record_panics();
     let (started, ready) = mpsc::channel();
     let (first_load, loaded) = mpsc::channel();
@@ -214,11 +211,12 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let gateway = ready.recv().map_err(|_| StartError::Ended)??;
     let sources = Sources {
         config,
+        doors,
         gateway: gateway.clone(),
         metrics: metrics.clone(),
         inspector: inspector.clone(),
         logging,
-        max_connections,
+        gate,
     };
     let admin_api = admin::start(admin_listener, sources)?;
     // `/ready` says what is wrong where there are none.

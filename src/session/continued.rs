@@ -6,8 +6,21 @@ use super::state::{Opening, Service, Session, State};
 use crate::codec::link::Bind;
 
 impl<L> Session<L> {
+    /// The frame that was taken last is not sent; it will be shown again.
+    pub fn held_back(&mut self) {
+        self.received -= 1;
+    }
+
+    /// Counts a DATA frame that is dropped unread. The next frame may leave out the service that it named.
+    pub fn on_dropped(&mut self, service: &str) {
+        self.received += 1;
+        if !service.is_empty() {
+            self.last = Some(self.place(service) as u8);
+        }
+    }
+
     /// A session that another gateway has had, of which nothing more is known yet.
-    pub fn taken_up(id: u64, max_services: usize) -> Session<L> {
+    pub fn taken_up(id: u64, max_services: u8) -> Session<L> {
         let mut session = Session::new(id, true, max_services);
         // OPENED answers RESUME there, and is not owed for a start.
         session.opened_told();

@@ -6,6 +6,7 @@
 //! * [`token`]: all that any gateway needs to take a session over, sealed.
 //! * [`id`]: session ids, and the worker that is at home with one.
 //! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
+//! * [`rate`]: buckets for all limits of rates.
 //! * [`link`]: a link's life, and the sessions on it.
 
 pub mod closing;
@@ -14,6 +15,7 @@ pub mod core;
 pub mod id;
 pub mod link;
 pub mod numbering;
+pub mod rate;
 pub mod replay;
 pub mod state;
 pub mod token;

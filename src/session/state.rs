@@ -35,7 +35,7 @@ pub struct Session<L> {
     pub(super) received: u64,
     pub(super) bound: Bind,
     pub(super) newest: Bind,
-    pub(super) max_services: usize,
+    pub(super) max_services: u8,
     pub(super) services: SmallVec<[Service<L>; 1]>,
     /// The service that the previous DATA frame named.
     pub(super) last: Option<u8>,
@@ -110,7 +110,7 @@ const fn refuse(code: Code, text: &'static str) -> Taken {
 
 impl<L> Session<L> {
     /// A session that starts. It may use `max_services` services at a time.
-    pub fn new(id: u64, resumable: bool, max_services: usize) -> Session<L> {
+    pub fn new(id: u64, resumable: bool, max_services: u8) -> Session<L> {
         Session {
             id,
             resumable,
@@ -223,11 +223,6 @@ impl<L> Session<L> {
         }
     }
 
-    /// The frame that was taken last is not sent; it will be shown again.
-    pub fn held_back(&mut self) {
-        self.received -= 1;
-    }
-
     /// The lease of the service that the previous DATA frame named, where it is open.
     #[inline]
     pub fn last_lease(&self) -> Option<&L> {
@@ -265,7 +260,7 @@ impl<L> Session<L> {
     fn begin(&mut self, place: usize) -> Taken {
         let free = |s: &&Service<L>| matches!(s.state, State::Unbound);
         let used = self.services.len() - self.services.iter().filter(free).count();
-        if used >= self.max_services {
+        if used >= usize::from(self.max_services) {
             return refuse(Code::UNAVAILABLE, "too many services in one session");
         }
         self.services[place].state = State::Opening(Opening::telling(self.bound));

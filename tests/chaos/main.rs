@@ -6,5 +6,6 @@
 mod support;
 
 mod files;
+mod limits;
 mod stage;
 mod storms;

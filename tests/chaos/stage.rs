@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,9 @@ pub(crate) struct Stage {
     _backends: [Backend; 2],
     resident: Resident,
     before: Snapshot,
+    /// Configuration of every case.
+    base: String,
+    file: PathBuf,
     _directory: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -77,12 +81,12 @@ impl Stage {
         let [game, other] = [rule(&backends[0]), rule(&backends[1])];
         let rules = format!(r#"{{"rules":{{"game":{game},"other":{other}}}}}"#);
         std::fs::write(&routes, rules).expect("routes");
-        let text = format!(
+        let base = format!(
             "gateway.workers = {WORKERS}\nlisten.address = \"127.0.0.1:0\"\n\
-             admin.address = \"127.0.0.1:0\"\nroutes.file = {routes:?}\n{more}\n"
+             admin.address = \"127.0.0.1:0\"\nroutes.file = {routes:?}\n"
         );
         let file = directory.path().join("gateway.toml");
-        std::fs::write(&file, text).expect("configuration");
+        std::fs::write(&file, format!("{base}{more}\n")).expect("configuration");
         let limit = files.map_or_else(String::new, |files| format!("ulimit -n {files}; "));
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{limit}exec \"$0\" \"$@\""));
@@ -105,6 +109,8 @@ impl Stage {
             _backends: backends,
             resident,
             before,
+            base,
+            file,
             _directory: directory,
             _turn: turn,
         }
@@ -117,6 +123,23 @@ impl Stage {
         }
         *self.before.counts.entry("game_gateway_links").or_default() += 1;
         self.before.files += 1;
+    }
+
+    /// Replaces the lines of configuration, as editors do, by renaming.
+    pub(crate) fn reconfigure(&self, more: &str) {
+        let fresh = self.file.with_extension("new");
+        std::fs::write(&fresh, format!("{}{more}\n", self.base)).expect("configuration");
+        std::fs::rename(&fresh, &self.file).expect("renamed");
+    }
+
+    /// Waits until the gateway has logged this.
+    pub(crate) async fn says(&self, what: &str) {
+        soon(async {
+            while !self.process.output().contains(what) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
     }
 
     /// Returns the status of `/health`.

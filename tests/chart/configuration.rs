@@ -3,7 +3,7 @@
 use std::fs;
 
 use game_gateway::config::Config;
-use game_gateway::config::keys::{Effect, Field, KEYS};
+use game_gateway::config::keys::{Field, KEYS};
 use serde_json::{Map, Value, json};
 
 use crate::container::{Container, SECRET};
@@ -104,9 +104,6 @@ fn every_key_of_the_program_can_be_set() {
     let mut config = Map::new();
     let mut names = Vec::new();
     for key in &KEYS {
-        let Effect::Sets(field) = key.effect else {
-            continue;
-        };
         let links_tls = key.name.starts_with("backend.tls.");
         if links_tls || CHARTS_OWN.contains(&key.name) {
             continue;
@@ -116,7 +113,7 @@ fn every_key_of_the_program_can_be_set() {
             // The chart's own default: pods are asked by others.
             "admin.address" => json!("0.0.0.0:9090"),
             "peer.address" => json!("0.0.0.0:7001"),
-            _ => default_value(field(&mut defaults)),
+            _ => default_value((key.field)(&mut defaults)),
         };
         put(&mut config, key.name, value);
         names.push(key.name);

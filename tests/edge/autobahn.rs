@@ -1,7 +1,7 @@
 //! Autobahn's cases, as kosoku plays them, against the very way that players come: sniffing, HTTP,
 //! handshake and messages. Only what is in the messages is echoed rather than taken for frames.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,7 +28,18 @@ struct Nobody;
 
 impl EntryHost for Nobody {
     fn read(&self, _: usize) {}
-    fn proxied(&self, _: SocketAddr) {}
+    fn now(&self) -> u64 {
+        0
+    }
+    fn proxied(&self, _: SocketAddr) -> bool {
+        true
+    }
+    fn is_trusted_proxy(&self, _: Option<IpAddr>) -> bool {
+        false
+    }
+    fn forwarded(&self, _: SocketAddr) -> bool {
+        true
+    }
     fn encrypted(&self) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {

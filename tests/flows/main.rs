@@ -12,6 +12,7 @@ mod framing;
 mod health;
 mod identity;
 mod inspection;
+mod limits;
 mod links;
 mod names;
 mod pressure;

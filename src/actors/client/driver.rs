@@ -54,6 +54,10 @@ impl Host for View<'_> {
         self.shared.scope.gate.refuses_sessions()
     }
 
+    fn admits_session(&self) -> bool {
+        self.shared.scope.doors.admit_session()
+    }
+
     fn drain_left(&self) -> Option<std::time::Duration> {
         self.shared.scope.gate.drain_left()
     }

@@ -81,6 +81,7 @@ impl Client {
         session_id: u64,
         ctx: &mut Context<Self>,
     ) {
+        self.reclaim_permit();
         match self.connection {
             Connection::Absent(_) => {
                 self.log(&closing.outcome(), session_id);
@@ -144,6 +145,7 @@ impl Client {
         if let Connection::Ending(_) = self.connection {
             return;
         }
+        self.reclaim_permit();
         let outcome = Closing::Internal.outcome();
         self.count(outcome.label);
         let metrics = &self.shared.scope.metrics;

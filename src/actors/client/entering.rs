@@ -1,8 +1,9 @@
 //! A connection that does not begin with a frame: the client leaves its socket to an entry
 //! ([`crate::net::entry`]) and goes on with what comes back. Off the way of a frame.
 
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,17 @@ use super::{
     Changed, Client, ClientEvent, ClientStats, Closing, Connection, Entering, Sniffing,
     WorkerScope, stats,
 };
+use crate::admission::{Permit, Verdict};
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
 use crate::net::websocket::fault_of;
-use crate::session::closing::Retry;
+use crate::session::closing::{ClosingLabel, Retry};
+use crate::session::rate::Nanos;
+
+/// The status of a response behind which no HTTP follows.
+const SWITCHES: u16 = 101;
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
 /// about.
@@ -29,11 +35,54 @@ use crate::session::closing::Retry;
 #[rtype(result = "()")]
 pub(super) struct Enter;
 
+/// What a connection counts for while it enters, and why it is not served, if it is not. Both may change when
+/// its player's address becomes known.
+pub(super) struct Admitted {
+    pub(super) permit: Cell<Option<Permit>>,
+    refusal: RefCell<Option<Box<Closing>>>,
+}
+
 /// The gateway as an entry sees it.
 struct Host {
     shared: Rc<WorkerScope>,
     stats: Rc<ClientStats>,
-    refusal: Option<Box<Closing>>,
+    admitted: Rc<Admitted>,
+    /// A proxy's connection: each request has an address of its own.
+    proxy: Cell<Option<SocketAddr>>,
+}
+
+impl Host {
+    /// Counts the connection for the player's address. Returns false if it is to be closed with nothing sent.
+    fn admit(&self, remote: SocketAddr) -> bool {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        self.stats.remote.set(remote);
+        let scope = &self.shared.scope;
+        let verdict = scope.doors.look_at(remote.ip());
+        if let Verdict::Denied = verdict {
+            return false;
+        }
+        let Some(mut permit) = self.admitted.permit.take() else {
+            return true; // Its end has begun.
+        };
+        let permit = match verdict {
+            Verdict::Welcome(seat) => {
+                permit.count_for(seat);
+                Some(permit)
+            }
+            Verdict::TooMany | Verdict::Denied => {
+                let closing = Box::new(Closing::TooManyOfAddress);
+                self.admitted.refusal.borrow_mut().get_or_insert(closing);
+                scope.gate.refuse(permit)
+            }
+        };
+        let is_kept = permit.is_some();
+        if !is_kept {
+            // Without a permit its end is not counted.
+            scope.metrics.closings.add(ClosingLabel::AddressRate, 1);
+        }
+        self.admitted.permit.set(permit);
+        is_kept
+    }
 }
 
 impl EntryHost for Host {
@@ -44,9 +93,25 @@ impl EntryHost for Host {
         stats::add(&self.stats.bytes_in, bytes as u64);
     }
 
-    fn proxied(&self, remote: SocketAddr) {
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-        self.stats.remote.set(remote);
+    fn now(&self) -> Nanos {
+        self.shared.scope.doors.now()
+    }
+
+    fn proxied(&self, remote: SocketAddr) -> bool {
+        self.admit(remote)
+    }
+
+    fn is_trusted_proxy(&self, address: Option<IpAddr>) -> bool {
+        let own = || self.proxy.get().unwrap_or_else(|| self.stats.remote());
+        let address = address.unwrap_or_else(|| own().ip());
+        let config = self.shared.scope.doors.config();
+        config.listen.http.trusted_proxies.contains(address)
+    }
+
+    fn forwarded(&self, client: SocketAddr) -> bool {
+        self.proxy
+            .set(self.proxy.get().or(Some(self.stats.remote())));
+        self.admit(client)
     }
 
     fn encrypted(&self) {
@@ -62,7 +127,8 @@ impl EntryHost for Host {
     fn refusal(&self) -> Option<Refusal> {
         let draining = self.shared.scope.gate.refuses_sessions();
         let draining = draining.then_some(Closing::Draining);
-        let closing = self.refusal.as_deref().cloned().or(draining)?;
+        let refusal = self.admitted.refusal.borrow();
+        let closing = refusal.as_deref().cloned().or(draining)?;
         Some(refusal_of(&closing))
     }
 
@@ -93,6 +159,13 @@ impl EntryHost for Host {
 
     fn answered(&self, status: u16) {
         self.shared.scope.metrics.http_responses.add(status, 1);
+        if status != SWITCHES
+            && self.proxy.get().is_some()
+            && let Some(mut permit) = self.admitted.permit.take()
+        {
+            permit.count_for(None);
+            self.admitted.permit.set(Some(permit));
+        }
     }
 }
 
@@ -117,14 +190,26 @@ impl Client {
     /// The first bytes are no frame, or not alone: the rest is off this path.
     pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut Context<Self>) {
         if let Connection::Sniffing(sniffing) = &mut self.connection {
-            let refusal = sniffing.refusal.take();
+            let admitted = Rc::new(Admitted {
+                permit: Cell::new(self.permit.take()),
+                refusal: RefCell::new(sniffing.refusal.take()),
+            });
             let leaving = Rc::new(Notify::new());
-            self.connection = Connection::Entering(Box::new(Entering { refusal, leaving }));
+            self.connection = Connection::Entering(Box::new(Entering { admitted, leaving }));
             ctx.notify(Enter);
         }
     }
 
+    /// Takes back what the connection counts for, where an entry has it.
+    pub(super) fn reclaim_permit(&mut self) {
+        if let Connection::Entering(entering) = &self.connection {
+            let permit = entering.admitted.permit.take();
+            self.permit = permit.or(self.permit.take());
+        }
+    }
+
     fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut Context<Self>) {
+        self.reclaim_permit();
         let Connection::Entering(entering) = &mut self.connection else {
             return; // Its end has begun meanwhile.
         };
@@ -132,7 +217,7 @@ impl Client {
             Ok(Entered::Frames(socket, read)) => {
                 (self.socket, self.inbox) = (socket, read);
                 self.connection = Connection::Sniffing(Sniffing {
-                    refusal: entering.refusal.take(),
+                    refusal: entering.admitted.refusal.take(),
                     entered: true,
                 });
             }
@@ -162,7 +247,8 @@ impl Handler<Enter> for Client {
         let host = Host {
             shared: Rc::clone(&self.shared),
             stats: Rc::clone(&self.stats),
-            refusal: entering.refusal.clone(),
+            admitted: Rc::clone(&entering.admitted),
+            proxy: Cell::default(),
         };
         let params = EntryParams {
             timeout: timeout.saturating_sub(Duration::from_millis(waited)),
@@ -185,6 +271,7 @@ impl From<Refused> for Closing {
             Refused::ProxyUnexpected => Closing::ProxyUnexpected,
             Refused::ProxyMissing => Closing::ProxyMissing,
             Refused::ProxyMalformed => Closing::ProxyMalformed,
+            Refused::Denied => Closing::Denied,
             Refused::TlsFailed => Closing::TlsFailed,
             Refused::TlsBusy => Closing::TlsBusy,
             Refused::TlsMissing => Closing::TlsMissing,

@@ -141,7 +141,7 @@ struct Sniffing {
 }
 
 struct Entering {
-    refusal: Option<Box<Closing>>,
+    admitted: Rc<entering::Admitted>,
     /// Ends an HTTP connection in order.
     leaving: Rc<Notify>,
 }

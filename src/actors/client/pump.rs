@@ -183,19 +183,22 @@ impl Client {
         {
             return Ok(0);
         }
-        let limit = self.shared.scope.config.listen.max_payload;
+        let limits = self.shared.reading.get();
         let mut effects = self.shared.effects.take();
         let mut step = Step {
             now: self.shared.now_ms(),
             host: &View::new(&self.shared, &self.stats),
             effects: &mut effects,
         };
-        let read = self.core.on_bytes(bytes, limit, &mut step);
+        let read = self.core.on_bytes(bytes, &limits, &mut step);
         let metrics = &self.shared.scope.metrics;
         metrics.client_frames_in.add(read.frames);
         metrics.forwards.add(read.forwards);
         if read.dropped > 0 {
             metrics.dropped.add(DropReason::LinkGone, read.dropped);
+        }
+        if read.excess > 0 {
+            metrics.dropped.add(DropReason::RateLimited, read.excess);
         }
         if read.frames > 0 && self.core.session_id() != 0 {
             stats::add(&self.stats.frames_in, read.frames);

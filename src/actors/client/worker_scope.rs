@@ -16,7 +16,7 @@ use crate::codec::link::Transport;
 use crate::config::Config;
 use crate::net::timers::Timers;
 use crate::scope::Scope;
-use crate::session::core::{Effect, Limits, Millis};
+use crate::session::core::{Effect, Limits, Millis, ReadLimits};
 use crate::supervision::{Seat, SeatRecipient};
 
 /// Most effects for which a worker keeps room from one step to the next.
@@ -56,6 +56,8 @@ pub struct WorkerScope {
     pub peers: Peering,
     /// The bounds that session cores keep.
     pub limits: Limits,
+    /// Limits of what is read from a client; replaced when the configuration is reloaded.
+    pub reading: Cell<ReadLimits>,
     /// The effects of one core's step; taken for the step, so an event within another one gets a fresh buffer.
     pub effects: Cell<Vec<Effect>>,
     /// The worker.
@@ -82,6 +84,7 @@ impl WorkerScope {
     ) -> WorkerScope {
         WorkerScope {
             limits: limits(&scope.config),
+            reading: Cell::new(read_limits(&scope.doors.config())),
             effects: Cell::default(),
             scope,
             shards,
@@ -108,6 +111,11 @@ impl WorkerScope {
         if effects.capacity() <= KEPT_EFFECTS {
             self.effects.set(effects);
         }
+    }
+
+    /// Takes over the limits that are in force now.
+    pub fn reload_limits(&self) {
+        self.reading.set(read_limits(&self.scope.doors.config()));
     }
 
     /// Milliseconds since the worker started, exact to a tick.
@@ -181,13 +189,23 @@ impl WorkerScope {
 fn limits(config: &Config) -> Limits {
     let millis = |duration: Duration| duration.as_millis() as Millis;
     Limits {
-        max_services: usize::from(config.session.max_services),
+        max_services: config.session.max_services,
         trust_client_ids: config.session.trust_client_ids,
         idle_timeout: millis(config.session.idle_timeout),
         resume_window: millis(config.session.resume_window),
         connect_timeout: millis(config.backend.connect_timeout),
         replay_bytes: config.session.replay_bytes,
         outbound_queue: config.session.outbound_queue,
+    }
+}
+
+fn read_limits(config: &Config) -> ReadLimits {
+    let limits = &config.limits;
+    ReadLimits {
+        max_payload: config.listen.max_payload,
+        frames_per_second: limits.frames_per_second as u64,
+        bytes_per_second: limits.bytes_per_second as u64,
+        patience: limits.patience.as_millis() as u64,
     }
 }
 

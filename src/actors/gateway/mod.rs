@@ -48,13 +48,15 @@ pub struct CheckHealth;
 #[rtype(result = "StatusSnapshot")]
 pub struct AskStatus;
 
-/// Actors that watch files.
+/// Those who watch files.
 #[derive(Debug, Clone, Default)]
 pub struct Watchers {
     /// For the routing data.
     pub routes: Seat<ConfigWatcher>,
     /// For TLS; nobody sits there where it is not configured.
     pub certificates: Seat<CertificateWatcher>,
+    /// Has the configuration read again.
+    pub config: Arc<Notify>,
 }
 
 /// Environment of a gateway beside players and backends.
@@ -189,7 +191,10 @@ impl Receive<Reload> for Gateway {
     type Result = ();
 
     fn receive(&mut self, msg: Reload, _: &mut Context<Self>) {
-        tracing::info!("reading the routes, the token keys and the files of TLS again");
+        tracing::info!(
+            "reading the configuration, the routes, the token keys and the files of TLS again"
+        );
+        self.watchers.config.notify_one();
         // One that is just being rebuilt reads everything anyway.
         self.watchers.routes.do_send(msg);
         self.watchers

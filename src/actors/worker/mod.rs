@@ -24,7 +24,7 @@ use super::client::{
 };
 use super::router;
 use super::session_registry;
-use crate::admission::Admission;
+use crate::admission::{Admission, Permit, Verdict};
 use crate::codec::link::Transport;
 use crate::labels::Label;
 use crate::metrics::AcceptError;
@@ -48,6 +48,11 @@ const ACCEPTS_PER_TURN: usize = 64;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct CloseLinks;
+
+/// Takes over the limits in force.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct LimitsReloaded;
 
 /// Asks whether the worker and its actors answer.
 #[derive(Debug, Message)]
@@ -117,22 +122,58 @@ impl Worker {
         }
     }
 
-    fn accepted(&mut self, socket: TcpStream, remote: SocketAddr) {
+    /// Decides whether a connection is served, is only told why not, or, `None`, is closed at once.
+    fn admit(&self, remote: SocketAddr) -> Option<(Permit, Option<Closing>)> {
         let scope = &self.shared.scope;
-        let (permit, refusal) = match scope.gate.enter() {
-            Admission::Admitted(permit) => (permit, None),
-            Admission::Refused(permit) => (permit, Some(Closing::Full)),
-            Admission::Dropped => {
-                return scope.metrics.closings.add(ClosingLabel::Full, 1);
+        let count = |label| scope.metrics.closings.add(label, 1);
+        let verdict = match scope.doors.is_relay(remote.ip()) {
+            // The player's own address will be looked at.
+            true => Verdict::Welcome(None),
+            false => scope.doors.look_at(remote.ip()),
+        };
+        let seat = match verdict {
+            Verdict::Denied => {
+                count(ClosingLabel::Denied);
+                return None;
             }
+            Verdict::TooMany => None,
+            Verdict::Welcome(seat) => Some(seat),
+        };
+        let (permit, closing) = match (scope.gate.enter(), seat) {
+            (Admission::Admitted(permit), None) => (permit, Closing::TooManyOfAddress),
+            (Admission::Admitted(mut permit), Some(seat)) if scope.doors.admit_connection() => {
+                if seat.is_some() {
+                    permit.count_for(seat);
+                }
+                return Some((permit, None));
+            }
+            (Admission::Admitted(permit), Some(_)) => (permit, Closing::TooManyConnections),
+            (Admission::Refused(permit), _) => return Some((permit, Some(Closing::Full))),
+            (Admission::Dropped, _) => {
+                count(ClosingLabel::Full);
+                return None;
+            }
+        };
+        let label = closing.outcome().label;
+        let permit = scope.gate.refuse(permit);
+        if permit.is_none() {
+            count(label);
+        }
+        permit.map(|permit| (permit, Some(closing)))
+    }
+
+    fn accepted(&mut self, socket: TcpStream, remote: SocketAddr) {
+        // A dual-stack listener sees IPv4 clients as IPv6 ones.
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        let scope = &self.shared.scope;
+        let Some((permit, refusal)) = self.admit(remote) else {
+            return;
         };
         scope.metrics.accepted.one();
         if socket.set_nodelay(true).is_err() {
             // It was reset already.
             return scope.metrics.closings.add(ClosingLabel::Disconnected, 1);
         }
-        // A dual-stack listener sees IPv4 clients as IPv6 ones.
-        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let arrival = Arrival {
             socket: Socket::Tcp(socket),
             permit: Some(permit),
@@ -282,6 +323,14 @@ impl Receive<CloseLinks> for Worker {
             // A router that is gone has no links.
             let _ = closing.await;
         })
+    }
+}
+
+impl Receive<LimitsReloaded> for Worker {
+    type Result = ();
+
+    fn receive(&mut self, _: LimitsReloaded, _: &mut Context<Self>) {
+        self.shared.reload_limits();
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Refused {
     TlsBusy,
     /// No TLS where it is required.
     TlsMissing,
+    /// The address is denied, or one too many is refused.
+    Denied,
     /// The connection ended.
     Disconnected,
     /// The connection failed.

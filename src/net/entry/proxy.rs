@@ -37,10 +37,10 @@ pub(super) async fn take_header(
         match proxy::decode(read).map_err(|_| Refused::ProxyMalformed)? {
             Decoded::Frame(proxied, used) => {
                 read.advance(used);
-                if let Proxied::For(remote) = proxied {
-                    params.host.proxied(remote);
-                }
-                return Ok(());
+                return match proxied {
+                    Proxied::For(remote) if !params.host.proxied(remote) => Err(Refused::Denied),
+                    Proxied::For(_) | Proxied::Itself => Ok(()),
+                };
             }
             Decoded::Need(_) => read_more(socket, read, params).await?,
         }

@@ -22,7 +22,10 @@ pub(super) async fn accept(
         // TLS is not configured, or this is TLS inside TLS.
         return Err(Refused::Unrecognised);
     };
-    let handshake = params.tls.begin_handshake().ok_or(Refused::TlsBusy)?;
+    let handshake = params
+        .tls
+        .begin_handshake(params.host.now())
+        .ok_or(Refused::TlsBusy)?;
     let shaken = net::tls::accept(config, socket, read).await;
     drop(handshake);
     match shaken {

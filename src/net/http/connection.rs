@@ -151,7 +151,10 @@ impl Connection {
             .within(Some(timeout), Duration::ZERO, reading)
             .await;
         let (asked, mut body) = match read {
-            Some(Ok((request, body))) => (Asked::new(request.head(), &self.params), body),
+            Some(Ok((request, body))) => match Asked::new(request.head(), &self.params) {
+                Some(asked) => (asked, body),
+                None => return Then::Failed,
+            },
             Some(Err(Broken::Refused(mistake))) => return self.refuse(mistake.into()).await,
             Some(Err(Broken::Ended)) => return Then::Part(LINGER),
             None if self.end.due.get() => return Then::Part(LINGER),

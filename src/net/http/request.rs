@@ -1,5 +1,6 @@
 //! The requests that are served, and the refusals of all others.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use actix_http::header::{self, HeaderMap};
@@ -9,6 +10,7 @@ use super::body::{Mistake, TOO_LARGE};
 use super::response::Reply;
 use super::upgrade;
 use crate::codec::client::is_service_name;
+use crate::codec::forwarded;
 use crate::net::entry_host::EntryParams;
 
 /// A `Host` that [`is_host`] refuses.
@@ -84,15 +86,40 @@ pub(super) struct Post {
 }
 
 impl Asked {
-    /// Reads a request's head.
-    pub(super) fn new(head: &RequestHead, params: &EntryParams) -> Asked {
-        Asked {
-            target: Target::new(head, params).unwrap_or_else(Target::Refused),
+    /// Reads a request's head. Returns `None` if its client gets no answer.
+    pub(super) fn new(head: &RequestHead, params: &EntryParams) -> Option<Asked> {
+        let target = match client(head, params) {
+            Ok(Some(client)) if !params.host.forwarded(client) => return None,
+            Ok(_) => Target::new(head, params).unwrap_or_else(Target::Refused),
+            Err(reply) => Target::Refused(reply),
+        };
+        Some(Asked {
+            target,
             origin: origin(head),
             expects: RequestHead::expect(head),
             manner: Manner::of(head),
-        }
+        })
     }
+}
+
+/// Returns the player whom a trusted proxy names; none where there is no such proxy, or it asks for itself.
+fn client(head: &RequestHead, params: &EntryParams) -> Result<Option<SocketAddr>, Reply> {
+    let host = &params.host;
+    if !host.is_trusted_proxy(None) || is_health_check(head) {
+        return Ok(None);
+    }
+    let lines = |name| {
+        let values = head.headers().get_all(name);
+        values.filter_map(|v| v.to_str().ok()).collect::<Vec<_>>()
+    };
+    let (plain, described) = (lines(header::X_FORWARDED_FOR), lines(header::FORWARDED));
+    forwarded::client(&plain, &described, |ip| host.is_trusted_proxy(Some(ip))).map_err(|_| {
+        Reply::refusal(400, "X-Forwarded-For and Forwarded name different clients").closing()
+    })
+}
+
+fn is_health_check(head: &RequestHead) -> bool {
+    head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD)
 }
 
 /// Returns the request's `Origin`, which browsers send.
@@ -142,7 +169,7 @@ impl Target {
             return upgrade::accept(head, params).map(Target::WebSocket);
         }
         let http = &params.config.listen.http;
-        if head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD) {
+        if is_health_check(head) {
             return Ok(Target::Health);
         }
         if !is_known(&head.method) {

@@ -20,6 +20,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 
 use crate::config::Config;
+use crate::session::rate::{Nanos, SharedBucket};
 
 pub use client::connect;
 pub use files::FileMistake;
@@ -44,6 +45,9 @@ pub struct Tls {
     /// Contents of the files at the last look, in force or not.
     seen: ArcSwap<Files>,
     handshakes: Arc<AtomicUsize>,
+    max_handshakes: AtomicUsize,
+    handshakes_per_second: AtomicU64,
+    begun: SharedBucket,
     reloads: AtomicU64,
     reload_failures: AtomicU64,
     expires_at: AtomicU64,
@@ -108,6 +112,9 @@ impl Tls {
             client: ArcSwapOption::new(loaded.client),
             seen: ArcSwap::from_pointee(files),
             handshakes: Arc::default(),
+            max_handshakes: AtomicUsize::new(config.listen.tls.max_handshakes),
+            handshakes_per_second: AtomicU64::new(per_second(config)),
+            begun: SharedBucket::default(),
             reloads: AtomicU64::default(),
             reload_failures: AtomicU64::default(),
             expires_at: AtomicU64::new(loaded.expires_at),
@@ -156,11 +163,22 @@ impl Tls {
         self.client.load_full()
     }
 
-    /// Admits a handshake with a player; none if `listen.tls.max_handshakes` are under way.
-    pub fn begin_handshake(&self) -> Option<Handshake> {
+    /// Takes over the limits of handshakes.
+    pub fn reload_limits(&self, config: &Config) {
+        let most = config.listen.tls.max_handshakes;
+        self.max_handshakes.store(most, Ordering::Relaxed);
+        let rate = per_second(config);
+        self.handshakes_per_second.store(rate, Ordering::Relaxed);
+    }
+
+    /// Admits a handshake with a player at `now`, a time of any clock; none if `listen.tls.max_handshakes` are
+    /// under way, or `listen.tls.max_handshakes_per_second` have begun.
+    pub fn begin_handshake(&self, now: Nanos) -> Option<Handshake> {
         let handshake = Handshake(Arc::clone(&self.handshakes));
         let before = handshake.0.fetch_add(1, Ordering::Relaxed);
-        (before < self.config.listen.tls.max_handshakes).then_some(handshake)
+        let rate = self.handshakes_per_second.load(Ordering::Relaxed);
+        let most = self.max_handshakes.load(Ordering::Relaxed);
+        (before < most && self.begun.take(now, rate)).then_some(handshake)
     }
 
     /// Returns the state for metrics.
@@ -172,6 +190,10 @@ impl Tls {
             expires_at: self.expires_at.load(Ordering::Relaxed),
         }
     }
+}
+
+fn per_second(config: &Config) -> u64 {
+    config.listen.tls.max_handshakes_per_second as u64
 }
 
 impl Loaded {

@@ -56,6 +56,16 @@ pub enum Closing {
     Draining,
     /// `listen.max_connections` is reached.
     Full,
+    /// The remote address is denied.
+    Denied,
+    /// The address has too many connections, or has had too many of late.
+    TooManyOfAddress,
+    /// Too many connections have come of late, from everybody.
+    TooManyConnections,
+    /// Too many sessions have started of late.
+    TooManySessions,
+    /// The client was over its rate of frames or bytes for longer than `limits.patience`.
+    TooFast,
     /// A fault of the gateway's own.
     Internal,
     /// An HTTP connection is over; its requests were answered one by one.

@@ -69,6 +69,7 @@ impl Closing {
             Closing::Disconnected => abrupt(Label::Disconnected, Suspend),
             Closing::Failed => abrupt(Label::Failed, Suspend),
             Closing::Unrecognised => abrupt(Label::Unrecognised, End),
+            Closing::Denied => abrupt(Label::Denied, End),
             Closing::Served => abrupt(Label::Served, End),
             Closing::ProxyUnexpected => abrupt(Label::ProxyUnexpected, End),
             Closing::ProxyMissing => abrupt(Label::ProxyMissing, End),
@@ -107,6 +108,16 @@ impl Closing {
             Closing::Full => {
                 told(Label::Full, Code::UNAVAILABLE, End, Spread).with("this gateway is full")
             }
+            Closing::TooManyOfAddress => told(Label::AddressRate, Code::RATE_LIMITED, End, Spread)
+                .with("too many connections from this address"),
+            Closing::TooManyConnections => {
+                told(Label::ConnectionRate, Code::UNAVAILABLE, End, Spread)
+                    .with("too many connections at a time")
+            }
+            Closing::TooManySessions => told(Label::SessionRate, Code::UNAVAILABLE, End, Spread)
+                .with("too many sessions start at a time"),
+            Closing::TooFast => told(Label::TooFast, Code::RATE_LIMITED, End, Spread)
+                .with("over the rate limit for too long"),
             Closing::Internal => Outcome {
                 log_level: LogLevel::Warn,
                 ..told(Label::Internal, Code::INTERNAL, Suspend, NoAdvice).with("internal error")

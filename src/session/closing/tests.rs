@@ -59,6 +59,11 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::TooSlow, Some(507), 507);
     check(Closing::Draining, Some(503), 503);
     check(Closing::Full, Some(503), 503);
+    check(Closing::Denied, None, 0);
+    check(Closing::TooManyOfAddress, Some(429), 429);
+    check(Closing::TooManyConnections, Some(503), 503);
+    check(Closing::TooManySessions, Some(503), 503);
+    check(Closing::TooFast, Some(429), 429);
     check(Closing::Internal, Some(500), 500);
     check(Closing::Served, None, 0);
     check(Closing::ProxyUnexpected, None, 0);
@@ -89,6 +94,7 @@ fn a_connection_that_breaks_or_is_given_up_only_suspends_its_session() {
         Closing::ByClient(Code::NORMAL),
         Closing::BrokenFrame(FrameError::Magic),
         Closing::Kicked,
+        Closing::TooFast,
         Closing::Replaced,
         Closing::ResumeElsewhere,
     ] {
@@ -98,7 +104,15 @@ fn a_connection_that_breaks_or_is_given_up_only_suspends_its_session() {
 
 #[test]
 fn a_close_to_many_at_once_spreads_their_return() {
-    for closing in [Closing::Draining, Closing::Full, Closing::ResumeElsewhere] {
+    for closing in [
+        Closing::Draining,
+        Closing::Full,
+        Closing::ResumeElsewhere,
+        Closing::TooManyOfAddress,
+        Closing::TooManyConnections,
+        Closing::TooManySessions,
+        Closing::TooFast,
+    ] {
         assert_eq!(closing.outcome().retry, Retry::Spread, "{closing:?}");
     }
     let backend = Closing::ByBackend {

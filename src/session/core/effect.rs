@@ -56,6 +56,10 @@ pub trait Host {
     fn peer_address(&self) -> Option<&str>;
     /// Tells whether a drain has come so far that new sessions are refused.
     fn refuses_sessions(&self) -> bool;
+    /// Takes one of the sessions that may start each second; false: none is left.
+    fn admits_session(&self) -> bool {
+        true
+    }
     /// Returns the rest of a drain's window; none without a drain.
     fn drain_left(&self) -> Option<Duration>;
     /// The client's remote address.
@@ -77,7 +81,7 @@ pub trait Host {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// `session.max_services`.
-    pub max_services: usize,
+    pub max_services: u8,
     /// `session.trust_client_ids`.
     pub trust_client_ids: bool,
     /// `session.idle_timeout`.

@@ -4,7 +4,7 @@
 //! an effect, an allocation beyond a pooled buffer, or a call that is not static.
 
 use super::requests::ResumeRequest;
-use super::{Core, Hold, Note, Pause, State, Step};
+use super::{Core, Hold, Note, Pause, ReadLimits, State, Step};
 use crate::codec::client::{self, FLAG_RESUMABLE, Frame, Kind, MAX_PING_LEN};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Kind as LinkKind};
@@ -24,6 +24,8 @@ pub struct Inbound {
     pub forwards: u64,
     /// Frames whose link was gone.
     pub dropped: u64,
+    /// Frames over a rate.
+    pub excess: u64,
 }
 
 /// Frames of one read that go to the same link, already encoded for it.
@@ -39,14 +41,20 @@ const MAX_EFFECTS: usize = 64;
 impl<L: Hold> Core<L> {
     /// Takes the whole frames at the beginning of `bytes`. Stops early where the client is to be held
     /// back; ends the connection where framing is lost or the client says so.
-    pub fn on_bytes(&mut self, bytes: &[u8], max_payload: u32, step: &mut Step<'_>) -> Inbound {
+    pub fn on_bytes(&mut self, bytes: &[u8], limits: &ReadLimits, step: &mut Step<'_>) -> Inbound {
         let (mut read, mut batch) = (Inbound::default(), None);
         let mut end = None;
         // What a read brings about is executed behind it: a flood of PINGs must not gather without bound.
         while self.reads() && step.effects.len() < MAX_EFFECTS {
-            match client::decode(&bytes[read.bytes..], max_payload) {
+            match client::decode(&bytes[read.bytes..], limits.max_payload) {
                 Ok(Decoded::Frame(frame, used)) => {
-                    match self.take_frame(&frame, &mut batch, &mut read, step) {
+                    let taken = match limits.are_metered() {
+                        true => {
+                            self.take_metered(&frame, used, limits, &mut batch, &mut read, step)
+                        }
+                        false => self.take_frame(&frame, &mut batch, &mut read, step),
+                    };
+                    match taken {
                         Ok(true) => {
                             read.bytes += used;
                             read.frames += 1;
@@ -93,6 +101,27 @@ impl<L: Hold> Core<L> {
             return;
         }
         self.close(closing, step);
+    }
+
+    /// Takes one frame of `bytes` bytes, or drops it where it is over the client's rates.
+    fn take_metered(
+        &mut self,
+        frame: &Frame<'_>,
+        bytes: usize,
+        limits: &ReadLimits,
+        batch: &mut Option<Batch>,
+        read: &mut Inbound,
+        step: &mut Step<'_>,
+    ) -> Result<bool, Closing> {
+        if !self.admit_frame(frame, bytes, limits, step)? {
+            read.excess += 1;
+            return Ok(true);
+        }
+        let taken = self.take_frame(frame, batch, read, step);
+        if let (Ok(false), Some(meter)) = (&taken, &mut self.meter) {
+            meter.put_back();
+        }
+        taken
     }
 
     /// Takes one frame. `Ok(false)`: it is held back and will be shown again.
@@ -162,6 +191,9 @@ impl<L: Hold> Core<L> {
             self.state = State::Greeting { talked: true };
             self.tell_error(Code::MALFORMED, 0, "no service was named yet", "", step);
             return Ok(true);
+        }
+        if !step.host.admits_session() {
+            return Err(Closing::TooManySessions);
         }
         let id = frame.header.session_id;
         let chosen = (step.limits().trust_client_ids && id != 0).then_some(id);

@@ -52,6 +52,7 @@ mod effect;
 mod ending;
 mod inbound;
 mod leaving;
+mod metering;
 mod opening;
 mod owning;
 mod places;
@@ -75,6 +76,8 @@ use confirming::Confirming;
 pub use effect::{Effect, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step};
 pub use inbound::Inbound;
 use leaving::Leaving;
+use metering::Meter;
+pub use metering::ReadLimits;
 pub use opening::{RegisterFailed, RouteFailed};
 use owning::Promise;
 pub use requests::ResumeRequest;
@@ -86,6 +89,8 @@ pub struct Core<L> {
     state: State<L>,
     /// When the client was last heard, or last had a reason to be silent.
     alive: Millis,
+    /// There once a frame has come while a rate is limited.
+    meter: Option<Box<Meter>>,
 }
 
 #[derive(Debug)]
@@ -196,6 +201,7 @@ impl<L: Hold> Core<L> {
         Core {
             state: State::Greeting { talked: false },
             alive: now,
+            meter: None,
         }
     }
 

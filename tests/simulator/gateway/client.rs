@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use game_gateway::session::closing::Closing;
-use game_gateway::session::core::{Core, Step};
+use game_gateway::session::core::{Core, ReadLimits, Step};
 
 use super::host::SimHost;
 use super::lease::Lease;
@@ -214,9 +214,11 @@ impl World {
             }
             if !c.inbox.is_empty() {
                 let inbox = std::mem::take(&mut c.inbox);
-                let taken = self.step(client, |core, step| {
-                    core.on_bytes(&inbox, MAX_PAYLOAD, step)
-                });
+                let limits = ReadLimits {
+                    max_payload: MAX_PAYLOAD,
+                    ..ReadLimits::default()
+                };
+                let taken = self.step(client, |core, step| core.on_bytes(&inbox, &limits, step));
                 let taken = taken.map_or(0, |read| read.bytes);
                 let Some(Some(c)) = self.clients.get_mut(client) else {
                     return;

@@ -6,6 +6,7 @@ mod claims;
 mod crossings;
 mod lives;
 mod owners;
+mod rates;
 mod telling;
 mod words;
 
@@ -199,6 +200,7 @@ fn gateway(name: &str) -> PeerGateway {
 /// A core, its time, and what it has said.
 struct Play {
     core: Core<Lease>,
+    reading: ReadLimits,
     around: Around,
     now: Millis,
     log: Log,
@@ -208,6 +210,7 @@ impl Play {
     fn new() -> Play {
         Play {
             core: Core::new(0),
+            reading: ReadLimits::default(),
             around: Around {
                 limits: Limits {
                     max_services: 8,
@@ -269,7 +272,11 @@ impl Play {
 
     /// Bytes of the client.
     fn says(&mut self, bytes: &[u8]) -> Inbound {
-        self.at(|core, step| core.on_bytes(bytes, 65_536, step))
+        let limits = ReadLimits {
+            max_payload: 65_536,
+            ..self.reading
+        };
+        self.at(|core, step| core.on_bytes(bytes, &limits, step))
     }
 
     fn opens(&mut self, service: &'static str, link: u64) {

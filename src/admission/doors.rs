@@ -1,0 +1,138 @@
+//! The limits that a connection meets before it is served, all of which can be changed at run time. Shared
+//! by all workers; nothing here is asked for a frame.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::addresses::{AddressLimits, AddressSeat, Addresses};
+use crate::config::Config;
+use crate::session::rate::{Nanos, SharedBucket};
+
+/// The limits in force, and what has been used of them.
+#[derive(Debug)]
+pub struct Doors {
+    /// The configuration with all that has been reloaded since the start.
+    config: ArcSwap<Config>,
+    addresses: Arc<Addresses>,
+    connections: SharedBucket,
+    sessions: SharedBucket,
+    begun: Instant,
+}
+
+/// The verdict about a connection, by its remote address.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may be served, and counts for its address where that is limited.
+    Welcome(Option<AddressSeat>),
+    /// Nothing is sent to it.
+    Denied,
+    /// Its address has too many, or has had too many of late.
+    TooMany,
+}
+
+impl Doors {
+    /// The limits of a configuration.
+    pub fn new(config: Arc<Config>) -> Doors {
+        Doors {
+            config: ArcSwap::new(config),
+            addresses: Arc::default(),
+            connections: SharedBucket::default(),
+            sessions: SharedBucket::default(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Returns the configuration in force.
+    pub fn config(&self) -> Guard<Arc<Config>> {
+        self.config.load()
+    }
+
+    /// Puts another configuration in force; what was used of rates stays used.
+    pub fn reload(&self, config: Arc<Config>) {
+        self.config.store(config);
+    }
+
+    /// Returns the time on the clock of all rates.
+    pub fn now(&self) -> Nanos {
+        self.begun.elapsed().as_nanos() as Nanos
+    }
+
+    /// Returns true if a connection from this address may be another one's, which names itself later.
+    pub fn is_relay(&self, address: IpAddr) -> bool {
+        let listen = &self.config.load().listen;
+        let proxies = &listen.http.trusted_proxies;
+        listen.proxy_protocol_from.contains(address) || proxies.contains(address)
+    }
+
+    /// Looks at the address of a new connection.
+    pub fn look_at(&self, address: IpAddr) -> Verdict {
+        let config = self.config.load();
+        let limits = &config.limits;
+        if limits.deny.contains(address)
+            || !(limits.allow.is_empty() || limits.allow.contains(address))
+        {
+            return Verdict::Denied;
+        }
+        let of_address = AddressLimits {
+            connections: limits.connections_per_ip,
+            per_second: limits.connections_per_second_per_ip as u64,
+            ipv6_prefix: limits.ipv6_prefix,
+        };
+        let entered = self.addresses.enter(address, of_address, self.now());
+        entered.map_or(Verdict::TooMany, Verdict::Welcome)
+    }
+
+    /// Takes one of `limits.connections_per_second`; false: they are used up.
+    pub fn admit_connection(&self) -> bool {
+        let rate = self.config.load().limits.connections_per_second;
+        rate == 0 || self.connections.take(self.now(), rate as u64)
+    }
+
+    /// Takes one of `limits.new_sessions_per_second`; false: they are used up.
+    pub fn admit_session(&self) -> bool {
+        let rate = self.config.load().limits.new_sessions_per_second;
+        rate == 0 || self.sessions.take(self.now(), rate as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doors(change: impl FnOnce(&mut Config)) -> Doors {
+        let mut config = Config::default();
+        change(&mut config);
+        Doors::new(Arc::new(config))
+    }
+
+    fn is_denied(doors: &Doors, address: &str) -> bool {
+        matches!(doors.look_at(address.parse().unwrap()), Verdict::Denied)
+    }
+
+    #[test]
+    fn deny_goes_before_allow_and_without_allow_everybody_is() {
+        let doors = doors(|c| c.limits.deny = "192.0.2.0/24".parse().unwrap());
+        assert!(is_denied(&doors, "192.0.2.9") && is_denied(&doors, "::ffff:192.0.2.9"));
+        assert!(!is_denied(&doors, "198.51.100.1"));
+        let mut config = Config::clone(&doors.config());
+        config.limits.allow = "192.0.0.0/16,2001:db8::/32".parse().unwrap();
+        doors.reload(Arc::new(config));
+        assert!(is_denied(&doors, "192.0.2.9") && is_denied(&doors, "198.51.100.1"));
+        assert!(!is_denied(&doors, "192.0.3.1") && !is_denied(&doors, "2001:db8::1"));
+    }
+
+    #[test]
+    fn rates_of_all_are_counted_together() {
+        let doors = doors(|c| {
+            c.limits.connections_per_second = 3;
+            c.limits.new_sessions_per_second = 2;
+        });
+        assert_eq!((0..9).filter(|_| doors.admit_connection()).count(), 3);
+        assert_eq!((0..9).filter(|_| doors.admit_session()).count(), 2);
+        doors.reload(Arc::new(Config::default()));
+        assert!((0..9).all(|_| doors.admit_connection() && doors.admit_session()));
+    }
+}

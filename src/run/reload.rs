@@ -1,0 +1,127 @@
+//! The configuration's file, read again when it changes or a reload is asked for.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::Watcher;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+
+use crate::actors::worker::{LimitsReloaded, Worker};
+use crate::admission::{Doors, Gate};
+use crate::config::{self, Config, Reloaded};
+use crate::net::tls::Tls;
+use crate::supervision::Seat;
+
+/// Changes come in bursts; they are gathered for so long.
+const SETTLE: Duration = Duration::from_millis(50);
+/// Interval at which the file is read, notification or not.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Everything that has limits in force.
+pub(super) struct Live {
+    pub(super) doors: Arc<Doors>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) tls: Arc<Tls>,
+    pub(super) workers: Vec<Seat<Worker>>,
+}
+
+impl Live {
+    /// Puts a configuration in force.
+    fn apply(&self, config: Config) {
+        if let Some(limit) = self.gate.want(config.listen.max_connections) {
+            tracing::info!(limit, "connections served at a time have changed");
+        }
+        self.tls.reload_limits(&config);
+        self.doors.reload(Arc::new(config));
+        for worker in &self.workers {
+            // One that is just being rebuilt has the same scope.
+            worker.do_send(LimitsReloaded);
+        }
+    }
+
+    fn take(&self, reloaded: Reloaded) {
+        let Reloaded {
+            config,
+            changed,
+            need_restart,
+        } = reloaded;
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            tracing::info!(changed, "changed configuration is in force");
+            self.apply(config);
+        }
+        if !need_restart.is_empty() {
+            let keys = need_restart.join(", ");
+            tracing::warn!(keys, "changed configuration needs a restart");
+        }
+    }
+}
+
+/// Reads the file again when it changes or `asked` says so, and puts in force what can be. What cannot is
+/// logged, once for each change. Returns only if there is no file.
+pub(super) async fn keep_fresh(live: Live, asked: Arc<Notify>) {
+    let Some(file) = live.doors.config().file.clone() else {
+        return;
+    };
+    let _watch = watch(&file, Arc::clone(&asked));
+    let mut before = None;
+    loop {
+        // At first too: it may have changed before it was watched.
+        let in_force = live.doors.config().clone();
+        let read = move || config::reload(&in_force, config::environment());
+        match tokio::task::spawn_blocking(read).await {
+            Ok(now) if before.as_ref() == Some(&now) => {}
+            Ok(now) => {
+                match now.clone() {
+                    Ok(reloaded) => live.take(reloaded),
+                    Err(mistakes) => {
+                        let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+                        let error = all.join("; ");
+                        tracing::error!(
+                            error,
+                            "the configuration has mistakes; the one in force stays"
+                        );
+                    }
+                }
+                before = Some(settled(now));
+            }
+            Err(error) => tracing::error!(%error, "the configuration could not be read"),
+        }
+        // Where nobody asks, the time has come.
+        let _ = timeout(INTERVAL, asked.notified()).await;
+        sleep(SETTLE).await;
+    }
+}
+
+/// What the next read says if nothing changes: all that could change has.
+fn settled<E>(read: Result<Reloaded, E>) -> Result<Reloaded, E> {
+    read.map(|reloaded| Reloaded {
+        changed: Vec::new(),
+        ..reloaded
+    })
+}
+
+/// Watches the file's directory rather than the file: editors and Kubernetes replace by renaming.
+fn watch(file: &Path, asked: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let touched = move |event: notify::Result<notify::Event>| {
+        // Reading a file is an event too; only changes matter.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            asked.notify_one();
+        }
+    };
+    let directory = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let watching = notify::recommended_watcher(touched).and_then(|mut watcher| {
+        watcher.watch(directory, notify::RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    watching
+        .inspect_err(|error| {
+            tracing::warn!(%error, "cannot watch the configuration; reading it periodically");
+        })
+        .ok()
+}
