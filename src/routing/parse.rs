@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::codec::client::{MAX_SERVICE_LEN, is_service_name};
 
 use super::endpoint::{EndpointName, EndpointNameError};
-use super::reader::{Reader, Value, member_path, quoted};
+use super::reader::{Reader, Value, conclude, member_path, note, quoted};
 use super::realm_map::{self, RealmMap, RealmMapBuilder};
 use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
 use super::strategy::StrategyKind;
@@ -24,7 +24,7 @@ pub fn parse_file(text: &str) -> Result<Parsed, Vec<Mistake>> {
     if let Some(document) = reader.document("") {
         read_document(&mut reader, &document, &mut data);
     }
-    finish(reader).map(|warnings| Parsed { data, warnings })
+    reader.finish().map(|warnings| Parsed { data, warnings })
 }
 
 /// Parses the value of `rules` alone. Returns the rules and the warnings.
@@ -37,7 +37,7 @@ pub fn parse_rules(text: &str) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
     if let Some(value) = reader.document("rules") {
         rules = read_rules(&mut reader, &value);
     }
-    finish(reader).map(|warnings| (rules, warnings))
+    reader.finish().map(|warnings| (rules, warnings))
 }
 
 /// Parses a realm map that comes in pieces.
@@ -45,6 +45,7 @@ pub fn parse_rules(text: &str) -> Result<(Rules, Vec<Mistake>), Vec<Mistake>> {
 pub struct RealmsParser {
     realms: RealmMapBuilder,
     mistakes: Vec<Mistake>,
+    more_mistakes: usize,
 }
 
 impl RealmsParser {
@@ -58,32 +59,28 @@ impl RealmsParser {
         };
         let address = inserted.map_err(|error| wrong_address(address, &error));
         let found = [id_of_realm.err(), address.err()].into_iter().flatten();
-        self.mistakes.extend(found.map(|message| Mistake {
-            at: member_path("realms", id),
-            line: None,
-            message,
-        }));
+        for message in found {
+            let mistake = Mistake {
+                at: member_path("realms", id),
+                line: None,
+                message,
+            };
+            note(&mut self.mistakes, &mut self.more_mistakes, mistake);
+        }
     }
 
     /// Returns the map.
     ///
     /// # Errors
-    /// Every mistake in it, sorted, without lines.
+    /// The mistakes in it, sorted, without lines.
     pub fn finish(self) -> Result<RealmMap, Vec<Mistake>> {
         let mut mistakes = self.mistakes;
         if mistakes.is_empty() {
             return Ok(self.realms.build().0);
         }
         mistakes.sort_by(|one, other| one.at.cmp(&other.at));
+        conclude(&mut mistakes, self.more_mistakes);
         Err(mistakes)
-    }
-}
-
-fn finish(reader: Reader<'_>) -> Result<Vec<Mistake>, Vec<Mistake>> {
-    if reader.mistakes.is_empty() {
-        Ok(reader.warnings)
-    } else {
-        Err(reader.mistakes)
     }
 }
 

@@ -320,3 +320,16 @@ fn the_example_of_the_documentation() {
     assert_eq!(parsed.warnings, []);
     assert_eq!(parsed.data.rules.len(), 3);
 }
+
+#[test]
+fn many_mistakes_are_counted() {
+    let many = 3 * super::super::reader::MAX_MISTAKES;
+    let wrong: Vec<String> = (0..many).map(|n| format!("\"x{n}\":\"a:1\"")).collect();
+    let text = format!(r#"{{"rules":{{}},"realms":{{{}}}}}"#, wrong.join(","));
+    let mut parser = RealmsParser::default();
+    (0..many).for_each(|n| parser.add(&format!("x{n}"), "a:1"));
+    for mistakes in [parse_file(&text).unwrap_err(), parser.finish().unwrap_err()] {
+        assert_eq!(mistakes.len(), 1_001);
+        assert_eq!(mistakes[1_000].to_string(), "and 2000 more");
+    }
+}

@@ -74,13 +74,38 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
+/// Mistakes of one document that are named; the others are counted.
+pub(super) const MAX_MISTAKES: usize = 1_000;
+
+/// Adds a mistake, if there is room for it.
+pub(super) fn note(mistakes: &mut Vec<Mistake>, more: &mut usize, mistake: Mistake) {
+    if mistakes.len() < MAX_MISTAKES {
+        mistakes.push(mistake);
+    } else {
+        *more += 1;
+    }
+}
+
+/// Says how many mistakes there was no room for.
+pub(super) fn conclude(mistakes: &mut Vec<Mistake>, more: usize) {
+    if more > 0 {
+        mistakes.push(Mistake {
+            at: String::new(),
+            line: None,
+            message: format!("and {more} more"),
+        });
+    }
+}
+
 /// A text, and the mistakes and warnings that were found in it.
 pub(super) struct Reader<'a> {
     text: &'a str,
     /// The offset of the first byte of each line but the first.
     line_starts: Vec<usize>,
-    pub(super) mistakes: Vec<Mistake>,
-    pub(super) warnings: Vec<Mistake>,
+    mistakes: Vec<Mistake>,
+    more_mistakes: usize,
+    warnings: Vec<Mistake>,
+    more_warnings: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -89,7 +114,23 @@ impl<'a> Reader<'a> {
             text,
             line_starts: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
             mistakes: Vec::new(),
+            more_mistakes: 0,
             warnings: Vec::new(),
+            more_warnings: 0,
+        }
+    }
+
+    /// Returns the warnings.
+    ///
+    /// # Errors
+    /// All mistakes.
+    pub(super) fn finish(mut self) -> Result<Vec<Mistake>, Vec<Mistake>> {
+        conclude(&mut self.mistakes, self.more_mistakes);
+        conclude(&mut self.warnings, self.more_warnings);
+        if self.mistakes.is_empty() {
+            Ok(self.warnings)
+        } else {
+            Err(self.mistakes)
         }
     }
 
@@ -103,7 +144,7 @@ impl<'a> Reader<'a> {
                 raw,
             }),
             Err(error) => {
-                self.mistakes.push(Mistake {
+                self.note(Mistake {
                     at: at.to_owned(),
                     line: Some(error.line().max(1)),
                     message: format!("invalid JSON: {}", without_place(&error)),
@@ -119,9 +160,13 @@ impl<'a> Reader<'a> {
         self.line_starts.partition_point(|&first| first <= offset) + 1
     }
 
+    fn note(&mut self, mistake: Mistake) {
+        note(&mut self.mistakes, &mut self.more_mistakes, mistake);
+    }
+
     /// Records a mistake in this value.
     pub(super) fn mistake(&mut self, value: &Value<'a>, message: impl Into<String>) {
-        self.mistakes.push(Mistake {
+        self.note(Mistake {
             at: value.at.clone(),
             line: Some(self.line(value)),
             message: message.into(),
@@ -130,7 +175,7 @@ impl<'a> Reader<'a> {
 
     /// Records that a member of this object is missing.
     pub(super) fn missing(&mut self, object: &Value<'a>, name: &str, message: impl Into<String>) {
-        self.mistakes.push(Mistake {
+        self.note(Mistake {
             at: member_path(&object.at, name),
             line: Some(self.line(object)),
             message: message.into(),
@@ -139,11 +184,12 @@ impl<'a> Reader<'a> {
 
     /// Warns that this member is not known here.
     pub(super) fn unknown(&mut self, value: &Value<'a>) {
-        self.warnings.push(Mistake {
+        let warning = Mistake {
             at: value.at.clone(),
             line: Some(self.line(value)),
             message: "unknown member, ignored".to_owned(),
-        });
+        };
+        note(&mut self.warnings, &mut self.more_warnings, warning);
     }
 
     /// Returns the members of an object; a second one of the same name is a mistake and left out.

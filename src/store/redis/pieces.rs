@@ -60,7 +60,8 @@ impl Reader {
 
     /// Has the next read return the contents, changed or not.
     pub fn forget(&mut self) {
-        self.spare = self.watching.take().or(self.spare.take());
+        // Its connection goes too: what it has seen would spoil the next watch.
+        self.watching = None;
     }
 
     /// Reads both keys if they were written since the last read. Where this user may not watch and scan,
