@@ -5,6 +5,7 @@
 //!   [`entry_host`] is its environment.
 //! * [`socket`]: one type for every transport that a session may come over.
 //! * [`read_only`]: what is left of a socket after a write has failed.
+//! * [`abandoned`]: whether a remote end has gone while its socket is not read.
 //! * [`tls`]: TLS for players and to backends.
 //! * [`http`]: HTTP requests, each with an answer, a session or a WebSocket.
 //! * [`websocket`]: frames in messages.
@@ -14,6 +15,7 @@
 //! * [`peer`]: the connection between two gateways that prove their identity.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
 
+pub mod abandoned;
 pub mod dial;
 pub mod entry;
 pub mod entry_host;

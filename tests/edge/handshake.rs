@@ -22,8 +22,9 @@ async fn handshakes_with_mistakes_are_refused() {
     let with = |more: &'static str| [UPGRADE, KEY, VERSION, more];
     let key = |key: &'static str| [UPGRADE, key, VERSION];
     for (wire, status) in [
-        (handshake("POST /play HTTP/1.1", &all), 405),
-        (handshake("GET /play HTTP/1.0", &all), 400),
+        // These ask for no upgrade, and a path is for POST.
+        (handshake("PUT /play HTTP/1.1", &all), 405),
+        (handshake("GET /play HTTP/1.0", &all), 405),
         (handshake(get, &[UPGRADE, KEY]), 426),
         (
             handshake(get, &[UPGRADE, KEY, "Sec-WebSocket-Version: 8\r\n"]),
@@ -55,7 +56,7 @@ async fn handshakes_with_mistakes_are_refused() {
         ),
         (
             handshake(get, &["Upgrade: websocket\r\n", KEY, VERSION]),
-            400,
+            405,
         ),
         (
             handshake(
@@ -66,7 +67,7 @@ async fn handshakes_with_mistakes_are_refused() {
                     VERSION,
                 ],
             ),
-            400,
+            405,
         ),
         (
             handshake(

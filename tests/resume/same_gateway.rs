@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use game_gateway::codec::link::Kind;
 use game_gateway::config::Config;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
 use crate::stage::{
     Answer, Scene, Ticket, accept, begin, opened, reopened, resume, resume_on, says, suspended,
@@ -70,6 +72,27 @@ async fn a_connection_that_still_stands_is_replaced() {
     }
     let replaced = "game_gateway_closed_connections_total{reason=\"replaced\"}";
     assert_eq!(scene.gateway.metric(replaced).await, 6);
+}
+
+/// A RESUME and its connection's end may lie unread in a gateway that was stopped for a while; the player has
+/// come back on another connection by then.
+#[tokio::test]
+async fn a_resume_whose_connection_has_ended_takes_nothing_from_anybody() {
+    let mut scene = Scene::start_with(|config| config.gateway.workers = 3).await;
+    let ended = "game_gateway_closed_connections_total{reason=\"disconnected\"}";
+    for round in 1..=12 {
+        let socket = TcpStream::connect(scene.gateway.players).await.unwrap();
+        // The RESUME and the end in one segment.
+        SockRef::from(&socket).set_tcp_cork(true).unwrap();
+        let mut left = Player::over(socket);
+        resume_on(&mut left, &scene.ticket, 0).await;
+        drop(left);
+        scene.gateway.until(ended, |n| n >= round).await;
+    }
+    scene.player.data("game", b"on").await;
+    assert_eq!(&scene.link.data().await.payload[..], b"on");
+    scene.send("untouched").await;
+    says(&mut scene.player, "untouched").await;
 }
 
 #[tokio::test]

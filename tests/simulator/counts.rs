@@ -34,7 +34,10 @@ impl Counts {
     }
 
     pub(crate) fn refused(&mut self, closing: &Closing) {
-        if matches!(closing, Closing::NotResumable | Closing::ResumeElsewhere) {
+        if matches!(
+            closing,
+            Closing::NotResumable | Closing::ResumeElsewhere | Closing::ResumeBusy
+        ) {
             self.refused += 1;
         }
     }

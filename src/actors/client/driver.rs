@@ -117,7 +117,16 @@ impl Client {
     }
 
     /// Another connection wants this client's session.
-    pub(super) fn resume_here(&mut self, connection: ResumeConnection, ctx: &mut Context<Self>) {
+    pub(super) fn resume_here(
+        &mut self,
+        mut connection: ResumeConnection,
+        ctx: &mut Context<Self>,
+    ) {
+        // Its player may have come back on another connection since, and must not be told 205 there.
+        if connection.socket.is_abandoned() {
+            let session_id = self.core.session_id();
+            return self.refuse_connection(connection, &Closing::Disconnected, session_id);
+        }
         let request = connection.request.clone();
         self.at_core_with(Some(connection), ctx, |core, step| {
             core.resume_here(&request, step);

@@ -31,6 +31,8 @@ const DISCARD_READS: usize = 4;
 /// When clients that are refused or cut off may come back, in milliseconds: spread, so that they
 /// do not come as a herd.
 const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
+/// The same where another attempt to resume is under way.
+const RETRY_SOON_MS: (u32, u32) = (50, 500);
 
 /// The stages of an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +58,7 @@ pub(super) fn retry_after_ms(retry: Retry) -> u32 {
     match retry {
         Retry::NoAdvice => 0,
         Retry::Spread => spread_retry_ms(RETRY_AFTER_MS.0, RETRY_AFTER_MS.1),
+        Retry::Soon => spread_retry_ms(RETRY_SOON_MS.0, RETRY_SOON_MS.1),
         Retry::AfterMs(ms) => ms,
     }
 }

@@ -73,6 +73,9 @@ impl Client {
                 }),
             }
         }
+        if self.is_abandoned(cx) {
+            self.close(Closing::Disconnected, ctx);
+        }
         // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
@@ -107,6 +110,13 @@ impl Client {
             self.connection,
             Connection::Frames | Connection::Sniffing(_)
         ) && self.core.reads()
+    }
+
+    /// Tells whether a connection that only waits for its session has been left meanwhile.
+    fn is_abandoned(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        matches!(self.connection, Connection::Frames)
+            && self.core.awaits_session()
+            && self.socket.poll_abandoned(cx)
     }
 
     /// One read and everything that follows from it.

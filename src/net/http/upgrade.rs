@@ -38,17 +38,15 @@ impl Accept {
     }
 }
 
-fn upgrades_to_websocket(headers: &HeaderMap) -> bool {
-    listed(headers, header::UPGRADE, |protocol| {
-        protocol.eq_ignore_ascii_case("websocket")
-    })
-}
-
-/// Returns true if the request is a WebSocket's handshake, be it a good one or not.
+/// Returns true if the request is a WebSocket's handshake, be it a good one or not. Upgrade without
+/// Connection, from HTTP/1.0 or of another method asks for nothing (RFC 9110, 7.8).
 pub(super) fn is_handshake(head: &RequestHead) -> bool {
-    let headers = head.headers();
-    let meant = head.method == Method::GET || headers.contains_key(header::SEC_WEBSOCKET_KEY);
-    meant && upgrades_to_websocket(headers)
+    let lists =
+        |name, wanted: &str| listed(head.headers(), name, |one| one.eq_ignore_ascii_case(wanted));
+    head.method == Method::GET
+        && head.version == Version::HTTP_11
+        && lists(header::CONNECTION, "upgrade")
+        && lists(header::UPGRADE, "websocket")
 }
 
 /// Returns the answer to a good handshake.
@@ -61,15 +59,9 @@ pub(super) fn accept(head: &RequestHead, params: &EntryParams) -> Result<Accept,
 
 fn check(head: &RequestHead, params: &EntryParams) -> Result<Accept, Reply> {
     let headers = head.headers();
-    if head.method != Method::GET {
-        return Err(Reply::method_not_allowed("GET"));
-    }
-    let upgrades = listed(headers, header::CONNECTION, |option| {
-        option.eq_ignore_ascii_case("upgrade")
-    });
     let bodiless = single(headers, header::CONTENT_LENGTH).is_none_or(|length| length == "0")
         && !headers.contains_key(header::TRANSFER_ENCODING);
-    if head.version != Version::HTTP_11 || !upgrades || !bodiless {
+    if !bodiless {
         return Err(Reply::refusal(400, "not a WebSocket handshake"));
     }
     if single(headers, header::SEC_WEBSOCKET_VERSION) != Some(VERSION) {

@@ -39,6 +39,8 @@ pub enum Closing {
     TakenElsewhere,
     /// RESUME reached a draining gateway while the session's old connection stands.
     ResumeElsewhere,
+    /// Another resume of the session is under way, or has just ended; the next attempt finds out.
+    ResumeBusy,
     /// A backend ended the session.
     ByBackend {
         /// The backend's code, or 440.

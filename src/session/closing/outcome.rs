@@ -19,6 +19,8 @@ pub enum Retry {
     NoAdvice,
     /// A random time for each client, so that many do not come back at once (protocol 1.4).
     Spread,
+    /// The same, but what it waits for is a matter of milliseconds.
+    Soon,
     /// Milliseconds that a backend gave.
     AfterMs(u32),
 }
@@ -59,7 +61,7 @@ impl Closing {
     /// Protocol 1.4: "a final CLOSE to a backend carries the code that the client sent or got; 0
     /// where its connection just ended".
     pub fn outcome(&self) -> Outcome<'_> {
-        use Retry::{AfterMs, NoAdvice, Spread};
+        use Retry::{AfterMs, NoAdvice, Soon, Spread};
         use Then::{End, Suspend};
         const DRAINING: &str = "this gateway is draining";
         match self {
@@ -92,6 +94,8 @@ impl Closing {
             Closing::ResumeElsewhere => {
                 told(Label::ResumeElsewhere, Code::UNAVAILABLE, End, Spread).with(DRAINING)
             }
+            Closing::ResumeBusy => told(Label::ResumeBusy, Code::UNAVAILABLE, End, Soon)
+                .with("another resume of this session is under way"),
             Closing::ByBackend {
                 code,
                 retry_after_ms,

@@ -49,6 +49,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::Replaced, Some(205), 307);
     check(Closing::TakenElsewhere, Some(410), 307);
     check(Closing::ResumeElsewhere, Some(503), 503);
+    check(Closing::ResumeBusy, Some(503), 503);
     let backend = Closing::ByBackend {
         code: Code(440),
         retry_after_ms: 3,
@@ -97,6 +98,7 @@ fn a_connection_that_breaks_or_is_given_up_only_suspends_its_session() {
         Closing::TooFast,
         Closing::Replaced,
         Closing::ResumeElsewhere,
+        Closing::ResumeBusy,
     ] {
         assert!(!closing.outcome().only_suspends, "{closing:?}");
     }
@@ -115,6 +117,7 @@ fn a_close_to_many_at_once_spreads_their_return() {
     ] {
         assert_eq!(closing.outcome().retry, Retry::Spread, "{closing:?}");
     }
+    assert_eq!(Closing::ResumeBusy.outcome().retry, Retry::Soon);
     let backend = Closing::ByBackend {
         code: Code::KICKED,
         retry_after_ms: 3,

@@ -82,7 +82,7 @@ impl<L: Hold> Core<L> {
                 self.ended_while_claimed(close, step);
             }
             ToClaimant::Refused if claim.claims_from(&from) => {
-                self.fail_claim(Closing::ResumeElsewhere, false, step);
+                self.fail_claim(Closing::ResumeBusy, false, step);
             }
             ToClaimant::HoldsMore { .. }
             | ToClaimant::Handover(_)
@@ -94,7 +94,7 @@ impl<L: Hold> Core<L> {
             }
             ToClaimant::Unknown => self.not_there(&from, step),
             ToClaimant::Busy if self.asks(&from) => {
-                self.fail_claim(Closing::ResumeElsewhere, false, step);
+                self.fail_claim(Closing::ResumeBusy, false, step);
             }
             ToClaimant::NotGood if self.asks(&from) => {
                 self.fail_claim(Closing::NotResumable, true, step);

@@ -234,6 +234,8 @@ impl<L: Hold> Core<L> {
             Some(Kind::Ping | Kind::Pong) if frame.payload.len() > MAX_PING_LEN => {
                 "PING and PONG carry at most 125 bytes"
             }
+            // Its PONG comes behind OPENED, and that when the first service is bound (protocol 3.1).
+            Some(Kind::Ping) if self.awaits_first_service() => return Ok(false),
             Some(Kind::Ping) => {
                 self.tell(Kind::Pong, frame.payload, step);
                 return Ok(true);
@@ -245,6 +247,18 @@ impl<L: Hold> Core<L> {
         };
         self.tell_error(Code::MALFORMED, 0, malformed, frame.service, step);
         Ok(true)
+    }
+
+    /// Holds the client back until its first service is bound or could not be, where OPENED is owed.
+    fn awaits_first_service(&mut self) -> bool {
+        if let State::Active { session, pause, .. } = &mut self.state
+            && session.owes_opened()
+            && session.waiting() > 0
+        {
+            *pause = Pause::Opening;
+            return true;
+        }
+        false
     }
 
     /// Puts a frame behind the others that wait for their service's link.

@@ -234,7 +234,7 @@ impl<L: Hold> Core<L> {
             step.note(Note::ServicesChanged);
         }
         if leaving.connected {
-            step.push(Effect::LeaveConnection(Closing::ResumeElsewhere));
+            step.push(Effect::LeaveConnection(Closing::ResumeBusy));
             step.note(Note::Suspended);
         } else {
             step.note(Note::WaitsAgain);

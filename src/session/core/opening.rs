@@ -92,13 +92,24 @@ impl<L: Hold> Core<L> {
             // Resumed meanwhile; its ACCEPT is not waited for.
             lease.reopen(self.open_payload(OPEN_RESUMED, step.host.gateway_id(), step));
         }
-        match &self.state {
-            State::Suspended { until, .. } => {
-                lease.suspend(until.saturating_sub(step.now) as u32);
-            }
-            State::Leaving { leaving, .. } if !leaving.connected => {
-                lease.suspend(step.limits().resume_window as u32);
-            }
+        if let State::Ended(code) = &self.state {
+            // It ended while the link was being opened; this backend has seen OPEN all the same.
+            return lease.set_final_code(*code);
+        }
+        if let Some(why) = self.bind(service, lease, step) {
+            return self.service_failed(service, why, step);
+        }
+        self.suspend_opened(service, step);
+        self.unpause(Pause::Opening, step);
+        self.renew_token(step);
+        self.confirm_opened(service, step);
+    }
+
+    /// Tells the backend of a service that was opened late that its client is away, behind what waited.
+    fn suspend_opened(&mut self, service: &str, step: &Step<'_>) {
+        let window = match &self.state {
+            State::Suspended { until, .. } => until.saturating_sub(step.now),
+            State::Leaving { leaving, .. } if !leaving.connected => step.limits().resume_window,
             State::Greeting { .. }
             | State::Registering { .. }
             | State::Locating(_)
@@ -107,18 +118,14 @@ impl<L: Hold> Core<L> {
             | State::Resuming { .. }
             | State::Leaving { .. }
             | State::Claiming { .. }
-            | State::Ended(_) => {}
+            | State::Ended(_) => return,
+        };
+        if let Some(session) = self.session_mut()
+            && let Some(place) = session.find(service)
+            && let Some(lease) = session.lease(place)
+        {
+            lease.suspend(window as u32);
         }
-        if let State::Ended(code) = &self.state {
-            // It ended while the link was being opened; this backend has seen OPEN all the same.
-            return lease.set_final_code(*code);
-        }
-        if let Some(why) = self.bind(service, lease, step) {
-            return self.service_failed(service, why, step);
-        }
-        self.unpause(Pause::Opening, step);
-        self.renew_token(step);
-        self.confirm_opened(service, step);
     }
 
     /// Gives a service its link and what waited for it. Returns why not, where that link is lost already.

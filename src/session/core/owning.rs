@@ -206,7 +206,7 @@ impl<L: Hold> Core<L> {
                 resume: Some(resume),
                 ..
             } => {
-                step.push(Effect::LeaveConnection(Closing::ResumeElsewhere));
+                step.push(Effect::LeaveConnection(Closing::ResumeBusy));
                 step.note(Note::Suspended);
                 self.suspend(session, resume, Code::UNAVAILABLE, true, step);
             }

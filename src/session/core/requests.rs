@@ -76,7 +76,7 @@ impl<L: Hold> Core<L> {
     /// The registry does not answer.
     pub fn located_nowhere(&mut self, step: &mut Step<'_>) {
         if let State::Locating(_) = &self.state {
-            self.close(Closing::ResumeElsewhere, step);
+            self.close(Closing::ResumeBusy, step);
         }
     }
 
@@ -86,7 +86,7 @@ impl<L: Hold> Core<L> {
             State::Enlisting(request) => match result {
                 Ok(_) => self.claim(*request, step),
                 Err(RegisterFailed::InUse | RegisterFailed::Unreachable) => {
-                    self.close(Closing::ResumeElsewhere, step);
+                    self.close(Closing::ResumeBusy, step);
                 }
             },
             other => self.state = other,

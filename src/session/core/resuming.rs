@@ -11,6 +11,22 @@ use crate::codec::code::Code;
 use crate::session::closing::Closing;
 
 impl<L: Hold> Core<L> {
+    /// Tells whether the connection only waits for its session, and is not read meanwhile.
+    pub fn awaits_session(&self) -> bool {
+        match &self.state {
+            State::Locating(_)
+            | State::Enlisting(_)
+            | State::Resuming { .. }
+            | State::Claiming { .. } => true,
+            State::Greeting { .. }
+            | State::Registering { .. }
+            | State::Active { .. }
+            | State::Suspended { .. }
+            | State::Leaving { .. }
+            | State::Ended(_) => false,
+        }
+    }
+
     /// Takes the connection of a resume request, or refuses it: the effects `TakeConnection` and
     /// `RefuseConnection` are about that one.
     pub fn resume_here(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
@@ -25,7 +41,7 @@ impl<L: Hold> Core<L> {
             State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => {
                 // The client has given up the connection before, while its resume was under way.
                 if attempt.token_epoch != epoch {
-                    return Err(Closing::ResumeElsewhere);
+                    return Err(Closing::ResumeBusy);
                 }
                 attempt.count = request.count;
                 let was_lost = attempt.lost.take().is_some();
@@ -42,7 +58,7 @@ impl<L: Hold> Core<L> {
             | State::Leaving { .. } => {}
             // A claim that has failed, or a session that was handed over: it is elsewhere, and the registry
             // has not heard of that yet.
-            State::Ended(Code::LEAVES_LINK) => return Err(Closing::ResumeElsewhere),
+            State::Ended(Code::LEAVES_LINK) => return Err(Closing::ResumeBusy),
             State::Active { resume: None, .. }
             | State::Greeting { .. }
             | State::Registering { .. }
@@ -57,7 +73,7 @@ impl<L: Hold> Core<L> {
         if epoch > resume.epoch || elsewhere {
             // It has gone on elsewhere, and nobody has said so here: the client is to ask again.
             self.close(Closing::Replaced, step);
-            return Err(Closing::ResumeElsewhere);
+            return Err(Closing::ResumeBusy);
         }
         // "A token is used when the connection that it opened has sent a frame."
         if epoch < resume.oldest_good {
@@ -66,9 +82,15 @@ impl<L: Hold> Core<L> {
         let promised = resume.promise.is_some();
         let leaving = matches!(self.state, State::Leaving { .. });
         // Drain: "if the session's connection stands, CLOSE 503 on the new one".
-        let stays = matches!(self.state, State::Active { .. }) && step.host.drain_left().is_some();
-        if promised || leaving || stays {
+        let is_active = matches!(self.state, State::Active { .. });
+        let drain_left = step.host.drain_left();
+        // At the window's end every client is closed; one that came back now would never be asked again.
+        let is_drained = drain_left.is_some_and(|left| left.is_zero());
+        if is_drained || is_active && drain_left.is_some() {
             return Err(Closing::ResumeElsewhere);
+        }
+        if promised || leaving {
+            return Err(Closing::ResumeBusy);
         }
         self.begin_resume(request, step);
         Ok(())

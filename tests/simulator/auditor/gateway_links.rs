@@ -229,10 +229,8 @@ impl Audit {
         let own = session.incarnations.iter().rfind(|i| i.gateway == gateway);
         let place = session.places.entry(id).or_default();
         // What waited on a full link was decided before, maybe by an owner before.
-        let own = match full {
-            true => place.opened,
-            false => own.map_or(Moment::default(), |i| i.opened),
-        };
+        let own = own.map_or(Moment::default(), |i| i.opened);
+        let own = if full { own.min(place.opened) } else { own };
         let asked = session
             .attempts
             .iter()

@@ -208,6 +208,7 @@ impl World {
             let retry_after_ms = match outcome.retry {
                 Retry::NoAdvice => 0,
                 Retry::Spread => self.wires[wire].dice.between(500, 5000) as u32,
+                Retry::Soon => self.wires[wire].dice.between(50, 500) as u32,
                 Retry::AfterMs(ms) => ms,
             };
             let notice = Notice {

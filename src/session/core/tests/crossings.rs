@@ -235,8 +235,8 @@ fn a_service_that_is_opened_while_its_session_leaves_is_suspended_too() {
     play.heard();
     play.opens("chat", 2);
     play.check(&[
-        "chat.2: SUSPEND 1000",
         "chat.2: forward 1",
+        "chat.2: SUSPEND 1000",
         "chat.2: confirm",
     ]);
 }

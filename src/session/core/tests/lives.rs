@@ -306,7 +306,7 @@ fn a_ring_that_lost_frames_is_a_gap_and_counts_begin_again() {
 #[test]
 fn a_drain_asks_away_and_keeps_connections_that_stand() {
     let mut play = Play::with_resumable();
-    play.around.drains.set(true);
+    play.around.drain_left.set(Some(Duration::from_secs(5)));
     play.at(|core, step| core.ask_away(step));
     play.check(&["Goaway"]);
     play.resumes_here(1, 0);
@@ -317,4 +317,18 @@ fn a_drain_asks_away_and_keeps_connections_that_stand() {
     play.at(|core, step| core.accepted("game", 2, step));
     let heard = play.heard();
     assert_eq!(heard.last().map(String::as_str), Some("Goaway"));
+}
+
+#[test]
+fn nobody_comes_back_to_a_gateway_that_is_drained() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.heard();
+    play.around.drain_left.set(Some(Duration::ZERO));
+    play.resumes_here(1, 0);
+    play.check(&["refuse: 503"]);
+    // The drain is undone.
+    play.around.drain_left.set(None);
+    play.resumes_here(1, 0);
+    assert!(!play.heard().contains(&"refuse: 503".into()));
 }

@@ -120,7 +120,7 @@ impl Drop for Lease {
 /// A gateway named "a".
 struct Around {
     limits: Limits,
-    drains: Cell<bool>,
+    drain_left: Cell<Option<Duration>>,
     refuses: Cell<bool>,
     calls: Cell<u64>,
 }
@@ -139,7 +139,7 @@ impl Host for Around {
         self.refuses.get()
     }
     fn drain_left(&self) -> Option<Duration> {
-        self.drains.get().then_some(Duration::from_secs(5))
+        self.drain_left.get()
     }
     fn remote_address(&self) -> SocketAddr {
         ([1, 2, 3, 4], 5).into()
@@ -221,7 +221,7 @@ impl Play {
                     replay_bytes: 4096,
                     outbound_queue: 65_536,
                 },
-                drains: Cell::new(false),
+                drain_left: Cell::default(),
                 refuses: Cell::new(false),
                 calls: Cell::new(0),
             },

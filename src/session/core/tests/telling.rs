@@ -8,15 +8,22 @@ fn opened_comes_before_anything_else_of_the_session() {
     play.says(&data("game", FLAG_RESUMABLE));
     play.at(|core, step| core.registered(Ok(7), step));
     let ping = frame(Kind::Ping, "", 0, b"x");
-    play.says(&[data("game", FLAG_RESUMABLE), ping].concat());
-    play.check(&[
-        "register",
-        "route game OPEN epoch 1",
-        "OPENED 1 epoch 1",
-        "Pong",
-    ]);
+    let read = play.says(&[data("game", FLAG_RESUMABLE), ping.clone()].concat());
+    assert_eq!(read.frames, 1, "the PING waits");
+    play.check(&["register", "route game OPEN epoch 1"]);
     play.opens("game", 1);
-    play.check(&["game.1: forward 1", "OPENED 1 epoch 1"]);
+    play.says(&ping);
+    play.check(&["game.1: forward 1", "OPENED 1 epoch 1", "Pong"]);
+
+    // A link that takes long must not make the client believe that its gateway is gone.
+    let mut play = Play::new();
+    play.says(&data("game", FLAG_RESUMABLE));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.says(&data("game", FLAG_RESUMABLE));
+    play.says(&ping);
+    play.heard();
+    play.waits(5_000);
+    play.check(&["OPENED 1 epoch 1", "Pong"]);
 
     // A service that cannot be opened, and a backend that is quicker than the news of its link.
     let mut play = Play::new();
