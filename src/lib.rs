@@ -29,6 +29,7 @@ pub mod config;
 pub mod inspection;
 pub mod labels;
 pub mod logging;
+pub mod memory;
 pub mod metrics;
 pub mod net;
 pub mod routing;

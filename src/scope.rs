@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admission::{Doors, Gate};
 use crate::config::Config;
+use crate::memory::Meter;
 use crate::metrics::WorkerMetrics;
 use crate::net::listen::SpareFile;
 use crate::net::tls::Tls;
@@ -23,6 +24,8 @@ pub struct Scope {
     pub config: Arc<Config>,
     /// This worker's counters.
     pub metrics: Arc<WorkerMetrics>,
+    /// Counts the memory that this thread holds.
+    pub meter: Arc<Meter>,
     /// Admits or refuses new connections.
     pub gate: Arc<Gate>,
     /// The limits that a connection meets first.

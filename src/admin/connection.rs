@@ -181,7 +181,7 @@ impl Connection {
             if waits {
                 self.stream.write(CONTINUE, Bytes::new()).await?;
             }
-            body.read(&mut self.stream, MAX_BODY).await
+            body.read(&mut self.stream, MAX_BODY, || false).await
         };
         let upload = match timeout(REQUEST_TIMEOUT, reading).await {
             Ok(Ok(body)) => Ok(body),

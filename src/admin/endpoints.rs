@@ -10,7 +10,7 @@ use super::access::authorise;
 use super::errors::{ApiError, ErrorBody};
 use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::openapi::Finished;
-use super::{actors, backends, config, drain, log_level, pages, probes, routes, sessions};
+use super::{actors, backends, config, drain, log_level, memory, pages, probes, routes, sessions};
 
 /// A path and its methods, GET standing for HEAD too.
 type Endpoint = (&'static str, &'static [&'static str]);
@@ -59,6 +59,7 @@ endpoints! {
     "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;
     "/api/v1/log-level" => GET log_level::current, PUT log_level::change;
     "/api/v1/config" => GET config::effective;
+    "/api/v1/memory" => GET memory::budget;
     "/api/openapi.json" => GET pages::openapi;
     "/api/docs/" => GET pages::docs;
     "/api/docs/{file}" => GET pages::docs_file;

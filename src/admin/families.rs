@@ -6,10 +6,14 @@ use super::family::{
         Counter, Gauge, KindCounter, KindGauge, Labelled, Process, Status, StatusCounter,
         StatusReasons,
     },
-    family, listed, owned,
+    family, joined, listed, owned,
 };
+use super::memory;
+
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; 74] = [
+pub const FAMILIES: [Family; OWN.len() + memory::FAMILIES.len()] = joined(&OWN, &memory::FAMILIES);
+
+const OWN: [Family; 74] = [
     family(
         "connections",
         "Client connections now",

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use crate::actors::gateway::StatusSnapshot;
+use crate::memory::MemorySnapshot;
 use crate::metrics::{Listed, WorkerMetrics};
 use crate::supervision::KindSnapshot;
 
@@ -25,6 +26,10 @@ pub(super) enum Source {
     KindGauge(fn(&KindSnapshot) -> u64),
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
+    /// A gauge of the budget of memory.
+    Memory(fn(&MemorySnapshot) -> u64),
+    /// A gauge for each part of it.
+    MemoryParts,
     /// A counter of the process that no actor has.
     Process(fn(&ProcessFigures) -> u64),
 }
@@ -62,4 +67,18 @@ pub(super) fn owned<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> Vec<(St
 pub(super) fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(String, u64)> {
     let name = |number: Option<T>| number.map_or_else(|| "other".to_owned(), |n| n.to_string());
     counts.iter().map(|(code, n)| (name(code), n)).collect()
+}
+
+/// Joins two tables.
+pub(super) const fn joined<const N: usize>(first: &[Family], second: &[Family]) -> [Family; N] {
+    let mut all = [first[0]; N];
+    let mut index = 0;
+    while index < N {
+        all[index] = match index.checked_sub(first.len()) {
+            None => first[index],
+            Some(index) => second[index],
+        };
+        index += 1;
+    }
+    all
 }

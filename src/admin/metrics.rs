@@ -14,6 +14,7 @@ use super::families::FAMILIES;
 use super::family::{Family, ProcessFigures, Source::*};
 use crate::actors::gateway::StatusSnapshot;
 use crate::config::Config;
+use crate::memory::MemorySnapshot;
 use crate::metrics::WorkerMetrics;
 use crate::supervision::KindSnapshot;
 
@@ -27,6 +28,7 @@ pub(super) fn encode(
     status: Option<&StatusSnapshot>,
     kinds: Vec<KindSnapshot>,
     process: ProcessFigures,
+    memory: MemorySnapshot,
 ) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("game_gateway");
     registry.register_collector(Box::new(Figures {
@@ -35,6 +37,7 @@ pub(super) fn encode(
         status: status.cloned(),
         kinds,
         process,
+        memory,
     }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
@@ -48,6 +51,7 @@ struct Figures {
     status: Option<StatusSnapshot>,
     kinds: Vec<KindSnapshot>,
     process: ProcessFigures,
+    memory: MemorySnapshot,
 }
 
 impl Figures {
@@ -59,12 +63,17 @@ impl Figures {
         let kind = match family.source {
             Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) | KindCounter(_)
             | Process(_) => MetricType::Counter,
-            Gauge(_) | Status(_) | KindGauge(_) => MetricType::Gauge,
+            Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts => MetricType::Gauge,
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
         match family.source {
             Counter(read) => ConstCounter::new(self.sum(read)).encode(encoder),
             Process(read) => ConstCounter::new(read(&self.process)).encode(encoder),
+            Memory(read) => ConstGauge::new(read(&self.memory) as i64).encode(encoder),
+            MemoryParts => self.memory.parts.iter().try_for_each(|(part, bytes)| {
+                let labels = [("part", *part)];
+                ConstGauge::new(*bytes as i64).encode(encoder.encode_family(&labels)?)
+            }),
             Gauge(read) => ConstGauge::new(self.sum(read) as i64).encode(encoder),
             // A gateway that does not answer has no status: better no figure than a stale one.
             Status(read) => self.status.as_ref().map_or(Ok(()), |status| {
@@ -136,7 +145,7 @@ mod tests {
             let total = match family.source {
                 Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_)
                 | KindCounter(_) | Process(_) => "_total",
-                Gauge(_) | Status(_) | KindGauge(_) => "",
+                Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);
             assert!(document.contains(&name), "{name}");
@@ -154,12 +163,14 @@ mod tests {
             worker.dropped.add(DropReason::LinkGone, 2);
             worker.accepted.one();
         }
+        let memory = crate::memory::MemoryBudget::new(1, 1).snapshot();
         let text = encode(
             &Config::default(),
             &workers,
             None,
             Vec::new(),
             ProcessFigures::default(),
+            memory,
         )
         .unwrap();
         assert!(

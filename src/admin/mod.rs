@@ -6,7 +6,7 @@
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
 //! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`backends`], [`routes`],
-//!   [`drain`], [`log_level`], [`config`]; [`pages`] for people.
+//!   [`drain`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
 
 mod access;
 mod actors;
@@ -20,6 +20,7 @@ mod families;
 mod family;
 mod ids;
 mod log_level;
+mod memory;
 mod metrics;
 mod openapi;
 mod pages;
@@ -41,6 +42,7 @@ use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::logging::Log;
+use crate::memory::MemoryBudget;
 use crate::metrics::WorkerMetrics;
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
@@ -77,6 +79,8 @@ pub struct Sources {
     pub gateway: CountedAddr<Gateway>,
     /// Each worker's counters.
     pub metrics: Vec<Arc<WorkerMetrics>>,
+    /// The budget of memory.
+    pub memory: Arc<MemoryBudget>,
     /// Knows the other actors.
     pub inspector: Inspector,
     /// The log, if this program has one.
@@ -91,6 +95,7 @@ struct Desk {
     doors: Arc<Doors>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
+    memory: Arc<MemoryBudget>,
     inspector: Inspector,
     logging: Option<Logging>,
     started_at: std::time::SystemTime,
@@ -106,6 +111,7 @@ impl Desk {
             doors: sources.doors,
             gateway: sources.gateway,
             metrics: sources.metrics,
+            memory: sources.memory,
             inspector: sources.inspector,
             logging: sources.logging,
             started_at: std::time::SystemTime::now(),

@@ -42,7 +42,7 @@ pub(super) async fn health(desk: web::Data<Desk>) -> Result<web::Json<Healthy>, 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Readiness {
     ready: bool,
-    /// The reason if not: `starting`, `no routes yet`, `draining`, `full`.
+    /// The reason if not: `starting`, `no routes yet`, `draining`, `full`, `memory`.
     reasons: Vec<&'static str>,
     /// The reason that the newest routing data is not in force.
     routes_error: Option<String>,
@@ -86,6 +86,7 @@ pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiEr
         status.as_ref(),
         desk.inspector.kinds(),
         desk.process(),
+        desk.memory.snapshot(),
     );
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
     Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))

@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::addresses::AddressSeat;
 use super::files::FileBudget;
+use crate::memory::{self, Part};
+
+/// Memory of a session that waits for its player, its replay ring aside, in bytes.
+pub const SUSPENDED_BYTES: usize = 2048;
 
 /// Counts connections and says whether newcomers are let in.
 #[derive(Debug)]
@@ -163,6 +167,7 @@ impl Gate {
     /// Counts a suspended session until the returned guard is dropped.
     pub fn suspend(self: &Arc<Gate>) -> Suspension {
         self.suspended.fetch_add(1, Ordering::Relaxed);
+        memory::count(Part::Suspended, 0, SUSPENDED_BYTES);
         Suspension(Arc::clone(self))
     }
 
@@ -253,6 +258,7 @@ pub struct Suspension(Arc<Gate>);
 impl Drop for Suspension {
     fn drop(&mut self) {
         self.0.suspended.fetch_sub(1, Ordering::Relaxed);
+        memory::count(Part::Suspended, SUSPENDED_BYTES, 0);
     }
 }
 

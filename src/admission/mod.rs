@@ -8,4 +8,4 @@ mod gate;
 pub use addresses::AddressSeat;
 pub use doors::{Doors, Verdict};
 pub use files::{FileBudget, Room};
-pub use gate::{Admission, Gate, Permit, Suspension};
+pub use gate::{Admission, Gate, Permit, SUSPENDED_BYTES, Suspension};

@@ -15,6 +15,8 @@ const QUEUE_MARGIN: usize = 4 * 1024;
 /// Values of `listen.dead_after` that a kernel can keep: its probes count in seconds.
 const DEAD_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
+const MIB: usize = 1024 * 1024;
+
 /// The longest `redis.prefix`, in bytes.
 const MAX_PREFIX: usize = 256;
 
@@ -76,6 +78,12 @@ impl Loading {
             &["session.outbound_queue", "listen.max_payload"],
             c.session.outbound_queue >= least,
             "the first must be at least the second plus 4KiB: the queue must hold one frame of maximum size",
+        );
+        let least = (8 * MIB).max(4 * payload as usize);
+        self.require(
+            &["limits.memory", "listen.max_payload"],
+            c.limits.memory.is_none_or(|memory| memory >= least),
+            "the first must be at least 8MiB and four times the second",
         );
         self.require(
             &["session.max_services"],
@@ -149,11 +157,6 @@ impl Loading {
             &["session.replay_bytes", "session.outbound_queue"],
             session.replay_bytes <= session.outbound_queue,
             "the first must be at most the second: the replay buffer must fit in the queue",
-        );
-        self.require(
-            &["session.replay_total", "session.replay_bytes"],
-            session.replay_total >= session.replay_bytes,
-            "the first must be at least the second: it is the total of all sessions",
         );
         let both = !session.token_keys.is_empty() && session.token_keys_file.is_some();
         self.require(

@@ -26,6 +26,10 @@ pub enum Field<'a> {
     Small(&'a mut u8),
     /// Bytes.
     Size(&'a mut usize),
+    /// Bytes, or nothing; empty is nothing.
+    OptionalSize(&'a mut Option<usize>),
+    /// A number other than a size, or nothing; empty is nothing.
+    OptionalCount(&'a mut Option<usize>),
     /// Bytes, at most `u32::MAX`.
     Size32(&'a mut u32),
     /// A duration.
@@ -86,6 +90,12 @@ pub(super) fn unwrapped(text: &str) -> &str {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.trim_end_matches(['\r', '\n'])
 }
+
+/// Keys of earlier versions, and what has taken their place.
+pub(super) const GONE: [(&str, &str); 1] = [(
+    "session.replay_total",
+    "replay rings are a part of limits.memory",
+)];
 
 /// All keys, in the order of the documents.
 pub const KEYS: [Key; 71] = [
@@ -158,11 +168,8 @@ pub const KEYS: [Key; 71] = [
     sets("session.replay_bytes", |c| {
         Field::Size(&mut c.session.replay_bytes)
     }),
-    sets("session.replay_total", |c| {
-        Field::Size(&mut c.session.replay_total)
-    }),
     sets("session.max_suspended", |c| {
-        Field::Count(&mut c.session.max_suspended)
+        Field::OptionalCount(&mut c.session.max_suspended)
     }),
     sets("session.trust_client_ids", |c| {
         Field::Flag(&mut c.session.trust_client_ids)
@@ -216,6 +223,9 @@ pub const KEYS: [Key; 71] = [
     sets("backend.tls.key", |c| {
         Field::OptionalPath(&mut c.backend.tls.key)
     }),
+    sets("limits.memory", |c| {
+        Field::OptionalSize(&mut c.limits.memory)
+    }),
     live("limits.connections_per_ip", |c| {
         Field::Count(&mut c.limits.connections_per_ip)
     }),
@@ -264,6 +274,11 @@ pub const KEYS: [Key; 71] = [
     sets("log.format", |c| Field::Format(&mut c.log.format)),
 ];
 
+fn size(text: &str) -> Result<usize, String> {
+    let too_large = |_| format!("size `{text}` too large, limit {} bytes", usize::MAX);
+    usize::try_from(parse_size(text)?).map_err(too_large)
+}
+
 fn number<T: TryFrom<u64> + Display>(text: &str, most: T) -> Result<T, String> {
     let number: u64 = text
         .parse()
@@ -290,9 +305,13 @@ impl Field<'_> {
         match self {
             Field::Count(field) => *field = number(text, usize::MAX)?,
             Field::Small(field) => *field = number(text, u8::MAX)?,
-            Field::Size(field) => {
-                *field = usize::try_from(parse_size(text)?)
-                    .map_err(|_| format!("size `{text}` too large, limit {} bytes", usize::MAX))?;
+            Field::Size(field) => *field = size(text)?,
+            Field::OptionalSize(field) => {
+                *field = (!text.is_empty()).then(|| size(text)).transpose()?;
+            }
+            Field::OptionalCount(field) => {
+                let count = || number(text, usize::MAX);
+                *field = (!text.is_empty()).then(count).transpose()?;
             }
             Field::Size32(field) => {
                 *field = u32::try_from(parse_size(text)?)
@@ -356,6 +375,8 @@ impl Field<'_> {
             Field::Small(field) => field.to_string(),
             Field::Size(field) => show_size(*field as u64),
             Field::Size32(field) => show_size(u64::from(*field)),
+            Field::OptionalSize(field) => field.map_or_else(String::new, |n| show_size(n as u64)),
+            Field::OptionalCount(field) => shown(field),
             Field::Duration(field) => show_duration(*field),
             Field::Flag(field) => field.to_string(),
             Field::Text(field) => field.clone(),
@@ -384,7 +405,12 @@ impl Field<'_> {
     pub fn is_number(&self) -> bool {
         matches!(
             self,
-            Field::Count(_) | Field::Small(_) | Field::Size(_) | Field::Size32(_)
+            Field::Count(_)
+                | Field::Small(_)
+                | Field::Size(_)
+                | Field::Size32(_)
+                | Field::OptionalSize(_)
+                | Field::OptionalCount(_)
         )
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Key, unwrapped};
+use super::keys::{GONE, KEYS, Key, unwrapped};
 use super::{Config, LogFormat};
 
 /// Prefix of the environment variables that override keys.
@@ -244,6 +244,9 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
 }
 
 fn unknown(name: &str) -> String {
+    if let Some((_, instead)) = GONE.iter().find(|(gone, _)| *gone == name) {
+        return format!("no longer exists: {instead}; remove the key");
+    }
     let near = KEYS
         .iter()
         .map(|key| (distance(name, key.name), key.name))

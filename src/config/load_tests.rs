@@ -314,6 +314,8 @@ fn every_key_can_be_set_from_file_and_environment() {
             shown if !shown.is_empty() => shown,
             _ if key.name.ends_with("allowed_origins") => "https://play.example.com,*".to_owned(),
             _ if key.name == "session.token_keys" => "k".repeat(32),
+            _ if key.name == "session.max_suspended" => "7".to_owned(),
+            _ if key.name == "limits.memory" => "1GiB".to_owned(),
             _ if key.name.starts_with("peer.") => "127.0.0.1:1".to_owned(),
             _ if networks.contains(&key.name) => "10.0.0.0/8,::1".to_owned(),
             _ => "x".to_owned(),

@@ -50,6 +50,15 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
+impl Config {
+    /// Returns how many sessions may be suspended at a time: as many as there may be connections, unless
+    /// `session.max_suspended` says otherwise.
+    pub fn max_suspended(&self) -> usize {
+        let suspended = self.session.max_suspended;
+        suspended.unwrap_or(self.listen.max_connections)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct Kubernetes {
@@ -148,8 +157,7 @@ pub struct Session {
     pub idle_timeout: Duration,
     pub resume_window: Duration,
     pub replay_bytes: usize,
-    pub replay_total: usize,
-    pub max_suspended: usize,
+    pub max_suspended: Option<usize>,
     pub token_keys: Vec<Secret>,
     pub token_keys_file: Option<PathBuf>,
     pub trust_client_ids: bool,
@@ -184,6 +192,7 @@ pub struct BackendTls {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct Limits {
+    pub memory: Option<usize>,
     pub connections_per_ip: usize,
     pub connections_per_second_per_ip: usize,
     pub ipv6_prefix: u8,
@@ -255,8 +264,7 @@ impl Default for Session {
             idle_timeout: 300 * SECOND,
             resume_window: 30 * SECOND,
             replay_bytes: 64 * 1024,
-            replay_total: 256 * 1024 * 1024,
-            max_suspended: 10_000,
+            max_suspended: None,
             token_keys: Vec::new(),
             token_keys_file: None,
             trust_client_ids: false,
@@ -279,6 +287,7 @@ impl Default for Http {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
+            memory: None,
             connections_per_ip: 0,
             connections_per_second_per_ip: 0,
             ipv6_prefix: 64,

@@ -34,6 +34,10 @@ pub trait EntryHost {
     fn serving_http(&self);
     /// Returns why no session may start, or none if one may.
     fn refusal(&self) -> Option<Refusal>;
+    /// Returns why nothing may be kept for a new session, or none if there is memory for it.
+    fn short_of_memory(&self) -> Option<Refusal>;
+    /// Tells whether memory is so short that there is none for a handshake.
+    fn refuses_handshakes(&self) -> bool;
     /// Returns why no session should be sent here, or none if the gateway is ready for some.
     fn not_ready(&self) -> Option<Refusal>;
     /// Starts a session whose frames come from `socket`.

@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::codec::buffers;
+use crate::memory::{Held, Part};
 
 /// Payloads of at least this many bytes are written from the buffer that they came in rather than
 /// copied: below it the copy is cheaper than one more slice.
@@ -31,7 +32,7 @@ const MAX_WASTE: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Slice {
     bytes: Bytes,
-    /// Size of the buffer. 0: it is as large as the bytes, and many may share it.
+    /// Size of the buffer. 0: it is as large as the bytes, and counted once for many.
     buffer: usize,
 }
 
@@ -41,9 +42,16 @@ impl Slice {
         Slice { bytes, buffer }
     }
 
-    /// Bytes for many: nobody copies them.
-    pub fn for_many(bytes: Bytes) -> Slice {
-        Slice { bytes, buffer: 0 }
+    /// A copy for many, which counts once for all of them.
+    pub fn for_many(bytes: &[u8]) -> Slice {
+        let counted = Counted {
+            bytes: bytes.into(),
+            _held: Held::new(Part::Multicast, bytes.len()),
+        };
+        Slice {
+            bytes: Bytes::from_owner(counted),
+            buffer: 0,
+        }
     }
 
     /// Returns bytes that keep no larger buffer alive.
@@ -51,7 +59,20 @@ impl Slice {
         if is_compact(self.bytes.len(), self.buffer) {
             return self;
         }
-        Slice::for_many(Bytes::copy_from_slice(&self.bytes))
+        let buffer = self.bytes.len();
+        Slice::new(Bytes::copy_from_slice(&self.bytes), buffer)
+    }
+}
+
+/// Bytes that are counted for as long as somebody has a part of them.
+struct Counted {
+    bytes: Box<[u8]>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -81,6 +102,14 @@ impl Piece {
             Piece::Shared(slice) => slice,
         }
     }
+
+    /// Bytes of the buffer that the piece keeps alive; 0 where that is counted apart.
+    fn buffer(&self) -> usize {
+        match self {
+            Piece::Pooled(buffer) => buffer.capacity(),
+            Piece::Shared(slice) => slice.buffer,
+        }
+    }
 }
 
 /// Bytes on their way to one socket, in order.
@@ -91,6 +120,8 @@ pub struct Outbox {
     written: usize,
     /// Bytes that are not written yet.
     queued: usize,
+    /// Bytes of all buffers that wait.
+    held: usize,
     /// Pieces at the end that may lie in buffers much larger than they are.
     loose: usize,
     /// The first piece is the rest of one that was partly written.
@@ -101,6 +132,11 @@ impl Outbox {
     /// Bytes that are not written yet.
     pub fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes of memory that the queue keeps, payloads that many share aside.
+    pub fn held(&self) -> usize {
+        self.held
     }
 
     /// Returns true if everything is written.
@@ -116,7 +152,9 @@ impl Outbox {
             && let Some(Piece::Pooled(last)) = self.pieces.back_mut()
             && last.len() + buffer.len() <= GATHER_BYTES
         {
+            let before = last.capacity();
             last.extend_from_slice(&buffer);
+            self.held += last.capacity() - before;
             buffers::give(buffer);
         } else if buffer.is_empty() {
             buffers::give(buffer);
@@ -130,6 +168,7 @@ impl Outbox {
             // Most sessions never have two pieces at a time: no room for four.
             self.pieces.reserve_exact(1);
         }
+        self.held += piece.buffer();
         self.pieces.push_back(piece);
         self.loose += 1;
     }
@@ -149,6 +188,7 @@ impl Outbox {
             return;
         }
         let mut loose = self.pieces.split_off(self.pieces.len() - self.loose);
+        self.held = self.pieces.iter().map(Piece::buffer).sum();
         if self.pieces.is_empty()
             && let Some(first) = loose.pop_front()
         {
@@ -186,7 +226,9 @@ impl Outbox {
     fn gather(&mut self, bytes: &[u8]) {
         match self.pieces.back_mut() {
             Some(Piece::Pooled(last)) if last.len() + bytes.len() <= GATHER_BYTES => {
+                let before = last.capacity();
                 last.extend_from_slice(bytes);
+                self.held += last.capacity() - before;
             }
             _ => self.push_piece(Piece::Pooled(bytes.to_vec())),
         }
@@ -205,6 +247,7 @@ impl Outbox {
         let mut buffer = buffers::take();
         encode(&mut buffer);
         self.queued += buffer.len();
+        self.held += buffer.capacity();
         let place = usize::from(self.written > 0 || self.is_rest);
         if place >= self.pieces.len() - self.loose {
             self.loose += 1;
@@ -266,6 +309,7 @@ impl Outbox {
             }
             self.written -= len;
             self.is_rest = false;
+            self.held -= piece.buffer();
             if let Some(Piece::Pooled(buffer)) = self.pieces.pop_front() {
                 buffers::give(buffer);
             }
@@ -275,116 +319,5 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Takes a few bytes a write and is not ready every other time.
-    struct Slow {
-        taken: Vec<u8>,
-        step: usize,
-        ready: bool,
-    }
-
-    impl Outbox {
-        /// Bytes of all buffers that the queue keeps alive.
-        fn buffers(&self) -> usize {
-            let size = |piece: &Piece| match piece {
-                Piece::Pooled(buffer) => buffer.capacity(),
-                Piece::Shared(slice) => slice.buffer.max(slice.len()),
-            };
-            self.pieces.iter().map(size).sum()
-        }
-    }
-
-    impl AsyncWrite for Slow {
-        fn poll_write(
-            mut self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            buf: &[u8],
-        ) -> Poll<io::Result<usize>> {
-            self.ready = !self.ready;
-            if !self.ready {
-                return Poll::Pending;
-            }
-            let n = buf.len().min(self.step);
-            self.taken.extend_from_slice(&buf[..n]);
-            Poll::Ready(Ok(n))
-        }
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    #[test]
-    fn the_urgent_overtakes_all_but_what_has_begun() {
-        for compacts in [false, true] {
-            let mut socket = Slow {
-                taken: Vec::new(),
-                step: 1,
-                ready: false,
-            };
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            let mut outbox = Outbox::default();
-            outbox.append_first(|out| out.extend(b"1"));
-            for piece in [b"a", b"b"] {
-                let bytes = Bytes::from(piece.repeat(VECTORED_BYTES));
-                outbox.push_shared(Slice::new(bytes, 64 * 1024));
-            }
-            outbox.append_first(|out| out.extend(b"0"));
-            while !socket.taken.ends_with(b"a") {
-                let _ = outbox.poll_write(&mut socket, &mut cx);
-            }
-            if compacts {
-                outbox.compact();
-            }
-            outbox.append_first(|out| out.extend(b"2"));
-            assert_eq!(outbox.queued() + socket.taken.len(), 2 * VECTORED_BYTES + 3);
-            outbox.compact();
-            while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
-            let taken = String::from_utf8(socket.taken).unwrap();
-            let a = "a".repeat(VECTORED_BYTES);
-            // Copied out of large buffers, the two are one piece by then.
-            let expected = match compacts {
-                false => format!("01{a}2{}", "b".repeat(VECTORED_BYTES)),
-                true => format!("01{a}{}2", "b".repeat(VECTORED_BYTES)),
-            };
-            assert_eq!(taken, expected);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn all_bytes_arrive_once_and_in_order(
-            pieces in proptest::collection::vec((any::<bool>(), 0_usize..5000), 0..40), step in 1_usize..9000,
-            compacts in 1_usize..5,
-        ) {
-            let mut socket = Slow { taken: Vec::new(), step, ready: false };
-            let mut cx = Context::from_waker(std::task::Waker::noop());
-            let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
-            for (index, (shared, len)) in pieces.into_iter().enumerate() {
-                let bytes = vec![index as u8; len];
-                expected.extend_from_slice(&bytes);
-                if shared {
-                    outbox.push_shared(Slice::new(bytes.into(), 3 * (index % 2) * len));
-                } else {
-                    outbox.push(bytes);
-                }
-                if index % 3 == 0 {
-                    let _ = outbox.poll_write(&mut socket, &mut cx);
-                }
-                if index % compacts == 0 {
-                    outbox.compact();
-                    prop_assert!(outbox.buffers() <= MAX_WASTE * (outbox.queued() + step));
-                }
-                prop_assert_eq!(outbox.queued() + socket.taken.len(), expected.len());
-            }
-            while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
-            prop_assert!(outbox.is_empty());
-            prop_assert_eq!(socket.taken, expected);
-        }
-    }
-}
+#[path = "outbox_tests.rs"]
+mod tests;

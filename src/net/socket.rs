@@ -11,8 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::read_only::ReadOnly;
-use super::tls::TlsSocket;
-use super::websocket::WebSocket;
+use super::tls::{self, TlsSocket};
+use super::websocket::{self, WebSocket};
+
+/// Bytes of the buffers that an idle socket has at the most: those of a WebSocket inside TLS.
+pub const IDLE_BYTES: usize = tls::IDLE_BYTES + websocket::IDLE_BYTES;
 
 /// The socket of a client or a link.
 #[derive(Debug, Default)]
@@ -45,6 +48,17 @@ impl Socket {
             Socket::Tcp(_) | Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => false,
             Socket::Tls(socket) => socket.is_unflushed(),
             Socket::WebSocket(socket) => socket.is_unflushed(),
+        }
+    }
+
+    /// Bytes of the buffers that the socket has, those of the kernel aside.
+    #[inline]
+    pub fn buffers(&self) -> usize {
+        match self {
+            Socket::Tcp(_) | Socket::ReadOnly(_) | Socket::Taken => 0,
+            Socket::Duplex(_) => 0, // Counted with the HTTP request.
+            Socket::Tls(socket) => socket.buffers(),
+            Socket::WebSocket(socket) => socket.buffers(),
         }
     }
 

@@ -21,12 +21,13 @@ use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
+use crate::memory::{self, MemoryBudget};
 use crate::metrics::WorkerMetrics;
 use crate::net::listen::SpareFile;
 use crate::net::tls::Tls;
 use crate::scope::{RoutesInForce, Scope};
 use crate::session::token::Keyring;
-use crate::store::pod::{Pod, keep_cost};
+use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
 
@@ -46,6 +47,7 @@ pub(super) struct Parts {
     pub(super) tokens: Arc<ArcSwap<Keyring>>,
     pub(super) peers: Option<peers::Listening>,
     pub(super) pod: Option<Pod>,
+    pub(super) memory: Arc<MemoryBudget>,
 }
 
 impl Parts {
@@ -65,6 +67,7 @@ pub(super) async fn start_actors(
     mut parts: Parts,
     first_load: mpsc::Sender<()>,
 ) -> io::Result<CountedAddr<Gateway>> {
+    memory::count_on_this_thread(parts.memory.gateway());
     let budget = Arc::<Budget>::default();
     let peering = parts.peers.as_ref().map(|peers| peers.peering().clone());
     let peering = peering.unwrap_or_default();
@@ -76,8 +79,15 @@ pub(super) async fn start_actors(
     let (live_gate, live_workers) = (Arc::clone(&parts.gate), parts.workers.clone());
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
-    let around = surroundings(Arc::clone(&parts.tls), peering, parts.pod, parts.metrics);
-    let token_keys = Arc::clone(&around.token_keys);
+    let counts = report_cost(parts.pod, parts.metrics);
+    let token_keys = Arc::default();
+    let around = Surroundings {
+        tls: Arc::clone(&parts.tls),
+        peering,
+        pod: counts,
+        token_keys: Arc::clone(&token_keys),
+        memory: parts.memory,
+    };
     let (gateway, panicked) = entry.start_watched(move |registration| {
         Gateway::new(
             registration,
@@ -148,6 +158,7 @@ async fn start_workers(
             gate: Arc::clone(&parts.gate),
             doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),
+            meter: Arc::clone(parts.memory.worker(worker)),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),
             routes: Arc::clone(&parts.routes),
@@ -172,23 +183,12 @@ async fn start_workers(
     Ok(())
 }
 
-/// Returns the gateway's surroundings other than players and backends, and starts to report the pod's
-/// cost to Kubernetes.
-fn surroundings(
-    tls: Arc<Tls>,
-    peering: Peering,
-    pod: Option<Pod>,
-    metrics: Vec<Arc<WorkerMetrics>>,
-) -> Surroundings {
+/// Starts to report the pod's cost to Kubernetes.
+fn report_cost(pod: Option<Pod>, metrics: Vec<Arc<WorkerMetrics>>) -> Arc<PodCounts> {
     let counts = Arc::default();
     if let Some(pod) = pod {
         let sessions = move || metrics.iter().map(|m| m.sessions_now()).sum();
         actix::spawn(keep_cost(pod, sessions, Arc::clone(&counts)));
     }
-    Surroundings {
-        tls,
-        peering,
-        pod: counts,
-        token_keys: Arc::default(),
-    }
+    counts
 }

@@ -22,6 +22,7 @@ use crate::admin::{self, Admin, Sources};
 use crate::admission::{Doors, FileBudget, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
+use crate::memory::{MemoryBudget, available};
 use crate::metrics::WorkerMetrics;
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
@@ -161,7 +162,8 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 ///
 /// # Errors
 /// See [`StartError`]; then nothing is left running.
-pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, StartError> {
+pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Running, StartError> {
+    let memory = memory_budget(&mut config);
     let config = Arc::new(config);
     let tls = load_tls(&config)?;
     let count = config.gateway.worker_count();
@@ -179,6 +181,7 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
 
     let parts = Parts {
+        memory: Arc::clone(&memory),
         config: Arc::clone(&config),
         tls: Arc::new(tls),
         gate: Arc::clone(&gate),
@@ -196,24 +199,14 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     };
     let inspector = parts.inspector();
     supervision::record_panics();
-    let (started, ready) = mpsc::channel();
     let (first_load, loaded) = mpsc::channel();
-    let system = std::thread::Builder::new()
-        .name("gateway".into())
-        .spawn(move || {
-            let system = System::new();
-            let gateway = system.block_on(start_actors(parts, first_load));
-            let failed = gateway.is_err();
-            // The receiver waits for exactly this.
-            let _ = started.send(gateway);
-            if failed { Ok(()) } else { system.run() }
-        })?;
-    let gateway = ready.recv().map_err(|_| StartError::Ended)??;
+    let (system, gateway) = spawn_system(parts, first_load)?;
     let sources = Sources {
         config,
         doors,
         gateway: gateway.clone(),
         metrics: metrics.clone(),
+        memory,
         inspector: inspector.clone(),
         logging,
         gate,
@@ -233,6 +226,27 @@ pub fn start_with(config: Config, logging: Option<Logging>) -> Result<Running, S
     })
 }
 
+/// Starts the gateway's own thread, and on it its actors.
+fn spawn_system(
+    parts: Parts,
+    first_load: mpsc::Sender<()>,
+) -> Result<(JoinHandle<io::Result<()>>, CountedAddr<Gateway>), StartError> {
+    let (started, ready) = mpsc::channel();
+    let run = move || {
+        let system = System::new();
+        let gateway = system.block_on(start_actors(parts, first_load));
+        let failed = gateway.is_err();
+        // The receiver waits for exactly this.
+        let _ = started.send(gateway);
+        if failed { Ok(()) } else { system.run() }
+    };
+    let system = std::thread::Builder::new()
+        .name("gateway".into())
+        .spawn(run)?;
+    let gateway = ready.recv().map_err(|_| StartError::Ended)??;
+    Ok((system, gateway))
+}
+
 /// Returns the pod whose deletion cost is reported to Kubernetes, if that is enabled.
 fn pod(config: &Config) -> Result<Option<Pod>, StartError> {
     let kubernetes = &config.kubernetes;
@@ -248,6 +262,21 @@ fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
         tracing::warn!(warning, "TLS");
     }
     Ok(tls)
+}
+
+/// Makes the budget of `limits.memory`, or of what takes its place, and says so.
+fn memory_budget(config: &mut Config) -> Arc<MemoryBudget> {
+    let configured = config.limits.memory.is_some();
+    let bytes = *config
+        .limits
+        .memory
+        .get_or_insert_with(available::default_limit);
+    tracing::info!(
+        bytes,
+        configured,
+        "limits.memory: all queues and buffers together"
+    );
+    Arc::new(MemoryBudget::new(bytes, config.gateway.worker_count()))
 }
 
 fn vec_of<T: Default>(count: usize) -> Vec<T> {

@@ -19,3 +19,4 @@ pub mod rate;
 pub mod replay;
 pub mod state;
 pub mod token;
+mod waiting;

@@ -114,6 +114,11 @@ impl Replay {
         }
     }
 
+    /// Lowers the bound to `bytes`, if it is higher.
+    pub fn squeeze(&mut self, bytes: usize) {
+        self.set_limit(self.limit.min(bytes));
+    }
+
     /// Returns the frames that a client lacks which has taken `count` DATA frames.
     pub fn since(&self, count: u64) -> Lacking<'_> {
         let wanted = count.min(self.sent).saturating_sub(self.before);

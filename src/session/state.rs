@@ -321,23 +321,6 @@ impl<L> Session<L> {
         self.services.iter().any(its)
     }
 
-    /// Number of frames that wait for links.
-    pub fn waiting(&self) -> u32 {
-        let frames = |s: &Service<L>| match &s.state {
-            State::Opening(opening) => opening.frames,
-            State::Open(_) | State::Unbound => 0,
-        };
-        self.services.iter().map(frames).sum()
-    }
-
-    /// Tells whether so much waits for links that the client should not be read for now.
-    pub fn must_wait(&self) -> bool {
-        self.services.iter().any(|s| match &s.state {
-            State::Opening(opening) => opening.queue.len() >= OPENING_QUEUE_BYTES,
-            State::Open(_) | State::Unbound => false,
-        })
-    }
-
     /// The service's link is there: from now on frames go to `lease`. Returns what waited.
     pub fn opened(&mut self, place: usize, lease: L) -> Option<Box<Opening>> {
         let opening = self.leave_opening(place, State::Open(lease))?;

@@ -76,6 +76,9 @@ fn default_value(field: Field<'_>) -> Value {
         field,
         Field::Paths(_) | Field::Networks(_) | Field::Origins(_)
     );
+    if let Field::OptionalSize(_) | Field::OptionalCount(_) = field {
+        return json!(67_108_864);
+    }
     let is_flag = matches!(field, Field::Flag(_));
     let text = field.show();
     match text.parse::<u64>() {
@@ -141,7 +144,7 @@ fn every_key_of_the_program_can_be_set() {
 #[test]
 fn values_keep_their_types() {
     let objects = objects(&[
-        "config.session.replay_total=268435456",
+        "config.limits.memory=268435456",
         "config.session.outbound_queue=2MiB",
         "config.session.trust_client_ids=true",
         "config.log.level=info\\,game_gateway=debug",
@@ -150,7 +153,7 @@ fn values_keep_their_types() {
     let map = object(&objects, "ConfigMap", "gg-game-gateway");
     let toml = map["data"]["game-gateway.toml"].as_str().expect("text");
     for line in [
-        "replay_total = 268435456",
+        "memory = 268435456",
         "outbound_queue = \"2MiB\"",
         "trust_client_ids = true",
         "level = \"info,game_gateway=debug\"",

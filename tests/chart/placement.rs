@@ -139,15 +139,15 @@ fn a_password_that_is_missing_is_not_left_out() {
     }
 }
 
-fn replay_total(limit: &Value, config: &Value) -> Option<u64> {
+fn budget(limit: &Value, config: &Value) -> Option<u64> {
     let objects = objects_with(&json!({
-        "resources": {"limits": {"memory": limit}}, "config": {"session": config},
+        "resources": {"limits": {"memory": limit}}, "config": {"limits": config},
     }));
     let map = object(&objects, "ConfigMap", NAME);
     let toml = map["data"]["game-gateway.toml"].as_str().expect("text");
     let line = toml
         .lines()
-        .find_map(|line| line.strip_prefix("replay_total = "))?;
+        .find_map(|line| line.strip_prefix("memory = "))?;
     Some(line.parse().expect("a number"))
 }
 
@@ -156,21 +156,21 @@ fn replay_total(limit: &Value, config: &Value) -> Option<u64> {
 fn memory_stays_within_its_limit() {
     let none = json!({});
     for (limit, wanted) in [
-        (json!("64Mi"), Some(32 << 20)),
-        (json!(67_108_864), Some(32 << 20)),
-        (json!("0.125Gi"), Some(64 << 20)),
-        (json!("100M"), Some(50_000_000)),
-        (json!("1e8"), Some(50_000_000)),
-        (json!("512Mi"), None),
+        (json!("64Mi"), Some(16 << 20)),
+        (json!(67_108_864), Some(16 << 20)),
+        (json!("0.125Gi"), Some(32 << 20)),
+        (json!("100M"), Some(25_000_000)),
+        (json!("1e8"), Some(25_000_000)),
+        (json!("256Mi"), None),
         (json!("2Gi"), None),
     ] {
-        assert_eq!(replay_total(&limit, &none), wanted, "{limit}");
+        assert_eq!(budget(&limit, &none), wanted, "{limit}");
     }
-    let given = json!({"replay_total": 16_777_216});
-    assert_eq!(replay_total(&json!("64Mi"), &given), Some(16 << 20));
+    let given = json!({"memory": 25_165_824});
+    assert_eq!(budget(&json!("64Mi"), &given), Some(24 << 20));
     let limit = "resources.limits.memory=64Mi";
     refused(
-        &[limit, "config.session.replay_total=64MiB"],
+        &[limit, "config.limits.memory=64MiB"],
         "the kernel would kill it",
     );
     refused(&["resources.limits.memory=16Mi"], "at least 32Mi");
@@ -178,11 +178,7 @@ fn memory_stays_within_its_limit() {
         &["resources.limits.memory=64 MB"],
         "resources.limits.memory: invalid size",
     );
-    refused(
-        &[limit, "config.session.replay_bytes=40MiB"],
-        "raise the limit",
-    );
-    let variable = "extraEnvVars[0].name=GATEWAY__SESSION__REPLAY_TOTAL";
+    let variable = "extraEnvVars[0].name=GATEWAY__LIMITS__MEMORY";
     refused(&[limit, variable], "would override");
     taken(&[variable]);
 }

@@ -27,6 +27,14 @@ const CASES: usize = 247;
 struct Nobody;
 
 impl EntryHost for Nobody {
+    fn short_of_memory(&self) -> Option<Refusal> {
+        None
+    }
+
+    fn refuses_handshakes(&self) -> bool {
+        false
+    }
+
     fn read(&self, _: usize) {}
     fn now(&self) -> u64 {
         0

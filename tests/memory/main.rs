@@ -4,5 +4,7 @@
 mod support;
 
 mod multicast;
+mod pressure;
+mod rings;
 mod slow_readers;
 mod stage;

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::process::Process;
-use crate::support::wire::{Backend, Link, Player, get};
+use crate::support::wire::{Backend, Link, Player, get, soon};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
@@ -31,7 +31,7 @@ impl Served {
         let file = directory.path().join("gateway.toml");
         let settings = format!(
             "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
-             gateway.workers = 1\nroutes.file = {routes:?}\n{settings}\n"
+             gateway.workers = 1\nroutes.file = {routes:?}\nbackend.ping_interval = \"1h\"\n{settings}\n"
         );
         std::fs::write(&file, settings).expect("written");
         let mut program = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
@@ -91,5 +91,32 @@ impl Served {
     pub(crate) async fn json(&self, path: &str) -> serde_json::Value {
         let (_, body) = get(self.admin, path).await;
         serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Returns what is held of the budget, in bytes.
+    pub(crate) async fn held(&self) -> u64 {
+        let memory = self.json("/api/v1/memory").await;
+        memory["held_bytes"].as_u64().expect("a number")
+    }
+
+    /// Waits until the budget's pressure is as it must become.
+    pub(crate) async fn until_pressure(&self, right: impl Fn(&str) -> bool) {
+        let seen = async {
+            loop {
+                let memory = self.json("/api/v1/memory").await;
+                if right(memory["pressure"].as_str().expect("a word")) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(seen).await;
+    }
+
+    /// Returns the value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let (_, body) = get(self.admin, "/metrics").await;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        body.lines().find_map(value).expect("the metric")
     }
 }

@@ -50,6 +50,8 @@ const IMPURE: [&str; 10] = [
 /// What every frame passes through.
 pub(crate) const HOT: &[&str] = &[
     "src/session/core/inbound.rs",
+    "src/memory/meter.rs",
+    "src/actors/client/memory.rs",
     "src/actors/client/stats.rs",
     "src/actors/client/outgoing.rs",
     "src/actors/client/pump.rs",

@@ -366,7 +366,7 @@ async fn a_backend_may_end_a_session_that_waits() {
 
 #[tokio::test]
 async fn too_many_that_wait_end_the_one_that_has_waited_for_longest() {
-    let mut scene = Scene::start_with(|config| config.session.max_suspended = 1).await;
+    let mut scene = Scene::start_with(|config| config.session.max_suspended = Some(1)).await;
     let first = scene.ticket.session_id;
     let mut other = Player::connect(&scene.gateway).await;
     begin(&mut other, "game", b"1").await;

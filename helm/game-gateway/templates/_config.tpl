@@ -14,8 +14,8 @@
 {{- if .Values.peer.enabled -}}
 {{- $_ := set $defaults "peer" (dict "address" (include "game-gateway.everywhere" (list . $ports.peer))) -}}
 {{- end -}}
-{{- with include "game-gateway.replayTotal" . -}}
-{{- $_ := set $defaults "session" (dict "replay_total" (int64 .)) -}}
+{{- with include "game-gateway.memoryBudget" . -}}
+{{- $_ := set $defaults "limits" (dict "memory" (int64 .)) -}}
 {{- end -}}
 {{- if eq .Values.routes.source "redis" -}}
 {{- $_ := set $known "redis" (include "game-gateway.redisKeys" . | fromJson) -}}

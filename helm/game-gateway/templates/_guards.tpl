@@ -59,7 +59,7 @@
 {{/* Other variables of the chart are replaced by those of extraEnvVars. */}}
 {{- define "game-gateway.guards.variables" -}}
 {{- $computed := list "GATEWAY__DRAIN__WINDOW" "GATEWAY__LISTEN__ADDRESS" "GATEWAY__ADMIN__ADDRESS" "GATEWAY__PEER__ADDRESS" "GATEWAY__GATEWAY__ID" -}}
-{{- if include "game-gateway.memoryLimit" . }}{{ $computed = append $computed "GATEWAY__SESSION__REPLAY_TOTAL" }}{{ end -}}
+{{- if include "game-gateway.memoryLimit" . }}{{ $computed = append $computed "GATEWAY__LIMITS__MEMORY" }}{{ end -}}
 {{- range $from, $entries := dict "extraEnvVars" .Values.extraEnvVars "routes.job.extraEnvVars" .Values.routes.job.extraEnvVars -}}
 {{- $names := list -}}
 {{- range include "game-gateway.list" (list $ $entries) | fromJsonArray -}}
@@ -122,16 +122,12 @@
 {{- if lt $limit 33554432 -}}
 {{- fail (printf "resources.limits.memory is %v: a gateway needs at least 32Mi." (dig "limits" "memory" "" $.Values.resources)) -}}
 {{- end -}}
-{{- $given := dig "session" "replay_total" "" $.Values.config -}}
-{{- $total := include "game-gateway.replayTotal" $ -}}
-{{- if ne (toString $given) "" }}{{ $total = include "game-gateway.bytes" (list "config.session.replay_total" $given "256MiB") }}{{ end -}}
-{{- $total = default 268435456 $total | int64 -}}
-{{- if gt (add $total 33554432) $limit -}}
-{{- fail (printf "config.session.replay_total is %v, but resources.limits.memory is %v and a gateway needs 32Mi beside it: the kernel would kill it with all its players; raise the limit, or leave replay_total out." $given (dig "limits" "memory" "" $.Values.resources)) -}}
+{{- $given := dig "limits" "memory" "" $.Values.config -}}
+{{- if ne (toString $given) "" -}}
+{{- $budget := include "game-gateway.bytes" (list "config.limits.memory" $given "64MiB") | int64 -}}
+{{- if gt (add $budget 33554432) $limit -}}
+{{- fail (printf "config.limits.memory is %v, but resources.limits.memory is %v and a gateway needs 32Mi beside it: the kernel would kill it with all its players; raise the limit, or leave config.limits.memory out." $given (dig "limits" "memory" "" $.Values.resources)) -}}
 {{- end -}}
-{{- $ring := include "game-gateway.bytes" (list "config.session.replay_bytes" (dig "session" "replay_bytes" 65536 $.Values.config) "64KiB") | int64 -}}
-{{- if and (eq (toString $given) "") (gt $ring $total) -}}
-{{- fail (printf "config.session.replay_bytes is %v, over the half of resources.limits.memory that all sessions may have together; raise the limit." (dig "session" "replay_bytes" "" $.Values.config)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -16,11 +16,11 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The bound of all replay rings in bytes where the limit of memory leaves no room for the program's default,
-     256 MiB: half of the limit. Nothing where it does, and where the bound is given. */}}
-{{- define "game-gateway.replayTotal" -}}
+{{/* The budget of queues and buffers in bytes where the program's least default, 64 MiB, is more than a quarter of
+     the container's limit: that quarter. Nothing where it is not, and where the budget is given. */}}
+{{- define "game-gateway.memoryBudget" -}}
 {{- $limit := include "game-gateway.memoryLimit" . -}}
-{{- if and $limit (not (dig "session" "replay_total" "" .Values.config)) -}}
-{{- if lt (int64 $limit) 536870912 }}{{ div (int64 $limit) 2 }}{{ end -}}
+{{- if and $limit (not (dig "limits" "memory" "" .Values.config)) -}}
+{{- if lt (int64 $limit) 268435456 }}{{ div (int64 $limit) 4 }}{{ end -}}
 {{- end -}}
 {{- end -}}

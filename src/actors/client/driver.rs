@@ -13,6 +13,7 @@ use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMov
 use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::codec::link::Transport;
+use crate::memory::Pressure;
 use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
@@ -56,6 +57,10 @@ impl Host for View<'_> {
 
     fn admits_session(&self) -> bool {
         self.shared.scope.doors.admit_session()
+    }
+
+    fn short_of_memory(&self) -> bool {
+        self.shared.scope.meter.pressure() >= Pressure::Sessions
     }
 
     fn drain_left(&self) -> Option<std::time::Duration> {
@@ -216,16 +221,6 @@ impl Client {
         }
     }
 
-    /// Counts what the session's replay ring has gained or lost.
-    #[inline]
-    pub(super) fn count_replay(&mut self) {
-        let bytes = self.core.replay_len();
-        if bytes != self.counted_replay {
-            self.shared.replay_grows(self.counted_replay, bytes);
-            self.counted_replay = bytes;
-        }
-    }
-
     /// Seals a token and sends OPENED.
     fn send_opened(&mut self, opened: &OpenedFrame) -> bool {
         let sealed = opened.token.as_deref();
@@ -270,7 +265,8 @@ impl Client {
             outbox.push(frame);
         }
         socket.set_close_code(outcome.websocket);
-        actix::spawn(part(socket, outbox, connection.permit));
+        let parting = self.shared.parting(outbox.held(), connection.permit);
+        actix::spawn(part(socket, outbox, parting));
     }
 
     fn moved(&mut self, to: crate::codec::peer::PeerGateway) {

@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -11,12 +12,13 @@ use actix::prelude::*;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::{Client, Connection};
+use super::{Client, Connection, WorkerScope};
 use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::Notice;
 use crate::labels::Label;
+use crate::memory::{Held, Part};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
@@ -126,7 +128,8 @@ impl Client {
         }
         if !outcome.is_abrupt {
             socket.set_close_code(outcome.websocket);
-            actix::spawn(part(socket, outbox, permit));
+            let parting = self.shared.parting(outbox.held(), permit);
+            actix::spawn(part(socket, outbox, parting));
         }
     }
 
@@ -161,7 +164,8 @@ impl Client {
             self.outbox.push(frame);
             self.socket.set_close_code(outcome.websocket);
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
-            actix::spawn(part(socket, outbox, self.permit.take()));
+            let parting = self.shared.parting(outbox.held(), self.permit.take());
+            actix::spawn(part(socket, outbox, parting));
         }
     }
 
@@ -220,14 +224,68 @@ impl Client {
     }
 }
 
+/// A connection that is left behind: it counts, and so does the memory that it holds.
+pub(super) struct Parting {
+    shared: Rc<WorkerScope>,
+    held: Held,
+    bytes: usize,
+    _permit: Option<Permit>,
+}
+
+impl WorkerScope {
+    /// Counts a connection that is left behind with so many bytes.
+    pub(super) fn parting(self: &Rc<Self>, bytes: usize, permit: Option<Permit>) -> Parting {
+        self.parting.set(self.parting.get() + bytes);
+        Parting {
+            shared: Rc::clone(self),
+            held: Held::new(Part::ClientQueues, bytes),
+            bytes,
+            _permit: permit,
+        }
+    }
+}
+
+impl WorkerScope {
+    /// Cuts off the connections that are left behind and not written yet; returns their bytes.
+    pub fn cut_parting(&self) -> usize {
+        let bytes = self.parting.get();
+        if bytes > 0 {
+            self.parting_cut.notify_waiters();
+        }
+        bytes
+    }
+}
+
+impl Parting {
+    /// The bytes are gone.
+    fn is_written(&mut self) {
+        self.held.set(0);
+        let bytes = std::mem::take(&mut self.bytes);
+        self.shared.parting.set(self.shared.parting.get() - bytes);
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.is_written();
+    }
+}
+
 /// Writes what is queued, shuts down, and discards input until the remote end is shut down too. The connection
 /// counts until then.
-pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, _permit: Option<Permit>) {
+pub(super) async fn part(mut socket: Socket, mut outbox: Outbox, mut parting: Parting) {
     let flush = async {
         std::future::poll_fn(|cx| outbox.poll_write(&mut socket, cx)).await?;
         socket.shutdown().await
     };
-    if let Ok(Ok(())) = timeout(FLUSH_TIMEOUT, flush).await {
+    let cut = Rc::clone(&parting.shared);
+    let flushed = tokio::select! {
+        flushed = timeout(FLUSH_TIMEOUT, flush) => flushed,
+        () = cut.parting_cut.notified() => return,
+    };
+    if let Ok(Ok(())) = flushed {
+        drop(outbox);
+        parting.is_written();
         // The end of this is the end of the connection, whether the remote end has shut down or not.
         let _ = timeout(
             DISCARD_TIMEOUT,

@@ -20,6 +20,7 @@ use super::{
 use crate::admission::{Permit, Verdict};
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
+use crate::memory::Pressure;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
 use crate::net::websocket::fault_of;
@@ -128,8 +129,19 @@ impl EntryHost for Host {
         let draining = self.shared.scope.gate.refuses_sessions();
         let draining = draining.then_some(Closing::Draining);
         let refusal = self.admitted.refusal.borrow();
-        let closing = refusal.as_deref().cloned().or(draining)?;
-        Some(refusal_of(&closing))
+        if let Some(closing) = refusal.as_deref().cloned().or(draining) {
+            return Some(refusal_of(&closing));
+        }
+        self.short_of_memory()
+    }
+
+    fn short_of_memory(&self) -> Option<Refusal> {
+        let short = self.shared.scope.meter.pressure() >= Pressure::Sessions;
+        short.then(|| refusal_of(&Closing::ShortOfMemory))
+    }
+
+    fn refuses_handshakes(&self) -> bool {
+        self.shared.scope.meter.pressure() >= Pressure::Queues
     }
 
     fn not_ready(&self) -> Option<Refusal> {

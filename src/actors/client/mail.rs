@@ -77,6 +77,7 @@ impl Receive<CheckDeadline> for Client {
         let sniff_timeout = self.shared.scope.config.listen.sniff_timeout;
         let (limit, overdue) = match &self.connection {
             Connection::Frames | Connection::Absent(_) => {
+                self.stand_by(ctx);
                 return self.at_core(ctx, |core, step| core.on_time(step));
             }
             Connection::Sniffing(_) if sniff(&self.inbox) == Sniffed::Frames => {

@@ -22,6 +22,7 @@ mod ending;
 mod entering;
 mod linking;
 mod mail;
+mod memory;
 mod outgoing;
 mod pump;
 mod registering;
@@ -46,11 +47,12 @@ use crate::session::core::Core;
 use crate::supervision::{Inspectable, Registration, mailbox};
 
 use ending::Ending;
+pub use memory::{Caps, UNCAPPED};
 use pump::Pump;
 pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
-pub use stats::ClientStats;
+pub use stats::{ClientStats, HeldByClient};
 pub use worker_scope::{ClientEvent, WorkerScope, worker_of};
 
 /// The worker looks at the clock for this client.
@@ -72,6 +74,18 @@ pub struct GoAway;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct GiveUp;
+
+/// Memory is short, or no longer.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub enum Squeeze {
+    /// The replay ring may have so many bytes.
+    Ring(u32),
+    /// What the client holds is more than it may have.
+    Queue,
+    /// The client may have again what it may have otherwise.
+    Ease,
+}
 
 /// An operator ends the session.
 #[derive(Debug, Message)]
@@ -110,8 +124,6 @@ pub struct Client {
     outbox: Outbox,
     /// The session id that the registry has, or is asked for, in this client's name; 0: none.
     registered_id: u64,
-    /// Bytes of the session's replay ring that are counted with the worker.
-    counted_replay: usize,
     /// When the connection began to be sniffed, or to end, in the worker's milliseconds.
     since_ms: u64,
     /// When the worker's wheel wakes this client; 0: not at all.
@@ -172,7 +184,6 @@ impl Client {
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             registered_id: 0,
-            counted_replay: 0,
             since_ms: now_ms,
             armed_ms: 0,
             permit: arrival.permit,
@@ -236,7 +247,7 @@ impl Drop for Client {
             self.session_ended();
         }
         self.unregister();
-        self.shared.replay_grows(self.counted_replay, 0);
+        self.holds_nothing();
         self.shared
             .tell_worker(ClientEvent::Ended { slot: self.slot });
     }

@@ -84,6 +84,7 @@ impl Client {
         if !self.outbox.is_empty() {
             self.outbox.compact();
         }
+        self.count_memory();
         self.poll_ending(ctx, cx)
     }
 
@@ -105,11 +106,12 @@ impl Client {
         result
     }
 
-    fn may_read(&self) -> bool {
+    fn may_read(&mut self) -> bool {
         matches!(
             self.connection,
             Connection::Frames | Connection::Sniffing(_)
         ) && self.core.reads()
+            && !self.is_held_back()
     }
 
     /// Tells whether a connection that only waits for its session has been left meanwhile.

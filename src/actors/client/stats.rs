@@ -14,6 +14,7 @@ use crate::actors::client::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 use crate::codec::link::Transport;
+use crate::net::socket::IDLE_BYTES;
 
 /// One client's card.
 #[derive(Debug)]
@@ -40,7 +41,36 @@ pub struct ClientStats {
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
     pub(super) queued: Cell<u64>,
+    /// Memory that the client holds.
+    pub held: HeldByClient,
     services: RefCell<Services>,
+}
+
+/// Bytes of memory that a client holds, as they are counted.
+#[derive(Debug, Default)]
+pub struct HeldByClient {
+    /// What waits for the player.
+    pub queue: Cell<u32>,
+    /// What has come from the player and waits.
+    pub input: Cell<u32>,
+    /// Buffers of TLS and WebSocket.
+    pub socket: Cell<u32>,
+    /// The replay ring.
+    pub replay: Cell<u32>,
+    /// The replay ring's bound is lowered.
+    pub squeezed: Cell<bool>,
+    /// The player is not read because of what the client holds.
+    pub held_back: Cell<bool>,
+}
+
+impl HeldByClient {
+    /// All but the replay ring, and what an idle socket has.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        let queues = self.queue.get().saturating_add(self.input.get());
+        let socket = self.socket.get().saturating_sub(IDLE_BYTES as u32);
+        queues.saturating_add(socket)
+    }
 }
 
 /// Services by name, and the endpoints that they are bound to.
@@ -77,6 +107,7 @@ impl ClientStats {
             bytes_in: Cell::default(),
             bytes_out: Cell::default(),
             queued: Cell::default(),
+            held: HeldByClient::default(),
             services: RefCell::default(),
         }
     }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use actix::Message;
 use tokio::io::DuplexStream;
+use tokio::sync::Notify;
 
+use super::memory::Caps;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
@@ -40,8 +42,10 @@ pub enum ClientEvent {
         /// HTTP, inside TLS or not.
         transport: Transport,
     },
-    /// Suspended sessions, or their replay rings, are over the limit.
+    /// Suspended sessions are over the limit.
     TooManySuspended,
+    /// Much more memory is held than when the worker last looked.
+    ShortOfMemory,
 }
 
 /// The view that one worker's clients have of it.
@@ -60,6 +64,12 @@ pub struct WorkerScope {
     pub reading: Cell<ReadLimits>,
     /// The effects of one core's step; taken for the step, so an event within another one gets a fresh buffer.
     pub effects: Cell<Vec<Effect>>,
+    /// Bytes of connections that are left behind and not written yet.
+    pub(super) parting: Cell<usize>,
+    /// They are to be cut off.
+    pub(super) parting_cut: Notify,
+    /// Bounds while memory is short.
+    pub caps: Caps,
     /// The worker.
     worker: SeatRecipient<ClientEvent>,
     timers: RefCell<Timers>,
@@ -69,8 +79,6 @@ pub struct WorkerScope {
     next_number: Cell<u64>,
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
-    /// Bytes in the replay rings of this worker's sessions.
-    replay_bytes: Cell<usize>,
 }
 
 impl WorkerScope {
@@ -96,7 +104,9 @@ impl WorkerScope {
             now_ms: Cell::new(0),
             next_number: Cell::new(0),
             suspended: RefCell::default(),
-            replay_bytes: Cell::new(0),
+            parting: Cell::new(0),
+            parting_cut: Notify::new(),
+            caps: Caps::default(),
         }
     }
 
@@ -142,23 +152,12 @@ impl WorkerScope {
         self.timers.borrow_mut().take_due(now_ms)
     }
 
-    /// A session's replay ring has changed its size. Where all of them hold too much, the oldest
-    /// suspended session is to end.
-    #[inline]
-    pub fn replay_grows(&self, before: usize, after: usize) {
-        let bytes = self.replay_bytes.get() + after - before;
-        self.replay_bytes.set(bytes);
-        if after > before && bytes > self.replay_limit() && !self.suspended.borrow().is_empty() {
-            self.tell_worker(ClientEvent::TooManySuspended);
-        }
-    }
-
     /// A client's session waits for its player from now on. Where too many do, the oldest ends.
     pub fn suspended(&self, slot: u32, client_number: u64) {
         self.suspended.borrow_mut().push_back((slot, client_number));
         let scope = &self.scope;
         let others = self.suspended.borrow().len() > 1;
-        if scope.gate.suspended() > scope.config.session.max_suspended && others {
+        if scope.gate.suspended() > scope.config.max_suspended() && others {
             self.tell_worker(ClientEvent::TooManySuspended);
         }
     }
@@ -171,11 +170,6 @@ impl WorkerScope {
     /// Takes it off the list.
     pub fn take_first_suspended(&self) -> Option<(u32, u64)> {
         self.suspended.borrow_mut().pop_front()
-    }
-
-    /// This worker's share of `session.replay_total`.
-    fn replay_limit(&self) -> usize {
-        self.scope.config.session.replay_total / self.shards.seats().len()
     }
 
     /// A number that no other client of the process has.

@@ -27,6 +27,7 @@ use super::peers::Peering;
 use super::worker::{CheckHealth as CheckWorker, Worker};
 use crate::admission::Gate;
 use crate::config::Config;
+use crate::memory::MemoryBudget;
 use crate::net::tls::Tls;
 use crate::store::pod::PodCounts;
 use crate::supervision::{Exhausted, Inspectable, Receive, Registration, Seat, mailbox};
@@ -60,7 +61,7 @@ pub struct Watchers {
 }
 
 /// Environment of a gateway beside players and backends.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The TLS configuration in force.
     pub tls: Arc<Tls>,
@@ -70,6 +71,8 @@ pub struct Surroundings {
     pub pod: Arc<PodCounts>,
     /// Asks for another look at the file of token keys.
     pub token_keys: Arc<Notify>,
+    /// The budget of memory.
+    pub memory: Arc<MemoryBudget>,
 }
 
 /// The actor.
@@ -233,6 +236,7 @@ impl Receive<AskStatus> for Gateway {
             handed_over: self.gate.handed_over_count(),
             tls: self.around.tls.snapshot(),
             peers: Arc::clone(self.around.peering.counts()),
+            memory: self.around.memory.pressure(),
             pod: Arc::clone(&self.around.pod),
         }
     }

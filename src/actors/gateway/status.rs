@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::actors::config_watcher::RoutesLoaded;
 use crate::actors::peers::PeerCounts;
+use crate::memory::Pressure;
 use crate::net::tls::TlsSnapshot;
 use crate::store::pod::PodCounts;
 
@@ -34,6 +35,8 @@ pub struct StatusSnapshot {
     pub tls: TlsSnapshot,
     /// Counters of the peer channel.
     pub peers: Arc<PeerCounts>,
+    /// What is done about the memory that is held.
+    pub memory: Pressure,
     /// Counters of updates of the pod deletion cost.
     pub pod: Arc<PodCounts>,
 }
@@ -55,6 +58,9 @@ impl StatusSnapshot {
         }
         if self.connections >= self.limit {
             reasons.push("full");
+        }
+        if self.memory >= Pressure::Sessions {
+            reasons.push("memory");
         }
         reasons
     }

@@ -211,7 +211,7 @@ impl Link {
             // It may wait in another worker's mailbox.
             let payload = match tail {
                 Some(tail) => tail.into_compact(),
-                None => Slice::for_many(Bytes::copy_from_slice(payload)),
+                None => Slice::new(Bytes::copy_from_slice(payload), payload.len()),
             };
             strays.push(self.shards.homes(), id, StrayFrame::Data(payload));
         }

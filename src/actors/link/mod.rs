@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use crate::actors::session_registry::Shards;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
+use crate::memory::Held;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
@@ -81,6 +82,10 @@ pub struct Link {
     answers: usize,
     /// Sessions that nobody here has, for which CLOSE 421 is still to be queued.
     refused: VecDeque<u64>,
+    /// What waits for the backend, its mailbox included.
+    held_queue: Held,
+    /// What has come from the backend and is not a whole frame.
+    held_input: Held,
     /// Error of the socket, where that ended the link.
     error: Option<Box<str>>,
     /// Senders of [`Quit`] wait for these to be dropped.

@@ -10,6 +10,7 @@ use actix::prelude::*;
 use tokio::io::AsyncWrite;
 
 use super::Link;
+use crate::net::socket::Socket;
 use crate::session::link::LinkEnd;
 
 /// Polls the link's socket inside the actor, after its mailbox: what many clients sent in one turn of
@@ -48,11 +49,22 @@ impl Link {
             }
             Ok(())
         });
+        self.count_memory();
         if let Err(reason) = result {
             self.end(reason, ctx);
             return Poll::Ready(());
         }
         Poll::Pending
+    }
+
+    /// Counts what the link holds.
+    fn count_memory(&mut self) {
+        // Of what lies in the mailbox only the bytes are known.
+        let mailbox = self.gauge.queued().saturating_sub(self.outbox.queued());
+        let refused = self.refused.capacity() * size_of::<u64>();
+        self.held_queue.set(self.outbox.held() + mailbox + refused);
+        let socket = self.socket.as_ref().map_or(0, Socket::buffers);
+        self.held_input.set(self.inbox.capacity() + socket);
     }
 
     fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Result<(), LinkEnd> {

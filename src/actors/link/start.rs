@@ -11,6 +11,7 @@ use bytes::BytesMut;
 
 use super::{Gauge, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose, dial};
 use crate::actors::session_registry::Shards;
+use crate::memory::{Held, Part};
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
 use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions, Waiting};
@@ -82,6 +83,8 @@ impl Link {
             inbox: BytesMut::new(),
             answers: 0,
             refused: VecDeque::new(),
+            held_queue: Held::new(Part::LinkQueues, 0),
+            held_input: Held::new(Part::LinkInput, 0),
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),

@@ -7,13 +7,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Link;
 use crate::actors::session_registry::{Relay, Relayed, Stray, StrayFrame};
 use crate::codec::code::Code;
 use crate::codec::link::{self, Multicast};
+use crate::memory::{Held, Part};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::id::Homes;
 
@@ -33,7 +33,7 @@ impl Link {
         // Copied once for all where it is large, once for each where that is cheaper.
         let payload = multicast.payload;
         let large = payload.len() >= VECTORED_BYTES;
-        let mut shared = large.then(|| Slice::for_many(Bytes::copy_from_slice(payload)));
+        let mut shared = large.then(|| Slice::for_many(payload));
         let ids = recipients(multicast);
         let recipients = ids.len() as u64;
         let mut strangers: Vec<Vec<u64>> = Vec::new();
@@ -46,8 +46,7 @@ impl Link {
         }
         for (home, session_ids) in strangers.into_iter().enumerate() {
             if !session_ids.is_empty() {
-                let payload =
-                    shared.get_or_insert_with(|| Slice::for_many(Bytes::copy_from_slice(payload)));
+                let payload = shared.get_or_insert_with(|| Slice::for_many(payload));
                 let many = Relayed::Many {
                     session_ids,
                     payload: payload.clone(),
@@ -72,11 +71,13 @@ impl Link {
         }
         for (registry, strays) in self.shards.seats().iter().zip(by_home) {
             if !strays.is_empty() {
+                let bytes = strays.iter().map(Relayed::bytes).sum();
                 // What nobody takes is counted when it is dropped.
                 registry.do_send(Relay {
                     service: self.service.clone(),
                     strays,
                     origin: self.registration.address(ctx).recipient(),
+                    held: Held::new(Part::Relayed, bytes),
                     metrics: Arc::clone(&self.scope.metrics),
                 });
             }

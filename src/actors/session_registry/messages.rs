@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use crate::admission::Permit;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
+use crate::memory::Held;
 use crate::metrics::{DropReason, WorkerMetrics};
 use crate::net::outbox::Slice;
 use crate::net::socket::Socket;
@@ -66,6 +67,8 @@ pub struct Relay {
     pub strays: Vec<Relayed>,
     /// The link, for what must be refused.
     pub origin: CountedRecipient<StraysRefused>,
+    /// The memory that they take.
+    pub held: Held,
     /// Counters of the link's worker, for frames that are lost on the way.
     pub metrics: Arc<WorkerMetrics>,
 }
@@ -93,6 +96,17 @@ pub enum Relayed {
 }
 
 impl Relayed {
+    /// Bytes of memory, a payload that many share aside.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Relayed::One(stray) => match &stray.frame {
+                StrayFrame::Data(payload) => size_of::<Relayed>() + payload.len(),
+                StrayFrame::Bind(_) | StrayFrame::Close(_) => size_of::<Relayed>(),
+            },
+            Relayed::Many { session_ids, .. } => session_ids.capacity() * size_of::<u64>(),
+        }
+    }
+
     /// Returns the number of sessions concerned.
     pub fn recipients(&self) -> u64 {
         match self {

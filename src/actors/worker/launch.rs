@@ -12,6 +12,7 @@ use crate::actors::backend_pool::{self, LinkLimits};
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::{SessionRegistry, Shards};
+use crate::memory;
 use crate::scope::Scope;
 use crate::supervision::{self, Kind, Registration, RescueSlot, Rescued, Seat};
 
@@ -43,6 +44,7 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
         limits,
         peers,
     } = params;
+    memory::count_on_this_thread(&scope.meter);
     let listener = TcpListener::from_std(listener)?;
     let own = |kind, parent| {
         let id = scope.id(kind);

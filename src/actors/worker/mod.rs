@@ -6,6 +6,7 @@
 mod accepting;
 mod draining;
 mod launch;
+mod memory;
 mod queries;
 
 use std::io;
@@ -90,6 +91,7 @@ struct State {
 impl Worker {
     fn tick(&mut self) {
         self.forget_the_returned();
+        self.look_at_memory();
         for slot in self.shared.tick() {
             if let Some(seated) = self.state.clients.get(slot as usize) {
                 seated.client.do_send(CheckDeadline);
@@ -112,14 +114,15 @@ impl Worker {
         }
     }
 
-    /// Ends the session that has been suspended for longest.
-    fn end_oldest(&mut self) {
+    /// Ends the session that has been suspended for longest; false where there is none.
+    fn end_oldest(&mut self) -> bool {
         self.forget_the_returned();
-        if let Some((slot, _)) = self.shared.take_first_suspended()
-            && let Some(seated) = self.state.clients.get(slot as usize)
-        {
+        let oldest = self.shared.take_first_suspended();
+        let oldest = oldest.and_then(|(slot, _)| self.state.clients.get(slot as usize));
+        if let Some(seated) = oldest {
             seated.client.do_send(GiveUp);
         }
+        oldest.is_some()
     }
 
     /// Decides whether a connection is served, is only told why not, or, `None`, is closed at once.
@@ -309,7 +312,8 @@ impl Receive<ClientEvent> for Worker {
                 };
                 self.seat(arrival, remote, transport);
             }
-            ClientEvent::TooManySuspended => self.end_oldest(),
+            ClientEvent::TooManySuspended => drop(self.end_oldest()),
+            ClientEvent::ShortOfMemory => self.look_at_memory(),
         }
     }
 }

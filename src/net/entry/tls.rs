@@ -3,9 +3,13 @@
 use bytes::BytesMut;
 
 use super::Refused;
+use crate::memory::{Held, Part};
 use crate::net;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
+
+/// Bytes of the buffers and keys of a handshake: two records and their beginnings.
+const HANDSHAKE_BYTES: usize = 40 * 1024;
 
 /// Returns true if this connection must speak TLS and does not.
 pub(super) fn is_missing(socket: &Socket, params: &EntryParams) -> bool {
@@ -22,6 +26,10 @@ pub(super) async fn accept(
         // TLS is not configured, or this is TLS inside TLS.
         return Err(Refused::Unrecognised);
     };
+    if params.host.refuses_handshakes() {
+        return Err(Refused::TlsBusy);
+    }
+    let _held = Held::new(Part::Sockets, HANDSHAKE_BYTES);
     let handshake = params
         .tls
         .begin_handshake(params.host.now())

@@ -13,6 +13,7 @@ use actix_http::{KeepAlive, Request, ServiceConfig, h1};
 use bytes::{Bytes, BytesMut};
 
 use super::stream::Stream;
+use crate::memory::{Held, Part};
 
 /// Bytes that the head of a request may have.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -47,6 +48,10 @@ pub(crate) struct Mistake {
 pub(crate) const TOO_LARGE: Mistake = Mistake {
     status: 413,
     text: "payload over the limit",
+};
+const SHORT_OF_MEMORY: Mistake = Mistake {
+    status: 503,
+    text: "this gateway is short of memory",
 };
 const MALFORMED_BODY: Mistake = Mistake {
     status: 400,
@@ -193,18 +198,24 @@ impl Body {
     /// Reads the whole body, at most `limit` bytes.
     ///
     /// # Errors
-    /// It is malformed, over the limit, or does not come.
+    /// It is malformed, over the limit, or does not come, or memory is short.
     pub(crate) async fn read(
         &mut self,
         stream: &mut Stream,
         limit: usize,
+        is_short: impl Fn() -> bool,
     ) -> Result<Bytes, Broken> {
         let mut body = BytesMut::new();
+        let mut held = Held::new(Part::Http, 0);
         self.each(stream, |piece| {
+            if is_short() {
+                return Err(Broken::Refused(SHORT_OF_MEMORY));
+            }
             if piece.len() > limit - body.len() {
                 return Err(Broken::Refused(TOO_LARGE));
             }
             body.extend_from_slice(piece);
+            held.set(body.capacity());
             Ok(())
         })
         .await?;

@@ -183,6 +183,12 @@ impl Connection {
             mut manner,
         } = asked;
         let waits = expects && !body.is_done();
+        let target = match self.params.host.short_of_memory() {
+            Some(reason) if matches!(target, Target::Post(_)) => {
+                Target::Refused(Reply::refused(&reason))
+            }
+            _ => target,
+        };
         let reply = match target {
             Target::WebSocket(accept) => return Then::Upgrade(accept),
             Target::Refused(reply) if waits => reply.closing(),
@@ -279,7 +285,8 @@ async fn exchange(
         if waits {
             stream.write(CONTINUE, Bytes::new()).await?;
         }
-        body.read(stream, limit).await
+        let is_short = || params.host.short_of_memory().is_some();
+        body.read(stream, limit, is_short).await
     };
     let read = timeout(params.config.listen.http.timeout, reading).await;
     let payload = read.unwrap_or(Err(Broken::Refused(SLOW_BODY)))?;

@@ -12,6 +12,7 @@ use super::response::Reply;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
+use crate::memory::{Held, Part};
 use crate::net::entry_host::EntryParams;
 
 /// Bytes that either direction of the pipe holds.
@@ -40,6 +41,7 @@ pub(super) async fn exchange(params: &EntryParams, post: &Post, body: Bytes) -> 
         let sending = async {
             requests.write_all(&frame).await?;
             let body = body;
+            let _held = Held::new(Part::Http, body.len());
             requests.write_all(&body).await
         };
         // An answer that comes before the whole request was taken is a refusal.
@@ -77,6 +79,7 @@ fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
 /// Waits for the first frame that is an answer; 500 if the session ends without one.
 async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply {
     let mut read = BytesMut::new();
+    let mut held = Held::new(Part::Http, 0);
     loop {
         let need = match client::decode(&read, limit) {
             Ok(Decoded::Frame(frame, used)) => match reply_of(&frame, used) {
@@ -96,6 +99,7 @@ async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply
         };
         let have = read.len();
         read.reserve((need - have).min(have.max(FIRST_ANSWER_BYTES)));
+        held.set(read.capacity());
         if !matches!(answers.read_buf(&mut read).await, Ok(1..)) {
             return Reply::refusal(500, "the session ended without an answer");
         }

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::codec::buffers;
+use crate::memory::{Held, Part};
 use crate::net::socket::Socket;
 
 /// Bytes of the next request that are read while one is being answered, which shows that a client is
@@ -26,6 +27,7 @@ pub(crate) struct Stream {
     socket: Socket,
     /// Bytes that were read and not taken.
     pub(super) read: BytesMut,
+    held: Held,
     /// The client has shut its sending side down. It may still read.
     ended: bool,
 }
@@ -33,11 +35,14 @@ pub(crate) struct Stream {
 impl Stream {
     /// Makes a stream of a socket from which `read` was read already.
     pub(crate) fn new(socket: Socket, read: BytesMut) -> Stream {
-        Stream {
+        let mut stream = Stream {
             socket,
             read,
+            held: Held::new(Part::Http, 0),
             ended: false,
-        }
+        };
+        stream.count();
+        stream
     }
 
     /// Returns the bytes that were read and not taken, and the socket.
@@ -58,7 +63,13 @@ impl Stream {
             Poll::Ready(Ok::<usize, io::Error>(buf.filled().len()))
         }))?;
         self.ended = count == 0;
+        self.count();
         Poll::Ready(Ok(count))
+    }
+
+    /// Counts the memory that the connection holds.
+    fn count(&mut self) {
+        self.held.set(self.read.capacity() + self.socket.buffers());
     }
 
     /// Reads once, at most `room` bytes. Returns how many; 0 at the end of the input.
@@ -95,6 +106,7 @@ impl Stream {
             true => BytesMut::new(),
             false => BytesMut::from(&self.read[..]),
         };
+        self.count();
     }
 
     /// Completes when the connection fails.
@@ -116,6 +128,7 @@ impl Stream {
     /// # Errors
     /// The connection failed.
     pub(crate) async fn write(&mut self, head: &[u8], body: Bytes) -> io::Result<()> {
+        let _held = Held::new(Part::Http, head.len() + body.len());
         self.socket.write_all_buf(&mut head.chain(body)).await?;
         self.socket.flush().await
     }

@@ -15,6 +15,9 @@ use tokio_rustls::TlsStream;
 /// in an outbox, which is bounded and counted.
 const UNSENT_BYTES: usize = 32 * 1024;
 
+/// Bytes that an idle connection takes, its keys included: measured, see docs/benchmarks.md.
+pub const IDLE_BYTES: usize = 8 * 1024;
+
 /// A TCP connection with TLS on it.
 #[derive(Debug)]
 pub struct TlsSocket(TlsStream<TcpStream>);
@@ -37,6 +40,12 @@ impl TlsSocket {
     #[inline]
     pub fn is_unflushed(&self) -> bool {
         self.0.get_ref().1.wants_write()
+    }
+
+    /// Bytes of the buffers that the connection has.
+    pub fn buffers(&self) -> usize {
+        let unsent = if self.is_unflushed() { UNSENT_BYTES } else { 0 };
+        IDLE_BYTES + unsent
     }
 
     /// Reads bytes that are decrypted already.

@@ -40,6 +40,11 @@ impl Counted {
         self.unparsed = self.unparsed.saturating_sub(frame_len);
     }
 
+    /// Upper bound of the bytes that the library holds of messages to come. Fragments make it too high.
+    pub(super) fn unparsed(&self) -> usize {
+        usize::try_from(self.unparsed).unwrap_or(usize::MAX)
+    }
+
     /// Returns true if the library certainly holds no part of a message.
     pub(super) fn is_parsed(&self) -> bool {
         self.unparsed == 0

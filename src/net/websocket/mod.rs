@@ -30,6 +30,8 @@ const KEPT_BYTES: usize = 8 * 1024;
 /// may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
+/// Bytes that an idle WebSocket takes: measured, see docs/benchmarks.md.
+pub const IDLE_BYTES: usize = 5 * 1024;
 /// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
@@ -45,6 +47,8 @@ pub struct WebSocket {
     max_payload: u32,
     /// The library has had a message over [`KEPT_BYTES`].
     grown: bool,
+    /// Bytes of the largest message, in and out.
+    largest: (usize, usize),
     /// A PING has come since [`take_sign_of_life`](Self::take_sign_of_life).
     pinged: bool,
     /// Further input cannot be parsed.
@@ -76,6 +80,7 @@ impl WebSocket {
             stream,
             max_payload,
             grown: false,
+            largest: (0, 0),
             pinged: false,
             broken: false,
             incoming: Bytes::new(),
@@ -107,6 +112,26 @@ impl WebSocket {
         self.unflushed
     }
 
+    /// Bytes of the buffers that it has, of the socket underneath too. The library does not tell its own: they are
+    /// as large as the largest message since it began, each way, or as what has come of one.
+    pub fn buffers(&self) -> usize {
+        let counted = self.stream.get_ref();
+        let unparsed = counted.unparsed().min(self.max_message());
+        let (input, output) = self.largest;
+        let waiting = self.incoming.len() + self.outgoing.capacity();
+        let unflushed = if self.unflushed {
+            WRITE_BUFFER_BYTES
+        } else {
+            0
+        };
+        let library = IDLE_BYTES + input.max(unparsed) + output + unflushed;
+        library + waiting + counted.socket.buffers()
+    }
+
+    fn max_message(&self) -> usize {
+        largest_message(self.max_payload)
+    }
+
     /// Replaces the library's state, and with it the largest buffers that it ever needed, once it
     /// holds no part of a message and has written everything.
     fn poll_shrink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -120,13 +145,14 @@ impl WebSocket {
         if let Some(fresh) = fresh.now_or_never() {
             self.stream = fresh;
         }
-        self.grown = false;
+        (self.grown, self.largest) = (false, (0, 0));
         Poll::Ready(Ok(()))
     }
 
     /// Makes the whole frames of a message readable.
     fn take_message(&mut self, mut message: Bytes) {
         self.grown |= message.len() > KEPT_BYTES;
+        self.largest.0 = self.largest.0.max(message.len());
         let mut at = 0;
         while at < message.len() {
             match client::decode(&message[at..], self.max_payload) {
@@ -181,6 +207,7 @@ impl WebSocket {
                 std::mem::take(&mut self.outgoing).freeze()
             };
             self.grown |= frame.len() > KEPT_BYTES;
+            self.largest.1 = self.largest.1.max(frame.len());
             let message = Message::Binary(frame);
             let stream = Pin::new(&mut self.stream);
             stream.start_send(message).map_err(io_error)?;
@@ -220,10 +247,14 @@ impl WebSocket {
     }
 }
 
+fn largest_message(max_payload: u32) -> usize {
+    let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
+    largest.max(LEAST_MESSAGE_BYTES)
+}
+
 /// Returns the library's limits.
 fn limits(max_payload: u32) -> WebSocketConfig {
-    let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
-    let limit = Some(largest.max(LEAST_MESSAGE_BYTES));
+    let limit = Some(largest_message(max_payload));
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)

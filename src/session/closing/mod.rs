@@ -54,6 +54,8 @@ pub enum Closing {
     Kicked,
     /// The client's outbound queue overflowed.
     TooSlow,
+    /// The client holds the most while too much of `limits.memory` is held.
+    Evicted,
     /// This gateway is draining.
     Draining,
     /// `listen.max_connections` is reached.
@@ -68,6 +70,8 @@ pub enum Closing {
     TooManySessions,
     /// The client was over its rate of frames or bytes for longer than `limits.patience`.
     TooFast,
+    /// Too much of `limits.memory` is held for a new session.
+    ShortOfMemory,
     /// A fault of the gateway's own.
     Internal,
     /// An HTTP connection is over; its requests were answered one by one.

@@ -106,6 +106,10 @@ impl Closing {
             }
             Closing::TooSlow => told(Label::TooSlow, Code::TOO_SLOW, Suspend, NoAdvice)
                 .with("outbound queue overflowed"),
+            Closing::Evicted => Outcome {
+                backends: Code::TOO_SLOW,
+                ..abrupt(Label::TooSlow, Suspend)
+            },
             Closing::Draining => {
                 told(Label::Draining, Code::UNAVAILABLE, Suspend, Spread).with(DRAINING)
             }
@@ -122,6 +126,8 @@ impl Closing {
                 .with("too many sessions start at a time"),
             Closing::TooFast => told(Label::TooFast, Code::RATE_LIMITED, End, Spread)
                 .with("over the rate limit for too long"),
+            Closing::ShortOfMemory => told(Label::ShortOfMemory, Code::UNAVAILABLE, End, Spread)
+                .with("this gateway is short of memory"),
             Closing::Internal => Outcome {
                 log_level: LogLevel::Warn,
                 ..told(Label::Internal, Code::INTERNAL, Suspend, NoAdvice).with("internal error")

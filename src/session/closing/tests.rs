@@ -58,6 +58,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(backend, Some(440), 440);
     check(Closing::Kicked, Some(440), 440);
     check(Closing::TooSlow, Some(507), 507);
+    check(Closing::Evicted, None, 507);
     check(Closing::Draining, Some(503), 503);
     check(Closing::Full, Some(503), 503);
     check(Closing::Denied, None, 0);
@@ -65,6 +66,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::TooManyConnections, Some(503), 503);
     check(Closing::TooManySessions, Some(503), 503);
     check(Closing::TooFast, Some(429), 429);
+    check(Closing::ShortOfMemory, Some(503), 503);
     check(Closing::Internal, Some(500), 500);
     check(Closing::Served, None, 0);
     check(Closing::ProxyUnexpected, None, 0);
@@ -114,6 +116,7 @@ fn a_close_to_many_at_once_spreads_their_return() {
         Closing::TooManyConnections,
         Closing::TooManySessions,
         Closing::TooFast,
+        Closing::ShortOfMemory,
     ] {
         assert_eq!(closing.outcome().retry, Retry::Spread, "{closing:?}");
     }

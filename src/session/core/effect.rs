@@ -60,6 +60,8 @@ pub trait Host {
     fn admits_session(&self) -> bool {
         true
     }
+    /// Tells whether so much memory is held that new sessions are refused.
+    fn short_of_memory(&self) -> bool;
     /// Returns the rest of a drain's window; none without a drain.
     fn drain_left(&self) -> Option<Duration>;
     /// The client's remote address.

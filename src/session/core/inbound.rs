@@ -187,6 +187,9 @@ impl<L: Hold> Core<L> {
         if step.host.refuses_sessions() {
             return Err(Closing::Draining);
         }
+        if step.host.short_of_memory() {
+            return Err(Closing::ShortOfMemory);
+        }
         if frame.service.is_empty() {
             self.state = State::Greeting { talked: true };
             self.tell_error(Code::MALFORMED, 0, "no service was named yet", "", step);

@@ -58,6 +58,7 @@ mod owning;
 mod places;
 mod requests;
 mod resuming;
+mod squeezing;
 mod telling;
 mod timing;
 
@@ -370,21 +371,31 @@ impl<L: Hold> Core<L> {
             .is_some_and(|s| s.id() == session_id && s.uses(service))
     }
 
-    /// Bytes in the session's replay ring.
-    #[inline]
-    pub fn replay_len(&self) -> usize {
+    fn replay(&self) -> Option<&Replay> {
         match &self.state {
-            State::Active { resume, .. } => resume.as_ref().map_or(0, |r| r.replay.len()),
+            State::Active { resume, .. } => resume.as_ref().map(|resume| &resume.replay),
             State::Suspended { resume, .. }
             | State::Resuming { resume, .. }
-            | State::Leaving { resume, .. } => resume.replay.len(),
-            State::Claiming { claim, .. } => claim.replay.len(),
+            | State::Leaving { resume, .. } => Some(&resume.replay),
+            State::Claiming { claim, .. } => Some(&claim.replay),
             State::Greeting { .. }
             | State::Registering { .. }
             | State::Locating(_)
             | State::Enlisting(_)
-            | State::Ended(_) => 0,
+            | State::Ended(_) => None,
         }
+    }
+
+    /// Bytes of heap that the session's replay ring takes.
+    #[inline]
+    pub fn replay_bytes(&self) -> usize {
+        self.replay().map_or(0, Replay::capacity)
+    }
+
+    /// Bytes that wait for links.
+    #[inline]
+    pub fn waiting_bytes(&self) -> usize {
+        self.session().map_or(0, Session::waiting_bytes)
     }
 }
 

@@ -65,6 +65,9 @@ impl<L: Hold> Core<L> {
         if step.host.refuses_sessions() {
             return self.close(Closing::ResumeElsewhere, step);
         }
+        if step.host.short_of_memory() {
+            return self.close(Closing::ShortOfMemory, step);
+        }
         request.moved = moved;
         let session_id = request.token.session_id;
         if let State::Locating(request) = self.take_state() {

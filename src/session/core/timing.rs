@@ -31,6 +31,15 @@ impl<L: Hold> Core<L> {
         Some(own.min(promise))
     }
 
+    /// The driver does not read the client for a reason of its own: the silence is not the client's, and it is
+    /// told that this gateway lives.
+    pub fn stand_by(&mut self, step: &mut Step<'_>) {
+        if let State::Active { .. } = &self.state {
+            self.alive = step.now;
+            self.tell(Kind::Pong, &[], step);
+        }
+    }
+
     /// The clock stands at `step.now`.
     pub fn on_time(&mut self, step: &mut Step<'_>) {
         let now = step.now;

@@ -43,6 +43,10 @@ impl Host for SimHost<'_> {
         self.address
     }
 
+    fn short_of_memory(&self) -> bool {
+        false
+    }
+
     fn refuses_sessions(&self) -> bool {
         self.refuses
     }

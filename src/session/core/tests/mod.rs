@@ -135,6 +135,10 @@ impl Host for Around {
     fn peer_address(&self) -> Option<&str> {
         Some("a:9")
     }
+    fn short_of_memory(&self) -> bool {
+        false
+    }
+
     fn refuses_sessions(&self) -> bool {
         self.refuses.get()
     }

@@ -1,0 +1,158 @@
+//! The memory that a client holds, and what it does when memory is short.
+//!
+//! Hot path: [`Client::count_memory`] runs behind every poll.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use actix::prelude::*;
+
+use super::{Client, ClientEvent, Connection, Squeeze};
+use crate::memory::{Meter, Part};
+use crate::session::closing::Closing;
+use crate::supervision::Receive;
+
+/// Interval of the signs of life to a player who is held back (protocol 1.2).
+const HELD_BACK: Duration = Duration::from_secs(5);
+
+/// Bounds that the clients of a worker keep while memory is short, in bytes.
+#[derive(Debug)]
+pub struct Caps {
+    /// A replay ring.
+    pub ring: Cell<u32>,
+    /// What a client may hold and still be read.
+    pub reading: Cell<u32>,
+}
+
+/// There is no bound.
+pub const UNCAPPED: u32 = u32::MAX;
+
+impl Default for Caps {
+    fn default() -> Caps {
+        let uncapped = || Cell::new(UNCAPPED);
+        Caps {
+            ring: uncapped(),
+            reading: uncapped(),
+        }
+    }
+}
+
+#[inline]
+fn count(meter: &Meter, part: Part, figure: &Cell<u32>, bytes: usize) -> u32 {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    meter.moves(part, figure.replace(bytes) as usize, bytes as usize);
+    bytes
+}
+
+impl Client {
+    /// Counts what the client holds, its replay ring aside.
+    #[inline]
+    pub(super) fn count_memory(&mut self) {
+        let (meter, held) = (&self.shared.scope.meter, &self.stats.held);
+        let input = self.inbox.capacity() + self.core.waiting_bytes();
+        count(meter, Part::ClientQueues, &held.queue, self.outbox.held());
+        count(meter, Part::ClientInput, &held.input, input);
+        count(meter, Part::Sockets, &held.socket, self.socket.buffers());
+        if meter.take_alarm() {
+            self.shared.tell_worker(ClientEvent::ShortOfMemory);
+        }
+    }
+
+    /// Counts what the session's replay ring has gained or lost.
+    #[inline]
+    pub(super) fn count_replay(&mut self) {
+        let bytes = self.core.replay_bytes();
+        let replay = &self.stats.held.replay;
+        if bytes != replay.get() as usize {
+            let bytes = count(&self.shared.scope.meter, Part::Replay, replay, bytes);
+            let cap = self.shared.caps.ring.get();
+            if bytes > cap {
+                self.squeeze_ring(cap);
+            }
+        }
+    }
+
+    #[cold]
+    fn squeeze_ring(&mut self, cap: u32) {
+        self.core.squeeze_replay(cap as usize);
+        let held = &self.stats.held;
+        held.squeezed.set(true);
+        self.shared.scope.metrics.rings_squeezed.one();
+        let bytes = self.core.replay_bytes();
+        count(&self.shared.scope.meter, Part::Replay, &held.replay, bytes);
+    }
+
+    /// Tells whether the player is not read because of the memory that the client holds.
+    #[inline]
+    pub(super) fn is_held_back(&mut self) -> bool {
+        let cap = self.shared.caps.reading.get();
+        if cap == UNCAPPED {
+            return false;
+        }
+        self.look_at_cap(cap)
+    }
+
+    #[cold]
+    fn look_at_cap(&mut self, cap: u32) -> bool {
+        let held = &self.stats.held;
+        // The queue may have gone since it was counted.
+        let queue = u32::try_from(self.outbox.held()).unwrap_or(u32::MAX);
+        let counted = held.in_flight().saturating_sub(held.queue.get());
+        let over = queue.saturating_add(counted) > cap;
+        if over && !held.held_back.replace(true) {
+            self.shared.scope.metrics.paused.one();
+            self.arm(HELD_BACK);
+        }
+        over
+    }
+
+    /// Tells a player who is held back that the gateway lives, and keeps the idle clock from running.
+    pub(super) fn stand_by(&mut self, ctx: &mut Context<Self>) {
+        if self.stats.held.held_back.get() {
+            self.at_core(ctx, |core, step| core.stand_by(step));
+            self.arm(HELD_BACK);
+        }
+    }
+
+    /// Ends the connection. What waits for the player goes at once: a CLOSE behind it would not be read.
+    fn give_up_queue(&mut self, ctx: &mut Context<Self>) {
+        match self.connection {
+            Connection::Frames => {
+                self.shared.scope.metrics.evicted.one();
+                let closing = match self.outbox.is_empty() {
+                    true => Closing::TooSlow,
+                    false => Closing::Evicted,
+                };
+                self.close(closing, ctx);
+            }
+            Connection::Ending(_) => ctx.stop(),
+            Connection::Sniffing(_) | Connection::Entering(_) | Connection::Absent(_) => {}
+        }
+    }
+
+    /// The client ends.
+    pub(super) fn holds_nothing(&mut self) {
+        let (meter, held) = (&self.shared.scope.meter, &self.stats.held);
+        count(meter, Part::ClientQueues, &held.queue, 0);
+        count(meter, Part::ClientInput, &held.input, 0);
+        count(meter, Part::Sockets, &held.socket, 0);
+        count(meter, Part::Replay, &held.replay, 0);
+    }
+}
+
+impl Receive<Squeeze> for Client {
+    type Result = ();
+
+    fn receive(&mut self, msg: Squeeze, ctx: &mut Context<Self>) {
+        match msg {
+            Squeeze::Ring(cap) => self.squeeze_ring(cap),
+            Squeeze::Queue => self.give_up_queue(ctx),
+            Squeeze::Ease => {
+                self.stats.held.held_back.set(false);
+                if self.stats.held.squeezed.replace(false) {
+                    self.core.ease_replay(&self.shared.limits);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A worker's part in keeping the budget of memory: it looks at what its clients hold, and takes back from the
+//! largest.
+//!
+//! It looks at each tick, and at once when much has been added since; while nothing is short that is one
+//! comparison. Each worker gives back its share of what all hold too much.
+
+use super::{Seated, Worker};
+use crate::actors::client::{HeldByClient, Squeeze, UNCAPPED};
+use crate::admission::SUSPENDED_BYTES;
+use crate::memory::Pressure;
+use crate::memory::shares::Sizes;
+
+/// Whoever holds no more than this is read, in bytes.
+const LEAST_READING: u32 = 64 * 1024;
+
+impl Worker {
+    pub(super) fn look_at_memory(&mut self) {
+        let meter = &self.shared.scope.meter;
+        let pressure = meter.look();
+        let over = |least: Pressure| match pressure >= least {
+            true => Some(meter.share_over(least)),
+            false => None,
+        };
+        let (rings, reading, queues) = (
+            over(Pressure::Rings),
+            over(Pressure::Reading),
+            over(Pressure::Queues),
+        );
+        self.cap_rings(rings);
+        self.cap_reading(reading);
+        self.cap_queues(queues);
+    }
+
+    /// Lets replay rings give back `share` bytes, the largest first; `None`: they may grow again.
+    fn cap_rings(&self, share: Option<usize>) {
+        let caps = &self.shared.caps;
+        let before = caps.ring.get();
+        let Some(share) = share else {
+            if before != UNCAPPED {
+                caps.ring.set(UNCAPPED);
+                self.squeeze(|held| held.squeezed.get(), Squeeze::Ease);
+            }
+            return;
+        };
+        if share > 0 {
+            let cap = self.sizes(|held| held.replay.get()).cap(share).min(before);
+            caps.ring.set(cap);
+            self.squeeze(|held| held.replay.get() > cap, Squeeze::Ring(cap));
+        }
+    }
+
+    /// Lets those who hold the most not be read, so many that they hold `share` bytes more than the others.
+    fn cap_reading(&self, share: Option<usize>) {
+        let caps = &self.shared.caps;
+        let before = caps.reading.get();
+        let Some(share) = share else {
+            if before != UNCAPPED {
+                caps.reading.set(UNCAPPED);
+                self.squeeze(|held| held.held_back.get(), Squeeze::Ease);
+            }
+            return;
+        };
+        let cap = self.sizes(HeldByClient::in_flight).cap(share);
+        caps.reading.set(cap.min(before).max(LEAST_READING));
+    }
+
+    /// Ends the connections of those who hold the most, until `share` bytes have come back. What is still missing
+    /// then comes from sessions that wait for their players, the one that has waited for longest first.
+    fn cap_queues(&mut self, share: Option<usize>) {
+        let share = share.unwrap_or(0);
+        if share == 0 {
+            return;
+        }
+        // Nobody is left who would miss these.
+        let mut back = self.shared.cut_parting();
+        let holds = |seated: &Seated| match seated.stats.is_suspended() {
+            true => 0,
+            false => seated.stats.held.in_flight(),
+        };
+        let mut sizes = Sizes::default();
+        for (_, seated) in &self.state.clients {
+            sizes.add(holds(seated));
+        }
+        let least = sizes.largest(share.saturating_sub(back));
+        for (_, seated) in &self.state.clients {
+            if back >= share {
+                return;
+            }
+            let held = holds(seated);
+            if held >= least {
+                back += held as usize;
+                seated.client.do_send(Squeeze::Queue);
+            }
+        }
+        while back < share && self.end_oldest() {
+            self.shared.scope.metrics.given_up.one();
+            back += SUSPENDED_BYTES;
+        }
+    }
+
+    fn sizes(&self, size: impl Fn(&HeldByClient) -> u32) -> Sizes {
+        let mut sizes = Sizes::default();
+        for (_, seated) in &self.state.clients {
+            sizes.add(size(&seated.stats.held));
+        }
+        sizes
+    }
+
+    /// Tells the clients that are concerned.
+    fn squeeze(&self, concerns: impl Fn(&HeldByClient) -> bool, word: Squeeze) {
+        for (_, seated) in &self.state.clients {
+            if concerns(&seated.stats.held) {
+                seated.client.do_send(word);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The bound, and what all threads hold.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use super::meter::Meter;
+use super::part::Part;
+use super::pressure::Pressure;
+use crate::labels::Label;
+
+/// State that the meters share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) limit: i64,
+    /// Sum of what the meters have published.
+    pub(super) sum: AtomicI64,
+}
+
+/// The budget of a process.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    shared: Arc<Shared>,
+    workers: Box<[Arc<Meter>]>,
+    gateway: Arc<Meter>,
+}
+
+/// What is held at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemorySnapshot {
+    /// The bound, in bytes.
+    pub limit: u64,
+    /// Bytes held by all parts.
+    pub held: u64,
+    /// How much of the bound that is.
+    pub pressure: Pressure,
+    /// Bytes held by each part.
+    pub parts: Vec<(&'static str, u64)>,
+}
+
+impl MemoryBudget {
+    /// A budget of `limit` bytes for so many workers and the gateway's own thread.
+    pub fn new(limit: usize, workers: usize) -> MemoryBudget {
+        let shared = Arc::new(Shared {
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            sum: AtomicI64::new(0),
+        });
+        let meter = |_| Arc::new(Meter::new(Arc::clone(&shared)));
+        MemoryBudget {
+            workers: (0..workers).map(meter).collect(),
+            gateway: meter(0),
+            shared,
+        }
+    }
+
+    /// The meter of a worker's thread.
+    pub fn worker(&self, worker: usize) -> &Arc<Meter> {
+        &self.workers[worker]
+    }
+
+    /// The meter of the gateway's own thread.
+    pub fn gateway(&self) -> &Arc<Meter> {
+        &self.gateway
+    }
+
+    /// Returns what is held at the moment.
+    pub fn snapshot(&self) -> MemorySnapshot {
+        let held = |part: Part| {
+            let meters = self.workers.iter().chain([&self.gateway]);
+            let sum: i64 = meters.map(|meter| meter.part(part)).sum();
+            (part.label(), sum.max(0) as u64)
+        };
+        let parts: Vec<_> = Part::ALL.iter().map(|part| held(*part)).collect();
+        MemorySnapshot {
+            limit: self.shared.limit as u64,
+            held: parts.iter().map(|(_, bytes)| bytes).sum(),
+            pressure: self.pressure(),
+            parts,
+        }
+    }
+
+    /// What workers do about what is held.
+    pub fn pressure(&self) -> Pressure {
+        let pressures = self.workers.iter().map(|meter| meter.pressure());
+        pressures.max().unwrap_or(Pressure::None)
+    }
+}
+
+#[cfg(test)]
+#[path = "budget_tests.rs"]
+mod tests;

@@ -1,0 +1,112 @@
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::*;
+use crate::memory::STEP;
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+struct Move {
+    thread: usize,
+    part: usize,
+    holder: usize,
+    after: usize,
+}
+
+const THREADS: usize = 3;
+const HOLDERS: usize = 4;
+const LIMIT: usize = 64 * STEP as usize;
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = (
+        0..THREADS,
+        0..Part::ALL.len(),
+        0..HOLDERS,
+        prop_oneof![0_usize..100, 0..LIMIT / 4],
+    );
+    let one = one.prop_map(|(thread, part, holder, after)| Move {
+        thread,
+        part,
+        holder,
+        after,
+    });
+    proptest::collection::vec(one, 0..200)
+}
+
+proptest! {
+    /// The model: a table of holders, each with a part and a size, whichever thread speaks of it.
+    #[test]
+    fn the_sums_are_those_of_all_holders(moves in moves()) {
+        let budget = MemoryBudget::new(LIMIT, THREADS);
+        let mut model = [[0_usize; HOLDERS]; 16];
+        for Move { thread, part, holder, after } in moves {
+            let before = std::mem::replace(&mut model[part][holder], after);
+            budget.worker(thread).moves(Part::ALL[part], before, after);
+            let all: usize = model.iter().flatten().sum();
+            let known = budget.shared.sum.load(Relaxed);
+            prop_assert!((known - all as i64).abs() < THREADS as i64 * STEP, "{known} of {all}");
+        }
+        let snapshot = budget.snapshot();
+        for (index, (_, bytes)) in snapshot.parts.iter().enumerate() {
+            prop_assert_eq!(*bytes, model[index].iter().sum::<usize>() as u64);
+        }
+        (0..THREADS).for_each(|thread| budget.worker(thread).publish());
+        let all: usize = model.iter().flatten().sum();
+        prop_assert_eq!(budget.shared.sum.load(Relaxed), all as i64);
+        prop_assert_eq!(snapshot.held, all as u64);
+        prop_assert!(budget.pressure() >= Pressure::of(all as i64, LIMIT as i64, Pressure::None));
+    }
+
+    /// What every thread gives back is enough together.
+    #[test]
+    fn the_shares_come_to_the_excess(held in proptest::collection::vec(0..LIMIT, THREADS)) {
+        let budget = MemoryBudget::new(LIMIT, THREADS);
+        for (thread, bytes) in held.iter().enumerate() {
+            budget.worker(thread).moves(Part::Replay, 0, *bytes);
+        }
+        (0..THREADS).for_each(|thread| budget.worker(thread).publish());
+        let all: usize = held.iter().sum();
+        let target = Pressure::Rings.threshold(LIMIT as i64) as usize;
+        let shares: usize = (0..THREADS).map(|t| budget.worker(t).share_over(Pressure::Rings)).sum();
+        let excess = all.saturating_sub(target);
+        prop_assert!(shares <= excess && excess - shares < THREADS, "{shares} of {excess}");
+    }
+
+    #[test]
+    fn pressure_rises_with_what_is_held_and_wavers_nowhere(held in 0_i64..2000, before in 0_u8..5) {
+        let before = Pressure::from_byte(before);
+        let now = Pressure::of(held, 1600, before);
+        prop_assert!(now >= Pressure::of(held, 1600, Pressure::None));
+        prop_assert_eq!(Pressure::of(held, 1600, now), now, "it stays where nothing changes");
+        prop_assert!(Pressure::of(held + 1, 1600, before) >= now);
+    }
+}
+
+#[test]
+fn thresholds_and_ways_back() {
+    use Pressure::*;
+    let of = |held, before| Pressure::of(held, 1600, before);
+    assert_eq!(
+        [1199, 1200, 1300, 1400, 1500, 9999].map(|held| of(held, None)),
+        [None, Rings, Reading, Sessions, Queues, Queues]
+    );
+    assert_eq!(
+        [1450, 1449, 1349, 1249, 1149].map(|held| of(held, Queues)),
+        [Queues, Sessions, Reading, Rings, None]
+    );
+}
+
+#[test]
+fn an_alarm_is_given_once_for_every_growth() {
+    let budget = MemoryBudget::new(LIMIT, 1);
+    let meter = budget.worker(0);
+    meter.moves(Part::Replay, 0, LIMIT / 2);
+    assert!(!meter.take_alarm());
+    meter.moves(Part::Replay, LIMIT / 2, LIMIT);
+    assert!(meter.take_alarm() && !meter.take_alarm());
+    assert_eq!(meter.look(), Pressure::Queues);
+    assert_eq!(meter.share_over(Pressure::Rings), LIMIT / 4);
+    meter.moves(Part::Replay, LIMIT, LIMIT + LIMIT / 64);
+    assert!(!meter.take_alarm());
+    meter.moves(Part::Replay, LIMIT, LIMIT + STEP as usize);
+    assert!(meter.take_alarm());
+}

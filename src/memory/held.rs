@@ -1,0 +1,59 @@
+//! Counting where no meter is at hand: by the thread.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::meter::Meter;
+use super::part::Part;
+
+thread_local! {
+    static METER: RefCell<Option<Arc<Meter>>> = const { RefCell::new(None) };
+}
+
+/// Makes what [`Held`] counts on this thread count in `meter`.
+pub fn count_on_this_thread(meter: &Arc<Meter>) {
+    METER.set(Some(Arc::clone(meter)));
+}
+
+/// Counts that `part` holds `after` bytes where it has held `before`.
+#[inline]
+pub fn count(part: Part, before: usize, after: usize) {
+    // Without a meter, in a thread of a test, nothing is counted; nor where a thread ends.
+    let _ = METER.try_with(|meter| {
+        if let Some(meter) = &*meter.borrow() {
+            meter.moves(part, before, after);
+        }
+    });
+}
+
+/// Bytes of one holder, counted until it is dropped, on whatever thread that is.
+#[derive(Debug)]
+pub struct Held {
+    part: Part,
+    bytes: usize,
+}
+
+impl Held {
+    /// A holder of so many bytes.
+    pub fn new(part: Part, bytes: usize) -> Held {
+        let mut held = Held { part, bytes: 0 };
+        held.set(bytes);
+        held
+    }
+
+    /// Replaces the number of bytes.
+    #[inline]
+    pub fn set(&mut self, bytes: usize) {
+        if bytes == self.bytes {
+            return;
+        }
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        count(self.part, before, bytes);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}

@@ -1,0 +1,28 @@
+//! The budget of memory: one bound, `limits.memory`, for all queues and buffers that somebody outside can make
+//! grow.
+//!
+//! Each thread counts what it holds in a [`Meter`] of its own, by plain stores, and publishes the sum in coarse
+//! steps: nothing that threads share is touched for a frame. A buffer may be counted on one thread and given
+//! back on another, so the figures of a single thread can be negative; their sums are exact to
+//! [`STEP`] a thread.
+//!
+//! * [`Part`]: what holds memory.
+//! * [`Meter`], [`Held`]: counting.
+//! * [`MemoryBudget`]: the bound, and what is held in all.
+//! * [`Pressure`]: how much of it is held, and what follows.
+//! * [`shares`]: from whom it is taken back.
+//! * [`available`]: how much memory the process may use.
+
+pub mod available;
+mod budget;
+mod held;
+mod meter;
+mod part;
+mod pressure;
+pub mod shares;
+
+pub use budget::{MemoryBudget, MemorySnapshot};
+pub use held::{Held, count, count_on_this_thread};
+pub use meter::{Meter, STEP};
+pub use part::Part;
+pub use pressure::Pressure;

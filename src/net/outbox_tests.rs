@@ -1,0 +1,108 @@
+use super::*;
+use proptest::prelude::*;
+
+/// Takes a few bytes a write and is not ready every other time.
+struct Slow {
+    taken: Vec<u8>,
+    step: usize,
+    ready: bool,
+}
+
+impl Outbox {
+    /// The same as [`held`](Self::held), counted.
+    fn buffers(&self) -> usize {
+        self.pieces.iter().map(Piece::buffer).sum()
+    }
+}
+
+impl AsyncWrite for Slow {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.ready = !self.ready;
+        if !self.ready {
+            return Poll::Pending;
+        }
+        let n = buf.len().min(self.step);
+        self.taken.extend_from_slice(&buf[..n]);
+        Poll::Ready(Ok(n))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn the_urgent_overtakes_all_but_what_has_begun() {
+    for compacts in [false, true] {
+        let mut socket = Slow {
+            taken: Vec::new(),
+            step: 1,
+            ready: false,
+        };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut outbox = Outbox::default();
+        outbox.append_first(|out| out.extend(b"1"));
+        for piece in [b"a", b"b"] {
+            let bytes = Bytes::from(piece.repeat(VECTORED_BYTES));
+            outbox.push_shared(Slice::new(bytes, 64 * 1024));
+        }
+        outbox.append_first(|out| out.extend(b"0"));
+        while !socket.taken.ends_with(b"a") {
+            let _ = outbox.poll_write(&mut socket, &mut cx);
+        }
+        if compacts {
+            outbox.compact();
+        }
+        outbox.append_first(|out| out.extend(b"2"));
+        assert_eq!(outbox.queued() + socket.taken.len(), 2 * VECTORED_BYTES + 3);
+        outbox.compact();
+        while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
+        let taken = String::from_utf8(socket.taken).unwrap();
+        let a = "a".repeat(VECTORED_BYTES);
+        // Copied out of large buffers, the two are one piece by then.
+        let expected = match compacts {
+            false => format!("01{a}2{}", "b".repeat(VECTORED_BYTES)),
+            true => format!("01{a}{}2", "b".repeat(VECTORED_BYTES)),
+        };
+        assert_eq!(taken, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn all_bytes_arrive_once_and_in_order(
+        pieces in proptest::collection::vec((any::<bool>(), 0_usize..5000), 0..40), step in 1_usize..9000,
+        compacts in 1_usize..5,
+    ) {
+        let mut socket = Slow { taken: Vec::new(), step, ready: false };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let (mut outbox, mut expected) = (Outbox::default(), Vec::new());
+        for (index, (shared, len)) in pieces.into_iter().enumerate() {
+            let bytes = vec![index as u8; len];
+            expected.extend_from_slice(&bytes);
+            if shared {
+                outbox.push_shared(Slice::new(bytes.into(), 3 * (index % 2) * len));
+            } else {
+                outbox.push(bytes);
+            }
+            if index % 3 == 0 {
+                let _ = outbox.poll_write(&mut socket, &mut cx);
+            }
+            if index % compacts == 0 {
+                outbox.compact();
+                prop_assert!(outbox.held() <= MAX_WASTE * (outbox.queued() + step));
+            }
+            prop_assert_eq!(outbox.held(), outbox.buffers());
+            prop_assert_eq!(outbox.queued() + socket.taken.len(), expected.len());
+        }
+        while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
+        prop_assert!(outbox.is_empty());
+        prop_assert_eq!(socket.taken, expected);
+    }
+}

@@ -1,0 +1,145 @@
+//! Replay rings, and sessions that wait for their players.
+
+use game_gateway::codec::client::{self, FLAG_GAP, FLAG_RESUMABLE, Header};
+use game_gateway::codec::link::Kind;
+
+use crate::stage::{MIB, Served};
+use crate::support::wire::{Link, Player};
+
+const LIMIT: u64 = 16 * MIB;
+const SESSIONS: usize = 64;
+/// Bytes of DATA for each session, of which the rings could hold all.
+const BYTES: usize = 512 * 1024;
+const FRAME: usize = 16 * 1024;
+
+/// A player who can resume.
+struct Resumable {
+    player: Player,
+    session_id: u64,
+    token: Vec<u8>,
+    /// DATA frames taken.
+    taken: u64,
+}
+
+impl Resumable {
+    async fn start(served: &Served, link: &mut Option<Link>) -> Resumable {
+        let mut player = Player::connect_to(served.players).await;
+        let header = Header {
+            flags: FLAG_RESUMABLE,
+            ..Header::default()
+        };
+        player.send(header, "game", b"hello").await;
+        let link = match link {
+            Some(link) => link,
+            None => link.insert(served.backend.link().await),
+        };
+        let session_id = link.opened().await.session_id;
+        link.data().await;
+        let (_, token) = opened(&mut player).await;
+        Resumable {
+            player,
+            session_id,
+            token,
+            taken: 0,
+        }
+    }
+
+    async fn take(&mut self) {
+        let frame = self.player.answer().await;
+        assert_eq!(frame.payload.len(), FRAME);
+        self.taken += 1;
+    }
+
+    /// Comes back on a new connection; returns whether with a gap.
+    async fn resume(&mut self, served: &Served, link: &mut Link) -> bool {
+        let mut payload = self.taken.to_be_bytes().to_vec();
+        payload.extend_from_slice(&self.token);
+        let header = Header {
+            kind: client::Kind::Resume as u8,
+            session_id: self.session_id,
+            ..Header::default()
+        };
+        self.player = Player::connect_to(served.players).await;
+        self.player.send(header, "", &payload).await;
+        let open = link.opened().await;
+        assert_eq!(open.session_id, self.session_id);
+        link.send(Kind::Accept, self.session_id, &open.payload[14..18])
+            .await;
+        let (gap, token) = opened(&mut self.player).await;
+        self.token = token;
+        gap
+    }
+}
+
+/// Reads OPENED; returns whether it tells a gap, and its token.
+async fn opened(player: &mut Player) -> (bool, Vec<u8>) {
+    let frame = player.next().await.expect("a frame");
+    assert_eq!(frame.header.kind, client::Kind::Opened as u8, "{frame:?}");
+    (
+        frame.header.flags & FLAG_GAP != 0,
+        frame.payload[12..].to_vec(),
+    )
+}
+
+#[tokio::test]
+async fn rings_shrink_and_no_session_ends() {
+    let settings = "limits.memory = \"16MiB\"\nsession.replay_bytes = \"1MiB\"";
+    let served = Served::start(settings).await;
+    let mut link = None;
+    let mut players = Vec::new();
+    for _ in 0..SESSIONS {
+        players.push(Resumable::start(&served, &mut link).await);
+    }
+    let mut link = link.expect("a link");
+    for number in 0..BYTES / FRAME {
+        for player in &mut players {
+            link.send(Kind::Data, player.session_id, &[number as u8; FRAME])
+                .await;
+            player.take().await;
+        }
+        let held = served.held().await;
+        assert!(held <= LIMIT, "{held} of {LIMIT}");
+    }
+    assert!(
+        served
+            .metric("game_gateway_memory_squeezed_rings_total")
+            .await
+            > 0
+    );
+
+    // Their connections break; the backend goes on.
+    for player in &mut players {
+        player.player = Player::connect_to(served.players).await;
+        let suspended = link.next().await.expect("a frame");
+        assert_eq!(suspended.kind, Kind::Suspend as u8, "{suspended:?}");
+    }
+    for number in 0..BYTES / FRAME {
+        for player in &players {
+            link.send(Kind::Data, player.session_id, &[number as u8; FRAME])
+                .await;
+        }
+        let held = served.held().await;
+        assert!(held <= LIMIT, "{held} of {LIMIT}");
+    }
+    assert_eq!(
+        served.metric("game_gateway_waiting_sessions").await,
+        SESSIONS as u64
+    );
+
+    let mut gaps = 0;
+    for player in &mut players {
+        gaps += usize::from(player.resume(&served, &mut link).await);
+    }
+    println!(
+        "{SESSIONS} sessions, {} bytes sent to each: {gaps} gaps",
+        2 * BYTES
+    );
+    assert_eq!(gaps, SESSIONS, "more was sent than the budget holds");
+    assert_eq!(
+        served
+            .metric("game_gateway_memory_ended_sessions_total")
+            .await,
+        0
+    );
+    assert_eq!(served.metric("game_gateway_ended_sessions_total").await, 0);
+}
