@@ -1,6 +1,7 @@
 //! The configuration: a TOML file, overridden by the environment, checked as a whole.
 //!
 //! * [`keys`]: the table of all keys with their fields.
+//! * [`field`]: their values.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`lists`]: networks, origins and files.
 //! * [`redis_url`]: the URL of Redis, with its password masked.
@@ -8,6 +9,7 @@
 //! * [`units`]: durations and sizes as people write them.
 
 mod contradictions;
+mod field;
 pub mod keys;
 pub mod lists;
 pub mod load;

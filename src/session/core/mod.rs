@@ -370,33 +370,6 @@ impl<L: Hold> Core<L> {
         self.session()
             .is_some_and(|s| s.id() == session_id && s.uses(service))
     }
-
-    fn replay(&self) -> Option<&Replay> {
-        match &self.state {
-            State::Active { resume, .. } => resume.as_ref().map(|resume| &resume.replay),
-            State::Suspended { resume, .. }
-            | State::Resuming { resume, .. }
-            | State::Leaving { resume, .. } => Some(&resume.replay),
-            State::Claiming { claim, .. } => Some(&claim.replay),
-            State::Greeting { .. }
-            | State::Registering { .. }
-            | State::Locating(_)
-            | State::Enlisting(_)
-            | State::Ended(_) => None,
-        }
-    }
-
-    /// Bytes of heap that the session's replay ring takes.
-    #[inline]
-    pub fn replay_bytes(&self) -> usize {
-        self.replay().map_or(0, Replay::capacity)
-    }
-
-    /// Bytes that wait for links.
-    #[inline]
-    pub fn waiting_bytes(&self) -> usize {
-        self.session().map_or(0, Session::waiting_bytes)
-    }
 }
 
 #[cfg(test)]
