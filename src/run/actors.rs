@@ -79,12 +79,11 @@ pub(super) async fn start_actors(
     let (live_gate, live_workers) = (Arc::clone(&parts.gate), parts.workers.clone());
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
-    let counts = report_cost(parts.pod, parts.metrics);
     let token_keys = Arc::default();
     let around = Surroundings {
         tls: Arc::clone(&parts.tls),
         peering,
-        pod: counts,
+        pod: report_cost(parts.pod, parts.metrics),
         token_keys: Arc::clone(&token_keys),
         memory: parts.memory,
     };

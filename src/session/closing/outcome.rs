@@ -63,7 +63,7 @@ impl Closing {
     pub fn outcome(&self) -> Outcome<'_> {
         use Retry::{AfterMs, NoAdvice, Soon, Spread};
         use Then::{End, Suspend};
-        const DRAINING: &str = "this gateway is draining";
+        let refused = |label, code| told(label, code, End, Spread);
         match self {
             Closing::ByClient(code) => silent(Label::Client, *code),
             Closing::SilentStart => silent(Label::SilentStart, Code::NORMAL),
@@ -79,7 +79,6 @@ impl Closing {
             Closing::TlsFailed => abrupt(Label::TlsFailed, End),
             Closing::TlsBusy => abrupt(Label::TlsBusy, End),
             Closing::TlsMissing => abrupt(Label::TlsMissing, End),
-
             Closing::BrokenFrame(error) => broken_frame(error),
             Closing::BadMessage(fault) => bad_message(*fault),
             Closing::SlowStart => told(Label::SlowStart, Code::TIMEOUT, End, NoAdvice)
@@ -92,7 +91,7 @@ impl Closing {
                 told(Label::NotResumable, Code::GONE, End, NoAdvice).with("cannot be resumed here")
             }
             Closing::ResumeElsewhere => {
-                told(Label::ResumeElsewhere, Code::UNAVAILABLE, End, Spread).with(DRAINING)
+                refused(Label::ResumeElsewhere, Code::UNAVAILABLE).with(DRAINING)
             }
             Closing::ResumeBusy => told(Label::ResumeBusy, Code::UNAVAILABLE, End, Soon)
                 .with("another resume of this session is under way"),
@@ -106,27 +105,21 @@ impl Closing {
             }
             Closing::TooSlow => told(Label::TooSlow, Code::TOO_SLOW, Suspend, NoAdvice)
                 .with("outbound queue overflowed"),
-            Closing::Evicted => Outcome {
-                backends: Code::TOO_SLOW,
-                ..abrupt(Label::TooSlow, Suspend)
-            },
+            Closing::Evicted => evicted(),
             Closing::Draining => {
                 told(Label::Draining, Code::UNAVAILABLE, Suspend, Spread).with(DRAINING)
             }
-            Closing::Full => {
-                told(Label::Full, Code::UNAVAILABLE, End, Spread).with("this gateway is full")
-            }
-            Closing::TooManyOfAddress => told(Label::AddressRate, Code::RATE_LIMITED, End, Spread)
+            Closing::Full => refused(Label::Full, Code::UNAVAILABLE).with("this gateway is full"),
+            Closing::TooManyOfAddress => refused(Label::AddressRate, Code::RATE_LIMITED)
                 .with("too many connections from this address"),
-            Closing::TooManyConnections => {
-                told(Label::ConnectionRate, Code::UNAVAILABLE, End, Spread)
-                    .with("too many connections at a time")
-            }
-            Closing::TooManySessions => told(Label::SessionRate, Code::UNAVAILABLE, End, Spread)
+            Closing::TooManyConnections => refused(Label::ConnectionRate, Code::UNAVAILABLE)
+                .with("too many connections at a time"),
+            Closing::TooManySessions => refused(Label::SessionRate, Code::UNAVAILABLE)
                 .with("too many sessions start at a time"),
-            Closing::TooFast => told(Label::TooFast, Code::RATE_LIMITED, End, Spread)
-                .with("over the rate limit for too long"),
-            Closing::ShortOfMemory => told(Label::ShortOfMemory, Code::UNAVAILABLE, End, Spread)
+            Closing::TooFast => {
+                refused(Label::TooFast, Code::RATE_LIMITED).with("over the rate limit for too long")
+            }
+            Closing::ShortOfMemory => refused(Label::ShortOfMemory, Code::UNAVAILABLE)
                 .with("this gateway is short of memory"),
             Closing::Internal => Outcome {
                 log_level: LogLevel::Warn,
@@ -178,6 +171,16 @@ fn abrupt<'a>(label: Label, then: Then) -> Outcome<'a> {
         is_abrupt: true,
         only_suspends: then == Then::Suspend,
         ..silent(label, Code::NORMAL)
+    }
+}
+
+const DRAINING: &str = "this gateway is draining";
+
+/// The client does not take what it gets, so it gets no CLOSE either; its backends hear why.
+fn evicted<'a>() -> Outcome<'a> {
+    Outcome {
+        backends: Code::TOO_SLOW,
+        ..abrupt(Label::TooSlow, Then::Suspend)
     }
 }
 
