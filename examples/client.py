@@ -188,6 +188,8 @@ class Session:
                 connection.session_id = self.session_id
                 connection.send(RESUME, struct.pack(">Q", self.taken) + self.token)
                 kind, flags, payload = connection.frame()
+                while kind == PONG:  # the gateway lives, and waits for others (1.2)
+                    kind, flags, payload = connection.frame()
                 if kind != OPENED:
                     raise Failed(f"RESUME is answered with kind {kind}")
                 self.connection, self.resumes = connection, self.resumes + 1

@@ -15,12 +15,14 @@ const MAX_PING_BYTES = 125;
 const SUBPROTOCOL = "ggp.v1";
 const NORMAL = 0;
 const MALFORMED = 400;
-/** Interval between PINGs of an idle session, in ms: well below a third of the default idle timeout. */
-const PING_MS = 60_000;
-/** Timeout of connecting, and of the answer to a RESUME, in ms. */
+/** Silence after which PING asks for a sign of life, in ms: while something is awaited, and while nothing is. */
+const HEARTBEAT_MS = 5_000;
+const PING_MS = 15_000;
+/** Silence while something is awaited, after which the connection counts as lost, in ms (protocol 1.2). */
+const DEAD_MS = 10_000;
+/** Timeout of connecting, and of the answer to a RESUME by a gateway that says meanwhile that it lives, in ms. */
 const CONNECT_MS = 10_000;
-/** Silence while a PING is unanswered, after which the connection counts as lost, in ms. */
-const PONG_MS = 10_000;
+const RESUME_MS = 30_000;
 /** Maximum random wait before a reconnect: at first, and at most, in ms (protocol 1.4). */
 const FIRST_WAIT_MS = 2_000;
 const LONGEST_WAIT_MS = 30_000;
@@ -78,12 +80,15 @@ export class GameSession extends EventTarget {
   #waitMs;
   #begun = false;
   #lastService = "";
-  #timers = { ping: 0, pong: 0, attempt: 0, giveUp: 0 };
+  #timers = { keepAlive: 0, ask: 0, dead: 0, attempt: 0, giveUp: 0 };
+  /** Silence that the gateway tolerates, in ms; 0: not known. */
+  #idleTimeoutMs = 0;
 
   /**
    * Connects. The session starts with the first send(). Options: `service`, `realmId` and `userId`,
-   * the defaults of send(); `resumable`, true by default; `pingMs`, the interval between PINGs of an
-   * idle session, 0 disables them; `connectMs`, the timeout of connecting; `firstWaitMs`, the maximum
+   * the defaults of send(); `resumable`, true by default; `pingMs`, the silence after which an idle session
+   * sends PING, 0 disables that and what follows from it; `heartbeatMs`, the same while something is awaited;
+   * `connectMs`, the timeout of connecting; `firstWaitMs`, the maximum
    * random wait before the first reconnect; `WebSocket`, another implementation.
    */
   static async connect(url, options = {}) {
@@ -164,13 +169,13 @@ export class GameSession extends EventTarget {
   #use(socket) {
     this.#socket = socket;
     this.#pings = [];
-    clearTimeout(this.#timers.pong);
     clearTimeout(this.#timers.giveUp);
     this.#timers.giveUp = 0;
     this.#waitMs = this.#options.firstWaitMs ?? FIRST_WAIT_MS;
     socket.addEventListener("message", ({ data }) => this.#message(socket, data));
     socket.addEventListener("close", () => this.#lost(socket, 0));
     this.#feed();
+    this.#listen();
     this.#keepAlive();
   }
 
@@ -204,9 +209,13 @@ export class GameSession extends EventTarget {
     if (this.#socket === null || this.#next !== null) {
       return;
     }
+    const awaited = this.#awaits();
     while (this.#current < this.#kept.length) {
       this.#socket.send(this.#kept[this.#current]);
       this.#current += 1;
+    }
+    if (!awaited && this.#awaits()) {
+      this.#listen();
     }
     this.#written = Math.max(this.#written, this.#current);
     if (this.#options.resumable === false) {
@@ -225,14 +234,41 @@ export class GameSession extends EventTarget {
     const payload = new TextEncoder().encode(`ggp.js ${(this.#nextPing += 1)}`);
     this.#pings.push({ key: payload.join(), mark: this.#acknowledged + this.#current });
     this.#say({ kind: Kind.PING, payload });
-    this.#watch();
+    this.#doubt();
   }
 
-  /** Closes the connection where nothing at all is heard any more. */
-  #watch() {
-    const socket = this.#socket;
-    clearTimeout(this.#timers.pong);
-    this.#timers.pong = setTimeout(() => socket.close(), PONG_MS);
+  /** Returns whether DATA is not acknowledged, or a PING is not answered. */
+  #awaits() {
+    return (this.#options.resumable !== false && this.#current > 0) || this.#pings.length > 0;
+  }
+
+  /** Begins to measure silence, because something was heard or is awaited now. */
+  #listen() {
+    this.#stopListening();
+    if (this.#pingMs === 0 || this.#ended || this.#socket === null || this.#next !== null) {
+      return;
+    }
+    const heartbeatMs = this.#options.heartbeatMs ?? HEARTBEAT_MS;
+    const awaits = this.#awaits();
+    this.#timers.ask = setTimeout(() => this.#pingOnce(), awaits ? heartbeatMs : this.#pingMs);
+    if (awaits) {
+      this.#doubt();
+    }
+  }
+
+  #stopListening() {
+    clearTimeout(this.#timers.ask);
+    clearTimeout(this.#timers.dead);
+    this.#timers.dead = 0;
+  }
+
+  /** Gives the connection up where nothing at all is heard from now on. */
+  #doubt() {
+    if (this.#timers.dead === 0 && this.#pingMs > 0) {
+      const socket = this.#socket;
+      // Its close event would come when the browser has given up too.
+      this.#timers.dead = setTimeout(() => this.#lost(socket, 0), DEAD_MS);
+    }
   }
 
   /** Handles the acknowledgement of this many DATA. */
@@ -255,9 +291,11 @@ export class GameSession extends EventTarget {
     if (sessionId !== 0n) {
       this.#sessionId = sessionId;
     }
-    if (this.#pings.some(({ mark }) => mark !== null)) {
-      this.#watch();
-    }
+    this.#handle(kind, service, realmId, payload);
+    this.#listen();
+  }
+
+  #handle(kind, service, realmId, payload) {
     switch (kind) {
       case Kind.DATA:
         this.#taken += 1;
@@ -277,9 +315,6 @@ export class GameSession extends EventTarget {
         if (mark === null) {
           this.#emit("pong", { payload });
         } else {
-          if (this.#pings.every((ping) => ping.mark === null)) {
-            clearTimeout(this.#timers.pong);
-          }
           this.#acknowledge(mark);
         }
         break;
@@ -313,10 +348,8 @@ export class GameSession extends EventTarget {
     }
     this.#token = opened.token;
     this.#acknowledge(Number(opened.received));
-    if (opened.idleTimeoutMs > 0 && this.#pingMs > 0) {
-      this.#pingMs = Math.min(this.#pingMs, opened.idleTimeoutMs / 3);
-      this.#keepAlive();
-    }
+    this.#idleTimeoutMs = opened.idleTimeoutMs;
+    this.#keepAlive();
   }
 
   #closed(why) {
@@ -336,7 +369,7 @@ export class GameSession extends EventTarget {
       this.#next = null;
     } else {
       this.#socket = null;
-      clearTimeout(this.#timers.pong);
+      this.#stopListening();
       if (this.#token.length === 0) {
         this.#end({ code: null, retryAfterMs: 0, text: "the connection was lost" });
         return;
@@ -381,20 +414,30 @@ export class GameSession extends EventTarget {
     }
     // From here on the old connection is sent nothing, and what it brings is held back.
     this.#next = socket;
-    const answered = setTimeout(() => socket.close(), this.#options.connectMs ?? CONNECT_MS);
-    socket.addEventListener("message", ({ data }) => {
-      clearTimeout(answered);
-      if (socket === this.#next) {
-        this.#message(socket, data);
-      }
-    });
-    socket.addEventListener("close", () => {
-      clearTimeout(answered);
+    this.#stopListening();
+    const giveUp = () => {
+      clearTimeout(silent);
+      clearTimeout(late);
       if (socket === this.#next) {
         this.#lost(socket, 0);
         this.#deliverHeld();
       }
+    };
+    let silent = setTimeout(giveUp, DEAD_MS);
+    const late = setTimeout(giveUp, RESUME_MS);
+    socket.addEventListener("message", ({ data }) => {
+      clearTimeout(silent);
+      if (socket === this.#next) {
+        // A PONG only says that the gateway lives: it is no answer.
+        silent = setTimeout(giveUp, DEAD_MS);
+        this.#message(socket, data);
+      }
+      if (socket !== this.#next) {
+        clearTimeout(silent);
+        clearTimeout(late);
+      }
     });
+    socket.addEventListener("close", giveUp);
     const payload = new Uint8Array(8 + this.#token.length);
     new DataView(payload.buffer).setBigUint64(0, BigInt(this.#taken));
     payload.set(this.#token, 8);
@@ -446,6 +489,7 @@ export class GameSession extends EventTarget {
       }
     }
     this.#feed();
+    this.#listen();
   }
 
   /** Sends CLOSE, and ends. */
@@ -465,14 +509,14 @@ export class GameSession extends EventTarget {
     this.#emit("end", why);
   }
 
-  /** Schedules the next PING of an idle session. */
+  /** Schedules the next PING that the gateway wants to hear, whatever it says itself. */
   #keepAlive() {
-    clearTimeout(this.#timers.ping);
-    if (this.#pingMs > 0 && !this.#ended) {
-      this.#timers.ping = setTimeout(() => {
+    clearTimeout(this.#timers.keepAlive);
+    if (this.#pingMs > 0 && this.#idleTimeoutMs > 0 && !this.#ended) {
+      this.#timers.keepAlive = setTimeout(() => {
         this.#pingOnce();
         this.#keepAlive();
-      }, Math.min(this.#pingMs, MAX_TIMER_MS));
+      }, Math.min(this.#idleTimeoutMs / 3, MAX_TIMER_MS));
     }
   }
 

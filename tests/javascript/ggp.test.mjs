@@ -210,32 +210,110 @@ test("what waits for the network is bounded", async () => {
   assert.equal(wire.sent.length, 1);
 });
 
-test("an idle session shows signs of life", async (t) => {
+/** Time that passes when it is told to. */
+function clock(t) {
   const { setTimeout, clearTimeout } = globalThis;
   t.after(() => Object.assign(globalThis, { setTimeout, clearTimeout }));
   let now = 0;
-  let timer = null;
-  globalThis.setTimeout = (run, wait) => (timer = { run, due: now + wait });
-  globalThis.clearTimeout = (old) => (timer = timer === old ? null : timer);
-  const tick = (milliseconds) => {
-    now += milliseconds;
-    if (timer !== null && timer.due <= now) {
-      timer.run();
-    }
+  let last = 0;
+  const timers = new Map();
+  globalThis.setTimeout = (run, wait) => {
+    timers.set((last += 1), { run, due: now + wait });
+    return last;
   };
-  const { playing, wire } = await session({ pingMs: 60_000 });
-  tick(59_999);
+  globalThis.clearTimeout = (id) => timers.delete(id);
+  return (milliseconds) => {
+    const until = now + milliseconds;
+    for (;;) {
+      const due = [...timers].filter(([, timer]) => timer.due <= until).sort(([, a], [, b]) => a.due - b.due)[0];
+      if (due === undefined) {
+        break;
+      }
+      timers.delete(due[0]);
+      now = due[1].due;
+      due[1].run();
+    }
+    now = until;
+  };
+}
+
+/** An OPENED that acknowledges this many DATA. */
+function opened(received, idleTimeout = "00007530") {
+  const count = received.toString(16).padStart(16, "0");
+  return { kind: Kind.OPENED, payload: Uint8Array.from([...hex(count), ...hex(idleTimeout), 1, 2, 3]) };
+}
+
+/** The gateway answers the newest PING. */
+function pong(wire) {
+  wire.comes({ kind: Kind.PONG, payload: wire.sent.findLast(({ kind }) => kind === Kind.PING).payload });
+}
+
+test("an idle session shows signs of life", async (t) => {
+  const tick = clock(t);
+  const { playing, wire } = await session({ pingMs: 15_000 });
+  tick(14_999);
   assert.equal(wire.sent.length, 0);
   tick(1);
   assert.equal(wire.sent[0].kind, Kind.PING);
-  // An idle timeout of 30 s: a third of it from now on.
-  const opened = Uint8Array.from([...hex("0000000000000001"), ...hex("00007530")]);
-  wire.comes({ kind: Kind.OPENED, payload: opened });
-  tick(10_000);
+  pong(wire);
+  // An idle timeout of 30 s: a third of it from now on, whatever is heard.
+  wire.comes(opened(0));
+  tick(9_999);
+  wire.comes({ kind: Kind.DATA });
+  tick(1);
   assert.equal(wire.sent.length, 2);
   playing.close();
   tick(100_000);
   assert.equal(wire.sent.length, 3, "PING, PING, CLOSE");
+});
+
+test("a path that is silent while something is awaited is given up after ten seconds", async (t) => {
+  const tick = clock(t);
+  const { playing, wire } = await session({ service: "game", pingMs: 15_000, firstWaitMs: 0 });
+  const interrupted = [];
+  playing.addEventListener("interrupted", () => interrupted.push("interrupted"));
+  playing.send(bytes("one"));
+  wire.comes(opened(1, "000493E0"));
+  tick(14_000);
+  playing.send(bytes("two"));
+  tick(5_000);
+  assert.equal(wire.sent.at(-1).kind, Kind.PING);
+  tick(4_000);
+  // The gateway's own PONG: it holds the client back.
+  wire.comes({ kind: Kind.PONG });
+  tick(9_999);
+  assert.deepEqual([wire.closed, interrupted], [false, []]);
+  tick(1);
+  assert.deepEqual([wire.closed, interrupted], [true, ["interrupted"]]);
+});
+
+test("a RESUME waits while its gateway says that it lives", async (t) => {
+  const tick = clock(t);
+  const { playing, wire } = await session({ service: "game", pingMs: 15_000, firstWaitMs: 0 });
+  playing.send(bytes("one"));
+  wire.comes(opened(1, "000493E0"));
+  wire.close();
+  tick(0);
+  const [next, resumed] = [Wire.newest, []];
+  playing.addEventListener("resumed", ({ detail }) => resumed.push(detail));
+  next.opened();
+  await Promise.resolve().then(() => {}).then(() => {});
+  assert.equal(next.sent[0].kind, Kind.RESUME);
+  for (let seconds = 0; seconds < 20; seconds += 5) {
+    tick(5_000);
+    next.comes({ kind: Kind.PONG });
+  }
+  assert.ok(!next.closed);
+  next.comes(opened(1, "000493E0"));
+  assert.deepEqual(resumed, [{ gap: false }]);
+  // The same without a word is given up.
+  next.close();
+  tick(0);
+  const last = Wire.newest;
+  last.opened();
+  await Promise.resolve().then(() => {}).then(() => {});
+  tick(10_000);
+  assert.ok(last.closed);
 });
 
 test("the header is as long as the document says", () => {

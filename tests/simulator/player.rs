@@ -39,6 +39,7 @@ impl Player {
     pub(crate) fn new(at: usize, plan: &Plan) -> Player {
         let options = SessionOptions {
             connect_timeout: Duration::from_millis(plan.player_timeout),
+            resume_timeout: Duration::from_millis(plan.player_timeout),
             first_wait: Duration::from_millis(plan.first_wait),
             longest_wait: Duration::from_secs(4),
             give_up_after: Duration::from_millis(plan.give_up_after),

@@ -30,8 +30,9 @@ impl<L: Hold> Core<L> {
     /// Takes the connection of a resume request, or refuses it: the effects `TakeConnection` and
     /// `RefuseConnection` are about that one.
     pub fn resume_here(&mut self, request: &ResumeRequest, step: &mut Step<'_>) {
-        if let Err(closing) = self.admit(request, step) {
-            step.push(Effect::RefuseConnection(closing));
+        match self.admit(request, step) {
+            Ok(()) => self.alive = step.now,
+            Err(closing) => step.push(Effect::RefuseConnection(closing)),
         }
     }
 

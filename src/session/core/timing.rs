@@ -4,7 +4,8 @@ use super::{Core, Hold, Limits, Millis, State, Step};
 use crate::codec::client::Kind;
 use crate::session::closing::Closing;
 
-/// Interval of the PONGs that tell a client that is not read that its gateway lives (protocol 1.2).
+/// Interval of the PONGs that tell a client that is not read, or whose RESUME waits, that its gateway lives
+/// (protocol 1.2).
 pub(super) const HELD_BACK_PONG: Millis = 5_000;
 
 impl<L: Hold> Core<L> {
@@ -16,15 +17,16 @@ impl<L: Hold> Core<L> {
         let promise = promise.map_or(Millis::MAX, |promise| promise.until);
         let own = match &self.state {
             State::Active { pause, .. } if !pause.reads() => self.alive + HELD_BACK_PONG,
-            State::Greeting { .. }
-            | State::Registering { .. }
-            | State::Locating(_)
-            | State::Enlisting(_)
-            | State::Active { .. } => idle,
+            State::Locating(_) | State::Enlisting(_) => self.alive + HELD_BACK_PONG,
+            State::Greeting { .. } | State::Registering { .. } | State::Active { .. } => idle,
             // A session that somebody is about to take up does not end.
             State::Suspended { resume, .. } if resume.promise.is_some() => Millis::MAX,
             State::Suspended { until, .. } => *until,
-            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => attempt.until,
+            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => {
+                let connected = attempt.lost.is_none();
+                let pong = connected.then(|| self.alive + HELD_BACK_PONG);
+                attempt.until.min(pong.unwrap_or(Millis::MAX))
+            }
             State::Leaving { leaving, .. } => leaving.until,
             State::Ended(_) => return None,
         };
@@ -48,17 +50,10 @@ impl<L: Hold> Core<L> {
             return self.promise_broken(step);
         }
         match &self.state {
-            State::Registering { .. } | State::Locating(_) | State::Enlisting(_) => {
-                // The silence is not the client's.
-                self.alive = now;
-            }
-            State::Active { pause, .. } if !pause.reads() => {
-                if now.saturating_sub(self.alive) >= HELD_BACK_PONG {
-                    // The silence is not the client's; it is told that this gateway lives.
-                    self.alive = now;
-                    self.tell(Kind::Pong, &[], step);
-                }
-            }
+            // The silence is not the client's.
+            State::Registering { .. } => self.alive = now,
+            State::Locating(_) | State::Enlisting(_) => self.hold_back(step),
+            State::Active { pause, .. } if !pause.reads() => self.hold_back(step),
             State::Greeting { .. } | State::Active { .. } => {
                 if now.saturating_sub(self.alive) >= step.limits().idle_timeout {
                     self.close(Closing::Idle, step);
@@ -77,11 +72,20 @@ impl<L: Hold> Core<L> {
             }
             State::Claiming { attempt, .. } if attempt.until <= now => self.claim_overdue(step),
             State::Leaving { leaving, .. } if leaving.until <= now => self.leaving_overdue(step),
-            State::Suspended { .. }
-            | State::Resuming { .. }
-            | State::Claiming { .. }
-            | State::Leaving { .. }
-            | State::Ended(_) => {}
+            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => {
+                if attempt.lost.is_none() {
+                    self.hold_back(step);
+                }
+            }
+            State::Suspended { .. } | State::Leaving { .. } | State::Ended(_) => {}
+        }
+    }
+
+    /// Tells a client that waits for this gateway that it lives, where that is due. The silence is not the client's.
+    fn hold_back(&mut self, step: &mut Step<'_>) {
+        if step.now.saturating_sub(self.alive) >= HELD_BACK_PONG {
+            self.alive = step.now;
+            self.tell(Kind::Pong, &[], step);
         }
     }
 }

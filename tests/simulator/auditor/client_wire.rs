@@ -31,7 +31,7 @@ impl Audit {
             ClientWhat::Data { .. } | ClientWhat::Goaway if waits => {
                 self.breach(&rules::C_FIRST, seen());
             }
-            ClientWhat::Error(_) | ClientWhat::Pong if waits && answers => {
+            ClientWhat::Error(_) if waits && answers => {
                 self.breach(&rules::C_FIRST, seen());
             }
             ClientWhat::Error(code) if waits && *code != 400 => {

@@ -162,9 +162,18 @@ impl Drive {
                 // A session that closes says so, even if nobody waits for its end.
                 Turn::Unheard if self.closing => self.told.clear(),
                 Turn::Command(None) | Turn::Unheard => return,
-                Turn::Told => {}
+                Turn::Told => {
+                    if self.told.is_empty() {
+                        self.core.was_deaf(now);
+                    }
+                }
                 Turn::News(conn, news) => self.take_news(now, conn, news),
-                Turn::Time => self.core.timer(now),
+                Turn::Time => {
+                    if !self.told.is_empty() {
+                        self.core.was_deaf(now);
+                    }
+                    self.core.timer(now);
+                }
             }
         }
         while let Some(event) = self.told.pop_front() {

@@ -55,6 +55,38 @@ fn handed(gap: bool) -> ToClaimant {
 }
 
 #[test]
+fn a_client_whose_resume_waits_hears_that_its_gateway_lives() {
+    let mut play = Play::new();
+    play.around.limits.connect_timeout = 60_000;
+    play.says(&resume(0, 1, "b"));
+    play.check(&["locate"]);
+    play.waits(5_000);
+    play.check(&["Pong"]);
+    play.at(|core, step| core.located_elsewhere(None, step));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.check(&["enlist", "to b: ask 1"]);
+    play.waits(5_000);
+    play.check(&["Pong"]);
+
+    let mut play = Play::with_resumable();
+    play.around.limits.connect_timeout = 60_000;
+    play.around.limits.resume_window = 60_000;
+    play.breaks();
+    play.heard();
+    play.waits(3_000);
+    play.resumes_here(1, 0);
+    play.heard();
+    play.waits(4_999);
+    play.check(&[]);
+    play.waits(1);
+    play.check(&["Pong"]);
+    play.breaks();
+    play.heard();
+    play.waits(5_000);
+    play.check(&[]);
+}
+
+#[test]
 fn a_session_comes_from_its_owner() {
     let mut play = claiming();
     assert!(!play.delivers("game"), "it waits behind the replay");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::{Attempt, ConnId, Effect, End, Event, Line, SessionCore, State, millis};
+use super::{Attempt, ConnId, Effect, End, Event, Life, Line, SessionCore, State, millis};
 use crate::codec::framed::ClientFrame;
 
 impl SessionCore {
@@ -36,6 +36,19 @@ impl SessionCore {
         }
     }
 
+    /// Takes note that the gateway that was asked for the session lives.
+    pub(super) fn attempt_lives(&mut self, now: u64) {
+        let next = now + millis(self.options.dead_after);
+        let attempt = match &mut self.state {
+            State::Away { attempt, .. } => Some(attempt),
+            State::InUse { moving, .. } => moving.as_mut(),
+            State::Closing { .. } | State::Ended => None,
+        };
+        if let Some(Attempt::Resuming { dead_at, .. }) = attempt {
+            *dead_at = next;
+        }
+    }
+
     /// Takes the frames that were held back.
     pub(super) fn take_held(&mut self) -> VecDeque<ClientFrame> {
         let attempt = match &mut self.state {
@@ -63,8 +76,9 @@ impl SessionCore {
         let line = Line {
             conn,
             queued: 0,
+            unmarked: 0,
             ping_at: self.next_ping(now),
-            pong_by: None,
+            life: Life::new(now),
         };
         let moving = None;
         self.state = State::InUse { line, moving };
@@ -135,6 +149,10 @@ impl SessionCore {
             }
         };
         let until = now + wait;
+        if let State::InUse { line, .. } = &mut self.state {
+            // While RESUME waited, nothing was awaited here.
+            line.life.hears(now);
+        }
         self.set_attempt(Attempt::Waiting { until });
     }
 

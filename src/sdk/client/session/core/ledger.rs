@@ -95,6 +95,11 @@ impl Ledger {
         self.acknowledged + self.current as u64
     }
 
+    /// Tells whether frames were written to this connection that are not acknowledged.
+    pub(super) fn awaits(&self) -> bool {
+        self.current > 0
+    }
+
     /// Drops the frames that the gateway has acknowledged.
     pub(super) fn acknowledge(&mut self, count: u64) {
         let known = count.saturating_sub(self.acknowledged);

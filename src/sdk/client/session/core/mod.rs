@@ -21,8 +21,10 @@
 //! gateway may or may not have taken the session over, so both connections are given up: frames that
 //! were held back are not counted as taken and come again.
 //!
-//! Acknowledgements come with OPENED only. So that little is kept, a PING carries the number of frames
-//! sent before it once much is kept: gateways take frames in order, and its PONG acknowledges them.
+//! Acknowledgements come with OPENED and with PONG: a PING carries the number of frames sent before it,
+//! gateways take frames in order, and its PONG acknowledges them. PINGs go out once much is sent or kept, and
+//! when nothing is heard for a while: a path that has died silently is noticed by silence, while something is
+//! awaited. Silence that is this end's own (nothing is read, or RESUME waits) does not count.
 //!
 //! ```
 //! use game_gateway::sdk::client::session::core::{Effect, SessionCore, SessionOptions};
@@ -39,6 +41,7 @@
 mod connections;
 mod effect;
 mod ledger;
+mod life;
 mod options;
 mod received;
 mod sending;
@@ -51,6 +54,7 @@ use rand::rngs::StdRng;
 
 use crate::codec::framed::ClientFrame;
 use ledger::Ledger;
+use life::{Heartbeat, Life};
 
 pub use effect::{ConnId, Effect, End, Event};
 pub use options::SessionOptions;
@@ -75,7 +79,10 @@ enum Attempt {
     /// RESUME is sent.
     Resuming {
         conn: ConnId,
+        /// Limit for the answer.
         by: u64,
+        /// Time at which this path is dead if nothing is heard.
+        dead_at: u64,
         /// Frames that came on the connection in use since then.
         held: VecDeque<ClientFrame>,
     },
@@ -92,7 +99,8 @@ impl Attempt {
     fn deadline(&self) -> u64 {
         match self {
             Attempt::Waiting { until } => *until,
-            Attempt::Connecting { by, .. } | Attempt::Resuming { by, .. } => *by,
+            Attempt::Connecting { by, .. } => *by,
+            Attempt::Resuming { by, dead_at, .. } => *by.min(dead_at),
         }
     }
 }
@@ -103,10 +111,11 @@ struct Line {
     conn: ConnId,
     /// Bytes that the driver has not reported as written.
     queued: usize,
-    /// Time of the next PING of an idle connection; none where the gateway tolerates silence.
+    /// Bytes behind the newest PING.
+    unmarked: usize,
+    /// Time of the next PING that the gateway wants to hear; none where it tolerates silence.
     ping_at: Option<u64>,
-    /// Time by which the PING under way must be answered.
-    pong_by: Option<u64>,
+    life: Life,
 }
 
 #[derive(Debug)]
@@ -213,8 +222,16 @@ impl SessionCore {
         match &self.state {
             State::Away { attempt, gives_up } => Some(attempt.deadline().min(*gives_up)),
             State::InUse { line, moving } => {
-                let moving = moving.as_ref().map(Attempt::deadline);
-                let times = [moving, line.ping_at, line.pong_by];
+                let (life, beat) = (&line.life, self.heartbeat());
+                let mut times = [None; 4];
+                times[0] = moving.as_ref().map(Attempt::deadline);
+                if !matches!(moving, Some(Attempt::Resuming { .. })) {
+                    times[1..].copy_from_slice(&[
+                        line.ping_at,
+                        life.ping_at(&beat),
+                        life.dead_at(&beat),
+                    ]);
+                }
                 times.into_iter().flatten().min()
             }
             State::Closing { until, .. } => Some(*until),
@@ -284,11 +301,37 @@ impl SessionCore {
         }
     }
 
+    /// Takes note that nothing could be heard until now, because nothing was read.
+    pub fn was_deaf(&mut self, now: u64) {
+        if let State::InUse { line, .. } = &mut self.state {
+            line.life.hears(now);
+        }
+        self.attempt_lives(now);
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            awaiting: millis(self.options.heartbeat),
+            idle: millis(self.options.idle_heartbeat),
+            dead: millis(self.options.dead_after),
+        }
+    }
+
     /// Does what is due at this time.
     pub fn timer(&mut self, now: u64) {
         match &self.state {
             State::Away { gives_up, .. } if *gives_up <= now => self.end(End::GaveUp),
-            State::InUse { line, .. } if line.pong_by.is_some_and(|by| by <= now) => {
+            // Nothing is awaited on a connection that is being left.
+            State::InUse {
+                moving: Some(Attempt::Resuming { .. }),
+                ..
+            } => {}
+            State::InUse { line, .. }
+                if line
+                    .life
+                    .dead_at(&self.heartbeat())
+                    .is_some_and(|at| at <= now) =>
+            {
                 self.line_lost(now);
             }
             State::Closing { until, .. } if *until <= now => self.end(End::Local),
@@ -302,14 +345,18 @@ impl SessionCore {
                 self.effects.push_back(Effect::Connect(conn));
                 self.set_attempt(Attempt::Connecting { conn, by });
             }
-            Some(Attempt::Connecting { by, .. } | Attempt::Resuming { by, .. }) if *by <= now => {
+            Some(under_way @ (Attempt::Connecting { .. } | Attempt::Resuming { .. }))
+                if under_way.deadline() <= now =>
+            {
                 self.attempt_failed(now);
             }
             _ => {}
         }
-        if let State::InUse { line, .. } = &self.state
-            && line.ping_at.is_some_and(|at| at <= now)
-        {
+        let beat = self.heartbeat();
+        if self.open_line().is_some_and(|line| {
+            let times = [line.ping_at, line.life.ping_at(&beat)];
+            times.into_iter().flatten().any(|at| at <= now)
+        }) {
             self.ping(now);
         }
         self.settle(now);

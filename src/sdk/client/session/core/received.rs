@@ -25,13 +25,14 @@ const REFUSED_FOR_NOW: [Code; 2] = [Code::UNAVAILABLE, Code::RATE_LIMITED];
 impl SessionCore {
     /// Takes a frame that came on a connection.
     pub fn received(&mut self, now: u64, conn: ConnId, frame: ClientFrame) {
-        let patience = millis(self.options.pong_timeout);
+        // Whatever is heard is a sign of life: a gateway that does not read for now, or that RESUME waits for,
+        // says PONG of its own.
         if let State::InUse { line, .. } = &mut self.state
             && line.conn == conn
-            && let Some(by) = &mut line.pong_by
         {
-            // Whatever is heard is a sign of life: a gateway that does not read for now says PONG of its own.
-            *by = now + patience;
+            line.life.hears(now);
+        } else if self.attempt().and_then(Attempt::conn) == Some(conn) {
+            self.attempt_lives(now);
         }
         match &mut self.state {
             State::InUse { line, moving } if line.conn == conn => match moving {
@@ -104,7 +105,7 @@ impl SessionCore {
             Heard::Pong(payload) => {
                 if let Some(mark) = payload.first_chunk() {
                     if let State::InUse { line, .. } = &mut self.state {
-                        line.pong_by = None;
+                        line.life.ponged();
                     }
                     self.ledger.acknowledge(u64::from_be_bytes(*mark));
                 }

@@ -55,7 +55,7 @@ impl SessionCore {
     }
 
     /// Returns the connection in use, if it may be written to.
-    fn open_line(&mut self) -> Option<&mut Line> {
+    pub(super) fn open_line(&mut self) -> Option<&mut Line> {
         match &mut self.state {
             State::InUse {
                 moving: Some(Attempt::Resuming { .. }),
@@ -70,6 +70,7 @@ impl SessionCore {
     pub(super) fn push(&mut self, frame: Bytes) {
         if let Some(line) = self.open_line() {
             line.queued += frame.len();
+            line.unmarked += frame.len();
             let conn = line.conn;
             self.effects.push_back(Effect::Send(conn, frame));
         }
@@ -85,22 +86,30 @@ impl SessionCore {
             self.push(frame);
         }
         let much = self.ledger.kept_bytes() > self.options.max_kept / 2;
-        if much && self.open_line().is_some_and(|line| line.pong_by.is_none()) {
+        // Not only behind all of it: a slow path would be silent for as long as that takes.
+        if self
+            .open_line()
+            .is_some_and(|line| line.unmarked >= QUEUE_BYTES || much && !line.life.awaits_pong())
+        {
             self.ping(now);
+        }
+        let awaited = self.ledger.awaits();
+        if let Some(line) = self.open_line() {
+            line.life.awaits(now, awaited);
         }
     }
 
     /// Asks for a PONG that acknowledges all that was sent.
     pub(super) fn ping(&mut self, now: u64) {
         let ping_at = self.next_ping(now);
-        let pong_by = now + millis(self.options.pong_timeout);
-        if let State::InUse { line, .. } = &mut self.state {
-            line.ping_at = ping_at;
-        }
         if let Some(line) = self.open_line() {
-            line.pong_by.get_or_insert(pong_by);
+            line.ping_at = ping_at;
+            line.life.pinged();
             let mark = self.ledger.mark().to_be_bytes();
             self.push(frame(Kind::Ping, 0, &mark));
+        }
+        if let Some(line) = self.open_line() {
+            line.unmarked = 0;
         }
     }
 
@@ -115,12 +124,10 @@ impl SessionCore {
         payload.extend_from_slice(self.ledger.token());
         let resume = frame(Kind::Resume, self.ledger.session_id(), &payload);
         self.effects.push_back(Effect::Send(conn, resume));
-        if let State::InUse { line, .. } = &mut self.state {
-            line.pong_by = None;
-        }
         self.set_attempt(Attempt::Resuming {
             conn,
-            by: now + millis(self.options.connect_timeout),
+            by: now + millis(self.options.resume_timeout),
+            dead_at: now + millis(self.options.dead_after),
             held: Default::default(),
         });
     }

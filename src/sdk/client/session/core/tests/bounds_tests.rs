@@ -26,13 +26,17 @@ fn waits_are_random_double_and_begin_anew_with_a_session() {
 fn pings_keep_alive_acknowledge_and_find_dead_connections() {
     let mut script = Script::started();
     script.send("b", &["send 0 Data b"]);
-    assert_eq!(script.core.deadline(), Some(10_000));
-    script.now = 10_000;
+    assert_eq!(script.core.deadline(), Some(5_000));
+    script.now = 5_000;
     script.timer(&["send 0 Ping 2"]);
     script.hears(0, plain(Kind::Pong, 0, &2_u64.to_be_bytes()), &[]);
-    script.now = 20_000;
+    // A third of what the gateway tolerates.
+    assert_eq!(script.core.deadline(), Some(15_000));
+    script.now = 15_000;
     script.timer(&["send 0 Ping 2"]);
-    script.now = 30_000;
+    script.now = 24_999;
+    script.timer(&[]);
+    script.now = 25_000;
     script.timer(&["disconnect 0", "tell Interrupted"]);
     script.now += LATER;
     script.timer(&["connect 1"]);
@@ -40,6 +44,139 @@ fn pings_keep_alive_acknowledge_and_find_dead_connections() {
     let resumed = ["tell Resumed { gap: false, unknown: 0 }"];
     script.hears(1, opened(2, "t2", 0), &resumed);
     script.hears(1, plain(Kind::Ping, 0, b"hi"), &["send 1 Pong hi"]);
+}
+
+/// Plays with a gateway that tolerates five minutes of silence.
+fn tolerant() -> Script {
+    let mut script = Script::started();
+    let mut payload = Vec::new();
+    Opened {
+        received: 1,
+        idle_timeout_ms: 300_000,
+        token: b"t1",
+    }
+    .encode(&mut payload);
+    script.core.idle_timeout = 0;
+    if let State::InUse { line, .. } = &mut script.core.state {
+        line.ping_at = None;
+    }
+    script.hears(0, plain(Kind::Opened, 0, &payload), &[]);
+    script
+}
+
+fn pong(mark: u64) -> ClientFrame {
+    plain(Kind::Pong, 0, &mark.to_be_bytes())
+}
+
+const DEAD: [&str; 2] = ["disconnect 0", "tell Interrupted"];
+
+#[test]
+fn a_path_that_is_silent_while_something_is_awaited_is_dead_after_ten_seconds() {
+    let mut script = tolerant();
+    script.now = 14_000;
+    script.send("b", &["send 0 Data b"]);
+    script.now = 19_000;
+    script.timer(&["send 0 Ping 2"]);
+    script.now = 23_999;
+    script.timer(&[]);
+    script.now = 24_000;
+    script.timer(&DEAD);
+}
+
+#[test]
+fn whatever_is_heard_is_a_sign_of_life() {
+    let mut script = tolerant();
+    script.send("b", &["send 0 Data b"]);
+    for second in [4, 8, 12, 16] {
+        script.now = second * 1000;
+        script.timer(&[]);
+        script.hears(0, data("x"), &["tell Data x"]);
+    }
+    script.now = 21_000;
+    script.timer(&["send 0 Ping 2"]);
+    // The gateway holds the client back.
+    for second in [22, 27, 32, 37] {
+        script.now = second * 1000;
+        script.hears(0, plain(Kind::Pong, 0, b""), &[]);
+        script.timer(&[]);
+    }
+    script.now = 42_000;
+    script.timer(&["send 0 Ping 2"]);
+    script.now = 47_000;
+    script.timer(&DEAD);
+}
+
+#[test]
+fn an_idle_path_is_asked_after_fifteen_seconds() {
+    let mut script = tolerant();
+    assert_eq!(script.core.deadline(), Some(15_000));
+    script.now = 15_000;
+    script.timer(&["send 0 Ping 1"]);
+    script.hears(0, pong(1), &[]);
+    assert_eq!(script.core.deadline(), Some(30_000));
+    script.now = 30_000;
+    script.timer(&["send 0 Ping 1"]);
+    script.now = 40_000;
+    script.timer(&DEAD);
+}
+
+#[test]
+fn silence_of_ones_own_is_no_sign_of_death() {
+    let mut script = tolerant();
+    script.send("b", &["send 0 Data b"]);
+    // The application did not listen, so nothing was read.
+    script.now = 60_000;
+    script.core.was_deaf(60_000);
+    script.timer(&[]);
+    script.now = 65_000;
+    script.timer(&["send 0 Ping 2"]);
+    script.hears(0, goaway(2_000), &[]);
+    script.timer(&["connect 1"]);
+    script.does(|core, now| core.connected(now, 1), &["send 1 Resume 0 t1"]);
+    // While RESUME waits, nothing is awaited on the connection that is being left.
+    script.now = 74_000;
+    script.timer(&[]);
+    script.hears(1, plain(Kind::Pong, 0, b""), &[]);
+    script.now = 83_000;
+    script.timer(&[]);
+    script.hears(1, close(Code::UNAVAILABLE, 60_000), &["disconnect 1"]);
+    script.now = 87_999;
+    script.timer(&[]);
+    script.now = 88_000;
+    script.timer(&["send 0 Ping 2"]);
+}
+
+#[test]
+fn a_resume_waits_for_a_gateway_that_lives_but_not_for_ever() {
+    let gives_up = ["disconnect 0", "tell Interrupted", "disconnect 1"];
+    let mut script = Script::moving();
+    script.now = 10_000;
+    script.timer(&gives_up);
+    let mut script = Script::moving();
+    for second in [5, 10, 15, 20, 25] {
+        script.now = second * 1000;
+        script.hears(1, plain(Kind::Pong, 0, b""), &[]);
+        script.timer(&[]);
+    }
+    script.now = 30_000;
+    script.timer(&gives_up);
+}
+
+#[test]
+fn a_slow_path_is_not_silent_for_as_long_as_all_of_it_takes() {
+    let mut script = tolerant();
+    let (to, payload) = (Outgoing::to("game"), vec![7; 10_000]);
+    for _ in 0..14 {
+        script.core.send(0, &to, &payload);
+        script.core.wrote(0, 0, 10_036);
+    }
+    let mut kinds = Vec::new();
+    while let Some(Effect::Send(0, bytes)) = script.core.next_effect() {
+        kinds.push(bytes[3]);
+    }
+    let (data, ping) = (Kind::Data as u8, Kind::Ping as u8);
+    let some = [vec![data; 7], vec![ping]].concat();
+    assert_eq!(kinds, [some.clone(), some].concat());
 }
 
 #[test]
