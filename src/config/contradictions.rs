@@ -86,6 +86,11 @@ impl Loading {
             "the first must be at least 8MiB and four times the second",
         );
         self.require(
+            &["drain.moves_at_once"],
+            c.drain.moves_at_once > 0,
+            "must be at least 1",
+        );
+        self.require(
             &["session.max_services"],
             c.session.max_services > 0,
             "must be at least 1",

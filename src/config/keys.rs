@@ -96,7 +96,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 71] = [
+pub const KEYS: [Key; 72] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -265,6 +265,9 @@ pub const KEYS: [Key; 71] = [
     sets("drain.window", |c| Field::Duration(&mut c.drain.window)),
     sets("drain.accept_grace", |c| {
         Field::Duration(&mut c.drain.accept_grace)
+    }),
+    sets("drain.moves_at_once", |c| {
+        Field::Count(&mut c.drain.moves_at_once)
     }),
     sets("admin.address", |c| Field::Address(&mut c.admin.address)),
     sets("admin.token", |c| Field::Secret(&mut c.admin.token)),

@@ -212,6 +212,7 @@ pub struct Limits {
 pub struct Drain {
     pub window: Duration,
     pub accept_grace: Duration,
+    pub moves_at_once: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -375,6 +376,7 @@ impl Default for Config {
             drain: Drain {
                 window: 30 * SECOND,
                 accept_grace: 3 * SECOND,
+                moves_at_once: 256,
             },
             admin: Admin {
                 address: SocketAddr::from(([127, 0, 0, 1], 9090)),

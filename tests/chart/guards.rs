@@ -35,11 +35,11 @@ fn nonsense(set: &str, names: &str) {
 
 #[test]
 fn a_grace_period_that_would_cut_players_off() {
-    let says = "terminationGracePeriodSeconds is 44, but a gateway needs 45";
-    refused(&["terminationGracePeriodSeconds=44"], says);
-    taken(&["terminationGracePeriodSeconds=45"]);
+    let says = "terminationGracePeriodSeconds is 39, but a gateway needs 40";
+    refused(&["terminationGracePeriodSeconds=39"], says);
+    taken(&["terminationGracePeriodSeconds=40"]);
     let long = ["terminationGracePeriodSeconds=60", "config.drain.window=2m"];
-    refused(&long, "needs 135");
+    refused(&long, "needs 130");
     let slept = [
         "terminationGracePeriodSeconds=60",
         "drain.preStopSleepSeconds=30",

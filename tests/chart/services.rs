@@ -184,6 +184,7 @@ fn containers_have_every_field() {
         "livenessProbe": {"initialDelaySeconds": 4, "terminationGracePeriodSeconds": 10},
         "readinessProbe": {"initialDelaySeconds": 5, "successThreshold": 2},
         "lifecycleHooks": {"postStart": {"sleep": {"seconds": 1}}},
+        "drain": {"preStopSleepSeconds": 5},
         "extraArgs": ["--{{ .Release.Name }}"],
         "extraContainerPorts": [{"name": "more", "containerPort": 7777}],
     }));

@@ -158,14 +158,19 @@ impl Deployment {
 
     /// Starts a new process in this place, with another id.
     pub(crate) async fn replace(&mut self, number: usize) {
+        self.renew(number);
+        if self.balancer.is_some() {
+            self.balanced(self.places.len()).await;
+        }
+    }
+
+    /// The same, without waiting for the balancer.
+    pub(crate) fn renew(&mut self, number: usize) {
         let place = &mut self.places[number];
         place.generation += 1;
         let ports = [place.players, place.admin, place.peer];
         let seat = (number, place.generation);
         place.process = spawn(&self.directory, seat, ports, self.extra);
-        if self.balancer.is_some() {
-            self.balanced(self.places.len()).await;
-        }
     }
 
     /// Sessions that the servers have now.

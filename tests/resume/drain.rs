@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use game_gateway::codec::client::Kind;
+use game_gateway::codec::client::{Header, Kind};
 
 use crate::stage::{Scene, Ticket, accept, begin, opened, resume, says, suspended};
 use crate::support::wire::{Gateway, Player};
@@ -12,6 +12,13 @@ async fn asked_away(player: &mut Player) -> u32 {
     let frame = player.next().await.expect("GOAWAY");
     assert_eq!(frame.header.kind, Kind::Goaway as u8, "{frame:?}");
     u32::from_be_bytes(frame.payload[..].try_into().expect("four bytes"))
+}
+
+fn close() -> Header {
+    Header {
+        kind: Kind::Close as u8,
+        ..Header::default()
+    }
 }
 
 /// Starts a scene with this drain window, without a grace.
@@ -56,6 +63,61 @@ async fn resumable_players_are_asked_to_move_and_backends_keep_their_sessions() 
     let suspend = game_gateway::codec::link::Kind::Suspend as u8;
     assert_eq!(ends, [(close, plain_id), (suspend, id)]);
     scene.gateway.ended().await;
+}
+
+/// A gateway that drains, with so many moves at once and players who can move.
+async fn draining(moves_at_once: usize, players: usize, window: Duration) -> (Scene, Vec<Player>) {
+    let scene = Scene::start_with(|config| {
+        config.drain.accept_grace = Duration::ZERO;
+        config.drain.window = window;
+        config.drain.moves_at_once = moves_at_once;
+    });
+    let mut scene = scene.await;
+    let mut all = Vec::new();
+    for _ in 0..players {
+        let mut player = Player::connect(&scene.gateway).await;
+        begin(&mut player, "game", b"1").await;
+        opened(&mut player, &mut Ticket::default()).await;
+        scene.link.opened().await;
+        scene.link.data().await;
+        all.push(player);
+    }
+    scene.gateway.drain();
+    (scene, all)
+}
+
+#[tokio::test]
+async fn all_are_asked_at_once_where_there_are_few() {
+    let hour = Duration::from_secs(3600);
+    let (mut scene, players) = draining(256, 20, hour).await;
+    asked_away(&mut scene.player).await;
+    for mut player in players {
+        asked_away(&mut player).await;
+    }
+}
+
+#[tokio::test]
+async fn the_next_is_asked_when_one_has_gone() {
+    let hour = Duration::from_secs(3600);
+    let (mut scene, players) = draining(1, 3, hour).await;
+    asked_away(&mut scene.player).await;
+    // Those who stay do not go on; who has gone makes room for the next.
+    let mut gone = scene.player;
+    for mut player in players {
+        gone.send(close(), "", &[]).await;
+        asked_away(&mut player).await;
+        gone = player;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_go_holds_nobody_up() {
+    let (mut scene, players) = draining(1, 3, Duration::from_secs(6)).await;
+    // Nobody goes: by the even spread.
+    asked_away(&mut scene.player).await;
+    for mut player in players {
+        asked_away(&mut player).await;
+    }
 }
 
 #[tokio::test]

@@ -165,8 +165,8 @@ impl UnderWay {
         self.ends
     }
 
-    /// Returns the share of resumable sessions that should have been asked to move by now. It grows from
-    /// 0 at the end of the grace to 1 at two thirds of the window (protocol 3.3).
+    /// Returns the share of resumable sessions that should have been asked to move by now, however few of them have
+    /// gone. It grows from 0 at the end of the grace to 1 at two thirds of the window (protocol 3.3).
     pub(super) fn share_asked(&self) -> f64 {
         let asked_by = self.window.mul_f64(2.0 / 3.0);
         let grace = self.grace.min(self.window);

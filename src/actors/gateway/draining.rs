@@ -38,9 +38,10 @@ impl Gateway {
             tracing::info!(connections, "no session starts any more");
         }
         if self.state == State::Refusing {
-            let share = drain.share_asked();
+            let (share, all) = (drain.share_asked(), self.config.drain.moves_at_once);
+            let at_once = all.div_ceil(self.workers.len().max(1));
             for worker in &self.workers {
-                worker.do_send(AskAway { share });
+                worker.do_send(AskAway { at_once, share });
             }
         }
         if drain.counted_at.elapsed() >= PROGRESS_INTERVAL {

@@ -17,11 +17,13 @@ pub struct CutOffClients {
     pub go_on_accepting: bool,
 }
 
-/// Those who can go elsewhere are asked to, up to this share of them.
+/// Those who can go elsewhere are asked to: so many at a time, and at least this share of them.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct AskAway {
-    /// From 0 to 1.
+    /// Those who are asked and still here, at most.
+    pub at_once: usize,
+    /// From 0 to 1; who does not go holds nobody else up.
     pub share: f64,
 }
 
@@ -41,6 +43,18 @@ pub(super) struct Asking {
     /// Slots, and who sat there when the list was made.
     clients: Vec<(u32, u64)>,
     asked: usize,
+    /// How many of the asked have gone.
+    gone: usize,
+}
+
+impl Asking {
+    /// Returns how many are to have been asked by now.
+    fn due(&self, msg: AskAway) -> usize {
+        let all = self.clients.len();
+        let even = (all as f64 * msg.share).ceil() as usize;
+        let paced = self.gone.saturating_add(msg.at_once);
+        even.max(paced).min(all)
+    }
 }
 
 /// The clients of a gateway, by what becomes of them in a drain.
@@ -67,7 +81,9 @@ impl std::ops::AddAssign for ClientCounts {
 
 impl Worker {
     /// Everybody whose session can be resumed now; who comes later is asked at once.
-    fn list(&self) -> Asking {
+    fn list(&mut self) -> Asking {
+        let everybody = self.state.clients.iter_mut();
+        everybody.for_each(|(_, seated)| seated.asked = false);
         let resumable = self
             .state
             .clients
@@ -78,6 +94,14 @@ impl Worker {
                 .map(|(slot, seated)| (slot as u32, seated.stats.client_number))
                 .collect(),
             asked: 0,
+            gone: 0,
+        }
+    }
+
+    /// A client that may have been asked is gone: somebody else may be.
+    pub(super) fn went(&mut self, asked: bool) {
+        if let (Some(asking), true) = (&mut self.asking, asked) {
+            asking.gone += 1;
         }
     }
 }
@@ -87,16 +111,17 @@ impl Receive<AskAway> for Worker {
 
     fn receive(&mut self, msg: AskAway, _: &mut Context<Self>) {
         let mut asking = self.asking.take().unwrap_or_else(|| self.list());
-        let due = (asking.clients.len() as f64 * msg.share).ceil() as usize;
-        for (slot, client_number) in asking.clients.iter().take(due).skip(asking.asked) {
-            let seated = self.state.clients.get(*slot as usize);
-            if let Some(seated) =
-                seated.filter(|seated| seated.stats.client_number == *client_number)
-            {
-                seated.client.do_send(GoAway);
+        while asking.asked < asking.due(msg) {
+            let (slot, client_number) = asking.clients[asking.asked];
+            asking.asked += 1;
+            match self.state.clients.get_mut(slot as usize) {
+                Some(seated) if seated.stats.client_number == client_number => {
+                    seated.asked = true;
+                    seated.client.do_send(GoAway);
+                }
+                Some(_) | None => asking.gone += 1,
             }
         }
-        asking.asked = asking.asked.max(due);
         self.asking = Some(asking);
     }
 }

@@ -76,6 +76,8 @@ struct Seated {
     /// Weak, because it costs an idle client less; they are told something rarely.
     client: WeakCountedAddr<Client>,
     stats: Rc<ClientStats>,
+    /// This drain has asked it to go elsewhere.
+    asked: bool,
 }
 
 type Clients = Slab<Seated>;
@@ -197,7 +199,11 @@ impl Worker {
         let shared = Rc::clone(&self.shared);
         let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
         let client = WeakCountedAddr::start(client);
-        entry.insert(Seated { client, stats });
+        entry.insert(Seated {
+            client,
+            stats,
+            asked: false,
+        });
     }
 
     fn poll_accept(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -299,7 +305,10 @@ impl Receive<ClientEvent> for Worker {
 
     fn receive(&mut self, msg: ClientEvent, _: &mut Context<Self>) {
         match msg {
-            ClientEvent::Ended { slot } => drop(self.state.clients.try_remove(slot as usize)),
+            ClientEvent::Ended { slot } => {
+                let gone = self.state.clients.try_remove(slot as usize);
+                self.went(gone.is_some_and(|seated| seated.asked));
+            }
             ClientEvent::RequestCame {
                 socket,
                 remote,
