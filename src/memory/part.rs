@@ -25,7 +25,7 @@ pub enum Part {
     Multicast,
     /// Frames on their way to the worker that has their session.
     Relayed,
-    /// Frames to and from peer gateways.
+    /// Frames that wait to be written to peer gateways.
     Peers,
 }
 

@@ -17,7 +17,7 @@ pub enum Pressure {
     None,
     /// Replay rings shrink, the largest first.
     Rings,
-    /// The players who hold the most are not read; links take less at a time.
+    /// The players who hold the most are not read.
     Reading,
     /// New sessions are refused.
     Sessions,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::{Call, CancelCall, PeerResponse, Peers, Reply};
 use crate::codec::peer::{PeerGateway, ToOwner};
 use crate::labels::labels;
+use crate::memory::{self, Part};
 use crate::metrics::Labelled;
 use crate::net::peer::HandshakeFailure;
 use crate::supervision::Seat;
@@ -144,11 +145,13 @@ impl PeerCounts {
     /// Counts bytes that wait to be written from now on.
     pub(super) fn queue(&self, bytes: usize) {
         self.queued.fetch_add(bytes, Ordering::Relaxed);
+        memory::count(Part::Peers, 0, bytes);
     }
 
     /// Counts bytes that wait no more.
     pub(super) fn unqueue(&self, bytes: usize) {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        memory::count(Part::Peers, bytes, 0);
     }
 
     /// Counts a handshake that has failed, or was not begun.

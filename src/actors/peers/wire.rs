@@ -125,21 +125,25 @@ impl Drop for Queued {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::{self, MemoryBudget, Part};
 
     #[actix::test]
     async fn what_waits_is_bounded_and_forgotten_with_the_connection() {
+        let budget = MemoryBudget::new(1 << 20, 1);
+        memory::count_on_this_thread(budget.gateway());
+        let held = || budget.gateway().part(Part::Peers);
         let counts = Arc::<PeerCounts>::default();
         let (wire, mut task) = Wire::new(100, &counts);
         // A last frame may go over it.
         assert!(wire.write(vec![0; 99]) && wire.write(vec![0; 50]));
         assert!(!wire.write(vec![0; 1]));
-        assert_eq!(counts.queued_bytes(), 149);
+        assert_eq!((counts.queued_bytes(), held()), (149, 149));
         assert_eq!(task.frames.next().await, Some(vec![0; 99]));
         assert!(wire.write(vec![0; 1]));
         assert_eq!(counts.queued_bytes(), 51);
         drop(wire);
         assert_eq!(task.frames.next().await, Some(vec![0; 50]));
         drop(task);
-        assert_eq!(counts.queued_bytes(), 0);
+        assert_eq!((counts.queued_bytes(), held()), (0, 0));
     }
 }
