@@ -44,6 +44,12 @@ impl EntryHost for Nobody {
     fn refusal(&self) -> Option<Refusal> {
         None
     }
+    fn short_of_memory(&self) -> Option<Refusal> {
+        None
+    }
+    fn refuses_handshakes(&self) -> bool {
+        false
+    }
     fn not_ready(&self) -> Option<Refusal> {
         None
     }
