@@ -235,9 +235,6 @@ impl Audit {
             .attempts
             .iter()
             .any(|a| !a.succeeded || (a.gateway != gateway && a.asked > own));
-        // A claim that was asked before this place was opened, and has succeeded since.
-        let mut elsewhere = session.incarnations.iter();
-        let asked = asked || elsewhere.any(|i| i.gateway != gateway && i.opened > own);
         let place = session.places.entry(id).or_default();
         let seen = format!("session {session_id}, link {id}: CLOSE 307");
         if place.standing == Standing::Unopened && self.pays_owed_close(id, session_id) {
