@@ -51,7 +51,7 @@ async fn the_queue_does_not_grow_with_the_number_of_clients() {
     const CLIENTS: usize = 300;
     const FRAMES: u32 = 12;
     const BYTES: usize = 8_000;
-    let backend = Backend::start().await;
+    let backend = Backend::start_narrow().await;
     let gateway = Gateway::start_with(&backend.routes(), small_queue).await;
     let mut players = Vec::new();
     let first = player(&gateway, "game", &numbered(0, 4)).await;
@@ -72,8 +72,8 @@ async fn the_queue_does_not_grow_with_the_number_of_clients() {
         })
     });
     let feeders: Vec<_> = feeders.collect();
-    // Some of them have found the link full more than once by then.
-    gateway.until(PAUSED, |n| n >= CLIENTS as u64).await;
+    // What the kernel takes, a few of them send.
+    gateway.until(PAUSED, |n| n >= CLIENTS as u64 / 2).await;
     let queued = backend_of(&gateway, "game").await.queued_bytes as usize;
     assert!(queued >= WATERMARK / 2, "{queued}: it is not full");
     assert!(queued <= WATERMARK + SCRATCH_BYTES, "{queued}");
@@ -97,7 +97,7 @@ async fn the_queue_does_not_grow_with_the_number_of_clients() {
 async fn frames_that_waited_for_a_link_come_within_its_bound_too() {
     const CLIENTS: usize = 100;
     const BYTES: usize = 30_000;
-    let backend = Backend::start().await;
+    let backend = Backend::start_narrow().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         small_queue(config);
         config.backend.connect_timeout = Duration::from_secs(3600);
@@ -185,7 +185,7 @@ async fn a_flood_of_binds_leaves_one_bound_for_a_backend_that_does_not_read() {
 
 #[tokio::test]
 async fn a_backend_that_says_something_is_not_cut_however_late_its_pongs_are() {
-    const INTERVAL: Duration = Duration::from_millis(50);
+    const INTERVAL: Duration = Duration::from_secs(1);
     let backend = Backend::start().await;
     let gateway = Gateway::start_with(&backend.routes(), |config| {
         config.backend.ping_interval = INTERVAL;
@@ -195,7 +195,7 @@ async fn a_backend_that_says_something_is_not_cut_however_late_its_pongs_are() {
     let mut link = backend.link().await;
     let session_id = link.opened().await.session_id;
     // It never answers, but it is never silent.
-    let late = 20 * INTERVAL.as_micros() as u64;
+    let late = 4 * INTERVAL.as_micros() as u64;
     loop {
         link.send(Kind::Data, session_id, b"tick").await;
         player.answer().await;

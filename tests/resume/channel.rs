@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use game_gateway::codec::link::Kind;
-use game_gateway::codec::peer::wire::Said;
-use game_gateway::codec::peer::{ToClaimant, ToOwner};
+use game_gateway::codec::peer::ToClaimant;
 use game_gateway::config::{Config, PeerChannel};
 use game_gateway::net::peer::{self, Hello};
 use tokio::net::{TcpListener, TcpSocket};
@@ -157,11 +156,9 @@ async fn connections_are_bounded() {
 
 /// Asks on and on without reading an answer, until the gateway has had enough.
 async fn asks_and_never_reads(neighbour: &mut Neighbour) {
-    for call in 1_u64.. {
-        let ask = || Said::ToOwner(ToOwner::Ask { token_epoch: 1 });
-        if !neighbour.try_say(call, 1, ask()).await {
-            return;
-        }
+    let mut calls = 1..100;
+    while neighbour.try_ask_on(calls.clone(), 1, 1).await {
+        calls = calls.end..calls.end + 100;
     }
 }
 
@@ -181,6 +178,9 @@ async fn what_waits_for_a_gateway_is_bounded_and_counted() {
         let mut bystander = Neighbour::of(&scene.gateway).await;
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("set");
+        // The other end has buffers for a few segments: of those of a loopback, megabytes.
+        let options = socket2::SockRef::from(&socket);
+        options.set_tcp_mss(536).expect("set");
         let stream = soon(socket.connect(scene.gateway.peer())).await;
         let mut deaf = Neighbour::on(stream.expect("connected"), KEY).await;
         soon(asks_and_never_reads(&mut deaf)).await;

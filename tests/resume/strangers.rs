@@ -76,15 +76,24 @@ impl Neighbour {
         Neighbour { stream, secured }
     }
 
-    /// Says something, or learns that the gateway hears no more.
-    pub(crate) async fn try_say(&mut self, call: u64, session_id: u64, said: Said) -> bool {
-        let frame = PeerFrame {
-            call,
-            session_id,
-            said,
-        };
-        let record = self.secured.sealer.seal(&frame.encode());
-        self.stream.write_all(&record).await.is_ok()
+    /// Asks on many calls in one write, or learns that the gateway hears no more.
+    pub(crate) async fn try_ask_on(
+        &mut self,
+        calls: std::ops::Range<u64>,
+        session_id: u64,
+        token_epoch: u32,
+    ) -> bool {
+        let said = || Said::ToOwner(ToOwner::Ask { token_epoch });
+        let frames = calls.map(|call| {
+            let frame = PeerFrame {
+                call,
+                session_id,
+                said: said(),
+            };
+            self.secured.sealer.seal(&frame.encode())
+        });
+        let records: Vec<_> = frames.collect();
+        self.stream.write_all(&records.concat()).await.is_ok()
     }
 
     pub(crate) async fn say(&mut self, call: u64, session_id: u64, said: Said) {

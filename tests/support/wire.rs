@@ -20,7 +20,7 @@ use game_gateway::inspection::Inspector;
 use game_gateway::run::{self, Running};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Limit for anything; only a failing test waits so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -215,7 +215,7 @@ impl Player {
 
     /// Connects with a receive buffer that holds little of what the player does not read.
     pub(crate) async fn connect_narrow(address: SocketAddr) -> Player {
-        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(4096).expect("set");
         let socket = soon(socket.connect(address)).await.expect("connected");
         let max_payload = 16 * 1024 * 1024;
@@ -309,7 +309,19 @@ impl Backend {
     }
 
     pub(crate) async fn start_on(address: &str) -> Backend {
-        let listener = TcpListener::bind(address).await.expect("a port");
+        Backend::on(TcpListener::bind(address).await.expect("a port"))
+    }
+
+    /// A backend for whom the kernel takes little that it does not read.
+    pub(crate) async fn start_narrow() -> Backend {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(16 * 1024).expect("set");
+        let any = "127.0.0.1:0".parse().expect("an address");
+        socket.bind(any).expect("a port");
+        Backend::on(socket.listen(1024).expect("listens"))
+    }
+
+    fn on(listener: TcpListener) -> Backend {
         Backend {
             address: listener.local_addr().expect("an address"),
             listener,
