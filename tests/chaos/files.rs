@@ -7,7 +7,7 @@ use rlimit::Resource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::stage::{Stage, connect_from, source};
+use crate::stage::{Setup, Stage, connect_from, source};
 use crate::support::frames::frame;
 use crate::support::wire::{Player, get, soon};
 
@@ -21,7 +21,12 @@ const FULL: &str = "game_gateway_closed_connections_total{reason=\"full\"}";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_every_file_taken_probes_answer_and_links_open() {
     const FILES: usize = 400;
-    let mut stage = Stage::start_with("listen.sniff_timeout = \"60s\"", Some(FILES)).await;
+    let mut stage = Stage::start_with(Setup {
+        config: "listen.sniff_timeout = \"60s\"",
+        files: Some(FILES),
+        ..Setup::default()
+    })
+    .await;
     let before_kib = stage.memory_kib();
     let limit = stage.metric("game_gateway_connections_limit").await;
     // Here before the others, and without a service yet.

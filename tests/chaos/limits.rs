@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-use crate::stage::{Stage, connect_from, source};
+use crate::stage::{Stage, connect_from, size, source};
 use crate::support::authority::Authority;
 use crate::support::frames::frame;
 use crate::support::wire::soon;
@@ -32,12 +32,12 @@ fn trusting(authority: &Authority) -> Arc<ClientConfig> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_tls_clients_without_back_off_is_let_in_bit_by_bit() {
-    const CLIENTS: usize = 300;
+    let (clients, a_second) = (size(300, 5000), size(50, 10));
     let authority = Authority::new();
     let issued = authority.issue("players", "DNS:play.example.com");
     let stage = Stage::start(&format!(
         "listen.tls.certificate = {:?}\nlisten.tls.key = {:?}\n\
-         listen.tls.max_handshakes_per_second = 50",
+         listen.tls.max_handshakes_per_second = {a_second}",
         issued.certificate, issued.key
     ))
     .await;
@@ -45,7 +45,7 @@ async fn a_storm_of_tls_clients_without_back_off_is_let_in_bit_by_bit() {
     let connector = TlsConnector::from(trusting(&authority));
     let ping = frame(Kind::Ping as u8, "", b"in");
     let mut storm = JoinSet::new();
-    for n in 0..CLIENTS {
+    for n in 0..clients {
         let (connector, ping) = (connector.clone(), ping.clone());
         storm.spawn(async move {
             let mut attempts = 0_u64;
@@ -74,7 +74,9 @@ async fn a_storm_of_tls_clients_without_back_off_is_let_in_bit_by_bit() {
     }
     let refused = "game_gateway_closed_connections_total{reason=\"tls_busy\"}";
     let refused = stage.metric(refused).await;
-    println!("{CLIENTS} TLS clients let in after {attempts} attempts, {refused} refused");
+    println!(
+        "{clients} TLS clients let in, {a_second} handshakes a second, after {attempts} attempts, {refused} refused"
+    );
     assert!(refused > 0, "the limit was never reached");
     drop(inside);
     stage

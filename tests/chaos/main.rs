@@ -5,7 +5,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backends;
 mod files;
 mod limits;
+mod redis;
+mod resident;
+mod snapshot;
 mod stage;
 mod storms;

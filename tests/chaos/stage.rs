@@ -1,23 +1,28 @@
 //! The stage of a case: a gateway process with an echoing backend, and a resident player whose frames go
 //! on exactly.
 
-use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use game_gateway::sdk::backend::{self, Backend};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::task::JoinHandle;
 
+use crate::resident::{Resident, exchange};
+use crate::snapshot::{Snapshot, memory_kib, metric, status_kib};
+use crate::support::namespace;
 use crate::support::process::Process;
+use crate::support::redis::RedisServer;
 use crate::support::wire::{Player, get, soon};
+
+/// Key of the rules in Redis.
+pub(crate) const RULES: &str = "game-gateway:routing:rules";
+/// Set where cases have their full size, which takes half an hour.
+const FULL: &str = "GAME_GATEWAY_TEST_FULL";
 
 /// Cases take turns, for each wants the machine for itself.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -38,56 +43,56 @@ pub(crate) struct Stage {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// Figures that are the same before a case and after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Live ones, by kind.
-    actors: BTreeMap<String, u64>,
-    /// By metric.
-    counts: BTreeMap<&'static str, u64>,
-    files: usize,
+/// Parts of a stage beyond those of every case.
+#[derive(Default)]
+pub(crate) struct Setup<'a> {
+    /// Lines of configuration.
+    pub(crate) config: &'a str,
+    /// The most open files, if there is a limit.
+    pub(crate) files: Option<usize>,
+    /// Services, each with its endpoints.
+    pub(crate) services: &'a [(&'a str, &'a [SocketAddr])],
+    /// Source of the routes in place of a file.
+    pub(crate) redis: Option<&'a RedisServer>,
 }
 
 /// Workers of the gateway.
-const WORKERS: u64 = 2;
-
-/// Gauges that must return to what they were.
-const GAUGES: [&str; 5] = [
-    "game_gateway_connections",
-    "game_gateway_connections_being_refused",
-    "game_gateway_sessions",
-    "game_gateway_links",
-    "game_gateway_waiting_sessions",
-];
+pub(crate) const WORKERS: u64 = 2;
 
 impl Stage {
     /// Starts with these lines of configuration.
-    pub(crate) async fn start(more: &str) -> Stage {
-        Stage::start_with(more, None).await
+    pub(crate) async fn start(config: &str) -> Stage {
+        Stage::start_with(Setup {
+            config,
+            ..Setup::default()
+        })
+        .await
     }
 
-    /// Starts with at most so many open files, if there is a limit.
-    pub(crate) async fn start_with(more: &str, files: Option<usize>) -> Stage {
+    pub(crate) async fn start_with(setup: Setup<'_>) -> Stage {
         let turn = TURN.lock().await;
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let backend = async || Backend::start(any, backend::echo).await.expect("a backend");
         let backends = [backend().await, backend().await];
         let directory = tempfile::tempdir().expect("a directory");
         let routes = directory.path().join("routes.json");
-        let rule = |backend: &Backend| {
-            let address = backend.address();
-            format!(r#"{{"strategy":"round_robin","endpoints":["{address}"]}}"#)
-        };
-        let [game, other] = [rule(&backends[0]), rule(&backends[1])];
-        let rules = format!(r#"{{"rules":{{"game":{game},"other":{other}}}}}"#);
-        std::fs::write(&routes, rules).expect("routes");
+        let rules = rules(&backends, setup.services);
+        std::fs::write(&routes, format!(r#"{{"rules":{rules}}}"#)).expect("routes");
+        let mut more = setup.config.to_owned();
+        if let Some(redis) = setup.redis {
+            redis.command(&["SET", RULES, &rules]);
+            let url = redis.url();
+            write!(more, "\nroutes.source = \"redis\"\nredis.url = {url:?}").expect("written");
+        }
         let base = format!(
             "gateway.workers = {WORKERS}\nlisten.address = \"127.0.0.1:0\"\n\
              admin.address = \"127.0.0.1:0\"\nroutes.file = {routes:?}\n"
         );
         let file = directory.path().join("gateway.toml");
         std::fs::write(&file, format!("{base}{more}\n")).expect("configuration");
-        let limit = files.map_or_else(String::new, |files| format!("ulimit -n {files}; "));
+        let limit = setup
+            .files
+            .map_or_else(String::new, |files| format!("ulimit -n {files}; "));
         let mut command = Command::new("sh");
         command.arg("-c").arg(format!("{limit}exec \"$0\" \"$@\""));
         command.arg(env!("CARGO_BIN_EXE_game-gateway"));
@@ -123,6 +128,19 @@ impl Stage {
         }
         *self.before.counts.entry("game_gateway_links").or_default() += 1;
         self.before.files += 1;
+    }
+
+    /// Has players of a service come and go until there are so many links more. What is there then must be there
+    /// afterwards.
+    pub(crate) async fn warm_up(&mut self, service: &str, links: u64) {
+        let goal = self.before.counts["game_gateway_links"] + links;
+        soon(async {
+            while self.metric("game_gateway_links").await < goal {
+                exchange(&mut Player::connect_to(self.players).await, service, 0).await;
+            }
+        })
+        .await;
+        self.before = at_rest(self.admin, self.process.id()).await;
     }
 
     /// Replaces the lines of configuration, as editors do, by renaming.
@@ -216,14 +234,39 @@ impl Stage {
     }
 }
 
+/// Returns the rules of `game`, `other` and these.
+fn rules(backends: &[Backend; 2], services: &[(&str, &[SocketAddr])]) -> String {
+    let [game, other] = [[backends[0].address()], [backends[1].address()]];
+    let ours = [("game", &game[..]), ("other", &other[..])];
+    let rule = |(service, endpoints): &(&str, &[SocketAddr])| {
+        let rule = json!({ "strategy": "round_robin", "endpoints": endpoints });
+        ((*service).to_owned(), rule)
+    };
+    let all = ours.iter().chain(services).map(rule);
+    Value::Object(all.collect()).to_string()
+}
+
 /// Has players come until every worker has its link, and go.
 async fn warmed_up(players: SocketAddr, admin: SocketAddr, process: u32) -> Snapshot {
     soon(async {
+        let links = async || {
+            let (_, metrics) = get(admin, "/metrics").await;
+            metric(&metrics, "game_gateway_links")
+        };
+        while links().await < WORKERS {
+            exchange(&mut Player::connect_to(players).await, "game", 0).await;
+        }
+    })
+    .await;
+    at_rest(admin, process).await
+}
+
+/// Waits until nobody but the resident is there.
+async fn at_rest(admin: SocketAddr, process: u32) -> Snapshot {
+    soon(async {
         loop {
             let mut now = Snapshot::take(admin, process).await;
-            if now.counts["game_gateway_links"] < WORKERS {
-                exchange(&mut Player::connect_to(players).await, 0).await;
-            } else if now.actors["client"] == 1 {
+            if now.actors["client"] == 1 {
                 // A connection to the admin API may be there a moment longer.
                 for _ in 0..10 {
                     let again = Snapshot::take(admin, process).await;
@@ -236,53 +279,19 @@ async fn warmed_up(players: SocketAddr, admin: SocketAddr, process: u32) -> Snap
     .await
 }
 
-impl Snapshot {
-    async fn take(admin: SocketAddr, process: u32) -> Snapshot {
-        let (status, body) = get(admin, "/api/v1/actors").await;
-        assert_eq!(status, 200, "{body}");
-        let answer: Value = serde_json::from_str(&body).expect("JSON");
-        let kinds = answer["kinds"].as_array().expect("kinds");
-        let live = |kind: &Value| {
-            let name = kind["kind"].as_str().expect("a kind").to_owned();
-            (name, kind["live"].as_u64().expect("a number"))
-        };
-        let (_, metrics) = get(admin, "/metrics").await;
-        Snapshot {
-            actors: kinds.iter().map(live).collect(),
-            counts: GAUGES
-                .into_iter()
-                .map(|name| (name, metric(&metrics, name)))
-                .collect(),
-            files: std::fs::read_dir(format!("/proc/{process}/fd"))
-                .expect("it runs")
-                .count(),
-        }
+/// Returns the size of a case: so large where everybody runs it, or in full.
+pub(crate) fn size(everywhere: usize, full: usize) -> usize {
+    match std::env::var_os(FULL) {
+        Some(_) => full,
+        None => everywhere,
     }
 }
 
-fn metric(body: &str, name: &str) -> u64 {
-    let value = |line: &str| {
-        let rest = line.strip_prefix(name)?;
-        let rest = match rest.strip_prefix('{') {
-            Some(labelled) => labelled.split_once('}')?.1,
-            None => rest,
-        };
-        rest.strip_prefix(' ')?.parse::<u64>().ok()
-    };
-    let values: Vec<u64> = body.lines().filter_map(value).collect();
-    assert!(!values.is_empty(), "no {name} in\n{body}");
-    values.iter().sum()
-}
-
-fn status_kib(process: u32, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let number = line.and_then(|rest| rest.trim().strip_suffix(" kB"));
-    number.and_then(|n| n.parse().ok()).expect("a size")
-}
-
-fn memory_kib(process: u32) -> u64 {
-    status_kib(process, "VmRSS:")
+/// Runs a case in a network namespace of its own, where it may cut paths. `test`: its full name.
+pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
+    // Inside, the case itself waits for its turn, which is the next one there.
+    let _turn = (!namespace::is_own()).then(|| TURN.blocking_lock());
+    namespace::alone(test, body);
 }
 
 /// Connects from an address of this machine, of which 127.0.0.0/8 has many.
@@ -295,49 +304,4 @@ pub(crate) async fn connect_from(source: Ipv4Addr, to: SocketAddr) -> std::io::R
 /// The `n`th address of 127.0.0.0/8 that is not 127.0.0.x.
 pub(crate) fn source(n: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + n as u32)
-}
-
-/// A player who sends numbered frames, one after the other, and must get each back in order.
-struct Resident {
-    ends: Arc<AtomicBool>,
-    plays: JoinHandle<Played>,
-}
-
-/// What a resident has seen.
-struct Played {
-    frames: u64,
-    longest: Duration,
-}
-
-impl Resident {
-    /// Returns when the first frame is back.
-    async fn start(players: SocketAddr) -> Resident {
-        let ends = Arc::new(AtomicBool::new(false));
-        let mut player = Player::connect_to(players).await;
-        exchange(&mut player, 0).await;
-        let stop = Arc::clone(&ends);
-        let plays = tokio::spawn(async move {
-            let (mut frames, mut longest) = (1, Duration::ZERO);
-            while !stop.load(Ordering::Relaxed) {
-                let sent = Instant::now();
-                exchange(&mut player, frames).await;
-                longest = longest.max(sent.elapsed());
-                frames += 1;
-            }
-            Played { frames, longest }
-        });
-        Resident { ends, plays }
-    }
-
-    async fn end(&mut self) -> Played {
-        self.ends.store(true, Ordering::Relaxed);
-        let played = (&mut self.plays).await;
-        played.expect("the resident's frames go on exactly")
-    }
-}
-
-async fn exchange(player: &mut Player, number: u64) {
-    player.data("game", &number.to_be_bytes()).await;
-    let answer = player.answer().await;
-    assert_eq!(&answer.payload[..], &number.to_be_bytes(), "in order");
 }
