@@ -13,10 +13,14 @@ use super::path::fail_when_dead;
 
 /// Backlog: connections that the kernel queues for a busy worker.
 const BACKLOG: i32 = 4096;
+/// Bytes of a connection that the kernel takes before the network has room for them. Without it the kernel holds for
+/// each slow reader as much as `net.ipv4.tcp_wmem` allows, 4 MiB, and no queue of ours ever fills up.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 32 * 1024;
 
 /// Opens `count` listeners on one address, each with `SO_REUSEPORT`, so that the kernel spreads
 /// connections over the workers. Port 0 picks one free port for all of them. What they accept fails when it is
-/// dead ([`fail_when_dead`]).
+/// dead ([`fail_when_dead`]), and has little more in the kernel than the network has room for.
 ///
 /// # Errors
 /// The address cannot be bound.
@@ -36,7 +40,10 @@ pub fn listeners(
         all.push(listener(bound, true)?);
     }
     for listener in &all {
-        fail_when_dead(SockRef::from(listener), dead_after)?;
+        let socket = SockRef::from(listener);
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        fail_when_dead(socket, dead_after)?;
     }
     Ok(all)
 }
@@ -116,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_fails_when_it_is_dead() {
+    fn what_is_accepted_inherits_what_paths_need() {
         let any = "127.0.0.1:0".parse().unwrap();
         let dead_after = Duration::from_secs(20);
         for (dead_after, keeps) in [(dead_after, true), (Duration::ZERO, false)] {
@@ -129,6 +136,7 @@ mod tests {
                 }
             };
             let socket = SockRef::from(&accepted);
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT_BYTES);
             assert_eq!(socket.keepalive().unwrap(), keeps);
             assert_eq!(
                 socket.tcp_user_timeout().unwrap(),

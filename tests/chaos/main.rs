@@ -6,6 +6,7 @@
 mod support;
 
 mod backends;
+mod crowd;
 mod files;
 mod limits;
 mod redis;

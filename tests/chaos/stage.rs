@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 
+use futures_util::{StreamExt, stream};
 use game_gateway::sdk::backend::{self, Backend};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -292,6 +293,16 @@ pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F
     // Inside, the case itself waits for its turn, which is the next one there.
     let _turn = (!namespace::is_own()).then(|| TURN.blocking_lock());
     namespace::alone(test, body);
+}
+
+/// Does `one` for each number, at most `at_once` at a time.
+pub(crate) async fn each<F: Future<Output = ()> + Send>(
+    count: usize,
+    at_once: usize,
+    one: impl Fn(usize) -> F,
+) {
+    let all = stream::iter((0..count).map(one));
+    all.buffer_unordered(at_once).collect::<()>().await;
 }
 
 /// Connects from an address of this machine, of which 127.0.0.0/8 has many.

@@ -1,28 +1,16 @@
 //! Storms of connections: everybody is answered or closed, and who plays does not notice.
 
-use futures_util::StreamExt;
-use futures_util::stream;
 use game_gateway::codec::client::Kind;
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::stage::{Stage, connect_from, source};
+use crate::stage::{Stage, connect_from, each, source};
 use crate::support::frames::frame;
 use crate::support::wire::soon;
 
 /// Growth of memory that is no leak, in KiB: the tables of clients and timers keep their size, and the
 /// allocator keeps what it once had.
 const MEMORY_KIB: u64 = 32 * 1024;
-
-/// Does `one` for each number, at most `at_once` at a time.
-async fn each<F: Future<Output = ()> + Send>(
-    count: usize,
-    at_once: usize,
-    one: impl Fn(usize) -> F,
-) {
-    let all = stream::iter((0..count).map(one));
-    all.buffer_unordered(at_once).collect::<()>().await;
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_connects() {
