@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::support::wire::get;
+use crate::support::wire::{DEADLINE, get};
 
 /// Gauges that must return to what they were.
 const GAUGES: [&str; 5] = [
@@ -46,6 +47,26 @@ impl Snapshot {
             files: std::fs::read_dir(format!("/proc/{process}/fd"))
                 .expect("it runs")
                 .count(),
+        }
+    }
+
+    /// Waits until everything is what it was, with no more files at least.
+    ///
+    /// # Panics
+    /// It does not become so.
+    pub(crate) async fn comes_back(&self, admin: SocketAddr, process: u32) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let mut now = Snapshot::take(admin, process).await;
+            now.files = now.files.max(self.files);
+            if now == *self {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{now:?} is not what it was: {self:?}"
+            );
+            tokio::task::yield_now().await;
         }
     }
 }

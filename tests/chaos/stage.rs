@@ -203,23 +203,7 @@ impl Stage {
         let played = self.resident.end().await;
         // So that a player is there as before.
         let mut again = Resident::start(self.players).await;
-        let process = self.process.id();
-        let settled = async {
-            loop {
-                let now = Snapshot::take(self.admin, process).await;
-                if now == self.before {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        if tokio::time::timeout(crate::support::wire::DEADLINE, settled)
-            .await
-            .is_err()
-        {
-            let now = Snapshot::take(self.admin, process).await;
-            assert_eq!(now, self.before, "{case}: not what it was");
-        }
+        self.before.comes_back(self.admin, self.process.id()).await;
         let after_kib = self.memory_kib();
         println!(
             "{case}: resident {} frames, longest wait {} ms; memory {before_kib} KiB before, {after_kib} after, {} at the most",

@@ -1,4 +1,6 @@
-//! Three gateways, a balancer in front of them, and two game servers behind.
+//! Gateways, a balancer in front of them, and two game servers behind.
+
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::play::{SERVICE, Server};
@@ -40,6 +43,18 @@ fn local() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
+fn rule(endpoints: &[SocketAddr]) -> Value {
+    json!({ "strategy": "round_robin", "endpoints": endpoints })
+}
+
+/// Replaces the routes of all gateways, as editors do, by renaming.
+fn set_routes(directory: &TempDir, rules: Value) {
+    let file = directory.path().join("routes.json");
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, json!({ "rules": rules }).to_string()).expect("routes");
+    std::fs::rename(fresh, file).expect("renamed");
+}
+
 /// Starts the process of a gateway and waits until it is ready.
 fn spawn(
     directory: &TempDir,
@@ -72,11 +87,8 @@ impl Deployment {
     pub(crate) async fn start(gateways: usize, extra: &'static str) -> Deployment {
         let servers = [Server::start().await, Server::start().await];
         let directory = tempfile::tempdir().expect("a directory");
-        let rules = serde_json::json!({
-            "rules": { SERVICE: { "strategy": "round_robin", "endpoints": [servers[0].address(), servers[1].address()] } }
-        });
-        std::fs::write(directory.path().join("routes.json"), rules.to_string())
-            .expect("the routes");
+        let endpoints = [servers[0].address(), servers[1].address()];
+        set_routes(&directory, json!({ SERVICE: rule(&endpoints) }));
         let place = |number| {
             let ports = [local(), local(), local()];
             Place {
@@ -94,6 +106,17 @@ impl Deployment {
             balancer: None,
             directory,
             extra,
+        }
+    }
+
+    /// Names one more service, and waits until every gateway knows it.
+    pub(crate) async fn add_service(&self, name: &str, endpoint: SocketAddr) {
+        let [first, second] = [0, 1].map(|n| self.servers[n].address());
+        let rules = json!({ SERVICE: rule(&[first, second]), name: rule(&[endpoint]) });
+        set_routes(&self.directory, rules);
+        let path = format!("/api/v1/routes/resolve?service={name}");
+        for place in &self.places {
+            soon(async { while get(place.admin, &path).await.0 != 200 {} }).await;
         }
     }
 
