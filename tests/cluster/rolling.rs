@@ -18,7 +18,7 @@ pub(crate) fn values(server: &Server, replicas: u64) -> Value {
             "drain": { "window": "6s", "accept_grace": "1s" },
             "log": { "format": "text" },
         },
-        "drain": { "preStopSleepSeconds": 2, "marginSeconds": 5 },
+        "drain": { "preStopSleepSeconds": 2, "marginSeconds": 30 },
         "readinessProbe": { "periodSeconds": 1 },
         "echo": { "enabled": true },
         "routes": { "rules": { "game": {

@@ -9,6 +9,9 @@ use crate::play::{Faults, Players, Summary};
 use crate::stage::Deployment;
 use crate::support::wire::Player;
 
+/// Long enough for a slow machine: a gap because of a deadline would be told, and right.
+const PATIENT: &str = "backend.connect_timeout = \"10s\"\n";
+
 /// Asserts that no session is left anywhere, and that nothing was lost, doubled or late without notice.
 async fn honest(summary: &Summary, sessions: usize, deployment: &Deployment) {
     eprintln!(
@@ -34,7 +37,6 @@ async fn exact(summary: &Summary, sessions: usize, deployment: &Deployment) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_upgrade_that_no_player_notices() {
-    // Long enough for a slow machine: a gap because of a deadline would be told, and right.
     let drain = "drain = { window = \"12s\", accept_grace = \"500ms\" }\n\
                  backend.connect_timeout = \"10s\"\n";
     let mut deployment = Deployment::start(3, drain).await;
@@ -84,7 +86,7 @@ async fn stays(deployment: &Deployment, number: usize) -> Player {
 /// A node that shuts down gives its pods 15 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_killed_fifteen_seconds_after_sigterm() {
-    let mut deployment = Deployment::start(3, "").await;
+    let mut deployment = Deployment::start(3, PATIENT).await;
     let address = deployment.balance().await;
     let players = Players::start(address, 300, 0).await;
     players.hear(2000).await;
@@ -148,7 +150,7 @@ async fn an_upgrade_where_the_others_are_nearly_full() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cuts_through_the_balancer() {
-    let mut deployment = Deployment::start(3, "").await;
+    let mut deployment = Deployment::start(3, PATIENT).await;
     let address = deployment.balance().await;
     let players = Players::start(address, 60, 0).await;
     for _ in 0..12 {
@@ -164,7 +166,7 @@ async fn cuts_through_the_balancer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_is_killed() {
-    let mut deployment = Deployment::start(3, "").await;
+    let mut deployment = Deployment::start(3, PATIENT).await;
     let address = deployment.balance().await;
     let players = Players::start(address, 90, 0).await;
     players.hear(1000).await;
