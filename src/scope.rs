@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::admission::{Doors, Gate};
+use crate::admission::{AccessLog, Doors, Gate};
 use crate::config::Config;
 use crate::memory::Meter;
 use crate::metrics::WorkerMetrics;
@@ -30,6 +30,8 @@ pub struct Scope {
     pub gate: Arc<Gate>,
     /// The limits that a connection meets first.
     pub doors: Arc<Doors>,
+    /// Bounds the lines about ends of sessions.
+    pub access: Arc<AccessLog>,
     /// Lets connections be turned away when no file is left.
     pub spare: Arc<SpareFile>,
     /// The TLS configuration in force, for players and to backends.

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use game_gateway::codec::client::Kind;
+use game_gateway::codec::client::{self, Header, Kind};
+use game_gateway::codec::link;
 use support::process::Process;
-use support::wire::{Backend, Player};
+use support::wire::{Backend, Link, Player};
 use tempfile::TempDir;
 
 fn program() -> Command {
@@ -310,6 +311,63 @@ async fn sigterm_drains_and_says_how_many_were_cut_off() {
         last.contains("drained") && last.contains("cut_off=1"),
         "{output}"
     );
+}
+
+/// One whose session has the service `game`, and is user 4711 of realm 7.
+async fn a_player_of(backend: &Backend, players: SocketAddr) -> (Player, Link) {
+    let mut player = Player::connect_to(players).await;
+    let header = Header {
+        user_id: 4711,
+        realm_id: 7,
+        ..Header::default()
+    };
+    player.send(header, "game", b"hello").await;
+    let mut link = backend.link().await;
+    let opened = link.opened().await;
+    link.data().await;
+    link.send(link::Kind::Data, opened.session_id, b"hi").await;
+    player.answer().await;
+    (player, link)
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_is_a_line() {
+    let backend = Backend::start().await;
+    let (_directory, file) = configured(&backend.routes(), "gateway.id = \"gw-a\"");
+    let (mut process, players) = serve(&file);
+    let (mut player, mut link) = a_player_of(&backend, players).await;
+    // The last frame and the end in one read.
+    let mut last = Vec::new();
+    client::encode(&mut last, &Header::default(), "game", b"bye");
+    let farewell = Header {
+        kind: Kind::Close as u8,
+        ..Header::default()
+    };
+    client::encode(&mut last, &farewell, "", &4242_u16.to_be_bytes());
+    player.raw(&last).await;
+    link.data().await;
+    let (session_id, code) = link.closed().await;
+    assert_eq!(code, 4242);
+    let ended = tokio::task::spawn_blocking(move || {
+        process.sigterm();
+        process.wait_for_exit();
+        process.output()
+    });
+    let output = ended.await.expect("no panic");
+    let line = output.lines().find(|line| line.contains("session ended"));
+    let line = line.unwrap_or_else(|| panic!("{output}"));
+    let (_, fields) = line.split_once("game_gateway::access: ").expect(line);
+    let client = player.local_port();
+    let game = backend.address;
+    let expected = format!(
+        "session ended session=gw-a:{session_id} user_id=4711 realm_id=7 identity=\"claimed\" \
+         client=127.0.0.1:{client} transport=\"tcp\" seconds="
+    );
+    assert!(fields.starts_with(&expected), "{fields}\n{expected}");
+    let counted = " resumes=0 frames_in=2 frames_out=1 bytes_in=";
+    assert!(fields.contains(counted), "{fields}");
+    let expected = format!(" services=game@{game} code=4242 reason=\"client\"");
+    assert!(fields.ends_with(&expected), "{fields}");
 }
 
 #[tokio::test]

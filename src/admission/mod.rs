@@ -1,10 +1,12 @@
 //! Admission: which connections are served, and whether sessions may start.
 
+mod access_log;
 mod addresses;
 mod doors;
 mod files;
 mod gate;
 
+pub use access_log::AccessLog;
 pub use addresses::AddressSeat;
 pub use doors::{Doors, Verdict};
 pub use files::{FileBudget, Room};

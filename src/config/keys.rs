@@ -96,7 +96,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 72] = [
+pub const KEYS: [Key; 73] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -273,4 +273,7 @@ pub const KEYS: [Key; 72] = [
     sets("admin.token", |c| Field::Secret(&mut c.admin.token)),
     sets("log.level", |c| Field::Text(&mut c.log.level)),
     sets("log.format", |c| Field::Format(&mut c.log.format)),
+    sets("log.access_per_second", |c| {
+        Field::Count(&mut c.log.access_per_second)
+    }),
 ];

@@ -227,6 +227,7 @@ pub struct Admin {
 pub struct Log {
     pub level: String,
     pub format: LogFormat,
+    pub access_per_second: usize,
 }
 
 /// The format of log lines.
@@ -385,6 +386,7 @@ impl Default for Config {
             log: Log {
                 level: "info".to_owned(),
                 format: LogFormat::Text,
+                access_per_second: 100,
             },
             file: None,
         }

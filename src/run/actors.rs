@@ -18,6 +18,7 @@ use crate::actors::peers::{self, Peering};
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::actors::worker::{self, Worker, WorkerParams};
+use crate::admission::AccessLog;
 use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
@@ -148,6 +149,7 @@ async fn start_workers(
 ) -> io::Result<()> {
     let limits = Arc::<LinkLimits>::default();
     let spare = Arc::new(SpareFile::new());
+    let access = Arc::new(AccessLog::new(parts.config.log.access_per_second));
     for (worker, listener) in listeners.into_iter().enumerate() {
         let scope = Arc::new(Scope {
             worker,
@@ -157,6 +159,7 @@ async fn start_workers(
             gate: Arc::clone(&parts.gate),
             doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),
+            access: Arc::clone(&access),
             meter: Arc::clone(parts.memory.worker(worker)),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),

@@ -293,11 +293,6 @@ impl Client {
         }
     }
 
-    pub(super) fn session_ended(&self) {
-        self.shared.scope.metrics.sessions_ended.one();
-        self.stats.session_ended();
-    }
-
     fn note(&mut self, note: Note, session_id: u64) {
         let scope = &self.shared.scope;
         let metrics = &scope.metrics;
@@ -319,7 +314,7 @@ impl Client {
                 self.stats.resumable.set(resumable);
                 self.stats.started_ms.set(self.shared.now_ms());
             }
-            Note::SessionEnded => self.session_ended(),
+            Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => {
                 metrics.sessions_suspended.one();
                 self.permit = None;

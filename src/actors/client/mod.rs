@@ -17,6 +17,7 @@
 //! [`Forward`](super::link::Forward); the outbox is flushed after the mailbox is empty, so what several
 //! links delivered goes out in one write. An idle client owns no buffer.
 
+mod access;
 mod driver;
 mod ending;
 mod entering;
@@ -39,11 +40,12 @@ use tokio::sync::Notify;
 
 use super::link::Lease;
 use crate::admission::{Permit, Suspension};
+use crate::codec::code::Code;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
-use crate::session::closing::Closing;
-use crate::session::core::Core;
+use crate::session::closing::{Closing, ClosingLabel};
+use crate::session::core::{Core, Ended};
 use crate::supervision::{Inspectable, Registration, mailbox};
 
 use ending::Ending;
@@ -244,7 +246,11 @@ impl Drop for Client {
             self.last_words();
         }
         if self.stats.session_id().is_some() {
-            self.session_ended();
+            self.session_ended(&Ended {
+                why: ClosingLabel::Internal,
+                code: Code::INTERNAL,
+                resumes: 0,
+            });
         }
         self.unregister();
         self.holds_nothing();

@@ -212,7 +212,9 @@ impl Client {
         if read.excess > 0 {
             metrics.dropped.add(DropReason::RateLimited, read.excess);
         }
-        if read.frames > 0 && self.core.session_id() != 0 {
+        // One that ends with this read is still on the card.
+        let is_of_session = self.core.session_id() != 0 || self.stats.session_id().is_some();
+        if read.frames > 0 && is_of_session {
             stats::add(&self.stats.frames_in, read.frames);
             self.show_identity();
         }

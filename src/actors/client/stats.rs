@@ -43,7 +43,7 @@ pub struct ClientStats {
     pub(super) queued: Cell<u64>,
     /// Memory that the client holds.
     pub held: HeldByClient,
-    services: RefCell<Services>,
+    pub(super) services: RefCell<Services>,
 }
 
 /// Bytes of memory that a client holds, as they are counted.
@@ -155,6 +155,11 @@ impl ClientStats {
         self.suspended.get()
     }
 
+    /// Milliseconds since the session began, or was taken up.
+    pub(super) fn age_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.started_ms.get())
+    }
+
     fn state(&self) -> SessionState {
         if self.suspended.get() {
             SessionState::Suspended
@@ -213,7 +218,7 @@ impl ClientStats {
             transport: self.transport.get().into(),
             client: self.remote.get(),
             worker,
-            age_seconds: now_ms.saturating_sub(self.started_ms.get()) / 1000,
+            age_seconds: self.age_ms(now_ms) / 1000,
             resumable: self.resumable.get(),
             services: services.iter().map(service).collect(),
             frames_in: self.frames_in.get(),

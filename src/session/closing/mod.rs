@@ -19,6 +19,9 @@ pub enum Closing {
     Disconnected,
     /// The connection failed, for example by a reset.
     Failed,
+    /// Nobody has resumed the session, or there was no room for it any more. Backends hear the code for which
+    /// its connection ended.
+    Abandoned(Code),
     /// Framing is lost.
     BrokenFrame(FrameError),
     /// The first bytes are of no transport that is spoken here.

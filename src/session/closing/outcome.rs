@@ -60,12 +60,17 @@ impl Closing {
     ///
     /// Protocol 1.4: "a final CLOSE to a backend carries the code that the client sent or got; 0
     /// where its connection just ended".
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one exhaustive match for all closings"
+    )]
     pub fn outcome(&self) -> Outcome<'_> {
         use Retry::{AfterMs, NoAdvice, Soon, Spread};
         use Then::{End, Suspend};
         let refused = |label, code| told(label, code, End, Spread);
         match self {
             Closing::ByClient(code) => silent(Label::Client, *code),
+            Closing::Abandoned(code) => silent(Label::Abandoned, *code),
             Closing::SilentStart => silent(Label::SilentStart, Code::NORMAL),
 
             Closing::Disconnected => abrupt(Label::Disconnected, Suspend),

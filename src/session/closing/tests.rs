@@ -26,6 +26,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::ByClient(Code(7)), None, 7);
     check(Closing::Disconnected, None, 0);
     check(Closing::Failed, None, 0);
+    check(Closing::Abandoned(Code(503)), None, 503);
     check(Closing::Unrecognised, None, 0);
     check(Closing::SilentStart, None, 0);
     check(Closing::BrokenFrame(FrameError::Magic), Some(400), 400);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
-use crate::session::closing::Closing;
+use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::token::{TokenBody, TokenError};
 
 /// Milliseconds of a clock that never goes back, its origin the driver's choice.
@@ -254,6 +254,17 @@ pub struct Reach {
     pub vouched: bool,
 }
 
+/// How a session has ended here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The closing.
+    pub why: ClosingLabel,
+    /// The code that its backends are told.
+    pub code: Code,
+    /// How often it was resumed, here and elsewhere.
+    pub resumes: u32,
+}
+
 /// Something to count, log or show; no effect on anybody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
@@ -267,7 +278,7 @@ pub enum Note {
         taken_up: bool,
     },
     /// The session is over here.
-    SessionEnded,
+    SessionEnded(Ended),
     /// The session has no connection from now on.
     Suspended,
     /// The session was suspended before a peer gateway claimed it, and is again: it may have been passed

@@ -2,7 +2,7 @@
 //! gateways are decided here, whatever the reason; the driver has the socket.
 
 use super::claiming::Stage;
-use super::{Core, Effect, Hold, Note, Resume, State, Step};
+use super::{Core, Effect, Ended, Hold, Note, Resume, State, Step};
 use crate::codec::code::Code;
 use crate::codec::peer::{Caller, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
@@ -17,6 +17,7 @@ impl<L: Hold> Core<L> {
             return;
         }
         let code = closing.outcome().backends;
+        let ended = self.ended(&closing, code);
         match std::mem::replace(&mut self.state, State::Ended(code)) {
             State::Ended(before) => {
                 self.state = State::Ended(before);
@@ -30,7 +31,7 @@ impl<L: Hold> Core<L> {
                 if let Some(resume) = resume {
                     dismiss(*resume, None, code, step);
                 }
-                self.end_session(session, code, step);
+                self.end_session(session, ended, step);
             }
             State::Suspended {
                 session, resume, ..
@@ -39,7 +40,7 @@ impl<L: Hold> Core<L> {
                 session, resume, ..
             } => {
                 dismiss(*resume, None, code, step);
-                self.end_session(session, code, step);
+                self.end_session(session, ended, step);
             }
             State::Leaving {
                 session,
@@ -47,7 +48,7 @@ impl<L: Hold> Core<L> {
                 leaving,
             } => {
                 dismiss(*resume, Some(leaving.to), code, step);
-                self.end_session(session, code, step);
+                self.end_session(session, ended, step);
             }
             claiming @ State::Claiming { .. } => {
                 self.state = claiming;
@@ -111,29 +112,19 @@ impl<L: Hold> Core<L> {
 
     /// There is no room for a suspended session any more, or its window is over.
     pub fn give_up(&mut self, step: &mut Step<'_>) {
-        if let State::Suspended { code, .. } = &self.state {
-            let code = *code;
-            self.end_with(code, step);
+        if let State::Suspended { code, .. } = self.state {
+            self.close(Closing::Abandoned(code), step);
         }
-    }
-
-    /// Ends a session that has no connection.
-    fn end_with(&mut self, code: Code, step: &mut Step<'_>) {
-        let closing = BackendClose {
-            code,
-            retry_after_ms: 0,
-            text: Box::default(),
-        };
-        self.close(Closing::from(closing), step);
     }
 
     /// The end of a claim that has been abandoned; a link that comes too late hears `late`.
     fn end_claim(&mut self, closing: Closing, late: Code, step: &mut Step<'_>) {
-        let ended = std::mem::replace(&mut self.state, State::Ended(late));
-        if let State::Claiming { session, claim, .. } = ended {
+        let ended = self.ended(&closing, late);
+        let before = std::mem::replace(&mut self.state, State::Ended(late));
+        if let State::Claiming { session, claim, .. } = before {
             claim.cancel_calls(step);
             if claim.started {
-                self.end_session(session, late, step);
+                self.end_session(session, ended, step);
             } else {
                 step.push(Effect::Unregister);
             }
@@ -156,16 +147,25 @@ impl<L: Hold> Core<L> {
         self.end_claim(close.into(), code, step);
     }
 
-    /// The final CLOSE on every link, with this code.
-    pub(super) fn end_session(&self, mut session: Session<L>, code: Code, step: &mut Step<'_>) {
+    /// What is told of the session's end, if it ends now.
+    pub(super) fn ended(&self, closing: &Closing, code: Code) -> Ended {
+        Ended {
+            why: closing.outcome().label,
+            code,
+            resumes: self.epoch() - 1,
+        }
+    }
+
+    /// The final CLOSE on every link.
+    pub(super) fn end_session(&self, mut session: Session<L>, ended: Ended, step: &mut Step<'_>) {
         let waiting = session.waiting();
         if waiting > 0 {
             step.note(Note::FramesDropped(waiting));
         }
         session
             .leases()
-            .for_each(|lease| lease.set_final_code(code));
-        step.note(Note::SessionEnded);
+            .for_each(|lease| lease.set_final_code(ended.code));
+        step.note(Note::SessionEnded(ended));
         step.push(Effect::Unregister);
     }
 

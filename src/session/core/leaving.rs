@@ -177,6 +177,7 @@ impl<L: Hold> Core<L> {
     /// The session goes to the claimant, with all that its client may lack.
     fn hand_over(&mut self, step: &mut Step<'_>) {
         let closing = Closing::Replaced;
+        let told = self.ended(&closing, Code::LEAVES_LINK);
         let ended = State::Ended(closing.outcome().backends);
         let State::Leaving {
             session,
@@ -209,7 +210,7 @@ impl<L: Hold> Core<L> {
         step.push(Effect::Moved(leaving.to.at.clone()));
         step.reply(leaving.to, ToClaimant::Handover(Box::new(handed)));
         step.note(Note::HandedOver);
-        self.end_session(session, Code::LEAVES_LINK, step);
+        self.end_session(session, told, step);
         step.push(Effect::Close(closing));
     }
 

@@ -74,7 +74,9 @@ use crate::session::state::Session;
 pub use backends::BackendClose;
 use claiming::Claim;
 use confirming::Confirming;
-pub use effect::{Effect, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step};
+pub use effect::{
+    Effect, Ended, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step,
+};
 pub use inbound::Inbound;
 use leaving::Leaving;
 use metering::Meter;

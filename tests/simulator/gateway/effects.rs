@@ -147,7 +147,7 @@ impl World {
             Note::BindFailed => self.counts.bind_failed += 1,
             Note::ErrorMade(_) => self.counts.errors += 1,
             Note::SessionStarted { .. }
-            | Note::SessionEnded
+            | Note::SessionEnded(_)
             | Note::Suspended
             | Note::WaitsAgain
             | Note::ServicesChanged

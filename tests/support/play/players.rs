@@ -132,7 +132,11 @@ impl Players {
                 .iter()
                 .filter_map(|server| server.faults(account.session_id));
             let known: Vec<_> = known.collect();
-            assert_eq!(known.len(), 1, "a session stays with its server: {account:?}");
+            assert_eq!(
+                known.len(),
+                1,
+                "a session stays with its server: {account:?}"
+            );
             summary.add(&account, known[0]);
         }
         summary

@@ -184,7 +184,7 @@ fn a_window_ends_with_the_code_of_its_connection() {
     play.waits(999);
     assert!(!play.core.is_over());
     play.waits(1);
-    play.check(&["game.1: final CLOSE 408", "unregister", "close: 408"]);
+    play.check(&["game.1: final CLOSE 408", "unregister", "close: nothing"]);
 }
 
 #[test]
