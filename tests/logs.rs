@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write, pipe};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -218,6 +218,38 @@ fn a_stdout_that_cannot_be_written_stops_nothing() {
         assert_eq!(served.terminate().code(), Some(0));
         wait_for(&mut stderr, "cut_off=0");
     }
+}
+
+/// A rule that names an HTTP server.
+#[test]
+fn what_stays_wrong_with_a_backend_is_told_once_and_again_when_it_changes() {
+    let http = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = http.local_addr().expect("an address").to_string();
+    let waits = "backend.probe_interval = \"20ms\"\nbackend.max_backoff = \"20ms\"";
+    let (served, mut stderr) = Served::start(waits, Stdio::null());
+    let routes = served.directory.path().join("routes.json");
+    let fresh = routes.with_extension("new");
+    std::fs::write(&fresh, ROUTES.replace("127.0.0.1:1", &address)).expect("routes");
+    std::fs::rename(&fresh, &routes).expect("renamed");
+    for _ in 0..20 {
+        let (mut socket, _) = http.accept().expect("a link");
+        let read = socket.read(&mut [0; 1024]).expect("HELLO");
+        assert!(read > 0);
+        let answer = b"HTTP/1.0 400 Bad Request\r\n\r\n";
+        socket.write_all(answer).expect("answered");
+        // Until the gateway has had enough.
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    drop(http);
+    let mut told = Vec::new();
+    while !told.iter().any(|line: &String| line.contains("refused")) {
+        let line = wait_for(&mut stderr, &address);
+        if line.contains("WARN") {
+            told.push(line);
+        }
+    }
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("looks like HTTP"), "{told:?}");
 }
 
 fn json_lines(text: &str) -> Vec<Value> {

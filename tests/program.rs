@@ -282,7 +282,8 @@ async fn sigterm_drains_and_says_how_many_were_cut_off() {
     let backend = Backend::start().await;
     let (_directory, file) = configured(
         &backend.routes(),
-        "drain.window = \"300ms\"\ndrain.accept_grace = \"50ms\"",
+        // The player's link is the only one.
+        "backend.probe_interval = \"0\"\ndrain.window = \"300ms\"\ndrain.accept_grace = \"50ms\"",
     );
     let (mut process, players) = serve(&file);
     let mut player = Player::connect_to(players).await;

@@ -7,6 +7,8 @@ const OWN: usize = 64;
 const FOR_EACH_WORKER: usize = 8;
 /// Links for which there is room before the routes are known.
 const LEAST_LINKS: usize = 16;
+/// Most links that are kept only to know how their endpoints are.
+const MOST_PROBED: usize = 1024;
 /// Connections over the limit that are kept for as long as it takes to tell them so.
 const MOST_REFUSALS: usize = 1024;
 /// Share of what players have that goes to those that are refused.
@@ -57,6 +59,11 @@ impl FileBudget {
         self.own + self.admin + self.peers + links
     }
 
+    /// Returns the links that may be kept only to know how their endpoints are: at most half of what all links get.
+    pub fn most_probed(&self) -> usize {
+        MOST_PROBED.min(self.limit / 8)
+    }
+
     /// Returns the room for players where `wanted` connections and `links` links may be needed; none
     /// where the limit is too low for any.
     pub fn room(&self, wanted: usize, links: usize) -> Option<Room> {
@@ -86,6 +93,8 @@ mod tests {
         let most = budget.room(100_000, 1_000_000).unwrap();
         assert_eq!(most.connections + most.refusals, 1024 - 80 - 128 - 256);
         assert_eq!(FileBudget::new(80, 1, 256, 0).room(1, 0), None);
+        assert_eq!(budget.most_probed(), 128);
+        assert_eq!(FileBudget::new(1 << 20, 2, 256, 0).most_probed(), 1024);
     }
 
     proptest! {

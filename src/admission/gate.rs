@@ -78,6 +78,11 @@ impl Gate {
         self.make_room()
     }
 
+    /// Returns the links that may be kept only to know how their endpoints are.
+    pub fn most_probed(&self) -> usize {
+        self.files.most_probed()
+    }
+
     fn make_room(&self) -> Option<usize> {
         let wanted = self.wanted.load(Ordering::Relaxed);
         // What was room for one stays room for one.

@@ -106,6 +106,11 @@ impl Loading {
             "must be 1 to 64",
         );
         self.require(
+            &["backend.max_ejected_percent"],
+            c.backend.max_ejected_percent <= 100,
+            "must be 0 to 100",
+        );
+        self.require(
             &["backend.high_watermark"],
             c.backend.high_watermark >= 4096,
             "must be at least 4KiB",

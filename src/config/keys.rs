@@ -96,7 +96,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 73] = [
+pub const KEYS: [Key; 75] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -198,6 +198,12 @@ pub const KEYS: [Key; 73] = [
     }),
     sets("backend.max_backoff", |c| {
         Field::Duration(&mut c.backend.max_backoff)
+    }),
+    sets("backend.probe_interval", |c| {
+        Field::Duration(&mut c.backend.probe_interval)
+    }),
+    sets("backend.max_ejected_percent", |c| {
+        Field::Small(&mut c.backend.max_ejected_percent)
     }),
     sets("backend.resolve_interval", |c| {
         Field::Duration(&mut c.backend.resolve_interval)

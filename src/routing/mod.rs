@@ -13,6 +13,7 @@
 
 pub mod endpoint;
 pub mod explain;
+pub mod health;
 pub mod parse;
 mod reader;
 pub mod realm_map;

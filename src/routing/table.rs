@@ -43,6 +43,18 @@ impl ServiceRoute {
         &self.shares.endpoints
     }
 
+    /// Returns the addresses that its sessions may be sent to, sorted: for `realm_based` those of realms.
+    fn targets(&self) -> &[SocketAddr] {
+        self.strategy.endpoints(&self.shares)
+    }
+
+    /// Returns true if its limit of links leaves room for one to each endpoint.
+    fn has_a_link_for_each(&self) -> bool {
+        let targets = self.targets().len();
+        self.max_connections
+            .is_none_or(|most| most as usize >= targets)
+    }
+
     /// Returns the kind of its strategy.
     pub fn strategy(&self) -> StrategyKind {
         self.strategy.kind()
@@ -176,6 +188,20 @@ impl RouteTable {
     /// Returns the number of endpoints that rules and realms name.
     pub fn endpoint_count(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// Returns every service with every endpoint of it, those of rules before those of realms. Services with
+    /// fewer links than endpoints are left out: a link that nobody uses could keep out one that is needed.
+    pub fn probed(&self) -> impl Iterator<Item = (&Arc<ServiceRoute>, SocketAddr)> {
+        let of = |by_realm: bool| {
+            let services = self.services.values();
+            let these = services.filter(move |service| {
+                let is_by_realm = service.strategy() == StrategyKind::RealmBased;
+                is_by_realm == by_realm && service.has_a_link_for_each()
+            });
+            these.flat_map(|service| service.targets().iter().map(move |to| (service, *to)))
+        };
+        of(false).chain(of(true))
     }
 
     /// Returns true if any rule or realm names this endpoint.

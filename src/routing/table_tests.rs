@@ -70,6 +70,20 @@ fn what_a_service_is() {
 }
 
 #[test]
+fn what_is_probed_and_in_which_order() {
+    let table = table(
+        r#"{"rules": {
+            "a": {"strategy": "realm_based", "endpoints": ["10.0.0.9:9"]},
+            "b": {"strategy": "round_robin", "endpoints": ["10.0.0.2:9", "10.0.0.1:9"], "max_connections": 2},
+            "c": {"strategy": "consistent_hash", "endpoints": ["10.0.0.1:9", "10.0.0.2:9"], "max_connections": 1}},
+            "realms": {"1": "10.0.0.4:9", "2": "10.0.0.3:9", "3": "10.0.0.4:9"}}"#,
+    );
+    let probed = table.probed().map(|(service, to)| (&*service.name, to));
+    let expected = [("b", 1), ("b", 2), ("a", 3), ("a", 4)];
+    assert!(probed.eq(expected.map(|(name, n)| (name, address(&format!("10.0.0.{n}:9"))))));
+}
+
+#[test]
 fn no_rule_no_realm_no_address() {
     let table = table(
         r#"{"rules": {

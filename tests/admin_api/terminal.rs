@@ -32,7 +32,7 @@ fn serve(more: &str, routes: &str) -> Served {
     std::fs::write(&routes_file, routes).expect("routes");
     let config = format!(
         "gateway.id = \"gw-t\"\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
-         gateway.workers = 1\ndrain.accept_grace = \"0\"\nroutes.file = {routes_file:?}\n{more}\n"
+         gateway.workers = 1\nbackend.probe_interval = \"0\"\ndrain.accept_grace = \"0\"\nroutes.file = {routes_file:?}\n{more}\n"
     );
     let file = directory.path().join("gateway.toml");
     std::fs::write(&file, config).expect("configuration");

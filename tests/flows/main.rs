@@ -16,6 +16,7 @@ mod limits;
 mod links;
 mod names;
 mod pressure;
+mod probing;
 mod queues;
 mod realms;
 mod replies;

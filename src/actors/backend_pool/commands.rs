@@ -3,8 +3,8 @@
 use actix::prelude::*;
 
 use super::{
-    Announce, BackendPool, Bind, BindFailed, Close, MAX_WAITING, OwedClose, Placed, Retire, Slot,
-    SlotState,
+    Announce, BackendPool, Bind, BindFailed, Close, MAX_WAITING, OwedClose, Placed, Probe, Retire,
+    Slot, SlotState,
 };
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::metrics::DropReason;
@@ -69,11 +69,20 @@ impl Receive<Announce> for BackendPool {
     }
 }
 
+impl Receive<Probe> for BackendPool {
+    type Result = ();
+
+    fn receive(&mut self, _: Probe, _: &mut Context<Self>) {
+        self.probe();
+    }
+}
+
 impl Receive<Retire> for BackendPool {
     type Result = ();
 
     fn receive(&mut self, _: Retire, ctx: &mut Context<Self>) {
         self.state.retired = true;
+        self.forget_health();
         self.quit_unused(ctx);
     }
 }
@@ -83,6 +92,7 @@ impl Receive<Close> for BackendPool {
 
     fn receive(&mut self, _: Close, _: &mut Context<Self>) -> ResponseFuture<()> {
         self.state.retired = true;
+        self.forget_health();
         self.state.waiting.clear();
         let links = std::mem::take(&mut self.state.links);
         Box::pin(async move {

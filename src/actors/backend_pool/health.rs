@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
+use super::health_book::{News, View};
 use super::{BackendHealth, BackendPool, Breaker, EndpointHealth, LeavingMark};
 
 /// First wait after a failure; it doubles up to `backend.max_backoff`.
@@ -52,15 +53,49 @@ impl Health {
 
 impl BackendPool {
     pub(super) fn set_health(&mut self, health: Health) {
-        let before = std::mem::replace(&mut self.state.health, health);
-        let health = &self.state.health;
-        // What stays the same is said once; that a suspect is down is news.
-        let was_suspect = matches!(before, Health::Suspect);
-        if before.is_usable() == health.is_usable() && !was_suspect {
+        let was_usable = self.state.health.is_usable();
+        self.state.health = health;
+        let is_other = was_usable != self.state.health.is_usable();
+        let news = self.report().unwrap_or(News {
+            says_health: is_other,
+            opened: None,
+        });
+        self.tell(news);
+        if is_other {
+            self.announce();
+        }
+    }
+
+    /// Tells the pools of all workers how the endpoint is, and returns what is new about it. What a retired pool
+    /// finds concerns no other.
+    fn report(&self) -> Option<News> {
+        let view = View {
+            worker: self.scope.worker,
+            health: self.backend_health(),
+            error: self.state.last_error.as_deref().unwrap_or_default(),
+        };
+        let book = &self.shared.limits.health;
+        let report = || book.report(&self.service.name, self.endpoint, view, Instant::now());
+        (!self.state.retired).then(report)
+    }
+
+    /// Says that the endpoint has been well for a while, where that is news.
+    pub(super) fn look(&self) {
+        let (service, endpoint) = (&self.service.name, self.endpoint);
+        let book = &self.shared.limits.health;
+        self.tell(book.look(service, endpoint, Instant::now()));
+    }
+
+    fn tell(&self, news: News) {
+        let (service, endpoint) = (&self.service.name, self.endpoint);
+        if let Some(wait) = news.opened {
+            let seconds = wait.as_secs();
+            tracing::warn!(%service, %endpoint, seconds, "backend fails again and again; new sessions avoid it");
+        }
+        if !news.says_health {
             return;
         }
-        let (service, endpoint) = (&self.service.name, self.endpoint);
-        match health {
+        match &self.state.health {
             Health::Suspect => {
                 tracing::warn!(%service, %endpoint, "backend is suspect: a PONG is overdue and nothing comes from it")
             }
@@ -75,7 +110,13 @@ impl BackendPool {
                 tracing::info!(%service, %endpoint, "backend takes no new sessions")
             }
         }
-        self.announce();
+    }
+
+    /// No rule names the endpoint any more, or the gateway ends.
+    pub(super) fn forget_health(&self) {
+        let (service, endpoint) = (&self.service.name, self.endpoint);
+        let book = &self.shared.limits.health;
+        book.forget(service, endpoint, self.scope.worker);
     }
 
     /// The backend has said GOAWAY.
@@ -97,14 +138,22 @@ impl BackendPool {
     }
 
     /// Returns the wait after `failures` failures in a row: doubling from [`FIRST_BACKOFF`] to the
-    /// configured most, less up to half of it at random, so that gateways do not come back in step.
+    /// configured most, less up to half of it at random, so that gateways do not come back in step. Where no
+    /// session has asked yet it grows to the interval of probes.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
         if failures == 0 {
             return Duration::ZERO;
         }
         let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(16).saturating_sub(1));
-        let most = doubled.min(self.scope.config.backend.max_backoff);
-        most.mul_f64(rand::rng().random_range(0.5..=1.0))
+        let config = &self.scope.config.backend;
+        let most = if self.state.is_wanted {
+            config.max_backoff
+        } else {
+            config.max_backoff.max(config.probe_interval)
+        };
+        doubled
+            .min(most)
+            .mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
     /// Connects again to an endpoint that is down.
@@ -117,6 +166,13 @@ impl BackendPool {
     }
 
     pub(super) fn breaker(&self) -> Breaker {
+        let (service, endpoint) = (&self.service.name, self.endpoint);
+        let book = &self.shared.limits.health;
+        let shared = book.breaker(service, endpoint, Instant::now());
+        self.own_breaker().max(shared)
+    }
+
+    fn own_breaker(&self) -> Breaker {
         match self.state.health {
             Health::Unknown | Health::Up | Health::Suspect => Breaker::Closed,
             Health::Down { .. } if self.connecting() => Breaker::HalfOpen,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::actors::backend_pool::BackendPool;
+use crate::actors::backend_pool::health_book::HealthBook;
 use crate::supervision::Seat;
 
 /// Links and departures, over the pools of all workers.
@@ -18,6 +19,8 @@ pub struct LinkLimits {
     services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
     /// Number of pools that have received GOAWAY from this endpoint of this service.
     leaving: Mutex<HashMap<Place, usize>>,
+    /// How they are.
+    pub health: HealthBook,
 }
 
 type Place = (Arc<str>, SocketAddr);

@@ -55,6 +55,11 @@ pub struct EndpointHealth {
 #[rtype(result = "()")]
 pub struct Announce;
 
+/// Sees to it that there is a link, for nobody yet: so that it is known how the endpoint is.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Probe;
+
 /// Ends the pool, each link when its last session has left: no rule names this endpoint any more.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

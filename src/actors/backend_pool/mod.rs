@@ -5,8 +5,10 @@
 
 mod commands;
 mod health;
+mod health_book;
 mod link_limits;
 mod messages;
+mod probing;
 mod snapshot;
 mod takeover;
 
@@ -20,13 +22,14 @@ use tokio::sync::oneshot;
 use super::link::{Attach, Gauge, Lease, Link, LinkParams, OwedClose, Quit};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
+use crate::routing::health::STABLE;
 use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 
 use health::Health;
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
-pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Retire};
+pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Probe, Retire};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
 pub use takeover::{Shared, start};
 
@@ -60,6 +63,12 @@ struct State {
     retired: bool,
     /// Retired from the beginning, and the session that it was started for is still to come.
     is_fresh: bool,
+    /// When it was last asked to keep a link without sessions, so as to know how the endpoint is.
+    probed_at: Option<Instant>,
+    /// A session has asked for a link.
+    is_wanted: bool,
+    /// How often in a row a link was lost soon after it was ready.
+    flaps: u32,
 }
 
 struct Slot {
@@ -67,6 +76,9 @@ struct Slot {
     link: CountedAddr<Link>,
     gauge: Arc<Gauge>,
     state: SlotState,
+    ready_at: Option<Instant>,
+    /// It has been idle for too long, and is kept nevertheless.
+    is_kept: bool,
     /// Held only where the service limits its links.
     permit: Option<LinkPermit>,
 }
@@ -133,6 +145,8 @@ impl BackendPool {
             gauge: link.gauge,
             link: link.address,
             state: SlotState::Connecting,
+            ready_at: None,
+            is_kept: false,
             permit,
         });
         Ok(())
@@ -154,6 +168,7 @@ impl BackendPool {
     /// that ends without one means that the link is gone.
     fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
+        self.state.is_wanted = true;
         // Perhaps said on another worker's link.
         let limits = &self.shared.limits;
         if limits.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
@@ -174,7 +189,10 @@ impl BackendPool {
         if !self.connecting() {
             match self.state.health {
                 Health::Leaving(_) if !bind.resumes => return Err(BindFailed::Leaving),
-                Health::Down { retry_at, .. } if Instant::now() < retry_at => {
+                // One that was there a moment ago is tried for whoever asks.
+                Health::Down { retry_at, .. }
+                    if self.state.flaps == 0 && Instant::now() < retry_at =>
+                {
                     let wait = retry_at - Instant::now();
                     return Err(BindFailed::Unreachable {
                         retry_after_ms: wait.as_millis() as u32 + 1,
@@ -203,6 +221,7 @@ impl BackendPool {
     fn ready(&mut self, link_id: u64) {
         if let Some(slot) = self.state.links.iter_mut().find(|s| s.id == link_id) {
             slot.state = SlotState::Ready;
+            slot.ready_at = Some(Instant::now());
         }
         self.state.last_error = None;
         self.set_health(Health::Up);
@@ -276,17 +295,28 @@ impl BackendPool {
     }
 
     fn idle(&mut self, link_id: u64) {
+        let Some(place) = self.state.links.iter().position(|s| s.id == link_id) else {
+            return;
+        };
+        if self.keeps(place) {
+            self.state.links[place].is_kept = true;
+        } else {
+            self.quit_idle(place);
+        }
+    }
+
+    /// Ends a link that nobody uses.
+    fn quit_idle(&mut self, place: usize) {
         // Only the pool attaches sessions, so one that it sees without any stays so.
-        if let Some(place) = self.state.links.iter().position(|s| s.id == link_id)
-            && self.state.links[place].gauge.sessions() == 0
-        {
-            let slot = self.state.links.swap_remove(place);
-            slot.link.do_send(Quit {
-                reason: LinkEnd::Idle,
-            });
-            if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
-                self.set_health(Health::Unknown);
-            }
+        if self.state.links[place].gauge.sessions() > 0 {
+            return;
+        }
+        let slot = self.state.links.swap_remove(place);
+        slot.link.do_send(Quit {
+            reason: LinkEnd::Idle,
+        });
+        if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
+            self.set_health(Health::Unknown);
         }
     }
 
@@ -304,8 +334,8 @@ impl BackendPool {
         let (service, endpoint) = (&self.service.name, self.endpoint);
         self.state.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
         // A backend that stays down is told of once, by its health; not at every attempt.
-        if slot.state == SlotState::Connecting {
-            tracing::debug!(%service, %endpoint, reason = reason.label(), "link failed");
+        if slot.state == SlotState::Connecting || self.state.flaps > 0 {
+            tracing::debug!(%service, %endpoint, reason = reason.label(), "link failed, or ended again");
         } else {
             tracing::info!(%service, %endpoint, reason = reason.label(), "link ended");
         }
@@ -313,10 +343,18 @@ impl BackendPool {
             return self.suspect(link_id, SlotState::Ready);
         }
         let failures = match self.state.health {
-            // A link that worked is tried again at once; the wait grows from there.
-            _ if slot.state.takes_sessions() => 0,
+            // A link that worked is tried again at once; the wait grows from there, and where it works for a
+            // moment only.
+            _ if slot.state.takes_sessions() => {
+                let stayed = slot.ready_at.is_some_and(|at| at.elapsed() >= STABLE);
+                self.state.flaps = if stayed { 0 } else { self.state.flaps + 1 };
+                self.state.flaps.saturating_sub(1)
+            }
             _ if slot.state == SlotState::Leaving => 1,
-            Health::Down { failures, .. } => failures.saturating_add(1),
+            Health::Down { failures, .. } => {
+                self.state.flaps = 0;
+                failures.saturating_add(1)
+            }
             Health::Unknown | Health::Up | Health::Suspect | Health::Leaving(_) => 1,
         };
         let wait = self.backoff(failures);

@@ -141,7 +141,11 @@ impl Actor for BackendPool {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(self.scope.config.backend.ping_interval, Self::quit_unused);
+        ctx.run_interval(self.scope.config.backend.ping_interval, |pool, ctx| {
+            pool.look();
+            pool.quit_kept();
+            pool.quit_unused(ctx);
+        });
         self.take_over(ctx);
     }
 }

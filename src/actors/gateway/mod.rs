@@ -130,7 +130,10 @@ impl Gateway {
     fn keep_files_for(&self, routes: &RoutesLoaded) {
         let endpoints = routes.table.as_ref().map_or(0, |t| t.endpoint_count());
         let for_each = self.config.backend.links_per_endpoint * self.workers.len();
-        let links = endpoints.saturating_mul(for_each);
+        let most_probed = self.gate.most_probed();
+        let table = routes.table.as_ref();
+        let probed = table.map_or(0, |table| table.probed().take(most_probed).count());
+        let links = endpoints.saturating_mul(for_each).max(probed);
         if let Some(limit) = self.gate.keep_for_links(links) {
             tracing::info!(
                 endpoints,

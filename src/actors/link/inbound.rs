@@ -82,13 +82,9 @@ impl Link {
         Ok(())
     }
 
-    /// Remembers how the backend broke the protocol. One that never spoke it is logged as down, once.
+    /// Remembers how the backend broke the protocol; the pool says so.
     #[cold]
     fn protocol_error(&mut self, error: FrameError) -> LinkEnd {
-        if self.lifecycle.was_ready() {
-            tracing::warn!(service = %self.service, endpoint = %self.endpoint, %error,
-                "the backend broke the link protocol; its link is lost");
-        }
         self.error.get_or_insert_with(|| error.to_string().into());
         LinkEnd::ProtocolError
     }

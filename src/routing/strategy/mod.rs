@@ -95,6 +95,11 @@ pub(super) trait Choose: Sized {
         shares.endpoints.iter().copied().zip(weights).collect()
     }
 
+    /// Returns all endpoints that sessions may be sent to, sorted.
+    fn endpoints<'a>(&'a self, shares: &'a Shares) -> &'a [SocketAddr] {
+        &shares.endpoints
+    }
+
     /// Returns true if the strategy may ever choose this endpoint.
     fn names(&self, shares: &Shares, endpoint: SocketAddr) -> bool {
         shares.names(endpoint)
@@ -181,6 +186,12 @@ macro_rules! strategies {
             ) -> Vec<(SocketAddr, u8)> {
                 match self {
                     $(Strategy::$Name(strategy) => strategy.candidates(shares, query),)*
+                }
+            }
+
+            pub(super) fn endpoints<'a>(&'a self, shares: &'a Shares) -> &'a [SocketAddr] {
+                match self {
+                    $(Strategy::$Name(strategy) => strategy.endpoints(shares),)*
                 }
             }
 

@@ -103,6 +103,10 @@ impl Choose for RealmBased {
         addresses.map(|address| (*address, 1)).collect()
     }
 
+    fn endpoints<'a>(&'a self, _: &'a Shares) -> &'a [SocketAddr] {
+        self.0.all_addresses()
+    }
+
     fn names(&self, shares: &Shares, endpoint: SocketAddr) -> bool {
         shares.names(endpoint) || self.0.all.binary_search(&endpoint).is_ok()
     }

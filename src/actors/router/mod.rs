@@ -4,9 +4,12 @@
 //! them when no rule names their endpoint any more. When it panics, the next one inherits the pools,
 //! takes the table in force from [`Scope::routes`], and asks each pool for its health.
 
+mod probing;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -97,6 +100,8 @@ pub struct Router {
     state: Rescued<State>,
     /// Endpoints that cannot be reached or take no new sessions, by service.
     dead: HashMap<Arc<str>, BTreeSet<SocketAddr>>,
+    /// The gateway ends.
+    closing: bool,
 }
 
 /// The pools of a worker, by service and endpoint.
@@ -126,6 +131,7 @@ impl Router {
             shared,
             state,
             dead: HashMap::new(),
+            closing: false,
         }
     }
 
@@ -183,10 +189,15 @@ impl Router {
                 "the service needs a bound session",
             ));
         }
-        let nobody = BTreeSet::new();
+        let mut dead = self.dead.get(&msg.service).cloned().unwrap_or_default();
+        if let Some(service) = table.service(&msg.service) {
+            let percent = self.scope.config.backend.max_ejected_percent;
+            let (book, worker) = (&self.shared.limits.health, self.scope.worker);
+            book.add_avoided(service, worker, percent, Instant::now(), &mut dead);
+        }
         let avoid = Avoid {
             tried: &msg.tried,
-            dead: self.dead.get(&msg.service).unwrap_or(&nobody),
+            dead: &dead,
         };
         let route = table.resolve(&query, &avoid).map_err(|no| match no {
             NoRoute::NoRule => refused(Code::NO_ROUTE, "no such service"),
@@ -234,6 +245,7 @@ impl Actor for Router {
             // One that is just being rebuilt announces itself.
             pool.do_send(Announce);
         }
+        self.probe_regularly(ctx);
     }
 }
 
@@ -303,6 +315,7 @@ impl Router {
         pools.retain(|_, pools| !pools.is_empty());
         self.dead.retain(|_, dead| !dead.is_empty());
         *previous = Some(table);
+        self.probe();
     }
 }
 
@@ -336,6 +349,7 @@ impl Receive<CloseLinks> for Router {
     type Result = ResponseFuture<()>;
 
     fn receive(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.closing = true;
         let pools: Vec<_> = self
             .state
             .pools

@@ -1,0 +1,125 @@
+//! Endpoints that are known before a player needs them, and those that fail again and again.
+
+use std::time::Duration;
+
+use game_gateway::actors::backend_pool::{BackendHealth, Breaker};
+use game_gateway::inspection::BackendSnapshot;
+
+use crate::stage::{echo, player};
+use crate::support::wire::{Backend, Gateway, soon};
+
+const INTERVAL: Duration = Duration::from_millis(50);
+
+fn rules(backends: &[&Backend]) -> String {
+    format!(r#"{{"rules":{{"game":{}}}}}"#, Backend::rule(backends))
+}
+
+/// Waits until the row of a backend is as it must become.
+async fn until(
+    gateway: &Gateway,
+    backend: std::net::SocketAddr,
+    right: impl Fn(&BackendSnapshot) -> bool,
+) -> BackendSnapshot {
+    soon(async {
+        loop {
+            let rows = gateway.inspector().backends().await;
+            let row = rows.into_iter().find(|row| row.address == Some(backend));
+            if let Some(row) = row.filter(&right) {
+                return row;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_endpoint_is_known_before_a_player_meets_it_and_stays_so() {
+    let (one, two) = (Backend::start().await, Backend::start().await);
+    let (lives, dead) = (one.address, two.address);
+    let routes = rules(&[&one, &two]);
+    drop(two);
+    let gateway = Gateway::start_with(&routes, |config| {
+        config.gateway.workers = 2;
+        config.backend.probe_interval = INTERVAL;
+        config.backend.ping_interval = INTERVAL;
+        config.backend.idle_timeout = INTERVAL;
+    })
+    .await;
+    echo(one);
+    until(&gateway, dead, |row| row.health == BackendHealth::Down).await;
+    // Far beyond the time for which a link may be idle.
+    let row = until(&gateway, lives, |row| row.frames_out > 10).await;
+    assert_eq!(
+        (row.health, row.links.len(), row.sessions),
+        (BackendHealth::Up, 1, 0)
+    );
+    // On whatever worker they are, players do not meet the dead one.
+    for _ in 0..8 {
+        let mut player = player(&gateway, "game", b"1").await;
+        assert_eq!(&player.answer().await.payload[..], b"1");
+    }
+    assert_eq!(
+        gateway.metric("game_gateway_failed_bindings_total").await,
+        0
+    );
+    // Back again, and known without anybody asking.
+    let back = Backend::start_on(&dead.to_string()).await;
+    let mut link = back.link().await;
+    assert_eq!(link.hello.take().expect("HELLO").service_type, "game");
+    until(&gateway, dead, |row| row.health == BackendHealth::Up).await;
+}
+
+#[tokio::test]
+async fn one_that_fails_again_and_again_is_left_alone_for_a_while() {
+    let (one, two) = (Backend::start().await, Backend::start().await);
+    let flaps = one.address;
+    let gateway = Gateway::start_with(&rules(&[&one, &two]), |config| {
+        config.backend.probe_interval = INTERVAL;
+    })
+    .await;
+    echo(two);
+    // It greets each link, and hangs up.
+    let flapping = tokio::spawn(async move {
+        loop {
+            drop(one.link().await);
+        }
+    });
+    let row = until(&gateway, flaps, |row| row.breaker == Breaker::Open).await;
+    assert!(row.in_rules);
+    for _ in 0..8 {
+        let mut player = player(&gateway, "game", b"1").await;
+        assert_eq!(&player.answer().await.payload[..], b"1");
+    }
+    flapping.abort();
+}
+
+#[tokio::test]
+async fn a_link_is_kept_only_for_as_long_as_it_is_asked_for() {
+    let (one, two) = (Backend::start().await, Backend::start().await);
+    let addresses = [one.address, two.address];
+    let routes = |endpoints: &[std::net::SocketAddr]| {
+        let rule = serde_json::json!({
+            "strategy": "round_robin", "endpoints": endpoints, "max_connections": addresses.len()
+        });
+        serde_json::json!({ "rules": { "game": rule } }).to_string()
+    };
+    let gateway = Gateway::start_with(&routes(&addresses), |config| {
+        config.backend.probe_interval = INTERVAL;
+        config.backend.ping_interval = INTERVAL;
+        config.backend.idle_timeout = INTERVAL;
+    })
+    .await;
+    echo(one);
+    echo(two);
+    for address in addresses {
+        until(&gateway, address, |row| row.frames_out > 10).await;
+    }
+    // Now there are more endpoints than links.
+    let third = ([127, 0, 0, 1], 1).into();
+    gateway.set_routes(&routes(&[addresses[0], addresses[1], third]));
+    for address in addresses {
+        let row = until(&gateway, address, |row| row.links.is_empty()).await;
+        assert_eq!(row.health, BackendHealth::Up);
+    }
+}
