@@ -118,7 +118,7 @@ pub struct Http {
     pub allowed_origins: Origins,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct WebSocket {
     pub allowed_origins: Origins,
@@ -339,9 +339,7 @@ impl Default for Config {
                 proxy_protocol_from: Networks::default(),
                 tls: ListenTls::default(),
                 http: Http::default(),
-                websocket: WebSocket {
-                    allowed_origins: Origins::default(),
-                },
+                websocket: WebSocket::default(),
             },
             routes: Routes {
                 source: RouteSource::File,
