@@ -256,7 +256,7 @@ const OWN: [Family; 74] = [
     ),
     family(
         "paused_clients",
-        "Times that a client was not read because its link was full, or because of limits.memory",
+        "Times that a client was not read because its link was full",
         Counter(|m| m.paused.get()),
     ),
     family(

@@ -18,7 +18,7 @@ use crate::labels::Label;
 use crate::memory::MemorySnapshot;
 
 /// Metrics of the budget.
-pub(super) const FAMILIES: [Family; 6] = [
+pub(super) const FAMILIES: [Family; 7] = [
     family(
         "memory_limit_bytes",
         "Bytes that all queues and buffers may have together",
@@ -40,8 +40,13 @@ pub(super) const FAMILIES: [Family; 6] = [
         Counter(|m| m.rings_squeezed.get()),
     ),
     family(
+        "memory_paused_clients",
+        "Times that a client was not read because memory was short",
+        Counter(|m| m.held_back.get()),
+    ),
+    family(
         "memory_ended_queues",
-        "Connections that were ended with 507 because memory was short",
+        "Queues that were ended because memory was short: connections of clients, HTTP requests, links",
         Counter(|m| m.evicted.get()),
     ),
     family(

@@ -26,6 +26,11 @@ pub fn count(part: Part, before: usize, after: usize) {
     });
 }
 
+/// Tells whether memory is so short that queues end, and so many bytes are more than an eighth of it.
+pub fn is_too_much(bytes: usize) -> bool {
+    METER.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.is_too_much(bytes)))
+}
+
 /// Bytes of one holder, counted until it is dropped, on whatever thread that is.
 #[derive(Debug)]
 pub struct Held {
@@ -39,6 +44,11 @@ impl Held {
         let mut held = Held { part, bytes: 0 };
         held.set(bytes);
         held
+    }
+
+    /// Returns the number of bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Replaces the number of bytes.

@@ -110,6 +110,12 @@ impl Meter {
         (i128::from(excess.max(0)) * i128::from(own) / i128::from(sum)) as usize
     }
 
+    /// Publishes, and tells whether queues end and so many bytes are more than an eighth of the budget.
+    pub(super) fn is_too_much(&self, bytes: usize) -> bool {
+        self.publish();
+        self.pressure() >= Pressure::Queues && bytes as i64 > self.shared.limit / 8
+    }
+
     /// What this thread holds of a part.
     pub fn part(&self, part: Part) -> i64 {
         self.parts[part.index()].load(Relaxed)

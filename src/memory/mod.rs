@@ -8,6 +8,7 @@
 //!
 //! * [`Part`]: what holds memory.
 //! * [`Meter`], [`Held`]: counting.
+//! * [`Evictable`]: holders beside clients that can be told to end.
 //! * [`MemoryBudget`]: the bound, and what is held in all.
 //! * [`Pressure`]: how much of it is held, and what follows.
 //! * [`shares`]: from whom it is taken back.
@@ -15,6 +16,7 @@
 
 pub mod available;
 mod budget;
+mod evictable;
 mod held;
 mod meter;
 mod part;
@@ -22,7 +24,8 @@ mod pressure;
 pub mod shares;
 
 pub use budget::{MemoryBudget, MemorySnapshot};
-pub use held::{Held, count, count_on_this_thread};
+pub use evictable::{Evictable, Share, evict, for_each_evictable};
+pub use held::{Held, count, count_on_this_thread, is_too_much};
 pub use meter::{Meter, STEP};
 pub use part::Part;
 pub use pressure::Pressure;

@@ -11,6 +11,7 @@
 //! * [`websocket`]: frames in messages.
 //! * [`outbox`]: bytes that wait to be written to one socket.
 //! * [`dial`]: connections of a client's side, with TLS where configured.
+//! * [`partial`]: how much of a TLS record or WebSocket frame has come.
 //! * [`path`]: connections whose path has died silently fail.
 //! * [`peer`]: the connection between two gateways that prove their identity.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
@@ -22,6 +23,7 @@ pub mod entry_host;
 pub(crate) mod http;
 pub mod listen;
 pub mod outbox;
+mod partial;
 pub mod path;
 pub mod peer;
 pub mod read_only;

@@ -3,8 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod http;
+mod links;
 mod multicast;
 mod pressure;
 mod rings;
 mod slow_readers;
 mod stage;
+mod tls;
+mod websocket;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use crate::support::process::Process;
 use crate::support::wire::{Backend, Link, Player, get, soon};
@@ -11,6 +12,19 @@ use crate::support::wire::{Backend, Link, Player, get, soon};
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
 pub(crate) const SLACK: u64 = 12 * MIB;
+
+/// Resident memory for 100 bytes of the budget: the rest is the allocator's.
+pub(crate) const PRICE_PERCENT: u64 = 125;
+
+/// `limits.memory` of [`SMALL`].
+pub(crate) const LIMIT: u64 = 16 * MIB;
+/// A small budget that large frames fill.
+pub(crate) const SMALL: &str = "limits.memory = \"16MiB\"\nlisten.max_payload = \"1MiB\"\n\
+     session.outbound_queue = \"4MiB\"\nsession.idle_timeout = \"1h\"\nlisten.http.timeout = \"5m\"";
+/// A frame of 1 MiB on its way through link, session and request, in buffers of up to twice its size.
+pub(crate) const UNDER_WAY: u64 = 6 * MIB;
+/// Rounds in which nobody could send anything.
+const QUIET_ROUNDS: usize = 200;
 
 /// The gateway's process.
 pub(crate) struct Served {
@@ -25,9 +39,15 @@ impl Served {
     /// Starts one with one worker and these settings, one a line.
     pub(crate) async fn start(settings: &str) -> Served {
         let backend = Backend::start().await;
+        let routes = backend.routes();
+        Served::start_with(settings, backend, &routes)
+    }
+
+    /// Starts one with these routes.
+    pub(crate) fn start_with(settings: &str, backend: Backend, document: &str) -> Served {
         let directory = tempfile::tempdir().expect("a directory");
         let routes = directory.path().join("routes.json");
-        std::fs::write(&routes, backend.routes()).expect("written");
+        std::fs::write(&routes, document).expect("written");
         let file = directory.path().join("gateway.toml");
         let settings = format!(
             "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
@@ -64,6 +84,49 @@ impl Served {
             players.push((player, session_id));
         }
         (link.expect("a session at least"), players)
+    }
+
+    /// Sends to fill the budget as [`send_all`](Self::send_all) does, which must bring it to where clients are not
+    /// read.
+    pub(crate) async fn fill(&self, clients: &mut [TcpStream], bytes: &[u8]) {
+        soon(self.send(clients, bytes, true)).await;
+    }
+
+    /// Sends what each client is to send, as far as the gateway takes it: until nobody has sent anything in many
+    /// rounds.
+    pub(crate) async fn send_all(&self, clients: &mut [TcpStream], bytes: &[u8]) {
+        soon(self.send(clients, bytes, false)).await;
+    }
+
+    async fn send(&self, clients: &mut [TcpStream], bytes: &[u8], fills: bool) {
+        let mut sent = vec![0; clients.len()];
+        let (mut quiet, mut full) = (0, !fills);
+        while quiet < QUIET_ROUNDS || !full {
+            quiet += 1;
+            for (client, sent) in clients.iter_mut().zip(&mut sent) {
+                while *sent < bytes.len() {
+                    match client.try_write(&bytes[*sent..]) {
+                        Ok(n) => (*sent, quiet) = (*sent + n, 0),
+                        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                        Err(_) => *sent = bytes.len(),
+                    }
+                }
+            }
+            // Its answer is the gateway's time to go on.
+            let memory = self.json("/api/v1/memory").await;
+            full |= !matches!(memory["pressure"].as_str(), Some("none" | "rings"));
+        }
+    }
+
+    /// Asserts that the process has kept its budget of `limit` bytes in all that has happened since `before`, its
+    /// resident memory then. What is under way when the budget is full may go over it.
+    pub(crate) async fn assert_bounded(&self, what: &str, before: u64) {
+        let limit = LIMIT;
+        let (held, grown) = (self.held().await, self.peak() - before);
+        let bound = limit * PRICE_PERCENT / 100 + SLACK;
+        println!("{what}: {held} held, grown by {grown} at most, limit {limit}, bound {bound}");
+        assert!(held <= limit + UNDER_WAY, "{held} of {limit}");
+        assert!(grown <= bound, "{grown} of {bound}");
     }
 
     /// Returns its peak memory, in bytes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{Client, ClientEvent, Connection, Squeeze};
-use crate::memory::{Meter, Part};
+use crate::memory::{Meter, Part, Pressure};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
 
@@ -24,6 +24,8 @@ pub struct Caps {
     pub reading: Cell<u32>,
 }
 
+/// Whoever holds no more than this is read, in bytes.
+pub const LEAST_READING: u32 = 64 * 1024;
 /// There is no bound.
 pub const UNCAPPED: u32 = u32::MAX;
 
@@ -85,22 +87,23 @@ impl Client {
     /// Tells whether the player is not read because of the memory that the client holds.
     #[inline]
     pub(super) fn is_held_back(&mut self) -> bool {
-        let cap = self.shared.caps.reading.get();
-        if cap == UNCAPPED {
-            return false;
-        }
-        self.look_at_cap(cap)
+        self.shared.scope.meter.pressure() >= Pressure::Reading && self.look_at_cap()
     }
 
     #[cold]
-    fn look_at_cap(&mut self, cap: u32) -> bool {
-        let held = &self.stats.held;
+    fn look_at_cap(&mut self) -> bool {
+        let (held, reading) = (&self.stats.held, &self.shared.caps.reading);
+        if self.shared.scope.meter.pressure() == Pressure::Queues {
+            // At once: before the worker has looked, all of them could read on.
+            reading.set(reading.get().min(LEAST_READING));
+        }
+        let cap = reading.get();
         // The queue may have gone since it was counted.
         let queue = u32::try_from(self.outbox.held()).unwrap_or(u32::MAX);
         let counted = held.in_flight().saturating_sub(held.queue.get());
         let over = queue.saturating_add(counted) > cap;
         if over && !held.held_back.replace(true) {
-            self.shared.scope.metrics.paused.one();
+            self.shared.scope.metrics.held_back.one();
             self.arm(HELD_BACK);
         }
         over

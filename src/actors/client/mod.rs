@@ -49,7 +49,7 @@ use crate::session::core::{Core, Ended};
 use crate::supervision::{Inspectable, Registration, mailbox};
 
 use ending::Ending;
-pub use memory::{Caps, UNCAPPED};
+pub use memory::{Caps, LEAST_READING, UNCAPPED};
 use pump::Pump;
 pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,

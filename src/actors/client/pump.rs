@@ -114,10 +114,11 @@ impl Client {
             && !self.is_held_back()
     }
 
-    /// Tells whether a connection that only waits for its session has been left meanwhile.
+    /// Tells whether a connection that only waits for its session, or is not read because of the memory that it
+    /// holds, has been left meanwhile.
     fn is_abandoned(&mut self, cx: &mut TaskContext<'_>) -> bool {
         matches!(self.connection, Connection::Frames)
-            && self.core.awaits_session()
+            && (self.core.awaits_session() || self.stats.held.held_back.get())
             && self.socket.poll_abandoned(cx)
     }
 

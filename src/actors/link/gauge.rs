@@ -1,10 +1,12 @@
 //! Fill level of a link, which its clients read before they send more.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::{LinkSnapshot, LinkState};
 use crate::codec::buffers::SCRATCH_BYTES;
+use crate::memory::{Meter, Pressure};
 use crate::metrics::Count;
 use crate::supervision::{ActorId, Kind};
 
@@ -17,6 +19,8 @@ pub struct Gauge {
     /// Those who wait for room, and those on their way to wait.
     waiting: AtomicUsize,
     high_watermark: usize,
+    /// Of the link's worker.
+    meter: Arc<Meter>,
     /// Origin of `Carried::pinged_us`.
     started: Instant,
     /// The link alone writes these.
@@ -37,12 +41,13 @@ pub(super) struct Carried {
 }
 
 impl Gauge {
-    pub(super) fn new(high_watermark: usize) -> Gauge {
+    pub(super) fn new(high_watermark: usize, meter: Arc<Meter>) -> Gauge {
         Gauge {
             queued: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             high_watermark,
+            meter,
             started: Instant::now(),
             carried: Carried::default(),
         }
@@ -124,16 +129,26 @@ impl Gauge {
     /// Returns whether a client may feed the link. While others wait only one whose turn it is may.
     #[inline]
     pub fn has_room(&self, in_turn: bool) -> bool {
-        self.queued() < self.high_watermark
-            && (in_turn || self.waiting.load(Ordering::Relaxed) == 0)
+        self.queued() < self.watermark() && (in_turn || self.waiting.load(Ordering::Relaxed) == 0)
     }
 
     /// Returns whether one more of those who wait may go on, where others that bring `promised` bytes have just
     /// been told so.
     pub(super) fn admits(&self, promised: usize) -> bool {
         // Not before a read fits, or half is written where that is less.
-        let reserve = SCRATCH_BYTES.min(self.high_watermark / 2);
-        self.queued() + promised + reserve <= self.high_watermark
+        let watermark = self.watermark();
+        let reserve = SCRATCH_BYTES.min(watermark / 2);
+        self.queued() + promised + reserve <= watermark
+    }
+
+    /// Bytes that may wait. While memory is short that is one read: there may be more links than their
+    /// watermarks have room for, and a backend that reads does without.
+    #[inline]
+    fn watermark(&self) -> usize {
+        match self.meter.pressure() >= Pressure::Reading {
+            true => self.high_watermark.min(SCRATCH_BYTES),
+            false => self.high_watermark,
+        }
     }
 
     pub(super) fn waiter_added(&self) {

@@ -48,7 +48,7 @@ impl Link {
         cx: &mut TaskContext<'_>,
     ) -> Result<(), LinkEnd> {
         for _ in 0..MAX_READS {
-            if self.owes_too_much() {
+            if self.owes_too_much() || self.must_pause(ctx) {
                 return Ok(());
             }
             let Some(socket) = &mut self.socket else {

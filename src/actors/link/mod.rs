@@ -13,6 +13,7 @@ mod events;
 mod gauge;
 mod inbound;
 mod lease;
+mod memory;
 mod messages;
 mod pump;
 mod queueing;
@@ -32,7 +33,7 @@ use tokio::sync::oneshot;
 use crate::actors::session_registry::Shards;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
-use crate::memory::Held;
+use crate::memory::{Evictable, Held};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
@@ -43,6 +44,7 @@ pub use events::{LinkChange, LinkEvent, LinkReport};
 pub use gauge::Gauge;
 use lease::Anchor;
 pub use lease::Lease;
+use memory::{GiveWay, Pause};
 pub use messages::{
     Attach, AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Quit, Release, Reopen,
     Report, Retag, Suspend, TellBound,
@@ -84,6 +86,10 @@ pub struct Link {
     refused: VecDeque<u64>,
     /// What waits for the backend, its mailbox included.
     held_queue: Held,
+    /// What would come back if the link ended.
+    evictable: Option<Evictable>,
+    /// The rest of a large frame waits, for memory is short.
+    pause: Option<Pause>,
     /// What has come from the backend and is not a whole frame.
     held_input: Held,
     /// Error of the socket, where that ended the link.

@@ -10,7 +10,6 @@ use actix::prelude::*;
 use tokio::io::AsyncWrite;
 
 use super::Link;
-use crate::net::socket::Socket;
 use crate::session::link::LinkEnd;
 
 /// Polls the link's socket inside the actor, after its mailbox: what many clients sent in one turn of
@@ -55,16 +54,6 @@ impl Link {
             return Poll::Ready(());
         }
         Poll::Pending
-    }
-
-    /// Counts what the link holds.
-    fn count_memory(&mut self) {
-        // Of what lies in the mailbox only the bytes are known.
-        let mailbox = self.gauge.queued().saturating_sub(self.outbox.queued());
-        let refused = self.refused.capacity() * size_of::<u64>();
-        self.held_queue.set(self.outbox.held() + mailbox + refused);
-        let socket = self.socket.as_ref().map_or(0, Socket::buffers);
-        self.held_input.set(self.inbox.capacity() + socket);
     }
 
     fn poll_write(&mut self, cx: &mut TaskContext<'_>) -> Result<(), LinkEnd> {

@@ -9,9 +9,9 @@ use std::time::Instant;
 use actix::prelude::*;
 use bytes::BytesMut;
 
-use super::{Gauge, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose, dial};
+use super::{Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose, dial};
 use crate::actors::session_registry::Shards;
-use crate::memory::{Held, Part};
+use crate::memory::{Evictable, Held, Part};
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
 use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions, Waiting};
@@ -49,7 +49,8 @@ impl Link {
     /// Starts a link on this thread; it connects at once.
     pub fn start_new(params: LinkParams) -> Started {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        let gauge = Arc::new(Gauge::new(params.scope.config.backend.high_watermark));
+        let watermark = params.scope.config.backend.high_watermark;
+        let gauge = Arc::new(Gauge::new(watermark, Arc::clone(&params.scope.meter)));
         let kind = Kind::Link;
         let entry = params.scope.actors.register(
             ActorId { kind, number: id },
@@ -84,6 +85,8 @@ impl Link {
             answers: 0,
             refused: VecDeque::new(),
             held_queue: Held::new(Part::LinkQueues, 0),
+            evictable: None,
+            pause: None,
             held_input: Held::new(Part::LinkInput, 0),
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),
@@ -101,6 +104,8 @@ impl Actor for Link {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         self.scope.metrics.links_started.one();
+        let own = self.registration.address(ctx);
+        self.evictable = Some(Evictable::new(move || own.do_send(GiveWay)));
         let timeout = self.scope.config.backend.connect_timeout;
         let connect = dial::dial(Arc::clone(&self.scope), self.endpoint);
         ctx.spawn(

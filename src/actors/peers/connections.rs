@@ -13,6 +13,7 @@ use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side, refusals};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
+use crate::memory;
 use crate::net::peer::HandshakeFailure;
 use crate::supervision::Receive;
 
@@ -74,7 +75,9 @@ impl Peers {
             let error = "it does not take what is said to it".to_owned();
             return self.lose(connection, Some(error));
         }
-        if self.shared.counts.queued_bytes() > self.shared.config.peer.channel.all_queued_bytes {
+        let queued = self.shared.counts.queued_bytes();
+        let most = self.shared.config.peer.channel.all_queued_bytes;
+        if queued > most || memory::is_too_much(queued) {
             let most = self.connections.iter().max_by_key(|(_, c)| c.wire.queued());
             if let Some((number, _)) = most {
                 let error = "too much waits for other gateways, most of it for this one".to_owned();

@@ -8,6 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::PeerCounts;
 
+/// Bytes that a frame takes beside its own: its place in the queue and its allocation's.
+const FRAME_OVERHEAD: usize = 64;
+
 /// The writing end of a connection. Dropped, it ends the connection.
 pub(super) struct Wire {
     frames: Option<mpsc::UnboundedSender<Vec<u8>>>,
@@ -38,7 +41,7 @@ impl Frames {
     /// Returns the next frame; none when the other end writes no more.
     pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
         let frame = self.frames.recv().await?;
-        self.queued.remove(frame.len());
+        self.queued.remove(frame.capacity() + FRAME_OVERHEAD);
         Some(frame)
     }
 }
@@ -77,7 +80,7 @@ impl Wire {
         if self.queued() >= self.limit {
             return false;
         }
-        self.queued.add(frame.len());
+        self.queued.add(frame.capacity() + FRAME_OVERHEAD);
         frames.send(frame).is_ok()
     }
 
@@ -133,14 +136,15 @@ mod tests {
         memory::count_on_this_thread(budget.gateway());
         let held = || budget.gateway().part(Part::Peers);
         let counts = Arc::<PeerCounts>::default();
-        let (wire, mut task) = Wire::new(100, &counts);
+        let (wire, mut task) = Wire::new(100 + FRAME_OVERHEAD, &counts);
         // A last frame may go over it.
         assert!(wire.write(vec![0; 99]) && wire.write(vec![0; 50]));
         assert!(!wire.write(vec![0; 1]));
-        assert_eq!((counts.queued_bytes(), held()), (149, 149));
+        let both = 149 + 2 * FRAME_OVERHEAD;
+        assert_eq!((counts.queued_bytes(), held()), (both, both as i64));
         assert_eq!(task.frames.next().await, Some(vec![0; 99]));
         assert!(wire.write(vec![0; 1]));
-        assert_eq!(counts.queued_bytes(), 51);
+        assert_eq!(counts.queued_bytes(), 51 + 2 * FRAME_OVERHEAD);
         drop(wire);
         assert_eq!(task.frames.next().await, Some(vec![0; 50]));
         drop(task);

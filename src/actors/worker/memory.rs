@@ -5,13 +5,10 @@
 //! comparison. Each worker gives back its share of what all hold too much.
 
 use super::{Seated, Worker};
-use crate::actors::client::{HeldByClient, Squeeze, UNCAPPED};
+use crate::actors::client::{HeldByClient, LEAST_READING, Squeeze, UNCAPPED};
 use crate::admission::SUSPENDED_BYTES;
-use crate::memory::Pressure;
 use crate::memory::shares::Sizes;
-
-/// Whoever holds no more than this is read, in bytes.
-const LEAST_READING: u32 = 64 * 1024;
+use crate::memory::{self, Pressure};
 
 impl Worker {
     pub(super) fn look_at_memory(&mut self) {
@@ -64,8 +61,8 @@ impl Worker {
         caps.reading.set(cap.min(before).max(LEAST_READING));
     }
 
-    /// Ends the connections of those who hold the most, until `share` bytes have come back. What is still missing
-    /// then comes from sessions that wait for their players, the one that has waited for longest first.
+    /// Ends those who hold the most, until `share` bytes have come back: connections of players, HTTP requests, and
+    /// links whose backends take nothing. What is still missing then comes from sessions that wait for their players, the one that has waited for longest first.
     fn cap_queues(&mut self, share: Option<usize>) {
         let share = share.unwrap_or(0);
         if share == 0 {
@@ -81,7 +78,11 @@ impl Worker {
         for (_, seated) in &self.state.clients {
             sizes.add(holds(seated));
         }
+        memory::for_each_evictable(|bytes| sizes.add(bytes));
         let least = sizes.largest(share.saturating_sub(back));
+        let (others, bytes) = memory::evict(least, share.saturating_sub(back));
+        self.shared.scope.metrics.evicted.add(others);
+        back += bytes;
         for (_, seated) in &self.state.clients {
             if back >= share {
                 return;

@@ -8,8 +8,8 @@ use crate::net;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
 
-/// Bytes of the buffers and keys of a handshake: two records and their beginnings.
-const HANDSHAKE_BYTES: usize = 40 * 1024;
+/// Bytes of the buffers and keys of a handshake: a message of 64 KiB, the largest that is taken, and one read.
+const HANDSHAKE_BYTES: usize = 72 * 1024;
 
 /// Returns true if this connection must speak TLS and does not.
 pub(super) fn is_missing(socket: &Socket, params: &EntryParams) -> bool {

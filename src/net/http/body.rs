@@ -13,7 +13,6 @@ use actix_http::{KeepAlive, Request, ServiceConfig, h1};
 use bytes::{Bytes, BytesMut};
 
 use super::stream::Stream;
-use crate::memory::{Held, Part};
 
 /// Bytes that the head of a request may have.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -134,6 +133,15 @@ impl Body {
         }
     }
 
+    /// Its length, where that is announced.
+    fn len(&self) -> Option<usize> {
+        match self {
+            Body::Length(left) => usize::try_from(*left).ok(),
+            Body::Chunked(_) => None,
+            Body::Done => Some(0),
+        }
+    }
+
     /// Returns true if nothing of it is left.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Body::Done)
@@ -205,8 +213,9 @@ impl Body {
         limit: usize,
         is_short: impl Fn() -> bool,
     ) -> Result<Bytes, Broken> {
-        let mut body = BytesMut::new();
-        let mut held = Held::new(Part::Http, 0);
+        let mut body = Vec::new();
+        let mut held = stream.hold(0);
+        let known = self.len();
         self.each(stream, |piece| {
             if is_short() {
                 return Err(Broken::Refused(SHORT_OF_MEMORY));
@@ -214,12 +223,18 @@ impl Body {
             if piece.len() > limit - body.len() {
                 return Err(Broken::Refused(TOO_LARGE));
             }
+            // It doubles, but not beyond what is announced.
+            if body.capacity() - body.len() < piece.len() {
+                let most = known.map_or(limit, |known| known.min(limit)) - body.len();
+                body.reserve_exact(body.len().min(most).max(piece.len()));
+            }
             body.extend_from_slice(piece);
             held.set(body.capacity());
             Ok(())
         })
         .await?;
-        Ok(body.freeze())
+        body.shrink_to_fit();
+        Ok(body.into())
     }
 
     /// Reads and forgets the body, at most `limit` bytes of it.

@@ -25,6 +25,7 @@ use super::request::{Asked, Manner, Target};
 use super::response::Reply;
 use super::stream::Stream;
 use super::upgrade::Accept;
+use crate::memory::Evictable;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
 use crate::net::websocket::WebSocket;
@@ -126,7 +127,7 @@ impl Connection {
             let begins = self.stream.begins(READ_BYTES);
             let then = match self.end.within(Some(idle), Duration::ZERO, begins).await {
                 // What it takes to answer goes when it is answered.
-                Some(Ok(true)) => Box::pin(self.request(head)).await,
+                Some(Ok(true)) => Box::pin(self.evictable_request(head)).await,
                 Some(Ok(false)) | None => Then::Part(LINGER),
                 Some(Err(_)) => Then::Failed,
             };
@@ -141,6 +142,22 @@ impl Connection {
                 Then::Failed => return None,
             }
         }
+    }
+
+    /// Waits `timeout` for the rest of a request's head, and answers it, unless the memory that this takes is
+    /// wanted back meanwhile.
+    async fn evictable_request(&mut self, timeout: Duration) -> Then {
+        let evicted = Rc::new(Notify::new());
+        let end = Rc::clone(&evicted);
+        let request = Evictable::new(move || end.notify_one());
+        self.stream.begin_request(request);
+        let then = tokio::select! {
+            biased;
+            then = self.request(timeout) => then,
+            () = evicted.notified() => Then::Failed,
+        };
+        self.stream.end_request();
+        then
     }
 
     /// Waits `timeout` for the rest of a request's head, and answers it.
@@ -291,9 +308,10 @@ async fn exchange(
     let read = timeout(params.config.listen.http.timeout, reading).await;
     let payload = read.unwrap_or(Err(Broken::Refused(SLOW_BODY)))?;
     stream.free();
+    let request = stream.request();
     tokio::select! {
         biased;
-        reply = one_shot::exchange(params, post, payload) => Ok(reply),
+        reply = one_shot::exchange(params, post, payload, request) => Ok(reply),
         () = stream.fails() => Err(Broken::Ended),
     }
 }

@@ -3,8 +3,9 @@
 //! for it as for any session.
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
 use super::request::Post;
@@ -12,7 +13,7 @@ use super::response::Reply;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::memory::{Held, Part};
+use crate::memory::{Evictable, Part, Share};
 use crate::net::entry_host::EntryParams;
 
 /// Bytes that either direction of the pipe holds.
@@ -20,8 +21,17 @@ const SOCKET_BYTES: usize = 16 * 1024;
 /// First size of the buffer for an answer, in bytes; it grows with what comes.
 const FIRST_ANSWER_BYTES: usize = 4 * 1024;
 
-/// Sends the message and waits for its answer, at most `listen.http.timeout`.
-pub(super) async fn exchange(params: &EntryParams, post: &Post, body: Bytes) -> Reply {
+/// Sends the message and waits for its answer, at most `listen.http.timeout`. What this holds counts as
+/// `request`'s.
+pub(super) async fn exchange(
+    params: &EntryParams,
+    post: &Post,
+    body: Bytes,
+    request: Option<Rc<Evictable>>,
+) -> Reply {
+    let hold = |bytes| Share::new(Part::Http, bytes, request.clone());
+    let _pipe = hold(2 * SOCKET_BYTES);
+    let mut sent = hold(body.len());
     let (near, far) = tokio::io::duplex(SOCKET_BYTES);
     params.host.begin_session(far);
     let (mut answers, mut requests) = tokio::io::split(near);
@@ -35,14 +45,15 @@ pub(super) async fn exchange(params: &EntryParams, post: &Post, body: Bytes) -> 
     let talk = async {
         let mut frame = Vec::new();
         client::encode_header(&mut frame, &header, &post.service, body.len() as u32);
-        let receiving = first_answer(&mut answers, limit);
+        let receiving = first_answer(&mut answers, limit, hold(0));
         tokio::pin!(receiving);
         // With it goes the body, which may be large, while the answer is waited for.
         let sending = async {
             requests.write_all(&frame).await?;
-            let body = body;
-            let _held = Held::new(Part::Http, body.len());
-            requests.write_all(&body).await
+            requests.write_all(&body).await?;
+            drop(body);
+            sent.set(0);
+            Ok::<(), std::io::Error>(())
         };
         // An answer that comes before the whole request was taken is a refusal.
         tokio::select! {
@@ -77,20 +88,19 @@ fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
 }
 
 /// Waits for the first frame that is an answer; 500 if the session ends without one.
-async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply {
-    let mut read = BytesMut::new();
-    let mut held = Held::new(Part::Http, 0);
+async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32, mut held: Share) -> Reply {
+    let mut read = Vec::new();
     loop {
         let need = match client::decode(&read, limit) {
             Ok(Decoded::Frame(frame, used)) => match reply_of(&frame, used) {
                 Answer::Reply(reply) => return reply,
                 Answer::Data(session_id, payload) => {
                     // Without a copy, for it may be large.
-                    let payload = read.freeze().slice(payload);
+                    let payload = Bytes::from(read).slice(payload);
                     return Reply::data(session_id, payload);
                 }
                 Answer::None => {
-                    read.advance(used);
+                    read.drain(..used);
                     continue;
                 }
             },
@@ -98,8 +108,11 @@ async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32) -> Reply
             Err(_) => return Reply::refusal(500, "internal error"),
         };
         let have = read.len();
-        read.reserve((need - have).min(have.max(FIRST_ANSWER_BYTES)));
-        held.set(read.capacity());
+        if have == read.capacity() {
+            // It doubles, but not beyond what is announced: it stays until it is read.
+            read.reserve_exact((need - have).min(have.max(FIRST_ANSWER_BYTES)));
+            held.set(read.capacity());
+        }
         if !matches!(answers.read_buf(&mut read).await, Ok(1..)) {
             return Reply::refusal(500, "the session ended without an answer");
         }

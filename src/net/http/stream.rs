@@ -8,15 +8,17 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
+use tokio_util::io::poll_write_buf;
 
 use crate::codec::buffers;
-use crate::memory::{Held, Part};
+use crate::memory::{Evictable, Part, Share};
 use crate::net::socket::Socket;
 
 /// Bytes of the next request that are read while one is being answered, which shows that a client is
@@ -27,7 +29,9 @@ pub(crate) struct Stream {
     socket: Socket,
     /// Bytes that were read and not taken.
     pub(super) read: BytesMut,
-    held: Held,
+    held: Share,
+    /// The request under way, where that can be ended for want of memory.
+    request: Option<Rc<Evictable>>,
     /// The client has shut its sending side down. It may still read.
     ended: bool,
 }
@@ -38,7 +42,8 @@ impl Stream {
         let mut stream = Stream {
             socket,
             read,
-            held: Held::new(Part::Http, 0),
+            held: Share::new(Part::Http, 0, None),
+            request: None,
             ended: false,
         };
         stream.count();
@@ -65,6 +70,30 @@ impl Stream {
         self.ended = count == 0;
         self.count();
         Poll::Ready(Ok(count))
+    }
+
+    /// From now on what is held counts as `request`'s.
+    pub(super) fn begin_request(&mut self, request: Evictable) {
+        self.request = Some(Rc::new(request));
+        self.held = self.hold(0);
+        self.count();
+    }
+
+    /// The request is over.
+    pub(super) fn end_request(&mut self) {
+        self.request = None;
+        self.held = self.hold(0);
+        self.count();
+    }
+
+    /// The request under way, where that can be ended for want of memory.
+    pub(super) fn request(&self) -> Option<Rc<Evictable>> {
+        self.request.clone()
+    }
+
+    /// Counts bytes that the request under way holds beside the connection's own.
+    pub(super) fn hold(&self, bytes: usize) -> Share {
+        Share::new(Part::Http, bytes, self.request.clone())
     }
 
     /// Counts the memory that the connection holds.
@@ -128,9 +157,31 @@ impl Stream {
     /// # Errors
     /// The connection failed.
     pub(crate) async fn write(&mut self, head: &[u8], body: Bytes) -> io::Result<()> {
-        let _held = Held::new(Part::Http, head.len() + body.len());
-        self.socket.write_all_buf(&mut head.chain(body)).await?;
-        self.socket.flush().await
+        let held = head.len() + body.len();
+        self.send(&mut head.chain(body), held).await?;
+        poll_fn(|cx| {
+            let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+            self.held.set(self.read.capacity() + self.socket.buffers());
+            flushed
+        })
+        .await
+    }
+
+    /// Hands all of `bytes` to the socket. They are counted until then, as `held`.
+    async fn send(&mut self, bytes: &mut impl Buf, held: usize) -> io::Result<()> {
+        let _held = self.hold(held);
+        while bytes.has_remaining() {
+            let written = poll_fn(|cx| {
+                let written = poll_write_buf(Pin::new(&mut self.socket), cx, bytes);
+                // TLS gathers records.
+                self.held.set(self.read.capacity() + self.socket.buffers());
+                written
+            });
+            if written.await? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
     }
 
     /// Shuts the connection down and reads on for `linger`, so that no reset overtakes the last

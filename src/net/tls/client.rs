@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::files::{FileMistake, Files};
+use super::stream::Followed;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::BackendTls;
 
@@ -88,6 +89,7 @@ pub async fn connect(
     let host = host.strip_suffix('.').unwrap_or(host);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let socket = Followed::new(socket, &[]);
     let stream = TlsConnector::from(config).connect(name, socket).await?;
     Ok(TlsSocket::new(stream.into()))
 }

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use tokio_rustls::server::StartHandshake;
 
 use super::files::{FileMistake, Files, end_of};
+use super::stream::Followed;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::ListenTls;
 
@@ -201,9 +202,10 @@ fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
 /// ended the connection. The alert is sent unless the connection has ended.
 pub async fn accept(
     config: Arc<ServerConfig>,
-    mut socket: TcpStream,
+    socket: TcpStream,
     mut read: BytesMut,
 ) -> Result<TlsSocket, HandshakeFailed> {
+    let mut socket = Followed::new(socket, &read);
     let mut acceptor = Acceptor::default();
     let mut client_version = None;
     let accepted = loop {
@@ -229,7 +231,7 @@ pub async fn accept(
                 socket.write_all(&bytes).await?;
                 return Err(HandshakeFailed {
                     error: io::Error::new(io::ErrorKind::InvalidData, error),
-                    socket: Some(socket),
+                    socket: Some(socket.socket),
                 });
             }
         }
@@ -240,7 +242,7 @@ pub async fn accept(
         Ok(stream) => Ok(TlsSocket::new(stream.into())),
         Err((error, socket)) => Err(HandshakeFailed {
             error,
-            socket: Some(socket),
+            socket: Some(socket.socket),
         }),
     }
 }

@@ -1,5 +1,5 @@
-//! A socket that counts the bytes which the WebSocket library has read from it and not yet shown as
-//! messages. The library tells nobody whether it holds a part of a message; at zero it does not.
+//! A socket that follows the WebSocket frames which the library reads from it. The library tells nobody whether
+//! it holds a part of a message, or how large that is.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,48 +7,75 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::partial::Partial;
 use crate::net::socket::Socket;
 
-/// Bytes of the mask, which every frame of a client has.
-const MASK_LEN: u64 = 4;
+/// Bits of a frame's first byte (RFC 6455, 5.2).
+const FIN: u8 = 0x80;
+const CONTROL: u8 = 0x08;
 
 /// A socket below the WebSocket library.
 #[derive(Debug, Default)]
 pub struct Counted {
     pub(super) socket: Socket,
-    /// Upper bound of the bytes that the library holds of messages to come.
-    unparsed: u64,
+    frame: Partial,
+    /// Bytes of the fragments that have come of a message which is not whole.
+    fragments: u64,
+    /// A message has begun and is not whole.
+    is_fragmented: bool,
 }
 
 impl Counted {
-    /// Takes a socket of which `read` bytes are given to the library beforehand.
-    pub(super) fn new(socket: Socket, read: usize) -> Counted {
-        let unparsed = read as u64;
-        Counted { socket, unparsed }
-    }
-
-    /// Subtracts a message that the library has shown. The length counts that the shortest encoding
-    /// has (RFC 6455, 5.2): of a message in fragments some bytes remain, and the count never comes
-    /// to zero again. So zero is certain, and fragments merely cost the chance of it.
-    pub(super) fn parsed(&mut self, message_len: usize) {
-        let length_len = match message_len {
-            0..=125 => 0,
-            126..=0xFFFF => 2,
-            _ => 8,
+    /// Takes a socket from which `read` is given to the library beforehand.
+    pub(super) fn new(socket: Socket, read: &[u8]) -> Counted {
+        let mut counted = Counted {
+            socket,
+            ..Counted::default()
         };
-        let frame_len = 2 + length_len + MASK_LEN + message_len as u64;
-        self.unparsed = self.unparsed.saturating_sub(frame_len);
+        counted.follow(read);
+        counted
     }
 
-    /// Upper bound of the bytes that the library holds of messages to come. Fragments make it too high.
-    pub(super) fn unparsed(&self) -> usize {
-        usize::try_from(self.unparsed).unwrap_or(usize::MAX)
+    fn follow(&mut self, bytes: &[u8]) {
+        let (fragments, is_fragmented) = (&mut self.fragments, &mut self.is_fragmented);
+        self.frame.follow(bytes, body_len, |header, body| {
+            let first = header.first().copied().unwrap_or(0);
+            if first & CONTROL == 0 {
+                *is_fragmented = first & FIN == 0;
+                *fragments = match *is_fragmented {
+                    true => *fragments + body,
+                    false => 0,
+                };
+            }
+        });
     }
 
-    /// Returns true if the library certainly holds no part of a message.
+    /// Bytes of the fragments of a message, and of the frame, that have come in part.
+    pub(super) fn unparsed(&self) -> (usize, usize) {
+        let fragments = usize::try_from(self.fragments).unwrap_or(usize::MAX);
+        (fragments, self.frame.bytes())
+    }
+
+    /// Returns true if all that the library has read was whole messages.
     pub(super) fn is_parsed(&self) -> bool {
-        self.unparsed == 0
+        self.frame.bytes() == 0 && !self.is_fragmented
     }
+}
+
+/// Returns the length of the body behind a frame's header (RFC 6455, 5.2), mask included where the header does
+/// not end with it.
+fn body_len(header: &[u8]) -> Option<u64> {
+    let lengths = *header.get(1)?;
+    let mask = usize::from(lengths & 0x80 != 0) * 4;
+    let (extended, body) = match lengths & 0x7F {
+        126 => (
+            2,
+            u64::from(u16::from_be_bytes(*header.get(2..)?.first_chunk()?)),
+        ),
+        127 => (8, u64::from_be_bytes(*header.get(2..)?.first_chunk()?)),
+        short => (0, u64::from(short)),
+    };
+    (header.len() == 2 + extended + mask).then_some(body)
 }
 
 impl AsyncRead for Counted {
@@ -60,7 +87,7 @@ impl AsyncRead for Counted {
         let this = self.get_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
-        this.unparsed += (buf.filled().len() - before) as u64;
+        this.follow(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -99,23 +126,51 @@ impl AsyncWrite for Counted {
 mod tests {
     use super::*;
 
+    /// A masked frame.
+    fn frame(first: u8, len: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match len {
+            0..=125 => frame.push(0x80 | len as u8),
+            126..=0xFFFF => {
+                frame.push(0x80 | 126);
+                frame.extend((len as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend((len as u64).to_be_bytes());
+            }
+        }
+        frame.resize(frame.len() + 4 + len, 0xFF);
+        frame
+    }
+
     #[test]
-    fn the_count_is_zero_behind_whole_messages_only() {
-        for (header, payload) in [(6, 0), (6, 125), (8, 126), (8, 0xFFFF), (14, 0x1_0000)] {
-            let mut counted = Counted::new(Socket::Taken, header + payload);
+    fn whole_messages_leave_nothing() {
+        for len in [0, 1, 125, 126, 0xFFFF, 0x1_0000] {
+            let bytes = frame(0x82, len);
+            let mut counted = Counted::new(Socket::Taken, &bytes);
+            assert!(counted.is_parsed(), "{len}");
+            counted.follow(&bytes[..bytes.len() - 1]);
+            assert_eq!(counted.unparsed(), (0, bytes.len() - 1));
             assert!(!counted.is_parsed());
-            counted.parsed(payload);
-            assert!(counted.is_parsed(), "{payload}");
-            counted.unparsed += 1;
-            assert!(!counted.is_parsed());
+            counted.follow(&bytes[bytes.len() - 1..]);
+            assert!(counted.is_parsed(), "{len}");
         }
     }
 
     #[test]
-    fn fragments_are_never_taken_for_a_whole_message() {
-        let (first, second) = (6 + 3, 6 + 4);
-        let mut counted = Counted::new(Socket::Taken, first + second);
-        counted.parsed(7);
+    fn fragments_count_until_their_message_is_whole() {
+        let mut counted = Counted::new(Socket::Taken, &frame(0x02, 300));
+        counted.follow(&frame(0x00, 200));
+        // A PING may come in between.
+        counted.follow(&frame(0x89, 5));
+        assert_eq!(counted.unparsed(), (500, 0));
+        assert!(!counted.is_parsed());
+        counted.follow(&frame(0x80, 0));
+        assert_eq!(counted.unparsed(), (0, 0));
+        assert!(counted.is_parsed());
+        // An empty beginning is one too.
+        counted.follow(&frame(0x02, 0));
         assert!(!counted.is_parsed());
     }
 }

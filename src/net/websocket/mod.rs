@@ -32,6 +32,8 @@ const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// Bytes that an idle WebSocket takes: measured, see docs/benchmarks.md.
 pub const IDLE_BYTES: usize = 5 * 1024;
+/// Bytes of PONG that may wait for a client which does not read them; beyond it the client is not read either.
+const MAX_PONG_BYTES: usize = 4 * 1024;
 /// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
@@ -51,6 +53,8 @@ pub struct WebSocket {
     largest: (usize, usize),
     /// A PING has come since [`take_sign_of_life`](Self::take_sign_of_life).
     pinged: bool,
+    /// Bytes of PONG that the library may not have written yet.
+    pongs: usize,
     /// Further input cannot be parsed.
     broken: bool,
     /// Whole frames that have come and are not read yet.
@@ -73,7 +77,7 @@ impl WebSocket {
 
     /// Makes a WebSocket of a socket whose handshake is done; `read` was read behind it.
     pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
-        let socket = Counted::new(socket, read.len());
+        let socket = Counted::new(socket, &read);
         let (server, limits) = (Role::Server, Some(limits(max_payload)));
         let stream = WebSocketStream::from_partially_read(socket, read, server, limits).await;
         WebSocket {
@@ -82,6 +86,7 @@ impl WebSocket {
             grown: false,
             largest: (0, 0),
             pinged: false,
+            pongs: 0,
             broken: false,
             incoming: Bytes::new(),
             fault: None,
@@ -113,10 +118,11 @@ impl WebSocket {
     }
 
     /// Bytes of the buffers that it has, of the socket underneath too. The library does not tell its own: they are
-    /// as large as the largest message since it began, each way, or as what has come of one.
+    /// as large as the largest message since it began, each way, or as what has come of one. Fragments are
+    /// gathered in a buffer that doubles.
     pub fn buffers(&self) -> usize {
         let counted = self.stream.get_ref();
-        let unparsed = counted.unparsed().min(self.max_message());
+        let (fragments, frame) = counted.unparsed();
         let (input, output) = self.largest;
         let waiting = self.incoming.len() + self.outgoing.capacity();
         let unflushed = if self.unflushed {
@@ -124,12 +130,8 @@ impl WebSocket {
         } else {
             0
         };
-        let library = IDLE_BYTES + input.max(unparsed) + output + unflushed;
+        let library = IDLE_BYTES + input.max(frame) + 2 * fragments + output + unflushed;
         library + waiting + counted.socket.buffers()
-    }
-
-    fn max_message(&self) -> usize {
-        largest_message(self.max_payload)
     }
 
     /// Replaces the library's state, and with it the largest buffers that it ever needed, once it
@@ -218,7 +220,7 @@ impl WebSocket {
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
-        self.unflushed = false;
+        (self.unflushed, self.pongs) = (false, 0);
         Poll::Ready(result.map_err(io_error))
     }
 
@@ -296,6 +298,10 @@ impl AsyncRead for WebSocket {
             return this.poll_discard(cx, buf);
         }
         for _ in 0..MAX_MESSAGES {
+            if this.pongs > MAX_PONG_BYTES {
+                // The library would gather them without a bound.
+                ready!(this.poll_written(cx))?;
+            }
             if !this.incoming.is_empty() {
                 let n = this.incoming.len().min(buf.remaining());
                 buf.put_slice(&this.incoming.split_to(n));
@@ -315,15 +321,16 @@ impl AsyncRead for WebSocket {
                 }
                 Poll::Pending => return Poll::Pending,
             };
-            if let Some(Ok(message)) = &next {
-                this.stream.get_mut().parsed(message.len());
-            }
             match next {
                 Some(Ok(Message::Binary(message))) => this.take_message(message),
                 Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
                 // The library owes the answer to it, which a fresh state would not know.
                 Some(Ok(Message::Close(_))) => this.grown = false,
-                Some(Ok(Message::Ping(_))) => this.pinged = true,
+                Some(Ok(Message::Ping(payload))) => {
+                    this.pinged = true;
+                    this.pongs += 2 + payload.len();
+                    this.unflushed = true;
+                }
                 Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
                 Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
                     return Poll::Ready(Ok(()));

@@ -36,10 +36,20 @@ impl<L: Hold> Core<L> {
     /// The driver does not read the client for a reason of its own: the silence is not the client's, and it is
     /// told that this gateway lives.
     pub fn stand_by(&mut self, step: &mut Step<'_>) {
-        if let State::Active { .. } = &self.state {
-            self.alive = step.now;
-            self.tell(Kind::Pong, &[], step);
+        match &self.state {
+            State::Active { .. } => self.alive = step.now,
+            // It owes a session, and has only so much time for it.
+            State::Greeting { .. } => {}
+            State::Registering { .. }
+            | State::Locating(_)
+            | State::Enlisting(_)
+            | State::Suspended { .. }
+            | State::Resuming { .. }
+            | State::Claiming { .. }
+            | State::Leaving { .. }
+            | State::Ended(_) => return,
         }
+        self.tell(Kind::Pong, &[], step);
     }
 
     /// The clock stands at `step.now`.

@@ -17,6 +17,8 @@ pub enum LinkEnd {
     ProtocolError,
     /// The backend answered no PING for too long.
     PingTimeout,
+    /// Memory was short, and the link held much of it.
+    ShortOfMemory,
     /// The link was not needed any more.
     Idle,
     /// The gateway is ending.
@@ -32,6 +34,7 @@ labels!(LinkEnd {
     IoError => "io_error",
     ProtocolError => "protocol_error",
     PingTimeout => "ping_timeout",
+    ShortOfMemory => "memory",
     Idle => "idle",
     ShutDown => "shut_down",
     Panicked => "panicked",
@@ -45,6 +48,7 @@ impl LinkEnd {
             | LinkEnd::IoError
             | LinkEnd::ProtocolError
             | LinkEnd::PingTimeout
+            | LinkEnd::ShortOfMemory
             | LinkEnd::Panicked => true,
             LinkEnd::ConnectFailed
             | LinkEnd::ConnectTimeout

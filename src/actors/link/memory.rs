@@ -1,0 +1,104 @@
+//! The memory that a link holds, and what it does when memory is short.
+//!
+//! Hot path: [`Link::count_memory`] runs behind every poll, [`Link::must_pause`] before every read.
+
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+
+use super::Link;
+use crate::codec::buffers::SCRATCH_BYTES;
+use crate::memory::Pressure;
+use crate::net::socket::Socket;
+use crate::session::link::LinkEnd;
+use crate::supervision::Receive;
+
+/// A backend that reads leaves no larger queue behind, in bytes.
+const LARGE_QUEUE: usize = SCRATCH_BYTES;
+/// Only a large frame needs more room, in bytes.
+const LARGE_INBOX: usize = 2 * SCRATCH_BYTES;
+/// Time between two looks at whether the rest of a large frame may come.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Time in which others may give back what a large frame needs, before its link has to end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The link ends if it still holds much, for memory is short.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct GiveWay;
+
+/// A pause in the reading of a large frame.
+#[derive(Debug)]
+pub(super) struct Pause {
+    since: Instant,
+    /// A timer brings the next look.
+    is_timed: bool,
+}
+
+impl Link {
+    /// Counts what the link holds.
+    #[inline]
+    pub(super) fn count_memory(&mut self) {
+        // Of what lies in the mailbox only the bytes are known.
+        let mailbox = self.gauge.queued().saturating_sub(self.outbox.queued());
+        let refused = self.refused.capacity() * size_of::<u64>();
+        self.held_queue.set(self.outbox.held() + mailbox + refused);
+        let socket = self.socket.as_ref().map_or(0, Socket::buffers);
+        self.held_input.set(self.inbox.capacity() + socket);
+        if let Some(evictable) = &self.evictable {
+            evictable.set(self.wanted_back());
+        }
+    }
+
+    /// Bytes that would come back if the link ended: a large queue, and a large frame whose rest has waited for
+    /// long.
+    fn wanted_back(&self) -> usize {
+        let queue = Some(self.outbox.held()).filter(|bytes| *bytes > LARGE_QUEUE);
+        let waited = |pause: &Pause| pause.since.elapsed() >= PATIENCE;
+        let inbox = Some(self.inbox.capacity()).filter(|bytes| *bytes > LARGE_INBOX);
+        let inbox = inbox.filter(|_| self.pause.as_ref().is_some_and(waited));
+        queue.unwrap_or(0) + inbox.unwrap_or(0)
+    }
+
+    /// Tells whether the rest of a large frame must wait, until memory is no longer so short that queues end.
+    #[inline]
+    pub(super) fn must_pause(&mut self, ctx: &mut Context<Self>) -> bool {
+        self.inbox.capacity() > LARGE_INBOX && self.look_at_pause(ctx)
+    }
+
+    #[cold]
+    fn look_at_pause(&mut self, ctx: &mut Context<Self>) -> bool {
+        if self.scope.meter.pressure() < Pressure::Queues {
+            self.pause = None;
+            return false;
+        }
+        let since = Instant::now();
+        let pause = self.pause.get_or_insert(Pause {
+            since,
+            is_timed: false,
+        });
+        if !pause.is_timed {
+            pause.is_timed = true;
+            // That it runs has the socket looked at again.
+            ctx.run_later(PAUSE, |link, _| {
+                if let Some(pause) = &mut link.pause {
+                    pause.is_timed = false;
+                }
+            });
+        }
+        true
+    }
+}
+
+impl Receive<GiveWay> for Link {
+    type Result = ();
+
+    fn receive(&mut self, _: GiveWay, ctx: &mut Context<Self>) {
+        let bytes = self.wanted_back();
+        if bytes > 0 {
+            tracing::warn!(service = %self.service, endpoint = %self.endpoint, bytes,
+                "memory is short, and the link holds much of it: it is lost");
+            self.end(LinkEnd::ShortOfMemory, ctx);
+        }
+    }
+}

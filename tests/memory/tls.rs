@@ -1,0 +1,136 @@
+//! TLS: what the library holds is not told, so it is estimated.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use game_gateway::codec::link::{self, Kind};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::stage::{MIB, PRICE_PERCENT, SMALL, Served};
+use crate::support::authority::Authority;
+use crate::support::frames::data;
+use crate::support::wire::soon;
+
+/// Clients that have begun a record.
+const CLIENTS: u64 = 600;
+/// Bytes of it, of 16 KiB.
+const BEGUN: usize = 16_000;
+/// Growth that is nobody's, in bytes.
+const SLACK: u64 = 4 * MIB;
+
+struct Stage {
+    served: Served,
+    client: Arc<ClientConfig>,
+}
+
+impl Stage {
+    async fn start(settings: &str) -> Stage {
+        let authority = Authority::new();
+        let issued = authority.issue("players", "DNS:play.example.com");
+        let settings = format!(
+            "listen.tls.certificate = {:?}\nlisten.tls.key = {:?}\n{settings}",
+            issued.certificate, issued.key
+        );
+        let served = Served::start(&settings).await;
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(authority.ca()).expect("a certificate");
+        roots.add(ca).expect("an authority");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions");
+        Stage {
+            served,
+            client: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()),
+        }
+    }
+
+    /// Connects; a PING is answered. Returns both halves.
+    async fn connect(&self, receives: u32) -> (TcpStream, ClientConnection) {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        if receives > 0 {
+            socket.set_recv_buffer_size(receives).expect("set");
+        }
+        let socket = soon(socket.connect(self.served.players)).await;
+        let name = ServerName::try_from("play.example.com").expect("a name");
+        let connector = TlsConnector::from(Arc::clone(&self.client));
+        let socket = socket.expect("connected");
+        let socket = soon(connector.connect(name, socket)).await;
+        let mut socket = socket.expect("a handshake");
+        let ping = crate::support::frames::frame(3, "", b"in");
+        socket.write_all(&ping).await.expect("sent");
+        let mut pong = vec![0; ping.len()];
+        soon(socket.read_exact(&mut pong)).await.expect("a PONG");
+        socket.into_inner()
+    }
+}
+
+/// The next record of `plain`.
+fn record(tls: &mut ClientConnection, plain: &[u8]) -> Vec<u8> {
+    tls.writer().write_all(plain).expect("taken");
+    let mut record = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut record).expect("written");
+    }
+    record
+}
+
+#[tokio::test]
+async fn a_record_that_has_begun_counts_by_what_has_come() {
+    let stage = Stage::start("limits.memory = \"256MiB\"").await;
+    let served = &stage.served;
+    // The first ones warm up what stays.
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(stage.connect(0).await);
+    }
+    let (held_before, before) = (served.held().await, served.resident());
+    for _ in 0..CLIENTS {
+        let (mut socket, mut tls) = stage.connect(0).await;
+        let begun = record(&mut tls, &[7; BEGUN + 300]);
+        socket.write_all(&begun[..BEGUN]).await.expect("sent");
+        clients.push((socket, tls));
+    }
+    // They are read in turn, and so before this one's PONG.
+    drop(stage.connect(0).await);
+    let grown = served.resident() - before;
+    let held = served.held().await - held_before;
+    println!("{CLIENTS} clients of TLS with a record begun: {held} held, grown by {grown}");
+    assert!(held >= CLIENTS * BEGUN as u64, "{held} held");
+    let bound = held * PRICE_PERCENT / 100 + SLACK;
+    assert!(grown <= bound, "{grown} of {bound}");
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_keep_the_budget() {
+    let stage = Stage::start(SMALL).await;
+    let served = &stage.served;
+    let (mut link, mut healthy) = served.sessions(1).await;
+    let mut players = Vec::new();
+    for _ in 0..32 {
+        let (mut socket, mut tls) = stage.connect(4096).await;
+        let hello = record(&mut tls, &data("game", b"hello"));
+        socket.write_all(&hello).await.expect("sent");
+        let session_id = link.opened().await.session_id;
+        link.data().await;
+        players.push((socket, tls, session_id));
+    }
+    let before = served.resident();
+    let mut round = Vec::new();
+    for (_, _, session_id) in &players {
+        link::encode(&mut round, Kind::Data, *session_id, &[7; 30_000]);
+    }
+    let ended = "game_gateway_memory_ended_queues_total";
+    while served.metric(ended).await == 0 {
+        link.raw(&round).await;
+    }
+    served.assert_bounded("slow clients of TLS", before).await;
+    let (player, session_id) = &mut healthy[0];
+    link.send(Kind::Data, *session_id, b"on").await;
+    assert_eq!(&player.answer().await.payload[..], b"on");
+}
