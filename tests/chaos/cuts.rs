@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::load::{Fleet, Load, exact};
+use crate::load::{Fleet, Load, SERVICE, exact};
 use crate::stage::{alone, size};
 use crate::support::namespace::{cut, mend, reset};
+use crate::support::wire::Player;
 
 const SESSIONS: &str = "game_gateway_sessions";
 const RESUMED: &str = "game_gateway_resumed_sessions_total{how=\"exact\"}";
@@ -135,4 +136,49 @@ fn an_upgrade_with_every_limit_nearly_reached() {
             fleet.unharmed("nearly full", &[1, 2]).await;
         },
     );
+}
+
+/// Has players who do not read hold so many bytes of a gateway's budget.
+async fn hold(fleet: &Fleet, number: usize, bytes: usize) -> Vec<Player> {
+    const FRAMES: usize = 40;
+    let came = "game_gateway_link_in_frames_total";
+    let mut stalled = Vec::new();
+    while fleet.metric(number, "game_gateway_memory_held_bytes").await < bytes {
+        let goal = fleet.metric(number, came).await + FRAMES;
+        let mut player = Player::connect_narrow(fleet.players(number)).await;
+        for _ in 0..FRAMES {
+            player.data(SERVICE, &[7; 16 * 1024]).await;
+        }
+        fleet.at_least(number, came, goal).await;
+        stalled.push(player);
+    }
+    stalled
+}
+
+/// New sessions are refused from 88% of the budget on; others may have to be told of a gap from 75% on.
+#[test]
+fn an_upgrade_where_memory_is_nearly_full() {
+    const LIMIT: usize = 64 << 20;
+    alone("cuts::an_upgrade_where_memory_is_nearly_full", || async {
+        let mut fleet = Fleet::start(2, "limits.memory = \"64MiB\"\n").await;
+        let stalled = hold(&fleet, 1, LIMIT * 82 / 100).await;
+        let address = fleet.deployment.balance().await;
+        let load = Load::start(address, 200, &[ENDLESS]);
+        fleet.play(200).await;
+        fleet.deployment.places[0].process.sigterm();
+        let status = fleet.deployment.places[0].process.wait_for_exit();
+        assert!(status.success());
+        let held = fleet.metric(1, "game_gateway_memory_held_bytes").await;
+        fleet.deployment.replace(0).await;
+        let report = load.end();
+        assert_eq!(report["ok"], true, "{report}");
+        let percent = held * 100 / LIMIT;
+        let (moves, gaps) = (&report["moves"], &report["gaps"]);
+        println!(
+            "200 players, {percent}% of memory held by {} who do not read: {moves} moved, {gaps} gaps",
+            stalled.len()
+        );
+        drop(stalled);
+        fleet.unharmed("memory nearly full", &[1]).await;
+    });
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
-use crate::snapshot::{Snapshot, memory_kib, status_kib};
+use crate::snapshot::{Snapshot, memory_kib, metric, status_kib};
 use crate::support::process::Process;
 use crate::support::redis::free_port;
 use crate::support::wire::{get, soon};
@@ -20,7 +20,8 @@ pub(crate) struct Fleet {
     _echo: Process,
 }
 
-const SERVICE: &str = "echo";
+/// The service that echoes.
+pub(crate) const SERVICE: &str = "echo";
 
 impl Fleet {
     pub(crate) async fn start(gateways: usize, config: &'static str) -> Fleet {
@@ -74,6 +75,19 @@ impl Fleet {
             }
         })
         .await;
+    }
+
+    /// Returns a metric of a gateway, over all its labels.
+    pub(crate) async fn metric(&self, number: usize, name: &str) -> usize {
+        let (_, body) = get(self.deployment.places[number].admin, "/metrics").await;
+        metric(&body, name) as usize
+    }
+
+    /// Waits until a gateway has sent its players so many frames more.
+    pub(crate) async fn goes_on(&self, number: usize, frames: usize) {
+        let sent = "game_gateway_client_out_frames_total";
+        let goal = self.metric(number, sent).await + frames;
+        self.at_least(number, sent, goal).await;
     }
 
     /// Waits until a gauge of a gateway is 0.

@@ -19,4 +19,5 @@ mod redis;
 mod resident;
 mod snapshot;
 mod stage;
+mod stalled;
 mod storms;

@@ -273,6 +273,11 @@ pub(crate) fn size(everywhere: usize, full: usize) -> usize {
     }
 }
 
+/// Waits for the turn of a case that has no [`Stage`].
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
 /// Runs a case in a network namespace of its own, where it may cut paths. `test`: its full name.
 pub(crate) fn alone<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
     // Inside, the case itself waits for its turn, which is the next one there.
