@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::snapshot::{Snapshot, memory_kib, metric, status_kib};
+use crate::stage::size;
 use crate::support::process::Process;
 use crate::support::redis::free_port;
-use crate::support::wire::{get, soon};
+use crate::support::wire::{DEADLINE, get};
 
 /// Gateways, and a service that echoes, in a process of its own.
 pub(crate) struct Fleet {
@@ -56,21 +57,31 @@ impl Fleet {
     }
 
     /// Waits until a metric of a gateway has this value at least.
-    pub(crate) async fn at_least(&self, number: usize, metric: &str, value: usize) {
-        let right = |n| n >= value as u64;
-        self.deployment.until(number, metric, right).await;
+    pub(crate) async fn at_least(&self, number: usize, name: &str, value: usize) {
+        patiently(async { while self.metric(number, name).await < value {} }).await;
+    }
+
+    /// Waits until a gauge of a gateway is 0.
+    pub(crate) async fn none(&self, number: usize, gauge: &str) {
+        patiently(async { while self.metric(number, gauge).await > 0 {} }).await;
     }
 
     /// Waits until so many players have sent a second frame, so that each has heard that its session can be resumed.
     pub(crate) async fn play(&self, players: usize) {
-        soon(async {
-            loop {
-                let mut all = 0;
-                for place in &self.deployment.places {
-                    all += begun(place.admin).await;
+        let places = &self.deployment.places;
+        patiently(async {
+            let mut all = 0;
+            while all < players {
+                // It is cheaper to ask whether that can be so.
+                let mut frames = 0;
+                for number in 0..places.len() {
+                    frames += self
+                        .metric(number, "game_gateway_client_in_frames_total")
+                        .await;
                 }
-                if all >= players {
-                    return;
+                all = 0;
+                for place in places.iter().filter(|_| frames >= 2 * players) {
+                    all += begun(place.admin).await;
                 }
             }
         })
@@ -90,11 +101,6 @@ impl Fleet {
         self.at_least(number, sent, goal).await;
     }
 
-    /// Waits until a gauge of a gateway is 0.
-    pub(crate) async fn none(&self, number: usize, gauge: &str) {
-        self.deployment.until(number, gauge, |n| n == 0).await;
-    }
-
     /// Waits until gateways, of which none was replaced, are what they were, and prints their memory.
     pub(crate) async fn unharmed(&self, case: &str, gateways: &[usize]) {
         for &number in gateways {
@@ -106,6 +112,13 @@ impl Fleet {
             println!("{case}: gateway {number}: memory {now_kib} KiB, {peak_kib} at the most");
         }
     }
+}
+
+/// Waits for what must happen, for longer where cases have their full size.
+async fn patiently(what: impl Future<Output = ()>) {
+    let deadline = DEADLINE * size(1, 8) as u32;
+    let waited = tokio::time::timeout(deadline, what).await;
+    waited.expect("what must happen has not happened");
 }
 
 /// Counts the sessions with more frames than their first.
