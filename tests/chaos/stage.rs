@@ -88,7 +88,7 @@ impl Stage {
         let base = format!(
             "gateway.workers = {WORKERS}\nlisten.address = \"127.0.0.1:0\"\n\
              admin.address = \"127.0.0.1:0\"\nroutes.file = {routes:?}\n\
-             backend.probe_interval = \"0s\"\n"
+             backend.probe_interval = \"0s\"\nbackend.idle_timeout = \"1h\"\n"
         );
         let file = directory.path().join("gateway.toml");
         std::fs::write(&file, format!("{base}{more}\n")).expect("configuration");

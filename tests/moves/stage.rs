@@ -36,7 +36,7 @@ pub(crate) struct Deployment {
     balancer: Option<(SocketAddr, Process)>,
     directory: TempDir,
     /// More of the configuration, for all.
-    extra: &'static str,
+    extra: String,
 }
 
 fn local() -> SocketAddr {
@@ -84,7 +84,7 @@ fn spawn(
 
 impl Deployment {
     /// Starts so many gateways.
-    pub(crate) async fn start(gateways: usize, extra: &'static str) -> Deployment {
+    pub(crate) async fn start(gateways: usize, extra: &str) -> Deployment {
         let servers = [Server::start().await, Server::start().await];
         let directory = tempfile::tempdir().expect("a directory");
         let endpoints = [servers[0].address(), servers[1].address()];
@@ -105,7 +105,7 @@ impl Deployment {
             servers,
             balancer: None,
             directory,
-            extra,
+            extra: extra.to_owned(),
         }
     }
 
@@ -193,7 +193,7 @@ impl Deployment {
         place.generation += 1;
         let ports = [place.players, place.admin, place.peer];
         let seat = (number, place.generation);
-        place.process = spawn(&self.directory, seat, ports, self.extra);
+        place.process = spawn(&self.directory, seat, ports, &self.extra);
     }
 
     /// Sessions that the servers have now.
