@@ -155,7 +155,14 @@ impl Load {
             "--sessions",
             &players.to_string(),
         ]);
+        let rate = format!("--connect-rate={}/s", size(300, 1000));
         command.args(["--think=1s", "--warmup=0s", "--grace=20s"]);
+        if !more
+            .iter()
+            .any(|option| option.starts_with("--connect-rate"))
+        {
+            command.arg(rate);
+        }
         Load(Process::spawn(command.args(more)))
     }
 

@@ -126,8 +126,8 @@ impl Deployment {
         let socket = self.socket();
         let mut text = format!(
             "global\n  stats socket {} mode 600 level admin\n\
-             defaults\n  mode tcp\n  timeout connect 1s\n  timeout client 60s\n  \
-             timeout server 60s\n  timeout check 1s\n  retries 3\n  option redispatch\n\
+             defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  \
+             timeout server 60s\n  timeout check 5s\n  retries 3\n  option redispatch\n\
              frontend players\n  bind {address}\n  default_backend gateways\n\
              backend gateways\n  balance leastconn\n  option httpchk GET /ready\n  \
              http-check expect status 200\n  default-server check inter 100ms fall 1 rise 1\n",
