@@ -9,11 +9,11 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+pub use super::slice::Slice;
+use super::slice::is_compact;
 use crate::codec::buffers;
-use crate::memory::{Held, Part};
 
 /// Payloads of at least this many bytes are written from the buffer that they came in rather than
 /// copied: below it the copy is cheaper than one more slice.
@@ -24,70 +24,6 @@ const GATHER_BYTES: usize = 32 * 1024;
 const MAX_SLICES: usize = 32;
 /// A queue that once grew beyond this many places is freed when it is empty.
 const KEPT_PLACES: usize = 8;
-
-/// A buffer this many times as large as the bytes of interest in it is not kept for them alone.
-const MAX_WASTE: usize = 2;
-
-/// Bytes of a larger buffer, all of which they keep alive.
-#[derive(Debug, Clone)]
-pub struct Slice {
-    bytes: Bytes,
-    /// Size of the buffer. 0: it is as large as the bytes, and counted once for many.
-    buffer: usize,
-}
-
-impl Slice {
-    /// A slice of a buffer of so many bytes.
-    pub fn new(bytes: Bytes, buffer: usize) -> Slice {
-        Slice { bytes, buffer }
-    }
-
-    /// A copy for many, which counts once for all of them.
-    pub fn for_many(bytes: &[u8]) -> Slice {
-        let counted = Counted {
-            bytes: bytes.into(),
-            _held: Held::new(Part::Multicast, bytes.len()),
-        };
-        Slice {
-            bytes: Bytes::from_owner(counted),
-            buffer: 0,
-        }
-    }
-
-    /// Returns bytes that keep no larger buffer alive.
-    pub fn into_compact(self) -> Slice {
-        if is_compact(self.bytes.len(), self.buffer) {
-            return self;
-        }
-        let buffer = self.bytes.len();
-        Slice::new(Bytes::copy_from_slice(&self.bytes), buffer)
-    }
-}
-
-/// Bytes that are counted for as long as somebody has a part of them.
-struct Counted {
-    bytes: Box<[u8]>,
-    _held: Held,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl std::ops::Deref for Slice {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-fn is_compact(bytes: usize, buffer: usize) -> bool {
-    buffer <= MAX_WASTE * bytes
-}
 
 #[derive(Debug)]
 enum Piece {
@@ -107,130 +43,211 @@ impl Piece {
     fn buffer(&self) -> usize {
         match self {
             Piece::Pooled(buffer) => buffer.capacity(),
-            Piece::Shared(slice) => slice.buffer,
+            Piece::Shared(slice) => slice.buffer(),
         }
     }
 }
 
 /// Bytes on their way to one socket, in order.
+///
+/// Nearly always it is one buffer, or none, so a session that never needs more has no room for more.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    pieces: VecDeque<Piece>,
-    /// Bytes of the first piece that are written.
+    /// The first piece where that is a buffer of its own; without capacity where not.
+    first: Vec<u8>,
+    /// Bytes of the first piece, wherever it is, that are written.
     written: usize,
-    /// Bytes that are not written yet.
-    queued: usize,
-    /// Bytes of all buffers that wait.
+    /// Pieces behind `first`.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    /// None of them is empty.
+    pieces: VecDeque<Piece>,
+    /// Bytes of all pieces.
+    bytes: usize,
+    /// Bytes of their buffers.
     held: usize,
     /// Pieces at the end that may lie in buffers much larger than they are.
     loose: usize,
-    /// The first piece is the rest of one that was partly written.
-    is_rest: bool,
+}
+
+impl Rest {
+    fn push(&mut self, piece: Piece) {
+        self.push_compact(piece);
+        self.loose += 1;
+    }
+
+    /// Adds a piece of a buffer that is not much larger.
+    fn push_compact(&mut self, piece: Piece) {
+        self.insert(self.pieces.len(), piece);
+    }
+
+    fn insert(&mut self, place: usize, piece: Piece) {
+        if self.pieces.capacity() == 0 {
+            // Most sessions never have two pieces here at a time: no room for four.
+            self.pieces.reserve_exact(1);
+        }
+        self.bytes += piece.bytes().len();
+        self.held += piece.buffer();
+        self.pieces.insert(place, piece);
+    }
+
+    /// Adds a piece ahead of all that nothing is written of.
+    fn insert_first(&mut self, place: usize, piece: Piece) {
+        if place + self.loose >= self.pieces.len() {
+            self.loose += 1;
+        }
+        self.insert(place, piece);
+    }
+
+    fn pop(&mut self) -> Option<Piece> {
+        let piece = self.pieces.pop_front()?;
+        self.bytes -= piece.bytes().len();
+        self.held -= piece.buffer();
+        self.loose = self.loose.min(self.pieces.len());
+        Some(piece)
+    }
+
+    /// Takes the loose pieces out.
+    fn take_loose(&mut self) -> VecDeque<Piece> {
+        let loose = self.pieces.split_off(self.pieces.len() - self.loose);
+        self.loose = 0;
+        for piece in &loose {
+            self.bytes -= piece.bytes().len();
+            self.held -= piece.buffer();
+        }
+        loose
+    }
+
+    /// Appends to the last piece where that is a buffer with room; returns false if not.
+    fn gather(&mut self, bytes: &[u8]) -> bool {
+        let Some(Piece::Pooled(last)) = self.pieces.back_mut() else {
+            return false;
+        };
+        let before = last.capacity();
+        let gathers = gather(last, bytes);
+        self.held += last.capacity() - before;
+        self.bytes += if gathers { bytes.len() } else { 0 };
+        gathers
+    }
+}
+
+/// Appends to a buffer, within [`GATHER_BYTES`]; returns false if there is no room.
+#[inline]
+fn gather(buffer: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let fits = buffer.len() + bytes.len() <= GATHER_BYTES;
+    if fits {
+        buffer.extend_from_slice(bytes);
+    }
+    fits
 }
 
 impl Outbox {
     /// Bytes that are not written yet.
+    #[inline]
     pub fn queued(&self) -> usize {
-        self.queued
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.bytes);
+        self.first.len() + rest - self.written
     }
 
     /// Bytes of memory that the queue keeps, payloads that many share aside.
+    #[inline]
     pub fn held(&self) -> usize {
-        self.held
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.held);
+        self.first.capacity() + rest
     }
 
     /// Returns true if everything is written.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.queued == 0
+        self.first.is_empty() && !self.has_rest()
+    }
+
+    #[inline]
+    fn has_rest(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.bytes > 0)
+    }
+
+    fn rest(&mut self) -> &mut Rest {
+        self.rest.get_or_insert_default()
     }
 
     /// Adds a buffer, which returns to the pool once it is written. A small one is copied to the end
     /// of the last.
+    #[inline]
     pub fn push(&mut self, buffer: Vec<u8>) {
-        self.queued += buffer.len();
-        if buffer.len() < VECTORED_BYTES
-            && let Some(Piece::Pooled(last)) = self.pieces.back_mut()
-            && last.len() + buffer.len() <= GATHER_BYTES
-        {
-            let before = last.capacity();
-            last.extend_from_slice(&buffer);
-            self.held += last.capacity() - before;
-            buffers::give(buffer);
-        } else if buffer.is_empty() {
+        if buffer.is_empty() || (buffer.len() < VECTORED_BYTES && self.gather(&buffer)) {
             buffers::give(buffer);
         } else {
-            self.push_piece(Piece::Pooled(buffer));
+            self.push_buffer(buffer);
         }
     }
 
-    fn push_piece(&mut self, piece: Piece) {
-        if self.pieces.capacity() == 0 {
-            // Most sessions never have two pieces at a time: no room for four.
-            self.pieces.reserve_exact(1);
+    fn push_buffer(&mut self, buffer: Vec<u8>) {
+        match self.is_empty() {
+            true => self.first = buffer,
+            false => self.rest().push(Piece::Pooled(buffer)),
         }
-        self.held += piece.buffer();
-        self.pieces.push_back(piece);
-        self.loose += 1;
+    }
+
+    /// Appends to the last piece where that is a buffer with room; returns false if not.
+    #[inline]
+    fn gather(&mut self, bytes: &[u8]) -> bool {
+        match &mut self.rest {
+            Some(rest) if rest.bytes > 0 => rest.gather(bytes),
+            _ => !self.first.is_empty() && gather(&mut self.first, bytes),
+        }
     }
 
     /// Adds shared bytes, which are written without a copy if the socket takes them soon.
     pub fn push_shared(&mut self, slice: Slice) {
         if !slice.is_empty() {
-            self.queued += slice.len();
-            self.push_piece(Piece::Shared(slice));
+            self.rest().push(Piece::Shared(slice));
         }
     }
 
     /// Copies what waits out of buffers that are much larger. For a socket that takes no more for now: a
     /// slow reader must not keep a whole read of a link alive for each of its frames.
     pub fn compact(&mut self) {
-        if self.loose == 0 {
-            return;
-        }
-        let mut loose = self.pieces.split_off(self.pieces.len() - self.loose);
-        self.held = self.pieces.iter().map(Piece::buffer).sum();
-        if self.pieces.is_empty()
-            && let Some(first) = loose.pop_front()
+        if !self.first.is_empty()
+            && !is_compact(self.first.len() - self.written, self.first.capacity())
         {
-            let written = std::mem::take(&mut self.written);
-            self.is_rest |= written > 0;
-            self.keep(first, written);
+            let wide = std::mem::take(&mut self.first);
+            self.copy_first(&wide);
+            buffers::give(wide);
         }
-        for piece in loose {
-            self.keep(piece, 0);
-        }
-        self.loose = 0;
-    }
-
-    /// Takes a piece, of which `written` bytes are written, back into the queue.
-    fn keep(&mut self, piece: Piece, written: usize) {
-        match piece {
-            Piece::Shared(mut slice) if is_compact(slice.len() - written, slice.buffer) => {
-                slice.bytes.advance(written);
-                self.push_piece(Piece::Shared(slice));
-            }
-            Piece::Pooled(buffer)
-                if written == 0 && is_compact(buffer.len(), buffer.capacity()) =>
-            {
-                self.push_piece(Piece::Pooled(buffer));
-            }
-            Piece::Shared(slice) => self.gather(&slice[written..]),
-            Piece::Pooled(buffer) => {
-                self.gather(&buffer[written..]);
-                buffers::give(buffer);
-            }
+        let Some(rest) = self.rest.as_mut().filter(|rest| rest.loose > 0) else {
+            return;
+        };
+        for piece in rest.take_loose() {
+            self.keep(piece);
         }
     }
 
-    /// Copies bytes to the end of the last piece, or into one of their size.
-    fn gather(&mut self, bytes: &[u8]) {
-        match self.pieces.back_mut() {
-            Some(Piece::Pooled(last)) if last.len() + bytes.len() <= GATHER_BYTES => {
-                let before = last.capacity();
-                last.extend_from_slice(bytes);
-                self.held += last.capacity() - before;
-            }
-            _ => self.push_piece(Piece::Pooled(bytes.to_vec())),
+    /// Makes a buffer of its own of the piece that was the first.
+    fn copy_first(&mut self, piece: &[u8]) {
+        // One byte that is written stays: nothing may come ahead of the others.
+        let cut = self.written.saturating_sub(1);
+        self.written -= cut;
+        self.first = piece[cut..].to_vec();
+    }
+
+    /// Takes a piece back to the end of the queue.
+    fn keep(&mut self, piece: Piece) {
+        let written = if self.is_empty() { self.written } else { 0 };
+        let bytes = piece.bytes();
+        if is_compact(bytes.len() - written, piece.buffer()) {
+            return self.rest().push_compact(piece);
+        }
+        if self.is_empty() {
+            self.copy_first(bytes);
+        } else if !self.gather(bytes) {
+            self.rest().push_compact(Piece::Pooled(bytes.to_vec()));
+        }
+        if let Piece::Pooled(buffer) = piece {
+            buffers::give(buffer);
         }
     }
 
@@ -246,19 +263,22 @@ impl Outbox {
     pub fn append_first(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
         let mut buffer = buffers::take();
         encode(&mut buffer);
-        self.queued += buffer.len();
-        self.held += buffer.capacity();
-        let place = usize::from(self.written > 0 || self.is_rest);
-        if place >= self.pieces.len() - self.loose {
-            self.loose += 1;
+        if self.written == 0 {
+            let second = std::mem::replace(&mut self.first, buffer);
+            if !second.is_empty() {
+                self.rest().insert_first(0, Piece::Pooled(second));
+            }
+        } else {
+            let place = usize::from(self.first.is_empty());
+            self.rest().insert_first(place, Piece::Pooled(buffer));
         }
-        self.pieces.insert(place, Piece::Pooled(buffer));
     }
 
     /// Writes until all is written or the socket takes no more.
     ///
     /// # Errors
     /// The socket's; a write of nothing is [`io::ErrorKind::WriteZero`].
+    #[inline]
     pub fn poll_write<W: AsyncWrite + Unpin>(
         &mut self,
         socket: &mut W,
@@ -266,12 +286,10 @@ impl Outbox {
     ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let socket = Pin::new(&mut *socket);
-            let written = match self.pieces.front() {
+            let written = match self.has_rest() {
                 // The rule; a plain write of it costs less than a vector of one.
-                Some(one) if self.pieces.len() == 1 => {
-                    ready!(socket.poll_write(cx, &one.bytes()[self.written..]))?
-                }
-                _ => {
+                false => ready!(socket.poll_write(cx, &self.first[self.written..]))?,
+                true => {
                     let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                     let count = self.slices(&mut slices);
                     ready!(socket.poll_write_vectored(cx, &slices[..count]))?
@@ -282,39 +300,53 @@ impl Outbox {
             }
             self.advance(written);
         }
-        if self.pieces.capacity() > KEPT_PLACES {
-            self.pieces = VecDeque::new();
-        }
         Poll::Ready(Ok(()))
     }
 
     fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; MAX_SLICES]) -> usize {
+        let first = Some(&self.first[..]).filter(|first| !first.is_empty());
+        let rest = self.rest.iter().flat_map(|rest| &rest.pieces);
         let mut skip = self.written;
         let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
-            *slice = IoSlice::new(&piece.bytes()[skip..]);
+        let pieces = first.into_iter().chain(rest.map(Piece::bytes));
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(&piece[skip..]);
             skip = 0;
             count += 1;
         }
         count
     }
 
+    #[inline]
     fn advance(&mut self, written: usize) {
-        self.queued -= written;
         self.written += written;
-        while let Some(piece) = self.pieces.front() {
+        if !self.first.is_empty() {
+            if self.written < self.first.len() {
+                return;
+            }
+            self.written -= self.first.len();
+            buffers::give(std::mem::take(&mut self.first));
+        }
+        if self.rest.is_some() {
+            self.advance_rest();
+        }
+    }
+
+    fn advance_rest(&mut self) {
+        let Some(rest) = &mut self.rest else { return };
+        while let Some(piece) = rest.pieces.front() {
             let len = piece.bytes().len();
             if self.written < len {
-                break;
+                return;
             }
             self.written -= len;
-            self.is_rest = false;
-            self.held -= piece.buffer();
-            if let Some(Piece::Pooled(buffer)) = self.pieces.pop_front() {
+            if let Some(Piece::Pooled(buffer)) = rest.pop() {
                 buffers::give(buffer);
             }
         }
-        self.loose = self.loose.min(self.pieces.len());
+        if rest.pieces.capacity() > KEPT_PLACES {
+            self.rest = None;
+        }
     }
 }
 

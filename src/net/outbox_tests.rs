@@ -1,4 +1,6 @@
+use super::super::slice::MAX_WASTE;
 use super::*;
+use bytes::Bytes;
 use proptest::prelude::*;
 
 /// Takes a few bytes a write and is not ready every other time.
@@ -11,7 +13,8 @@ struct Slow {
 impl Outbox {
     /// The same as [`held`](Self::held), counted.
     fn buffers(&self) -> usize {
-        self.pieces.iter().map(Piece::buffer).sum()
+        let rest = self.rest.iter().flat_map(|rest| &rest.pieces);
+        self.first.capacity() + rest.map(Piece::buffer).sum::<usize>()
     }
 }
 
@@ -105,5 +108,53 @@ proptest! {
         while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
         prop_assert!(outbox.is_empty());
         prop_assert_eq!(socket.taken, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn frames_stay_whole_and_only_the_urgent_overtake(
+        steps in proptest::collection::vec((0_u8..5, 1_usize..5000), 0..60), step in 1_usize..9000,
+    ) {
+        let mut socket = Slow { taken: Vec::new(), step, ready: false };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut outbox = Outbox::default();
+        let (mut sent, mut urgent) = (Vec::new(), Vec::new());
+        for (number, (what, len)) in steps.into_iter().enumerate() {
+            let id = number as u8;
+            let mut frame = vec![id; len + 3];
+            frame[1..3].copy_from_slice(&(len as u16).to_be_bytes());
+            match what {
+                0 => { let _ = outbox.poll_write(&mut socket, &mut cx); }
+                1 => outbox.compact(),
+                2 => {
+                    urgent.push(id);
+                    outbox.append_first(|out| out.extend_from_slice(&frame));
+                }
+                3 => {
+                    sent.push(id);
+                    outbox.push_shared(Slice::new(frame.into(), 64 * 1024));
+                }
+                _ => {
+                    sent.push(id);
+                    outbox.push(frame);
+                }
+            }
+            prop_assert_eq!(outbox.held(), outbox.buffers());
+        }
+        while outbox.poll_write(&mut socket, &mut cx).is_pending() {}
+        let (mut rest, mut ordinary) = (&socket.taken[..], Vec::new());
+        while let [id, high, low, after @ ..] = rest {
+            let (frame, next) = after.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+            prop_assert!(frame.iter().all(|byte| byte == id), "torn");
+            if let Some(place) = urgent.iter().position(|urgent| urgent == id) {
+                urgent.remove(place);
+            } else {
+                ordinary.push(*id);
+            }
+            rest = next;
+        }
+        prop_assert!(rest.is_empty() && urgent.is_empty());
+        prop_assert_eq!(ordinary, sent);
     }
 }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::read_only::ReadOnly;
@@ -59,6 +59,20 @@ impl Socket {
             Socket::Duplex(_) => 0, // Counted with the HTTP request.
             Socket::Tls(socket) => socket.buffers(),
             Socket::WebSocket(socket) => socket.buffers(),
+        }
+    }
+
+    /// Tells whether a read may bring something. Only for one on bare TCP is the answer ever no: then its event
+    /// loop has seen nothing since the last read that was pending.
+    #[inline]
+    pub fn may_be_readable(&self) -> bool {
+        match self {
+            Socket::Tcp(socket) => socket.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Socket::Tls(_)
+            | Socket::WebSocket(_)
+            | Socket::Duplex(_)
+            | Socket::ReadOnly(_)
+            | Socket::Taken => true,
         }
     }
 

@@ -247,7 +247,8 @@ impl Client {
         let mut socket = connection.socket;
         // One that is gone is noticed when it is written to.
         let _ = socket.move_here();
-        (self.socket, self.inbox, self.permit) = (socket, connection.inbox, connection.permit);
+        self.use_socket(socket, connection.inbox);
+        self.permit = connection.permit;
         self.stats.remote.set(connection.remote);
         self.stats.transport.set(connection.transport);
         self.stats.suspended.set(false);

@@ -227,14 +227,15 @@ impl Client {
         };
         match result {
             Ok(Entered::Frames(socket, read)) => {
-                (self.socket, self.inbox) = (socket, read);
+                let refusal = entering.admitted.refusal.take();
+                self.use_socket(socket, read);
                 self.connection = Connection::Sniffing(Sniffing {
-                    refusal: entering.admitted.refusal.take(),
+                    refusal,
                     entered: true,
                 });
             }
             Ok(Entered::WebSocket(socket)) => {
-                self.socket = socket;
+                self.use_socket(socket, Default::default());
                 self.stats.becomes(Transport::WebSocket);
                 self.greet();
             }

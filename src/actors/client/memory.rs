@@ -50,12 +50,16 @@ impl Client {
     /// Counts what the client holds, its replay ring aside.
     #[inline]
     pub(super) fn count_memory(&mut self) {
-        let (meter, held) = (&self.shared.scope.meter, &self.stats.held);
         let input = self.inbox.capacity() + self.core.waiting_bytes();
-        count(meter, Part::ClientQueues, &held.queue, self.outbox.held());
-        count(meter, Part::ClientInput, &held.input, input);
-        count(meter, Part::Sockets, &held.socket, self.socket.buffers());
-        if meter.take_alarm() {
+        let (queue, socket) = (self.outbox.held(), self.socket.buffers());
+        // Most polls leave nothing behind.
+        if !self.stats.held.is(queue, input, socket) {
+            let (meter, held) = (&self.shared.scope.meter, &self.stats.held);
+            count(meter, Part::ClientQueues, &held.queue, queue);
+            count(meter, Part::ClientInput, &held.input, input);
+            count(meter, Part::Sockets, &held.socket, socket);
+        }
+        if self.shared.scope.meter.take_alarm() {
             self.shared.tell_worker(ClientEvent::ShortOfMemory);
         }
     }

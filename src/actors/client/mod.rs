@@ -121,6 +121,8 @@ pub struct Client {
     core: Core<Lease>,
     connection: Connection,
     socket: Socket,
+    /// The inbox is empty, a read of this very socket is pending, and its event loop wakes the client.
+    watched: bool,
     /// Bytes that were read and not handled yet: the beginning of a frame, or what is held back.
     inbox: BytesMut,
     outbox: Outbox,
@@ -183,6 +185,7 @@ impl Client {
                 entered,
             }),
             socket: arrival.socket,
+            watched: false,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             registered_id: 0,
@@ -256,5 +259,24 @@ impl Drop for Client {
         self.holds_nothing();
         self.shared
             .tell_worker(ClientEvent::Ended { slot: self.slot });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever needs more finds what can be smaller: there is one of each for every player.
+    #[test]
+    fn an_idle_session_does_not_grow() {
+        let sizes = [
+            size_of::<Client>(),
+            size_of::<ClientStats>(),
+            size_of::<Outbox>(),
+        ];
+        assert!(
+            sizes[0] <= 392 && sizes[1] <= 200 && sizes[2] <= 40,
+            "{sizes:?}"
+        );
     }
 }

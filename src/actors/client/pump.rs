@@ -9,6 +9,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use actix::prelude::*;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 use tokio_util::io::poll_read_buf;
 
 use super::driver::View;
@@ -18,6 +19,7 @@ use crate::codec::buffers;
 use crate::codec::client::{self, HEADER_LEN};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::metrics::DropReason;
+use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::core::Step;
 
@@ -52,6 +54,31 @@ impl Client {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
         }
+        self.poll_input(ctx, cx);
+        if self.is_abandoned(cx) {
+            self.close(Closing::Disconnected, ctx);
+        }
+        // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.
+        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
+            self.close(Closing::Failed, ctx);
+        }
+        let queued = u32::try_from(self.outbox.queued()).unwrap_or(u32::MAX);
+        self.stats.queued.set(queued);
+        if queued > 0 {
+            self.outbox.compact();
+        }
+        self.count_memory();
+        self.poll_ending(ctx, cx)
+    }
+
+    /// Reads what is there, in turn with others.
+    #[inline]
+    fn poll_input(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) {
+        // Woken by its mailbox alone, mostly for what goes to the client: the last read is still pending.
+        if self.watched && !self.socket.may_be_readable() && self.may_read() {
+            return;
+        }
+        self.watched = false;
         let mut reads = 0;
         while self.may_read() {
             if reads == MAX_READS {
@@ -73,19 +100,12 @@ impl Client {
                 }),
             }
         }
-        if self.is_abandoned(cx) {
-            self.close(Closing::Disconnected, ctx);
-        }
-        // What the reads themselves have brought about: PONGs, ERRORs, a CLOSE.
-        if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
-            self.close(Closing::Failed, ctx);
-        }
-        self.stats.queued.set(self.outbox.queued() as u64);
-        if !self.outbox.is_empty() {
-            self.outbox.compact();
-        }
-        self.count_memory();
-        self.poll_ending(ctx, cx)
+    }
+
+    /// Goes on with another socket, and with what was read from it.
+    pub(super) fn use_socket(&mut self, socket: Socket, read: BytesMut) {
+        (self.socket, self.inbox) = (socket, read);
+        self.watched = false;
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
@@ -147,7 +167,11 @@ impl Client {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         let mut buf = ReadBuf::new(scratch);
-        let result = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buf));
+        let Poll::Ready(result) = Pin::new(&mut self.socket).poll_read(cx, &mut buf) else {
+            // Without budget the read was put off, and nothing watches the socket.
+            self.watched = has_budget_remaining();
+            return Poll::Pending;
+        };
         let bytes = buf.filled();
         self.count_read(result.map(|()| bytes.len()))?;
         let taken = self.take_bytes(bytes, ctx)?;

@@ -40,7 +40,8 @@ pub struct ClientStats {
     pub(super) frames_out: Cell<u64>,
     pub(super) bytes_in: Cell<u64>,
     pub(super) bytes_out: Cell<u64>,
-    pub(super) queued: Cell<u64>,
+    /// Saturates.
+    pub(super) queued: Cell<u32>,
     /// Memory that the client holds.
     pub held: HeldByClient,
     pub(super) services: RefCell<Services>,
@@ -64,6 +65,14 @@ pub struct HeldByClient {
 }
 
 impl HeldByClient {
+    /// Tells whether this is what is counted already, the replay ring aside.
+    #[inline]
+    pub(super) fn is(&self, queue: usize, input: usize, socket: usize) -> bool {
+        self.queue.get() as usize == queue
+            && self.input.get() as usize == input
+            && self.socket.get() as usize == socket
+    }
+
     /// All but the replay ring, and what an idle socket has.
     #[inline]
     pub fn in_flight(&self) -> u32 {
@@ -225,7 +234,7 @@ impl ClientStats {
             frames_out: self.frames_out.get(),
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
-            queued_bytes: self.queued.get(),
+            queued_bytes: self.queued.get().into(),
         }
     }
 }

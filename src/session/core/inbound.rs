@@ -48,13 +48,7 @@ impl<L: Hold> Core<L> {
         while self.reads() && step.effects.len() < MAX_EFFECTS {
             match client::decode(&bytes[read.bytes..], limits.max_payload) {
                 Ok(Decoded::Frame(frame, used)) => {
-                    let taken = match limits.are_metered() {
-                        true => {
-                            self.take_metered(&frame, used, limits, &mut batch, &mut read, step)
-                        }
-                        false => self.take_frame(&frame, &mut batch, &mut read, step),
-                    };
-                    match taken {
+                    match self.take_limited(&frame, used, limits, &mut batch, &mut read, step) {
                         Ok(true) => {
                             read.bytes += used;
                             read.frames += 1;
@@ -104,7 +98,8 @@ impl<L: Hold> Core<L> {
     }
 
     /// Takes one frame of `bytes` bytes, or drops it where it is over the client's rates.
-    fn take_metered(
+    #[inline]
+    fn take_limited(
         &mut self,
         frame: &Frame<'_>,
         bytes: usize,
@@ -113,12 +108,13 @@ impl<L: Hold> Core<L> {
         read: &mut Inbound,
         step: &mut Step<'_>,
     ) -> Result<bool, Closing> {
-        if !self.admit_frame(frame, bytes, limits, step)? {
+        let metered = limits.are_metered();
+        if metered && !self.admit_frame(frame, bytes, limits, step)? {
             read.excess += 1;
             return Ok(true);
         }
         let taken = self.take_frame(frame, batch, read, step);
-        if let (Ok(false), Some(meter)) = (&taken, &mut self.meter) {
+        if metered && let (Ok(false), Some(meter)) = (&taken, &mut self.meter) {
             meter.put_back();
         }
         taken
