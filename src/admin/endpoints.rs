@@ -8,9 +8,13 @@ use utoipa::OpenApi;
 
 use super::access::authorise;
 use super::errors::{ApiError, ErrorBody};
-use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
+use super::ids::{
+    Address, BanId, DecimalId, NetworkText, ServiceName, SessionId, TimeText, Token, UserId,
+};
 use super::openapi::Finished;
-use super::{actors, backends, config, drain, log_level, memory, pages, probes, routes, sessions};
+use super::{
+    actors, backends, bans, config, drain, log_level, memory, pages, probes, routes, sessions,
+};
 
 /// A path and its methods, GET standing for HEAD too.
 type Endpoint = (&'static str, &'static [&'static str]);
@@ -32,7 +36,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
-            components(schemas(ErrorBody, DecimalId, SessionId, ServiceName, Address, Token)),
+            components(schemas(ErrorBody, DecimalId, SessionId, ServiceName, Address, Token, BanId, NetworkText, TimeText, UserId)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",
@@ -54,6 +58,8 @@ endpoints! {
     "/api/v1/sessions" => GET sessions::list;
     "/api/v1/sessions/{id}" => GET sessions::one, DELETE sessions::kick;
     "/api/v1/backends" => GET backends::list;
+    "/api/v1/bans" => GET bans::list, POST bans::make;
+    "/api/v1/bans/{id}" => DELETE bans::remove;
     "/api/v1/routes" => GET routes::in_force;
     "/api/v1/routes/resolve" => GET routes::resolve;
     "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;

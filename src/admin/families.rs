@@ -8,10 +8,11 @@ use super::family::{
     },
     family, joined, listed, owned,
 };
-use super::memory;
+use super::{bans, memory};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; OWN.len() + memory::FAMILIES.len()] = joined(&OWN, &memory::FAMILIES);
+pub const FAMILIES: [Family; OWN.len() + memory::FAMILIES.len() + bans::FAMILIES.len()] =
+    joined(&[&OWN, &memory::FAMILIES, &bans::FAMILIES]);
 
 const OWN: [Family; 74] = [
     family(

@@ -32,6 +32,8 @@ pub(super) enum Source {
     MemoryParts,
     /// A counter of the process that no actor has.
     Process(fn(&ProcessFigures) -> u64),
+    /// A gauge of the process that no actor has.
+    ProcessGauge(fn(&ProcessFigures) -> u64),
 }
 
 /// Figures of the process that no actor has.
@@ -41,6 +43,10 @@ pub(super) struct ProcessFigures {
     pub(super) dropped_log_lines: u64,
     /// Connections of the admin API that had to make room for others.
     pub(super) closed_admin_connections: u64,
+    /// Bans in force.
+    pub(super) bans: u64,
+    pub(super) ban_refusals: u64,
+    pub(super) ban_ended_sessions: u64,
 }
 
 /// One family.
@@ -69,16 +75,16 @@ pub(super) fn listed<T: Copy + PartialEq + Display>(counts: &Listed<T>) -> Vec<(
     counts.iter().map(|(code, n)| (name(code), n)).collect()
 }
 
-/// Joins two tables.
-pub(super) const fn joined<const N: usize>(first: &[Family], second: &[Family]) -> [Family; N] {
-    let mut all = [first[0]; N];
-    let mut index = 0;
+/// Joins tables.
+pub(super) const fn joined<const N: usize>(tables: &[&[Family]]) -> [Family; N] {
+    let mut all = [tables[0][0]; N];
+    let (mut index, mut table, mut row) = (0, 0, 0);
     while index < N {
-        all[index] = match index.checked_sub(first.len()) {
-            None => first[index],
-            Some(index) => second[index],
-        };
-        index += 1;
+        if row == tables[table].len() {
+            (table, row) = (table + 1, 0);
+        }
+        all[index] = tables[table][row];
+        (index, row) = (index + 1, row + 1);
     }
     all
 }

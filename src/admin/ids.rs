@@ -37,6 +37,18 @@ pub(super) struct Address(pub(super) SocketAddr);
 /// A cursor or an actor's id.
 pub(super) struct Token;
 
+/// A ban's id.
+pub(super) struct BanId;
+
+/// An address or a network.
+pub(super) struct NetworkText;
+
+/// A user, decimal; not 0, who is nobody.
+pub(super) struct UserId;
+
+/// A time for which something holds, up to 30 days.
+pub(super) struct TimeText;
+
 impl SessionId {
     /// Parses an id; `None` if the text is not one.
     pub(super) fn parse(text: &str) -> Option<SessionId> {
@@ -89,7 +101,12 @@ impl<'de> Deserialize<'de> for Address {
 
 /// Returns a regular expression for the integers from 0 to `most`, without leading zeros.
 fn up_to(most: &str) -> String {
-    let mut choices = vec!["0".to_owned(), most.to_owned()];
+    format!("(0|{})", from_1_to(most))
+}
+
+/// The same from 1.
+fn from_1_to(most: &str) -> String {
+    let mut choices = vec![most.to_owned()];
     if most.len() > 1 {
         choices.push(format!("[1-9][0-9]{{0,{}}}", most.len() - 2));
     }
@@ -102,7 +119,16 @@ fn up_to(most: &str) -> String {
             choices.push(format!("{alike}{smaller}[0-9]{{{behind}}}"));
         }
     }
-    format!("({})", choices.join("|"))
+    choices.join("|")
+}
+
+/// Returns a regular expression for some addresses and networks, with this in front of their length.
+fn some_networks(slash: &str) -> String {
+    let (octet, word) = (up_to("255"), "[0-9a-f]{1,4}");
+    format!(
+        "({octet}\\.){{3}}({octet}|0{slash}24)|({octet}\\.){{2}}0\\.0{slash}16|\
+         ({word}:){{7}}{word}|({word}:){{4}}:{slash}64"
+    )
 }
 
 fn text(pattern: String, description: &str, example: &str) -> RefOr<Schema> {
@@ -141,6 +167,27 @@ documented! {
         let pattern = format!(r"(({octet}\.){{3}}{octet}|{v6}):{}", up_to("65535"));
         text(pattern, "`ip:port`. Short forms of IPv6 addresses are understood too.", "10.0.0.7:9300")
     };
+    BanId: text(
+        format!("(user-({})|{})", from_1_to("18446744073709551615"), some_networks("-")),
+        "`user-` and the user, or the address, or the network with `-` (or an escaped `/`) in front of its \
+         length. Short forms of IPv6 addresses and other lengths are understood too.",
+        "192.0.2.0-24",
+    );
+    NetworkText: text(
+        format!("({})", some_networks("/")),
+        "An address or network. Short forms of IPv6 addresses and other lengths are understood too. \
+         IPv4-mapped addresses are IPv4 ones. An IPv6 player usually has a whole `/64`.",
+        "192.0.2.0/24",
+    );
+    UserId: text(format!("({})", from_1_to("18446744073709551615")), "A user, decimal.", "42");
+    TimeText: text(
+        format!(
+            "(({})h|({})m|({})s|({})ms)",
+            from_1_to("720"), from_1_to("43200"), from_1_to("2592000"), from_1_to("2592000000")
+        ),
+        "A time up to 30 days.",
+        "10m",
+    );
     Token: text("[A-Za-z0-9.:_-]{1,128}".to_owned(), "As this gateway gave it.", "router-0");
 }
 
@@ -180,8 +227,8 @@ mod tests {
     fn the_pattern_of_a_range() {
         assert_eq!(up_to("7"), "(0|7|[1-6][0-9]{0})");
         assert_eq!(
-            up_to("255"),
-            "(0|255|[1-9][0-9]{0,1}|[1-1][0-9]{2}|2[0-4][0-9]{1}|25[0-4][0-9]{0})"
+            from_1_to("255"),
+            "255|[1-9][0-9]{0,1}|[1-1][0-9]{2}|2[0-4][0-9]{1}|25[0-4][0-9]{0}"
         );
     }
 }

@@ -63,12 +63,15 @@ impl Figures {
         let kind = match family.source {
             Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) | KindCounter(_)
             | Process(_) => MetricType::Counter,
-            Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts => MetricType::Gauge,
+            Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts | ProcessGauge(_) => {
+                MetricType::Gauge
+            }
         };
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
         match family.source {
             Counter(read) => ConstCounter::new(self.sum(read)).encode(encoder),
             Process(read) => ConstCounter::new(read(&self.process)).encode(encoder),
+            ProcessGauge(read) => ConstGauge::new(read(&self.process) as i64).encode(encoder),
             Memory(read) => ConstGauge::new(read(&self.memory) as i64).encode(encoder),
             MemoryParts => self.memory.parts.iter().try_for_each(|(part, bytes)| {
                 let labels = [("part", *part)];
@@ -145,7 +148,9 @@ mod tests {
             let total = match family.source {
                 Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_)
                 | KindCounter(_) | Process(_) => "_total",
-                Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts => "",
+                Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts | ProcessGauge(_) => {
+                    ""
+                }
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);
             assert!(document.contains(&name), "{name}");

@@ -6,11 +6,13 @@
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
 //! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`backends`], [`routes`],
-//!   [`drain`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
+//!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
 
 mod access;
 mod actors;
 mod backends;
+mod ban_wish;
+mod bans;
 mod config;
 mod connection;
 mod drain;
@@ -126,7 +128,9 @@ impl Desk {
         ProcessFigures {
             dropped_log_lines: logging.map_or(0, |logging| logging.log.dropped()),
             closed_admin_connections: self.closed_connections.load(Relaxed),
+            ..ProcessFigures::default()
         }
+        .of_bans(self)
     }
 
     /// Asks the gateway.

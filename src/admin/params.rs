@@ -233,6 +233,12 @@ fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<Op
     if !essence.is_some_and(|e| e.eq_ignore_ascii_case("application/json")) {
         return Err(ApiError::not_json());
     }
+    // A list's entries would be taken for the members in their order.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::bad_request(
+            "the body: expected an object, not a list",
+        ));
+    }
     let wrong = |error| ApiError::bad_request(format!("the body: {error}"));
     serde_json::from_slice(body).map_err(wrong)
 }

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 
 use super::addresses::{AddressLimits, AddressSeat, Addresses};
+use super::bans::{BanOrder, BanTarget, Banned, Bans, Ends, TooManyBans};
 use crate::config::Config;
 use crate::session::rate::{Nanos, SharedBucket};
 
@@ -19,6 +20,7 @@ pub struct Doors {
     addresses: Arc<Addresses>,
     connections: SharedBucket,
     sessions: SharedBucket,
+    bans: Bans,
     begun: Instant,
 }
 
@@ -29,6 +31,8 @@ pub enum Verdict {
     Welcome(Option<AddressSeat>),
     /// Nothing is sent to it.
     Denied,
+    /// An operator has banned it at run time.
+    Banned,
     /// Its address has too many, or has had too many of late.
     TooMany,
 }
@@ -41,6 +45,7 @@ impl Doors {
             addresses: Arc::default(),
             connections: SharedBucket::default(),
             sessions: SharedBucket::default(),
+            bans: Bans::default(),
             begun: Instant::now(),
         }
     }
@@ -67,6 +72,50 @@ impl Doors {
         listen.proxy_protocol_from.contains(address) || proxies.contains(address)
     }
 
+    /// Returns the bans.
+    pub fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
+    /// Bans somebody for a time, or until the ban is removed.
+    ///
+    /// # Errors
+    /// There are as many bans as `limits.max_bans` allows.
+    pub fn ban(
+        &self,
+        target: BanTarget,
+        time: Option<Duration>,
+        reason: String,
+        by: String,
+    ) -> Result<Banned, TooManyBans> {
+        let (now, unix) = (self.now(), unix_seconds());
+        let ends = time.map(|time| Ends {
+            at: now.saturating_add(time.as_nanos() as Nanos),
+            unix_seconds: unix.saturating_add(time.as_secs()),
+        });
+        let order = BanOrder {
+            target,
+            ends,
+            reason,
+            by,
+        };
+        let most = self.config.load().limits.max_bans;
+        self.bans.set(order, most, now, unix)
+    }
+
+    /// Returns true if a connection that is there, or an HTTP request, is of a banned address. A proxy's own
+    /// address is not looked at: its players' are.
+    pub fn bans_address(&self, address: IpAddr) -> bool {
+        !self.bans.is_empty()
+            && !self.is_relay(address)
+            && self.bans.refuses_address(address, || self.now())
+    }
+
+    /// Returns true if this user is banned.
+    pub fn bans_user(&self, user_id: u64) -> bool {
+        self.bans.refuses_user(user_id, || self.now())
+    }
+
     /// Looks at the address of a new connection.
     pub fn look_at(&self, address: IpAddr) -> Verdict {
         let config = self.config.load();
@@ -75,6 +124,9 @@ impl Doors {
             || !(limits.allow.is_empty() || limits.allow.contains(address))
         {
             return Verdict::Denied;
+        }
+        if self.bans.refuses_address(address, || self.now()) {
+            return Verdict::Banned;
         }
         let of_address = AddressLimits {
             connections: limits.connections_per_ip,
@@ -96,6 +148,12 @@ impl Doors {
         let rate = self.config.load().limits.new_sessions_per_second;
         rate == 0 || self.sessions.take(self.now(), rate as u64)
     }
+}
+
+/// Returns the time in seconds since 1970.
+pub fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]
@@ -122,6 +180,23 @@ mod tests {
         doors.reload(Arc::new(config));
         assert!(is_denied(&doors, "192.0.2.9") && is_denied(&doors, "198.51.100.1"));
         assert!(!is_denied(&doors, "192.0.3.1") && !is_denied(&doors, "2001:db8::1"));
+    }
+
+    #[test]
+    fn a_proxys_own_address_is_not_banned_with_its_network() {
+        let doors = doors(|c| c.listen.http.trusted_proxies = "10.0.0.5".parse().unwrap());
+        let target = BanTarget::parse("10.0.0.0/8").unwrap();
+        let bans = |ip: &str| doors.bans_address(ip.parse().unwrap());
+        assert!(!bans("10.0.0.6"));
+        let hour = Some(Duration::from_secs(3600));
+        let set = doors
+            .ban(target, hour, String::new(), String::new())
+            .unwrap();
+        assert!(bans("10.0.0.6") && !bans("10.0.0.5") && !bans("11.0.0.6"));
+        let ends = set.ban.order.ends.unwrap();
+        assert_eq!(ends.unix_seconds, set.ban.since + 3600);
+        let look = doors.look_at("::ffff:10.0.0.6".parse().unwrap());
+        assert!(matches!(look, Verdict::Banned));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 mod access_log;
 mod addresses;
+mod bans;
 mod doors;
 mod files;
 mod gate;
 
 pub use access_log::AccessLog;
 pub use addresses::AddressSeat;
-pub use doors::{Doors, Verdict};
+pub use bans::{Ban, BanOrder, BanTarget, Banned, Bans, Ends, TooManyBans};
+pub use doors::{Doors, Verdict, unix_seconds};
 pub use files::{FileBudget, Room};
 pub use gate::{Admission, Gate, Permit, SUSPENDED_BYTES, Suspension};

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
-use args::{ActorsArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
+use args::{ActorsArgs, BanArgs, BansArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
 
 /// Interval at which `drain --wait` looks.
 const WAIT_STEP: Duration = Duration::from_millis(500);
@@ -57,7 +57,12 @@ impl Terminal {
             Command::Session { id } => {
                 self.print(&self.api.get(&["sessions", id], &[])?, show::members)
             }
-            Command::Kick { ids } => self.kick(ids),
+            Command::Kick { ids } => self.remove("sessions", ids, "kicked", "sessions not kicked"),
+            Command::Ban(args) => self.ban(args),
+            Command::Unban(args) => {
+                self.remove("bans", &args.ids(), "unbanned", "bans not removed")
+            }
+            Command::Bans(args) => self.bans(args),
             Command::Backends => self.print(&self.api.get(&["backends"], &[])?, show::backends),
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
             Command::Resolve(args) => self.resolve(args),
@@ -87,15 +92,7 @@ impl Terminal {
 
     fn sessions(&self, args: &SessionsArgs) -> Result<(), Failure> {
         let page = self.pages("sessions", &args.filters(), args.limit, args.all)?;
-        let silent: Vec<String> = show::list(&page, "silent_workers")
-            .map(show::cell)
-            .collect();
-        if !silent.is_empty() {
-            let workers = silent.join(", ");
-            output::complain(format_args!(
-                "warning: workers {workers} have not answered; their sessions are missing"
-            ));
-        }
+        Self::silent(&page, "their sessions are missing");
         self.more(&page);
         self.print(&page, show::sessions)
     }
@@ -142,31 +139,58 @@ impl Terminal {
         Ok(whole)
     }
 
-    fn kick(&self, ids: &[String]) -> Result<(), Failure> {
-        let (mut kicked, mut failed) = (Vec::new(), Vec::new());
+    /// Deletes entries of a list, each on its own. `done`: what has become of them; `not`: of the others.
+    fn remove(&self, list: &str, ids: &[String], done: &str, not: &str) -> Result<(), Failure> {
+        let (mut gone, mut failed) = (Vec::new(), Vec::new());
         for id in ids {
-            match self.api.delete(&["sessions", id]) {
-                Ok(_) => kicked.push(id),
+            match self.api.delete(&[list, id]) {
+                Ok(_) => gone.push(id),
                 Err(failure) => failed.push((id, failure)),
             }
         }
+        let one = list.trim_end_matches('s');
         let told: Vec<Value> = failed
             .iter()
-            .map(|(id, failure)| json!({"session": id, "error": failure.to_string()}))
+            .map(|(id, failure)| json!({one: id, "error": failure.to_string()}))
             .collect();
-        let answer = json!({"kicked": kicked, "failed": told});
-        self.print(&answer, show::kicked)?;
+        let answer = json!({done: gone, "failed": told});
+        self.print(&answer, |answer| show::removed(answer, done))?;
         match failed.into_iter().next() {
             None => Ok(()),
             Some((_, only)) if ids.len() == 1 => Err(only),
             Some((id, first)) => {
                 let count = told.len();
-                let message = format!(
-                    "{count} of {} sessions not kicked; {id}: {first}",
-                    ids.len()
-                );
+                let message = format!("{count} of {} {not}; {id}: {first}", ids.len());
                 Err(Failure::answer(message))
             }
+        }
+    }
+
+    fn ban(&self, args: &BanArgs) -> Result<(), Failure> {
+        let answer = self.api.send("POST", &["bans"], Some(&args.body()))?;
+        Self::silent(
+            &answer,
+            "connections and sessions there may go on; ban again to end them",
+        );
+        self.print(&answer, show::members)
+    }
+
+    fn bans(&self, args: &BansArgs) -> Result<(), Failure> {
+        let page = self.pages("bans", &args.filters(), args.limit, args.all)?;
+        self.more(&page);
+        self.print(&page, show::bans)
+    }
+
+    /// Warns of workers that have not answered.
+    fn silent(answer: &Value, consequence: &str) {
+        let silent: Vec<String> = show::list(answer, "silent_workers")
+            .map(show::cell)
+            .collect();
+        if !silent.is_empty() {
+            let workers = silent.join(", ");
+            output::complain(format_args!(
+                "warning: workers {workers} have not answered; {consequence}"
+            ));
         }
     }
 

@@ -29,6 +29,7 @@ impl Loading {
     pub(super) fn contradictions(&mut self) {
         let config = self.config.clone();
         self.limits(&config);
+        self.bans(&config);
         self.durations(&config);
         self.addresses(&config);
         self.texts(&config);
@@ -114,6 +115,14 @@ impl Loading {
             &["backend.high_watermark"],
             c.backend.high_watermark >= 4096,
             "must be at least 4KiB",
+        );
+    }
+
+    fn bans(&mut self, c: &Config) {
+        self.require(
+            &["limits.max_bans"],
+            c.limits.max_bans <= 65_536,
+            "must be at most 65536",
         );
     }
 

@@ -96,7 +96,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 75] = [
+pub const KEYS: [Key; 76] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -256,6 +256,7 @@ pub const KEYS: [Key; 75] = [
     }),
     live("limits.allow", |c| Field::Networks(&mut c.limits.allow)),
     live("limits.deny", |c| Field::Networks(&mut c.limits.deny)),
+    live("limits.max_bans", |c| Field::Count(&mut c.limits.max_bans)),
     sets("peer.address", |c| {
         Field::OptionalAddress(&mut c.peer.address)
     }),

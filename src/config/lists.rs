@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -23,8 +23,9 @@ fn show(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Resul
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Networks(Vec<Network>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+/// A network, or a single address. Its host bits are zero, and IPv4-mapped addresses are IPv4 ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
     base: IpAddr,
     prefix: u8,
 }
@@ -64,7 +65,42 @@ impl Network {
         }
     }
 
-    fn contains(self, ip: IpAddr) -> bool {
+    /// Returns the network of so many bits around an address; none if the address has fewer.
+    pub fn around(ip: IpAddr, prefix: u8) -> Option<Network> {
+        let ip = ip.to_canonical();
+        let (number, width) = bits(ip);
+        let host_bits = u32::from(width.checked_sub(prefix)?);
+        let kept = number.checked_shr(host_bits).unwrap_or(0);
+        let kept = kept.checked_shl(host_bits).unwrap_or(0);
+        let base = match ip {
+            IpAddr::V4(_) => Ipv4Addr::from_bits(kept as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(kept).into(),
+        };
+        Some(Network { base, prefix })
+    }
+
+    /// Returns the first address.
+    pub fn base(self) -> IpAddr {
+        self.base
+    }
+
+    /// Returns the number of bits that all its addresses have in common.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Returns true if it is a single address.
+    pub fn is_single(self) -> bool {
+        self.prefix == bits(self.base).1
+    }
+
+    /// Returns true if all addresses of the other one are in it.
+    pub fn covers(self, other: Network) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base)
+    }
+
+    /// Returns true if the address, which is not an IPv4-mapped one, is in it.
+    pub fn contains(self, ip: IpAddr) -> bool {
         let ((base, width), (ip, same)) = (bits(self.base), bits(ip));
         // A shift by all 128 bits would be none.
         let differing = (base ^ ip).checked_shr(u32::from(width - self.prefix));
@@ -279,6 +315,30 @@ mod tests {
         ] {
             assert!(bad.parse::<Networks>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_network_around_an_address() {
+        for (ip, prefix, network) in [
+            ("192.0.2.77", 24, "192.0.2.0/24"),
+            ("192.0.2.77", 32, "192.0.2.77/32"),
+            ("192.0.2.77", 0, "0.0.0.0/0"),
+            ("::ffff:192.0.2.77", 24, "192.0.2.0/24"),
+            ("2001:db8:0:1::7", 64, "2001:db8:0:1::/64"),
+            ("2001:db8::7", 128, "2001:db8::7/128"),
+            ("2001:db8::7", 0, "::/0"),
+        ] {
+            let around = Network::around(ip.parse().unwrap(), prefix).unwrap();
+            assert_eq!(around, network.parse().unwrap(), "{ip}");
+            assert!(around.contains(ip.parse::<IpAddr>().unwrap().to_canonical()));
+        }
+        assert_eq!(Network::around("192.0.2.7".parse().unwrap(), 33), None);
+        let network = |text: &str| text.parse::<Network>().unwrap();
+        assert!(network("10.0.0.0/8").covers(network("10.1.0.0/16")));
+        assert!(network("10.1.0.0/16").covers(network("10.1.0.0/16")));
+        assert!(!network("10.1.0.0/16").covers(network("10.0.0.0/8")));
+        assert!(!network("::/0").covers(network("10.0.0.0/8")));
+        assert!(network("10.0.0.1").is_single() && !network("10.0.0.0/31").is_single());
     }
 
     #[test]

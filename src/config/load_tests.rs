@@ -147,6 +147,7 @@ fn each_bad_value_has_its_sentence() {
         "limits.ipv6_prefix: must be 1 to 128",
     );
     assert_eq!(mistakes("log.level = \"a=b=c\"", &[]).len(), 1);
+    assert_eq!(mistakes("limits.max_bans = 65537", &[]).len(), 1);
     check(
         "log.level = \"infoo\"",
         "log.level: invalid level `infoo`, expected off, error, warn, info, debug, trace",

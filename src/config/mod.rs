@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use lists::{Networks, Origins, Paths};
+pub use lists::{Network, Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
 pub use peer::{HostPort, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
@@ -207,6 +207,7 @@ pub struct Limits {
     pub patience: Duration,
     pub allow: Networks,
     pub deny: Networks,
+    pub max_bans: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -304,6 +305,7 @@ impl Default for Limits {
             patience: Duration::from_secs(10),
             allow: Networks::default(),
             deny: Networks::default(),
+            max_bans: 4096,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! its deadline has passed.
 
 mod backends;
+mod bans;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::supervision::{
     Account, ActorId, ActorRegistry, ActorSnapshot, Entry, Inspect, Kind, KindSnapshot, Seat,
 };
 
+pub use bans::EndedByBan;
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
 
 /// Largest number of actors or sessions on one page.

@@ -4,10 +4,11 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::reload::{Live, keep_fresh};
 use crate::actors::backend_pool::LinkLimits;
@@ -31,6 +32,9 @@ use crate::session::token::Keyring;
 use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
+
+/// Interval at which bans that are over are looked for.
+const BAN_SWEEP: Duration = Duration::from_secs(1);
 
 /// State that the threads of a gateway share before its actors exist.
 pub(super) struct Parts {
@@ -117,7 +121,7 @@ pub(super) async fn start_actors(
         tls: Arc::clone(&parts.tls),
         workers: live_workers,
     };
-    actix::spawn(keep_fresh(live, watchers.config));
+    keep_limits(live, watchers.config);
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
@@ -183,6 +187,21 @@ async fn start_workers(
         answer.await.map_err(io::Error::other)??;
     }
     Ok(())
+}
+
+/// Keeps limits as the configuration has them, and bans as long as they last.
+fn keep_limits(live: Live, asked: Arc<Notify>) {
+    actix::spawn(sweep_bans(Arc::clone(&live.doors)));
+    actix::spawn(keep_fresh(live, asked));
+}
+
+/// Forgets bans that are over, and says so. When one is over does not depend on this.
+async fn sweep_bans(doors: Arc<Doors>) {
+    let mut turns = tokio::time::interval(BAN_SWEEP);
+    loop {
+        turns.tick().await;
+        doors.bans().sweep(doors.now());
+    }
 }
 
 /// Starts to report the pod's cost to Kubernetes.

@@ -150,11 +150,13 @@ impl<L> Session<L> {
 
     /// The bound user, else the newest that the client sent, else 0.
     pub fn user_id(&self) -> u64 {
-        if self.bound.user_id != 0 {
-            self.bound.user_id
-        } else {
-            self.newest.user_id
-        }
+        self.bound.user_id_or(self.newest)
+    }
+
+    /// Returns true if a frame with this user in its header, 0 for none, makes the session another user's.
+    #[inline]
+    pub fn would_become(&self, user_id: u64) -> bool {
+        user_id != 0 && self.bound.user_id == 0 && user_id != self.newest.user_id
     }
 
     /// Tells whether a backend has bound this session to a user: a claimed id proves nothing.

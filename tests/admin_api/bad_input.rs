@@ -205,7 +205,7 @@ const BAD_BODIES: &[(&str, &str, &str)] = &[
     (PUT, "", "the body is missing"),
     (PUT, "null", "the body is missing"),
     (PUT, "{", "the body: EOF while parsing"),
-    (PUT, "[]", "the body: invalid"),
+    (PUT, "[]", "the body: expected an object, not a list"),
     (PUT, "\"info\"", "the body: invalid type: string"),
     (PUT, "{}", "the body: missing field `level`"),
     (PUT, r#"{"level":7}"#, "the body: invalid type: integer"),

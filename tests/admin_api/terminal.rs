@@ -229,6 +229,102 @@ async fn the_log_says_who_has_asked() {
 }
 
 #[tokio::test]
+async fn an_abuser_is_banned_and_pardoned() {
+    let backend = Backend::start().await;
+    let mut served = serve("", &backend.routes());
+    let mut player = Player::connect_to(served.players).await;
+    let header = game_gateway::codec::client::Header {
+        user_id: 4711,
+        ..Default::default()
+    };
+    player.send(header, "game", b"hello").await;
+    let mut link = backend.link().await;
+    link.opened().await;
+    assert_eq!(served.says(&["bans"]).lines().count(), 1);
+    let said = served.says(&[
+        "ban",
+        "--user",
+        "4711",
+        "--for",
+        "1h",
+        "--reason",
+        "ticket 815",
+    ]);
+    for line in [
+        "id                 user-4711",
+        "ended_sessions     1",
+        "reason             ticket 815",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+    assert_eq!(player.closed().await.0, 440);
+    served.says(&["ban", "192.0.2.0/24", "--for", "1ms"]);
+    served.says(&["ban", "2001:db8:0:1::/64"]);
+    let begun = std::time::Instant::now();
+    while served.json(&["bans"])["bans"].as_array().map(Vec::len) != Some(2) {
+        assert!(begun.elapsed() < crate::support::wire::DEADLINE);
+    }
+    let table = served.says(&["bans"]);
+    assert!(
+        table.starts_with("BAN ") && table.contains("ticket 815"),
+        "{table}"
+    );
+    assert_eq!(served.says(&["unban", "4711"]), "unbanned user-4711\n");
+    served.process.sigterm();
+    assert!(served.process.wait_for_exit().success());
+    let log = served.process.output();
+    for (what, which) in [
+        ("banned over the admin API", "ban=user-4711 by=\"127.0.0.1:"),
+        (
+            "banned over the admin API",
+            "for=\"1h\" reason=\"ticket 815\" ended_sessions=1",
+        ),
+        ("banned over the admin API", "for=\"ever\""),
+        ("a ban is over", "ban=192.0.2.0-24 by=\"127.0.0.1:"),
+        ("unbanned over the admin API", "ban=user-4711 by=127.0.0.1:"),
+    ] {
+        let says = |line: &str| line.contains(what) && line.contains(which);
+        assert!(log.lines().any(says), "no {what:?} {which:?}: {log}");
+    }
+}
+
+#[test]
+fn bans_are_found_and_what_is_wrong_with_them_is_said() {
+    let served = serve("limits.max_bans = 2", ROUTES);
+    served.says(&["ban", "--user", "4711"]);
+    let made = served.json(&["ban", "2001:db8:0:1::/64"]);
+    assert_eq!(
+        (&made["id"], &made["until_seconds"]),
+        (&json!("2001:db8:0:1::-64"), &Value::Null)
+    );
+    let said = served.fails(&["ban", "192.0.2.77"]);
+    let full = "2 bans are in force, and limits.max_bans is 2; remove some first (409)";
+    assert_eq!(said, full);
+    assert_eq!(
+        served.json(&["bans", "--user", "4711", "--all"])["bans"][0]["id"],
+        "user-4711"
+    );
+    let found = served.json(&["bans", "--address", "2001:db8:0:1::7", "--limit", "9"]);
+    assert_eq!(found["bans"][0]["address"], "2001:db8:0:1::/64");
+    let said = served.fails(&["unban", "2001:db8:0:1::7"]);
+    let wider = "there is no ban 2001:db8:0:1::7; 2001:db8:0:1::-64 covers it (404)";
+    assert_eq!(said, wider);
+    assert_eq!(
+        served.json(&["unban", "2001:db8:0:1::/64"])["failed"],
+        json!([])
+    );
+    served.says(&["unban", "--user", "4711"]);
+    assert_eq!(
+        served.fails(&["unban", "--user", "4711"]),
+        "there is no ban user-4711 (404)"
+    );
+    assert_eq!(
+        served.fails(&["unban", "4711", "nobody"]),
+        "2 of 2 bans not removed; user-4711: there is no ban user-4711 (404)"
+    );
+}
+
+#[tokio::test]
 async fn a_full_last_page_says_that_it_is_the_last() {
     let backend = Backend::start().await;
     let served = serve("", &backend.routes());
@@ -475,6 +571,15 @@ fn bad_usage_is_2() {
         &["sessions", "--user-id", "18446744073709551616"],
         &["sessions", "--backend", "localhost"],
         &["kick"],
+        &["ban"],
+        &["ban", "192.0.2.1/24"],
+        &["ban", "example.org"],
+        &["ban", "192.0.2.1", "--user", "7"],
+        &["ban", "--user", "0"],
+        &["ban", "--user", "7", "--for", "soon"],
+        &["unban"],
+        &["unban", "--user", "x"],
+        &["bans", "--limit", "0"],
         &["drain", "--window", "soon"],
         &["drain", "--undo", "--status"],
         &["drain", "--undo", "--wait"],
@@ -489,6 +594,9 @@ fn bad_usage_is_2() {
         "actors",
         "sessions",
         "kick",
+        "ban",
+        "unban",
+        "bans",
         "backends",
         "drain",
         "log-level",

@@ -7,6 +7,7 @@ mod support;
 mod autobahn;
 mod backend_tls;
 mod balancers;
+mod bans;
 mod floods;
 mod handshake;
 mod http;

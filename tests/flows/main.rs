@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod bans;
 mod chaos;
 mod drain;
 mod endings;

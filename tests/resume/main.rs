@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod banned;
 mod channel;
 mod drain;
 mod gateway_gone;

@@ -34,7 +34,16 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 
 /// Asks an admin API; returns the status and the body.
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    ask(admin, &format!("GET {path}"), "").await
+}
+
+/// Sends an admin API a request with a JSON body, or none where it is empty.
+async fn ask(admin: SocketAddr, line: &str, body: &str) -> (u16, String) {
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let mut socket = soon(TcpStream::connect(admin))
         .await
         .expect("the admin port");
@@ -146,6 +155,27 @@ impl Gateway {
     /// Asks the admin API; returns the status and the body.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         get(self.admin, path).await
+    }
+
+    /// Bans somebody; returns the answer.
+    pub(crate) async fn ban(&self, body: &str) -> serde_json::Value {
+        let (status, answer) = ask(self.admin, "POST /api/v1/bans", body).await;
+        assert!(matches!(status, 200 | 201), "{status}: {answer}");
+        serde_json::from_str(&answer).expect("JSON")
+    }
+
+    /// Removes a ban.
+    pub(crate) async fn unban(&self, id: &str) {
+        let line = format!("DELETE /api/v1/bans/{id}");
+        assert_eq!(ask(self.admin, &line, "").await.0, 204);
+    }
+
+    /// Returns the only ban that there is.
+    pub(crate) async fn only_ban(&self) -> serde_json::Value {
+        let (_, page) = self.get("/api/v1/bans").await;
+        let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+        assert_eq!(page["bans"].as_array().map(Vec::len), Some(1), "{page}");
+        page["bans"][0].clone()
     }
 
     /// Returns the current value of a metric, for example

@@ -59,6 +59,10 @@ impl Host for View<'_> {
         self.shared.scope.doors.admit_session()
     }
 
+    fn bans_user(&self, user_id: u64) -> bool {
+        self.shared.scope.doors.bans_user(user_id)
+    }
+
     fn short_of_memory(&self) -> bool {
         self.shared.scope.meter.pressure() >= Pressure::Sessions
     }
@@ -127,6 +131,11 @@ impl Client {
         mut connection: ResumeConnection,
         ctx: &mut Context<Self>,
     ) {
+        // It was banned on its way here, perhaps from another thread.
+        if self.shared.scope.doors.bans_address(connection.remote.ip()) {
+            let session_id = self.core.session_id();
+            return self.refuse_connection(connection, &Closing::Banned, session_id);
+        }
         // Its player may have come back on another connection since, and must not be told 205 there.
         if connection.socket.is_abandoned() {
             let session_id = self.core.session_id();
@@ -340,7 +349,11 @@ impl Client {
             Note::BindFailed => metrics.bind_failures.one(),
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
             Note::Goaway => metrics.goaways.one(),
-            Note::Paused => metrics.paused.one(),
+            Note::Paused => {
+                metrics.paused.one();
+                // The frame that is held back may have said who the client is; shown again, it says nothing new.
+                self.show_identity();
+            }
             Note::FramesDropped(frames) => {
                 metrics
                     .dropped

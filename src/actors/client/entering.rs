@@ -24,7 +24,7 @@ use crate::memory::Pressure;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
 use crate::net::websocket::fault_of;
-use crate::session::closing::{ClosingLabel, Retry};
+use crate::session::closing::Retry;
 use crate::session::rate::Nanos;
 
 /// The status of a response behind which no HTTP follows.
@@ -41,6 +41,30 @@ pub(super) struct Enter;
 pub(super) struct Admitted {
     pub(super) permit: Cell<Option<Permit>>,
     refusal: RefCell<Option<Box<Closing>>>,
+    /// A proxy's connection: each request has an address of its own.
+    proxy: Cell<Option<SocketAddr>>,
+}
+
+impl Admitted {
+    fn new(permit: Option<Permit>, refusal: Option<Box<Closing>>) -> Admitted {
+        Admitted {
+            permit: Cell::new(permit),
+            refusal: RefCell::new(refusal),
+            proxy: Cell::default(),
+        }
+    }
+
+    /// From now on the connection is only told why it is not served: the first reason, or that it is banned.
+    fn refuse(&self, closing: Closing) {
+        let mut refusal = self.refusal.borrow_mut();
+        if refusal.is_none() || closing == Closing::Banned {
+            *refusal = Some(Box::new(closing));
+        }
+    }
+
+    fn is_banned(&self) -> bool {
+        matches!(self.refusal.borrow().as_deref(), Some(Closing::Banned))
+    }
 }
 
 /// The gateway as an entry sees it.
@@ -48,8 +72,6 @@ struct Host {
     shared: Rc<WorkerScope>,
     stats: Rc<ClientStats>,
     admitted: Rc<Admitted>,
-    /// A proxy's connection: each request has an address of its own.
-    proxy: Cell<Option<SocketAddr>>,
 }
 
 impl Host {
@@ -65,21 +87,22 @@ impl Host {
         let Some(mut permit) = self.admitted.permit.take() else {
             return true; // Its end has begun.
         };
-        let permit = match verdict {
+        let closing = match verdict {
             Verdict::Welcome(seat) => {
                 permit.count_for(seat);
-                Some(permit)
+                self.admitted.permit.set(Some(permit));
+                return true;
             }
-            Verdict::TooMany | Verdict::Denied => {
-                let closing = Box::new(Closing::TooManyOfAddress);
-                self.admitted.refusal.borrow_mut().get_or_insert(closing);
-                scope.gate.refuse(permit)
-            }
+            Verdict::Banned => Closing::Banned,
+            Verdict::TooMany | Verdict::Denied => Closing::TooManyOfAddress,
         };
+        let label = closing.outcome().label;
+        self.admitted.refuse(closing);
+        let permit = scope.gate.refuse(permit);
         let is_kept = permit.is_some();
         if !is_kept {
             // Without a permit its end is not counted.
-            scope.metrics.closings.add(ClosingLabel::AddressRate, 1);
+            scope.metrics.closings.add(label, 1);
         }
         self.admitted.permit.set(permit);
         is_kept
@@ -99,19 +122,20 @@ impl EntryHost for Host {
     }
 
     fn proxied(&self, remote: SocketAddr) -> bool {
-        self.admit(remote)
+        self.admit(remote) && !self.admitted.is_banned()
     }
 
     fn is_trusted_proxy(&self, address: Option<IpAddr>) -> bool {
-        let own = || self.proxy.get().unwrap_or_else(|| self.stats.remote());
+        let proxy = self.admitted.proxy.get();
+        let own = || proxy.unwrap_or_else(|| self.stats.remote());
         let address = address.unwrap_or_else(|| own().ip());
         let config = self.shared.scope.doors.config();
         config.listen.http.trusted_proxies.contains(address)
     }
 
     fn forwarded(&self, client: SocketAddr) -> bool {
-        self.proxy
-            .set(self.proxy.get().or(Some(self.stats.remote())));
+        let proxy = &self.admitted.proxy;
+        proxy.set(proxy.get().or(Some(self.stats.remote())));
         self.admit(client)
     }
 
@@ -172,7 +196,7 @@ impl EntryHost for Host {
     fn answered(&self, status: u16) {
         self.shared.scope.metrics.http_responses.add(status, 1);
         if status != SWITCHES
-            && self.proxy.get().is_some()
+            && self.admitted.proxy.get().is_some()
             && let Some(mut permit) = self.admitted.permit.take()
         {
             permit.count_for(None);
@@ -202,10 +226,8 @@ impl Client {
     /// The first bytes are no frame, or not alone: the rest is off this path.
     pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut Context<Self>) {
         if let Connection::Sniffing(sniffing) = &mut self.connection {
-            let admitted = Rc::new(Admitted {
-                permit: Cell::new(self.permit.take()),
-                refusal: RefCell::new(sniffing.refusal.take()),
-            });
+            let refusal = sniffing.refusal.take();
+            let admitted = Rc::new(Admitted::new(self.permit.take(), refusal));
             let leaving = Rc::new(Notify::new());
             self.connection = Connection::Entering(Box::new(Entering { admitted, leaving }));
             ctx.notify(Enter);
@@ -218,6 +240,17 @@ impl Client {
             let permit = entering.admitted.permit.take();
             self.permit = permit.or(self.permit.take());
         }
+    }
+
+    /// Has a connection whose address is banned end where an entry serves HTTP on it: behind the request under
+    /// way, or not at all where it is a proxy's, which others share. Returns false if it is no HTTP.
+    pub(super) fn ends_in_entry(&self, entering: &Entering) -> bool {
+        let is_http = self.stats.transport().is_http();
+        if is_http && entering.admitted.proxy.get().is_none() {
+            entering.admitted.refuse(Closing::Banned);
+            entering.leaving.notify_one();
+        }
+        is_http
     }
 
     fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut Context<Self>) {
@@ -238,8 +271,16 @@ impl Client {
                 self.use_socket(socket, Default::default());
                 self.stats.becomes(Transport::WebSocket);
                 self.greet();
+                let remote = self.stats.remote().ip();
+                // While its handshake was answered.
+                if self.shared.scope.doors.bans_address(remote) {
+                    self.close(Closing::Banned, ctx);
+                }
             }
             Ok(Entered::Served) => self.close(Closing::Served, ctx),
+            Err(Refused::Denied) if entering.admitted.is_banned() => {
+                self.close(Closing::BannedUnheard, ctx);
+            }
             Err(refused) => self.close(refused.into(), ctx),
         }
         ctx.notify(Changed);
@@ -261,7 +302,6 @@ impl Handler<Enter> for Client {
             shared: Rc::clone(&self.shared),
             stats: Rc::clone(&self.stats),
             admitted: Rc::clone(&entering.admitted),
-            proxy: Cell::default(),
         };
         let params = EntryParams {
             timeout: timeout.saturating_sub(Duration::from_millis(waited)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::{CheckDeadline, Client, Connection, CutOff, GiveUp, GoAway, Kick};
+use super::{CheckDeadline, Client, Connection, CutOff, GetOut, GiveUp, GoAway, Kick};
 use crate::actors::link::LinkEvent;
 use crate::actors::peers::PeerResponse;
 use crate::actors::session_registry::ClientMessage;
@@ -118,6 +118,23 @@ impl Receive<Kick> for Client {
     }
 }
 
+impl Receive<GetOut> for Client {
+    type Result = ();
+
+    fn receive(&mut self, _: GetOut, ctx: &mut Context<Self>) {
+        let closing = match &self.connection {
+            Connection::Entering(entering) if self.ends_in_entry(entering) => return,
+            Connection::Entering(_) => Closing::BannedUnheard,
+            Connection::Sniffing(_) if !self.speaks_frames() => Closing::BannedUnheard,
+            Connection::Sniffing(_)
+            | Connection::Absent(_)
+            | Connection::Frames
+            | Connection::Ending(_) => Closing::Banned,
+        };
+        self.close(closing, ctx);
+    }
+}
+
 impl Receive<GoAway> for Client {
     type Result = ();
 
@@ -134,6 +151,14 @@ impl Receive<GiveUp> for Client {
     }
 }
 
+impl Client {
+    /// Returns true if a connection that is being sniffed is known to speak frames.
+    fn speaks_frames(&self) -> bool {
+        matches!(&self.connection, Connection::Sniffing(sniffing) if sniffing.entered)
+            || sniff(&self.inbox) == Sniffed::Frames
+    }
+}
+
 impl Receive<CutOff> for Client {
     type Result = ();
 
@@ -144,11 +169,7 @@ impl Receive<CutOff> for Client {
                 return entering.leaving.notify_one();
             }
             Connection::Entering(_) => Closing::SilentStart,
-            Connection::Sniffing(sniffing)
-                if !sniffing.entered && sniff(&self.inbox) != Sniffed::Frames =>
-            {
-                Closing::SilentStart
-            }
+            Connection::Sniffing(_) if !self.speaks_frames() => Closing::SilentStart,
             // Its backends keep it for the gateway that takes it over.
             Connection::Absent(_) => return,
             Connection::Sniffing(_) | Connection::Frames | Connection::Ending(_) => {

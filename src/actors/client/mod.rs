@@ -97,6 +97,11 @@ pub struct Kick {
     pub session_id: u64,
 }
 
+/// An operator has banned the session's user, or the connection's address.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct GetOut;
+
 /// Something outside the mailbox has changed the client: its pump is to look again.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -131,6 +131,11 @@ impl ClientStats {
         Some(self.session_id.get()).filter(|id| *id != 0)
     }
 
+    /// The session's user, bound or claimed; 0: none.
+    pub fn user_id(&self) -> u64 {
+        self.user_id.get()
+    }
+
     /// The connection goes on with `next`.
     pub(super) fn becomes(&self, next: Transport) {
         self.transport.set(self.transport.get().becomes(next));

@@ -4,6 +4,7 @@
 //! When it panics, the next one inherits the listener and the clients, which play on meanwhile.
 
 mod accepting;
+mod banning;
 mod draining;
 mod launch;
 mod memory;
@@ -35,6 +36,7 @@ use crate::session::closing::{Closing, ClosingLabel};
 use crate::supervision::{Kind, Receive, Registration, Rescued, WeakCountedAddr};
 use accepting::Failures;
 
+pub use banning::{BannedEnded, EndBanned};
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
 pub use launch::{WorkerParams, launch};
 pub use queries::{
@@ -139,6 +141,10 @@ impl Worker {
         let seat = match verdict {
             Verdict::Denied => {
                 count(ClosingLabel::Denied);
+                return None;
+            }
+            Verdict::Banned => {
+                count(ClosingLabel::Banned);
                 return None;
             }
             Verdict::TooMany => None,
@@ -314,10 +320,12 @@ impl Receive<ClientEvent> for Worker {
                 remote,
                 transport,
             } => {
+                // Behind the word of a ban, which has not met this session.
+                let banned = self.shared.scope.doors.bans_address(remote.ip());
                 let arrival = Arrival {
                     socket: Socket::Duplex(socket),
                     permit: None,
-                    refusal: None,
+                    refusal: banned.then_some(Closing::Banned),
                 };
                 self.seat(arrival, remote, transport);
             }

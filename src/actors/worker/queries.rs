@@ -15,7 +15,7 @@ use crate::supervision::{
 use crate::supervision::{Fault, Inspect};
 
 /// Clients that one question looks at.
-const MAX_LOOKED_AT: usize = 4096;
+pub(super) const MAX_LOOKED_AT: usize = 4096;
 /// Rows of one answer: nothing else happens on the thread while they are written.
 const MAX_ROWS: usize = 128;
 

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use serde_json::Value;
 
 use super::api::{check_url, token};
+use crate::config::Network;
 use crate::config::units::parse_duration;
 use crate::supervision::Kind;
 
@@ -77,6 +79,12 @@ pub(super) enum Command {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Ban an address, a network or a user on this gateway; connections and sessions that are there end.
+    Ban(BanArgs),
+    /// Remove bans.
+    Unban(UnbanArgs),
+    /// List the bans in force.
+    Bans(BansArgs),
     /// Show the state of the backends.
     Backends,
     /// Show the routing rules in force.
@@ -152,6 +160,86 @@ impl SessionsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct BanArgs {
+    /// Address or network, e.g. 192.0.2.7, 192.0.2.0/24 or 2001:db8:0:1::/64.
+    #[arg(value_parser = network, required_unless_present = "user", conflicts_with = "user")]
+    address: Option<String>,
+    /// User id, bound or claimed.
+    #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
+    user: Option<u64>,
+    /// Time after which the ban ends, e.g. 10m, at most 720h; until it is removed if omitted.
+    #[arg(long = "for", value_name = "TIME", value_parser = window)]
+    time: Option<String>,
+    /// Reason, for operators; the player is not told.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+impl BanArgs {
+    pub(super) fn body(&self) -> Value {
+        let members = given([
+            ("address", self.address.clone()),
+            ("user_id", self.user.map(|id| id.to_string())),
+            ("for", self.time.clone()),
+            ("reason", self.reason.clone()),
+        ]);
+        let members = members
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text.into()));
+        Value::Object(members.collect())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UnbanArgs {
+    /// Ids, addresses or networks of bans, or user ids.
+    #[arg(required_unless_present = "user")]
+    targets: Vec<String>,
+    /// Users to unban.
+    #[arg(long, value_name = "USER_ID")]
+    user: Vec<u64>,
+}
+
+impl UnbanArgs {
+    /// Returns the ids of the bans. A bare number is a user.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let of_user = |user: &str| format!("user-{user}");
+        let is_user = |text: &String| text.bytes().all(|b| b.is_ascii_digit());
+        let named = self.targets.iter().map(|text| match is_user(text) {
+            true => of_user(text),
+            false => text.clone(),
+        });
+        let users = self.user.iter().map(|user| of_user(&user.to_string()));
+        named.chain(users).collect()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BansArgs {
+    /// Only bans that keep this address or network out.
+    #[arg(long, value_parser = network)]
+    address: Option<String>,
+    /// Only the ban of this user.
+    #[arg(long, value_name = "USER_ID")]
+    user: Option<u64>,
+    /// Maximum number of entries, 1 to 1000.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) limit: Option<u16>,
+    /// List all entries.
+    #[arg(long, conflicts_with = "limit")]
+    pub(super) all: bool,
+}
+
+impl BansArgs {
+    pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
+        given([
+            ("address", self.address.clone()),
+            ("user_id", self.user.map(|id| id.to_string())),
+        ])
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ResolveArgs {
     /// Service name.
     service: String,
@@ -202,6 +290,10 @@ fn variable(name: &str) -> Option<String> {
 
 fn window(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
+}
+
+fn network(text: &str) -> Result<String, String> {
+    text.parse::<Network>().map(|_| text.to_owned())
 }
 
 fn given<const N: usize>(

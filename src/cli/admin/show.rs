@@ -56,6 +56,16 @@ const SESSIONS: [Column; 11] = [
     ("SERVICES", "/services"),
 ];
 
+const BANS: [Column; 7] = [
+    ("BAN", "/id"),
+    ("AGE", "/age_seconds"),
+    ("LEFT", "/remaining_seconds"),
+    ("REFUSALS", "/refusals"),
+    ("ENDED", "/ended_sessions"),
+    ("BY", "/by"),
+    ("REASON", "/reason"),
+];
+
 const BACKENDS: [Column; 14] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
@@ -190,6 +200,10 @@ pub(super) fn sessions(page: &Value) -> String {
     listing(&SESSIONS, list(page, "sessions"))
 }
 
+pub(super) fn bans(page: &Value) -> String {
+    listing(&BANS, list(page, "bans"))
+}
+
 pub(super) fn backends(answer: &Value) -> String {
     listing(&BACKENDS, list(answer, "backends"))
 }
@@ -216,10 +230,10 @@ pub(super) fn drained(answer: &Value) -> String {
     )
 }
 
-/// Formats the kicked sessions; the reasons for others go to stderr.
-pub(super) fn kicked(answer: &Value) -> String {
-    let line = |id: &Value| format!("kicked {}\n", cell(id));
-    list(answer, "kicked").map(line).collect()
+/// Formats what was removed; the reasons for others go to stderr.
+pub(super) fn removed(answer: &Value, done: &str) -> String {
+    let line = |id: &Value| format!("{done} {}\n", cell(id));
+    list(answer, done).map(line).collect()
 }
 
 /// Formats the rules and their source.

@@ -28,6 +28,14 @@ impl Bind {
         }
     }
 
+    /// Returns the user that these ids bind, else the one that a client claims with the others, else 0.
+    pub fn user_id_or(&self, claimed: Bind) -> u64 {
+        match self.user_id {
+            0 => claimed.user_id,
+            bound => bound,
+        }
+    }
+
     /// Encodes the payload.
     pub fn encode(&self) -> [u8; Bind::LEN] {
         let mut bytes = [0; Bind::LEN];

@@ -55,6 +55,10 @@ pub enum Closing {
     },
     /// An operator ended the session.
     Kicked,
+    /// An operator has banned the user or the address.
+    Banned,
+    /// The same, of a connection whose transport is not known yet.
+    BannedUnheard,
     /// The client's outbound queue overflowed.
     TooSlow,
     /// The client holds the most while too much of `limits.memory` is held.

@@ -77,6 +77,7 @@ impl Closing {
             Closing::Failed => abrupt(Label::Failed, Suspend),
             Closing::Unrecognised => abrupt(Label::Unrecognised, End),
             Closing::Denied => abrupt(Label::Denied, End),
+            Closing::BannedUnheard => abrupt(Label::Banned, End),
             Closing::Served => abrupt(Label::Served, End),
             Closing::ProxyUnexpected => abrupt(Label::ProxyUnexpected, End),
             Closing::ProxyMissing => abrupt(Label::ProxyMissing, End),
@@ -105,9 +106,8 @@ impl Closing {
                 retry_after_ms,
                 text,
             } => told(Label::Backend, *code, End, AfterMs(*retry_after_ms)).with(text),
-            Closing::Kicked => {
-                told(Label::Kicked, Code::KICKED, End, NoAdvice).with("ended by an operator")
-            }
+            Closing::Kicked => by_operator(Label::Kicked, "ended by an operator"),
+            Closing::Banned => by_operator(Label::Banned, "banned by an operator"),
             Closing::TooSlow => told(Label::TooSlow, Code::TOO_SLOW, Suspend, NoAdvice)
                 .with("outbound queue overflowed"),
             Closing::Evicted => evicted(),
@@ -160,6 +160,11 @@ fn told<'a>(label: Label, code: Code, then: Then, retry: Retry) -> Outcome<'a> {
         retry,
         websocket: code.websocket(),
     }
+}
+
+/// The client is to stay away.
+fn by_operator<'a>(label: Label, text: &'a str) -> Outcome<'a> {
+    told(label, Code::KICKED, Then::End, Retry::NoAdvice).with(text)
 }
 
 /// The client gets no CLOSE, but all that is queued for it.

@@ -58,6 +58,8 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     };
     check(backend, Some(440), 440);
     check(Closing::Kicked, Some(440), 440);
+    check(Closing::Banned, Some(440), 440);
+    check(Closing::BannedUnheard, None, 0);
     check(Closing::TooSlow, Some(507), 507);
     check(Closing::Evicted, None, 507);
     check(Closing::Draining, Some(503), 503);
@@ -98,6 +100,7 @@ fn a_connection_that_breaks_or_is_given_up_only_suspends_its_session() {
         Closing::ByClient(Code::NORMAL),
         Closing::BrokenFrame(FrameError::Magic),
         Closing::Kicked,
+        Closing::Banned,
         Closing::TooFast,
         Closing::Replaced,
         Closing::ResumeElsewhere,
@@ -137,6 +140,7 @@ fn nothing_is_sent_on_a_socket_that_has_failed_or_speaks_another_language() {
         Closing::Failed,
         Closing::Disconnected,
         Closing::Unrecognised,
+        Closing::BannedUnheard,
         Closing::Served,
         Closing::ProxyMissing,
         Closing::TlsFailed,

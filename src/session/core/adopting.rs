@@ -5,6 +5,7 @@ use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::code::Code;
 use crate::codec::peer::Handover;
+use crate::session::closing::Closing;
 use crate::session::numbering::Numbering;
 use crate::session::replay::Replay;
 use crate::session::state::Session;
@@ -110,6 +111,11 @@ impl<L: Hold> Core<L> {
         lost: Option<Code>,
         step: &mut Step<'_>,
     ) {
+        if step.host.bans_user(session.user_id()) {
+            // Banned while it was on its way, or found out only now who it is.
+            self.suspend(session, resume, Code::KICKED, false, step);
+            return self.close(Closing::Banned, step);
+        }
         if gap {
             resume.numbering.restart(resume.epoch, lacking.sent_before);
             session.count_anew();

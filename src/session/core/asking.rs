@@ -149,6 +149,11 @@ impl<L: Hold> Core<L> {
             }
             return;
         }
+        let user_id = particulars.bound.user_id_or(particulars.newest);
+        if step.host.bans_user(user_id) {
+            // Nothing is opened yet: its owner, which may have no such ban, keeps it.
+            return self.close(Closing::Banned, step);
+        }
         if let Some((_, attempt, claim)) = self.claiming() {
             attempt.epoch = epoch;
             claim.previous.clone_from(&from.gateway);

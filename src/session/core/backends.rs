@@ -38,13 +38,20 @@ impl<L: Hold> Core<L> {
         let Some(session) = self.session_mut() else {
             return;
         };
-        let before = session.realm_id();
+        let before = (session.realm_id(), session.user_id());
         if !session.bind(bind) {
             return;
         }
-        if session.realm_id() != before {
+        if session.realm_id() != before.0 {
             retag(session);
         }
+        let user_id = session.user_id();
+        if user_id != before.1 && step.host.bans_user(user_id) {
+            return self.close(Closing::Banned, step);
+        }
+        let Some(session) = self.session_mut() else {
+            return;
+        };
         // Behind CLOSE 307 nothing is said on a link; the claimant tells.
         if !leaves {
             let others = session.open().filter(|(name, _)| ***name != *service);

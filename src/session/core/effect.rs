@@ -60,6 +60,11 @@ pub trait Host {
     fn admits_session(&self) -> bool {
         true
     }
+    /// Returns true if this user is banned; 0 is nobody. Asked when a session's user becomes known or another
+    /// one, never for each frame.
+    fn bans_user(&self, _user_id: u64) -> bool {
+        false
+    }
     /// Tells whether so much memory is held that new sessions are refused.
     fn short_of_memory(&self) -> bool;
     /// Returns the rest of a drain's window; none without a drain.

@@ -86,10 +86,12 @@ impl<L: Hold> Core<L> {
     }
 
     /// Ends the connection because of what the client's bytes, or their end, say. While earlier frames of
-    /// the client wait for links they go first: the end is met again when the client is read again.
+    /// the client wait for links they go first, unless it is banned: the end is met again when the client is
+    /// read again.
     pub fn end_of_input(&mut self, closing: Closing, step: &mut Step<'_>) {
         if let State::Active { session, pause, .. } = &mut self.state
             && session.waiting() > 0
+            && closing != Closing::Banned
         {
             *pause = Pause::Opening;
             return;
@@ -135,6 +137,9 @@ impl<L: Hold> Core<L> {
         let State::Active { session, .. } = &mut self.state else {
             return self.start_session(frame, step);
         };
+        if session.would_become(frame.header.user_id) && step.host.bans_user(frame.header.user_id) {
+            return Err(Closing::Banned);
+        }
         let realm_before = session.realm_id();
         let taken = session.on_data(&frame.header, frame.service);
         if session.realm_id() != realm_before {
@@ -190,6 +195,9 @@ impl<L: Hold> Core<L> {
             self.state = State::Greeting { talked: true };
             self.tell_error(Code::MALFORMED, 0, "no service was named yet", "", step);
             return Ok(true);
+        }
+        if step.host.bans_user(frame.header.user_id) {
+            return Err(Closing::Banned);
         }
         if !step.host.admits_session() {
             return Err(Closing::TooManySessions);

@@ -22,6 +22,7 @@ impl ResumeRequest {
     ///
     /// # Errors
     /// [`Closing::NotResumable`]: it is too short, or its token is not good for the session it names.
+    /// [`Closing::Banned`]: the token's user is banned.
     pub(super) fn read(frame: &Frame<'_>, step: &mut Step<'_>) -> Result<ResumeRequest, Closing> {
         let Some((count, token)) = frame.payload.split_first_chunk() else {
             return Err(Closing::NotResumable);
@@ -32,6 +33,9 @@ impl ResumeRequest {
         })?;
         if token.session_id != frame.header.session_id {
             return Err(Closing::NotResumable);
+        }
+        if step.host.bans_user(token.user_id()) {
+            return Err(Closing::Banned);
         }
         Ok(ResumeRequest {
             token,

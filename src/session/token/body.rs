@@ -29,6 +29,11 @@ pub struct TokenBody {
 }
 
 impl TokenBody {
+    /// Returns the bound user, else the newest that the client sent, else 0.
+    pub fn user_id(&self) -> u64 {
+        self.bound.user_id_or(self.newest)
+    }
+
     /// Appends the body.
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.session_id.to_be_bytes());

@@ -2,6 +2,7 @@
 //! peer gateways, in words. Words to links stand before the others of the same event, for they are said
 //! at once. `tests/simulator` has all of them together.
 
+mod bans;
 mod claims;
 mod crossings;
 mod lives;
@@ -122,6 +123,10 @@ struct Around {
     limits: Limits,
     drain_left: Cell<Option<Duration>>,
     refuses: Cell<bool>,
+    /// A banned user; 0: nobody.
+    banned: Cell<u64>,
+    /// The user that tokens say is bound.
+    token_user: Cell<u64>,
     calls: Cell<u64>,
 }
 
@@ -137,6 +142,9 @@ impl Host for Around {
     }
     fn short_of_memory(&self) -> bool {
         false
+    }
+    fn bans_user(&self, user_id: u64) -> bool {
+        user_id != 0 && user_id == self.banned.get()
     }
 
     fn refuses_sessions(&self) -> bool {
@@ -155,7 +163,9 @@ impl Host for Around {
         // A token of the tests is an epoch and the name of its gateway.
         let (epoch, owner) = token.split_first().ok_or(TokenError::Malformed)?;
         let owner = String::from_utf8_lossy(owner).into_owned();
-        Ok(token_of(u32::from(*epoch), &owner))
+        let mut token = token_of(u32::from(*epoch), &owner);
+        token.bound.user_id = self.token_user.get();
+        Ok(token)
     }
     fn unix_seconds(&self) -> u64 {
         1_000
@@ -227,6 +237,8 @@ impl Play {
                 },
                 drain_left: Cell::default(),
                 refuses: Cell::new(false),
+                banned: Cell::default(),
+                token_user: Cell::default(),
                 calls: Cell::new(0),
             },
             now: 0,

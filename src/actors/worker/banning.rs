@@ -1,0 +1,65 @@
+//! A worker's part in a ban: those whom it concerns and who are there already are ended.
+//!
+//! Nobody slips through between the ban and this: it is in force for every worker before any of them looks, and
+//! whoever comes, resumes, is moved here or becomes another user behind the look is looked at by itself.
+
+use actix::prelude::*;
+
+use super::queries::MAX_LOOKED_AT;
+use super::{Seated, Worker};
+use crate::actors::client::GetOut;
+use crate::admission::BanTarget;
+use crate::supervision::Receive;
+
+/// Ends connections and sessions that a ban concerns. Looks at a bounded number of clients, as queries do.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "BannedEnded")]
+pub struct EndBanned {
+    /// Whom the ban concerns.
+    pub target: BanTarget,
+    /// The slot to begin with.
+    pub from: usize,
+}
+
+/// The outcome for some of a worker's clients.
+#[derive(Debug, Clone, Copy, MessageResponse)]
+pub struct BannedEnded {
+    /// Sessions that end.
+    pub sessions: u64,
+    /// The slot to go on with; `None`: there are no more.
+    pub next: Option<usize>,
+}
+
+impl Worker {
+    fn is_concerned(&self, target: BanTarget, seated: &Seated) -> bool {
+        let (stats, ip) = (&seated.stats, seated.stats.remote().ip());
+        match target {
+            BanTarget::User(_) => {
+                stats.session_id().is_some() && target.concerns(ip, stats.user_id())
+            }
+            BanTarget::Network(_) => {
+                target.concerns(ip, 0) && !self.shared.scope.doors.is_relay(ip)
+            }
+        }
+    }
+}
+
+impl Receive<EndBanned> for Worker {
+    type Result = BannedEnded;
+
+    fn receive(&mut self, msg: EndBanned, _: &mut Context<Self>) -> BannedEnded {
+        let clients = &self.state.clients;
+        let end = clients.capacity();
+        let look_until = end.min(msg.from.saturating_add(MAX_LOOKED_AT));
+        let some = (msg.from..look_until).filter_map(|slot| clients.get(slot));
+        let mut sessions = 0;
+        for seated in some.filter(|seated| self.is_concerned(msg.target, seated)) {
+            sessions += u64::from(seated.stats.session_id().is_some());
+            seated.client.do_send(GetOut);
+        }
+        BannedEnded {
+            sessions,
+            next: (look_until < end).then_some(look_until),
+        }
+    }
+}
