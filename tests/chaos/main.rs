@@ -1,6 +1,6 @@
-//! Whatever anybody does: each case is done to a real process on which a resident plays, and has an
-//! invariant, a stated bound and printed figures. Afterwards actors, sessions, links, files and memory are
-//! what they were.
+//! Whatever anybody does, and whatever happens to networks, backends and Redis: each case is done to real processes,
+//! on which a resident or a great many others play, and has an invariant, a stated bound and printed figures.
+//! Afterwards actors, sessions, links, files and memory are what they were.
 
 #[path = "../moves/stage.rs"]
 mod deployment;
