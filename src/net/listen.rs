@@ -9,14 +9,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::path::fail_when_dead;
+use super::path::{bound_unsent, fail_when_dead};
 
 /// Backlog: connections that the kernel queues for a busy worker.
 const BACKLOG: i32 = 4096;
-/// Bytes of a connection that the kernel takes before the network has room for them. Without it the kernel holds for
-/// each slow reader as much as `net.ipv4.tcp_wmem` allows, 4 MiB, and no queue of ours ever fills up.
-#[cfg(target_os = "linux")]
-const UNSENT_BYTES: u32 = 32 * 1024;
 
 /// Opens `count` listeners on one address, each with `SO_REUSEPORT`, so that the kernel spreads
 /// connections over the workers. Port 0 picks one free port for all of them. What they accept fails when it is
@@ -41,8 +37,7 @@ pub fn listeners(
     }
     for listener in &all {
         let socket = SockRef::from(listener);
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        bound_unsent(&socket)?;
         fail_when_dead(socket, dead_after)?;
     }
     Ok(all)
@@ -120,6 +115,7 @@ fn spare() -> Option<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::UNSENT_BYTES;
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::Link;
 use super::pump::Pump;
 use crate::codec::link::{Hello, Kind};
-use crate::net::path::fail_when_dead;
+use crate::net::path::{bound_unsent, fail_when_dead};
 use crate::net::socket::Socket;
 use crate::net::tls;
 use crate::scope::Scope;
@@ -22,6 +22,7 @@ use crate::session::link::LinkEnd;
 pub(super) async fn dial(scope: Arc<Scope>, endpoint: SocketAddr) -> io::Result<Socket> {
     let socket = TcpStream::connect(endpoint).await?;
     socket.set_nodelay(true)?;
+    bound_unsent(&SockRef::from(&socket))?;
     fail_when_dead(SockRef::from(&socket), scope.config.listen.dead_after)?;
     let Some(config) = scope.tls.client() else {
         return Ok(Socket::Tcp(socket));

@@ -15,7 +15,7 @@ use super::wire::{Frames, TaskEnd, Wire};
 use super::{Peers, Shared};
 use crate::codec::peer::PeerGateway;
 use crate::codec::peer::wire::PeerFrame;
-use crate::net::path::fail_when_dead;
+use crate::net::path::{bound_unsent, fail_when_dead};
 use crate::net::peer::{self, HandshakeError, HandshakeFailure, Hello, Secured, VERSION};
 use crate::session::token::{KEY_ID_LEN, Keyring};
 use crate::supervision::CountedAddr;
@@ -87,9 +87,10 @@ pub(super) async fn accept(shared: Shared, own: CountedAddr<Peers>) {
     }
 }
 
-/// Has the kernel notice a path that is dead, and send small frames at once.
+/// Has the kernel notice a path that is dead, bound what it takes, and send small frames at once.
 fn tune(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    bound_unsent(&SockRef::from(stream))?;
     fail_when_dead(SockRef::from(stream), shared.config.listen.dead_after)
 }
 
