@@ -13,9 +13,12 @@ pub fn client(
     forwarded: &[&str],
     trusted: impl Fn(IpAddr) -> bool,
 ) -> Result<Option<SocketAddr>, Contradiction> {
-    let plain = x_forwarded_for.iter().flat_map(|line| line.split(','));
+    let plain = x_forwarded_for.iter().rev();
+    let plain = plain.flat_map(|line| line.rsplit(','));
     let plain = farthest(plain.map(node), &trusted);
-    let elements = forwarded.iter().flat_map(|line| split(line, ','));
+    // From the back: a quote that the client has left open must not hide what proxies wrote behind it.
+    let elements = forwarded.iter().rev();
+    let elements = elements.flat_map(|line| line.rsplit(outside_quotes(',')));
     let described = farthest(elements.map(for_of), &trusted);
     match (plain, described) {
         (Some(one), Some(other)) if one.ip() != other.ip() => Err(Contradiction),
@@ -27,12 +30,13 @@ pub fn client(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contradiction;
 
+/// The last of the nodes, nearest first, that is reached over trusted ones.
 fn farthest(
     nodes: impl Iterator<Item = Option<SocketAddr>>,
     trusted: impl Fn(IpAddr) -> bool,
 ) -> Option<SocketAddr> {
     let mut found = None;
-    for node in nodes.collect::<Vec<_>>().into_iter().rev() {
+    for node in nodes {
         let Some(address) = node else { break };
         found = Some(address);
         if !trusted(address.ip()) {
@@ -42,18 +46,19 @@ fn farthest(
     found
 }
 
-/// Splits at a separator that is not inside quotes.
-fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+/// A pattern: a separator that is not inside quotes.
+fn outside_quotes(separator: char) -> impl FnMut(char) -> bool {
     let mut quoted = false;
-    text.split(move |c| {
+    move |c| {
         quoted ^= c == '"';
         c == separator && !quoted
-    })
+    }
 }
 
 /// The `for` of an element.
 fn for_of(element: &str) -> Option<SocketAddr> {
-    let mut pairs = split(element, ';').filter_map(|pair| pair.split_once('='));
+    let pairs = element.split(outside_quotes(';'));
+    let mut pairs = pairs.filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
     node(value.trim().trim_matches('"'))
 }
@@ -126,6 +131,11 @@ mod tests {
             ("for=192.0.2.1, for=_hidden", None),
             ("host=\"a,for=6.6.6.6\";for=192.0.2.1", Some("192.0.2.1:0")),
             ("for=192.0.2.1, proto=http", None),
+            ("for=\"6.6.6.6, for=192.0.2.1", Some("192.0.2.1:0")),
+            (
+                "for=6.6.6.6;x=\", for=\"[2001:db8::1]:47\"",
+                Some("[2001:db8::1]:47"),
+            ),
         ] {
             assert_eq!(named(&[], &[line]).as_deref(), expected, "{line}");
         }

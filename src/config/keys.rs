@@ -227,7 +227,7 @@ pub const KEYS: [Key; 76] = [
     sets("backend.tls.key", |c| {
         Field::OptionalPath(&mut c.backend.tls.key)
     }),
-    sets("limits.memory", |c| {
+    live("limits.memory", |c| {
         Field::OptionalSize(&mut c.limits.memory)
     }),
     live("limits.connections_per_ip", |c| {

@@ -15,15 +15,17 @@ pub struct Reloaded {
     pub need_restart: Vec<&'static str>,
 }
 
-/// Loads the file of `in_force` again, then the environment.
+/// Loads the file of `in_force` again, then the environment; `complete` gives what is not configured its value.
 ///
 /// # Errors
 /// All mistakes.
 pub fn reload(
     in_force: &Config,
     environment: impl Iterator<Item = (String, String)>,
+    complete: impl FnOnce(&mut Config),
 ) -> Result<Reloaded, Vec<Mistake>> {
     let mut fresh = load(in_force.file.as_deref(), environment)?;
+    complete(&mut fresh);
     let mut config = in_force.clone();
     let (mut changed, mut need_restart) = (Vec::new(), Vec::new());
     for key in &KEYS {
@@ -58,15 +60,22 @@ mod tests {
             let variable = ("GATEWAY__LIMITS__PATIENCE".to_owned(), "2s".to_owned());
             std::iter::once(variable)
         };
-        let before = load(Some(&file), environment()).unwrap();
-        let same = reload(&before, environment()).unwrap();
+        let complete = |config: &mut Config| {
+            config.limits.memory.get_or_insert(1 << 30);
+        };
+        let mut before = load(Some(&file), environment()).unwrap();
+        complete(&mut before);
+        let reload = |before| super::reload(before, environment(), complete);
+        let same = reload(&before).unwrap();
         assert_eq!((&same.config, same.changed.len()), (&before, 0));
 
         let text = "limits.deny = [\"192.0.2.0/24\"]\nlimits.patience = \"9s\"\n\
-                    listen.max_payload = 1024\nadmin.token = \"sesame\"";
+                    limits.memory = \"64MiB\"\nlisten.max_payload = 1024\nadmin.token = \"sesame\"";
         std::fs::write(&file, text).unwrap();
-        let next = reload(&before, environment()).unwrap();
-        assert_eq!(next.changed, ["limits.connections_per_ip", "limits.deny"]);
+        let next = reload(&before).unwrap();
+        let changed = ["limits.memory", "limits.connections_per_ip", "limits.deny"];
+        assert_eq!(next.changed, changed);
+        assert_eq!(next.config.limits.memory, Some(64 << 20));
         assert_eq!(next.need_restart, ["listen.max_payload"]);
         assert_eq!(next.config.limits.connections_per_ip, 0);
         assert!(
@@ -79,6 +88,6 @@ mod tests {
         assert_eq!(next.config.listen, before.listen);
 
         std::fs::write(&file, "limits.ipv6_prefix = 0").unwrap();
-        assert_eq!(reload(&next.config, environment()).unwrap_err().len(), 1);
+        assert_eq!(reload(&next.config).unwrap_err().len(), 1);
     }
 }

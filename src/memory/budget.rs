@@ -1,7 +1,7 @@
 //! The bound, and what all threads hold.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use super::meter::Meter;
 use super::part::Part;
@@ -11,9 +11,16 @@ use crate::labels::Label;
 /// State that the meters share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) limit: i64,
+    limit: AtomicI64,
     /// Sum of what the meters have published.
     pub(super) sum: AtomicI64,
+}
+
+impl Shared {
+    /// The bound, in bytes.
+    pub(super) fn limit(&self) -> i64 {
+        self.limit.load(Relaxed)
+    }
 }
 
 /// The budget of a process.
@@ -41,7 +48,7 @@ impl MemoryBudget {
     /// A budget of `limit` bytes for so many workers and the gateway's own thread.
     pub fn new(limit: usize, workers: usize) -> MemoryBudget {
         let shared = Arc::new(Shared {
-            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            limit: AtomicI64::new(signed(limit)),
             sum: AtomicI64::new(0),
         });
         let meter = |_| Arc::new(Meter::new(Arc::clone(&shared)));
@@ -50,6 +57,11 @@ impl MemoryBudget {
             gateway: meter(0),
             shared,
         }
+    }
+
+    /// Replaces the bound. Workers go by it from their next look on.
+    pub fn set_limit(&self, limit: usize) {
+        self.shared.limit.store(signed(limit), Relaxed);
     }
 
     /// The meter of a worker's thread.
@@ -71,7 +83,7 @@ impl MemoryBudget {
         };
         let parts: Vec<_> = Part::ALL.iter().map(|part| held(*part)).collect();
         MemorySnapshot {
-            limit: self.shared.limit as u64,
+            limit: self.shared.limit() as u64,
             held: parts.iter().map(|(_, bytes)| bytes).sum(),
             pressure: self.pressure(),
             parts,
@@ -83,6 +95,10 @@ impl MemoryBudget {
         let pressures = self.workers.iter().map(|meter| meter.pressure());
         pressures.max().unwrap_or(Pressure::None)
     }
+}
+
+fn signed(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -70,10 +70,10 @@ impl Meter {
         let change = total - self.published.load(Relaxed);
         self.published.store(total, Relaxed);
         let sum = self.shared.sum.fetch_add(change, Relaxed) + change;
-        let pressure = Pressure::of(sum, self.shared.limit, self.pressure());
+        let pressure = Pressure::of(sum, self.shared.limit(), self.pressure());
         self.pressure.store(pressure as u8, Relaxed);
         let grown = sum - self.looked_at.load(Relaxed);
-        if pressure > Pressure::None && grown > self.shared.limit / 64 {
+        if pressure > Pressure::None && grown > self.shared.limit() / 64 {
             self.alarm.store(true, Relaxed);
         }
     }
@@ -105,7 +105,7 @@ impl Meter {
     /// Returns this thread's share of what all should give back to come under `pressure`.
     pub fn share_over(&self, pressure: Pressure) -> usize {
         let sum = self.shared.sum.load(Relaxed).max(1);
-        let excess = sum - pressure.threshold(self.shared.limit);
+        let excess = sum - pressure.threshold(self.shared.limit());
         let own = self.total.load(Relaxed).clamp(0, sum);
         (i128::from(excess.max(0)) * i128::from(own) / i128::from(sum)) as usize
     }
@@ -113,7 +113,7 @@ impl Meter {
     /// Publishes, and tells whether queues end and so many bytes are more than an eighth of the budget.
     pub(super) fn is_too_much(&self, bytes: usize) -> bool {
         self.publish();
-        self.pressure() >= Pressure::Queues && bytes as i64 > self.shared.limit / 8
+        self.pressure() >= Pressure::Queues && bytes as i64 > self.shared.limit() / 8
     }
 
     /// What this thread holds of a part.

@@ -81,7 +81,13 @@ pub(super) async fn start_actors(
     let watchers = Watchers::default();
     let entry = parts.actors.register(ROOT, String::new(), None, None);
     let config = parts.config;
-    let (live_gate, live_workers) = (Arc::clone(&parts.gate), parts.workers.clone());
+    let live = Live {
+        doors: parts.doors,
+        gate: Arc::clone(&parts.gate),
+        tls: Arc::clone(&parts.tls),
+        memory: Arc::clone(&parts.memory),
+        workers: parts.workers.clone(),
+    };
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let own_watchers = watchers.clone();
     let token_keys = Arc::default();
@@ -90,7 +96,7 @@ pub(super) async fn start_actors(
         peering,
         pod: report_cost(parts.pod, parts.metrics),
         token_keys: Arc::clone(&token_keys),
-        memory: parts.memory,
+        memory: Arc::clone(&parts.memory),
     };
     let (gateway, panicked) = entry.start_watched(move |registration| {
         Gateway::new(
@@ -115,12 +121,6 @@ pub(super) async fn start_actors(
         Arc::clone(&parts.tokens),
         token_keys,
     ));
-    let live = Live {
-        doors: parts.doors,
-        gate: live_gate,
-        tls: Arc::clone(&parts.tls),
-        workers: live_workers,
-    };
     keep_limits(live, watchers.config);
     let audience = Audience {
         routers: parts.routers,

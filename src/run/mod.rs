@@ -267,10 +267,8 @@ fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
 /// Makes the budget of `limits.memory`, or of what takes its place, and says so.
 fn memory_budget(config: &mut Config) -> Arc<MemoryBudget> {
     let configured = config.limits.memory.is_some();
-    let bytes = *config
-        .limits
-        .memory
-        .get_or_insert_with(available::default_limit);
+    reload::complete(config);
+    let bytes = config.limits.memory.unwrap_or(available::LEAST);
     tracing::info!(
         bytes,
         configured,

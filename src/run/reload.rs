@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::actors::worker::{LimitsReloaded, Worker};
 use crate::admission::{Doors, Gate};
 use crate::config::{self, Config, Reloaded};
+use crate::memory::{MemoryBudget, available};
 use crate::net::tls::Tls;
 use crate::supervision::Seat;
 
@@ -19,11 +20,18 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Interval at which the file is read, notification or not.
 const INTERVAL: Duration = Duration::from_secs(60);
 
+/// Gives `limits.memory` its value where none is configured.
+pub(super) fn complete(config: &mut Config) {
+    let memory = &mut config.limits.memory;
+    memory.get_or_insert_with(available::default_limit);
+}
+
 /// Everything that has limits in force.
 pub(super) struct Live {
     pub(super) doors: Arc<Doors>,
     pub(super) gate: Arc<Gate>,
     pub(super) tls: Arc<Tls>,
+    pub(super) memory: Arc<MemoryBudget>,
     pub(super) workers: Vec<Seat<Worker>>,
 }
 
@@ -34,6 +42,9 @@ impl Live {
             tracing::info!(limit, "connections served at a time have changed");
         }
         self.tls.reload_limits(&config);
+        if let Some(limit) = config.limits.memory {
+            self.memory.set_limit(limit);
+        }
         self.doors.reload(Arc::new(config));
         for worker in &self.workers {
             // One that is just being rebuilt has the same scope.
@@ -70,7 +81,7 @@ pub(super) async fn keep_fresh(live: Live, asked: Arc<Notify>) {
     loop {
         // At first too: it may have changed before it was watched.
         let in_force = live.doors.config().clone();
-        let read = move || config::reload(&in_force, config::environment());
+        let read = move || config::reload(&in_force, config::environment(), complete);
         match tokio::task::spawn_blocking(read).await {
             Ok(now) if before.as_ref() == Some(&now) => {}
             Ok(now) => {

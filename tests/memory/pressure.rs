@@ -106,3 +106,29 @@ async fn the_largest_queue_ends_first() {
         assert_eq!(&player.answer().await.payload[..], b"on");
     }
 }
+
+/// A budget that is made smaller holds at once.
+#[tokio::test]
+async fn the_budget_can_change_while_the_gateway_runs() {
+    let queue = "session.outbound_queue = \"16MiB\"";
+    let served = Served::start(&format!("limits.memory = \"64MiB\"\n{queue}")).await;
+    let (mut link, players) = served.sessions(2).await;
+    let mut round = Vec::new();
+    for _ in 0..64 {
+        link::encode(&mut round, Kind::Data, players[0].1, &[7; 4096]);
+    }
+    while served.held().await < 12 * MIB {
+        link.raw(&round).await;
+    }
+    served.until_pressure(|pressure| pressure == "none").await;
+    served.set(&format!("limits.memory = \"8MiB\"\n{queue}"));
+    loop {
+        let frame = link.next().await.expect("a frame");
+        if frame.kind == Kind::Close as u8 {
+            assert_eq!(frame.payload[..2], 507_u16.to_be_bytes());
+            break;
+        }
+    }
+    let memory = served.json("/api/v1/memory").await;
+    assert_eq!(memory["limit_bytes"], 8 * MIB);
+}

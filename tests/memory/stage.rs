@@ -1,6 +1,7 @@
 //! A gateway in a process of its own, with one backend that the test plays.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -32,7 +33,19 @@ pub(crate) struct Served {
     pub(crate) players: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) backend: Backend,
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+/// Writes the configuration, with these settings, one a line.
+fn configure(file: &Path, settings: &str) {
+    let routes = file.with_file_name("routes.json");
+    let settings = format!(
+        "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+         gateway.workers = 1\nroutes.file = {routes:?}\nbackend.ping_interval = \"1h\"\n{settings}\n"
+    );
+    let fresh = file.with_extension("new");
+    std::fs::write(&fresh, settings).expect("written");
+    std::fs::rename(&fresh, file).expect("renamed");
 }
 
 impl Served {
@@ -49,11 +62,7 @@ impl Served {
         let routes = directory.path().join("routes.json");
         std::fs::write(&routes, document).expect("written");
         let file = directory.path().join("gateway.toml");
-        let settings = format!(
-            "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
-             gateway.workers = 1\nroutes.file = {routes:?}\nbackend.ping_interval = \"1h\"\n{settings}\n"
-        );
-        std::fs::write(&file, settings).expect("written");
+        configure(&file, settings);
         let mut program = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
         program.arg("serve").arg("--config").arg(&file);
         let process = Process::spawn(&mut program);
@@ -64,8 +73,13 @@ impl Served {
             admin: admin.parse().expect("an address"),
             process,
             backend,
-            _directory: directory,
+            directory,
         }
+    }
+
+    /// Replaces these settings while it runs.
+    pub(crate) fn set(&self, settings: &str) {
+        configure(&self.directory.path().join("gateway.toml"), settings);
     }
 
     /// Starts sessions, the first of which brings the link; returns the players and their sessions.
