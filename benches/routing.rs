@@ -34,6 +34,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
         require_bind: false,
         may_bind: None,
         max_connections: None,
+        max_sessions: None,
     }
 }
 
@@ -78,7 +79,14 @@ fn resolve(c: &mut Criterion) {
                         user_id: id,
                         session_id: id,
                     };
-                    black_box(table.resolve(&query, &Avoid { tried: &[], dead })).is_ok()
+                    black_box(table.resolve(
+                        &query,
+                        &Avoid {
+                            dead,
+                            ..Avoid::NOTHING
+                        },
+                    ))
+                    .is_ok()
                 });
             });
         }

@@ -253,6 +253,8 @@ pub struct WorkerMetrics {
     pub binds: Count,
     pub bind_failures: Count,
     pub resolved: Count,
+    pub retries: Count,
+    pub refused_retries: Count,
     pub unresolved: Listed<Code>,
     pub dropped: Labelled<DropReason>,
 }
@@ -317,6 +319,8 @@ impl Default for WorkerMetrics {
             binds: count(),
             bind_failures: count(),
             resolved: count(),
+            retries: count(),
+            refused_retries: count(),
             unresolved: by_code(),
             dropped: Labelled::default(),
         }

@@ -8,11 +8,17 @@ use super::family::{
     },
     family, joined, listed, owned,
 };
-use super::{bans, memory};
+use super::{bans, endpoint_families as endpoints, memory};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
-pub const FAMILIES: [Family; OWN.len() + memory::FAMILIES.len() + bans::FAMILIES.len()] =
-    joined(&[&OWN, &memory::FAMILIES, &bans::FAMILIES]);
+pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
+    &OWN,
+    &memory::FAMILIES,
+    &bans::FAMILIES,
+    &endpoints::FAMILIES,
+]);
+
+const OTHERS: usize = memory::FAMILIES.len() + bans::FAMILIES.len() + endpoints::FAMILIES.len();
 
 const OWN: [Family; 74] = [
     family(

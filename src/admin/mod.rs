@@ -16,6 +16,7 @@ mod bans;
 mod config;
 mod connection;
 mod drain;
+mod endpoint_families;
 mod endpoints;
 mod errors;
 mod families;

@@ -14,7 +14,7 @@ use super::errors::{ApiError, ErrorBody};
 use super::ids::{DecimalId, ServiceName};
 use super::params::{Nothing, Query};
 use super::{Desk, in_time};
-use crate::actors::backend_pool::BackendHealth;
+use crate::actors::backend_pool::{BackendHealth, Breaker, ejectable};
 use crate::actors::config_watcher::RoutesLoaded;
 use crate::codec::code::Code;
 use crate::inspection::BackendSnapshot;
@@ -164,29 +164,28 @@ pub(super) async fn resolve(
     let no_routes = || ApiError::unavailable("no_routes", "there are no routes yet");
     let table = table.ok_or_else(no_routes)?;
     let backends = in_time(desk.inspector.backends()).await?;
-    answer(&which, &table, &backends).map(web::Json)
+    let percent = desk.config.backend.max_ejected_percent;
+    answer(&which, &table, &backends, percent).map(web::Json)
 }
 
 fn answer(
     which: &Which,
     table: &Arc<RouteTable>,
     backends: &[BackendSnapshot],
+    max_ejected_percent: u8,
 ) -> Result<Resolution, ApiError> {
     let service = which.service.0.as_str();
-    let its: BTreeMap<SocketAddr, BackendHealth> = backends
-        .iter()
-        .filter(|backend| backend.service == service)
+    let rows = backends.iter().filter(|backend| backend.service == service);
+    let its: BTreeMap<SocketAddr, BackendHealth> = rows
+        .clone()
         .filter_map(|backend| Some((backend.address?, backend.health)))
         .collect();
-    let gone = |health: &BackendHealth| match health {
-        BackendHealth::Suspect | BackendHealth::Down | BackendHealth::Leaving => true,
-        BackendHealth::Up | BackendHealth::Unknown => false,
-    };
-    let dead: BTreeSet<SocketAddr> = its
-        .iter()
-        .filter(|(_, health)| gone(health))
-        .map(|(endpoint, _)| *endpoint)
-        .collect();
+    let route = table.service(service);
+    let endpoints = route.map_or(0, |route| route.endpoints().len());
+    let dead = avoided(rows.clone(), ejectable(endpoints, max_ejected_percent));
+    let most = route.and_then(|route| route.max_sessions);
+    let is_full = |row: &&BackendSnapshot| most.is_some_and(|most| row.sessions >= most.into());
+    let full = rows.filter(is_full).filter_map(|row| row.address).collect();
     let question = Question {
         service,
         realm_id: which.realm_id.unwrap_or(0),
@@ -194,8 +193,9 @@ fn answer(
         session_id: which.session_id.map_or(0, |id| id.0),
     };
     let avoid = Avoid {
-        tried: &[],
+        full: &full,
         dead: &dead,
+        ..Avoid::NOTHING
     };
     let explained = table.explain(&question, &avoid).map_err(refused)?;
     let (endpoint, mut why, error_code) = match explained.outcome.clone() {
@@ -209,6 +209,10 @@ fn answer(
         Err(NoRoute::Unresolved | NoRoute::AllTried) => {
             let why = NoRoute::Unresolved.to_string();
             (None, why, Some(Code::BAD_GATEWAY.0))
+        }
+        Err(NoRoute::AllFull) => {
+            let why = NoRoute::AllFull.to_string();
+            (None, why, Some(Code::UNAVAILABLE.0))
         }
         Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
     };
@@ -234,6 +238,24 @@ fn answer(
         require_bind: explained.service.require_bind,
         candidates: candidates(&explained, &its),
     })
+}
+
+/// Returns the endpoints that new sessions avoid: those that cannot be reached, are suspect or leave, and of the others
+/// those whose breakers are open, until they are `most` together.
+fn avoided<'a>(
+    rows: impl Iterator<Item = &'a BackendSnapshot> + Clone,
+    most: usize,
+) -> BTreeSet<SocketAddr> {
+    let gone = |row: &&BackendSnapshot| match row.health {
+        BackendHealth::Suspect | BackendHealth::Down | BackendHealth::Leaving => true,
+        BackendHealth::Up | BackendHealth::Unknown => false,
+    };
+    let gone_rows = rows.clone().filter(gone);
+    let mut avoided: BTreeSet<_> = gone_rows.filter_map(|row| row.address).collect();
+    let ejected = rows.filter(|row| !gone(row) && row.breaker == Breaker::Open);
+    let room = most.saturating_sub(avoided.len());
+    avoided.extend(ejected.filter_map(|row| row.address).take(room));
+    avoided
 }
 
 /// Lists the endpoints that the strategy chooses among, and names of the rule that do not resolve.

@@ -146,7 +146,10 @@ mod tests {
                 .collect()
         };
         let eligible = |dead: &BTreeSet<SocketAddr>| -> Vec<bool> {
-            let avoid = Avoid { tried: &[], dead };
+            let avoid = Avoid {
+                dead,
+                ..Avoid::NOTHING
+            };
             let explained = table
                 .explain(&query("turn", 0, 0, 1), &avoid)
                 .expect("a rule");

@@ -125,6 +125,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     let mut require_bind = false;
     let mut may_bind = None;
     let mut max_connections = None;
+    let mut max_sessions = None;
     let members = reader.object(value)?;
     for (name, member) in &members {
         match name.as_str() {
@@ -138,6 +139,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
             "require_bind" => require_bind = reader.boolean(member).unwrap_or_default(),
             "may_bind" => may_bind = reader.boolean(member),
             "max_connections" => max_connections = reader.number(member, 1..=u32::MAX),
+            "max_sessions" => max_sessions = reader.number(member, 1..=u32::MAX),
             _ => reader.unknown(member),
         }
     }
@@ -158,6 +160,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         require_bind,
         may_bind,
         max_connections,
+        max_sessions,
     })
 }
 

@@ -24,6 +24,7 @@ fn a_whole_document() {
         "chat.eu": {
           "strategy": "consistent_hash", "hash_key": "realm_id", "require_bind": true, "may_bind": true,
           "max_connections": 4294967295,
+          "max_sessions": 500,
           "endpoints": [{"address": "b:1", "weight": 100}, {"weight": 1, "address": "[::1]:2"}]
         },
         "game": {"strategy": "realm_based"},
@@ -51,13 +52,17 @@ fn a_whole_document() {
         require_bind: true,
         may_bind: Some(true),
         max_connections: Some(u32::MAX),
+        max_sessions: Some(500),
     };
     assert_eq!(data.rules["chat.eu"], chat);
     let account = &data.rules["account"];
     assert_eq!(account.endpoints[0].weight, 1);
     assert_eq!(account.hash_key, HashKey::UserId);
     assert!(!account.require_bind);
-    assert_eq!(account.max_connections, None);
+    assert_eq!(
+        (account.max_connections, account.max_sessions),
+        (None, None)
+    );
     assert_eq!(data.realms.get(u32::MAX), Some(&name("a:1")));
     let names: Vec<String> = data
         .endpoint_names()
@@ -179,6 +184,10 @@ fn rules_alone() {
     assert_eq!(
         told_of_rule(r#"{"strategy": "consistent_hash"}"#),
         ["line 1: rules.game.endpoints: consistent_hash requires at least one endpoint"]
+    );
+    assert_eq!(
+        told_of_rule(r#"{"strategy": "realm_based", "max_sessions": 0}"#),
+        ["line 1: rules.game.max_sessions: must be 1 to 4294967295, not 0"]
     );
     assert_eq!(
         told_of_rule(r#"{"strategy": "realm_based", "endpoints": {}, "max_connections": -1}"#),

@@ -1,6 +1,6 @@
 //! The question to a route table, its answer, and the reason for operators.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,17 +26,24 @@ pub struct Query<'a> {
 pub struct Avoid<'a> {
     /// Endpoints that have failed this session. They are never the answer.
     pub tried: &'a [SocketAddr],
+    /// Endpoints that have all the sessions that they may have. They are never the answer.
+    pub full: &'a BTreeSet<SocketAddr>,
     /// Endpoints that are known to be down. They are the answer only where nothing else is left.
     pub dead: &'a BTreeSet<SocketAddr>,
+    /// Endpoints that were out and get less than their share for now, in percent of it, where a strategy shares.
+    pub returning: &'a BTreeMap<SocketAddr, u8>,
 }
 
-static NONE_DEAD: BTreeSet<SocketAddr> = BTreeSet::new();
+static NONE_RETURNING: BTreeMap<SocketAddr, u8> = BTreeMap::new();
+static NONE: BTreeSet<SocketAddr> = BTreeSet::new();
 
 impl Avoid<'static> {
     /// Avoids no endpoint.
     pub const NOTHING: Avoid<'static> = Avoid {
         tried: &[],
-        dead: &NONE_DEAD,
+        full: &NONE,
+        dead: &NONE,
+        returning: &NONE_RETURNING,
     };
 }
 
@@ -45,10 +52,22 @@ impl Avoid<'_> {
     pub(super) fn cause(&self, endpoint: SocketAddr) -> Option<Cause> {
         if self.tried.contains(&endpoint) {
             Some(Cause::Tried)
+        } else if self.full.contains(&endpoint) {
+            Some(Cause::Full)
         } else if self.dead.contains(&endpoint) {
             Some(Cause::Down)
         } else {
             None
+        }
+    }
+
+    /// Returns why none of these endpoints is left.
+    pub(super) fn why_none(&self, endpoints: &[SocketAddr]) -> NoRoute {
+        let is_full = |endpoint: &SocketAddr| self.cause(*endpoint) == Some(Cause::Full);
+        if endpoints.iter().any(is_full) {
+            NoRoute::AllFull
+        } else {
+            NoRoute::AllTried
         }
     }
 }
@@ -79,6 +98,9 @@ pub enum NoRoute {
     /// Every endpoint that the strategy allows was tried (502).
     #[error("every endpoint was tried")]
     AllTried,
+    /// Those that were not tried have all the sessions that they may have (503).
+    #[error("every endpoint has max_sessions sessions")]
+    AllFull,
 }
 
 /// The reason that an endpoint was passed over.
@@ -88,6 +110,8 @@ pub enum Cause {
     Down,
     /// It has failed this session.
     Tried,
+    /// It has all the sessions that it may have.
+    Full,
 }
 
 /// The endpoint of an answer beside the strategy's first choice.
@@ -127,6 +151,7 @@ impl fmt::Display for Why {
             Standing::Instead(other, Cause::Tried) => {
                 write!(f, "; {first} {other} was tried, {next}")
             }
+            Standing::Instead(other, Cause::Full) => write!(f, "; {first} {other} is full, {next}"),
             Standing::LastResort => f.write_str("; down, but nothing else is left"),
         }
     }
@@ -162,6 +187,10 @@ mod tests {
                 ),
                 "consistent_hash on session_id 42 (user_id is 0); owner 10.0.0.1:9 was tried, next \
                  on the ring",
+            ),
+            (
+                Why::new(Realm(7), Standing::Instead(other, Cause::Full)),
+                "realm_based, realm 7; address 10.0.0.1:9 is full, next address",
             ),
             (
                 Why::new(Realm(7), Standing::LastResort),

@@ -83,6 +83,9 @@ pub struct Rule {
     /// Limit of links to this service, 1 or more; none: no limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_connections: Option<u32>,
+    /// Limit of sessions at each endpoint, on each gateway, 1 or more; none: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<u32>,
 }
 
 /// Everything that routes are made of.

@@ -30,6 +30,8 @@ pub struct ServiceRoute {
     pub require_bind: bool,
     /// Limit of links to this service; none: no limit of its own.
     pub max_connections: Option<u32>,
+    /// Limit of sessions at each endpoint, on this gateway; none: no limit.
+    pub max_sessions: Option<u32>,
     /// Names of the rule's endpoints that no address is known for, with their weights.
     pub unresolved: Vec<(EndpointName, u8)>,
     /// The addresses of the rule's endpoints.
@@ -92,6 +94,7 @@ impl ServiceRoute {
             name: name.into(),
             require_bind: rule.require_bind,
             max_connections: rule.max_connections,
+            max_sessions: rule.max_sessions,
             unresolved,
             shares,
             strategy,
@@ -240,3 +243,7 @@ impl RouteTable {
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "avoid_tests.rs"]
+mod avoid_tests;

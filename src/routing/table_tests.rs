@@ -4,7 +4,7 @@ use super::*;
 use crate::routing::{Standing, StrategyKind, parse_file};
 use std::collections::HashMap as Counts;
 
-fn address(text: &str) -> SocketAddr {
+pub(super) fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
@@ -12,18 +12,18 @@ fn data(text: &str) -> Arc<RoutingData> {
     Arc::new(parse_file(text).unwrap().data)
 }
 
-fn table(text: &str) -> RouteTable {
+pub(super) fn table(text: &str) -> RouteTable {
     RouteTable::build(1, &data(text), &BTreeMap::new(), None)
 }
 
 /// Returns the table of one rule for the service `s`.
-fn rule(strategy: &str, endpoints: &str) -> RouteTable {
+pub(super) fn rule(strategy: &str, endpoints: &str) -> RouteTable {
     table(&format!(
         r#"{{"rules": {{"s": {{"strategy": "{strategy}", "endpoints": [{endpoints}]}}}}}}"#
     ))
 }
 
-fn user(user_id: u64) -> Query<'static> {
+pub(super) fn user(user_id: u64) -> Query<'static> {
     Query {
         service: "s",
         realm_id: 0,
@@ -32,14 +32,14 @@ fn user(user_id: u64) -> Query<'static> {
     }
 }
 
-fn realm(realm_id: u32) -> Query<'static> {
+pub(super) fn realm(realm_id: u32) -> Query<'static> {
     Query {
         realm_id,
         ..user(1)
     }
 }
 
-const THREE: &str = r#""10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9""#;
+pub(super) const THREE: &str = r#""10.0.0.1:9", "10.0.0.2:9", "10.0.0.3:9""#;
 
 #[test]
 fn a_table_is_shared_by_threads() {
@@ -121,7 +121,14 @@ fn a_realm_is_at_its_endpoint() {
     let none = BTreeSet::new();
     let dead = BTreeSet::from([one, first]);
     let ask = |realm_id, tried: &[SocketAddr], dead: &BTreeSet<SocketAddr>| {
-        let route = table.resolve(&realm(realm_id), &Avoid { tried, dead })?;
+        let route = table.resolve(
+            &realm(realm_id),
+            &Avoid {
+                tried,
+                dead,
+                ..Avoid::NOTHING
+            },
+        )?;
         Ok((route.endpoint, route.why.to_string()))
     };
     let answer = |endpoint, why: &str| Ok((endpoint, why.to_owned()));
@@ -182,7 +189,14 @@ fn what_was_tried_or_is_down_is_avoided() {
             let dead = dead.iter().copied().collect();
             let mut seen = BTreeSet::new();
             for id in 1..60 {
-                let route = table.resolve(&user(id), &Avoid { tried, dead: &dead })?;
+                let route = table.resolve(
+                    &user(id),
+                    &Avoid {
+                        tried,
+                        dead: &dead,
+                        ..Avoid::NOTHING
+                    },
+                )?;
                 let last = route.why.standing == Standing::LastResort;
                 seen.insert((route.endpoint, last));
             }
@@ -209,8 +223,8 @@ fn only_the_users_of_the_dead_one_move_and_come_back() {
     let gone = address("10.0.0.2:9");
     let dead = BTreeSet::from([gone]);
     let avoid = Avoid {
-        tried: &[],
         dead: &dead,
+        ..Avoid::NOTHING
     };
     let mut moved = 0;
     for id in 1..1_000 {

@@ -53,6 +53,7 @@ pub(super) struct Parts {
     pub(super) peers: Option<peers::Listening>,
     pub(super) pod: Option<Pod>,
     pub(super) memory: Arc<MemoryBudget>,
+    pub(super) links: Arc<LinkLimits>,
 }
 
 impl Parts {
@@ -89,14 +90,14 @@ pub(super) async fn start_actors(
         workers: parts.workers.clone(),
     };
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
-    let own_watchers = watchers.clone();
-    let token_keys = Arc::default();
+    let (own_watchers, token_keys) = (watchers.clone(), Arc::default());
     let around = Surroundings {
         tls: Arc::clone(&parts.tls),
         peering,
         pod: report_cost(parts.pod, parts.metrics),
         token_keys: Arc::clone(&token_keys),
         memory: Arc::clone(&parts.memory),
+        links: parts.links,
     };
     let (gateway, panicked) = entry.start_watched(move |registration| {
         Gateway::new(
@@ -151,7 +152,6 @@ async fn start_workers(
     budget: &Arc<Budget>,
     peering: &Peering,
 ) -> io::Result<()> {
-    let limits = Arc::<LinkLimits>::default();
     let spare = Arc::new(SpareFile::new());
     let access = Arc::new(AccessLog::new(parts.config.log.access_per_second));
     for (worker, listener) in listeners.into_iter().enumerate() {
@@ -176,7 +176,7 @@ async fn start_workers(
             seat: parts.workers[worker].clone(),
             router: parts.routers[worker].clone(),
             shards: parts.shards.clone(),
-            limits: Arc::clone(&limits),
+            limits: Arc::clone(&parts.links),
             peers: peering.clone(),
         };
         let (launched, answer) = oneshot::channel();

@@ -193,6 +193,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         routers: vec_of(count),
         workers: vec_of(count),
         routes: Arc::default(),
+        links: Arc::default(),
         tokens: Arc::new(tokens),
         peers,
         pod: pod(&config)?,

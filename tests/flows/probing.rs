@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use game_gateway::actors::backend_pool::{BackendHealth, Breaker};
+use game_gateway::codec::client::Kind;
 use game_gateway::inspection::BackendSnapshot;
 
 use crate::stage::{echo, player};
@@ -122,4 +123,84 @@ async fn a_link_is_kept_only_for_as_long_as_it_is_asked_for() {
         let row = until(&gateway, address, |row| row.links.is_empty()).await;
         assert_eq!(row.health, BackendHealth::Up);
     }
+}
+
+/// Each of two endpoints takes two sessions, whatever the strategy, over all workers.
+#[tokio::test]
+async fn a_full_endpoint_gets_no_more_and_then_there_is_503() {
+    for strategy in ["round_robin", "consistent_hash"] {
+        let (one, two) = (Backend::start().await, Backend::start().await);
+        let endpoints = [one.address, two.address];
+        let rule = |most: u32| {
+            let rule = serde_json::json!({
+                "strategy": strategy, "hash_key": "session_id", "endpoints": endpoints, "max_sessions": most
+            });
+            serde_json::json!({ "rules": { "game": rule } }).to_string()
+        };
+        let gateway = Gateway::start_with(&rule(2), |config| config.gateway.workers = 2).await;
+        echo(one);
+        echo(two);
+        let mut players = Vec::new();
+        for _ in 0..4 {
+            let mut player = player(&gateway, "game", b"1").await;
+            assert_eq!(&player.answer().await.payload[..], b"1");
+            players.push(player);
+        }
+        for address in endpoints {
+            until(&gateway, address, |row| row.sessions == 2).await;
+        }
+        let mut more = player(&gateway, "game", b"1").await;
+        assert_eq!(more.error().await.0, 503);
+        let (status, answer) = gateway
+            .get("/api/v1/routes/resolve?service=game&session_id=7")
+            .await;
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+        assert_eq!(
+            (status, &answer["error_code"]),
+            (200, &serde_json::json!(503))
+        );
+        // Who leaves makes room.
+        drop(players.pop());
+        soon(async {
+            loop {
+                more.data("game", b"2").await;
+                let frame = more.next().await.expect("a frame");
+                if &frame.payload[..] == b"2" {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Sessions that fall from one endpoint upon the others, more than the budget has.
+#[tokio::test]
+async fn retries_have_a_budget() {
+    let (one, two) = (Backend::start().await, Backend::start().await);
+    let dead = two.address;
+    let gateway = Gateway::start_with(&rules(&[&one, &two]), |config| {
+        config.gateway.workers = 1;
+        config.backend.connect_timeout = Duration::from_secs(3600);
+    })
+    .await;
+    echo(one);
+    // It accepts, and says nothing.
+    let mut players = Vec::new();
+    for _ in 0..400 {
+        players.push(player(&gateway, "game", b"1").await);
+    }
+    until(&gateway, dead, |row| row.waiting_sessions == 200).await;
+    drop(two);
+    const REFUSED: &str = "game_gateway_refused_binding_retries_total";
+    gateway.until(REFUSED, |n| n > 0).await;
+    let mut failed = 0;
+    for player in &mut players {
+        let frame = player.next().await.expect("an answer");
+        failed += u64::from(frame.header.kind != Kind::Data as u8);
+    }
+    // 100, and 20% of those that came in the last ten seconds, by a machine that may be slow.
+    let retries = gateway.metric("game_gateway_binding_retries_total").await;
+    assert!((100..=180).contains(&retries), "{retries}");
+    assert_eq!(retries + failed, 200);
 }

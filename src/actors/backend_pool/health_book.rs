@@ -1,14 +1,16 @@
 //! What the pools of all workers know of endpoints, in one place: one that a worker has found dead is known to all
 //! before they meet it. Control path: written when a pool's health changes, read once a session and service.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{BackendHealth, Breaker};
 use crate::routing::ServiceRoute;
-use crate::routing::health::{self, BreakerState, Telling};
+use crate::routing::health::{
+    self, BreakerState, LEAST_SHARE, RetryBudget, SlowStart, Telling, WHOLE_SHARE,
+};
 
 /// The book.
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ pub struct HealthBook(Mutex<HashMap<Arc<str>, Service>>);
 
 #[derive(Debug, Default)]
 struct Service {
+    retries: RetryBudget,
     endpoints: HashMap<SocketAddr, Entry>,
     /// Those that somebody does not find well, or whose breaker is not closed; usually none.
     troubled: BTreeSet<SocketAddr>,
@@ -27,6 +30,7 @@ struct Entry {
     /// The newest time for which it was open that was logged.
     told_wait: Option<Duration>,
     telling: Telling,
+    slow_start: SlowStart,
     /// By worker; one that knows nothing is not there.
     views: Vec<(usize, BackendHealth)>,
 }
@@ -47,6 +51,22 @@ pub struct News {
     pub says_health: bool,
     /// The breaker has opened, for this time; none: it has not, or this is known.
     pub opened: Option<Duration>,
+}
+
+/// Numbers of endpoints that new sessions avoid, each by service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EndpointCounts {
+    /// No worker reaches them.
+    pub down: u64,
+    /// A PONG is overdue.
+    pub suspect: u64,
+    /// Their breakers are open: they fail again and again.
+    pub open: u64,
+}
+
+/// Returns how many of a service's endpoints may be avoided so that breakers may add to them.
+pub fn ejectable(endpoints: usize, max_ejected_percent: u8) -> usize {
+    endpoints * usize::from(max_ejected_percent) / 100
 }
 
 fn is_bad(health: BackendHealth) -> bool {
@@ -79,6 +99,10 @@ impl Entry {
             error,
         } = view;
         let before = self.view(worker).unwrap_or(BackendHealth::Unknown);
+        let was_out = !self.views.is_empty() && self.views.iter().all(|(_, of)| is_bad(*of));
+        if was_out && health == BackendHealth::Up {
+            self.slow_start.returned(now);
+        }
         self.views.retain(|(of, _)| *of != worker);
         if health != BackendHealth::Unknown {
             self.views.push((worker, health));
@@ -103,6 +127,20 @@ impl Entry {
         News {
             says_health,
             opened: opened.filter(is_new),
+        }
+    }
+
+    /// Tells whether new sessions may come like to any other.
+    fn is_well(&self, now: Instant) -> bool {
+        let all_well = self.views.iter().all(|(_, of)| !is_bad(*of));
+        all_well && self.share(now) == WHOLE_SHARE
+    }
+
+    /// Returns the share of new sessions, in percent, where it is not avoided.
+    fn share(&self, now: Instant) -> u8 {
+        match self.breaker.state(now) {
+            BreakerState::Closed => self.slow_start.share(now),
+            BreakerState::HalfOpen | BreakerState::Open => LEAST_SHARE,
         }
     }
 
@@ -132,8 +170,7 @@ impl HealthBook {
         let service = services.entry(Arc::clone(service)).or_default();
         let entry = service.endpoints.entry(endpoint).or_default();
         let news = entry.see(view, now);
-        let well = entry.breaker.state(now) == BreakerState::Closed;
-        if well && entry.views.iter().all(|(_, of)| !is_bad(*of)) {
+        if entry.is_well(now) {
             service.troubled.remove(&endpoint);
         } else {
             service.troubled.insert(endpoint);
@@ -144,12 +181,50 @@ impl HealthBook {
     /// Looks whether an endpoint has been well for long enough to say so.
     pub fn look(&self, service: &str, endpoint: SocketAddr, now: Instant) -> News {
         let mut services = self.services();
-        let its = services.get_mut(service);
-        let entry = its.and_then(|its| its.endpoints.get_mut(&endpoint));
+        let Some(its) = services.get_mut(service) else {
+            return News::default();
+        };
+        let entry = its.endpoints.get_mut(&endpoint);
+        if entry.as_ref().is_none_or(|entry| entry.is_well(now)) {
+            its.troubled.remove(&endpoint);
+        }
         News {
             says_health: entry.is_some_and(|entry| entry.is_well_again(now)),
             opened: None,
         }
+    }
+
+    /// A session has come to a service; that makes room for retries.
+    pub fn session_came(&self, service: &Arc<str>, now: Instant) {
+        let mut services = self.services();
+        let service = services.entry(Arc::clone(service)).or_default();
+        service.retries.came(now);
+    }
+
+    /// Returns whether a session whose endpoint has failed may try another one.
+    pub fn may_retry(&self, service: &Arc<str>, now: Instant) -> bool {
+        let mut services = self.services();
+        let service = services.entry(Arc::clone(service)).or_default();
+        service.retries.may_retry(now)
+    }
+
+    /// Returns how many endpoints of all services are in a state.
+    pub fn counts(&self, now: Instant) -> EndpointCounts {
+        let services = self.services();
+        let mut counts = EndpointCounts::default();
+        let troubled = services.values().flat_map(|its| {
+            let entries = its.troubled.iter();
+            entries.filter_map(|endpoint| its.endpoints.get(endpoint))
+        });
+        for entry in troubled {
+            let all =
+                |health| !entry.views.is_empty() && entry.views.iter().all(|(_, of)| *of == health);
+            let any = |health| entry.views.iter().any(|(_, of)| *of == health);
+            counts.down += u64::from(all(BackendHealth::Down));
+            counts.suspect += u64::from(any(BackendHealth::Suspect));
+            counts.open += u64::from(entry.breaker.state(now) == BreakerState::Open);
+        }
+        counts
     }
 
     /// Forgets a worker's view of an endpoint, and the endpoint with the last one.
@@ -170,9 +245,9 @@ impl HealthBook {
         }
     }
 
-    /// Adds the endpoints of a service that a worker's new sessions should avoid to `avoided`. Of those that can be
-    /// reached, breakers keep sessions away from so many only that with those that cannot be reached they are at
-    /// most `max_ejected_percent` of the service.
+    /// Adds the endpoints of a service that a worker's new sessions should avoid to `avoided`, and returns the
+    /// shares of those that get less than the whole. Of those that can be reached, breakers keep sessions away from
+    /// so many only that with those that cannot be reached they are at most `max_ejected_percent` of the service.
     pub fn add_avoided(
         &self,
         service: &ServiceRoute,
@@ -180,13 +255,14 @@ impl HealthBook {
         max_ejected_percent: u8,
         now: Instant,
         avoided: &mut BTreeSet<SocketAddr>,
-    ) {
+    ) -> BTreeMap<SocketAddr, u8> {
         let services = self.services();
+        let mut returning = BTreeMap::new();
         let Some(its) = services
             .get(&service.name)
             .filter(|s| !s.troubled.is_empty())
         else {
-            return;
+            return returning;
         };
         let mut ejected = Vec::new();
         for endpoint in &its.troubled {
@@ -195,13 +271,17 @@ impl HealthBook {
             };
             if entry.is_avoided_by(worker) {
                 avoided.insert(*endpoint);
-            } else if entry.breaker.state(now) == BreakerState::Open {
+                continue;
+            }
+            if entry.breaker.state(now) == BreakerState::Open {
                 ejected.push(*endpoint);
             }
+            returning.insert(*endpoint, entry.share(now));
         }
-        let most = service.endpoints().len() * usize::from(max_ejected_percent) / 100;
+        let most = ejectable(service.endpoints().len(), max_ejected_percent);
         let room = most.saturating_sub(avoided.len());
         avoided.extend(ejected.into_iter().take(room));
+        returning
     }
 
     /// Returns the state of an endpoint's breaker.

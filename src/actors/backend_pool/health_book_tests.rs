@@ -107,3 +107,25 @@ fn what_several_workers_find_is_told_once() {
     assert!(say(1, BackendHealth::Up, 0));
     assert!(say(1, BackendHealth::Leaving, 0));
 }
+
+#[test]
+fn one_that_returns_begins_slowly() {
+    let (book, service, now) = (HealthBook::default(), service(2), Instant::now());
+    let say = |health, at| book.report(&service.name, endpoint(1), view(0, health), at);
+    let share = |at| {
+        let (none, mut avoided) = (Vec::new(), BTreeSet::new());
+        let returning = book.add_avoided(&service, 0, 50, at, &mut avoided);
+        assert_eq!(Vec::from_iter(avoided), none);
+        returning.get(&endpoint(1)).copied()
+    };
+    say(BackendHealth::Up, now);
+    assert_eq!(share(now), None, "it is new, and so is everything");
+    say(BackendHealth::Down, now);
+    say(BackendHealth::Up, now);
+    let after = |seconds| now + Duration::from_secs(seconds);
+    assert_eq!(share(now), Some(LEAST_SHARE));
+    assert_eq!(share(after(5)), Some(50));
+    book.look(&service.name, endpoint(1), after(10));
+    assert_eq!(share(after(10)), None);
+    assert!(book.services()["game"].troubled.is_empty());
+}

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::actors::backend_pool::BackendPool;
 use crate::actors::backend_pool::health_book::HealthBook;
+use crate::actors::backend_pool::occupancies::Occupancies;
 use crate::supervision::Seat;
 
 /// Links and departures, over the pools of all workers.
@@ -21,6 +22,8 @@ pub struct LinkLimits {
     leaving: Mutex<HashMap<Place, usize>>,
     /// How they are.
     pub health: HealthBook,
+    /// How many sessions they have.
+    pub occupancies: Occupancies,
 }
 
 type Place = (Arc<str>, SocketAddr);

@@ -21,6 +21,8 @@ pub struct Bind {
     pub client: CountedRecipient<LinkEvent>,
     /// The backend has the session already: it goes on, also where no new ones are taken.
     pub resumes: bool,
+    /// The rule's limit of sessions at this endpoint. It does not hold for one that resumes.
+    pub max_sessions: Option<u32>,
 }
 
 /// Reason for which a session gets no link here.
@@ -33,6 +35,8 @@ pub enum BindFailed {
     },
     /// The backend takes no new sessions.
     Leaving,
+    /// The endpoint has all the sessions that it may have.
+    Full,
     /// The service has all the links that it may have, and none of them leads here.
     NoLinkLeft,
     /// Too many sessions wait already.

@@ -8,6 +8,7 @@ mod health;
 mod health_book;
 mod link_limits;
 mod messages;
+mod occupancies;
 mod probing;
 mod snapshot;
 mod takeover;
@@ -19,7 +20,9 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::link::{Attach, Gauge, Lease, Link, LinkParams, OwedClose, Quit};
+use super::link::{
+    Attach, Gauge, Lease, Link, LinkParams, Occupancy, OwedClose, Quit, SessionClaim,
+};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
 use crate::routing::health::STABLE;
@@ -28,6 +31,7 @@ use crate::session::link::LinkEnd;
 use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 
 use health::Health;
+pub use health_book::{EndpointCounts, ejectable};
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Probe, Retire};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
@@ -47,6 +51,8 @@ pub struct BackendPool {
     shared: Shared,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
+    /// Sessions of the endpoint, those of other workers included.
+    occupancy: Arc<Occupancy>,
     state: Rescued<State>,
 }
 
@@ -54,7 +60,7 @@ pub struct BackendPool {
 #[derive(Default)]
 struct State {
     links: Vec<Slot>,
-    waiting: Vec<(Bind, oneshot::Sender<Lease>)>,
+    waiting: Vec<Waiter>,
     /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
     owed_closes: Vec<OwedClose>,
     health: Health,
@@ -69,6 +75,13 @@ struct State {
     is_wanted: bool,
     /// How often in a row a link was lost soon after it was ready.
     flaps: u32,
+}
+
+/// A session that waits for a link.
+struct Waiter {
+    bind: Bind,
+    claim: SessionClaim,
+    answer: oneshot::Sender<Lease>,
 }
 
 struct Slot {
@@ -136,6 +149,7 @@ impl BackendPool {
             shards: self.shared.shards.clone(),
             service: Arc::clone(&self.service.name),
             endpoint: self.endpoint,
+            occupancy: Arc::clone(&self.occupancy),
             reports: self.seat.recipient(),
             owed_closes: self.seat.recipient(),
             parent: self.registration.id(),
@@ -152,8 +166,13 @@ impl BackendPool {
         Ok(())
     }
 
-    fn attach(&self, slot: &Slot, bind: Bind, answer: oneshot::Sender<Lease>) {
-        slot.gauge.session_added();
+    fn attach(&self, slot: &Slot, waiter: Waiter) {
+        let Waiter {
+            bind,
+            claim,
+            answer,
+        } = waiter;
+        slot.gauge.session_added(claim);
         slot.link.do_send(Attach {
             session_id: bind.session_id,
             realm_id: bind.realm_id,
@@ -174,12 +193,20 @@ impl BackendPool {
         if limits.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
             return Err(BindFailed::Leaving);
         }
+        // One that goes on is there already.
+        let most = bind.max_sessions.filter(|_| !bind.resumes);
+        let claim = self.occupancy.claim(most).ok_or(BindFailed::Full)?;
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.resumes;
         let slot = self
             .best()
             .or_else(|| self.state.links.iter().find(leaving));
         if let Some(slot) = slot {
-            self.attach(slot, bind, answer);
+            let waiter = Waiter {
+                bind,
+                claim,
+                answer,
+            };
+            self.attach(slot, waiter);
             if self.state.links.len() < self.scope.config.backend.links_per_endpoint {
                 // For the sessions to come; this one does not wait for it, nor need it succeed.
                 let _ = self.open_link();
@@ -214,7 +241,11 @@ impl BackendPool {
         if self.state.waiting.len() >= MAX_WAITING {
             return Err(BindFailed::Crowded);
         }
-        self.state.waiting.push((bind, answer));
+        self.state.waiting.push(Waiter {
+            bind,
+            claim,
+            answer,
+        });
         Ok(Placed::Here(lease))
     }
 
@@ -232,9 +263,9 @@ impl BackendPool {
                 slot.link.do_send(owed_close);
             }
         }
-        for (bind, answer) in std::mem::take(&mut self.state.waiting) {
+        for waiter in std::mem::take(&mut self.state.waiting) {
             if let Some(slot) = self.best() {
-                self.attach(slot, bind, answer);
+                self.attach(slot, waiter);
             }
         }
     }
@@ -291,32 +322,6 @@ impl BackendPool {
                 retry_at,
             });
             ctx.run_later(wait, |pool, _| pool.retry());
-        }
-    }
-
-    fn idle(&mut self, link_id: u64) {
-        let Some(place) = self.state.links.iter().position(|s| s.id == link_id) else {
-            return;
-        };
-        if self.keeps(place) {
-            self.state.links[place].is_kept = true;
-        } else {
-            self.quit_idle(place);
-        }
-    }
-
-    /// Ends a link that nobody uses.
-    fn quit_idle(&mut self, place: usize) {
-        // Only the pool attaches sessions, so one that it sees without any stays so.
-        if self.state.links[place].gauge.sessions() > 0 {
-            return;
-        }
-        let slot = self.state.links.swap_remove(place);
-        slot.link.do_send(Quit {
-            reason: LinkEnd::Idle,
-        });
-        if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
-            self.set_health(Health::Unknown);
         }
     }
 

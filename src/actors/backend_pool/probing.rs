@@ -3,9 +3,37 @@
 use std::time::Instant;
 
 use super::health::Health;
-use super::{BackendPool, Slot, SlotState};
+use super::{BackendPool, Quit, Slot, SlotState};
+use crate::session::link::LinkEnd;
 
 impl BackendPool {
+    /// A link has had no session for too long.
+    pub(super) fn idle(&mut self, link_id: u64) {
+        let Some(place) = self.state.links.iter().position(|s| s.id == link_id) else {
+            return;
+        };
+        if self.keeps(place) {
+            self.state.links[place].is_kept = true;
+        } else {
+            self.quit_idle(place);
+        }
+    }
+
+    /// Ends a link that nobody uses.
+    fn quit_idle(&mut self, place: usize) {
+        // Only the pool attaches sessions, so one that it sees without any stays so.
+        if self.state.links[place].gauge.sessions() > 0 {
+            return;
+        }
+        let slot = self.state.links.swap_remove(place);
+        slot.link.do_send(Quit {
+            reason: LinkEnd::Idle,
+        });
+        if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
+            self.set_health(Health::Unknown);
+        }
+    }
+
     /// Tells whether this link is the one that shows how the endpoint is. That of a backend that leaves does not:
     /// the next one shows whether it is back.
     pub(super) fn keeps(&self, place: usize) -> bool {

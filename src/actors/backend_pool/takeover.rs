@@ -82,7 +82,9 @@ impl BackendPool {
         service: Arc<ServiceRoute>,
         endpoint: SocketAddr,
     ) -> BackendPool {
+        let occupancy = shared.limits.occupancies.of(&service.name, endpoint);
         BackendPool {
+            occupancy,
             registration,
             seat,
             state,

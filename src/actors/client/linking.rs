@@ -35,6 +35,7 @@ impl Client {
             session_id,
             is_bound,
             tried: Vec::new(),
+            is_retry: false,
         };
         let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
@@ -69,6 +70,7 @@ impl Client {
             open,
             client: self.registration.address(ctx).recipient(),
             resumes: true,
+            max_sessions: None,
         };
         let opening = link_at(self.shared.router.clone(), at, bind);
         ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
@@ -111,14 +113,17 @@ async fn find_link(
     };
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut why = unreachable(0);
+    let mut is_retry = false;
     while tried.len() < MAX_ENDPOINTS_TRIED {
         let ask = || Resolve {
             service: Arc::clone(&resolve.service),
             tried: tried.clone(),
+            is_retry,
             ..resolve.clone()
         };
         let resolved = match router.ask(ask).await {
             Ok(Ok(resolved)) => resolved,
+            Ok(Err(full)) if full.code == Code::UNAVAILABLE => return Err(full.into()),
             // Nothing is left to try: what the last one said is more to the point.
             Ok(Err(_)) if !tried.is_empty() => return Err(why),
             Ok(Err(unresolved)) => return Err(unresolved.into()),
@@ -130,8 +135,11 @@ async fn find_link(
             open: open.clone(),
             client: client.clone(),
             resumes: false,
+            max_sessions: resolved.max_sessions,
         };
-        why = match resolved.pool.ask(bind).await {
+        let answer = resolved.pool.ask(bind).await;
+        is_retry = matches!(answer, Ok(Err(BindFailed::Unreachable { .. })) | Err(_));
+        why = match answer {
             Ok(Ok(lease)) => {
                 // What has gathered meanwhile follows at once.
                 lease.room().await;
@@ -142,11 +150,13 @@ async fn find_link(
                 text: "the backend takes no new sessions",
                 ..unreachable(0)
             },
-            Ok(Err(BindFailed::NoLinkLeft | BindFailed::Crowded)) => RouteFailed {
-                code: Code::UNAVAILABLE,
-                text: "the service is over capacity",
-                retry_after_ms: 1000,
-            },
+            Ok(Err(BindFailed::NoLinkLeft | BindFailed::Crowded | BindFailed::Full)) => {
+                RouteFailed {
+                    code: Code::UNAVAILABLE,
+                    text: "the service is over capacity",
+                    retry_after_ms: 1000,
+                }
+            }
             Err(_) => unreachable(0),
         };
         tried.push(resolved.endpoint);

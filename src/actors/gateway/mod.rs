@@ -21,6 +21,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::Notify;
 
+use super::backend_pool::LinkLimits;
 use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
 use super::peers::Peering;
@@ -73,6 +74,8 @@ pub struct Surroundings {
     pub token_keys: Arc<Notify>,
     /// The budget of memory.
     pub memory: Arc<MemoryBudget>,
+    /// How the backends' endpoints are.
+    pub links: Arc<LinkLimits>,
 }
 
 /// The actor.
@@ -240,6 +243,7 @@ impl Receive<AskStatus> for Gateway {
             tls: self.around.tls.snapshot(),
             peers: Arc::clone(self.around.peering.counts()),
             memory: self.around.memory.pressure(),
+            endpoints: self.around.links.health.counts(Instant::now()),
             pod: Arc::clone(&self.around.pod),
         }
     }

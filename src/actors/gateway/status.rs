@@ -6,6 +6,7 @@ use actix::MessageResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::actors::backend_pool::EndpointCounts;
 use crate::actors::config_watcher::RoutesLoaded;
 use crate::actors::peers::PeerCounts;
 use crate::memory::Pressure;
@@ -37,6 +38,8 @@ pub struct StatusSnapshot {
     pub peers: Arc<PeerCounts>,
     /// What is done about the memory that is held.
     pub memory: Pressure,
+    /// Endpoints that new sessions avoid.
+    pub endpoints: EndpointCounts,
     /// Counters of updates of the pod deletion cost.
     pub pod: Arc<PodCounts>,
 }

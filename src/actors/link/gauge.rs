@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::{LinkSnapshot, LinkState};
+use super::{LinkSnapshot, LinkState, Occupancy, SessionClaim};
 use crate::codec::buffers::SCRATCH_BYTES;
 use crate::memory::{Meter, Pressure};
 use crate::metrics::Count;
@@ -16,6 +16,8 @@ use crate::supervision::{ActorId, Kind};
 pub struct Gauge {
     queued: AtomicUsize,
     sessions: AtomicUsize,
+    /// Those of the endpoint, of which this link's are a part.
+    occupancy: Arc<Occupancy>,
     /// Those who wait for room, and those on their way to wait.
     waiting: AtomicUsize,
     high_watermark: usize,
@@ -41,10 +43,15 @@ pub(super) struct Carried {
 }
 
 impl Gauge {
-    pub(super) fn new(high_watermark: usize, meter: Arc<Meter>) -> Gauge {
+    pub(super) fn new(
+        high_watermark: usize,
+        meter: Arc<Meter>,
+        occupancy: Arc<Occupancy>,
+    ) -> Gauge {
         Gauge {
             queued: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
+            occupancy,
             waiting: AtomicUsize::new(0),
             high_watermark,
             meter,
@@ -110,12 +117,14 @@ impl Gauge {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    pub(in crate::actors) fn session_added(&self) {
+    pub(in crate::actors) fn session_added(&self, claim: SessionClaim) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
+        claim.on_link();
     }
 
     pub(super) fn session_removed(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.occupancy.leave(1);
     }
 
     pub(super) fn add(&self, bytes: usize) {
@@ -157,5 +166,12 @@ impl Gauge {
 
     pub(super) fn waiters_removed(&self, count: usize) {
         self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Gauge {
+    fn drop(&mut self) {
+        // Of a link that was lost.
+        self.occupancy.leave(self.sessions());
     }
 }

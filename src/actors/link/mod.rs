@@ -15,6 +15,7 @@ mod inbound;
 mod lease;
 mod memory;
 mod messages;
+mod occupancy;
 mod pump;
 mod queueing;
 mod snapshot;
@@ -49,6 +50,7 @@ pub use messages::{
     Attach, AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Quit, Release, Reopen,
     Report, Retag, Suspend, TellBound,
 };
+pub use occupancy::{Occupancy, SessionClaim};
 use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};

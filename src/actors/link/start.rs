@@ -9,7 +9,9 @@ use std::time::Instant;
 use actix::prelude::*;
 use bytes::BytesMut;
 
-use super::{Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, OwedClose, dial};
+use super::{
+    Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, Occupancy, OwedClose, dial,
+};
 use crate::actors::session_registry::Shards;
 use crate::memory::{Evictable, Held, Part};
 use crate::net::outbox::Outbox;
@@ -28,6 +30,8 @@ pub struct LinkParams {
     pub shards: Shards,
     pub service: Arc<str>,
     pub endpoint: SocketAddr,
+    /// The sessions of the endpoint.
+    pub occupancy: Arc<Occupancy>,
     /// Its pool, for news of the link.
     pub reports: SeatRecipient<LinkReport>,
     /// Its pool, for final CLOSEs that cannot be said on the link any more.
@@ -50,7 +54,9 @@ impl Link {
     pub fn start_new(params: LinkParams) -> Started {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let watermark = params.scope.config.backend.high_watermark;
-        let gauge = Arc::new(Gauge::new(watermark, Arc::clone(&params.scope.meter)));
+        let (meter, occupancy) = (&params.scope.meter, &params.occupancy);
+        let gauge = Gauge::new(watermark, Arc::clone(meter), Arc::clone(occupancy));
+        let gauge = Arc::new(gauge);
         let kind = Kind::Link;
         let entry = params.scope.actors.register(
             ActorId { kind, number: id },

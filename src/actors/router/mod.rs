@@ -5,8 +5,9 @@
 //! takes the table in force from [`Scope::routes`], and asks each pool for its health.
 
 mod probing;
+mod retries;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,10 +20,14 @@ use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Re
 use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
 use crate::scope::Scope;
+use crate::session::id::spread_retry_ms;
 use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
+
+/// When players whom every endpoint is too full for may come again, in milliseconds: spread over this range.
+const FULL_RETRY_MS: (u32, u32) = (1000, 3000);
 
 /// Asks where a session's service is.
 #[derive(Debug, Clone, Message)]
@@ -40,6 +45,8 @@ pub struct Resolve {
     pub is_bound: bool,
     /// Endpoints that this session has just tried without success.
     pub tried: Vec<SocketAddr>,
+    /// The last of them could not be reached: this is a retry, of which there is a budget.
+    pub is_retry: bool,
 }
 
 /// Asks for the links to one endpoint, wherever the rules would send a session now: a binding lasts
@@ -63,6 +70,8 @@ pub struct Resolved {
     pub endpoint: SocketAddr,
     /// The pool of this worker's links to it.
     pub pool: Seat<BackendPool>,
+    /// The rule's limit of sessions there.
+    pub max_sessions: Option<u32>,
 }
 
 /// Why a session goes nowhere.
@@ -190,25 +199,42 @@ impl Router {
             ));
         }
         let mut dead = self.dead.get(&msg.service).cloned().unwrap_or_default();
+        let (mut full, mut returning) = (BTreeSet::new(), BTreeMap::new());
         if let Some(service) = table.service(&msg.service) {
+            if !self.affords(service, msg) {
+                self.scope.metrics.refused_retries.one();
+                let text = "too many sessions try other backends";
+                return Err(refused(Code::BAD_GATEWAY, text));
+            }
             let percent = self.scope.config.backend.max_ejected_percent;
             let (book, worker) = (&self.shared.limits.health, self.scope.worker);
-            book.add_avoided(service, worker, percent, Instant::now(), &mut dead);
+            returning = book.add_avoided(service, worker, percent, Instant::now(), &mut dead);
+            if let Some(most) = service.max_sessions {
+                full = self.shared.limits.occupancies.full(&service.name, most);
+            }
         }
         let avoid = Avoid {
             tried: &msg.tried,
+            full: &full,
             dead: &dead,
+            returning: &returning,
         };
         let route = table.resolve(&query, &avoid).map_err(|no| match no {
             NoRoute::NoRule => refused(Code::NO_ROUTE, "no such service"),
             NoRoute::NoRealm(_) => refused(Code::NO_ROUTE, "no such realm"),
             NoRoute::Unresolved => refused(Code::BAD_GATEWAY, "the backend's name has no address"),
             NoRoute::AllTried => refused(Code::BAD_GATEWAY, "no backend can be reached"),
+            NoRoute::AllFull => Unresolved {
+                code: Code::UNAVAILABLE,
+                text: "the service is over capacity",
+                retry_after_ms: spread_retry_ms(FULL_RETRY_MS.0, FULL_RETRY_MS.1),
+            },
         })?;
         tracing::debug!(service = %msg.service, session_id = msg.session_id,
             endpoint = %route.endpoint, why = %route.why, "routed");
         Ok(Resolved {
             endpoint: route.endpoint,
+            max_sessions: route.service.max_sessions,
             pool: self.pool(&route.service, route.endpoint),
         })
     }

@@ -61,7 +61,7 @@ fn members(rule: &Rule) -> Vec<(&'static str, String)> {
         weight => format!("{}*{weight}", e.address),
     };
     let endpoints: Vec<String> = rule.endpoints.iter().map(endpoint).collect();
-    let limit = rule.max_connections;
+    let number = |limit: Option<u32>| limit.map_or("none".to_owned(), |n| n.to_string());
     vec![
         ("strategy", rule.strategy.to_string()),
         ("endpoints", format!("[{}]", endpoints.join(", "))),
@@ -72,10 +72,8 @@ fn members(rule: &Rule) -> Vec<(&'static str, String)> {
             rule.may_bind
                 .map_or("none".to_owned(), |may| may.to_string()),
         ),
-        (
-            "max_connections",
-            limit.map_or("none".to_owned(), |n| n.to_string()),
-        ),
+        ("max_connections", number(rule.max_connections)),
+        ("max_sessions", number(rule.max_sessions)),
     ]
 }
 
@@ -109,14 +107,15 @@ mod tests {
         );
         let new = data(
             r#"{"rules":{"b":{"strategy":"consistent_hash","hash_key":"realm_id",
-                "endpoints":[{"address":"h:2","weight":3}],"max_connections":4},
+                "endpoints":[{"address":"h:2","weight":3}],"max_connections":4,"max_sessions":5},
                 "c":{"strategy":"realm_based"},
                 "same":{"strategy":"realm_based"}},
                 "realms":{"1":"h:1","10":"h:2","3":"h:3"}}"#,
         );
         let expected = [
             "- rule a: round_robin [h:1]",
-            "~ rule b: endpoints [h:2] -> [h:2*3], hash_key user_id -> realm_id, max_connections none -> 4",
+            "~ rule b: endpoints [h:2] -> [h:2*3], hash_key user_id -> realm_id, max_connections none -> 4, \
+             max_sessions none -> 5",
             "+ rule c: realm_based []",
             "- realm 2: h:1",
             "+ realm 3: h:3",

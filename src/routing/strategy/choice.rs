@@ -47,14 +47,14 @@ impl<'a> Choice<'a> {
         };
         some_accepted(false)
             .or_else(|| some_accepted(true))
-            .ok_or(NoRoute::AllTried)
+            .ok_or_else(|| avoid.why_none(endpoints))
     }
 
     pub(crate) fn accepts(&self, endpoint: SocketAddr) -> bool {
         match self.avoid.cause(endpoint) {
             None => true,
             Some(Cause::Down) => self.last_resort,
-            Some(Cause::Tried) => false,
+            Some(Cause::Tried | Cause::Full) => false,
         }
     }
 

@@ -52,8 +52,16 @@ impl Choose for RoundRobin {
     ) -> Result<(SocketAddr, Why), NoRoute> {
         let endpoints = &shares.endpoints;
         let choice = Choice::among(endpoints, avoid)?;
+        let accepts = |endpoint: usize| choice.accepts(endpoints[endpoint]);
+        let returning = |endpoint: usize| avoid.returning.get(&endpoints[endpoint]);
+        let is_due = |endpoint, round| {
+            let share = returning(endpoint);
+            share.is_none_or(|share| percentile(round) < usize::from(*share))
+        };
         let ((_, first), (turn, chosen)) = self
-            .draw_among(|endpoint| choice.accepts(endpoints[endpoint]))
+            .draw_among(|endpoint, round| accepts(endpoint) && is_due(endpoint, round))
+            // There is none but those that return.
+            .or_else(|| self.draw_among(|endpoint, _| accepts(endpoint)))
             .ok_or(NoRoute::AllTried)?;
         let turn = Turn {
             number: turn + 1,
@@ -95,30 +103,42 @@ impl RoundRobin {
 
     /// Draws the next turn: its number in the cycle, from 0, and its endpoint; none in an empty
     /// cycle.
+    #[cfg(test)]
     fn draw(&self) -> Option<(usize, usize)> {
-        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
-        let turn = drawn.checked_rem(self.cycle.len())?;
-        Some((turn, self.cycle[turn]))
+        self.draw_in_round().map(|(_, turn)| turn)
     }
 
-    /// Draws until `accept` takes an endpoint, so that the turns of one that is down go to all others
+    /// Draws the next turn, and says which cycle it is of.
+    fn draw_in_round(&self) -> Option<(usize, (usize, usize))> {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+        let turn = drawn.checked_rem(self.cycle.len())?;
+        Some((drawn / self.cycle.len(), (turn, self.cycle[turn])))
+    }
+
+    /// Draws until `accept` takes an endpoint in the cycle that its turn is of, so that the turns of one that is down go to all others
     /// alike, not to the one behind it. Returns the first draw and the accepted one.
     fn draw_among(
         &self,
-        accept: impl Fn(usize) -> bool,
+        accept: impl Fn(usize, usize) -> bool,
     ) -> Option<((usize, usize), (usize, usize))> {
-        let first = self.draw()?;
+        let (mut round, first) = self.draw_in_round()?;
         let mut drawn = first;
         for _ in 0..self.cycle.len() {
-            if accept(drawn.1) {
+            if accept(drawn.1, round) {
                 return Some((first, drawn));
             }
-            drawn = self.draw()?;
+            (round, drawn) = self.draw_in_round()?;
         }
         // Other threads drew in between, and none of the turns drawn here was acceptable.
-        let turn = self.cycle.iter().position(|&endpoint| accept(endpoint))?;
+        let mut turns = self.cycle.iter();
+        let turn = turns.position(|&endpoint| accept(endpoint, round))?;
         Some((first, (turn, self.cycle[turn])))
     }
+}
+
+/// Returns a number from 0 to 99 for each round, each once in a hundred rounds and evenly spread in fewer.
+fn percentile(round: usize) -> usize {
+    round % 100 * 61 % 100
 }
 
 fn greatest_common_divisor(a: u8, b: u8) -> u8 {
@@ -165,11 +185,11 @@ mod tests {
         let turns = RoundRobin::new(&[1, 1, 1, 1], None);
         let mut counts = [0; 4];
         for _ in 0..300 {
-            let (_, (_, endpoint)) = turns.draw_among(|endpoint| endpoint != 1).unwrap();
+            let (_, (_, endpoint)) = turns.draw_among(|endpoint, _| endpoint != 1).unwrap();
             counts[endpoint] += 1;
         }
         assert_eq!(counts, [100, 0, 100, 100]);
-        assert_eq!(turns.draw_among(|_| false), None);
+        assert_eq!(turns.draw_among(|_, _| false), None);
     }
 
     proptest! {

@@ -1,0 +1,73 @@
+//! How many sessions an endpoint of a service has, over the links of all workers (`max_sessions` of a rule).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Sessions of one endpoint, those that wait for a link to it included.
+#[derive(Debug, Default)]
+pub struct Occupancy(AtomicUsize);
+
+impl Occupancy {
+    /// Counts a session in; none where there are `most` already.
+    pub fn claim(self: &Arc<Occupancy>, most: Option<u32>) -> Option<SessionClaim> {
+        let most = most.map_or(usize::MAX, |most| most as usize);
+        let one_more = |now: usize| (now < most).then(|| now + 1);
+        let claimed = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        claimed.ok().map(|_| SessionClaim(Some(Arc::clone(self))))
+    }
+
+    /// Returns how many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leave(&self, sessions: usize) {
+        self.0.fetch_sub(sessions, Ordering::Relaxed);
+    }
+}
+
+/// The count of one session that is not on a link yet; dropping it counts it out.
+#[derive(Debug)]
+pub struct SessionClaim(Option<Arc<Occupancy>>);
+
+impl SessionClaim {
+    /// From now on the link counts the session.
+    pub(super) fn on_link(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for SessionClaim {
+    fn drop(&mut self) {
+        if let Some(occupancy) = self.0.take() {
+            occupancy.leave(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actors::link::Gauge;
+    use crate::memory::MemoryBudget;
+
+    #[test]
+    fn sessions_count_until_they_or_their_link_go() {
+        let occupancy = Arc::<Occupancy>::default();
+        let waits = occupancy.claim(Some(2)).expect("a place");
+        let budget = MemoryBudget::new(1 << 20, 1);
+        let meter = budget.worker(0);
+        let gauge = Gauge::new(1, Arc::clone(meter), Arc::clone(&occupancy));
+        gauge.session_added(occupancy.claim(Some(2)).expect("a place"));
+        assert!(occupancy.claim(Some(2)).is_none());
+        assert!(occupancy.claim(None).is_some(), "and it is gone at once");
+        drop(waits);
+        gauge.session_added(occupancy.claim(Some(2)).expect("a place"));
+        gauge.session_removed();
+        assert_eq!((occupancy.sessions(), gauge.sessions()), (1, 1));
+        drop(gauge);
+        assert_eq!(occupancy.sessions(), 0);
+    }
+}

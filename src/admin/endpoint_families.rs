@@ -1,0 +1,35 @@
+//! The metric families of endpoints.
+
+use super::family::{
+    Family,
+    Source::{Counter, Status},
+    family,
+};
+
+pub(super) const FAMILIES: [Family; 5] = [
+    family(
+        "endpoints_down",
+        "Endpoints that cannot be reached, each by service",
+        Status(|s| s.endpoints.down),
+    ),
+    family(
+        "endpoints_suspect",
+        "Endpoints whose PONG is overdue and that send nothing else, each by service",
+        Status(|s| s.endpoints.suspect),
+    ),
+    family(
+        "endpoints_breaker_open",
+        "Endpoints whose breaker is open, because they fail again and again, each by service",
+        Status(|s| s.endpoints.open),
+    ),
+    family(
+        "binding_retries",
+        "Times that a session tried another endpoint, because one could not be reached",
+        Counter(|m| m.retries.get()),
+    ),
+    family(
+        "refused_binding_retries",
+        "Times that a session might not, because the service's budget of retries was spent",
+        Counter(|m| m.refused_retries.get()),
+    ),
+];
