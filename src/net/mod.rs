@@ -10,7 +10,7 @@
 //! * [`http`]: HTTP requests, each with an answer, a session or a WebSocket.
 //! * [`websocket`]: frames in messages.
 //! * [`outbox`]: bytes that wait to be written to one socket.
-//!   A [`slice`] of them keeps the buffer alive that it came in.
+//!   A [`mod@slice`] of them keeps the buffer alive that it came in.
 //! * [`dial`]: connections of a client's side, with TLS where configured.
 //! * [`partial`]: how much of a TLS record or WebSocket frame has come.
 //! * [`path`]: connections whose path has died silently fail.

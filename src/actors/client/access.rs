@@ -16,8 +16,10 @@ impl Client {
         if tracing::enabled!(target: "game_gateway::access", tracing::Level::INFO)
             && let Some(passed_over) = scope.access.admit()
         {
-            let seconds = self.stats.age_ms(self.shared.now_ms()) / 1000;
-            tell(&self.stats, &scope.config.gateway.id, seconds, ended);
+            let seconds = self.stats.age_seconds(self.shared.now_ms());
+            let gateway_id = &scope.config.gateway.id;
+            self.stats
+                .with_services(|all| tell(&self.stats, gateway_id, seconds, all, ended));
             if passed_over > 0 {
                 tracing::info!(target: "game_gateway::access", passed_over, "sessions ended without a line");
             }
@@ -26,7 +28,13 @@ impl Client {
     }
 }
 
-fn tell(stats: &ClientStats, gateway_id: &str, seconds: u64, ended: &Ended) {
+fn tell(
+    stats: &ClientStats,
+    gateway_id: &str,
+    seconds: u32,
+    services: &[(Arc<str>, SocketAddr)],
+    ended: &Ended,
+) {
     let identity = match stats.bound.get() {
         true => "bound",
         false => "claimed",
@@ -45,7 +53,7 @@ fn tell(stats: &ClientStats, gateway_id: &str, seconds: u64, ended: &Ended) {
         frames_out = stats.frames_out.get(),
         bytes_in = stats.bytes_in.get(),
         bytes_out = stats.bytes_out.get(),
-        services = %Listed(&stats.services.borrow()),
+        services = %Listed(services),
         code = ended.code.0,
         reason = ended.why.label(),
         "session ended"

@@ -322,7 +322,7 @@ impl Client {
                 metrics.sessions_started.add(transport, 1);
                 self.stats.session_id.set(session_id);
                 self.stats.resumable.set(resumable);
-                self.stats.started_ms.set(self.shared.now_ms());
+                self.stats.session_starts(self.shared.now_ms());
             }
             Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => {

@@ -280,7 +280,7 @@ mod tests {
             size_of::<Outbox>(),
         ];
         assert!(
-            sizes[0] <= 392 && sizes[1] <= 200 && sizes[2] <= 40,
+            sizes[0] <= 392 && sizes[1] <= 184 && sizes[2] <= 40,
             "{sizes:?}"
         );
     }

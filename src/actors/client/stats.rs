@@ -4,7 +4,7 @@
 //!
 //! Hot path: a few stores for each read and delivery.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ use crate::codec::link::Transport;
 use crate::net::socket::IDLE_BYTES;
 
 /// One client's card.
-#[derive(Debug)]
 pub struct ClientStats {
     /// Unique in the process.
     pub client_number: u64,
@@ -25,11 +24,12 @@ pub struct ClientStats {
     pub(super) remote: Cell<SocketAddr>,
     /// As far as it is known.
     pub(super) transport: Cell<Transport>,
-    /// When the connection was accepted, in the worker's milliseconds.
-    pub accepted_ms: u64,
+    /// When the connection was accepted, in seconds since its worker started.
+    accepted_s: u32,
+    /// When the session began, or was taken up, likewise.
+    started_s: Cell<u32>,
     /// 0: no session.
     pub(super) session_id: Cell<u64>,
-    pub(super) started_ms: Cell<u64>,
     pub(super) resumable: Cell<bool>,
     pub(super) suspended: Cell<bool>,
     /// A backend has bound the user.
@@ -44,7 +44,7 @@ pub struct ClientStats {
     pub(super) queued: Cell<u32>,
     /// Memory that the client holds.
     pub held: HeldByClient,
-    pub(super) services: RefCell<Services>,
+    services: Cell<Services>,
 }
 
 /// Bytes of memory that a client holds, as they are counted.
@@ -85,6 +85,11 @@ impl HeldByClient {
 /// Services by name, and the endpoints that they are bound to.
 type Services = SmallVec<[(Arc<str>, SocketAddr); 1]>;
 
+/// Whole seconds, for 136 years.
+fn seconds(ms: u64) -> u32 {
+    u32::try_from(ms / 1000).unwrap_or(u32::MAX)
+}
+
 /// Adds to a figure of a card.
 #[inline]
 pub(super) fn add(figure: &Cell<u64>, n: u64) {
@@ -97,15 +102,15 @@ impl ClientStats {
         client_number: u64,
         remote: SocketAddr,
         transport: Transport,
-        accepted_ms: u64,
+        now_ms: u64,
     ) -> ClientStats {
         ClientStats {
             client_number,
             remote: Cell::new(remote),
             transport: Cell::new(transport),
-            accepted_ms,
+            accepted_s: seconds(now_ms),
+            started_s: Cell::default(),
             session_id: Cell::default(),
-            started_ms: Cell::default(),
             resumable: Cell::default(),
             suspended: Cell::default(),
             bound: Cell::default(),
@@ -117,7 +122,7 @@ impl ClientStats {
             bytes_out: Cell::default(),
             queued: Cell::default(),
             held: HeldByClient::default(),
-            services: RefCell::default(),
+            services: Cell::default(),
         }
     }
 
@@ -151,7 +156,7 @@ impl ClientStats {
 
     pub(super) fn session_ended(&self) {
         self.session_id.set(0);
-        self.services.borrow_mut().clear();
+        self.services.take();
     }
 
     /// Tells whether it has a session that can be resumed.
@@ -169,9 +174,27 @@ impl ClientStats {
         self.suspended.get()
     }
 
-    /// Milliseconds since the session began, or was taken up.
-    pub(super) fn age_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(self.started_ms.get())
+    /// The session begins now.
+    pub(super) fn session_starts(&self, now_ms: u64) {
+        self.started_s.set(seconds(now_ms));
+    }
+
+    /// Seconds since the session began, or was taken up.
+    pub(super) fn age_seconds(&self, now_ms: u64) -> u32 {
+        seconds(now_ms).saturating_sub(self.started_s.get())
+    }
+
+    /// Seconds since the connection was accepted.
+    pub fn uptime_seconds(&self, now_ms: u64) -> u32 {
+        seconds(now_ms).saturating_sub(self.accepted_s)
+    }
+
+    /// Looks at the services, and at their endpoints.
+    pub(super) fn with_services<R>(&self, look: impl FnOnce(&[(Arc<str>, SocketAddr)]) -> R) -> R {
+        let services = self.services.take();
+        let seen = look(&services);
+        self.services.set(services);
+        seen
     }
 
     fn state(&self) -> SessionState {
@@ -185,13 +208,10 @@ impl ClientStats {
     /// Tells whether the client has a session that the filter lets pass.
     pub fn passes(&self, filter: &SessionFilter) -> bool {
         let uses = |wanted: &String| {
-            self.services
-                .borrow()
-                .iter()
-                .any(|(name, _)| **name == **wanted)
+            self.with_services(|all| all.iter().any(|(name, _)| **name == **wanted))
         };
         let is_bound =
-            |wanted: &SocketAddr| self.services.borrow().iter().any(|(_, e)| e == wanted);
+            |wanted: &SocketAddr| self.with_services(|all| all.iter().any(|(_, e)| e == wanted));
         let SessionFilter {
             service,
             realm_id,
@@ -214,7 +234,6 @@ impl ClientStats {
     /// The session, as of now.
     pub fn snapshot(&self, gateway_id: &str, worker: usize, now_ms: u64) -> SessionSnapshot {
         let session_id = self.session_id.get();
-        let services = self.services.borrow();
         let service = |(name, endpoint): &(Arc<str>, SocketAddr)| SessionService {
             service: name.to_string(),
             endpoint: *endpoint,
@@ -232,9 +251,9 @@ impl ClientStats {
             transport: self.transport.get().into(),
             client: self.remote.get(),
             worker,
-            age_seconds: self.age_ms(now_ms) / 1000,
+            age_seconds: self.age_seconds(now_ms).into(),
             resumable: self.resumable.get(),
-            services: services.iter().map(service).collect(),
+            services: self.with_services(|all| all.iter().map(service).collect()),
             frames_in: self.frames_in.get(),
             frames_out: self.frames_out.get(),
             bytes_in: self.bytes_in.get(),

@@ -167,7 +167,7 @@ impl Worker {
             worker: Some(worker),
             parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
             state: ActorState::Running,
-            uptime_seconds: self.shared.now_ms().saturating_sub(stats.accepted_ms) / 1000,
+            uptime_seconds: stats.uptime_seconds(self.shared.now_ms()).into(),
             restarts: 0,
             panics: 0,
             handled: seated.client.mail().handled_count(),
