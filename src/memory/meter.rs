@@ -110,6 +110,12 @@ impl Meter {
         (i128::from(excess.max(0)) * i128::from(own) / i128::from(sum)) as usize
     }
 
+    /// Tells whether something is being taken back for the sake of `pressure` now. The pressure stays for a while
+    /// after that.
+    pub fn is_over(&self, pressure: Pressure) -> bool {
+        self.shared.sum.load(Relaxed) >= pressure.threshold(self.shared.limit())
+    }
+
     /// Publishes, and tells whether queues end and so many bytes are more than an eighth of the budget.
     pub(super) fn is_too_much(&self, bytes: usize) -> bool {
         self.publish();

@@ -110,8 +110,8 @@ async fn the_largest_queue_ends_first() {
 /// A budget that is made smaller holds at once.
 #[tokio::test]
 async fn the_budget_can_change_while_the_gateway_runs() {
-    let queue = "session.outbound_queue = \"16MiB\"";
-    let served = Served::start(&format!("limits.memory = \"64MiB\"\n{queue}")).await;
+    let queue = "session.outbound_queue = \"1GiB\"";
+    let served = Served::start(&format!("limits.memory = \"256MiB\"\n{queue}")).await;
     let (mut link, players) = served.sessions(2).await;
     let mut round = Vec::new();
     for _ in 0..64 {

@@ -60,7 +60,7 @@ impl Link {
         queue.unwrap_or(0) + inbox.unwrap_or(0)
     }
 
-    /// Tells whether the rest of a large frame must wait, until memory is no longer so short that queues end.
+    /// Tells whether the rest of a large frame must wait, while queues are ended for want of memory.
     #[inline]
     pub(super) fn must_pause(&mut self, ctx: &mut Context<Self>) -> bool {
         self.inbox.capacity() > LARGE_INBOX && self.look_at_pause(ctx)
@@ -68,7 +68,8 @@ impl Link {
 
     #[cold]
     fn look_at_pause(&mut self, ctx: &mut Context<Self>) -> bool {
-        if self.scope.meter.pressure() < Pressure::Queues {
+        // Not by the pressure, which stays where nothing more is taken back: nobody would end the pause.
+        if !self.scope.meter.is_over(Pressure::Queues) {
             self.pause = None;
             return false;
         }
