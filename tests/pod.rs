@@ -123,7 +123,7 @@ async fn the_annotation_follows_the_sessions() {
     std::fs::write(path("token"), "one\n").expect("written");
     std::fs::write(path("routes.json"), backend.routes()).expect("written");
     let text = format!(
-        "gateway.workers = 1\nlisten.address = \"127.0.0.1:0\"\n\
+        "gateway.workers = 1\nbackend.probe_interval = \"0\"\nlisten.address = \"127.0.0.1:0\"\n\
          admin.address = \"127.0.0.1:0\"\n\
          routes.file = {:?}\n\
          kubernetes = {{ pod_deletion_cost = true, service_account = {:?} }}\n",
