@@ -104,8 +104,17 @@ impl Meter {
 
     /// Returns this thread's share of what all should give back to come under `pressure`.
     pub fn share_over(&self, pressure: Pressure) -> usize {
+        self.share_of(pressure.threshold(self.shared.limit()))
+    }
+
+    /// The same, for it to be left.
+    pub fn share_to_leave(&self, pressure: Pressure) -> usize {
+        self.share_of(pressure.left_below(self.shared.limit()) - 1)
+    }
+
+    fn share_of(&self, least: i64) -> usize {
         let sum = self.shared.sum.load(Relaxed).max(1);
-        let excess = sum - pressure.threshold(self.shared.limit());
+        let excess = sum - least;
         let own = self.total.load(Relaxed).clamp(0, sum);
         (i128::from(excess.max(0)) * i128::from(own) / i128::from(sum)) as usize
     }

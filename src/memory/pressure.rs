@@ -46,7 +46,7 @@ impl Pressure {
     pub fn of(held: i64, limit: i64, before: Pressure) -> Pressure {
         let entered = |state: &&Pressure| held >= state.threshold(limit);
         let entered = ALL.iter().rfind(entered).copied().unwrap_or(Pressure::None);
-        let kept = |state: &&Pressure| held >= state.threshold(limit) - limit / 32;
+        let kept = |state: &&Pressure| held >= state.left_below(limit);
         let kept = ALL.iter().rfind(kept).copied().unwrap_or(Pressure::None);
         entered.max(before.min(kept))
     }
@@ -61,6 +61,11 @@ impl Pressure {
             Pressure::Queues => 15,
         };
         limit / 16 * sixteenths
+    }
+
+    /// Bytes of `limit` below which the state is left.
+    pub fn left_below(self, limit: i64) -> i64 {
+        self.threshold(limit) - limit / 32
     }
 
     pub(super) fn from_byte(byte: u8) -> Pressure {

@@ -8,6 +8,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::{Client, ClientEvent, Connection, Squeeze};
+use crate::codec::buffers;
+use crate::codec::{Decoded, client};
 use crate::memory::{Meter, Part, Pressure};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
@@ -22,10 +24,16 @@ pub struct Caps {
     pub ring: Cell<u32>,
     /// What a client may hold and still be read.
     pub reading: Cell<u32>,
+    /// The second in which clients last looked for parts of frames.
+    pub parts_looked_at: Cell<u64>,
+    /// Queues were ended at the last look.
+    pub queues_ended: Cell<bool>,
 }
 
 /// Whoever holds no more than this is read, in bytes.
 pub const LEAST_READING: u32 = 64 * 1024;
+/// The same while queues are ended.
+const LEAST_WHILE_QUEUES_END: u32 = 4 * 1024;
 /// There is no bound.
 pub const UNCAPPED: u32 = u32::MAX;
 
@@ -35,6 +43,8 @@ impl Default for Caps {
         Caps {
             ring: uncapped(),
             reading: uncapped(),
+            parts_looked_at: Cell::new(0),
+            queues_ended: Cell::new(false),
         }
     }
 }
@@ -99,18 +109,50 @@ impl Client {
         let (held, reading) = (&self.stats.held, &self.shared.caps.reading);
         if self.shared.scope.meter.pressure() == Pressure::Queues {
             // At once: before the worker has looked, all of them could read on.
-            reading.set(reading.get().min(LEAST_READING));
+            reading.set(reading.get().min(LEAST_WHILE_QUEUES_END));
+        } else if self.lacks_rest() {
+            // Only the rest of its frame lets it give back what it holds.
+            held.held_back.set(false);
+            return false;
         }
         let cap = reading.get();
-        // The queue may have gone since it was counted.
-        let queue = u32::try_from(self.outbox.held()).unwrap_or(u32::MAX);
-        let counted = held.in_flight().saturating_sub(held.queue.get());
-        let over = queue.saturating_add(counted) > cap;
+        // Not as it was counted: the queue may have gone since, and something may have been read in this very poll.
+        let counted = held
+            .in_flight()
+            .saturating_sub(held.queue.get().saturating_add(held.input.get()));
+        let now = self.outbox.held() + self.inbox.capacity() + self.core.waiting_bytes();
+        let over = now + counted as usize > cap as usize;
         if over && !held.held_back.replace(true) {
             self.shared.scope.metrics.held_back.one();
             self.arm(HELD_BACK);
         }
         over
+    }
+
+    /// How much the client may read at once.
+    #[inline]
+    pub(super) fn most_to_read(&self) -> usize {
+        match self.shared.scope.meter.pressure() == Pressure::Queues {
+            false => buffers::SCRATCH_BYTES,
+            true => LEAST_WHILE_QUEUES_END as usize,
+        }
+    }
+
+    /// Tells whether a part of a frame has come, and the rest has not.
+    fn lacks_rest(&self) -> bool {
+        let limit = self.shared.scope.config.listen.max_payload;
+        let decoded = || client::decode(&self.inbox, limit);
+        !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))
+    }
+
+    /// Ends the connection where a part of a frame has waited for long in vain for its rest.
+    fn end_part(&mut self, ctx: &mut Context<Self>) {
+        let patience = self.shared.scope.config.listen.sniff_timeout;
+        let silence = self.core.silence(self.shared.now_ms());
+        let is_late = u128::from(silence) >= patience.as_millis();
+        if matches!(self.connection, Connection::Frames) && is_late && self.lacks_rest() {
+            self.close(Closing::Idle, ctx);
+        }
     }
 
     /// Tells a player who is held back that the gateway lives, and keeps the idle clock from running.
@@ -154,6 +196,7 @@ impl Receive<Squeeze> for Client {
         match msg {
             Squeeze::Ring(cap) => self.squeeze_ring(cap),
             Squeeze::Queue => self.give_up_queue(ctx),
+            Squeeze::Parts => self.end_part(ctx),
             Squeeze::Ease => {
                 self.stats.held.held_back.set(false);
                 if self.stats.held.squeezed.replace(false) {

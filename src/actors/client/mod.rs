@@ -85,6 +85,8 @@ pub enum Squeeze {
     Ring(u32),
     /// What the client holds is more than it may have.
     Queue,
+    /// Memory is less short than it was; a part of a frame is kept no longer than that of a first header.
+    Parts,
     /// The client may have again what it may have otherwise.
     Ease,
 }

@@ -150,7 +150,7 @@ impl Client {
     ) -> Poll<Result<(), Closing>> {
         if self.inbox.is_empty() {
             let most = match self.core.has_room() {
-                true => buffers::SCRATCH_BYTES,
+                true => self.most_to_read(),
                 false => HELD_BACK_BYTES,
             };
             buffers::with_scratch(|scratch| self.poll_read_scratch(&mut scratch[..most], ctx, cx))

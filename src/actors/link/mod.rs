@@ -160,7 +160,8 @@ impl Link {
     /// A ping interval has passed.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
-        match self.lifecycle.tick(now) {
+        let interval = self.scope.config.backend.ping_interval;
+        match self.lifecycle.tick(now, interval) {
             Tick::Ping => self.ping(),
             Tick::Suspect => {
                 self.ping();

@@ -18,14 +18,20 @@ impl Worker {
             true => Some(meter.share_over(least)),
             false => None,
         };
-        let (rings, reading, queues) = (
-            over(Pressure::Rings),
-            over(Pressure::Reading),
-            over(Pressure::Queues),
-        );
+        let (rings, reading) = (over(Pressure::Rings), over(Pressure::Reading));
         self.cap_rings(rings);
         self.cap_reading(reading);
-        self.cap_queues(queues);
+        let ends_queues = pressure == Pressure::Queues;
+        if self.shared.caps.queues_ended.replace(ends_queues) && !ends_queues {
+            self.squeeze(|held| held.held_back.get(), Squeeze::Parts);
+        }
+        if ends_queues {
+            // So much that it is over: nobody with a part of a frame is read as long as it lasts.
+            self.cap_queues(meter.share_to_leave(Pressure::Queues));
+        }
+        if pressure >= Pressure::Sessions {
+            self.end_parts();
+        }
     }
 
     /// Lets replay rings give back `share` bytes, the largest first; `None`: they may grow again.
@@ -63,8 +69,7 @@ impl Worker {
 
     /// Ends those who hold the most, until `share` bytes have come back: connections of players, HTTP requests, and
     /// links whose backends take nothing. What is still missing then comes from sessions that wait for their players, the one that has waited for longest first.
-    fn cap_queues(&mut self, share: Option<usize>) {
-        let share = share.unwrap_or(0);
+    fn cap_queues(&mut self, share: usize) {
         if share == 0 {
             return;
         }
@@ -96,6 +101,15 @@ impl Worker {
         while back < share && self.end_oldest() {
             self.shared.scope.metrics.given_up.one();
             back += SUSPENDED_BYTES;
+        }
+    }
+
+    /// Has clients look once a second whether they wait in vain for the rest of a frame: newcomers are refused for
+    /// the memory that it takes.
+    fn end_parts(&self) {
+        let second = self.shared.now_ms() / 1000;
+        if self.shared.caps.parts_looked_at.replace(second) != second {
+            self.squeeze(|held| held.input.get() > 0, Squeeze::Parts);
         }
     }
 

@@ -33,6 +33,11 @@ impl<L: Hold> Core<L> {
         Some(own.min(promise))
     }
 
+    /// How long the client has said nothing whole.
+    pub fn silence(&self, now: Millis) -> Millis {
+        now.saturating_sub(self.alive)
+    }
+
     /// The driver does not read the client for a reason of its own: the silence is not the client's, and it is
     /// told that this gateway lives.
     pub fn stand_by(&mut self, step: &mut Step<'_>) {

@@ -57,6 +57,22 @@ struct Pings {
     heard: bool,
     /// Intervals in a row in which nothing came while a PONG was overdue.
     silent: u32,
+    /// When the newest interval ended.
+    ticked: Option<Instant>,
+}
+
+impl Pings {
+    /// Tells whether a whole interval has passed. One that took much longer was this process's pause, in which
+    /// nothing was asked and nothing heard: it says nothing of the backend, nor do those that are made up for at once.
+    fn interval_passed(&mut self, now: Instant, interval: Duration) -> bool {
+        let took = self.ticked.map_or(interval, |ticked| now - ticked);
+        if took < interval / 2 {
+            return false;
+        }
+        self.ticked = Some(now);
+        self.heard |= took > 2 * interval;
+        true
+    }
 }
 
 /// Consequence of a PONG.
@@ -165,9 +181,12 @@ impl Lifecycle {
     }
 
     /// A ping interval has passed at `now`.
-    pub fn tick(&mut self, now: Instant) -> Tick {
+    pub fn tick(&mut self, now: Instant, interval: Duration) -> Tick {
         match &mut self.0 {
             Stage::Ready(pings) | Stage::Leaving(pings) => {
+                if !pings.interval_passed(now, interval) {
+                    return Tick::Wait;
+                }
                 let heard = std::mem::take(&mut pings.heard);
                 if !heard && !pings.unanswered.is_empty() {
                     pings.silent += 1;
