@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::actors::backend_pool::BackendPool;
 use crate::actors::backend_pool::health_book::HealthBook;
@@ -18,8 +19,9 @@ use crate::supervision::Seat;
 #[derive(Debug, Default)]
 pub struct LinkLimits {
     services: Mutex<HashMap<Arc<str>, Vec<Holder>>>,
-    /// Number of pools that have received GOAWAY from this endpoint of this service.
-    leaving: Mutex<HashMap<Place, usize>>,
+    /// The marks of pools that have received GOAWAY from this endpoint of this service.
+    leaving: Mutex<HashMap<Place, Vec<u64>>>,
+    next_mark: AtomicU64,
     /// How they are.
     pub health: HealthBook,
     /// How many sessions they have.
@@ -76,24 +78,41 @@ impl LinkLimits {
 }
 
 impl LinkLimits {
-    /// Marks a backend that has sent GOAWAY as leaving, for all workers, until the mark is dropped.
+    fn leaving(&self) -> MutexGuard<'_, HashMap<Place, Vec<u64>>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks a backend that has sent GOAWAY as leaving, for all workers, until the mark is dropped, or the backend has
+    /// [come back](Self::has_come_back).
     pub fn mark_leaving(
         self: &Arc<LinkLimits>,
         service: &Arc<str>,
         endpoint: SocketAddr,
     ) -> LeavingMark {
         let place = (Arc::clone(service), endpoint);
-        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-        *leaving.entry(place.clone()).or_default() += 1;
+        let number = self.next_mark.fetch_add(1, Relaxed);
+        self.leaving()
+            .entry(place.clone())
+            .or_default()
+            .push(number);
         LeavingMark {
             book: Arc::clone(self),
             place,
+            number,
+        }
+    }
+
+    /// A new link came up without a GOAWAY: what was said on older ones, perhaps of other workers, holds no more.
+    pub fn has_come_back(&self, service: &Arc<str>, endpoint: SocketAddr) {
+        let mut leaving = self.leaving();
+        if !leaving.is_empty() {
+            leaving.remove(&(Arc::clone(service), endpoint));
         }
     }
 
     /// Returns whether this backend takes no new sessions.
     pub fn is_leaving(&self, service: &Arc<str>, endpoint: SocketAddr) -> bool {
-        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let leaving = self.leaving();
         !leaving.is_empty() && leaving.contains_key(&(Arc::clone(service), endpoint))
     }
 }
@@ -103,18 +122,15 @@ impl LinkLimits {
 pub struct LeavingMark {
     book: Arc<LinkLimits>,
     place: Place,
+    number: u64,
 }
 
 impl Drop for LeavingMark {
     fn drop(&mut self) {
-        let mut leaving = self
-            .book
-            .leaving
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = leaving.get_mut(&self.place) {
-            *count -= 1;
-            if *count == 0 {
+        let mut leaving = self.book.leaving();
+        if let Some(marks) = leaving.get_mut(&self.place) {
+            marks.retain(|number| *number != self.number);
+            if marks.is_empty() {
                 leaving.remove(&self.place);
             }
         }
@@ -143,5 +159,27 @@ impl Drop for LinkPermit {
                 holders.swap_remove(place);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_come_back_is_not_held_to_what_was_said_before() {
+        let (book, service) = (Arc::<LinkLimits>::default(), Arc::from("game"));
+        let endpoint = ([127, 0, 0, 1], 1).into();
+        let is_leaving = || book.is_leaving(&service, endpoint);
+        let marks = [(); 2].map(|()| book.mark_leaving(&service, endpoint));
+        assert!(is_leaving());
+        book.has_come_back(&service, endpoint);
+        assert!(!is_leaving());
+        // It leaves again; the old marks end whenever their links do.
+        let mark = book.mark_leaving(&service, endpoint);
+        drop(marks);
+        assert!(is_leaving());
+        drop(mark);
+        assert!(!is_leaving());
     }
 }

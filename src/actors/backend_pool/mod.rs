@@ -255,6 +255,8 @@ impl BackendPool {
             slot.ready_at = Some(Instant::now());
         }
         self.state.last_error = None;
+        let limits = &self.shared.limits;
+        limits.has_come_back(&self.service.name, self.endpoint);
         self.set_health(Health::Up);
         let owed_closes = std::mem::take(&mut self.state.owed_closes);
         if let Some(slot) = self.best() {

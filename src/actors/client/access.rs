@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Client, ClientStats};
+use crate::codec::code::Code;
 use crate::labels::Label;
+use crate::session::closing::ClosingLabel;
 use crate::session::core::Ended;
 
 impl Client {
@@ -13,7 +15,10 @@ impl Client {
     pub(super) fn session_ended(&self, ended: &Ended) {
         let scope = &self.shared.scope;
         scope.metrics.sessions_ended.one();
-        if tracing::enabled!(target: "game_gateway::access", tracing::Level::INFO)
+        // A resume that came to nothing: the session was never here.
+        let was_here = ended.code != Code::LEAVES_LINK || ended.why == ClosingLabel::Replaced;
+        if was_here
+            && tracing::enabled!(target: "game_gateway::access", tracing::Level::INFO)
             && let Some(passed_over) = scope.access.admit()
         {
             let seconds = self.stats.age_seconds(self.shared.now_ms());
