@@ -40,6 +40,10 @@ pub trait EntryHost {
     fn refuses_handshakes(&self) -> bool;
     /// Returns why no session should be sent here, or none if the gateway is ready for some.
     fn not_ready(&self) -> Option<Refusal>;
+    /// Counts a request that is to start a session. Returns why it may not, or none if it may.
+    fn too_many_requests(&self) -> Option<Refusal> {
+        None
+    }
     /// Starts a session whose frames come from `socket`.
     fn begin_session(&self, socket: DuplexStream);
     /// Counts an HTTP response by its status; a request that it ends counts for its address no longer.

@@ -424,3 +424,30 @@ async fn requests_under_way_are_answered_at_the_end_of_a_drain() {
     assert!(rest(&mut idle).await.is_empty());
     gateway.ended().await;
 }
+
+#[tokio::test]
+async fn requests_count_as_frames_of_their_connection() {
+    let gateway = echo(|config| config.limits.frames_per_second = 1).await;
+    let mut socket = connect(&gateway).await;
+    let refused = loop {
+        send(&mut socket, &request("POST /game", "", b"again")).await;
+        let response = Response::read(&mut socket).await;
+        if response.status != 200 {
+            break response;
+        }
+    };
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!(gateway.metric(&answered(429)).await, 1);
+    // Who asks for the gateway's health asks for no session, and the rate comes back.
+    for _ in 0..5 {
+        send(&mut socket, &request("GET /health", "", b"")).await;
+        assert_eq!(Response::read(&mut socket).await.status, 200);
+    }
+    loop {
+        send(&mut socket, &request("POST /game", "", b"again")).await;
+        if Response::read(&mut socket).await.status == 200 {
+            break;
+        }
+    }
+}

@@ -25,7 +25,7 @@ use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::{EntryHost, EntryParams, Refusal};
 use crate::net::websocket::fault_of;
 use crate::session::closing::Retry;
-use crate::session::rate::Nanos;
+use crate::session::rate::{Bucket, Nanos};
 
 /// The status of a response behind which no HTTP follows.
 const SWITCHES: u16 = 101;
@@ -43,6 +43,8 @@ pub(super) struct Admitted {
     refusal: RefCell<Option<Box<Closing>>>,
     /// A proxy's connection: each request has an address of its own.
     proxy: Cell<Option<SocketAddr>>,
+    /// The rate of its requests, each of which is a session's only frame.
+    requests: Cell<Bucket>,
 }
 
 impl Admitted {
@@ -51,6 +53,7 @@ impl Admitted {
             permit: Cell::new(permit),
             refusal: RefCell::new(refusal),
             proxy: Cell::default(),
+            requests: Cell::default(),
         }
     }
 
@@ -106,6 +109,22 @@ impl Host {
         }
         self.admitted.permit.set(permit);
         is_kept
+    }
+}
+
+impl Host {
+    /// Returns what one more request makes of the connection's rate. A proxy's has those of many.
+    ///
+    /// # Errors
+    /// The wait until it may come.
+    fn after_request(&self) -> Result<Bucket, Nanos> {
+        let requests = self.admitted.requests.get();
+        let doors = &self.shared.scope.doors;
+        match doors.config().limits.frames_per_second {
+            0 => Ok(requests),
+            _ if self.admitted.proxy.get().is_some() => Ok(requests),
+            rate => requests.after(doors.now(), 1, rate as u64),
+        }
     }
 }
 
@@ -182,6 +201,20 @@ impl EntryHost for Host {
                 retry_after_ms: retry_after_ms(Retry::Spread),
                 text: "no routes yet".to_owned(),
             })
+        }
+    }
+
+    fn too_many_requests(&self) -> Option<Refusal> {
+        match self.after_request() {
+            Ok(requests) => {
+                self.admitted.requests.set(requests);
+                None
+            }
+            Err(wait) => Some(Refusal {
+                code: Code::RATE_LIMITED,
+                retry_after_ms: u32::try_from(wait / 1_000_000 + 1).unwrap_or(u32::MAX),
+                text: "too many requests over this connection".to_owned(),
+            }),
         }
     }
 

@@ -196,7 +196,8 @@ impl Target {
             }
             _ => return Err(Reply::method_not_allowed("POST, OPTIONS")),
         }
-        if let Some(refusal) = params.host.refusal() {
+        let host = &params.host;
+        if let Some(refusal) = host.refusal().or_else(|| host.too_many_requests()) {
             return Err(Reply::refused(&refusal));
         }
         let length = head.headers().get(header::CONTENT_LENGTH);
