@@ -198,7 +198,7 @@ fn answer(
         ..Avoid::NOTHING
     };
     let explained = table.explain(&question, &avoid).map_err(refused)?;
-    let (endpoint, mut why, error_code) = match explained.outcome.clone() {
+    let (mut endpoint, mut why, mut error_code) = match explained.outcome.clone() {
         Ok(Explained::To(endpoint, why)) => (Some(endpoint), why.to_string(), None),
         Ok(any) => {
             let mut eligible = explained.candidates.iter().filter(|c| c.eligible);
@@ -216,7 +216,7 @@ fn answer(
         }
         Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
     };
-    let health = endpoint.and_then(|endpoint| its.get(&endpoint).copied());
+    let mut health = endpoint.and_then(|endpoint| its.get(&endpoint).copied());
     // Where nothing else is left, what is dead is tried all the same.
     match health {
         Some(BackendHealth::Down) => why.push_str("; it is down, and nothing else is left"),
@@ -225,6 +225,7 @@ fn answer(
         }
         Some(BackendHealth::Leaving) => {
             why.push_str("; it takes no new sessions, and nothing else is left");
+            (endpoint, health, error_code) = (None, None, Some(Code::BAD_GATEWAY.0));
         }
         Some(BackendHealth::Up | BackendHealth::Unknown) | None => {}
     }

@@ -227,6 +227,12 @@ async fn goaway_on_one_link_speaks_for_the_backend() {
     first.answer().await;
     let mut late = player(&gateway, "game", b"late").await;
     assert_eq!(late.error().await, (502, "game".to_owned()));
+    let (_, resolved) = gateway.get("/api/v1/routes/resolve?service=game").await;
+    let (said, why) = (r#""error_code":502"#, "it takes no new sessions");
+    assert!(
+        resolved.contains(said) && resolved.contains(why),
+        "{resolved}"
+    );
 }
 
 #[tokio::test]
