@@ -334,7 +334,10 @@ async fn a_player_of(backend: &Backend, players: SocketAddr) -> (Player, Link) {
 #[tokio::test]
 async fn the_end_of_a_session_is_a_line() {
     let backend = Backend::start().await;
-    let (_directory, file) = configured(&backend.routes(), "gateway.id = \"gw-a\"");
+    let (_directory, file) = configured(
+        &backend.routes(),
+        "gateway.id = \"gw-a\"\nbackend.probe_interval = \"0s\"",
+    );
     let (mut process, players) = serve(&file);
     let (mut player, mut link) = a_player_of(&backend, players).await;
     // The last frame and the end in one read.

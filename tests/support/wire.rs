@@ -456,7 +456,8 @@ impl Link {
     }
 
     async fn expect(&mut self, kind: link::Kind) -> LinkFrame {
-        let frame = self.next().await.expect("a frame");
+        // PINGs go on where nothing else comes.
+        let frame = soon(self.next()).await.expect("a frame");
         assert_eq!(frame.kind, kind as u8, "{frame:?}");
         frame
     }
