@@ -6,6 +6,7 @@ mod support;
 mod http;
 mod links;
 mod multicast;
+mod parts;
 mod pressure;
 mod rings;
 mod slow_readers;

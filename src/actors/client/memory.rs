@@ -112,7 +112,10 @@ impl Client {
             reading.set(reading.get().min(LEAST_WHILE_QUEUES_END));
         } else if self.lacks_rest() {
             // Only the rest of its frame lets it give back what it holds.
-            held.held_back.set(false);
+            if held.held_back.replace(false) {
+                // It could not go on until now.
+                self.core.lives(self.shared.now_ms());
+            }
             return false;
         }
         let cap = reading.get();
@@ -147,10 +150,14 @@ impl Client {
 
     /// Ends the connection where a part of a frame has waited for long in vain for its rest.
     fn end_part(&mut self, ctx: &mut Context<Self>) {
+        // Whoever is not read waits for the gateway.
+        if !matches!(self.connection, Connection::Frames) || !self.may_read() || !self.lacks_rest()
+        {
+            return;
+        }
         let patience = self.shared.scope.config.listen.sniff_timeout;
         let silence = self.core.silence(self.shared.now_ms());
-        let is_late = u128::from(silence) >= patience.as_millis();
-        if matches!(self.connection, Connection::Frames) && is_late && self.lacks_rest() {
+        if u128::from(silence) >= patience.as_millis() {
             self.close(Closing::Idle, ctx);
         }
     }

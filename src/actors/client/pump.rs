@@ -126,7 +126,7 @@ impl Client {
         result
     }
 
-    fn may_read(&mut self) -> bool {
+    pub(super) fn may_read(&mut self) -> bool {
         matches!(
             self.connection,
             Connection::Frames | Connection::Sniffing(_)

@@ -1,0 +1,66 @@
+//! Clients that send parts of frames: their number is no way past the budget, nor a way to keep it.
+
+use game_gateway::codec::client::{self, Header};
+use game_gateway::codec::link::Kind;
+use tokio::net::TcpStream;
+
+use crate::stage::Served;
+use crate::support::wire::{Link, Player, soon};
+
+const SENDERS: usize = 900;
+
+fn frame(bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    client::encode(&mut frame, &Header::default(), "game", &vec![7; bytes]);
+    frame
+}
+
+/// Echoes all that comes.
+async fn echo(mut link: Link) {
+    while let Some(frame) = link.next().await {
+        if frame.kind == Kind::Data as u8 {
+            link.send(Kind::Data, frame.session_id, &frame.payload[..1])
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn parts_of_frames_keep_within_the_budget_and_do_not_stay() {
+    let settings = "limits.memory = \"16MiB\"\nsession.idle_timeout = \"1h\"";
+    let served = Served::start(settings).await;
+    let mut good = Player::connect_to(served.players).await;
+    good.data("game", b"first").await;
+    tokio::spawn(echo(served.backend.link().await));
+    good.answer().await;
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        let socket = soon(TcpStream::connect(served.players)).await;
+        senders.push(socket.expect("connected"));
+    }
+    served.send_all(&mut senders, &frame(1)).await;
+    let before = served.resident();
+    let part = frame(65_000);
+    served.fill(&mut senders, &part[..part.len() - 1]).await;
+    served.assert_bounded("parts of frames", before).await;
+
+    // Who has been here plays on, also with frames that come in two.
+    let whole = frame(33_000);
+    for piece in [&whole[..20_000], &whole[20_000..]] {
+        good.raw(piece).await;
+        served.held().await;
+    }
+    good.answer().await;
+    // The parts do not stay, and newcomers come in again.
+    soon(async {
+        loop {
+            let mut late = Player::connect_to(served.players).await;
+            late.data("game", b"hello").await;
+            let code = client::Kind::Data as u8;
+            if late.next().await.is_some_and(|f| f.header.kind == code) {
+                break;
+            }
+        }
+    })
+    .await;
+}
