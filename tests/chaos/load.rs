@@ -7,11 +7,11 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
-use crate::snapshot::{Snapshot, memory_kib, metric, status_kib};
+use crate::snapshot::{Snapshot, memory_kib, status_kib};
 use crate::stage::size;
 use crate::support::process::Process;
 use crate::support::redis::free_port;
-use crate::support::wire::{DEADLINE, get};
+use crate::support::wire::{DEADLINE, get, metric};
 
 /// Gateways, and a service that echoes, in a process of its own.
 pub(crate) struct Fleet {

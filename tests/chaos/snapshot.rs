@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::support::wire::{DEADLINE, get};
+use crate::support::wire::{DEADLINE, get, metric};
 
 /// Gauges that must return to what they were.
 const GAUGES: [&str; 5] = [
@@ -69,20 +69,6 @@ impl Snapshot {
             tokio::task::yield_now().await;
         }
     }
-}
-
-pub(crate) fn metric(body: &str, name: &str) -> u64 {
-    let value = |line: &str| {
-        let rest = line.strip_prefix(name)?;
-        let rest = match rest.strip_prefix('{') {
-            Some(labelled) => labelled.split_once('}')?.1,
-            None => rest,
-        };
-        rest.strip_prefix(' ')?.parse::<u64>().ok()
-    };
-    let values: Vec<u64> = body.lines().filter_map(value).collect();
-    assert!(!values.is_empty(), "no {name} in\n{body}");
-    values.iter().sum()
 }
 
 pub(crate) fn status_kib(process: u32, key: &str) -> u64 {

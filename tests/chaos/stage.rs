@@ -14,11 +14,11 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::resident::{Resident, exchange};
-use crate::snapshot::{Snapshot, memory_kib, metric, status_kib};
+use crate::snapshot::{Snapshot, memory_kib, status_kib};
 use crate::support::namespace;
 use crate::support::process::Process;
 use crate::support::redis::RedisServer;
-use crate::support::wire::{Player, get, soon};
+use crate::support::wire::{Player, get, metric, soon};
 
 /// Key of the rules in Redis.
 pub(crate) const RULES: &str = "game-gateway:routing:rules";

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::support::process::Process;
-use crate::support::wire::{Backend, Link, Player, get, soon};
+use crate::support::wire::{Backend, Link, Player, get, metric, soon};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
@@ -190,10 +190,9 @@ impl Served {
         soon(seen).await;
     }
 
-    /// Returns the value of a metric without labels.
+    /// Returns the value of a metric.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, body) = get(self.admin, "/metrics").await;
-        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
-        body.lines().find_map(value).expect("the metric")
+        metric(&body, name)
     }
 }

@@ -32,6 +32,21 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
         .expect("what must happen has not happened")
 }
 
+/// Returns the value of a metric in the answer of `/metrics`; without labels the sum over all of them.
+pub(crate) fn metric(body: &str, name: &str) -> u64 {
+    let value = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        let rest = match rest.strip_prefix('{') {
+            Some(labelled) => labelled.split_once('}')?.1,
+            None => rest,
+        };
+        rest.strip_prefix(' ')?.parse::<u64>().ok()
+    };
+    let values: Vec<u64> = body.lines().filter_map(value).collect();
+    assert!(!values.is_empty(), "no {name} in\n{body}");
+    values.iter().sum()
+}
+
 /// Asks an admin API; returns the status and the body.
 pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
     ask(admin, &format!("GET {path}"), "").await
@@ -182,17 +197,7 @@ impl Gateway {
     /// `game_gateway_dropped_frames_total{reason="link_gone"}`; without labels the sum over all of them.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, body) = self.get("/metrics").await;
-        let value = |line: &str| {
-            let rest = line.strip_prefix(name)?;
-            let rest = match rest.strip_prefix('{') {
-                Some(labelled) => labelled.split_once('}')?.1,
-                None => rest,
-            };
-            rest.strip_prefix(' ')?.parse::<u64>().ok()
-        };
-        let values: Vec<u64> = body.lines().filter_map(value).collect();
-        assert!(!values.is_empty(), "no {name} in\n{body}");
-        values.iter().sum()
+        metric(&body, name)
     }
 
     /// Waits until a metric is as it must become.

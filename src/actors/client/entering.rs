@@ -112,22 +112,6 @@ impl Host {
     }
 }
 
-impl Host {
-    /// Returns what one more request makes of the connection's rate. A proxy's has those of many.
-    ///
-    /// # Errors
-    /// The wait until it may come.
-    fn after_request(&self) -> Result<Bucket, Nanos> {
-        let requests = self.admitted.requests.get();
-        let doors = &self.shared.scope.doors;
-        match doors.config().limits.frames_per_second {
-            0 => Ok(requests),
-            _ if self.admitted.proxy.get().is_some() => Ok(requests),
-            rate => requests.after(doors.now(), 1, rate as u64),
-        }
-    }
-}
-
 impl EntryHost for Host {
     fn read(&self, bytes: usize) {
         let metrics = &self.shared.scope.metrics;
@@ -205,9 +189,16 @@ impl EntryHost for Host {
     }
 
     fn too_many_requests(&self) -> Option<Refusal> {
-        match self.after_request() {
-            Ok(requests) => {
-                self.admitted.requests.set(requests);
+        let doors = &self.shared.scope.doors;
+        let rate = doors.config().limits.frames_per_second;
+        // A proxy's connection has the requests of many.
+        if rate == 0 || self.admitted.proxy.get().is_some() {
+            return None;
+        }
+        let requests = &self.admitted.requests;
+        match requests.get().after(doors.now(), 1, rate as u64) {
+            Ok(after) => {
+                requests.set(after);
                 None
             }
             Err(wait) => Some(Refusal {
