@@ -107,10 +107,12 @@ impl Client {
     #[cold]
     fn look_at_cap(&mut self) -> bool {
         let (held, reading) = (&self.stats.held, &self.shared.caps.reading);
-        if self.shared.scope.meter.pressure() == Pressure::Queues {
+        let lacks_rest = self.lacks_rest();
+        let queues_end = self.shared.scope.meter.pressure() == Pressure::Queues;
+        if queues_end {
             // At once: before the worker has looked, all of them could read on.
             reading.set(reading.get().min(LEAST_WHILE_QUEUES_END));
-        } else if self.lacks_rest() {
+        } else if lacks_rest {
             // Only the rest of its frame lets it give back what it holds.
             if held.held_back.replace(false) {
                 // It could not go on until now.
@@ -124,7 +126,7 @@ impl Client {
             .in_flight()
             .saturating_sub(held.queue.get().saturating_add(held.input.get()));
         let now = self.outbox.held() + self.inbox.capacity() + self.core.waiting_bytes();
-        let over = now + counted as usize > cap as usize;
+        let over = lacks_rest && queues_end || now + counted as usize > cap as usize;
         if over && !held.held_back.replace(true) {
             self.shared.scope.metrics.held_back.one();
             self.arm(HELD_BACK);
