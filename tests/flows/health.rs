@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use game_gateway::codec::link::{Kind, Open};
+use game_gateway::supervision::Kind::BackendPool as Pool;
 
 use crate::stage::{Hub, echo, echo_link, notice, player};
-use crate::support::wire::{Backend, Gateway};
+use crate::support::wire::{Backend, Gateway, soon};
 
 const PROTOCOL_ERRORS: &str = r#"game_gateway_ended_links_total{reason="protocol_error"}"#;
 
@@ -147,6 +148,45 @@ async fn a_session_whose_link_was_lost_still_says_goodbye() {
     let data = link.data().await;
     link.send(Kind::Data, data.session_id, b"3").await;
     last.answer().await;
+}
+
+/// No rule names the backend any more, one worker has lost its link, another has not: so the backend keeps all sessions.
+#[tokio::test]
+async fn a_session_says_goodbye_over_the_link_of_another_worker() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let gateway = Gateway::start_with(&old.routes(), |config| {
+        config.gateway.workers = 2;
+        config.backend.ping_interval = Duration::from_secs(1);
+    })
+    .await;
+    let mut hub = Hub::start(old);
+    let (mut lost, mut others) = (Vec::new(), Vec::new());
+    while lost.len() < 2 || others.is_empty() {
+        let (player, session_id, link) = hub.player(&gateway).await;
+        match link {
+            0 => lost.push((player, session_id)),
+            _ => others.push(player),
+        }
+    }
+    gateway.set_routes(&new.routes());
+    gateway
+        .until("game_gateway_routes_version", |version| version == 2)
+        .await;
+    hub.lose(0);
+    // The first one leaves as soon as it hears so, the others when there is no pool left that has lost a link.
+    for (mut player, session_id) in lost {
+        assert_eq!(player.error().await, (502, "game".to_owned()));
+        drop(player);
+        let (link, close) = hub.expect(Kind::Close).await;
+        assert_eq!((link, close.session_id), (1, session_id));
+        let pools = || gateway.inspector().actors.list(Pool, None, usize::MAX);
+        soon(async {
+            while pools().len() > 1 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }
 
 fn header(kind: u8) -> game_gateway::codec::client::Header {

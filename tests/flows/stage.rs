@@ -127,6 +127,12 @@ impl Hub {
         links[link].send(command).expect("the link stands");
     }
 
+    /// Hangs up on one link.
+    pub(crate) fn lose(&self, link: usize) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links[link] = mpsc::unbounded_channel().0;
+    }
+
     /// Starts a player of `game` that the backend has opened; returns it, its session and the link.
     pub(crate) async fn player(&mut self, gateway: &Gateway) -> (Player, u64, usize) {
         let player = player(gateway, "game", b"hello").await;

@@ -2,12 +2,8 @@
 
 use actix::prelude::*;
 
-use super::{
-    Announce, BackendPool, Bind, BindFailed, Close, MAX_WAITING, OwedClose, Placed, Probe, Retire,
-    Slot, SlotState,
-};
+use super::{Announce, BackendPool, Bind, BindFailed, Close, Placed, Probe, Retire, SlotState};
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
-use crate::metrics::DropReason;
 use crate::session::link::LinkEnd;
 use crate::supervision::Receive;
 
@@ -41,22 +37,6 @@ impl Receive<LinkReport> for BackendPool {
             LinkChange::Ended { reason, error } => {
                 self.ended(msg.link_id, reason, error, ctx);
             }
-        }
-    }
-}
-
-impl Receive<OwedClose> for BackendPool {
-    type Result = ();
-
-    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
-        let alive = |s: &&Slot| s.state != SlotState::Connecting && s.link.connected();
-        if let Some(slot) = self.state.links.iter().find(alive) {
-            slot.link.do_send(msg);
-        } else if self.state.owed_closes.len() < MAX_WAITING {
-            self.state.owed_closes.push(msg);
-        } else {
-            // The backend ends it by itself when the resume window is over.
-            self.scope.metrics.dropped.add(DropReason::LinkGone, 1);
         }
     }
 }

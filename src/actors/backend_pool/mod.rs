@@ -9,6 +9,7 @@ mod health_book;
 mod link_limits;
 mod messages;
 mod occupancies;
+mod owed_closes;
 mod probing;
 mod snapshot;
 mod takeover;
@@ -20,9 +21,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::link::{
-    Attach, Gauge, Lease, Link, LinkParams, Occupancy, OwedClose, Quit, SessionClaim,
-};
+use super::link::{Attach, Gauge, Lease, Link, LinkParams, Occupancy, Quit, SessionClaim};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
 use crate::routing::health::STABLE;
@@ -51,7 +50,7 @@ pub struct BackendPool {
     shared: Shared,
     service: Arc<ServiceRoute>,
     endpoint: SocketAddr,
-    /// Sessions of the endpoint, those of other workers included.
+    /// Sessions of the endpoint, and final CLOSEs that it is owed, those of other workers included.
     occupancy: Arc<Occupancy>,
     state: Rescued<State>,
 }
@@ -61,8 +60,6 @@ pub struct BackendPool {
 struct State {
     links: Vec<Slot>,
     waiting: Vec<Waiter>,
-    /// Final CLOSEs of sessions whose link was lost, until there is a link to send them on.
-    owed_closes: Vec<OwedClose>,
     health: Health,
     /// Error of the newest link that has failed or ended by itself; empty once one is ready.
     last_error: Option<Box<str>>,
@@ -151,7 +148,7 @@ impl BackendPool {
             endpoint: self.endpoint,
             occupancy: Arc::clone(&self.occupancy),
             reports: self.seat.recipient(),
-            owed_closes: self.seat.recipient(),
+            owed: self.seat.recipient(),
             parent: self.registration.id(),
         });
         self.state.links.push(Slot {
@@ -258,13 +255,8 @@ impl BackendPool {
         let limits = &self.shared.limits;
         limits.has_come_back(&self.service.name, self.endpoint);
         self.set_health(Health::Up);
-        let owed_closes = std::mem::take(&mut self.state.owed_closes);
-        if let Some(slot) = self.best() {
-            // Before the sessions that wait: one of them may be a session that starts again.
-            for owed_close in owed_closes {
-                slot.link.do_send(owed_close);
-            }
-        }
+        // Before the sessions that wait: one of them may be a session that starts again.
+        self.say_owed();
         for waiter in std::mem::take(&mut self.state.waiting) {
             if let Some(slot) = self.best() {
                 self.attach(slot, waiter);

@@ -52,7 +52,7 @@ pub struct PoolSnapshot {
     pub retired: bool,
     /// Sessions that wait for a link.
     pub waiting_sessions: u64,
-    /// Final CLOSEs that wait for a link.
+    /// Final CLOSEs that wait for a link of any worker.
     pub owed_closes: u64,
     /// Its links.
     pub links: Vec<LinkSnapshot>,

@@ -122,6 +122,7 @@ impl BackendPool {
             Health::Leaving(_) => {}
         }
         self.announce();
+        self.say_owed();
         if self.state.retired {
             self.quit_unused(ctx);
         }
@@ -145,6 +146,7 @@ impl Actor for BackendPool {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(self.scope.config.backend.ping_interval, |pool, ctx| {
             pool.look();
+            pool.say_owed();
             pool.quit_kept();
             pool.quit_unused(ctx);
         });
@@ -168,7 +170,7 @@ impl Inspectable for BackendPool {
             last_error: self.state.last_error.as_deref().map(str::to_owned),
             retired: self.state.retired,
             waiting_sessions: self.state.waiting.len() as u64,
-            owed_closes: self.state.owed_closes.len() as u64,
+            owed_closes: self.occupancy.owed_closes.count() as u64,
             links: self
                 .state
                 .links

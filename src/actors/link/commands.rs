@@ -4,12 +4,13 @@
 use actix::prelude::*;
 
 use super::{
-    Attach, Confirm, Forward, Leave, Link, LinkChange, OwedClose, Release, Reopen, Report, Retag,
-    Suspend,
+    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Owed, Release, Reopen, Report,
+    Retag, Suspend,
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::Code;
 use crate::codec::link::Kind;
+use crate::metrics::DropReason;
 use crate::session::link::{OpenState, Phase};
 use crate::supervision::Receive;
 
@@ -101,12 +102,20 @@ impl Receive<Leave> for Link {
     }
 }
 
-impl Receive<OwedClose> for Link {
+impl Receive<CloseOwed> for Link {
     type Result = ();
 
-    fn receive(&mut self, msg: OwedClose, _: &mut Context<Self>) {
-        if self.sessions.owed(msg.session_id, msg.code) {
-            self.enqueue_close(msg.session_id, msg.code);
+    fn receive(&mut self, _: CloseOwed, _: &mut Context<Self>) {
+        if !self.lifecycle.was_ready() || self.lifecycle.is_ending() {
+            return;
+        }
+        // Taken only here: what lies in a mailbox would be lost with the link.
+        let Owed { closes, lost } = self.gauge.occupancy().owed_closes.take();
+        self.scope.metrics.dropped.add(DropReason::LinkGone, lost);
+        for close in closes {
+            if self.sessions.owed(close.session_id, close.code) {
+                self.enqueue_close(close.session_id, close.code);
+            }
         }
     }
 }

@@ -127,6 +127,10 @@ impl Gauge {
         self.occupancy.leave(1);
     }
 
+    pub(super) fn occupancy(&self) -> &Occupancy {
+        &self.occupancy
+    }
+
     pub(super) fn add(&self, bytes: usize) {
         self.queued.fetch_add(bytes, Ordering::Relaxed);
     }

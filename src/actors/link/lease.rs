@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Link;
 use super::gauge::Gauge;
 use super::messages::{
-    AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Release, Reopen, Retag, Suspend,
+    AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Release, Reopen, Retag, Suspend,
     TellBound,
 };
+use super::{Link, OwedClose};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::core::Hold;
@@ -21,7 +21,7 @@ use crate::supervision::{CountedAddr, SeatRecipient};
 #[derive(Debug)]
 pub(super) struct Anchor {
     pub(super) link: CountedAddr<Link>,
-    pub(super) pool: SeatRecipient<OwedClose>,
+    pub(super) pool: SeatRecipient<CloseOwed>,
     pub(super) link_id: u64,
     pub(super) endpoint: SocketAddr,
     pub(super) gauge: Arc<Gauge>,
@@ -148,9 +148,10 @@ impl Drop for Lease {
         if self.anchor.link.connected() {
             self.anchor.link.do_send(Release { session_id, code });
         } else if let Some(code) = code {
-            // Lost where the pool is just being rebuilt; then the backend ends the session by itself
-            // when its resume window is over.
-            self.anchor.pool.do_send(OwedClose { session_id, code });
+            let owed = &self.anchor.gauge.occupancy().owed_closes;
+            owed.push(OwedClose { session_id, code });
+            // Where the pool is gone, that of another worker looks.
+            self.anchor.pool.do_send(CloseOwed);
         }
     }
 }

@@ -62,14 +62,11 @@ pub struct Release {
     pub code: Option<Code>,
 }
 
-/// Final CLOSE of a session whose link was lost before. Sent to the pool by a [`Lease`] that is
-/// dropped, and by the pool to another link of the backend, which may still keep the session.
+/// The endpoint is owed final CLOSEs. Sent to the pool by a [`Lease`] whose link is gone, and by a link that is lost;
+/// and by the pool to a link, which says them.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct OwedClose {
-    pub session_id: u64,
-    pub code: Code,
-}
+pub struct CloseOwed;
 
 /// Adds a session: sends OPEN and answers with a [`Lease`], which a full link does when there is room. An answer
 /// that is dropped means that the link is gone or has too many waiting.

@@ -16,6 +16,7 @@ mod lease;
 mod memory;
 mod messages;
 mod occupancy;
+mod owed_closes;
 mod pump;
 mod queueing;
 mod snapshot;
@@ -47,10 +48,11 @@ use lease::Anchor;
 pub use lease::Lease;
 use memory::{GiveWay, Pause};
 pub use messages::{
-    Attach, AwaitRoom, AwaitTurn, Confirm, Forward, Leave, OwedClose, Quit, Release, Reopen,
+    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Quit, Release, Reopen,
     Report, Retag, Suspend, TellBound,
 };
 pub use occupancy::{Occupancy, SessionClaim};
+pub use owed_closes::{Owed, OwedClose, OwedCloses};
 use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};
@@ -69,7 +71,7 @@ pub struct Link {
     service: Arc<str>,
     endpoint: SocketAddr,
     pool: SeatRecipient<LinkReport>,
-    owed_closes: SeatRecipient<OwedClose>,
+    owed: SeatRecipient<CloseOwed>,
     gauge: Arc<Gauge>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
@@ -103,11 +105,11 @@ pub struct Link {
 impl Link {
     fn anchor(&mut self, ctx: &Context<Self>) -> Arc<Anchor> {
         let (link_id, gauge, endpoint) = (self.id, &self.gauge, self.endpoint);
-        let owed_closes = &self.owed_closes;
+        let owed = &self.owed;
         let anchor = self.anchor.get_or_insert_with(|| {
             Arc::new(Anchor {
                 link: self.registration.address(ctx),
-                pool: owed_closes.clone(),
+                pool: owed.clone(),
                 endpoint,
                 link_id,
                 gauge: Arc::clone(gauge),

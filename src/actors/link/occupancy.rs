@@ -3,9 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Sessions of one endpoint, those that wait for a link to it included.
+use super::OwedCloses;
+
+/// Sessions of one endpoint.
 #[derive(Debug, Default)]
-pub struct Occupancy(AtomicUsize);
+pub struct Occupancy {
+    /// Those that wait for a link included.
+    sessions: AtomicUsize,
+    /// Of those that are over and that it may still keep.
+    pub owed_closes: OwedCloses,
+}
 
 impl Occupancy {
     /// Counts a session in; none where there are `most` already.
@@ -13,18 +20,18 @@ impl Occupancy {
         let most = most.map_or(usize::MAX, |most| most as usize);
         let one_more = |now: usize| (now < most).then(|| now + 1);
         let claimed = self
-            .0
+            .sessions
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
         claimed.ok().map(|_| SessionClaim(Some(Arc::clone(self))))
     }
 
     /// Returns how many sessions there are.
     pub fn sessions(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.sessions.load(Ordering::Relaxed)
     }
 
     pub(super) fn leave(&self, sessions: usize) {
-        self.0.fetch_sub(sessions, Ordering::Relaxed);
+        self.sessions.fetch_sub(sessions, Ordering::Relaxed);
     }
 }
 

@@ -10,7 +10,7 @@ use actix::prelude::*;
 use bytes::BytesMut;
 
 use super::{
-    Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, Occupancy, OwedClose, dial,
+    CloseOwed, Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, Occupancy, dial,
 };
 use crate::actors::session_registry::Shards;
 use crate::memory::{Evictable, Held, Part};
@@ -34,8 +34,8 @@ pub struct LinkParams {
     pub occupancy: Arc<Occupancy>,
     /// Its pool, for news of the link.
     pub reports: SeatRecipient<LinkReport>,
-    /// Its pool, for final CLOSEs that cannot be said on the link any more.
-    pub owed_closes: SeatRecipient<OwedClose>,
+    /// Its pool, for the news that a final CLOSE cannot be said on the link any more.
+    pub owed: SeatRecipient<CloseOwed>,
     /// Its pool, as the actor registry knows it.
     pub parent: Option<ActorId>,
 }
@@ -82,7 +82,7 @@ impl Link {
             service: params.service,
             endpoint: params.endpoint,
             pool: params.reports,
-            owed_closes: params.owed_closes,
+            owed: params.owed,
             gauge,
             anchor: None,
             socket: None,
