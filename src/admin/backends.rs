@@ -12,7 +12,7 @@ use crate::inspection::BackendSnapshot;
 /// The backends.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Backends {
-    /// Every endpoint of every service that rules name or that has links.
+    /// Every endpoint of every service that rules name or that has links, and names that do not resolve.
     backends: Vec<BackendSnapshot>,
 }
 

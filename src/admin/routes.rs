@@ -259,14 +259,12 @@ fn avoided<'a>(
     avoided
 }
 
-/// Lists the endpoints that the strategy chooses among, and names of the rule that do not resolve.
+/// Lists the endpoints that the strategy chooses among, and names that do not resolve.
 fn candidates(
     explained: &Explanation,
     its: &BTreeMap<SocketAddr, BackendHealth>,
 ) -> Vec<Candidate> {
-    // The endpoints in such a rule itself are not used.
-    let by_realm = explained.service.strategy() == StrategyKind::RealmBased;
-    let unresolved = explained.service.unresolved.iter().filter(|_| !by_realm);
+    let unresolved = explained.unresolved.iter();
     let unresolved = unresolved.map(|(name, weight)| Candidate {
         endpoint: name.to_string(),
         weight: *weight,

@@ -13,24 +13,21 @@ use crate::inspection::BackendSnapshot;
 use crate::routing::{EndpointName, RouteTable};
 use crate::supervision::Kind;
 
+/// Most rows of names that do not resolve.
+const MOST_UNRESOLVED: usize = 10_000;
+
 impl Inspector {
-    /// Lists every endpoint of a rule, and every other one that is used. Endpoints of realms are
-    /// there once they are used: each of a thousand services may have each of ten thousand.
+    /// Lists every endpoint of a rule, and every other one that is used or probed. Endpoints of realms are
+    /// there once they are: each of a thousand services may have each of ten thousand. Names that do not resolve
+    /// are never used; the first [`MOST_UNRESOLVED`] of them are there.
     pub async fn backends(&self) -> Vec<BackendSnapshot> {
         let mut backends: BTreeMap<(String, SocketAddr), BackendSnapshot> = BTreeMap::new();
-        let mut unresolved = Vec::new();
         let table = self.routes.load_full();
         for (name, service) in table.iter().flat_map(|table| table.services()) {
             for endpoint in service.endpoints() {
                 let row = unused(name.to_owned(), *endpoint, true);
                 backends.insert((name.to_owned(), *endpoint), row);
             }
-            unresolved.extend(
-                service
-                    .unresolved
-                    .iter()
-                    .map(|(host, _)| nowhere(name, host)),
-            );
         }
         let pools = self.actors.list(Kind::BackendPool, None, usize::MAX);
         let accounts = join_all(pools.iter().map(|entry| account(entry))).await;
@@ -48,6 +45,9 @@ impl Inspector {
                 });
             add(row, *pool);
         }
+        let unresolved = table.iter().flat_map(|table| table.unresolved());
+        let unresolved = unresolved.map(|(service, name)| nowhere(&service.name, name));
+        let unresolved = unresolved.take(MOST_UNRESOLVED);
         let mut rows: Vec<BackendSnapshot> = backends.into_values().chain(unresolved).collect();
         // Stable: endpoints of one service stay in the order of their addresses, then names.
         rows.sort_by(|one, other| one.service.cmp(&other.service));
@@ -78,7 +78,7 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
     }
 }
 
-/// A row for a name of a rule that does not resolve: no session can go there.
+/// A row for a name of a rule or realm that does not resolve: no session can go there.
 fn nowhere(service: &str, name: &EndpointName) -> BackendSnapshot {
     let nobody = SocketAddr::from(([0, 0, 0, 0], name.port));
     BackendSnapshot {

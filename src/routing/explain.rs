@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::endpoint::EndpointName;
 use super::route::{Avoid, NoRoute, Query};
-use super::strategy::{Choice, Explained};
+use super::strategy::{Choice, Explained, StrategyKind};
 use super::table::{RouteTable, ServiceRoute};
 
 /// The answer of a table about a session that does not exist.
@@ -18,6 +19,8 @@ pub struct Explanation {
     /// Candidates of the strategy: the rule's endpoints, or the realm's addresses, in the order of the
     /// table.
     pub candidates: Vec<Candidate>,
+    /// Names among them that no address is known for, with their weights.
+    pub unresolved: Vec<(EndpointName, u8)>,
 }
 
 /// An endpoint that a session might go to.
@@ -43,6 +46,15 @@ impl RouteTable {
         let weighted = service.strategy.candidates(&service.shares, query);
         let endpoints: Vec<SocketAddr> = weighted.iter().map(|(endpoint, _)| *endpoint).collect();
         let choice = Choice::among(&endpoints, avoid);
+        // The endpoints in a `realm_based` rule itself are not used.
+        let unresolved = match service.strategy() == StrategyKind::RealmBased {
+            true => {
+                let name = self.data().realms.get(query.realm_id);
+                let name = name.filter(|_| endpoints.is_empty());
+                name.map(|name| (name.clone(), 1)).into_iter().collect()
+            }
+            false => service.unresolved.clone(),
+        };
         let candidates = weighted.into_iter().map(|(endpoint, weight)| Candidate {
             endpoint,
             weight,
@@ -52,6 +64,7 @@ impl RouteTable {
             service: Arc::clone(service),
             outcome: service.strategy.explain(&service.shares, query, avoid),
             candidates: candidates.collect(),
+            unresolved,
         })
     }
 }

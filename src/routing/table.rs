@@ -15,6 +15,7 @@ pub struct RouteTable {
     version: u64,
     data: Arc<RoutingData>,
     services: BTreeMap<Arc<str>, Arc<ServiceRoute>>,
+    realms: Arc<Realms>,
     /// Addresses of all rules and realms, sorted.
     endpoints: Vec<SocketAddr>,
     /// The host of each endpoint that was resolved from a name.
@@ -156,6 +157,7 @@ impl RouteTable {
             data: Arc::clone(data),
             endpoints,
             services,
+            realms,
             hosts: hosts(addresses),
         }
     }
@@ -205,6 +207,25 @@ impl RouteTable {
             these.flat_map(|service| service.targets().iter().map(move |to| (service, *to)))
         };
         of(false).chain(of(true))
+    }
+
+    /// Returns every service with the names that its sessions might be sent to and that no address is known for, those
+    /// of rules before those of realms.
+    pub fn unresolved(&self) -> impl Iterator<Item = (&Arc<ServiceRoute>, &EndpointName)> {
+        let services = self.services.values();
+        let of_rules = services.flat_map(|service| {
+            let names = service.unresolved.iter();
+            names.map(move |(name, _)| (service, name))
+        });
+        let services = self.services.values();
+        let by_realm = services.filter(|s| s.strategy() == StrategyKind::RealmBased);
+        let of_realms = by_realm.flat_map(|service| {
+            let is_new =
+                move |name: &&EndpointName| service.unresolved.iter().all(|(its, _)| its != *name);
+            let names = self.realms.unresolved().filter(is_new);
+            names.map(move |name| (service, name))
+        });
+        of_rules.chain(of_realms)
     }
 
     /// Returns true if any rule or realm names this endpoint.

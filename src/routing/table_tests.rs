@@ -367,3 +367,25 @@ fn a_thousand_services_and_ten_thousand_realms() {
     assert_eq!(table.services().count(), 1_000);
     assert!(table.names(address("10.1.39.16:9")));
 }
+
+#[test]
+fn names_without_an_address_are_known_by_service() {
+    let table = table(
+        r#"{"rules": {
+            "a": {"strategy": "round_robin", "endpoints": ["one.invalid:1", "10.0.0.1:1"]},
+            "b": {"strategy": "realm_based", "endpoints": ["two.invalid:2"]},
+            "c": {"strategy": "realm_based"}
+        }, "realms": {"1": "two.invalid:2", "2": "10.0.0.1:1", "3": "three.invalid:3", "4": "three.invalid:3"}}"#,
+    );
+    let names = table
+        .unresolved()
+        .map(|(service, name)| format!("{} {name}", service.name));
+    let expected = [
+        "a one.invalid:1",
+        "b two.invalid:2",
+        "b three.invalid:3",
+        "c two.invalid:2",
+        "c three.invalid:3",
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}

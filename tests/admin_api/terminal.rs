@@ -387,7 +387,8 @@ async fn a_drain_that_is_waited_for_shows_its_progress_and_its_end() {
 #[test]
 fn names_that_do_not_resolve_are_shown() {
     let routes = r#"{"rules": {"game": {"strategy": "round_robin",
-        "endpoints": ["127.0.0.1:1", {"address": "nowhere.invalid:2", "weight": 3}]}}}"#;
+        "endpoints": ["127.0.0.1:1", {"address": "nowhere.invalid:2", "weight": 3}]},
+        "zone": {"strategy": "realm_based"}}, "realms": {"7": "lost.invalid:3", "8": "127.0.0.1:1"}}"#;
     let served = serve("", routes);
     let backends = served.json(&["backends"]);
     let rows = backends["backends"].as_array().expect("rows");
@@ -396,15 +397,23 @@ fn names_that_do_not_resolve_are_shown() {
         found.unwrap_or_else(|| panic!("no {endpoint}: {backends}"))
     };
     assert_eq!(row("127.0.0.1:1")["in_rules"], true);
-    let nowhere = row("nowhere.invalid:2");
+    for (service, name) in [("game", "nowhere.invalid:2"), ("zone", "lost.invalid:3")] {
+        let nowhere = row(name);
+        let shown = (
+            &nowhere["service"],
+            &nowhere["in_rules"],
+            &nowhere["health"],
+        );
+        assert_eq!(shown, (&json!(service), &json!(true), &json!("down")));
+        let why = nowhere["last_error"].as_str();
+        assert!(why.is_some_and(|why| why.contains("cannot be resolved")));
+    }
+    let resolved = served.json(&["resolve", "zone", "--realm-id", "7"]);
+    let (code, candidate) = (&resolved["error_code"], &resolved["candidates"][0]);
+    let shown = (code, &candidate["endpoint"], &candidate["health"]);
     assert_eq!(
-        (&nowhere["in_rules"], &nowhere["health"]),
-        (&json!(true), &json!("down"))
-    );
-    assert!(
-        nowhere["last_error"]
-            .as_str()
-            .is_some_and(|why| why.contains("cannot be resolved"))
+        shown,
+        (&json!(502), &json!("lost.invalid:3"), &json!("down"))
     );
     let table = served.says(&["backends"]);
     assert!(

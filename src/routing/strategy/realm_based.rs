@@ -21,6 +21,8 @@ pub(crate) struct Realms {
     addresses: Vec<SocketAddr>,
     /// Those of all realms, sorted, each once.
     all: Vec<SocketAddr>,
+    /// Indices of the map's endpoints that no address is known for.
+    unresolved: Vec<usize>,
 }
 
 impl Realms {
@@ -29,9 +31,13 @@ impl Realms {
         map: &Arc<RealmMap>,
         addresses_of: impl Fn(&EndpointName) -> BTreeSet<SocketAddr>,
     ) -> Realms {
-        let (mut ends, mut addresses) = (Vec::new(), Vec::new());
-        for endpoint in map.endpoints() {
-            addresses.extend(addresses_of(endpoint));
+        let (mut ends, mut addresses, mut unresolved) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, endpoint) in map.endpoints().iter().enumerate() {
+            let known = addresses_of(endpoint);
+            if known.is_empty() {
+                unresolved.push(index);
+            }
+            addresses.extend(known);
             ends.push(addresses.len());
         }
         let mut all = addresses.clone();
@@ -42,6 +48,7 @@ impl Realms {
             ends,
             addresses,
             all,
+            unresolved,
         }
     }
 
@@ -55,6 +62,12 @@ impl Realms {
     /// Returns the addresses of all realms, sorted.
     pub(crate) fn all_addresses(&self) -> &[SocketAddr] {
         &self.all
+    }
+
+    /// Returns the endpoints that no address is known for.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = &EndpointName> {
+        let endpoints = self.map.endpoints();
+        self.unresolved.iter().map(|index| &endpoints[*index])
     }
 }
 
