@@ -26,6 +26,7 @@ pub mod admission;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod history;
 pub mod inspection;
 pub mod labels;
 pub mod logging;

@@ -5,7 +5,7 @@
 //!   them, request by request.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
-//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`backends`], [`routes`],
+//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`backends`], [`routes`],
 //!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
 
 mod access;
@@ -29,6 +29,7 @@ mod openapi;
 mod pages;
 mod params;
 mod probes;
+mod refusals;
 mod routes;
 mod server;
 mod sessions;

@@ -2,6 +2,7 @@
 
 mod api;
 mod args;
+mod recent;
 mod show;
 mod table;
 
@@ -14,7 +15,9 @@ use serde_json::{Value, json};
 use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
-use args::{ActorsArgs, BanArgs, BansArgs, Command, DrainArgs, ResolveArgs, SessionsArgs};
+use args::{
+    ActorsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs, SessionsArgs,
+};
 
 /// Interval at which `drain --wait` looks.
 const WAIT_STEP: Duration = Duration::from_millis(500);
@@ -63,6 +66,7 @@ impl Terminal {
                 self.remove("bans", &args.ids(), "unbanned", "bans not removed")
             }
             Command::Bans(args) => self.bans(args),
+            Command::Refusals(args) => self.refusals(args),
             Command::Backends => self.print(&self.api.get(&["backends"], &[])?, show::backends),
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
             Command::Resolve(args) => self.resolve(args),
@@ -173,6 +177,12 @@ impl Terminal {
             "connections and sessions there may go on; ban again to end them",
         );
         self.print(&answer, show::members)
+    }
+
+    fn refusals(&self, args: &RefusalsArgs) -> Result<(), Failure> {
+        let page = self.api.get(&["refusals"], &args.query())?;
+        Self::silent(&page, "their refusals are missing");
+        self.print(&page, recent::refusals)
     }
 
     fn bans(&self, args: &BansArgs) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 
 mod backends;
 mod bans;
+mod refusals;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::supervision::{
 };
 
 pub use bans::EndedByBan;
+pub use refusals::{RefusalFilter, RefusalPage, RefusalRow};
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
 
 /// Largest number of actors or sessions on one page.

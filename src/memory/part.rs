@@ -27,6 +27,8 @@ pub enum Part {
     Relayed,
     /// Frames that wait to be written to peer gateways.
     Peers,
+    /// Events that are kept for operators.
+    History,
 }
 
 labels!(Part {
@@ -41,6 +43,7 @@ labels!(Part {
     Multicast => "multicast",
     Relayed => "relayed",
     Peers => "peers",
+    History => "history",
 });
 
 /// Number of parts.

@@ -46,6 +46,9 @@ pub trait EntryHost {
     }
     /// Starts a session whose frames come from `socket`.
     fn begin_session(&self, socket: DuplexStream);
+    /// Notes for operators that a request was refused with this status, by HTTP's own rules or before a session had
+    /// begun.
+    fn refused(&self, _status: u16, _reason: &str, _service: &str, _realm_id: u32, _user_id: u64) {}
     /// Counts an HTTP response by its status; a request that it ends counts for its address no longer.
     fn answered(&self, status: u16);
 }

@@ -41,6 +41,7 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("DELETE /api/v1/sessions", "GET, HEAD"),
         ("PUT /api/v1/sessions/7", "GET, HEAD, DELETE"),
         ("POST /api/v1/backends", "GET, HEAD"),
+        ("DELETE /api/v1/refusals", "GET, HEAD"),
         ("PUT /api/v1/routes", "GET, HEAD"),
         ("POST /api/v1/routes/resolve?service=game", "GET, HEAD"),
         ("PUT /api/v1/drain", "GET, HEAD, POST, DELETE"),
@@ -123,6 +124,18 @@ const BAD_QUERIES: &[(&str, &str)] = &[
         "`service=a%` is not percent-encoded UTF-8",
     ),
     ("sessions?%ff=1", "`%ff=1` is not percent-encoded UTF-8"),
+    ("refusals?limit=0", "limit: must be 1 to 1000, not 0"),
+    ("refusals?code=65536", "code: `65536` is not a whole number"),
+    ("refusals?code=x", "code: `x` is not a whole number"),
+    (
+        "refusals?realm_id=-7",
+        "realm_id: `-7` is not a whole number",
+    ),
+    (
+        "refusals?service=%1b",
+        "service: `\u{1b}` is not a service name",
+    ),
+    ("refusals?user_id=7", "unknown query parameter `user_id`"),
     ("actors?kind=nonsense", "kind: unknown variant `nonsense`"),
     (
         "actors?kind=link&limit=0",

@@ -13,5 +13,6 @@ mod drain;
 mod endpoints;
 mod http;
 mod pages;
+mod refusals;
 mod stuck;
 mod terminal;

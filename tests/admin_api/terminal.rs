@@ -19,14 +19,14 @@ fn program() -> Command {
 }
 
 /// A gateway as a process, its admin API's URL and the players' address.
-struct Served {
-    process: Process,
+pub(crate) struct Served {
+    pub(crate) process: Process,
     url: String,
-    players: std::net::SocketAddr,
+    pub(crate) players: std::net::SocketAddr,
     _directory: TempDir,
 }
 
-fn serve(more: &str, routes: &str) -> Served {
+pub(crate) fn serve(more: &str, routes: &str) -> Served {
     let directory = tempfile::tempdir().expect("a directory");
     let routes_file = directory.path().join("routes.json");
     std::fs::write(&routes_file, routes).expect("routes");
@@ -70,19 +70,19 @@ impl Served {
     }
 
     /// Returns the output of a command, which must succeed.
-    fn says(&self, arguments: &[&str]) -> String {
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
         let (code, out, err) = self.admin(arguments);
         assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}: {out}");
         out
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let text = self.says(&[&["--json"], arguments].concat());
         serde_json::from_str(&text).expect("JSON")
     }
 
     /// Returns the single line of a failing command on stderr.
-    fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         let (code, _, err) = self.admin(arguments);
         assert_eq!(code, 1, "{arguments:?}: {err}");
         assert_eq!(err.lines().count(), 1, "{err}");

@@ -12,7 +12,9 @@ use crate::actors::peers::{Call, CancelCall, Reply};
 use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMoved};
 use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
-use crate::codec::link::Transport;
+use crate::codec::code::Code;
+use crate::codec::link::{Bind, Transport};
+use crate::history::Refusal;
 use crate::memory::Pressure;
 use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
@@ -61,6 +63,17 @@ impl Host for View<'_> {
 
     fn bans_user(&self, user_id: u64) -> bool {
         self.shared.scope.doors.bans_user(user_id)
+    }
+
+    fn refused(&self, code: Code, text: &str, service: &str, who: Bind) {
+        self.shared.refused(&Refusal {
+            code: Some(code),
+            reason: text,
+            service,
+            realm_id: who.realm_id,
+            user_id: who.user_id,
+            client: self.remote_address(),
+        });
     }
 
     fn short_of_memory(&self) -> bool {
@@ -269,6 +282,7 @@ impl Client {
         let metrics = &self.shared.scope.metrics;
         let outcome = closing.outcome();
         metrics.closings.add(outcome.label, 1);
+        self.shared.turned_away(&outcome, connection.remote);
         let (mut socket, mut outbox) = (connection.socket, Outbox::default());
         if let Some(frame) = super::ending::close_frame(closing, session_id) {
             metrics.client_frames_out.one();

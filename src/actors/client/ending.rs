@@ -17,6 +17,7 @@ use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::Notice;
+use crate::history::Refusal;
 use crate::labels::Label;
 use crate::memory::{Held, Part};
 use crate::net::outbox::Outbox;
@@ -98,6 +99,7 @@ impl Client {
         let outcome = closing.outcome();
         self.log(&outcome, session_id);
         self.count(outcome.label);
+        self.note_refusal(&outcome, session_id);
         if let Some(frame) = close_frame(closing, session_id) {
             // Past the bound on purpose: it is the last frame.
             self.shared.scope.metrics.client_frames_out.one();
@@ -166,6 +168,19 @@ impl Client {
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
             let parting = self.shared.parting(outbox.held(), self.permit.take());
             actix::spawn(part(socket, outbox, parting));
+        }
+    }
+
+    /// Notes for operators that a player is turned away.
+    fn note_refusal(&self, outcome: &Outcome<'_>, session_id: u64) {
+        // One who plays already is cut off by a drain, and will resume elsewhere.
+        let is_cut_off = session_id != 0 && outcome.label == ClosingLabel::Draining;
+        if outcome.label.is_refusal() && !is_cut_off {
+            self.shared.refused(&Refusal {
+                realm_id: self.stats.realm_id.get(),
+                user_id: self.stats.user_id(),
+                ..Refusal::of(outcome, self.stats.remote())
+            });
         }
     }
 

@@ -99,13 +99,15 @@ impl Host {
             Verdict::Banned => Closing::Banned,
             Verdict::TooMany | Verdict::Denied => Closing::TooManyOfAddress,
         };
-        let label = closing.outcome().label;
-        self.admitted.refuse(closing);
+        let outcome = closing.outcome();
+        let label = outcome.label;
+        self.admitted.refuse(closing.clone());
         let permit = scope.gate.refuse(permit);
         let is_kept = permit.is_some();
         if !is_kept {
             // Without a permit its end is not counted.
             scope.metrics.closings.add(label, 1);
+            self.shared.turned_away(&outcome, remote);
         }
         self.admitted.permit.set(permit);
         is_kept
@@ -214,6 +216,17 @@ impl EntryHost for Host {
             socket,
             remote: self.stats.remote(),
             transport: self.stats.transport.get(),
+        });
+    }
+
+    fn refused(&self, status: u16, reason: &str, service: &str, realm_id: u32, user_id: u64) {
+        self.shared.refused(&crate::history::Refusal {
+            code: Some(Code(status)),
+            reason,
+            service,
+            realm_id,
+            user_id,
+            client: self.stats.remote(),
         });
     }
 

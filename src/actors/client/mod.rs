@@ -55,7 +55,7 @@ pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 pub use stats::{ClientStats, HeldByClient};
-pub use worker_scope::{ClientEvent, WorkerScope, worker_of};
+pub use worker_scope::{ClientEvent, WorkerScope, slot_of, worker_of};
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]

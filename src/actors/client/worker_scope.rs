@@ -16,8 +16,10 @@ use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::codec::link::Transport;
 use crate::config::Config;
+use crate::history::{Refusal, Refusals};
 use crate::net::timers::Timers;
 use crate::scope::Scope;
+use crate::session::closing::Outcome;
 use crate::session::core::{Effect, Limits, Millis, ReadLimits};
 use crate::supervision::{Seat, SeatRecipient};
 
@@ -79,6 +81,7 @@ pub struct WorkerScope {
     next_number: Cell<u64>,
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
+    refusals: RefCell<Refusals>,
 }
 
 impl WorkerScope {
@@ -107,6 +110,7 @@ impl WorkerScope {
             parting: Cell::new(0),
             parting_cut: Notify::new(),
             caps: Caps::default(),
+            refusals: RefCell::default(),
         }
     }
 
@@ -172,11 +176,35 @@ impl WorkerScope {
         self.suspended.borrow_mut().pop_front()
     }
 
-    /// A number that no other client of the process has.
+    /// Notes that a player was refused something.
+    pub fn refused(&self, refusal: &Refusal<'_>) {
+        self.refusals.borrow_mut().add(refusal, self.now_ms());
+    }
+
+    /// Notes that somebody who has no session was turned away.
+    pub fn turned_away(&self, outcome: &Outcome<'_>, remote: SocketAddr) {
+        if outcome.label.is_refusal() {
+            self.refused(&Refusal::of(outcome, remote));
+        }
+    }
+
+    /// Looks at what players were refused.
+    pub fn with_refusals<R>(&self, look: impl FnOnce(&Refusals) -> R) -> R {
+        look(&self.refusals.borrow())
+    }
+
+    /// A number that no other call of the process has.
     pub fn draw_number(&self) -> u64 {
         let serial = self.next_number.get();
         self.next_number.set(serial + 1);
-        numbered(self.scope.worker, serial)
+        numbered(self.scope.worker, 0, serial)
+    }
+
+    /// A number for the client in `slot`, which no other that lives has.
+    pub fn number_client(&self, slot: usize) -> u64 {
+        let serial = self.next_number.get();
+        self.next_number.set(serial + 1);
+        numbered(self.scope.worker, slot as u64, serial & SERIAL_MASK)
     }
 }
 
@@ -203,14 +231,38 @@ fn read_limits(config: &Config) -> ReadLimits {
     }
 }
 
-/// Bits of a client's number that count the clients of its worker.
-const SERIAL_BITS: u32 = 48;
+/// A number begins with its worker, of at most 1024. A client's goes on with its slot and ends with a serial
+/// number, so that its worker finds it without looking at all of them.
+const WORKER_SHIFT: u32 = 54;
+const SLOT_SHIFT: u32 = 28;
+const SLOT_MASK: u64 = (1 << (WORKER_SHIFT - SLOT_SHIFT)) - 1;
+const SERIAL_MASK: u64 = (1 << SLOT_SHIFT) - 1;
 
-fn numbered(worker: usize, serial: u64) -> u64 {
-    (worker as u64) << SERIAL_BITS | serial
+fn numbered(worker: usize, slot: u64, serial: u64) -> u64 {
+    (worker as u64) << WORKER_SHIFT | (slot & SLOT_MASK) << SLOT_SHIFT | serial
 }
 
 /// The worker of the client with this number.
 pub fn worker_of(client_number: u64) -> usize {
-    (client_number >> SERIAL_BITS) as usize
+    (client_number >> WORKER_SHIFT) as usize
+}
+
+/// The slot of the client with this number.
+pub fn slot_of(client_number: u64) -> usize {
+    (client_number >> SLOT_SHIFT & SLOT_MASK) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_says_where_its_client_is() {
+        for (worker, slot, serial) in [(0, 0, 0), (3, 4711, 9), (1023, SLOT_MASK, SERIAL_MASK)] {
+            let number = numbered(worker, slot, serial);
+            assert_eq!(worker_of(number), worker);
+            assert_eq!(slot_of(number) as u64, slot);
+            assert_eq!(number & SERIAL_MASK, serial);
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod draining;
 mod launch;
 mod memory;
 mod queries;
+mod recent;
 
 use std::io;
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
     SessionsSnapshot,
 };
+pub use recent::{ListRefusals, RefusalsSnapshot};
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -132,7 +134,11 @@ impl Worker {
     /// Decides whether a connection is served, is only told why not, or, `None`, is closed at once.
     fn admit(&self, remote: SocketAddr) -> Option<(Permit, Option<Closing>)> {
         let scope = &self.shared.scope;
-        let count = |label| scope.metrics.closings.add(label, 1);
+        let count = |closing: &Closing| {
+            let outcome = closing.outcome();
+            scope.metrics.closings.add(outcome.label, 1);
+            self.shared.turned_away(&outcome, remote);
+        };
         let verdict = match scope.doors.is_relay(remote.ip()) {
             // The player's own address will be looked at.
             true => Verdict::Welcome(None),
@@ -140,11 +146,11 @@ impl Worker {
         };
         let seat = match verdict {
             Verdict::Denied => {
-                count(ClosingLabel::Denied);
+                count(&Closing::Denied);
                 return None;
             }
             Verdict::Banned => {
-                count(ClosingLabel::Banned);
+                count(&Closing::BannedUnheard);
                 return None;
             }
             Verdict::TooMany => None,
@@ -161,14 +167,13 @@ impl Worker {
             (Admission::Admitted(permit), Some(_)) => (permit, Closing::TooManyConnections),
             (Admission::Refused(permit), _) => return Some((permit, Some(Closing::Full))),
             (Admission::Dropped, _) => {
-                count(ClosingLabel::Full);
+                count(&Closing::Full);
                 return None;
             }
         };
-        let label = closing.outcome().label;
         let permit = scope.gate.refuse(permit);
         if permit.is_none() {
-            count(label);
+            count(&closing);
         }
         permit.map(|permit| (permit, Some(closing)))
     }
@@ -198,10 +203,11 @@ impl Worker {
         let scope = &self.shared.scope;
         let registration =
             Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
-        let (client_number, now_ms) = (self.shared.draw_number(), self.shared.now_ms());
-        let stats = Rc::new(ClientStats::new(client_number, remote, transport, now_ms));
+        let now_ms = self.shared.now_ms();
         let entry = self.state.clients.vacant_entry();
         let slot = entry.key() as u32;
+        let client_number = self.shared.number_client(entry.key());
+        let stats = Rc::new(ClientStats::new(client_number, remote, transport, now_ms));
         let shared = Rc::clone(&self.shared);
         let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
         let client = WeakCountedAddr::start(client);
@@ -271,9 +277,11 @@ impl Worker {
             let Some(Poll::Ready(Ok(connection))) = accepted else {
                 return;
             };
-            drop(connection);
+            let (_, remote) = connection;
+            let outcome = Closing::Full.outcome();
             let closings = &self.shared.scope.metrics.closings;
-            closings.add(ClosingLabel::Full, 1);
+            closings.add(outcome.label, 1);
+            self.shared.turned_away(&outcome, remote);
         }
     }
 }

@@ -7,7 +7,7 @@ use actix::prelude::*;
 use serde_json::json;
 
 use super::{Seated, Worker};
-use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, worker_of};
+use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, slot_of, worker_of};
 use crate::supervision::{
     ActorSnapshot, ActorState, Inspectable, Kind, Receive, Registration, mailbox,
 };
@@ -136,12 +136,8 @@ impl Worker {
     }
 
     fn find(&self, client_number: u64) -> Option<&Seated> {
-        let its = |seated: &&Seated| seated.stats.client_number == client_number;
-        self.state
-            .clients
-            .iter()
-            .map(|(_, seated)| seated)
-            .find(its)
+        let seated = self.state.clients.get(slot_of(client_number))?;
+        (seated.stats.client_number == client_number).then_some(seated)
     }
 
     fn session(&self, session_id: u64, client_number: u64) -> Option<&Seated> {

@@ -85,6 +85,8 @@ pub(super) enum Command {
     Unban(UnbanArgs),
     /// List the bans in force.
     Bans(BansArgs),
+    /// List what players were refused of late, grouped by code, reason, service and realm.
+    Refusals(RefusalsArgs),
     /// Show the state of the backends.
     Backends,
     /// Show the routing rules in force.
@@ -156,6 +158,33 @@ impl SessionsArgs {
             ("state", self.state.clone()),
         ];
         given(filters)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RefusalsArgs {
+    /// Only refusals with this code or HTTP status.
+    #[arg(long)]
+    code: Option<u16>,
+    /// Only refusals of this service.
+    #[arg(long)]
+    service: Option<String>,
+    /// Only refusals in this realm.
+    #[arg(long)]
+    realm_id: Option<u32>,
+    /// Maximum number of groups, 1 to 1000.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: Option<u16>,
+}
+
+impl RefusalsArgs {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        given([
+            ("code", self.code.map(|code| code.to_string())),
+            ("service", self.service.clone()),
+            ("realm_id", self.realm_id.map(|id| id.to_string())),
+            ("limit", self.limit.map(|limit| limit.to_string())),
+        ])
     }
 }
 

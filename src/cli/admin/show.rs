@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::table::table;
 
 /// A column: its title, and the JSON pointer to its value in a row.
-type Column = (&'static str, &'static str);
+pub(super) type Column = (&'static str, &'static str);
 
 const KINDS: [Column; 8] = [
     ("KIND", "/kind"),
@@ -155,7 +155,7 @@ fn titles(columns: &[Column]) -> Vec<&'static str> {
     columns.iter().map(|(title, _)| *title).collect()
 }
 
-fn listing<'a>(columns: &[Column], entries: impl Iterator<Item = &'a Value>) -> String {
+pub(super) fn listing<'a>(columns: &[Column], entries: impl Iterator<Item = &'a Value>) -> String {
     let rows: Vec<Vec<String>> = entries.map(|entry| row(entry, columns)).collect();
     table(&titles(columns), &rows)
 }

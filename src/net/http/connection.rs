@@ -186,10 +186,16 @@ impl Connection {
 
     /// Answers a request that cannot be understood, and ends the connection.
     async fn refuse(&mut self, reply: Reply) -> Then {
+        self.note_refusal(&reply);
         match self.respond(reply, None, Manner::REFUSAL).await {
             true => Then::Part(LINGER),
             false => Then::Failed,
         }
+    }
+
+    fn note_refusal(&self, reply: &Reply) {
+        let host = &self.params.host;
+        host.refused(reply.status(), reply.text(), "", 0, 0);
     }
 
     async fn answer(&mut self, asked: Asked, body: &mut Body) -> Then {
@@ -208,8 +214,13 @@ impl Connection {
         };
         let reply = match target {
             Target::WebSocket(accept) => return Then::Upgrade(accept),
-            Target::Refused(reply) if waits => reply.closing(),
-            Target::Refused(reply) => reply,
+            Target::Refused(reply) => {
+                self.note_refusal(&reply);
+                match waits {
+                    true => reply.closing(),
+                    false => reply,
+                }
+            }
             Target::Preflight => Reply::preflight(),
             Target::Health => match self.params.host.not_ready() {
                 Some(reason) => Reply::refused(&reason),
@@ -220,7 +231,11 @@ impl Connection {
                 let work = exchange(&mut self.stream, &self.params, &post, body, waits, limit);
                 match self.end.within(None, DRAIN_TIMEOUT, work).await {
                     Some(Ok(reply)) => reply,
-                    Some(Err(Broken::Refused(mistake))) => mistake.into(),
+                    Some(Err(Broken::Refused(mistake))) => {
+                        let reply = mistake.into();
+                        self.note_refusal(&reply);
+                        reply
+                    }
                     Some(Err(Broken::Ended)) => return Then::Failed,
                     None => return Then::Part(LINGER),
                 }

@@ -70,7 +70,12 @@ pub(super) async fn exchange(
         }
         Err(_) => {
             leave(&mut requests, Code::BACKEND_TIMEOUT);
-            Reply::refusal(504, "the backend did not answer in time")
+            let text = "the backend did not answer in time";
+            let (realm_id, user_id) = (post.realm_id, post.user_id);
+            params
+                .host
+                .refused(504, text, &post.service, realm_id, user_id);
+            Reply::refusal(504, text)
         }
     }
 }

@@ -125,6 +125,13 @@ impl Reply {
         }
     }
 
+    /// Returns the line of text of a refusal.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body)
+            .unwrap_or_default()
+            .trim_end()
+    }
+
     /// Returns the status.
     pub(super) fn status(&self) -> u16 {
         self.status

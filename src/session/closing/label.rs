@@ -52,6 +52,25 @@ pub enum ClosingLabel {
     TlsMissing,
 }
 
+impl ClosingLabel {
+    /// Tells whether somebody is turned away, as opposed to one who leaves, or whose session ends in its course.
+    pub fn is_refusal(self) -> bool {
+        use ClosingLabel as L;
+        match self {
+            L::Replaced | L::TakenElsewhere | L::Client | L::Disconnected | L::Failed => false,
+            L::Abandoned | L::Idle | L::Backend | L::Kicked | L::TooSlow | L::Internal => false,
+            L::SilentStart | L::Served => false,
+            L::ResumeElsewhere | L::ResumeBusy | L::IdInUse | L::NotResumable => true,
+            L::Unrecognised | L::SlowStart | L::BadMagic | L::BadVersion => true,
+            L::BadServiceName | L::PayloadTooLarge | L::Banned | L::Draining | L::Full => true,
+            L::Denied | L::AddressRate | L::ConnectionRate | L::SessionRate | L::TooFast => true,
+            L::ShortOfMemory | L::ProxyUnexpected | L::ProxyMissing | L::ProxyMalformed => true,
+            L::TextMessage | L::CutMessage | L::BadWebsocket => true,
+            L::TlsFailed | L::TlsBusy | L::TlsMissing => true,
+        }
+    }
+}
+
 labels!(ClosingLabel {
     Replaced => "replaced",
     TakenElsewhere => "taken_elsewhere",

@@ -65,6 +65,8 @@ pub trait Host {
     fn bans_user(&self, _user_id: u64) -> bool {
         false
     }
+    /// Notes that a player was told ERROR with this code and text, for operators.
+    fn refused(&self, _code: Code, _text: &str, _service: &str, _who: Bind) {}
     /// Tells whether so much memory is held that new sessions are refused.
     fn short_of_memory(&self) -> bool;
     /// Returns the rest of a drain's window; none without a drain.

@@ -7,7 +7,7 @@ use super::{Core, Effect, Hold, Note, OpenedFrame, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
+use crate::codec::link::{Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
 use crate::session::state::Session;
 use crate::session::token::{Binding, LIFETIME_SECONDS, TokenBody};
 
@@ -118,6 +118,11 @@ impl<L: Hold> Core<L> {
     ) {
         self.announce(step);
         step.note(Note::ErrorMade(code));
+        let who = self.identity().unwrap_or(Bind {
+            user_id: 0,
+            realm_id: 0,
+        });
+        step.host.refused(code, text, service, who);
         let notice = Notice {
             code,
             retry_after_ms,
