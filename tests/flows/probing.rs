@@ -71,6 +71,34 @@ async fn an_endpoint_is_known_before_a_player_meets_it_and_stays_so() {
     until(&gateway, dead, |row| row.health == BackendHealth::Up).await;
 }
 
+/// What a probe has found may be over: who comes first to a backend that has just started is not told that it is down.
+#[tokio::test]
+async fn whoever_asks_is_worth_an_attempt() {
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut rules = serde_json::Map::new();
+    let mut services = Vec::new();
+    for name in names {
+        let address = Backend::start().await.address;
+        let rule = serde_json::json!({"strategy": "round_robin", "endpoints": [address]});
+        rules.insert(name.into(), rule);
+        services.push((name, address));
+    }
+    let routes = serde_json::json!({ "rules": rules }).to_string();
+    let gateway = Gateway::start_with(&routes, |config| {
+        config.backend.probe_interval = INTERVAL;
+        config.backend.max_backoff = Duration::from_secs(3600);
+    })
+    .await;
+    for (_, address) in &services {
+        until(&gateway, *address, |row| row.health == BackendHealth::Down).await;
+    }
+    for (name, address) in services {
+        echo(Backend::start_on(&address.to_string()).await);
+        let mut player = player(&gateway, name, b"1").await;
+        assert_eq!(&player.answer().await.payload[..], b"1");
+    }
+}
+
 #[tokio::test]
 async fn one_that_fails_again_and_again_is_left_alone_for_a_while() {
     let (one, two) = (Backend::start().await, Backend::start().await);

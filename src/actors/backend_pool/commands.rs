@@ -4,15 +4,20 @@ use actix::prelude::*;
 
 use super::{Announce, BackendPool, Bind, BindFailed, Close, Placed, Probe, Retire, SlotState};
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
+use crate::session::id::spread_retry_ms;
 use crate::session::link::LinkEnd;
 use crate::supervision::Receive;
 
 impl Receive<Bind> for BackendPool {
     type Result = ResponseFuture<Result<Lease, BindFailed>>;
 
-    fn receive(&mut self, msg: Bind, _: &mut Context<Self>) -> Self::Result {
-        let unreachable = BindFailed::Unreachable { retry_after_ms: 0 };
-        match self.place(msg) {
+    fn receive(&mut self, msg: Bind, ctx: &mut Context<Self>) -> Self::Result {
+        // By then it has been tried again.
+        let most = self.scope.config.backend.max_backoff.as_millis();
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let retry_after_ms = spread_retry_ms(most / 2, most);
+        let unreachable = BindFailed::Unreachable { retry_after_ms };
+        match self.place(msg, ctx) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
             Ok(Placed::Here(lease)) => {
                 Box::pin(async move { lease.await.map_err(|_| unreachable) })

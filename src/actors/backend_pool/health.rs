@@ -14,13 +14,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix::prelude::*;
 use rand::Rng;
 
 use super::health_book::{News, View};
 use super::{BackendHealth, BackendPool, Breaker, EndpointHealth, LeavingMark};
 
-/// First wait after a failure; it doubles up to `backend.max_backoff`.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+/// First wait after a failure; it doubles up to `backend.max_backoff`. Whoever asks for the endpoint meanwhile waits
+/// for an attempt of their own, which is made so long after the one before: what a probe has found may be over.
+pub(super) const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default)]
 pub(super) enum Health {
@@ -31,6 +33,9 @@ pub(super) enum Health {
     Suspect,
     Down {
         failures: u32,
+        /// When the last attempt failed, or the link was lost.
+        tried_at: Instant,
+        /// When the next one is made.
         retry_at: Instant,
     },
     Leaving(
@@ -156,12 +161,40 @@ impl BackendPool {
             .mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
-    /// Connects again to an endpoint that is down.
+    /// The endpoint is down as of now, and is tried again after `wait` unless the pool is retired.
+    pub(super) fn set_down(&mut self, failures: u32, wait: Duration, ctx: &mut Context<Self>) {
+        let tried_at = Instant::now();
+        let retry_at = tried_at + wait;
+        self.set_health(Health::Down {
+            failures,
+            tried_at,
+            retry_at,
+        });
+        if !self.state.retired {
+            ctx.run_later(wait, |pool, _| pool.retry());
+        }
+    }
+
+    /// Tries an endpoint that is down sooner than planned, for those who wait.
+    pub(super) fn retry_at(&mut self, sooner: Instant, ctx: &mut Context<Self>) {
+        if let Health::Down { retry_at, .. } = &mut self.state.health
+            && sooner < *retry_at
+        {
+            *retry_at = sooner;
+            let wait = sooner.saturating_duration_since(Instant::now());
+            ctx.run_later(wait, |pool, _| pool.retry());
+        }
+    }
+
+    /// Connects again to an endpoint that is down, where it is time.
     pub(super) fn retry(&mut self) {
-        let due = matches!(self.state.health, Health::Down { .. }) && !self.connecting();
-        if due && !self.state.retired && self.open_link().is_err() {
+        // The timer of an attempt that was made sooner finds another plan.
+        let is_due = matches!(self.state.health, Health::Down { retry_at, .. } if retry_at <= Instant::now());
+        let may = !self.state.retired || !self.state.waiting.is_empty();
+        if is_due && may && !self.connecting() && self.open_link().is_err() {
             // Another worker has taken the place; sessions will be sent there.
             self.set_health(Health::Unknown);
+            self.state.waiting.clear();
         }
     }
 

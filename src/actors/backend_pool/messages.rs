@@ -30,7 +30,7 @@ pub struct Bind {
 pub enum BindFailed {
     /// The backend cannot be reached.
     Unreachable {
-        /// 0 where there is no advice.
+        /// When it is worth another try.
         retry_after_ms: u32,
     },
     /// The backend takes no new sessions.

@@ -29,7 +29,7 @@ use crate::scope::Scope;
 use crate::session::link::LinkEnd;
 use crate::supervision::{CountedAddr, Registration, Rescued, Seat};
 
-use health::Health;
+use health::{FIRST_BACKOFF, Health};
 pub use health_book::{EndpointCounts, ejectable};
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Probe, Retire};
@@ -79,6 +79,8 @@ struct Waiter {
     bind: Bind,
     claim: SessionClaim,
     answer: oneshot::Sender<Lease>,
+    /// An attempt was under way already when it came: if that is refused, the backend may be there by now.
+    is_late: bool,
 }
 
 struct Slot {
@@ -168,6 +170,7 @@ impl BackendPool {
             bind,
             claim,
             answer,
+            is_late: _,
         } = waiter;
         slot.gauge.session_added(claim);
         slot.link.do_send(Attach {
@@ -182,7 +185,7 @@ impl BackendPool {
 
     /// Finds a link for a session. The lease comes through the channel that is returned; a channel
     /// that ends without one means that the link is gone.
-    fn place(&mut self, bind: Bind) -> Result<Placed, BindFailed> {
+    fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         self.state.is_wanted = true;
         // Perhaps said on another worker's link.
@@ -202,6 +205,7 @@ impl BackendPool {
                 bind,
                 claim,
                 answer,
+                is_late: false,
             };
             self.attach(slot, waiter);
             if self.state.links.len() < self.scope.config.backend.links_per_endpoint {
@@ -210,17 +214,12 @@ impl BackendPool {
             }
             return Ok(Placed::Here(lease));
         }
-        if !self.connecting() {
+        let is_late = self.connecting();
+        if !is_late {
             match self.state.health {
                 Health::Leaving(_) if !bind.resumes => return Err(BindFailed::Leaving),
-                // One that was there a moment ago is tried for whoever asks.
-                Health::Down { retry_at, .. }
-                    if self.state.flaps == 0 && Instant::now() < retry_at =>
-                {
-                    let wait = retry_at - Instant::now();
-                    return Err(BindFailed::Unreachable {
-                        retry_after_ms: wait.as_millis() as u32 + 1,
-                    });
+                Health::Down { tried_at, .. } if tried_at.elapsed() < FIRST_BACKOFF => {
+                    self.retry_at(tried_at + FIRST_BACKOFF, ctx);
                 }
                 Health::Unknown
                 | Health::Up
@@ -242,6 +241,7 @@ impl BackendPool {
             bind,
             claim,
             answer,
+            is_late,
         });
         Ok(Placed::Here(lease))
     }
@@ -309,13 +309,7 @@ impl BackendPool {
                 ctx.stop();
             }
         } else if self.state.links.is_empty() && matches!(self.state.health, Health::Leaving(_)) {
-            let wait = self.scope.config.backend.max_backoff;
-            let retry_at = Instant::now() + wait;
-            self.set_health(Health::Down {
-                failures: 1,
-                retry_at,
-            });
-            ctx.run_later(wait, |pool, _| pool.retry());
+            self.set_down(1, self.scope.config.backend.max_backoff, ctx);
         }
     }
 
@@ -357,12 +351,14 @@ impl BackendPool {
             Health::Unknown | Health::Up | Health::Suspect | Health::Leaving(_) => 1,
         };
         let wait = self.backoff(failures);
-        let retry_at = Instant::now() + wait;
-        self.set_health(Health::Down { failures, retry_at });
+        self.set_down(failures, wait, ctx);
         // Dropping the answers tells those who wait that this endpoint cannot be reached.
-        self.state.waiting.clear();
-        if !self.state.retired {
-            ctx.run_later(wait, |pool, _| pool.retry());
+        let was_refused = reason == LinkEnd::ConnectFailed;
+        self.state
+            .waiting
+            .retain_mut(|waiter| was_refused && std::mem::take(&mut waiter.is_late));
+        if !self.state.waiting.is_empty() {
+            self.retry_at(Instant::now() + FIRST_BACKOFF, ctx);
         }
     }
 }

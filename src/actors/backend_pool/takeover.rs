@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -107,10 +107,7 @@ impl BackendPool {
             Health::Unknown if self.state.waiting.is_empty() => {}
             Health::Up | Health::Suspect | Health::Unknown if linked => {}
             Health::Up | Health::Suspect | Health::Unknown => {
-                self.set_health(Health::Down {
-                    failures: 0,
-                    retry_at: now,
-                });
+                self.set_down(0, Duration::ZERO, ctx);
                 self.retry();
             }
             // The timer was lost with the actor that set it.
