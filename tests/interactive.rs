@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::address;
 use support::process::Process;
 use support::wire::{get, soon};
 use tempfile::TempDir;
@@ -85,7 +86,7 @@ struct Served {
 }
 
 fn serve() -> Served {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let free = std::net::TcpListener::bind(address::own()).expect("a port");
     let backend = free.local_addr().expect("an address");
     drop(free);
     let directory = tempfile::tempdir().expect("a directory");

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use game_gateway::codec::client::{self, Header, Kind};
 use game_gateway::codec::link;
+use support::address;
 use support::process::Process;
 use support::wire::{Backend, Link, Player};
 use tempfile::TempDir;
@@ -413,7 +414,7 @@ fn a_demo_without_a_place_for_its_page_says_so() {
 
 #[test]
 fn loadtest_drives_a_gateway_and_checks_every_answer() {
-    let backend = std::net::TcpListener::bind("127.0.0.1:0")
+    let backend = std::net::TcpListener::bind(address::own())
         .and_then(|l| l.local_addr())
         .expect("a free port");
     let routes = format!(

@@ -10,6 +10,7 @@ use game_gateway::sdk::backend::{Backend as EchoBackend, echo};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::support::address;
 use crate::support::wire::{Gateway, Player, soon};
 
 const SERVICES: [&str; 3] = ["a", "b", "c"];
@@ -104,7 +105,7 @@ async fn nothing_is_lost_without_a_word_and_nothing_is_left_over() {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut backends = Vec::new();
     for _ in 0..3 {
-        backends.push(backend_on("127.0.0.1:0".parse().expect("an address")).await);
+        backends.push(backend_on(address::own()).await);
     }
     let list: Vec<String> = backends
         .iter()

@@ -7,11 +7,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::stage::player;
+use crate::support::address;
 use crate::support::wire::{Gateway, soon};
 
 /// Starts something that says `words` to everybody who connects; returns its rule.
 async fn saying(words: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listener = TcpListener::bind(address::own()).await.expect("a port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
         loop {

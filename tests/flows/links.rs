@@ -155,7 +155,7 @@ async fn a_backend_that_comes_back_is_used_again() {
 
 #[tokio::test]
 async fn names_are_resolved() {
-    let backend = Backend::start().await;
+    let backend = Backend::start_on("127.0.0.1:0").await;
     let routes = format!(
         r#"{{"rules":{{"game":{{"strategy":"round_robin","endpoints":["localhost:{}"]}}}}}}"#,
         backend.address.port()

@@ -11,6 +11,7 @@ use game_gateway::supervision::{ActorSnapshot, Fault, Kind};
 use tokio::task::JoinHandle;
 
 use crate::stage::{Hub, notice};
+use crate::support::address;
 use crate::support::wire::{Backend, Gateway, Player, soon};
 
 const PLAYERS: usize = 12;
@@ -86,8 +87,9 @@ impl Crowd {
 }
 
 async fn echo_backend() -> EchoBackend {
-    let address = "127.0.0.1:0".parse().expect("an address");
-    EchoBackend::start(address, echo).await.expect("a port")
+    EchoBackend::start(address::own(), echo)
+        .await
+        .expect("a port")
 }
 
 /// Starts a gateway with two workers over an echo backend for two services.

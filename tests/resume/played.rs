@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::support::address;
 use crate::support::wire::{Gateway, soon};
 
 /// Sessions that play at the same time.
@@ -111,7 +112,7 @@ pub(crate) async fn echoing() -> (Gateway, Backend) {
 
 /// Starts a gateway, and a backend with this service.
 pub(crate) async fn playing(service: impl Service) -> (Gateway, Backend) {
-    let backend = Backend::start("127.0.0.1:0".parse().expect("an address"), service).await;
+    let backend = Backend::start(address::own(), service).await;
     let backend = backend.expect("a backend");
     let routes = format!(
         r#"{{"rules":{{"game":{{"strategy":"round_robin","endpoints":["{}"]}}}}}}"#,

@@ -1,5 +1,6 @@
 //! Parts that several integration tests share.
 
+pub(crate) mod address;
 pub(crate) mod authority;
 pub(crate) mod frames;
 pub(crate) mod health;

@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::address;
+
 /// Limit for anything; only a failing test waits so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -342,7 +344,7 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> Backend {
-        Backend::start_on("127.0.0.1:0").await
+        Backend::on(TcpListener::bind(address::own()).await.expect("a port"))
     }
 
     pub(crate) async fn start_on(address: &str) -> Backend {
@@ -353,8 +355,7 @@ impl Backend {
     pub(crate) async fn start_narrow() -> Backend {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(16 * 1024).expect("set");
-        let any = "127.0.0.1:0".parse().expect("an address");
-        socket.bind(any).expect("a port");
+        socket.bind(address::own()).expect("a port");
         Backend::on(socket.listen(1024).expect("listens"))
     }
 

@@ -10,6 +10,7 @@ use tokio::time::interval;
 
 use super::numbers::{Faults, Numbers};
 use super::players::{PACE, SERVICE};
+use crate::support::address;
 
 /// The server's part of one session.
 #[derive(Default)]
@@ -58,8 +59,11 @@ impl Server {
     pub(crate) async fn start() -> Server {
         let game = Game::default();
         let sessions = game.0.clone();
-        let any = "127.0.0.1:0".parse().expect("an address");
-        let backend = Arc::new(Backend::start(any, game).await.expect("a backend"));
+        let backend = Arc::new(
+            Backend::start(address::own(), game)
+                .await
+                .expect("a backend"),
+        );
         let (speaker, known) = (backend.clone(), sessions.clone());
         let speaking = tokio::spawn(async move {
             let mut ticks = interval(PACE);
