@@ -39,7 +39,7 @@ impl EntryHost for Nobody {
     fn forwarded(&self, _: SocketAddr) -> bool {
         true
     }
-    fn encrypted(&self) {}
+    fn encrypted(&self, _: std::time::Duration) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {
         None

@@ -8,19 +8,30 @@ use super::family::{
     },
     family, joined, listed, owned,
 };
-use super::{bans, endpoint_families as endpoints, memory};
+use super::{
+    bans, endpoint_families as endpoints, memory, peer_families as peers,
+    process_families as process, timing_families as timings,
+};
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
 pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &OWN,
     &memory::FAMILIES,
     &bans::FAMILIES,
+    &peers::FAMILIES,
     &endpoints::FAMILIES,
+    &timings::FAMILIES,
+    &process::FAMILIES,
 ]);
 
-const OTHERS: usize = memory::FAMILIES.len() + bans::FAMILIES.len() + endpoints::FAMILIES.len();
+const OTHERS: usize = memory::FAMILIES.len()
+    + bans::FAMILIES.len()
+    + peers::FAMILIES.len()
+    + endpoints::FAMILIES.len()
+    + timings::FAMILIES.len()
+    + process::FAMILIES.len();
 
-const OWN: [Family; 74] = [
+const OWN: [Family; 67] = [
     family(
         "connections",
         "Client connections now",
@@ -96,41 +107,6 @@ const OWN: [Family; 74] = [
         "pod_deletion_cost_failures",
         "Times that Kubernetes could not be told what this pod would cost",
         StatusCounter(|s| s.pod.failures()),
-    ),
-    family(
-        "peer_connections",
-        "Connections to and from other gateways, those that are being made included",
-        Status(|s| s.peers.connections_now() as u64),
-    ),
-    family(
-        "peer_queued_bytes",
-        "Bytes that wait to be written to other gateways",
-        Status(|s| s.peers.queued_bytes() as u64),
-    ),
-    family(
-        "peer_handshake_failures",
-        "Connections to and from other gateways that did not come about, by reason",
-        StatusReasons(|s| s.peers.handshake_failures().collect()),
-    ),
-    family(
-        "peer_calls_made",
-        "Times that another gateway was asked for a session, or told that it was passed over",
-        StatusCounter(|s| s.peers.calls_made()),
-    ),
-    family(
-        "peer_calls_ended",
-        "Times that another gateway was asked for a session and that are over, by how",
-        StatusReasons(|s| s.peers.calls_ended().collect()),
-    ),
-    family(
-        "peer_calls_served",
-        "Times that another gateway has asked for a session",
-        StatusCounter(|s| s.peers.calls_served()),
-    ),
-    family(
-        "peer_frames_skipped",
-        "Frames of other gateways that this one does not know, or that they should not send",
-        StatusCounter(|s| s.peers.frames_skipped()),
     ),
     family(
         "tls_handshakes_under_way",

@@ -2,9 +2,12 @@
 
 use std::fmt::Display;
 
+use prometheus_client::metrics::MetricType;
+
+use super::process_families::OsFigures;
 use crate::actors::gateway::StatusSnapshot;
 use crate::memory::MemorySnapshot;
-use crate::metrics::{Listed, WorkerMetrics};
+use crate::metrics::{Histogram, Listed, WorkerMetrics};
 use crate::supervision::KindSnapshot;
 
 /// The source of a family's figures.
@@ -34,6 +37,43 @@ pub(super) enum Source {
     Process(fn(&ProcessFigures) -> u64),
     /// A gauge of the process that no actor has.
     ProcessGauge(fn(&ProcessFigures) -> u64),
+    /// A counter of the process that the operating system has.
+    OsCounter(fn(&OsFigures) -> Option<f64>),
+    /// A gauge of the process that the operating system has.
+    OsGauge(fn(&OsFigures) -> Option<f64>),
+    /// A histogram, summed over the workers.
+    Timing(fn(&WorkerMetrics) -> &Histogram),
+    /// A histogram for each worker.
+    TimingByWorker(fn(&WorkerMetrics) -> &Histogram),
+    /// A histogram for each value of one label, summed over the workers.
+    Timed(&'static str, fn(&WorkerMetrics) -> TimedBy<'_>),
+}
+
+/// Histograms by the value of a label; all workers have the same values in the same order.
+type TimedBy<'a> = Vec<(&'static str, &'a Histogram)>;
+
+impl Source {
+    pub(super) fn metric_type(&self) -> MetricType {
+        match self {
+            Source::Counter(_)
+            | Source::Labelled(..)
+            | Source::StatusCounter(_)
+            | Source::StatusReasons(_)
+            | Source::KindCounter(_)
+            | Source::Process(_)
+            | Source::OsCounter(_) => MetricType::Counter,
+            Source::Gauge(_)
+            | Source::Status(_)
+            | Source::KindGauge(_)
+            | Source::Memory(_)
+            | Source::MemoryParts
+            | Source::ProcessGauge(_)
+            | Source::OsGauge(_) => MetricType::Gauge,
+            Source::Timing(_) | Source::TimingByWorker(_) | Source::Timed(..) => {
+                MetricType::Histogram
+            }
+        }
+    }
 }
 
 /// Figures of the process that no actor has.
@@ -47,6 +87,7 @@ pub(super) struct ProcessFigures {
     pub(super) bans: u64,
     pub(super) ban_refusals: u64,
     pub(super) ban_ended_sessions: u64,
+    pub(super) os: OsFigures,
 }
 
 /// One family.

@@ -4,25 +4,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet, text,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
+use super::accept::Form;
 use super::families::FAMILIES;
 use super::family::{Family, ProcessFigures, Source::*};
 use crate::actors::gateway::StatusSnapshot;
 use crate::config::Config;
 use crate::memory::MemorySnapshot;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{HistogramSnapshot, WorkerMetrics};
 use crate::supervision::KindSnapshot;
 
-/// Writes all families as OpenMetrics text, which Prometheus reads.
+/// Writes all families in a form that Prometheus reads.
 ///
 /// # Errors
 /// Never in practice: the text is written to memory.
 pub(super) fn encode(
+    form: Form,
     config: &Config,
     workers: &[Arc<WorkerMetrics>],
     status: Option<&StatusSnapshot>,
@@ -41,7 +45,10 @@ pub(super) fn encode(
     }));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
-    Ok(out)
+    Ok(match form {
+        Form::OpenMetrics => out,
+        Form::Prometheus => as_prometheus(&out),
+    })
 }
 
 #[derive(Debug)]
@@ -60,13 +67,7 @@ impl Figures {
     }
 
     fn encode_family(&self, family: &Family, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let kind = match family.source {
-            Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_) | KindCounter(_)
-            | Process(_) => MetricType::Counter,
-            Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts | ProcessGauge(_) => {
-                MetricType::Gauge
-            }
-        };
+        let kind = family.source.metric_type();
         let mut encoder = out.encode_descriptor(family.name, family.help, None, kind)?;
         match family.source {
             Counter(read) => ConstCounter::new(self.sum(read)).encode(encoder),
@@ -100,22 +101,101 @@ impl Figures {
                 }
                 Ok(())
             }
-            Labelled(label, read) => {
-                let mut sums: Vec<(String, u64)> = Vec::new();
-                for (value, n) in self.workers.iter().flat_map(|worker| read(worker)) {
-                    match sums.iter_mut().find(|(known, _)| *known == value) {
-                        Some((_, sum)) => *sum += n,
-                        None => sums.push((value, n)),
-                    }
-                }
-                for (value, sum) in sums {
-                    let labels = [(label, value.as_str())];
-                    ConstCounter::new(sum).encode(encoder.encode_family(&labels)?)?;
-                }
-                Ok(())
-            }
+            Labelled(label, read) => self.encode_labelled(label, read, encoder),
+            OsCounter(read) => match read(&self.process.os) {
+                Some(value) => ConstCounter::new(value).encode(encoder),
+                None => Ok(()),
+            },
+            OsGauge(read) => match read(&self.process.os) {
+                Some(value) => ConstGauge::new(value).encode(encoder),
+                None => Ok(()),
+            },
+            Timing(_) | TimingByWorker(_) | Timed(..) => self.encode_timing(family, encoder),
         }
     }
+
+    fn encode_labelled(
+        &self,
+        label: &'static str,
+        read: fn(&WorkerMetrics) -> Vec<(String, u64)>,
+        mut encoder: MetricEncoder<'_>,
+    ) -> fmt::Result {
+        let mut sums: Vec<(String, u64)> = Vec::new();
+        for (value, n) in self.workers.iter().flat_map(|worker| read(worker)) {
+            match sums.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, sum)) => *sum += n,
+                None => sums.push((value, n)),
+            }
+        }
+        for (value, sum) in sums {
+            let labels = [(label, value.as_str())];
+            ConstCounter::new(sum).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_timing(&self, family: &Family, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        match family.source {
+            Timing(read) => {
+                let workers = self.workers.iter();
+                encode_histogram(&workers.map(|worker| read(worker)).collect(), encoder)
+            }
+            TimingByWorker(read) => {
+                let mut workers = self.workers.iter().enumerate();
+                workers.try_for_each(|(number, worker)| {
+                    let labels = [("worker", number)];
+                    let histogram = [read(worker)].into_iter().collect();
+                    encode_histogram(&histogram, encoder.encode_family(&labels)?)
+                })
+            }
+            Timed(label, read) => {
+                let mut sums: Vec<(&'static str, HistogramSnapshot)> = Vec::new();
+                for worker in &self.workers {
+                    for (at, (value, histogram)) in read(worker).into_iter().enumerate() {
+                        if at == sums.len() {
+                            sums.push((value, HistogramSnapshot::default()));
+                        }
+                        sums[at].1.add(histogram);
+                    }
+                }
+                sums.iter().try_for_each(|(value, sum)| {
+                    encode_histogram(sum, encoder.encode_family(&[(label, *value)])?)
+                })
+            }
+            _ => Ok(()), // encode_family has the others.
+        }
+    }
+}
+
+fn encode_histogram(sum: &HistogramSnapshot, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+    let (seconds, count) = (sum.sum_seconds(), sum.count());
+    encoder.encode_histogram::<NoLabelSet>(seconds, count, &sum.buckets(), None)
+}
+
+/// Turns OpenMetrics text into Prometheus' own, where a counter's family has the name of its samples.
+fn as_prometheus(open_metrics: &str) -> String {
+    let mut out = String::with_capacity(open_metrics.len());
+    let mut help: Option<(&str, &str)> = None;
+    for line in open_metrics.lines() {
+        let words = |prefix| {
+            line.strip_prefix(prefix)
+                .and_then(|rest: &str| rest.split_once(' '))
+        };
+        if let Some((name, text)) = words("# TYPE ") {
+            let suffix = if text == "counter" { "_total" } else { "" };
+            // HELP comes first, but only the type tells the name.
+            if let Some((_, help)) = help.take().filter(|(of, _)| *of == name) {
+                out.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+            }
+            out.push_str(&format!("# TYPE {name}{suffix} {text}\n"));
+        } else if let Some(words) = words("# HELP ") {
+            help = Some(words);
+        } else if !line.starts_with('#') {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 impl Collector for Figures {
@@ -145,12 +225,9 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
         let document = std::fs::read_to_string(path).unwrap();
         for family in &FAMILIES {
-            let total = match family.source {
-                Counter(_) | Labelled(..) | StatusCounter(_) | StatusReasons(_)
-                | KindCounter(_) | Process(_) => "_total",
-                Gauge(_) | Status(_) | KindGauge(_) | Memory(_) | MemoryParts | ProcessGauge(_) => {
-                    ""
-                }
+            let total = match family.source.metric_type() {
+                MetricType::Counter => "_total",
+                _ => "",
             };
             let name = format!("| `game_gateway_{}{total}` |", family.name);
             assert!(document.contains(&name), "{name}");
@@ -162,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn prometheus_names_families_of_counters_by_their_samples() {
+        let open = "# HELP a Of a.\n# TYPE a counter\na_total{b=\"# \"} 1\n# HELP c Of c.\n\
+                    # TYPE c gauge\n# UNIT c seconds\nc 2\n# EOF\n";
+        let text = "# HELP a_total Of a.\n# TYPE a_total counter\na_total{b=\"# \"} 1\n\
+                    # HELP c Of c.\n# TYPE c gauge\nc 2\n";
+        assert_eq!(as_prometheus(open), text);
+    }
+
+    #[test]
     fn labels_are_summed_over_the_workers() {
         let workers = [Arc::default(), Arc::<WorkerMetrics>::default()];
         for worker in &workers {
@@ -170,6 +256,7 @@ mod tests {
         }
         let memory = crate::memory::MemoryBudget::new(1, 1).snapshot();
         let text = encode(
+            Form::Prometheus,
             &Config::default(),
             &workers,
             None,

@@ -8,6 +8,7 @@
 //! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`backends`], [`routes`],
 //!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
 
+mod accept;
 mod access;
 mod actors;
 mod backends;
@@ -28,11 +29,14 @@ mod metrics;
 mod openapi;
 mod pages;
 mod params;
+mod peer_families;
 mod probes;
+mod process_families;
 mod refusals;
 mod routes;
 mod server;
 mod sessions;
+mod timing_families;
 mod visitors;
 
 use std::sync::Arc;
@@ -51,6 +55,7 @@ use crate::metrics::WorkerMetrics;
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
 use family::ProcessFigures;
+use process_families::OsFigures;
 
 pub use families::FAMILIES;
 pub use family::Family;
@@ -130,6 +135,7 @@ impl Desk {
         ProcessFigures {
             dropped_log_lines: logging.map_or(0, |logging| logging.log.dropped()),
             closed_admin_connections: self.closed_connections.load(Relaxed),
+            os: OsFigures::read(self.started_at),
             ..ProcessFigures::default()
         }
         .of_bans(self)

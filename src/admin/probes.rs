@@ -2,10 +2,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::accept::Form;
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Nothing, Query};
 use super::{Desk, metrics as exposition};
@@ -13,8 +15,6 @@ use crate::actors::gateway::{CheckHealth, HEALTH_TIMEOUT, State};
 
 /// A little longer than the gateway itself waits, so that its answer still comes.
 const HEALTH_PATIENCE: Duration = HEALTH_TIMEOUT.saturating_add(Duration::from_millis(500));
-/// The media type of `/metrics`.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// It can do its work.
 #[derive(Serialize, ToSchema)]
@@ -73,14 +73,21 @@ pub(super) async fn ready(desk: web::Data<Desk>) -> HttpResponse {
     }
 }
 
-/// Metrics for Prometheus.
+/// Metrics for Prometheus, in the form that `Accept` asks for.
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses(
-    (status = 200, description = "OpenMetrics text.", body = String,
-        content_type = "application/openmetrics-text"),
+    (status = 200, description = "Prometheus' text, or OpenMetrics text where that is preferred.", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    )),
 ))]
-pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn metrics(
+    desk: web::Data<Desk>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    let form = Form::asked(request.headers());
     let status = desk.status().await.ok();
     let text = exposition::encode(
+        form,
         &desk.config,
         &desk.metrics,
         status.as_ref(),
@@ -89,7 +96,10 @@ pub(super) async fn metrics(desk: web::Data<Desk>) -> Result<HttpResponse, ApiEr
         desk.memory.snapshot(),
     );
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
-    Ok(HttpResponse::Ok().content_type(OPEN_METRICS).body(text))
+    Ok(HttpResponse::Ok()
+        .content_type(form.content_type())
+        .insert_header((header::VARY, "Accept"))
+        .body(text))
 }
 
 /// The gateway's version and state.

@@ -28,8 +28,8 @@ pub trait EntryHost {
     /// Takes the address of the player whose request a proxy passes on. Returns as
     /// [`proxied`](Self::proxied) does.
     fn forwarded(&self, client: SocketAddr) -> bool;
-    /// Notes that everything from here on is inside TLS.
-    fn encrypted(&self);
+    /// Notes that everything from here on is inside TLS, whose handshake took so long.
+    fn encrypted(&self, took: Duration);
     /// Notes that the connection speaks HTTP; from now on the entry keeps its own deadlines.
     fn serving_http(&self);
     /// Returns why no session may start, or none if one may.

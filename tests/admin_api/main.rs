@@ -12,6 +12,7 @@ mod document;
 mod drain;
 mod endpoints;
 mod http;
+mod metrics;
 mod pages;
 mod refusals;
 mod stuck;

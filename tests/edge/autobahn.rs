@@ -48,7 +48,7 @@ impl EntryHost for Nobody {
     fn forwarded(&self, _: SocketAddr) -> bool {
         true
     }
-    fn encrypted(&self) {}
+    fn encrypted(&self, _: Duration) {}
     fn serving_http(&self) {}
     fn refusal(&self) -> Option<Refusal> {
         None

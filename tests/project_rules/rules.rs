@@ -63,7 +63,7 @@ pub(crate) const HOT: &[&str] = &[
     "src/codec/client.rs",
     "src/codec/link.rs",
     "src/codec/link/payloads.rs",
-    "src/metrics.rs",
+    "src/metrics/mod.rs",
     "src/codec/buffers.rs",
     "src/net/outbox.rs",
     "src/net/socket.rs",

@@ -144,8 +144,10 @@ impl EntryHost for Host {
         self.admit(client)
     }
 
-    fn encrypted(&self) {
-        self.shared.scope.metrics.tls_handshakes.one();
+    fn encrypted(&self, took: Duration) {
+        let metrics = &self.shared.scope.metrics;
+        metrics.tls_handshakes.one();
+        metrics.handshake.observe(took);
         let transport = self.stats.transport.get();
         self.stats.transport.set(transport.over_tls());
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -10,6 +11,7 @@ use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
+use crate::metrics::Routed;
 use crate::session::core::{Reach, Route, RouteFailed};
 use crate::supervision::{CountedRecipient, Seat};
 
@@ -39,8 +41,14 @@ impl Client {
         };
         let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
-        let opening = find_link(router, resolve, open, client);
+        let (opening, began) = (find_link(router, resolve, open, client), Instant::now());
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
+            let how = match result {
+                Ok(_) => Routed::Found,
+                Err(_) => Routed::Refused,
+            };
+            let metrics = &client.shared.scope.metrics;
+            metrics.route.observe(how, began.elapsed());
             client.at_core(ctx, |core, step| match result {
                 Ok(lease) => core.service_opened(&service, epoch, lease, step),
                 Err(why) => core.service_failed(&service, why, step),

@@ -17,12 +17,13 @@ use crate::actors::session_registry::Shards;
 use crate::codec::link::Transport;
 use crate::config::Config;
 use crate::history::{Refusal, Refusals};
-use crate::net::timers::Timers;
+use crate::net::timers::{TICK_MS, Timers};
 use crate::scope::Scope;
 use crate::session::closing::Outcome;
 use crate::session::core::{Effect, Limits, Millis, ReadLimits};
 use crate::supervision::{Seat, SeatRecipient};
 
+const TICK: Duration = Duration::from_millis(TICK_MS);
 /// Most effects for which a worker keeps room from one step to the next.
 const KEPT_EFFECTS: usize = 256;
 
@@ -78,6 +79,8 @@ pub struct WorkerScope {
     started: Instant,
     /// Milliseconds since the worker started, as of the last tick.
     now_ms: Cell<u64>,
+    /// When the next tick is due, since the worker started.
+    due: Cell<Duration>,
     next_number: Cell<u64>,
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
@@ -105,6 +108,8 @@ impl WorkerScope {
             timers: RefCell::default(),
             started: Instant::now(),
             now_ms: Cell::new(0),
+            // The first tick comes when the worker is there, which is no lag.
+            due: Cell::new(Duration::MAX),
             next_number: Cell::new(0),
             suspended: RefCell::default(),
             parting: Cell::new(0),
@@ -151,7 +156,10 @@ impl WorkerScope {
 
     /// Moves the time on; returns the slots whose time has come.
     pub fn tick(&self) -> Vec<u32> {
-        let now_ms = self.started.elapsed().as_millis() as u64;
+        let now = self.started.elapsed();
+        let late = now.saturating_sub(self.due.replace(now + TICK));
+        self.scope.metrics.loop_lag.observe(late);
+        let now_ms = now.as_millis() as u64;
         self.now_ms.set(now_ms);
         self.timers.borrow_mut().take_due(now_ms)
     }

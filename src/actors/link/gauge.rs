@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{LinkSnapshot, LinkState, Occupancy, SessionClaim};
 use crate::codec::buffers::SCRATCH_BYTES;
@@ -85,6 +85,11 @@ impl Gauge {
             bytes_in: carried.bytes_in.get(),
             bytes_out: carried.bytes_out.get(),
         }
+    }
+
+    /// Returns how long ago the link was started.
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Shows since when a PING is unanswered.

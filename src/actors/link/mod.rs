@@ -200,6 +200,7 @@ impl Link {
 
     fn ready(&self) {
         self.scope.metrics.links_ready.one();
+        self.scope.metrics.connect.observe(self.gauge.age());
         self.report(LinkChange::Ready);
     }
 

@@ -1,5 +1,7 @@
 //! The TLS handshake of a connection.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 
 use super::Refused;
@@ -30,15 +32,15 @@ pub(super) async fn accept(
         return Err(Refused::TlsBusy);
     }
     let _held = Held::new(Part::Sockets, HANDSHAKE_BYTES);
-    let handshake = params
-        .tls
-        .begin_handshake(params.host.now())
-        .ok_or(Refused::TlsBusy)?;
+    let began = params.host.now();
+    let handshake = params.tls.begin_handshake(began);
+    let handshake = handshake.ok_or(Refused::TlsBusy)?;
     let shaken = net::tls::accept(config, socket, read).await;
     drop(handshake);
     match shaken {
         Ok(socket) => {
-            params.host.encrypted();
+            let took = params.host.now().saturating_sub(began);
+            params.host.encrypted(Duration::from_nanos(took));
             Ok(Socket::Tls(Box::new(socket)))
         }
         Err(failed) => {

@@ -3,14 +3,20 @@
 //!
 //! Hot path: a count is a relaxed load and store; no locked instruction, no shared cache line.
 
+mod histogram;
+mod reasons;
+
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
-use crate::labels::{Label, labels};
+use crate::labels::Label;
 use crate::session::closing::ClosingLabel;
 use crate::session::link::LinkEnd;
+
+pub use histogram::{BOUNDS_US, Histogram, HistogramSnapshot, Timed};
+pub use reasons::{AcceptError, DropReason, Resumed, Routed};
 
 /// Counter with one writing thread.
 #[derive(Debug, Default)]
@@ -120,96 +126,6 @@ const HTTP_STATUSES: [u16; 18] = [
     101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 501, 502, 503, 504,
 ];
 
-/// Reason that a connection could not be accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AcceptError {
-    /// It has ended, or its network has failed, before it was accepted.
-    Aborted,
-    /// The process has no open files left.
-    ProcessFiles,
-    /// The system has no open files left.
-    SystemFiles,
-    /// The system has no memory for sockets left.
-    Memory,
-    /// None of these.
-    Other,
-}
-
-labels!(AcceptError {
-    Aborted => "aborted",
-    ProcessFiles => "process_files",
-    SystemFiles => "system_files",
-    Memory => "memory",
-    Other => "other",
-});
-
-/// Reason for dropping frames or messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropReason {
-    /// From a backend, before its ACCEPT: they belong to the epoch before.
-    BeforeAccept,
-    /// The client is being closed, or was too slow.
-    ClientClosing,
-    /// The client has ended.
-    ClientGone,
-    /// Over the client's rate of frames or bytes.
-    RateLimited,
-    /// The link was lost before they were written.
-    LinkGone,
-    /// From a backend, for a session that has left the link by CLOSE 307.
-    LinkLeft,
-    /// CLOSE 307 that answers none.
-    UnexpectedClose307,
-    /// ACCEPT that answers no OPEN.
-    UnexpectedAccept,
-    /// PONG with bytes that no PING had.
-    UnexpectedPong,
-    /// BIND from a service whose rule does not let it.
-    MayNotBind,
-    /// A kind that is unknown, or not for a backend to send.
-    UnexpectedKind,
-    /// None of these.
-    Other,
-    /// The session registry ended before it passed them on. Counted from any thread.
-    RegistryGone,
-}
-
-labels!(DropReason {
-    BeforeAccept => "before_accept",
-    ClientClosing => "client_closing",
-    ClientGone => "client_gone",
-    RateLimited => "rate_limited",
-    LinkGone => "link_gone",
-    LinkLeft => "link_left",
-    UnexpectedClose307 => "unexpected_close_307",
-    UnexpectedAccept => "unexpected_accept",
-    UnexpectedPong => "unexpected_pong",
-    MayNotBind => "may_not_bind",
-    UnexpectedKind => "unexpected_kind",
-    Other => "other",
-    RegistryGone => "registry_gone",
-});
-
-labels!(Transport {
-    Tcp => "tcp",
-    WebSocket => "websocket",
-    Http => "http",
-    TcpTls => "tcp+tls",
-    WebSocketTls => "websocket+tls",
-    HttpTls => "http+tls",
-});
-
-/// Exactness of a resume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resumed {
-    /// Nothing is missing.
-    Exact,
-    /// Frames may be missing, and the client was told.
-    Gap,
-}
-
-labels!(Resumed { Exact => "exact", Gap => "gap", });
-
 /// Counters of one worker. Directions are the gateway's: `in` is what it read.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "each is described once, in admin::metrics")]
@@ -257,6 +173,10 @@ pub struct WorkerMetrics {
     pub refused_retries: Count,
     pub unresolved: Listed<Code>,
     pub dropped: Labelled<DropReason>,
+    pub loop_lag: Histogram,
+    pub handshake: Histogram,
+    pub route: Timed<Routed>,
+    pub connect: Histogram,
 }
 
 impl WorkerMetrics {
@@ -323,6 +243,10 @@ impl Default for WorkerMetrics {
             refused_retries: count(),
             unresolved: by_code(),
             dropped: Labelled::default(),
+            loop_lag: Histogram::default(),
+            handshake: Histogram::default(),
+            route: Timed::default(),
+            connect: Histogram::default(),
         }
     }
 }
@@ -357,6 +281,7 @@ mod tests {
         check::<DropReason>();
         check::<Transport>();
         check::<Resumed>();
+        check::<Routed>();
         check::<LinkEnd>();
         check::<ClosingLabel>();
     }
