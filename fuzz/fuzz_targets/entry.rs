@@ -36,8 +36,11 @@ impl EntryHost for Nobody {
     fn is_trusted_proxy(&self, _: Option<IpAddr>) -> bool {
         false
     }
-    fn forwarded(&self, _: SocketAddr) -> bool {
-        true
+    fn forwarded(&self, _: SocketAddr) -> Option<Refusal> {
+        None
+    }
+    fn is_ending(&self) -> bool {
+        false
     }
     fn encrypted(&self, _: std::time::Duration) {}
     fn serving_http(&self) {}

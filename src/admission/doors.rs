@@ -24,6 +24,18 @@ pub struct Doors {
     begun: Instant,
 }
 
+/// The origin of an address that is a connection's or a request's, which says what it may still be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AddressSource {
+    /// The connection's own: a player's or any proxy's.
+    #[default]
+    Socket,
+    /// Named in a PROXY header: a player's, or a proxy's that names players in HTTP.
+    ProxyHeader,
+    /// Named in `X-Forwarded-For` or `Forwarded`: a player's.
+    HttpHeader,
+}
+
 /// The verdict about a connection, by its remote address.
 #[derive(Debug)]
 pub enum Verdict {
@@ -65,11 +77,15 @@ impl Doors {
         self.begun.elapsed().as_nanos() as Nanos
     }
 
-    /// Returns true if a connection from this address may be another one's, which names itself later.
-    pub fn is_relay(&self, address: IpAddr) -> bool {
+    /// Returns true if this address is a proxy's, whose players are named later.
+    pub fn is_relay(&self, address: IpAddr, source: AddressSource) -> bool {
         let listen = &self.config.load().listen;
-        let proxies = &listen.http.trusted_proxies;
-        listen.proxy_protocol_from.contains(address) || proxies.contains(address)
+        let by_http = || listen.http.trusted_proxies.contains(address);
+        match source {
+            AddressSource::Socket => listen.proxy_protocol_from.contains(address) || by_http(),
+            AddressSource::ProxyHeader => by_http(),
+            AddressSource::HttpHeader => false,
+        }
     }
 
     /// Returns the bans.
@@ -105,9 +121,9 @@ impl Doors {
 
     /// Returns true if a connection that is there, or an HTTP request, is of a banned address. A proxy's own
     /// address is not looked at: its players' are.
-    pub fn bans_address(&self, address: IpAddr) -> bool {
+    pub fn bans_address(&self, address: IpAddr, source: AddressSource) -> bool {
         !self.bans.is_empty()
-            && !self.is_relay(address)
+            && !self.is_relay(address, source)
             && self.bans.refuses_address(address, || self.now())
     }
 
@@ -116,8 +132,12 @@ impl Doors {
         self.bans.refuses_user(user_id, || self.now())
     }
 
-    /// Looks at the address of a new connection.
-    pub fn look_at(&self, address: IpAddr) -> Verdict {
+    /// Looks at the address of a new connection, or of a request that a proxy passes on. A proxy's own is
+    /// welcome: its players' are looked at.
+    pub fn look_at(&self, address: IpAddr, source: AddressSource) -> Verdict {
+        if self.is_relay(address, source) {
+            return Verdict::Welcome(None);
+        }
         let config = self.config.load();
         let limits = &config.limits;
         if limits.deny.contains(address)
@@ -167,7 +187,8 @@ mod tests {
     }
 
     fn is_denied(doors: &Doors, address: &str) -> bool {
-        matches!(doors.look_at(address.parse().unwrap()), Verdict::Denied)
+        let verdict = doors.look_at(address.parse().unwrap(), AddressSource::Socket);
+        matches!(verdict, Verdict::Denied)
     }
 
     #[test]
@@ -186,7 +207,7 @@ mod tests {
     fn a_proxys_own_address_is_not_banned_with_its_network() {
         let doors = doors(|c| c.listen.http.trusted_proxies = "10.0.0.5".parse().unwrap());
         let target = BanTarget::parse("10.0.0.0/8").unwrap();
-        let bans = |ip: &str| doors.bans_address(ip.parse().unwrap());
+        let bans = |ip: &str| doors.bans_address(ip.parse().unwrap(), AddressSource::Socket);
         assert!(!bans("10.0.0.6"));
         let hour = Some(Duration::from_secs(3600));
         let set = doors
@@ -195,8 +216,32 @@ mod tests {
         assert!(bans("10.0.0.6") && !bans("10.0.0.5") && !bans("11.0.0.6"));
         let ends = set.ban.order.ends.unwrap();
         assert_eq!(ends.unix_seconds, set.ban.since + 3600);
-        let look = doors.look_at("::ffff:10.0.0.6".parse().unwrap());
+        let mapped = "::ffff:10.0.0.6".parse().unwrap();
+        let look = doors.look_at(mapped, AddressSource::Socket);
         assert!(matches!(look, Verdict::Banned));
+    }
+
+    #[test]
+    fn an_address_is_a_proxys_as_long_as_it_may_name_another_one() {
+        use AddressSource::{HttpHeader, ProxyHeader, Socket};
+        let doors = doors(|c| {
+            c.listen.proxy_protocol_from = "10.0.0.0/24".parse().unwrap();
+            c.listen.http.trusted_proxies = "10.0.1.0/24".parse().unwrap();
+            c.limits.deny = "10.0.0.0/8".parse().unwrap();
+        });
+        for (address, source, is_welcome) in [
+            ("10.0.0.1", Socket, true),
+            ("10.0.1.1", Socket, true),
+            ("10.0.2.1", Socket, false),
+            ("10.0.0.1", ProxyHeader, false),
+            ("10.0.1.1", ProxyHeader, true),
+            ("10.0.0.1", HttpHeader, false),
+            ("10.0.1.1", HttpHeader, false),
+        ] {
+            let verdict = doors.look_at(address.parse().unwrap(), source);
+            let welcome = matches!(verdict, Verdict::Welcome(None));
+            assert_eq!(welcome, is_welcome, "{address} {source:?}");
+        }
     }
 
     #[test]

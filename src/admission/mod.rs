@@ -10,6 +10,6 @@ mod gate;
 pub use access_log::AccessLog;
 pub use addresses::AddressSeat;
 pub use bans::{Ban, BanOrder, BanTarget, Banned, Bans, Ends, TooManyBans};
-pub use doors::{Doors, Verdict, unix_seconds};
+pub use doors::{AddressSource, Doors, Verdict, unix_seconds};
 pub use files::{FileBudget, Room};
 pub use gate::{Admission, Gate, Permit, SUSPENDED_BYTES, Suspension};

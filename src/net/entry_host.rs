@@ -25,15 +25,18 @@ pub trait EntryHost {
     fn proxied(&self, remote: SocketAddr) -> bool;
     /// Returns true if this address, or the connection's own, is a proxy's that names its clients in HTTP.
     fn is_trusted_proxy(&self, address: Option<IpAddr>) -> bool;
-    /// Takes the address of the player whose request a proxy passes on. Returns as
-    /// [`proxied`](Self::proxied) does.
-    fn forwarded(&self, client: SocketAddr) -> bool;
+    /// Takes the address of the player whose request a trusted proxy passes on, until the request is answered.
+    /// Returns why it is refused, or none if it is served.
+    fn forwarded(&self, client: SocketAddr) -> Option<Refusal>;
     /// Notes that everything from here on is inside TLS, whose handshake took so long.
     fn encrypted(&self, took: Duration);
     /// Notes that the connection speaks HTTP; from now on the entry keeps its own deadlines.
     fn serving_http(&self);
     /// Returns why no session may start, or none if one may.
     fn refusal(&self) -> Option<Refusal>;
+    /// Returns true if the connection is to end behind the next answer, whatever is asked for: it is only told
+    /// why it is not served, or the gateway drains.
+    fn is_ending(&self) -> bool;
     /// Returns why nothing may be kept for a new session, or none if there is memory for it.
     fn short_of_memory(&self) -> Option<Refusal>;
     /// Tells whether memory is so short that there is none for a handshake.

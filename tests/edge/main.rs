@@ -14,6 +14,7 @@ mod http;
 mod last_words;
 mod last_words_heard;
 mod nginx;
+mod passed_on;
 mod peers;
 mod pipelines;
 mod proxy;

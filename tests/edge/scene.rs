@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::support::frames::decoded;
 pub(crate) use crate::support::frames::{data, frame};
@@ -95,6 +96,12 @@ pub(crate) struct Browser<S = TcpStream> {
 impl Browser {
     pub(crate) async fn connect(gateway: &Gateway) -> Browser {
         Browser::over(connect(gateway).await).await
+    }
+
+    /// Goes on with a connection on which hands were shaken.
+    pub(crate) async fn upgraded(socket: TcpStream) -> Browser {
+        let socket = WebSocketStream::from_raw_socket(socket, Role::Client, None).await;
+        Browser { socket }
     }
 }
 

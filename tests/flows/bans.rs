@@ -162,6 +162,9 @@ async fn networks_are_those_of_the_players_not_of_their_balancer() {
     there.data("game", b"still").await;
     there.answer().await;
     proxied("192.0.2.9").await.answer().await;
+    // Also where it names itself, as for a health check; another address of these networks is a player's.
+    proxied("127.0.0.1").await.answer().await;
+    assert_eq!(proxied("127.0.0.2").await.next().await, None);
 }
 
 #[tokio::test]

@@ -145,7 +145,8 @@ impl Client {
         ctx: &mut Context<Self>,
     ) {
         // It was banned on its way here, perhaps from another thread.
-        if self.shared.scope.doors.bans_address(connection.remote.ip()) {
+        let doors = &self.shared.scope.doors;
+        if doors.bans_address(connection.remote.ip(), connection.source) {
             let session_id = self.core.session_id();
             return self.refuse_connection(connection, &Closing::Banned, session_id);
         }
@@ -271,9 +272,9 @@ impl Client {
         let _ = socket.move_here();
         self.use_socket(socket, connection.inbox);
         self.permit = connection.permit;
-        self.stats.remote.set(connection.remote);
+        self.stats.set_remote(connection.remote, connection.source);
         self.stats.transport.set(connection.transport);
-        self.stats.suspended.set(false);
+        self.stats.set_suspended(false);
         self.connection = Connection::Frames;
     }
 
@@ -335,8 +336,7 @@ impl Client {
                 let transport = self.stats.transport();
                 metrics.sessions_started.add(transport, 1);
                 self.stats.session_id.set(session_id);
-                self.stats.resumable.set(resumable);
-                self.stats.session_starts(self.shared.now_ms());
+                self.stats.session_starts(resumable, self.shared.now_ms());
             }
             Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => {
@@ -345,7 +345,7 @@ impl Client {
                 if let Connection::Absent(suspension) = &mut self.connection {
                     suspension.get_or_insert_with(|| scope.gate.suspend());
                 }
-                self.stats.suspended.set(true);
+                self.stats.set_suspended(true);
                 self.shared.suspended(self.slot, self.stats.client_number);
             }
             Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),

@@ -21,6 +21,7 @@ mod access;
 mod driver;
 mod ending;
 mod entering;
+mod entry_view;
 mod linking;
 mod mail;
 mod memory;
@@ -164,7 +165,7 @@ struct Sniffing {
 }
 
 struct Entering {
-    admitted: Rc<entering::Admitted>,
+    admitted: Rc<entry_view::Admitted>,
     /// Ends an HTTP connection in order.
     leaving: Rc<Notify>,
 }

@@ -91,6 +91,7 @@ impl Client {
             inbox: std::mem::take(&mut self.inbox),
             permit: self.permit.take(),
             remote: self.stats.remote(),
+            source: self.stats.source(),
             transport: self.stats.transport(),
         })
     }

@@ -13,15 +13,26 @@ use smallvec::SmallVec;
 use crate::actors::client::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
+use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::net::socket::IDLE_BYTES;
+
+/// Whether a session outlives its connection, and has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Resumable {
+    #[default]
+    No,
+    Yes,
+    Suspended,
+}
 
 /// One client's card.
 pub struct ClientStats {
     /// Unique in the process.
     pub client_number: u64,
     /// The player's address: the balancer's until a PROXY header says more.
-    pub(super) remote: Cell<SocketAddr>,
+    remote: Cell<SocketAddr>,
+    source: Cell<AddressSource>,
     /// As far as it is known.
     pub(super) transport: Cell<Transport>,
     /// When the connection was accepted, in seconds since its worker started.
@@ -30,8 +41,7 @@ pub struct ClientStats {
     started_s: Cell<u32>,
     /// 0: no session.
     pub(super) session_id: Cell<u64>,
-    pub(super) resumable: Cell<bool>,
-    pub(super) suspended: Cell<bool>,
+    resumable: Cell<Resumable>,
     /// A backend has bound the user.
     pub(super) bound: Cell<bool>,
     pub(super) realm_id: Cell<u32>,
@@ -100,19 +110,19 @@ impl ClientStats {
     /// The card of a connection that was just accepted, or of a session of an HTTP request.
     pub fn new(
         client_number: u64,
-        remote: SocketAddr,
+        (remote, source): (SocketAddr, AddressSource),
         transport: Transport,
         now_ms: u64,
     ) -> ClientStats {
         ClientStats {
             client_number,
             remote: Cell::new(remote),
+            source: Cell::new(source),
             transport: Cell::new(transport),
             accepted_s: seconds(now_ms),
             started_s: Cell::default(),
             session_id: Cell::default(),
             resumable: Cell::default(),
-            suspended: Cell::default(),
             bound: Cell::default(),
             realm_id: Cell::default(),
             user_id: Cell::default(),
@@ -129,6 +139,17 @@ impl ClientStats {
     /// The player's address.
     pub fn remote(&self) -> SocketAddr {
         self.remote.get()
+    }
+
+    /// Where the player's address comes from.
+    pub fn source(&self) -> AddressSource {
+        self.source.get()
+    }
+
+    /// The player has another address from now on.
+    pub fn set_remote(&self, remote: SocketAddr, source: AddressSource) {
+        self.remote.set(remote);
+        self.source.set(source);
     }
 
     /// The session of the client, if it has one.
@@ -161,7 +182,7 @@ impl ClientStats {
 
     /// Tells whether it has a session that can be resumed.
     pub fn is_resumable(&self) -> bool {
-        self.resumable.get() && self.session_id().is_some()
+        self.resumable.get() != Resumable::No && self.session_id().is_some()
     }
 
     /// The transport, as far as it is known.
@@ -171,11 +192,23 @@ impl ClientStats {
 
     /// Tells whether its session is suspended.
     pub fn is_suspended(&self) -> bool {
-        self.suspended.get()
+        self.resumable.get() == Resumable::Suspended
+    }
+
+    /// Its session, which can be resumed, is suspended, or has its player back.
+    pub(super) fn set_suspended(&self, suspended: bool) {
+        self.resumable.set(match suspended {
+            true => Resumable::Suspended,
+            false => Resumable::Yes,
+        });
     }
 
     /// The session begins now.
-    pub(super) fn session_starts(&self, now_ms: u64) {
+    pub(super) fn session_starts(&self, resumable: bool, now_ms: u64) {
+        self.resumable.set(match resumable {
+            true => Resumable::Yes,
+            false => Resumable::No,
+        });
         self.started_s.set(seconds(now_ms));
     }
 
@@ -198,7 +231,7 @@ impl ClientStats {
     }
 
     fn state(&self) -> SessionState {
-        if self.suspended.get() {
+        if self.is_suspended() {
             SessionState::Suspended
         } else {
             SessionState::Active
@@ -252,7 +285,7 @@ impl ClientStats {
             client: self.remote.get(),
             worker,
             age_seconds: self.age_seconds(now_ms).into(),
-            resumable: self.resumable.get(),
+            resumable: self.resumable.get() != Resumable::No,
             services: self.with_services(|all| all.iter().map(service).collect()),
             frames_in: self.frames_in.get(),
             frames_out: self.frames_out.get(),

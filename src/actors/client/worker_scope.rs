@@ -14,6 +14,7 @@ use super::memory::Caps;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
+use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::config::Config;
 use crate::history::{Refusal, Refusals};
@@ -42,6 +43,8 @@ pub enum ClientEvent {
         socket: DuplexStream,
         /// The player's address.
         remote: SocketAddr,
+        /// Where that comes from.
+        source: AddressSource,
         /// HTTP, inside TLS or not.
         transport: Transport,
     },

@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::BytesMut;
 
-use crate::admission::Permit;
+use crate::admission::{AddressSource, Permit};
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::memory::Held;
@@ -224,6 +224,8 @@ pub struct ResumeConnection {
     pub permit: Option<Permit>,
     /// The player's address.
     pub remote: SocketAddr,
+    /// Where that comes from.
+    pub source: AddressSource,
     /// The player's transport from now on.
     pub transport: Transport,
 }

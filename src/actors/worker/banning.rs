@@ -38,7 +38,7 @@ impl Worker {
                 stats.session_id().is_some() && target.concerns(ip, stats.user_id())
             }
             BanTarget::Network(_) => {
-                target.concerns(ip, 0) && !self.shared.scope.doors.is_relay(ip)
+                target.concerns(ip, 0) && !self.shared.scope.doors.is_relay(ip, stats.source())
             }
         }
     }

@@ -27,7 +27,7 @@ use super::client::{
 };
 use super::router;
 use super::session_registry;
-use crate::admission::{Admission, Permit, Verdict};
+use crate::admission::{AddressSource, Admission, Permit, Verdict};
 use crate::codec::link::Transport;
 use crate::labels::Label;
 use crate::metrics::AcceptError;
@@ -139,12 +139,7 @@ impl Worker {
             scope.metrics.closings.add(outcome.label, 1);
             self.shared.turned_away(&outcome, remote);
         };
-        let verdict = match scope.doors.is_relay(remote.ip()) {
-            // The player's own address will be looked at.
-            true => Verdict::Welcome(None),
-            false => scope.doors.look_at(remote.ip()),
-        };
-        let seat = match verdict {
+        let seat = match scope.doors.look_at(remote.ip(), AddressSource::Socket) {
             Verdict::Denied => {
                 count(&Closing::Denied);
                 return None;
@@ -195,11 +190,17 @@ impl Worker {
             permit: Some(permit),
             refusal,
         };
-        self.seat(arrival, remote, Transport::Tcp);
+        self.seat(arrival, remote, AddressSource::Socket, Transport::Tcp);
     }
 
     /// Starts the client of what has arrived.
-    fn seat(&mut self, arrival: Arrival, remote: SocketAddr, transport: Transport) {
+    fn seat(
+        &mut self,
+        arrival: Arrival,
+        remote: SocketAddr,
+        source: AddressSource,
+        transport: Transport,
+    ) {
         let scope = &self.shared.scope;
         let registration =
             Registration::unlisted(scope.actors.counters(Kind::Client, Some(scope.worker)));
@@ -207,7 +208,8 @@ impl Worker {
         let entry = self.state.clients.vacant_entry();
         let slot = entry.key() as u32;
         let client_number = self.shared.number_client(entry.key());
-        let stats = Rc::new(ClientStats::new(client_number, remote, transport, now_ms));
+        let stats = ClientStats::new(client_number, (remote, source), transport, now_ms);
+        let stats = Rc::new(stats);
         let shared = Rc::clone(&self.shared);
         let client = Client::new(registration, shared, slot, Rc::clone(&stats), arrival);
         let client = WeakCountedAddr::start(client);
@@ -326,16 +328,17 @@ impl Receive<ClientEvent> for Worker {
             ClientEvent::RequestCame {
                 socket,
                 remote,
+                source,
                 transport,
             } => {
                 // Behind the word of a ban, which has not met this session.
-                let banned = self.shared.scope.doors.bans_address(remote.ip());
+                let banned = self.shared.scope.doors.bans_address(remote.ip(), source);
                 let arrival = Arrival {
                     socket: Socket::Duplex(socket),
                     permit: None,
                     refusal: banned.then_some(Closing::Banned),
                 };
-                self.seat(arrival, remote, transport);
+                self.seat(arrival, remote, source, transport);
             }
             ClientEvent::TooManySuspended => drop(self.end_oldest()),
             ClientEvent::ShortOfMemory => self.look_at_memory(),

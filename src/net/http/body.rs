@@ -41,28 +41,35 @@ pub(crate) struct Mistake {
     /// The status of the response.
     pub(crate) status: u16,
     pub(crate) text: &'static str,
+    /// The next request cannot be found any more.
+    pub(crate) is_lost: bool,
 }
 
 /// A body over the limit.
 pub(crate) const TOO_LARGE: Mistake = Mistake {
     status: 413,
     text: "payload over the limit",
+    is_lost: false,
 };
-const SHORT_OF_MEMORY: Mistake = Mistake {
+pub(super) const SHORT_OF_MEMORY: Mistake = Mistake {
     status: 503,
     text: "this gateway is short of memory",
+    is_lost: false,
 };
 const MALFORMED_BODY: Mistake = Mistake {
     status: 400,
     text: "the body is malformed",
+    is_lost: true,
 };
 const MALFORMED: Mistake = Mistake {
     status: 400,
     text: "the request is malformed",
+    is_lost: true,
 };
 const HEAD_TOO_LARGE: Mistake = Mistake {
     status: 431,
     text: "the request's head is over the limit",
+    is_lost: true,
 };
 
 impl From<io::Error> for Broken {

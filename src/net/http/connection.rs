@@ -9,6 +9,10 @@
 //!
 //! A request is read when the answer to the one before it is written, so no request can change another
 //! one's answer, and a client that does not read holds one answer at most.
+//!
+//! A trusted proxy's connection has requests of many players, and none of them ends it for the others: the rest of
+//! an unwanted body is read before the answer. It ends only where the next request cannot be found, where what
+//! follows may be no HTTP, or where the answer cannot be written.
 
 use std::cell::Cell;
 use std::future::pending;
@@ -19,7 +23,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::body::{Body, Broken, Mistake, READ_BYTES, read_head};
+use super::body::{Body, Broken, Mistake, READ_BYTES, SHORT_OF_MEMORY, read_head};
 use super::one_shot;
 use super::request::{Asked, Manner, Target};
 use super::response::Reply;
@@ -43,6 +47,7 @@ const LINGER: Duration = Duration::from_secs(1);
 const SLOW_BODY: Mistake = Mistake {
     status: 408,
     text: "the body came too slowly",
+    is_lost: true,
 };
 /// Asks for the body of a request that waits for it.
 pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -59,11 +64,14 @@ struct End {
     drain: Rc<Notify>,
     /// The connection ends behind the next response.
     due: Cell<bool>,
+    /// Notified when memory that the request under way takes is wanted back.
+    evicted: Rc<Notify>,
+    is_evicted: Cell<bool>,
 }
 
 impl End {
     /// Waits for `work`, at most `limit`, and at most `grace` once the connection is drained. Returns
-    /// `None` if that is over.
+    /// `None` if that is over, or its memory is wanted back.
     async fn within<T>(
         &self,
         limit: Option<Duration>,
@@ -88,6 +96,10 @@ impl End {
                 biased;
                 result = &mut work => return Some(result),
                 () = over => return None,
+                () = self.evicted.notified() => {
+                    self.is_evicted.set(true);
+                    return None;
+                }
                 () = self.drain.notified(), if !self.due.get() => {
                     self.due.set(true);
                     let end = Instant::now() + grace;
@@ -114,6 +126,8 @@ impl Connection {
             end: End {
                 drain: Rc::clone(&params.drain),
                 due: Cell::new(false),
+                evicted: Rc::default(),
+                is_evicted: Cell::new(false),
             },
             params,
         }
@@ -144,18 +158,15 @@ impl Connection {
         }
     }
 
-    /// Waits `timeout` for the rest of a request's head, and answers it, unless the memory that this takes is
-    /// wanted back meanwhile.
+    /// Waits `timeout` for the rest of a request's head, and answers it. The memory that this takes can be wanted
+    /// back meanwhile.
     async fn evictable_request(&mut self, timeout: Duration) -> Then {
-        let evicted = Rc::new(Notify::new());
-        let end = Rc::clone(&evicted);
-        let request = Evictable::new(move || end.notify_one());
+        self.end.evicted = Rc::default();
+        self.end.is_evicted.set(false);
+        let evicted = Rc::clone(&self.end.evicted);
+        let request = Evictable::new(move || evicted.notify_one());
         self.stream.begin_request(request);
-        let then = tokio::select! {
-            biased;
-            then = self.request(timeout) => then,
-            () = evicted.notified() => Then::Failed,
-        };
+        let then = self.request(timeout).await;
         self.stream.end_request();
         then
     }
@@ -168,12 +179,10 @@ impl Connection {
             .within(Some(timeout), Duration::ZERO, reading)
             .await;
         let (asked, mut body) = match read {
-            Some(Ok((request, body))) => match Asked::new(request.head(), &self.params) {
-                Some(asked) => (asked, body),
-                None => return Then::Failed,
-            },
+            Some(Ok((request, body))) => (Asked::new(request.head(), &self.params), body),
             Some(Err(Broken::Refused(mistake))) => return self.refuse(mistake.into()).await,
             Some(Err(Broken::Ended)) => return Then::Part(LINGER),
+            None if self.end.is_evicted.get() => return Then::Failed,
             None if self.end.due.get() => return Then::Part(LINGER),
             None => {
                 let slow = Reply::refusal(408, "the request came too slowly");
@@ -186,93 +195,96 @@ impl Connection {
 
     /// Answers a request that cannot be understood, and ends the connection.
     async fn refuse(&mut self, reply: Reply) -> Then {
-        self.note_refusal(&reply);
+        let reply = self.noted(reply);
         match self.respond(reply, None, Manner::REFUSAL).await {
             true => Then::Part(LINGER),
             false => Then::Failed,
         }
     }
 
-    fn note_refusal(&self, reply: &Reply) {
+    /// Notes a refusal for operators.
+    fn noted(&self, reply: Reply) -> Reply {
         let host = &self.params.host;
         host.refused(reply.status(), reply.text(), "", 0, 0);
+        reply
     }
 
     async fn answer(&mut self, asked: Asked, body: &mut Body) -> Then {
-        let Asked {
-            target,
-            origin,
-            expects,
-            mut manner,
-        } = asked;
-        let waits = expects && !body.is_done();
-        let target = match self.params.host.short_of_memory() {
-            Some(reason) if matches!(target, Target::Post(_)) => {
+        let (host, limit) = (Rc::clone(&self.params.host), self.most_payload());
+        let is_shared = host.is_trusted_proxy(None);
+        let mut manner = asked.manner;
+        let mut waits = asked.expects && !body.is_done();
+        let target = match host.short_of_memory() {
+            Some(reason) if matches!(asked.target, Target::Post(_)) => {
                 Target::Refused(Reply::refused(&reason))
             }
-            _ => target,
+            _ => asked.target,
         };
         let reply = match target {
             Target::WebSocket(accept) => return Then::Upgrade(accept),
-            Target::Refused(reply) => {
-                self.note_refusal(&reply);
-                match waits {
-                    true => reply.closing(),
-                    false => reply,
-                }
-            }
+            Target::Refused(reply) => self.noted(reply),
             Target::Preflight => Reply::preflight(),
-            Target::Health => match self.params.host.not_ready() {
+            Target::Health => match host.not_ready() {
                 Some(reason) => Reply::refused(&reason),
                 None => Reply::health(),
             },
             Target::Post(post) => {
-                let limit = self.params.config.listen.max_payload as usize;
                 let work = exchange(&mut self.stream, &self.params, &post, body, waits, limit);
+                waits = false;
                 match self.end.within(None, DRAIN_TIMEOUT, work).await {
                     Some(Ok(reply)) => reply,
                     Some(Err(Broken::Refused(mistake))) => {
-                        let reply = mistake.into();
-                        self.note_refusal(&reply);
-                        reply
+                        manner.closes |= mistake.is_lost;
+                        self.noted(mistake.into())
                     }
                     Some(Err(Broken::Ended)) => return Then::Failed,
+                    None if self.end.is_evicted.get() => self.noted(SHORT_OF_MEMORY.into()),
                     None => return Then::Part(LINGER),
                 }
             }
         };
-        let limit = u64::from(self.params.config.listen.max_payload);
-        manner.closes |= reply.is_closing()
-            || body.is_over(limit)
-            || self.end.due.get()
-            || self.params.host.refusal().is_some();
-        if !self.respond(reply, origin.as_deref(), manner).await {
+        manner.closes |= self.end.due.get() || host.is_ending();
+        if is_shared && !manner.closes {
+            // First: proxies give a connection up over which an answer has come before the request's end.
+            manner.closes = !self.skip(body, waits, usize::MAX).await;
+        } else {
+            // Whether a body comes that was waited for is not known.
+            manner.closes |= waits || reply.is_closing() || host.refusal().is_some();
+            manner.closes |= body.is_over(limit as u64);
+        }
+        if !self.respond(reply, asked.origin.as_deref(), manner).await {
             return Then::Failed;
         }
-        if manner.closes {
-            // A client that goes on with its upload reads the response when it has ended.
-            let linger = if body.is_done() {
-                LINGER
-            } else {
-                DRAIN_TIMEOUT
-            };
-            return Then::Part(linger);
-        }
-        self.skip(body).await
-    }
-
-    /// Skips what is left of a body, so that the next request can be found.
-    async fn skip(&mut self, body: &mut Body) -> Then {
-        if body.is_done() {
+        if !manner.closes && self.skip(body, false, limit).await {
             return Then::Next;
         }
-        let limit = self.params.config.listen.max_payload as usize;
-        let skipping = body.discard(&mut self.stream, limit);
-        let grace = DRAIN_TIMEOUT;
-        match self.end.within(Some(grace), grace, skipping).await {
-            Some(Ok(())) => Then::Next,
-            Some(Err(_)) | None => Then::Part(LINGER),
+        // A client that goes on with its upload reads the response when it has ended.
+        Then::Part(match body.is_done() || !manner.closes {
+            true => LINGER,
+            false => DRAIN_TIMEOUT,
+        })
+    }
+
+    fn most_payload(&self) -> usize {
+        self.params.config.listen.max_payload as usize
+    }
+
+    /// Skips what is left of a body, at most `limit` bytes, and asks for it first where the client waits. Returns false if
+    /// the next request cannot be found.
+    async fn skip(&mut self, body: &mut Body, waits: bool, limit: usize) -> bool {
+        if body.is_done() {
+            return true;
         }
+        let stream = &mut self.stream;
+        let skipping = async {
+            if waits {
+                stream.write(CONTINUE, Bytes::new()).await?;
+            }
+            body.discard(stream, limit).await
+        };
+        let grace = DRAIN_TIMEOUT;
+        let skipped = self.end.within(Some(grace), grace, skipping).await;
+        matches!(skipped, Some(Ok(())))
     }
 
     /// Writes a response and counts it. Returns false if the connection has failed.

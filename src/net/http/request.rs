@@ -17,6 +17,7 @@ use crate::net::entry_host::EntryParams;
 pub(crate) const MALFORMED_HOST: Mistake = Mistake {
     status: 400,
     text: "Host is malformed",
+    is_lost: false,
 };
 /// The path of balancers' health checks.
 const HEALTH: &str = "/health";
@@ -86,25 +87,36 @@ pub(super) struct Post {
 }
 
 impl Asked {
-    /// Reads a request's head. Returns `None` if its client gets no answer.
-    pub(super) fn new(head: &RequestHead, params: &EntryParams) -> Option<Asked> {
-        let target = match client(head, params) {
-            Ok(Some(client)) if !params.host.forwarded(client) => return None,
-            Ok(_) => Target::new(head, params).unwrap_or_else(Target::Refused),
-            Err(reply) => Target::Refused(reply),
+    /// Reads a request's head.
+    pub(super) fn new(head: &RequestHead, params: &EntryParams) -> Asked {
+        let refusal = match client(head, params) {
+            Ok(None) => None,
+            Ok(Some(client)) => {
+                let refusal = params.host.forwarded(client);
+                refusal.map(|refusal| Reply::refused(&refusal))
+            }
+            Err(reply) => Some(reply),
         };
-        Some(Asked {
+        let target = match refusal {
+            Some(reply) => Target::Refused(reply),
+            None => Target::new(head, params).unwrap_or_else(Target::Refused),
+        };
+        Asked {
             target,
             origin: origin(head),
             expects: RequestHead::expect(head),
-            manner: Manner::of(head),
-        })
+            manner: Manner {
+                closes: !keeps_alive(head) || leaves_http(head),
+                ..Manner::of(head)
+            },
+        }
     }
 }
 
 /// Returns the player whom a trusted proxy names; none where there is no such proxy, or it asks for itself.
 fn client(head: &RequestHead, params: &EntryParams) -> Result<Option<SocketAddr>, Reply> {
     let host = &params.host;
+    // A health check is the proxy's own, whatever it names.
     if !host.is_trusted_proxy(None) || is_health_check(head) {
         return Ok(None);
     }
@@ -113,13 +125,19 @@ fn client(head: &RequestHead, params: &EntryParams) -> Result<Option<SocketAddr>
         values.filter_map(|v| v.to_str().ok()).collect::<Vec<_>>()
     };
     let (plain, described) = (lines(header::X_FORWARDED_FOR), lines(header::FORWARDED));
-    forwarded::client(&plain, &described, |ip| host.is_trusted_proxy(Some(ip))).map_err(|_| {
-        Reply::refusal(400, "X-Forwarded-For and Forwarded name different clients").closing()
-    })
+    forwarded::client(&plain, &described, |ip| host.is_trusted_proxy(Some(ip)))
+        .map_err(|_| Reply::refusal(400, "X-Forwarded-For and Forwarded name different clients"))
 }
 
 fn is_health_check(head: &RequestHead) -> bool {
-    head.uri.path() == HEALTH && matches!(head.method, Method::GET | Method::HEAD)
+    let asks = matches!(head.method, Method::GET | Method::HEAD);
+    asks && head.uri.path() == HEALTH && !upgrade::is_handshake(head)
+}
+
+/// Returns true if what follows the request may be no HTTP. Where it is refused, the connection ends: a proxy that
+/// opens its tunnel without looking at the status would let its client send requests in the proxy's name.
+fn leaves_http(head: &RequestHead) -> bool {
+    head.method == Method::CONNECT || upgrade::is_handshake(head)
 }
 
 /// Returns the request's `Origin`, which browsers send.
@@ -176,8 +194,7 @@ impl Target {
             return Err(Reply::refusal(501, "this method is not known here"));
         }
         if head.method == Method::CONNECT {
-            // Bytes of a tunnel would follow.
-            return Err(Reply::method_not_allowed("POST, OPTIONS").closing());
+            return Err(Reply::method_not_allowed("POST, OPTIONS"));
         }
         if origin(head).is_some_and(|origin| !http.allowed_origins.contains(&origin)) {
             return Err(Reply::refusal(403, "this origin is not allowed"));

@@ -54,10 +54,6 @@ pub(super) fn is_handshake(head: &RequestHead) -> bool {
 /// # Errors
 /// The refusal of one with a mistake.
 pub(super) fn accept(head: &RequestHead, params: &EntryParams) -> Result<Accept, Reply> {
-    check(head, params).map_err(Reply::closing)
-}
-
-fn check(head: &RequestHead, params: &EntryParams) -> Result<Accept, Reply> {
     let headers = head.headers();
     let bodiless = single(headers, header::CONTENT_LENGTH).is_none_or(|length| length == "0")
         && !headers.contains_key(header::TRANSFER_ENCODING);
