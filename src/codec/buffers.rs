@@ -16,6 +16,7 @@ thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool { buffers: Vec::new(), bytes: 0 }) };
 }
 
+#[derive(Default)]
 struct Pool {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
@@ -56,6 +57,11 @@ pub fn give(mut buffer: Vec<u8>) {
     });
 }
 
+/// Frees the pool of this thread.
+pub fn clear() {
+    POOL.set(Pool::default());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +82,15 @@ mod tests {
             give(Vec::with_capacity(POOLED_BUFFER_BYTES));
         }
         POOL.with_borrow(|pool| assert_eq!(pool.bytes, POOL_BYTES));
+    }
+
+    #[test]
+    fn a_cleared_pool_is_empty_and_fills_again() {
+        give(vec![1]);
+        clear();
+        assert_eq!(take().capacity(), 0);
+        give(vec![1]);
+        assert!(take().capacity() > 0);
     }
 
     #[test]

@@ -166,11 +166,11 @@ fn memory_stays_within_its_limit() {
     ] {
         assert_eq!(budget(&limit, &none), wanted, "{limit}");
     }
-    let given = json!({"memory": 25_165_824});
-    assert_eq!(budget(&json!("64Mi"), &given), Some(24 << 20));
+    let given = json!({"memory": 19_922_944});
+    assert_eq!(budget(&json!("64Mi"), &given), Some(19 << 20));
     let limit = "resources.limits.memory=64Mi";
     refused(
-        &[limit, "config.limits.memory=64MiB"],
+        &[limit, "config.limits.memory=20MiB"],
         "the kernel would kill it",
     );
     refused(&["resources.limits.memory=16Mi"], "at least 32Mi");

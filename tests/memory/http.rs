@@ -10,7 +10,7 @@ use crate::support::wire::{Link, Player, get, soon};
 const BODY: usize = 1_000_000;
 
 /// A request with a body of `announced` bytes, of which none is sent yet.
-async fn post(served: &Served, announced: usize) -> TcpStream {
+pub(crate) async fn post(served: &Served, announced: usize) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
     let mut socket = soon(socket.connect(served.players))

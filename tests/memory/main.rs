@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alternating;
 mod http;
 mod links;
 mod multicast;

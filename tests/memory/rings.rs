@@ -13,16 +13,17 @@ const BYTES: usize = 512 * 1024;
 const FRAME: usize = 16 * 1024;
 
 /// A player who can resume.
-struct Resumable {
+pub(crate) struct Resumable {
     player: Player,
-    session_id: u64,
+    pub(crate) session_id: u64,
     token: Vec<u8>,
     /// DATA frames taken.
     taken: u64,
 }
 
 impl Resumable {
-    async fn start(served: &Served, link: &mut Option<Link>) -> Resumable {
+    /// Starts a session. The link is the only one; the first session brings it.
+    pub(crate) async fn start(served: &Served, link: &mut Option<Link>) -> Resumable {
         let mut player = Player::connect_to(served.players).await;
         let header = Header {
             flags: FLAG_RESUMABLE,
@@ -33,7 +34,7 @@ impl Resumable {
             Some(link) => link,
             None => link.insert(served.backend.link().await),
         };
-        let session_id = link.opened().await.session_id;
+        let session_id = link.next_open().await;
         link.data().await;
         let (_, token) = opened(&mut player).await;
         Resumable {

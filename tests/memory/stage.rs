@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use crate::support::process::Process;
-use crate::support::wire::{Backend, Link, Player, get, metric, soon};
+use crate::support::wire::{Backend, DEADLINE, Link, Player, get, metric, soon};
 
 pub(crate) const MIB: u64 = 1024 * 1024;
 /// Other growth of a gateway's memory, in bytes: its pools and the slack of its allocator.
@@ -174,6 +174,18 @@ impl Served {
     pub(crate) async fn held(&self) -> u64 {
         let memory = self.json("/api/v1/memory").await;
         memory["held_bytes"].as_u64().expect("a number")
+    }
+
+    /// Waits until so much is held as must be.
+    pub(crate) async fn until_held(&self, right: impl Fn(u64) -> bool) {
+        let seen = async {
+            while !right(self.held().await) {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(DEADLINE, seen).await.is_err() {
+            panic!("{}", self.json("/api/v1/memory").await);
+        }
     }
 
     /// Waits until the budget's pressure is as it must become.

@@ -11,7 +11,7 @@ use crate::support::frames::data;
 use crate::support::wire::soon;
 
 /// Opens a WebSocket, with a receive buffer that holds little.
-async fn open(players: SocketAddr) -> TcpStream {
+pub(crate) async fn open(players: SocketAddr) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("set");
     let mut socket = soon(socket.connect(players)).await.expect("connected");
@@ -28,7 +28,7 @@ async fn open(players: SocketAddr) -> TcpStream {
 }
 
 /// A masked frame, or the beginning of one that claims to have `claimed` bytes.
-fn frame(first: u8, claimed: usize, body: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, claimed: usize, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match claimed {
         0..=125 => frame.push(0x80 | claimed as u8),

@@ -473,6 +473,16 @@ impl Link {
         self.expect(link::Kind::Open).await
     }
 
+    /// Reads until an OPEN; returns its session.
+    pub(crate) async fn next_open(&mut self) -> u64 {
+        loop {
+            let frame = self.next().await.expect("a frame");
+            if frame.kind == link::Kind::Open as u8 {
+                return frame.session_id;
+            }
+        }
+    }
+
     /// Reads the next frame, which must be DATA.
     pub(crate) async fn data(&mut self) -> LinkFrame {
         self.expect(link::Kind::Data).await

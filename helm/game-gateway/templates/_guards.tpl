@@ -125,8 +125,8 @@
 {{- $given := dig "limits" "memory" "" $.Values.config -}}
 {{- if ne (toString $given) "" -}}
 {{- $budget := include "game-gateway.bytes" (list "config.limits.memory" $given "64MiB") | int64 -}}
-{{- if gt (add $budget 33554432) $limit -}}
-{{- fail (printf "config.limits.memory is %v, but resources.limits.memory is %v and a gateway needs 32Mi beside it: the kernel would kill it with all its players; raise the limit, or leave config.limits.memory out." $given (dig "limits" "memory" "" $.Values.resources)) -}}
+{{- if gt (add (div (mul 5 $budget) 2) 16777216) $limit -}}
+{{- fail (printf "config.limits.memory is %v, but resources.limits.memory is %v and a gateway needs two and a half times the former and 16Mi: the kernel would kill it with all its players; raise the limit, or leave config.limits.memory out." $given (dig "limits" "memory" "" $.Values.resources)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

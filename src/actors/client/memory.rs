@@ -20,6 +20,8 @@ const HELD_BACK: Duration = Duration::from_secs(5);
 /// Bounds that the clients of a worker keep while memory is short, in bytes.
 #[derive(Debug)]
 pub struct Caps {
+    /// Memory was short at the last look.
+    pub short: Cell<bool>,
     /// A replay ring.
     pub ring: Cell<u32>,
     /// What a client may hold and still be read.
@@ -41,6 +43,7 @@ impl Default for Caps {
     fn default() -> Caps {
         let uncapped = || Cell::new(UNCAPPED);
         Caps {
+            short: Cell::new(false),
             ring: uncapped(),
             reading: uncapped(),
             parts_looked_at: Cell::new(0),

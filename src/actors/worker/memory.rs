@@ -7,6 +7,7 @@
 use super::{Seated, Worker};
 use crate::actors::client::{HeldByClient, LEAST_READING, Squeeze, UNCAPPED};
 use crate::admission::SUSPENDED_BYTES;
+use crate::codec::buffers;
 use crate::memory::shares::Sizes;
 use crate::memory::{self, Pressure};
 
@@ -14,6 +15,12 @@ impl Worker {
     pub(super) fn look_at_memory(&mut self) {
         let meter = &self.shared.scope.meter;
         let pressure = meter.look();
+        let is_short = pressure > Pressure::None;
+        if self.shared.caps.short.replace(is_short) || is_short {
+            // Pooled buffers lie among those of the crowd: as long as they stay, the allocator can give back little
+            // of what lies between them.
+            buffers::clear();
+        }
         let over = |least: Pressure| match pressure >= least {
             true => Some(meter.share_over(least)),
             false => None,
