@@ -9,7 +9,7 @@ use crate::admission::{AccessLog, Doors, Gate};
 use crate::config::Config;
 use crate::memory::Meter;
 use crate::metrics::WorkerMetrics;
-use crate::net::listen::SpareFile;
+use crate::net::listen::SpareFiles;
 use crate::net::tls::Tls;
 use crate::routing::RouteTable;
 use crate::session::token::Keyring;
@@ -33,7 +33,7 @@ pub struct Scope {
     /// Bounds the lines about ends of sessions.
     pub access: Arc<AccessLog>,
     /// Lets connections be turned away when no file is left.
-    pub spare: Arc<SpareFile>,
+    pub spare: Arc<SpareFiles>,
     /// The TLS configuration in force, for players and to backends.
     pub tls: Arc<Tls>,
     /// Every actor but the clients.

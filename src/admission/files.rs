@@ -3,7 +3,7 @@
 
 /// Sockets of the players' port, the log, watches, look-ups, Redis, files that are read again.
 const OWN: usize = 64;
-/// An event loop, a listener, the spare file and a connection that is just being accepted.
+/// An event loop, a listener, a share of the spare files and a connection that is just being accepted.
 const FOR_EACH_WORKER: usize = 8;
 /// Links for which there is room before the routes are known.
 const LEAST_LINKS: usize = 16;

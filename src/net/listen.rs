@@ -66,22 +66,25 @@ pub fn raise_file_limit() -> io::Result<usize> {
     Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// A file that the process holds open, so that there is one to accept a connection with, and close it, when
+/// Files that are held open: while one is lent, a link or a probe may take its place for good.
+const SPARE: usize = 4;
+
+/// Files that the process holds open, so that there is one to accept a connection with, and close it, when
 /// no other is left: its client then need not wait for a timeout.
 #[derive(Debug, Default)]
-pub struct SpareFile {
-    /// Files are short: whoever accepts holds the lock, so that nobody takes the spare file's place.
+pub struct SpareFiles {
+    /// Files are short: whoever accepts holds the lock, so that no worker takes a spare file's place.
     short: AtomicBool,
-    file: Mutex<Option<File>>,
+    /// At most [`SPARE`].
+    files: Mutex<Vec<File>>,
 }
 
-impl SpareFile {
-    /// A spare file, if there is a file at all.
-    pub fn new() -> SpareFile {
-        SpareFile {
-            short: AtomicBool::new(false),
-            file: Mutex::new(spare()),
-        }
+impl SpareFiles {
+    /// Spare files, as many of them as there are.
+    pub fn new() -> SpareFiles {
+        let spare = SpareFiles::default();
+        open(&mut spare.lock());
+        spare
     }
 
     /// Notes whether files are short. Returns whether that was known.
@@ -90,27 +93,31 @@ impl SpareFile {
     }
 
     /// Waits for the turn to accept, where files are short.
-    pub fn turn(&self) -> Option<MutexGuard<'_, Option<File>>> {
+    pub fn turn(&self) -> Option<MutexGuard<'_, Vec<File>>> {
         let short = self.short.load(Ordering::Acquire);
         short.then(|| self.lock())
     }
 
-    /// Closes the file, has `accept_and_close` use its place, and opens it again.
+    /// Closes a file, has `accept_and_close` use its place, and opens it again.
     pub fn lend(&self, accept_and_close: impl FnOnce()) {
-        let mut file = self.lock();
-        if file.take().is_some() {
+        let mut files = self.lock();
+        if files.pop().is_some() {
             accept_and_close();
         }
-        *file = spare();
+        open(&mut files);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<File>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<File>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn spare() -> Option<File> {
-    File::open("/dev/null").ok()
+fn open(files: &mut Vec<File>) {
+    while files.len() < SPARE
+        && let Ok(file) = File::open("/dev/null")
+    {
+        files.push(file);
+    }
 }
 
 #[cfg(test)]

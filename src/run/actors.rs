@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::memory::{self, MemoryBudget};
 use crate::metrics::WorkerMetrics;
-use crate::net::listen::SpareFile;
+use crate::net::listen::SpareFiles;
 use crate::net::tls::Tls;
 use crate::scope::{RoutesInForce, Scope};
 use crate::session::token::Keyring;
@@ -152,7 +152,7 @@ async fn start_workers(
     budget: &Arc<Budget>,
     peering: &Peering,
 ) -> io::Result<()> {
-    let spare = Arc::new(SpareFile::new());
+    let spare = Arc::new(SpareFiles::new());
     let access = Arc::new(AccessLog::new(parts.config.log.access_per_second));
     for (worker, listener) in listeners.into_iter().enumerate() {
         let scope = Arc::new(Scope {

@@ -47,7 +47,7 @@ async fn a_million_realms_without_a_missed_health() {
         let changed = |now| now >= version;
         gateway.until("game_gateway_routes_version", changed).await;
         println!("one of them changed: in force after {:?}", begin.elapsed());
-        gateway.until(loads, |now| now >= before + 4).await;
+        gateway.until(loads, |now| now >= before + 2).await;
         let mut player = Player::connect(&gateway).await;
         let header = Header {
             realm_id: MOST,
