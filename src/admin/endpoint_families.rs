@@ -19,7 +19,7 @@ pub(super) const FAMILIES: [Family; 5] = [
     ),
     family(
         "endpoints_breaker_open",
-        "Endpoints whose breaker is open, because they fail again and again, each by service",
+        "Endpoints whose breaker is open, because they fail again and again or end new sessions with errors, each by service",
         Status(|s| s.endpoints.open),
     ),
     family(

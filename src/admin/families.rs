@@ -244,7 +244,7 @@ const OWN: [Family; 67] = [
     ),
     family(
         "links",
-        "Links that take sessions now",
+        "Links that stand now, those to backends that take no new sessions included",
         Gauge(|m| m.links_now()),
     ),
     family(

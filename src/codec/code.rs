@@ -48,6 +48,14 @@ impl Code {
     /// The client's outbound queue overflowed.
     pub const TOO_SLOW: Code = Code(507);
 
+    /// Tells whether a backend that ends a session with this code says that it, and not the player, is why.
+    pub fn blames_backend(self) -> bool {
+        matches!(
+            self,
+            Code::INTERNAL | Code::BAD_GATEWAY | Code::UNAVAILABLE | Code::BACKEND_TIMEOUT
+        )
+    }
+
     /// Every code that has a name, for tables such as metric labels.
     pub const ALL: [Code; 19] = [
         Code::NORMAL,

@@ -187,7 +187,7 @@ impl WorkerMetrics {
         self.sessions_started.total().saturating_sub(ended)
     }
 
-    /// Returns how many links take sessions.
+    /// Returns how many links stand: their first PONG has come.
     pub fn links_now(&self) -> u64 {
         // Read in this order, a link that ends between the two reads counts as there.
         let ended = self.links_unready.get();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use game_gateway::actors::backend_pool::{BackendHealth, Breaker};
 use game_gateway::codec::client::Kind;
+use game_gateway::codec::link;
 use game_gateway::inspection::BackendSnapshot;
 
-use crate::stage::{echo, player};
+use crate::stage::{echo, notice, player};
 use crate::support::wire::{Backend, Gateway, soon};
 
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -121,6 +122,44 @@ async fn one_that_fails_again_and_again_is_left_alone_for_a_while() {
         assert_eq!(&player.answer().await.payload[..], b"1");
     }
     flapping.abort();
+}
+
+/// Its links stand and it answers PINGs, but it ends each session at once, and says that it is to blame.
+#[tokio::test]
+async fn one_that_fails_its_sessions_is_left_alone_too() {
+    let (one, two) = (Backend::start().await, Backend::start().await);
+    let fails = one.address;
+    let gateway = Gateway::start_with(&rules(&[&one, &two]), |config| {
+        config.backend.ping_interval = Duration::from_secs(1);
+    })
+    .await;
+    echo(two);
+    tokio::spawn(async move {
+        let mut link = one.link().await;
+        while let Some(frame) = link.next().await {
+            if frame.kind == link::Kind::Open as u8 {
+                let session_id = frame.session_id;
+                link.send(link::Kind::Close, session_id, &notice(500)).await;
+            }
+        }
+    });
+    let is_open =
+        |row: &BackendSnapshot| row.address == Some(fails) && row.breaker == Breaker::Open;
+    let (mut failed, mut pace) = (0, tokio::time::interval(Duration::from_millis(20)));
+    soon(async {
+        while !gateway.inspector().backends().await.iter().any(is_open) {
+            let mut player = player(&gateway, "game", b"1").await;
+            let frame = player.next().await.expect("a frame");
+            failed += u64::from(frame.header.kind == Kind::Close as u8);
+            pace.tick().await;
+        }
+    })
+    .await;
+    assert!(failed >= 10, "{failed}");
+    for _ in 0..8 {
+        let mut player = player(&gateway, "game", b"1").await;
+        assert_eq!(&player.answer().await.payload[..], b"1");
+    }
 }
 
 #[tokio::test]

@@ -17,8 +17,11 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use rand::Rng;
 
-use super::health_book::{News, View};
-use super::{BackendHealth, BackendPool, Breaker, EndpointHealth, LeavingMark};
+use super::health_entry::{News, View};
+use super::{BackendHealth, BackendPool, Breaker, EndpointHealth, LeavingMark, Slot, SlotState};
+use crate::labels::Label;
+use crate::routing::health::STABLE;
+use crate::session::link::LinkEnd;
 
 /// First wait after a failure; it doubles up to `backend.max_backoff`. Whoever asks for the endpoint meanwhile waits
 /// for an attempt of their own, which is made so long after the one before: what a probe has found may be over.
@@ -84,36 +87,62 @@ impl BackendPool {
         (!self.state.retired).then(report)
     }
 
-    /// Says that the endpoint has been well for a while, where that is news.
+    /// Looks at what sessions find there, and says that the endpoint has been well for a while, where that is news.
     pub(super) fn look(&self) {
         let (service, endpoint) = (&self.service.name, self.endpoint);
-        let book = &self.shared.limits.health;
-        self.tell(book.look(service, endpoint, Instant::now()));
+        let (book, so_far) = (&self.shared.limits.health, self.occupancy.openings());
+        let mut news = book.look(service, endpoint, so_far, Instant::now());
+        if let Some(wait) = news.opened.take() {
+            let seconds = wait.as_secs();
+            tracing::warn!(%service, %endpoint, seconds, "backend ends new sessions with errors; new ones go elsewhere where they can");
+        }
+        self.tell(news);
     }
 
     fn tell(&self, news: News) {
         let (service, endpoint) = (&self.service.name, self.endpoint);
+        let error = match self.state.health {
+            Health::Suspect => "a PONG is overdue and nothing comes from it",
+            Health::Unknown | Health::Up | Health::Down { .. } | Health::Leaving(_) => {
+                self.state.last_error.as_deref().unwrap_or_default()
+            }
+        };
         if let Some(wait) = news.opened {
+            // That it is down is the same news.
             let seconds = wait.as_secs();
-            tracing::warn!(%service, %endpoint, seconds, "backend fails again and again; new sessions avoid it");
+            return tracing::warn!(%service, %endpoint, error, seconds,
+                "backend fails again and again; new sessions go elsewhere where they can");
         }
         if !news.says_health {
             return;
         }
         match &self.state.health {
             Health::Suspect => {
-                tracing::warn!(%service, %endpoint, "backend is suspect: a PONG is overdue and nothing comes from it")
+                tracing::warn!(%service, %endpoint, error, "backend is suspect")
             }
             Health::Up | Health::Unknown => {
                 tracing::info!(%service, %endpoint, "backend can be reached again")
             }
             Health::Down { .. } => {
-                let error = self.state.last_error.as_deref().unwrap_or_default();
                 tracing::warn!(%service, %endpoint, error, "backend is down");
             }
             Health::Leaving(_) => {
                 tracing::info!(%service, %endpoint, "backend takes no new sessions")
             }
+        }
+    }
+
+    /// Says that a link has ended, where others stand. Where none does the endpoint's health says so, once for all
+    /// workers.
+    pub(super) fn tell_end(&mut self, slot: &Slot, reason: LinkEnd) {
+        let is_loss = slot.state != SlotState::Connecting && self.best().is_some();
+        let recent = |at: Instant| at.elapsed() < STABLE;
+        let (service, endpoint, reason) = (&self.service.name, self.endpoint, reason.label());
+        if is_loss && !self.state.said_loss_at.is_some_and(recent) {
+            tracing::info!(%service, %endpoint, reason, "link ended; others stand");
+            self.state.said_loss_at = Some(Instant::now());
+        } else {
+            tracing::debug!(%service, %endpoint, reason, "link ended");
         }
     }
 
@@ -143,18 +172,19 @@ impl BackendPool {
     }
 
     /// Returns the wait after `failures` failures in a row: doubling from [`FIRST_BACKOFF`] to the
-    /// configured most, less up to half of it at random, so that gateways do not come back in step. Where no
-    /// session has asked yet it grows to the interval of probes.
+    /// configured most, less up to half of it at random, so that gateways do not come back in step. The pool that keeps
+    /// the endpoint known never waits for longer than the interval of probes, and for as long while no session has
+    /// asked.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
         if failures == 0 {
             return Duration::ZERO;
         }
         let doubled = FIRST_BACKOFF.saturating_mul(1 << failures.min(16).saturating_sub(1));
         let config = &self.scope.config.backend;
-        let most = if self.state.is_wanted {
-            config.max_backoff
-        } else {
-            config.max_backoff.max(config.probe_interval)
+        let most = match (self.is_probed(), self.state.is_wanted) {
+            (true, true) => config.max_backoff.min(config.probe_interval),
+            (true, false) => config.probe_interval,
+            (false, _) => config.max_backoff,
         };
         doubled
             .min(most)

@@ -4,13 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{BackendHealth, Breaker};
+use super::Breaker;
+use super::health_entry::{Entry, News, View};
 use crate::routing::ServiceRoute;
-use crate::routing::health::{
-    self, BreakerState, LEAST_SHARE, RetryBudget, SlowStart, Telling, WHOLE_SHARE,
-};
+use crate::routing::health::{BreakerState, Openings, RetryBudget};
 
 /// The book.
 #[derive(Debug, Default)]
@@ -22,35 +21,6 @@ struct Service {
     endpoints: HashMap<SocketAddr, Entry>,
     /// Those that somebody does not find well, or whose breaker is not closed; usually none.
     troubled: BTreeSet<SocketAddr>,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    breaker: health::Breaker,
-    /// The newest time for which it was open that was logged.
-    told_wait: Option<Duration>,
-    telling: Telling,
-    slow_start: SlowStart,
-    /// By worker; one that knows nothing is not there.
-    views: Vec<(usize, BackendHealth)>,
-}
-
-/// How a worker finds an endpoint.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    pub worker: usize,
-    pub health: BackendHealth,
-    /// Why, where it is down.
-    pub error: &'a str,
-}
-
-/// Lines of the log that a view brings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct News {
-    /// The health is to be told.
-    pub says_health: bool,
-    /// The breaker has opened, for this time; none: it has not, or this is known.
-    pub opened: Option<Duration>,
 }
 
 /// Numbers of endpoints that new sessions avoid, each by service.
@@ -69,87 +39,15 @@ pub fn ejectable(endpoints: usize, max_ejected_percent: u8) -> usize {
     endpoints * usize::from(max_ejected_percent) / 100
 }
 
-fn is_bad(health: BackendHealth) -> bool {
-    match health {
-        BackendHealth::Unknown | BackendHealth::Up => false,
-        BackendHealth::Suspect | BackendHealth::Down | BackendHealth::Leaving => true,
-    }
-}
-
-impl Entry {
-    fn view(&self, worker: usize) -> Option<BackendHealth> {
-        let own = self.views.iter().find(|(of, _)| *of == worker);
-        own.map(|(_, health)| *health)
-    }
-
-    /// Tells whether a worker should send new sessions elsewhere: by its own view, else by that of all others.
-    fn is_avoided_by(&self, worker: usize) -> bool {
-        match self.view(worker) {
-            Some(own) => is_bad(own),
-            None => !self.views.is_empty() && self.views.iter().all(|(_, of)| is_bad(*of)),
+impl Service {
+    /// Keeps the list of those in trouble.
+    fn sort(&mut self, endpoint: SocketAddr, now: Instant) {
+        let entry = self.endpoints.get(&endpoint);
+        if entry.is_none_or(|entry| entry.is_well(now)) {
+            self.troubled.remove(&endpoint);
+        } else {
+            self.troubled.insert(endpoint);
         }
-    }
-}
-
-impl Entry {
-    fn see(&mut self, view: View<'_>, now: Instant) -> News {
-        let View {
-            worker,
-            health,
-            error,
-        } = view;
-        let before = self.view(worker).unwrap_or(BackendHealth::Unknown);
-        let was_out = !self.views.is_empty() && self.views.iter().all(|(_, of)| is_bad(*of));
-        if was_out && health == BackendHealth::Up {
-            self.slow_start.returned(now);
-        }
-        self.views.retain(|(of, _)| *of != worker);
-        if health != BackendHealth::Unknown {
-            self.views.push((worker, health));
-        }
-        let fails = match health {
-            // That a suspect is lost is no second failure, and what is down stays down.
-            BackendHealth::Suspect | BackendHealth::Down => !is_bad(before),
-            BackendHealth::Up | BackendHealth::Leaving | BackendHealth::Unknown => false,
-        };
-        let opened = fails.then(|| self.breaker.failed(now)).flatten();
-        let says_health = match health {
-            BackendHealth::Unknown => false,
-            BackendHealth::Up => {
-                self.breaker.well(now);
-                self.is_well_again(now)
-            }
-            BackendHealth::Suspect => self.telling.trouble("suspect", now),
-            BackendHealth::Leaving => self.telling.trouble("leaving", now),
-            BackendHealth::Down => self.telling.trouble(error, now),
-        };
-        let is_new = |wait: &Duration| self.told_wait.replace(*wait) != Some(*wait);
-        News {
-            says_health,
-            opened: opened.filter(is_new),
-        }
-    }
-
-    /// Tells whether new sessions may come like to any other.
-    fn is_well(&self, now: Instant) -> bool {
-        let all_well = self.views.iter().all(|(_, of)| !is_bad(*of));
-        all_well && self.share(now) == WHOLE_SHARE
-    }
-
-    /// Returns the share of new sessions, in percent, where it is not avoided.
-    fn share(&self, now: Instant) -> u8 {
-        match self.breaker.state(now) {
-            BreakerState::Closed => self.slow_start.share(now),
-            BreakerState::HalfOpen | BreakerState::Open => LEAST_SHARE,
-        }
-    }
-
-    fn is_well_again(&mut self, now: Instant) -> bool {
-        if self.breaker.state(now) == BreakerState::Closed {
-            self.told_wait = None;
-        }
-        let is_up = !self.views.is_empty() && self.views.iter().all(|(_, of)| !is_bad(*of));
-        is_up && self.telling.well(now)
     }
 }
 
@@ -170,28 +68,41 @@ impl HealthBook {
         let service = services.entry(Arc::clone(service)).or_default();
         let entry = service.endpoints.entry(endpoint).or_default();
         let news = entry.see(view, now);
-        if entry.is_well(now) {
-            service.troubled.remove(&endpoint);
-        } else {
-            service.troubled.insert(endpoint);
-        }
+        service.sort(endpoint, now);
         news
     }
 
-    /// Looks whether an endpoint has been well for long enough to say so.
-    pub fn look(&self, service: &str, endpoint: SocketAddr, now: Instant) -> News {
+    /// Looks at an endpoint now and then: whether it fails too many of the sessions that it was sent `so_far`, and
+    /// whether it has been well for long enough to say so.
+    pub fn look(
+        &self,
+        service: &str,
+        endpoint: SocketAddr,
+        so_far: Openings,
+        now: Instant,
+    ) -> News {
         let mut services = self.services();
         let Some(its) = services.get_mut(service) else {
             return News::default();
         };
-        let entry = its.endpoints.get_mut(&endpoint);
-        if entry.as_ref().is_none_or(|entry| entry.is_well(now)) {
-            its.troubled.remove(&endpoint);
+        let Some(entry) = its.endpoints.get_mut(&endpoint) else {
+            return News::default();
+        };
+        let window = entry.count(so_far, now).filter(|w| w.is_failing());
+        let is_outlier = window.is_some_and(|window| {
+            let others = its
+                .endpoints
+                .iter()
+                .filter(|(other, _)| **other != endpoint);
+            window.is_outlier(others.map(|(_, other)| other.openings()).sum())
+        });
+        let mut news = News::default();
+        if let Some(entry) = its.endpoints.get_mut(&endpoint) {
+            news.opened = is_outlier.then(|| entry.eject(now)).flatten();
+            news.says_health = entry.is_well_again(now);
         }
-        News {
-            says_health: entry.is_some_and(|entry| entry.is_well_again(now)),
-            opened: None,
-        }
+        its.sort(endpoint, now);
+        news
     }
 
     /// A session has come to a service; that makes room for retries.
@@ -217,12 +128,9 @@ impl HealthBook {
             entries.filter_map(|endpoint| its.endpoints.get(endpoint))
         });
         for entry in troubled {
-            let all =
-                |health| !entry.views.is_empty() && entry.views.iter().all(|(_, of)| *of == health);
-            let any = |health| entry.views.iter().any(|(_, of)| *of == health);
-            counts.down += u64::from(all(BackendHealth::Down));
-            counts.suspect += u64::from(any(BackendHealth::Suspect));
-            counts.open += u64::from(entry.breaker.state(now) == BreakerState::Open);
+            counts.down += u64::from(entry.is_down());
+            counts.suspect += u64::from(entry.is_suspect());
+            counts.open += u64::from(entry.breaker(now) == BreakerState::Open);
         }
         counts
     }
@@ -233,12 +141,10 @@ impl HealthBook {
         let Some(its) = services.get_mut(service) else {
             return;
         };
-        if let Some(entry) = its.endpoints.get_mut(&endpoint) {
-            entry.views.retain(|(of, _)| *of != worker);
-            if entry.views.is_empty() {
-                its.endpoints.remove(&endpoint);
-                its.troubled.remove(&endpoint);
-            }
+        let entry = its.endpoints.get_mut(&endpoint);
+        if entry.is_some_and(|entry| entry.forget(worker)) {
+            its.endpoints.remove(&endpoint);
+            its.troubled.remove(&endpoint);
         }
         if its.endpoints.is_empty() {
             services.remove(service);
@@ -273,7 +179,7 @@ impl HealthBook {
                 avoided.insert(*endpoint);
                 continue;
             }
-            if entry.breaker.state(now) == BreakerState::Open {
+            if entry.breaker(now) == BreakerState::Open {
                 ejected.push(*endpoint);
             }
             returning.insert(*endpoint, entry.share(now));
@@ -290,7 +196,7 @@ impl HealthBook {
         let entry = services
             .get(service)
             .and_then(|s| s.endpoints.get(&endpoint));
-        match entry.map(|entry| entry.breaker.state(now)) {
+        match entry.map(|entry| entry.breaker(now)) {
             None | Some(BreakerState::Closed) => Breaker::Closed,
             Some(BreakerState::HalfOpen) => Breaker::HalfOpen,
             Some(BreakerState::Open) => Breaker::Open,
@@ -301,3 +207,7 @@ impl HealthBook {
 #[cfg(test)]
 #[path = "health_book_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "ejection_tests.rs"]
+mod ejection_tests;

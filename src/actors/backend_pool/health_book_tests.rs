@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use super::*;
+use crate::actors::backend_pool::BackendHealth;
+use crate::routing::health::{IN_A_ROW, LEAST_SHARE};
 use crate::routing::{RouteTable, parse_file};
 
-fn endpoint(number: u8) -> SocketAddr {
+pub(super) fn endpoint(number: u8) -> SocketAddr {
     ([10, 0, 0, number], 9).into()
 }
 
 /// A service with that many endpoints.
-fn service(endpoints: u8) -> Arc<ServiceRoute> {
+pub(super) fn service(endpoints: u8) -> Arc<ServiceRoute> {
     let list: Vec<String> = (0..endpoints)
         .map(|n| format!("\"{}\"", endpoint(n)))
         .collect();
@@ -21,7 +23,7 @@ fn service(endpoints: u8) -> Arc<ServiceRoute> {
     Arc::clone(table.service("game").unwrap())
 }
 
-fn view(worker: usize, health: BackendHealth) -> View<'static> {
+pub(super) fn view(worker: usize, health: BackendHealth) -> View<'static> {
     View {
         worker,
         health,
@@ -68,7 +70,7 @@ fn what_flaps_is_ejected_but_never_too_many() {
     let mut opened = 0;
     let now = Instant::now();
     for number in 0..4 {
-        for second in 0..health::IN_A_ROW {
+        for second in 0..IN_A_ROW {
             let at = now + Duration::from_secs(u64::from(second));
             for health in [BackendHealth::Down, BackendHealth::Up] {
                 let news = book.report(&service.name, endpoint(number), view(0, health), at);
@@ -87,6 +89,34 @@ fn what_flaps_is_ejected_but_never_too_many() {
     let down = view(0, BackendHealth::Down);
     book.report(&service.name, endpoint(2), down, Instant::now());
     assert_eq!(avoided(&book, &service, 0), [endpoint(2), endpoint(3)]);
+}
+
+/// Each time it is away for much longer than it is there, or one worker of two never reaches it: so it was never well
+/// for long, and the third failure is one in a row.
+#[test]
+fn an_endpoint_is_well_only_while_everybody_finds_it_so() {
+    use BackendHealth::{Down, Up};
+    let moment = Duration::from_millis(100);
+    let away = [(0, Down, moment), (0, Up, moment), (0, Down, 600 * moment)];
+    let halves = [(0, Down, moment), (1, Down, moment), (0, Up, 200 * moment)];
+    for steps in [away, halves] {
+        let (book, service, mut now) = (HealthBook::default(), service(2), Instant::now());
+        let say = |worker, health, at| {
+            book.report(&service.name, endpoint(1), view(worker, health), at);
+            book.breaker("game", endpoint(1), at)
+        };
+        for time in 1..=IN_A_ROW {
+            say(0, Up, now);
+            now += 20 * moment;
+            for (number, (worker, health, wait)) in steps.into_iter().enumerate() {
+                let breaker = say(worker, health, now);
+                if number == 0 {
+                    assert_eq!(breaker == Breaker::Open, time == IN_A_ROW, "{time}");
+                }
+                now += wait;
+            }
+        }
+    }
 }
 
 #[test]
@@ -125,7 +155,7 @@ fn one_that_returns_begins_slowly() {
     let after = |seconds| now + Duration::from_secs(seconds);
     assert_eq!(share(now), Some(LEAST_SHARE));
     assert_eq!(share(after(5)), Some(50));
-    book.look(&service.name, endpoint(1), after(10));
+    book.look(&service.name, endpoint(1), Openings::default(), after(10));
     assert_eq!(share(after(10)), None);
     assert!(book.services()["game"].troubled.is_empty());
 }

@@ -6,6 +6,7 @@
 mod commands;
 mod health;
 mod health_book;
+mod health_entry;
 mod link_limits;
 mod messages;
 mod occupancies;
@@ -72,6 +73,8 @@ struct State {
     is_wanted: bool,
     /// How often in a row a link was lost soon after it was ready.
     flaps: u32,
+    /// When the loss of one link of several was last said.
+    said_loss_at: Option<Instant>,
 }
 
 /// A session that waits for a link.
@@ -324,14 +327,8 @@ impl BackendPool {
             return; // It was told to quit.
         };
         let slot = self.state.links.swap_remove(place);
-        let (service, endpoint) = (&self.service.name, self.endpoint);
         self.state.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
-        // A backend that stays down is told of once, by its health; not at every attempt.
-        if slot.state == SlotState::Connecting || self.state.flaps > 0 {
-            tracing::debug!(%service, %endpoint, reason = reason.label(), "link failed, or ended again");
-        } else {
-            tracing::info!(%service, %endpoint, reason = reason.label(), "link ended");
-        }
+        self.tell_end(&slot, reason);
         if self.best().is_some() || self.connecting() {
             return self.suspect(link_id, SlotState::Ready);
         }

@@ -42,7 +42,7 @@ impl BackendPool {
     }
 
     /// Tells whether it is still this pool that keeps the endpoint known: it is asked again and again.
-    fn is_probed(&self) -> bool {
+    pub(super) fn is_probed(&self) -> bool {
         let twice = 2 * self.scope.config.backend.probe_interval;
         self.state.probed_at.is_some_and(|at| at.elapsed() <= twice)
     }

@@ -293,6 +293,9 @@ impl Link {
                 if attached.crossed {
                     self.enqueue_close(id, close.code);
                 }
+                if close.code.blames_backend() && attached.is_unheard() {
+                    self.gauge.occupancy().session_failed();
+                }
                 let service = Arc::clone(&self.service);
                 self.tell_last(attached, LinkEvent::Closed { service, close });
             }

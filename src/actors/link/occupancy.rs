@@ -1,9 +1,10 @@
 //! How many sessions an endpoint of a service has, over the links of all workers (`max_sessions` of a rule).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::OwedCloses;
+use crate::routing::health::Openings;
 
 /// Sessions of one endpoint.
 #[derive(Debug, Default)]
@@ -12,6 +13,10 @@ pub struct Occupancy {
     sessions: AtomicUsize,
     /// Of those that are over and that it may still keep.
     pub owed_closes: OwedCloses,
+    /// Those that were opened anew.
+    opened: AtomicU64,
+    /// Those of them that it has ended with an error before it said anything else.
+    failed: AtomicU64,
 }
 
 impl Occupancy {
@@ -28,6 +33,22 @@ impl Occupancy {
     /// Returns how many sessions there are.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many it was sent and how many it has failed, so far.
+    pub fn openings(&self) -> Openings {
+        Openings {
+            opened: self.opened.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn session_opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn session_failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn leave(&self, sessions: usize) {

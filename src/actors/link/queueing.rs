@@ -40,6 +40,9 @@ impl Link {
         self.waiting.forget_bound(session_id);
         self.sessions
             .attach(session_id, msg.realm_id, msg.client, msg.resumes);
+        if !msg.resumes {
+            self.gauge.occupancy().session_opened();
+        }
         self.enqueue(Kind::Open, session_id, &msg.open);
         let lease = Lease::new(self.anchor(ctx), session_id);
         // A client that died meanwhile drops the lease, and that sends the final CLOSE.

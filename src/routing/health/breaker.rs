@@ -2,7 +2,8 @@
 //! reached in between. That an endpoint is down needs no breaker: its pools know.
 //!
 //! ```text
-//!            failures in a row, or many in a while            its time is over
+//!            failures in a row, or many in a while,
+//!            or too large a share of new sessions             its time is over
 //!   Closed ──────────────────────────────────────────▶ Open ────────────────────▶ HalfOpen
 //!     ▲                                                  ▲                          │  │
 //!     │                                                  └── failed: twice as long ─┘  │
@@ -10,7 +11,8 @@
 //! ```
 //!
 //! A failure is an episode, not an attempt: a working link that is lost, a PONG that is overdue, an endpoint that
-//! becomes unreachable.
+//! becomes unreachable. Links are few and live long, so their rate is one of episodes over time; the share is one of
+//! [sessions](super::Openings).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -72,19 +74,27 @@ impl Breaker {
         self.well_since.get_or_insert(now);
     }
 
+    /// Somebody does not find the endpoint well any more, which may be no failure of its own.
+    pub fn ill(&mut self, now: Instant) {
+        self.settle(now);
+        self.well_since = None;
+    }
+
+    /// Returns whether a failure now is another one than the newest.
+    pub fn is_apart(&self, now: Instant) -> bool {
+        let apart = |last| now.saturating_duration_since(last) >= EPISODE;
+        self.last_failed.is_none_or(apart)
+    }
+
     /// The endpoint has failed. Returns for how long the breaker is open now, where this has opened it.
     pub fn failed(&mut self, now: Instant) -> Option<Duration> {
-        self.settle(now);
-        let last = self.last_failed;
-        if last.is_some_and(|last| now.saturating_duration_since(last) < EPISODE) {
-            self.well_since = None;
+        if !self.is_apart(now) {
+            self.ill(now);
             return None;
         }
+        self.settle(now);
         self.last_failed = Some(now);
-        let calm = self.calm_since.replace(now);
-        if calm.is_none_or(|since| now.saturating_duration_since(since) >= MOST) {
-            self.opened = 0;
-        }
+        self.note_unrest(now);
         let was_stable = self.was_stable(now);
         self.in_a_row = if was_stable { 1 } else { self.in_a_row + 1 };
         self.well_since = None;
@@ -102,13 +112,31 @@ impl Breaker {
             BreakerState::HalfOpen => true,
             BreakerState::Open => false,
         };
-        opens.then(|| {
-            let wait = FIRST.saturating_mul(1 << self.opened.min(16)).min(MOST);
-            self.opened += 1;
-            self.stage = Stage::Tripped(now + wait);
-            self.calm_since = Some(now + wait);
-            wait
-        })
+        opens.then(|| self.open(now))
+    }
+
+    /// The endpoint fails sessions, although its links stand. Returns for how long the breaker is open now, where this
+    /// has opened it.
+    pub fn eject(&mut self, now: Instant) -> Option<Duration> {
+        self.settle(now);
+        self.note_unrest(now);
+        (self.state(now) != BreakerState::Open).then(|| self.open(now))
+    }
+
+    /// Begins with the shortest time again, if there was no trouble for long enough.
+    fn note_unrest(&mut self, now: Instant) {
+        let calm = self.calm_since.replace(now);
+        if calm.is_none_or(|since| now.saturating_duration_since(since) >= MOST) {
+            self.opened = 0;
+        }
+    }
+
+    fn open(&mut self, now: Instant) -> Duration {
+        let wait = FIRST.saturating_mul(1 << self.opened.min(16)).min(MOST);
+        self.opened += 1;
+        self.stage = Stage::Tripped(now + wait);
+        self.calm_since = Some(now + wait);
+        wait
     }
 
     /// Returns the state at `now`.

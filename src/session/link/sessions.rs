@@ -84,6 +84,11 @@ pub struct Batch {
 }
 
 impl<C> Attached<C> {
+    /// Tells whether the backend has said nothing of a session that was opened anew.
+    pub fn is_unheard(&self) -> bool {
+        self.stage == Stage::OpenSent
+    }
+
     /// Takes what is gathered for the client, if anything is.
     #[inline]
     pub fn take_batch(&mut self) -> Option<Batch> {
