@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::admission::{AccessLog, Doors, Gate};
 use crate::config::Config;
 use crate::memory::Meter;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen::SpareFiles;
 use crate::net::tls::Tls;
 use crate::routing::RouteTable;
@@ -24,6 +24,8 @@ pub struct Scope {
     pub config: Arc<Config>,
     /// This worker's counters.
     pub metrics: Arc<WorkerMetrics>,
+    /// What links count by service.
+    pub services: Arc<ServiceBook>,
     /// Counts the memory that this thread holds.
     pub meter: Arc<Meter>,
     /// Admits or refuses new connections.

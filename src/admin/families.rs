@@ -10,7 +10,7 @@ use super::family::{
 };
 use super::{
     bans, endpoint_families as endpoints, memory, peer_families as peers,
-    process_families as process, timing_families as timings,
+    process_families as process, service_families as services, timing_families as timings,
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
@@ -19,6 +19,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &memory::FAMILIES,
     &bans::FAMILIES,
     &peers::FAMILIES,
+    &services::FAMILIES,
     &endpoints::FAMILIES,
     &timings::FAMILIES,
     &process::FAMILIES,
@@ -27,11 +28,12 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
 const OTHERS: usize = memory::FAMILIES.len()
     + bans::FAMILIES.len()
     + peers::FAMILIES.len()
+    + services::FAMILIES.len()
     + endpoints::FAMILIES.len()
     + timings::FAMILIES.len()
     + process::FAMILIES.len();
 
-const OWN: [Family; 67] = [
+const OWN: [Family; 63] = [
     family(
         "connections",
         "Client connections now",
@@ -271,26 +273,6 @@ const OWN: [Family; 67] = [
         "lost_link_sessions",
         "Sessions that were on a link when it ended",
         Counter(|m| m.links_lost_sessions.get()),
-    ),
-    family(
-        "link_in_frames",
-        "Frames from backends",
-        Counter(|m| m.link_frames_in.get()),
-    ),
-    family(
-        "link_out_frames",
-        "Frames to backends",
-        Counter(|m| m.link_frames_out.get()),
-    ),
-    family(
-        "link_in_bytes",
-        "Bytes read from backends",
-        Counter(|m| m.link_bytes_in.get()),
-    ),
-    family(
-        "link_out_bytes",
-        "Bytes written to backends",
-        Counter(|m| m.link_bytes_out.get()),
     ),
     family(
         "link_refused_frames",

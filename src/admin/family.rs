@@ -5,9 +5,10 @@ use std::fmt::Display;
 use prometheus_client::metrics::MetricType;
 
 use super::process_families::OsFigures;
+use super::service_families::EndpointFigures;
 use crate::actors::gateway::StatusSnapshot;
 use crate::memory::MemorySnapshot;
-use crate::metrics::{Histogram, Listed, WorkerMetrics};
+use crate::metrics::{Histogram, HistogramSnapshot, Listed, ServiceSums, WorkerMetrics};
 use crate::supervision::KindSnapshot;
 
 /// The source of a family's figures.
@@ -41,6 +42,18 @@ pub(super) enum Source {
     OsCounter(fn(&OsFigures) -> Option<f64>),
     /// A gauge of the process that the operating system has.
     OsGauge(fn(&OsFigures) -> Option<f64>),
+    /// A counter, summed over the services.
+    LinkTotal(fn(&ServiceSums) -> u64),
+    /// A counter for each service.
+    ServiceCounter(fn(&ServiceSums) -> u64),
+    /// A histogram for each service.
+    ServiceTiming(fn(&ServiceSums) -> &HistogramSnapshot),
+    /// Sessions of each service.
+    ServiceSessions,
+    /// A gauge for each endpoint.
+    EndpointGauge(fn(&EndpointFigures) -> Option<f64>),
+    /// A gauge for each endpoint and state.
+    EndpointStates(fn(&EndpointFigures) -> &[(&'static str, u64)]),
     /// A histogram, summed over the workers.
     Timing(fn(&WorkerMetrics) -> &Histogram),
     /// A histogram for each worker.
@@ -61,6 +74,8 @@ impl Source {
             | Source::StatusReasons(_)
             | Source::KindCounter(_)
             | Source::Process(_)
+            | Source::LinkTotal(_)
+            | Source::ServiceCounter(_)
             | Source::OsCounter(_) => MetricType::Counter,
             Source::Gauge(_)
             | Source::Status(_)
@@ -68,10 +83,14 @@ impl Source {
             | Source::Memory(_)
             | Source::MemoryParts
             | Source::ProcessGauge(_)
+            | Source::ServiceSessions
+            | Source::EndpointGauge(_)
+            | Source::EndpointStates(_)
             | Source::OsGauge(_) => MetricType::Gauge,
-            Source::Timing(_) | Source::TimingByWorker(_) | Source::Timed(..) => {
-                MetricType::Histogram
-            }
+            Source::ServiceTiming(_)
+            | Source::Timing(_)
+            | Source::TimingByWorker(_)
+            | Source::Timed(..) => MetricType::Histogram,
         }
     }
 }

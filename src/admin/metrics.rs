@@ -15,34 +15,24 @@ use prometheus_client::registry::Registry;
 use super::accept::Form;
 use super::families::FAMILIES;
 use super::family::{Family, ProcessFigures, Source::*};
+use super::service_families::ServiceFigures;
 use crate::actors::gateway::StatusSnapshot;
-use crate::config::Config;
 use crate::memory::MemorySnapshot;
 use crate::metrics::{HistogramSnapshot, WorkerMetrics};
 use crate::supervision::KindSnapshot;
+
+/// The labels of services and endpoints. Prometheus' operator gives targets the labels `service` and `endpoint`, with
+/// which these must not collide.
+const SERVICE: &str = "service_type";
+const ENDPOINT: &str = "endpoint_address";
 
 /// Writes all families in a form that Prometheus reads.
 ///
 /// # Errors
 /// Never in practice: the text is written to memory.
-pub(super) fn encode(
-    form: Form,
-    config: &Config,
-    workers: &[Arc<WorkerMetrics>],
-    status: Option<&StatusSnapshot>,
-    kinds: Vec<KindSnapshot>,
-    process: ProcessFigures,
-    memory: MemorySnapshot,
-) -> Result<String, fmt::Error> {
+pub(super) fn encode(form: Form, figures: Figures) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("game_gateway");
-    registry.register_collector(Box::new(Figures {
-        gateway_id: config.gateway.id.clone(),
-        workers: workers.to_vec(),
-        status: status.cloned(),
-        kinds,
-        process,
-        memory,
-    }));
+    registry.register_collector(Box::new(figures));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(match form {
@@ -51,14 +41,17 @@ pub(super) fn encode(
     })
 }
 
+/// All that the families are made of.
 #[derive(Debug)]
-struct Figures {
-    gateway_id: String,
-    workers: Vec<Arc<WorkerMetrics>>,
-    status: Option<StatusSnapshot>,
-    kinds: Vec<KindSnapshot>,
-    process: ProcessFigures,
-    memory: MemorySnapshot,
+pub(super) struct Figures {
+    pub(super) gateway_id: String,
+    pub(super) workers: Vec<Arc<WorkerMetrics>>,
+    /// None where the gateway does not answer.
+    pub(super) status: Option<StatusSnapshot>,
+    pub(super) kinds: Vec<KindSnapshot>,
+    pub(super) process: ProcessFigures,
+    pub(super) memory: MemorySnapshot,
+    pub(super) services: ServiceFigures,
 }
 
 impl Figures {
@@ -111,6 +104,49 @@ impl Figures {
                 None => Ok(()),
             },
             Timing(_) | TimingByWorker(_) | Timed(..) => self.encode_timing(family, encoder),
+            LinkTotal(_) | ServiceCounter(_) | ServiceTiming(_) | ServiceSessions
+            | EndpointGauge(_) | EndpointStates(_) => self.encode_service(family, encoder),
+        }
+    }
+
+    fn encode_service(&self, family: &Family, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let mut services = self.services.services.iter();
+        let mut endpoints = self.services.endpoints.iter();
+        match family.source {
+            LinkTotal(read) => {
+                let sum: u64 = services.map(|(_, sums)| read(sums)).sum();
+                ConstCounter::new(sum).encode(encoder)
+            }
+            ServiceCounter(read) => services.try_for_each(|(name, sums)| {
+                let labels = [(SERVICE, &**name)];
+                ConstCounter::new(read(sums)).encode(encoder.encode_family(&labels)?)
+            }),
+            ServiceTiming(read) => services.try_for_each(|(name, sums)| {
+                let labels = [(SERVICE, &**name)];
+                encode_histogram(read(sums), encoder.encode_family(&labels)?)
+            }),
+            ServiceSessions => {
+                let mut each = services.zip(&self.services.sessions);
+                each.try_for_each(|((name, _), sessions)| {
+                    let labels = [(SERVICE, &**name)];
+                    ConstGauge::new(*sessions as i64).encode(encoder.encode_family(&labels)?)
+                })
+            }
+            EndpointGauge(read) => endpoints.try_for_each(|its| match read(its) {
+                Some(value) => {
+                    let labels = [(SERVICE, &*its.service), (ENDPOINT, &*its.endpoint)];
+                    ConstGauge::new(value).encode(encoder.encode_family(&labels)?)
+                }
+                None => Ok(()),
+            }),
+            EndpointStates(read) => endpoints.try_for_each(|its| {
+                read(its).iter().try_for_each(|(state, n)| {
+                    let (service, endpoint) = (&*its.service, &*its.endpoint);
+                    let labels = [(SERVICE, service), (ENDPOINT, endpoint), ("state", *state)];
+                    ConstGauge::new(*n as i64).encode(encoder.encode_family(&labels)?)
+                })
+            }),
+            _ => Ok(()), // encode_family has the others.
         }
     }
 
@@ -255,16 +291,16 @@ mod tests {
             worker.accepted.one();
         }
         let memory = crate::memory::MemoryBudget::new(1, 1).snapshot();
-        let text = encode(
-            Form::Prometheus,
-            &Config::default(),
-            &workers,
-            None,
-            Vec::new(),
-            ProcessFigures::default(),
+        let figures = Figures {
+            gateway_id: "one".to_owned(),
+            workers: workers.to_vec(),
+            status: None,
+            kinds: Vec::new(),
+            process: ProcessFigures::default(),
             memory,
-        )
-        .unwrap();
+            services: ServiceFigures::default(),
+        };
+        let text = encode(Form::Prometheus, figures).unwrap();
         assert!(
             text.contains("game_gateway_dropped_frames_total{reason=\"link_gone\"} 4\n"),
             "{text}"

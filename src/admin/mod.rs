@@ -35,6 +35,7 @@ mod process_families;
 mod refusals;
 mod routes;
 mod server;
+mod service_families;
 mod sessions;
 mod timing_families;
 mod visitors;
@@ -51,7 +52,7 @@ use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::logging::Log;
 use crate::memory::MemoryBudget;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
 use family::ProcessFigures;
@@ -88,6 +89,8 @@ pub struct Sources {
     pub gateway: CountedAddr<Gateway>,
     /// Each worker's counters.
     pub metrics: Vec<Arc<WorkerMetrics>>,
+    /// What links count by service.
+    pub services: Arc<ServiceBook>,
     /// The budget of memory.
     pub memory: Arc<MemoryBudget>,
     /// Knows the other actors.
@@ -104,6 +107,7 @@ struct Desk {
     doors: Arc<Doors>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
+    services: Arc<ServiceBook>,
     memory: Arc<MemoryBudget>,
     inspector: Inspector,
     logging: Option<Logging>,
@@ -120,6 +124,7 @@ impl Desk {
             doors: sources.doors,
             gateway: sources.gateway,
             metrics: sources.metrics,
+            services: sources.services,
             memory: sources.memory,
             inspector: sources.inspector,
             logging: sources.logging,

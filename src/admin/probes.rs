@@ -4,13 +4,16 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::join;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::accept::Form;
 use super::errors::{ApiError, ErrorBody};
+use super::metrics::{self as exposition, Figures};
 use super::params::{Nothing, Query};
-use super::{Desk, metrics as exposition};
+use super::service_families::ServiceFigures;
+use super::{Desk, in_time};
 use crate::actors::gateway::{CheckHealth, HEALTH_TIMEOUT, State};
 
 /// A little longer than the gateway itself waits, so that its answer still comes.
@@ -85,16 +88,19 @@ pub(super) async fn metrics(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::asked(request.headers());
-    let status = desk.status().await.ok();
-    let text = exposition::encode(
-        form,
-        &desk.config,
-        &desk.metrics,
-        status.as_ref(),
-        desk.inspector.kinds(),
-        desk.process(),
-        desk.memory.snapshot(),
-    );
+    let asked = (desk.status(), in_time(desk.inspector.backends()));
+    let (status, rows) = join(asked.0, asked.1).await;
+    let (status, rows) = (status.ok(), rows.unwrap_or_default());
+    let figures = Figures {
+        gateway_id: desk.config.gateway.id.clone(),
+        workers: desk.metrics.clone(),
+        status,
+        kinds: desk.inspector.kinds(),
+        process: desk.process(),
+        memory: desk.memory.snapshot(),
+        services: ServiceFigures::new(desk.services.sums(), &rows),
+    };
+    let text = exposition::encode(form, figures);
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;
     Ok(HttpResponse::Ok()
         .content_type(form.content_type())

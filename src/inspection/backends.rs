@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use super::{Inspector, account};
 use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
 use crate::inspection::BackendSnapshot;
+use crate::inspection::snapshots::Times;
 use crate::routing::{EndpointName, RouteTable};
 use crate::supervision::Kind;
 
@@ -49,6 +50,10 @@ impl Inspector {
         let unresolved = unresolved.map(|(service, name)| nowhere(&service.name, name));
         let unresolved = unresolved.take(MOST_UNRESOLVED);
         let mut rows: Vec<BackendSnapshot> = backends.into_values().chain(unresolved).collect();
+        for row in &mut rows {
+            row.connect = row.times.connect.percentiles();
+            row.first_answer = row.times.first_answer.percentiles();
+        }
         // Stable: endpoints of one service stay in the order of their addresses, then names.
         rows.sort_by(|one, other| one.service.cmp(&other.service));
         rows
@@ -74,6 +79,9 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         frames_out: 0,
         bytes_in: 0,
         bytes_out: 0,
+        connect: None,
+        first_answer: None,
+        times: Times::default(),
         links: Vec::new(),
     }
 }
@@ -118,5 +126,7 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
         row.bytes_in += link.bytes_in;
         row.bytes_out += link.bytes_out;
     }
+    row.times.connect.add(pool.connect);
+    row.times.first_answer.add(pool.first_answer);
     row.links.extend(pool.links);
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::actors::backend_pool::{BackendHealth, Breaker};
 use crate::actors::client::SessionSnapshot;
 use crate::actors::link::LinkSnapshot;
+use crate::metrics::{Percentiles, RecentTimes};
 use crate::supervision::ActorSnapshot;
 
 /// An actor and those that it supervises.
@@ -82,6 +83,21 @@ pub struct BackendSnapshot {
     pub bytes_in: u64,
     /// Bytes to it, over the links that are there now.
     pub bytes_out: u64,
+    /// What new links of the last hour or two have taken to connect, to the first PONG; `null`: there was none.
+    pub connect: Option<Percentiles>,
+    /// What the first answers to new sessions of the last minute or two have taken, from OPEN to the first DATA;
+    /// `null`: there was none.
+    pub first_answer: Option<Percentiles>,
+    /// What these are made of.
+    #[serde(skip)]
+    pub times: Times,
     /// Its links.
     pub links: Vec<LinkSnapshot>,
+}
+
+/// Times of one endpoint, over all workers.
+#[derive(Debug, Clone, Default)]
+pub struct Times {
+    pub connect: RecentTimes,
+    pub first_answer: RecentTimes,
 }

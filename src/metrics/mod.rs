@@ -5,6 +5,8 @@
 
 mod histogram;
 mod reasons;
+mod recent;
+mod services;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,8 @@ use crate::session::link::LinkEnd;
 
 pub use histogram::{BOUNDS_US, Histogram, HistogramSnapshot, Timed};
 pub use reasons::{AcceptError, DropReason, Resumed, Routed};
+pub use recent::{Percentiles, Recent, RecentTimes};
+pub use services::{MAX_SERVICES, OTHER_SERVICES, ServiceBook, ServiceCounts, ServiceSums};
 
 /// Counter with one writing thread.
 #[derive(Debug, Default)]
@@ -153,10 +157,6 @@ pub struct WorkerMetrics {
     pub rings_squeezed: Count,
     pub evicted: Count,
     pub given_up: Count,
-    pub link_frames_in: Count,
-    pub link_frames_out: Count,
-    pub link_bytes_in: Count,
-    pub link_bytes_out: Count,
     pub links_started: Count,
     pub links_ready: Count,
     pub links_unready: Count,
@@ -223,10 +223,6 @@ impl Default for WorkerMetrics {
             rings_squeezed: count(),
             evicted: count(),
             given_up: count(),
-            link_frames_in: count(),
-            link_frames_out: count(),
-            link_bytes_in: count(),
-            link_bytes_out: count(),
             links_started: count(),
             links_ready: count(),
             links_unready: count(),

@@ -24,7 +24,7 @@ use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::memory::{self, MemoryBudget};
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen::SpareFiles;
 use crate::net::tls::Tls;
 use crate::scope::{RoutesInForce, Scope};
@@ -43,6 +43,7 @@ pub(super) struct Parts {
     pub(super) gate: Arc<Gate>,
     pub(super) doors: Arc<Doors>,
     pub(super) metrics: Vec<Arc<WorkerMetrics>>,
+    pub(super) services: Arc<ServiceBook>,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) actors: Arc<ActorRegistry>,
     pub(super) shards: Shards,
@@ -160,6 +161,7 @@ async fn start_workers(
             config: Arc::clone(&parts.config),
             tls: Arc::clone(&parts.tls),
             metrics: Arc::clone(&parts.metrics[worker]),
+            services: Arc::clone(&parts.services),
             gate: Arc::clone(&parts.gate),
             doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),

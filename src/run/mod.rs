@@ -23,7 +23,7 @@ use crate::admission::{Doors, FileBudget, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::memory::{MemoryBudget, available};
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
 use crate::store::pod::Pod;
@@ -179,6 +179,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let peers = peers::listen(&config).map_err(StartError::Peer)?;
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
     let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
+    let services = Arc::new(ServiceBook::new(count));
 
     let parts = Parts {
         memory: Arc::clone(&memory),
@@ -187,6 +188,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         gate: Arc::clone(&gate),
         doors: Arc::clone(&doors),
         metrics: metrics.clone(),
+        services: Arc::clone(&services),
         listeners,
         actors: ActorRegistry::new(count),
         shards: Shards::new(count),
@@ -207,6 +209,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         doors,
         gateway: gateway.clone(),
         metrics: metrics.clone(),
+        services: Arc::clone(&services),
         memory,
         inspector: inspector.clone(),
         logging,

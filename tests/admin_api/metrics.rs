@@ -5,7 +5,7 @@ use std::fs;
 
 use game_gateway::codec::link::Kind;
 
-use crate::http::{Answer, request};
+use crate::http::{Answer, get, request};
 use crate::support::wire::{Backend, Gateway, Link, Player, metric};
 
 const OPEN_METRICS: &str = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
@@ -74,8 +74,9 @@ fn documented() -> Families {
 struct Used {
     gateway: Gateway,
     player: Player,
-    _backend: Backend,
-    _link: Link,
+    backend: Backend,
+    link: Link,
+    session_id: u64,
 }
 
 async fn used() -> Used {
@@ -90,8 +91,9 @@ async fn used() -> Used {
     Used {
         gateway,
         player,
-        _backend: backend,
-        _link: link,
+        backend,
+        link,
+        session_id,
     }
 }
 
@@ -179,4 +181,94 @@ async fn what_takes_time_is_counted_once() {
             ticks >= 2
         })
         .await;
+}
+
+#[tokio::test]
+async fn services_and_endpoints_have_figures_of_their_own() {
+    let mut used = used().await;
+    let address = used.backend.address;
+    let backends = get(used.gateway.admin, "/api/v1/backends").await.json();
+    let row = &backends["backends"][0];
+    assert_eq!(row["first_answer"]["count"], 1, "{row}");
+    assert!(row["connect"]["p50_us"].as_u64() > Some(0), "{row}");
+
+    let body = scrape(&used.gateway, &[]).await.body;
+    let service = |name: &str| {
+        metric(
+            &body,
+            &format!("game_gateway_{name}{{service_type=\"game\"}}"),
+        )
+    };
+    assert_eq!(service("service_first_answer_seconds_count"), 1);
+    assert_eq!(service("service_sessions"), 1);
+    assert_eq!(service("service_connect_failures_total"), 0);
+    for (of_service, all) in [
+        ("service_in_frames_total", "link_in_frames_total"),
+        ("service_out_frames_total", "link_out_frames_total"),
+        ("service_in_bytes_total", "link_in_bytes_total"),
+        ("service_out_bytes_total", "link_out_bytes_total"),
+    ] {
+        let total = metric(&body, &format!("game_gateway_{all}"));
+        assert!(total > 0 && service(of_service) == total, "{of_service}");
+    }
+    for line in [
+        format!("endpoint_sessions{{service_type=\"game\",endpoint_address=\"{address}\"}} 1.0"),
+        format!(
+            "endpoint_health{{service_type=\"game\",endpoint_address=\"{address}\",state=\"up\"}} 1"
+        ),
+        format!(
+            "endpoint_breaker{{service_type=\"game\",endpoint_address=\"{address}\",state=\"closed\"}} 1"
+        ),
+    ] {
+        assert!(
+            body.contains(&format!("\ngame_gateway_{line}\n")),
+            "{line}: {body}"
+        );
+    }
+    // The second answer is none.
+    let session_id = used.session_id;
+    used.link.send(Kind::Data, session_id, b"more").await;
+    used.player.answer().await;
+    let body = scrape(&used.gateway, &[]).await.body;
+    assert_eq!(
+        metric(&body, "game_gateway_service_first_answer_seconds_count"),
+        1
+    );
+    // Nobody listens there any more: once the link is lost, attempts to connect fail.
+    let Used {
+        gateway,
+        backend,
+        link,
+        ..
+    } = used;
+    drop((backend, link));
+    gateway
+        .until("game_gateway_service_connect_failures_total", |failures| {
+            failures >= 1
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn what_has_no_series_of_its_own_is_summed_up() {
+    let backend = Backend::start().await;
+    let endpoints: Vec<String> = (1..=250).map(|n| format!("\"127.0.1.{n}:9\"")).collect();
+    let routes = format!(
+        r#"{{"rules":{{"game":{},"z":{{"strategy":"round_robin","endpoints":[{}]}}}}}}"#,
+        Backend::rule(&[&backend]),
+        endpoints.join(",")
+    );
+    let gateway = Gateway::start_with(&routes, |config| {
+        config.backend.probe_interval = std::time::Duration::ZERO;
+    })
+    .await;
+    let body = scrape(&gateway, &[]).await.body;
+    let series = |start: &str| body.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!(series("game_gateway_endpoint_sessions{"), 201);
+    let others = "{service_type=\"_other\",endpoint_address=\"_other\",state=\"unknown\"}";
+    assert_eq!(
+        metric(&body, &format!("game_gateway_endpoint_health{others}")),
+        51
+    );
+    assert_eq!(metric(&body, "game_gateway_endpoint_health"), 251);
 }

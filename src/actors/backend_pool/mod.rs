@@ -22,7 +22,9 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::link::{Attach, Gauge, Lease, Link, LinkParams, Occupancy, Quit, SessionClaim};
+use super::link::{
+    Attach, EndpointTimes, Gauge, Lease, Link, LinkParams, Occupancy, Quit, SessionClaim,
+};
 use crate::labels::Label;
 use crate::routing::ServiceRoute;
 use crate::routing::health::STABLE;
@@ -75,6 +77,8 @@ struct State {
     flaps: u32,
     /// When the loss of one link of several was last said.
     said_loss_at: Option<Instant>,
+    /// What its links have taken lately.
+    times: Arc<EndpointTimes>,
 }
 
 /// A session that waits for a link.
@@ -152,6 +156,7 @@ impl BackendPool {
             service: Arc::clone(&self.service.name),
             endpoint: self.endpoint,
             occupancy: Arc::clone(&self.occupancy),
+            times: Arc::clone(&self.state.times),
             reports: self.seat.recipient(),
             owed: self.seat.recipient(),
             parent: self.registration.id(),

@@ -6,6 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::actors::link::LinkSnapshot;
+use crate::labels::labels;
+use crate::metrics::RecentTimes;
 
 /// Whether an endpoint can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -35,6 +37,20 @@ pub enum Breaker {
     Open,
 }
 
+labels!(BackendHealth {
+    Unknown => "unknown",
+    Up => "up",
+    Suspect => "suspect",
+    Down => "down",
+    Leaving => "leaving",
+});
+
+labels!(Breaker {
+    Closed => "closed",
+    HalfOpen => "half_open",
+    Open => "open",
+});
+
 /// One worker's links to one endpoint of one service: a pool's account of itself.
 #[derive(Debug, Clone, Serialize)]
 pub struct PoolSnapshot {
@@ -54,6 +70,12 @@ pub struct PoolSnapshot {
     pub waiting_sessions: u64,
     /// Final CLOSEs that wait for a link of any worker.
     pub owed_closes: u64,
+    /// What connecting has taken lately.
+    #[serde(skip)]
+    pub connect: RecentTimes,
+    /// What first answers have taken lately.
+    #[serde(skip)]
+    pub first_answer: RecentTimes,
     /// Its links.
     pub links: Vec<LinkSnapshot>,
 }

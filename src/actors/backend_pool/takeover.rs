@@ -168,6 +168,8 @@ impl Inspectable for BackendPool {
             retired: self.state.retired,
             waiting_sessions: self.state.waiting.len() as u64,
             owed_closes: self.occupancy.owed_closes.count() as u64,
+            connect: self.state.times.connect.snapshot(Instant::now()),
+            first_answer: self.state.times.first_answer.snapshot(Instant::now()),
             links: self
                 .state
                 .links

@@ -32,12 +32,9 @@ impl Receive<Forward> for Link {
 
     #[inline]
     fn receive(&mut self, msg: Forward, _: &mut Context<Self>) {
-        self.scope
-            .metrics
-            .link_frames_out
-            .add(u64::from(msg.frames));
-        let carried = &self.gauge.carried;
-        carried.frames_out.add(u64::from(msg.frames));
+        let frames = u64::from(msg.frames);
+        self.counts.frames_out.add(frames);
+        self.gauge.carried.frames_out.add(frames);
         self.outbox.push(msg.bytes);
     }
 }

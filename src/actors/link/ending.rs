@@ -54,6 +54,8 @@ impl Drop for Link {
         metrics.links_ended.add(reason, 1);
         if self.lifecycle.was_ready() {
             metrics.links_unready.one();
+        } else if !matches!(reason, LinkEnd::Idle | LinkEnd::ShutDown) {
+            self.counts.connect_failures.one();
         }
         metrics.links_lost_sessions.add(self.sessions.len() as u64);
         for client in self.sessions.clients() {

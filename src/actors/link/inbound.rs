@@ -69,7 +69,7 @@ impl Link {
                     if self.lifecycle.heard() {
                         self.report(LinkChange::Heard);
                     }
-                    self.scope.metrics.link_bytes_in.add(read as u64);
+                    self.counts.bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
                 }
                 Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
@@ -119,6 +119,7 @@ impl Link {
         let delivers = &self.scope.metrics.delivers;
         self.sessions
             .deliver(|attached| deliver(attached, None, delivers));
+        self.count_first_answers();
         self.relay(strays, ctx);
         result.and(broken.map_or(Ok(()), Err))
     }
@@ -141,7 +142,7 @@ impl Link {
             });
             self.take_frame(&frame, tail, strays)?;
         }
-        self.scope.metrics.link_frames_in.add(frames);
+        self.counts.frames_in.add(frames);
         self.gauge.carried.frames_in.add(frames);
         Ok(())
     }
@@ -288,11 +289,12 @@ impl Link {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        match self.sessions.closed(id, close.code) {
-            Closed::Detached(attached) => {
-                if attached.crossed {
-                    self.enqueue_close(id, close.code);
-                }
+        let closed = self.sessions.closed(id, close.code);
+        if let Closed::Crossed(_) = closed {
+            self.enqueue_close(id, close.code);
+        }
+        match closed {
+            Closed::Detached(attached) | Closed::Crossed(attached) => {
                 if close.code.blames_backend() && attached.is_unheard() {
                     self.gauge.occupancy().session_failed();
                 }

@@ -22,6 +22,7 @@ mod queueing;
 mod snapshot;
 mod start;
 mod strays;
+mod times;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use crate::actors::session_registry::Shards;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::memory::{Evictable, Held};
+use crate::metrics::ServiceCounts;
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
@@ -56,6 +58,7 @@ pub use owed_closes::{Owed, OwedClose, OwedCloses};
 use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};
+pub use times::EndpointTimes;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;
@@ -73,6 +76,10 @@ pub struct Link {
     pool: SeatRecipient<LinkReport>,
     owed: SeatRecipient<CloseOwed>,
     gauge: Arc<Gauge>,
+    /// What the worker's links to the service count.
+    counts: Arc<ServiceCounts>,
+    /// What the pool's links have taken lately.
+    times: Arc<EndpointTimes>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
     lifecycle: Lifecycle,
@@ -131,7 +138,7 @@ impl Link {
         self.gauge.add(link::HEADER_LEN + payload.len());
         self.outbox
             .append(|out| link::encode(out, kind, session_id, payload));
-        self.scope.metrics.link_frames_out.one();
+        self.counts.frames_out.one();
         self.gauge.carried.frames_out.one();
     }
 
@@ -141,7 +148,7 @@ impl Link {
         self.gauge.add(link::HEADER_LEN);
         self.outbox
             .append_first(|out| link::encode(out, Kind::Ping, 0, &[]));
-        self.scope.metrics.link_frames_out.one();
+        self.counts.frames_out.one();
         self.gauge.carried.frames_out.one();
         self.gauge.show_ping(self.lifecycle.oldest_ping());
     }
@@ -200,7 +207,9 @@ impl Link {
 
     fn ready(&self) {
         self.scope.metrics.links_ready.one();
-        self.scope.metrics.connect.observe(self.gauge.age());
+        let took = self.gauge.age();
+        self.scope.metrics.connect.observe(took);
+        self.times.connect.observe(took, Instant::now());
         self.report(LinkChange::Ready);
     }
 

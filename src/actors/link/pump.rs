@@ -68,7 +68,7 @@ impl Link {
         if !self.outbox.is_empty() {
             self.outbox.compact();
         }
-        self.scope.metrics.link_bytes_out.add(written as u64);
+        self.counts.bytes_out.add(written as u64);
         self.gauge.carried.bytes_out.add(written as u64);
         if matches!(result, Poll::Ready(Ok(()))) && socket.is_unflushed() {
             result = Pin::new(&mut *socket).poll_flush(cx);

@@ -38,8 +38,10 @@ impl Link {
         }
         let session_id = msg.session_id;
         self.waiting.forget_bound(session_id);
-        self.sessions
-            .attach(session_id, msg.realm_id, msg.client, msg.resumes);
+        let now_us = self.now_us();
+        let sessions = &mut self.sessions;
+        let attached = sessions.attach(session_id, msg.realm_id, msg.client, msg.resumes);
+        attached.opened_us = now_us;
         if !msg.resumes {
             self.gauge.occupancy().session_opened();
         }

@@ -10,7 +10,8 @@ use actix::prelude::*;
 use bytes::BytesMut;
 
 use super::{
-    CloseOwed, Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX, Occupancy, dial,
+    CloseOwed, EndpointTimes, Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX,
+    Occupancy, dial,
 };
 use crate::actors::session_registry::Shards;
 use crate::memory::{Evictable, Held, Part};
@@ -32,6 +33,8 @@ pub struct LinkParams {
     pub endpoint: SocketAddr,
     /// The sessions of the endpoint.
     pub occupancy: Arc<Occupancy>,
+    /// What the pool's links have taken lately.
+    pub times: Arc<EndpointTimes>,
     /// Its pool, for news of the link.
     pub reports: SeatRecipient<LinkReport>,
     /// Its pool, for the news that a final CLOSE cannot be said on the link any more.
@@ -74,6 +77,8 @@ impl Link {
 
     fn new(registration: Registration, id: u64, gauge: Arc<Gauge>, params: LinkParams) -> Link {
         let idle_timeout = params.scope.config.backend.idle_timeout;
+        let (services, worker) = (&params.scope.services, params.scope.worker);
+        let counts = services.of(&params.service, worker);
         Link {
             registration,
             id,
@@ -84,6 +89,8 @@ impl Link {
             pool: params.reports,
             owed: params.owed,
             gauge,
+            counts,
+            times: params.times,
             anchor: None,
             socket: None,
             outbox: Outbox::default(),

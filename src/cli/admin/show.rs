@@ -66,7 +66,7 @@ const BANS: [Column; 7] = [
     ("REASON", "/reason"),
 ];
 
-const BACKENDS: [Column; 14] = [
+const BACKENDS: [Column; 17] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
@@ -77,6 +77,9 @@ const BACKENDS: [Column; 14] = [
     ("WAITING", "/waiting_sessions"),
     ("RTT US", "/rtt_us"),
     ("PING AGE US", "/ping_age_us"),
+    ("CONNECT P50 US", "/connect/p50_us"),
+    ("ANSWER P50 US", "/first_answer/p50_us"),
+    ("ANSWER P99 US", "/first_answer/p99_us"),
     ("QUEUED", "/queued_bytes"),
     ("BYTES IN", "/bytes_in"),
     ("BYTES OUT", "/bytes_out"),

@@ -45,6 +45,8 @@ pub struct Sessions<C> {
     pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
+    /// `opened_us` of sessions that have been answered for the first time; the link takes them.
+    pub first_answers: Vec<u32>,
 }
 
 /// One session on a link.
@@ -57,14 +59,13 @@ pub struct Attached<C> {
     /// Frames to the client, already encoded.
     pub head: Vec<u8>,
     frames: u32,
+    /// When its OPEN was sent, by any clock of the link's; the first answer is told by it.
+    pub opened_us: u32,
     /// OPENs (resumed) that the backend has not answered.
-    unanswered: u32,
+    unanswered: u16,
     stage: Stage,
     /// CLOSE 307 is sent and not answered.
     leaving: bool,
-    /// The backend ended it before it read CLOSE 307, and perhaps before it read the OPEN behind that: it is
-    /// still owed a final CLOSE.
-    pub crossed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,8 @@ pub enum Recipient<'a, C> {
 pub enum Closed<C> {
     /// One of this link, which has forgotten it now.
     Detached(Attached<C>),
+    /// The same, but perhaps ended before the OPEN behind CLOSE 307 was read: it is still owed a final CLOSE.
+    Crossed(Attached<C>),
     /// One that has left, or an answer that nobody awaits any more.
     Left,
     /// None that this link knows.
@@ -152,28 +155,36 @@ impl<C> Default for Sessions<C> {
             given_up: HashMap::default(),
             unread: UnreadCloses::default(),
             touched: Vec::new(),
+            first_answers: Vec::new(),
         }
     }
 }
 
 impl<C> Sessions<C> {
     /// Adds a session whose OPEN is sent now.
-    pub fn attach(&mut self, session_id: u64, realm_id: u32, client: C, resumes: bool) {
+    pub fn attach(
+        &mut self,
+        session_id: u64,
+        realm_id: u32,
+        client: C,
+        resumes: bool,
+    ) -> &mut Attached<C> {
         let place = self.attached.insert(Attached {
             client,
             realm_id,
             head: Vec::new(),
             frames: 0,
-            unanswered: u32::from(resumes),
+            opened_us: 0,
+            unanswered: u16::from(resumes),
             stage: if resumes {
                 Stage::Resuming
             } else {
                 Stage::OpenSent
             },
             leaving: false,
-            crossed: false,
         });
         self.places.insert(session_id, place as u32);
+        &mut self.attached[place]
     }
 
     /// Returns a session of this link.
@@ -212,7 +223,7 @@ impl<C> Sessions<C> {
         if unanswered && self.left.len() < MAX_LEFT {
             self.left.insert(session_id);
         }
-        self.give_up(session_id, attached.unanswered);
+        self.give_up(session_id, attached.unanswered.into());
         if let Some(code) = code.filter(|code| *code != Code::LEAVES_LINK) {
             self.unread.said(session_id, code);
         }
@@ -237,12 +248,11 @@ impl<C> Sessions<C> {
         true
     }
 
-    /// The session is resumed on the link that it has. Returns whether it is attached, so that OPEN is to
-    /// be sent.
+    /// Resumes a session on the link that it has. Returns whether it is attached, so that OPEN is to be sent.
     pub fn reopen(&mut self, session_id: u64) -> bool {
         match self.get(session_id) {
             Some(attached) => {
-                attached.unanswered += 1;
+                attached.unanswered = attached.unanswered.saturating_add(1);
                 true
             }
             None => false,
@@ -307,7 +317,10 @@ impl<C> Sessions<C> {
             Stage::Open => {}
             // What comes before the answer to CLOSE 307 was said before the OPEN behind that was read.
             Stage::OpenSent if self.left.contains(&session_id) => {}
-            Stage::OpenSent => attached.stage = Stage::Open,
+            Stage::OpenSent => {
+                attached.stage = Stage::Open;
+                self.first_answers.push(attached.opened_us);
+            }
         }
         if attached.frames == 0 {
             attached.head = buffers::take();
@@ -346,12 +359,13 @@ impl<C> Sessions<C> {
             return Closed::Left;
         }
         match self.detach(session_id) {
-            Some(mut attached) => {
-                let opens = attached.unanswered;
-                self.give_up(session_id, opens.saturating_sub(u32::from(answers)));
-                attached.crossed =
-                    attached.stage == Stage::OpenSent && self.left.remove(&session_id);
-                Closed::Detached(attached)
+            Some(attached) => {
+                let opens = attached.unanswered.saturating_sub(answers.into());
+                self.give_up(session_id, opens.into());
+                match attached.stage == Stage::OpenSent && self.left.remove(&session_id) {
+                    true => Closed::Crossed(attached),
+                    false => Closed::Detached(attached),
+                }
             }
             None if self.left.contains(&session_id) => Closed::Left,
             None => Closed::Stranger,

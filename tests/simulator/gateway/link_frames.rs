@@ -152,11 +152,12 @@ impl World {
             retry_after_ms: notice.retry_after_ms,
             text: notice.text.into(),
         };
-        match l.sessions.closed(id, close.code) {
-            Closed::Detached(mut attached) => {
-                if attached.crossed {
-                    self.enqueue_close(link, id, close.code);
-                }
+        let closed = l.sessions.closed(id, close.code);
+        if let Closed::Crossed(_) = closed {
+            self.enqueue_close(link, id, close.code);
+        }
+        match closed {
+            Closed::Detached(mut attached) | Closed::Crossed(mut attached) => {
                 if let Some(batch) = attached.take_batch() {
                     self.deliver_batch(attached.client, batch);
                 }
