@@ -6,6 +6,7 @@ mod support;
 
 mod configuration;
 mod container;
+mod dashboards;
 mod documents;
 mod first_steps;
 mod guards;

@@ -105,7 +105,7 @@ fn kubernetes_takes_every_object() {
 }
 
 /// Returns the number of valid objects of a file.
-fn validated(version: &str, file: &Path) -> usize {
+pub(crate) fn validated(version: &str, file: &Path) -> usize {
     let mut validate = tool("kubernetes-validate");
     let said = output(validate.args(["-k", version, "--strict"]).arg(file));
     said.lines()

@@ -93,6 +93,7 @@ metrics:
   serviceMonitor: {enabled: false, namespace: "", jobLabel: "", interval: "", scrapeTimeout: "", honorLabels: false}
   podMonitor: {enabled: false, namespace: "", jobLabel: "", interval: "", scrapeTimeout: "", honorLabels: false}
   prometheusRule: {enabled: false, namespace: ""}
+dashboards: {enabled: false, namespace: ""}
 echo: {enabled: false}
 tests: {enabled: false, service: "", target: ""}
 {{- end -}}
