@@ -1,6 +1,6 @@
 //! Access to the admin API.
 //!
-//! With a token: every client that has it. Without one: loopback addresses only. What a browser on this
+//! With tokens: every client that has one, for what its role allows. Without any: loopback addresses only. What a browser on this
 //! machine sends for any page comes from a loopback address too, under whatever name the page's site has
 //! pointed there (DNS rebinding): so a request must be addressed to this machine by name and must not come
 //! from another site's page. So does what a proxy on this machine passes on for others, which is refused where
@@ -9,16 +9,19 @@
 use std::fmt;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
-use actix_web::{Error, FromRequest, HttpRequest, ResponseError, web};
+use actix_web::{Error, FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use subtle::ConstantTimeEq;
 
 use super::Desk;
 use super::errors::ApiError;
+use crate::config::admin::Role;
+use crate::store::admin_tokens::AdminToken;
 
 /// Paths that are open to everyone who can reach the address: probes and scrapes.
 const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
@@ -27,6 +30,9 @@ const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
 const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
 /// The folder of more such pages.
 const PAGES_BELOW: &str = "/api/docs/";
+
+/// The target of the lines about what was changed, and by whom.
+pub(super) const AUDIT: &str = "game_gateway::audit";
 
 /// Headers by which a proxy says that it asks for somebody else.
 const FORWARDED: [&str; 6] = [
@@ -41,17 +47,21 @@ const FORWARDED: [&str; 6] = [
 /// Who sends a request, for the log.
 #[derive(Debug)]
 pub(super) struct Caller {
-    /// The key of the token that was sent, where one is needed.
-    token: Option<&'static str>,
+    /// The name of the token that was sent, where one is needed.
+    token: Option<Arc<str>>,
     address: Option<SocketAddr>,
 }
 
+/// The name of the token that a request has shown.
+#[derive(Debug, Clone)]
+struct Shown(Arc<str>);
+
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.token, self.address) {
+        match (&self.token, self.address) {
             (Some(token), Some(address)) => write!(f, "{token} at {address}"),
             (None, Some(address)) => write!(f, "{address}"),
-            (token, None) => f.write_str(token.unwrap_or("unknown")),
+            (token, None) => f.write_str(token.as_deref().unwrap_or("unknown")),
         }
     }
 }
@@ -61,10 +71,9 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Caller, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let desk = request.app_data::<web::Data<Desk>>();
-        let token = desk.and_then(|desk| desk.config.admin.token.as_ref());
+        let token = request.extensions().get().map(|Shown(name)| name.clone());
         ready(Ok(Caller {
-            token: token.map(|_| "admin.token"),
+            token,
             address: request.peer_addr(),
         }))
     }
@@ -95,10 +104,14 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
         return None;
     }
     let desk = request.app_data::<web::Data<Desk>>()?;
-    if let Some(token) = &desk.config.admin.token {
-        let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
-        let right = is_page || has_token(request.headers(), token.expose());
-        return (!right).then(ApiError::unauthorized);
+    if !desk.tokens.is_empty() {
+        let Some(token) = shown(request.headers(), &desk.tokens) else {
+            let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
+            return (!is_page).then(ApiError::unauthorized);
+        };
+        request.extensions_mut().insert(Shown(token.name.clone()));
+        return (token.role == Role::Read && !request.method().is_safe())
+            .then(|| forbid_change(request, token));
     }
     let local = |ip: IpAddr| ip.to_canonical().is_loopback();
     if !request.peer_addr().is_some_and(|peer| local(peer.ip())) {
@@ -119,12 +132,28 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
     None
 }
 
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
+/// Refuses a change to somebody who may only read, and notes the attempt.
+fn forbid_change(request: &ServiceRequest, token: &AdminToken) -> ApiError {
+    let caller = Caller {
+        token: Some(token.name.clone()),
+        address: request.peer_addr(),
+    };
+    let (method, path) = (request.method(), request.path());
+    tracing::info!(target: AUDIT, by = %caller, %method, path, "a change is refused: the token may only read");
+    ApiError::forbidden(&format!("the token `{}` may only read", token.name))
+}
+
+/// Returns the token that a request shows.
+fn shown<'a>(headers: &HeaderMap, tokens: &'a [AdminToken]) -> Option<&'a AdminToken> {
     let sent = headers.get(header::AUTHORIZATION);
     let sent = sent.and_then(|value| value.to_str().ok()?.split_once(' '));
     // The scheme's case does not matter (RFC 9110, 11.1).
-    let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    sent.is_some_and(|(_, sent)| sent.as_bytes().ct_eq(token.as_bytes()).into())
+    let (_, sent) = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    // All are compared, each in constant time: how long it takes says nothing about where they differ.
+    tokens.iter().fold(None, |found, token| {
+        let is_it = sent.as_bytes().ct_eq(token.secret.expose().as_bytes());
+        if is_it.into() { Some(token) } else { found }
+    })
 }
 
 /// Returns true unless the request may come from another site's page, for example under a name that

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Desk;
-use super::access::Caller;
+use super::access::{AUDIT, Caller};
 use super::ban_wish::{Wish, read_address};
 use super::errors::{ApiError, ErrorBody};
 use super::family::{
@@ -198,7 +198,7 @@ pub(super) async fn make(
         let ended = inspector.end_banned(target).await;
         doors.bans().has_ended(&ban, ended.sessions);
         tracing::info!(
-            ban = %target, by, r#for = shown, reason, ended_sessions = ended.sessions,
+            target: AUDIT, ban = %target, by, r#for = shown, reason, ended_sessions = ended.sessions,
             silent_workers = ?ended.silent_workers, "banned over the admin API"
         );
         ended
@@ -240,7 +240,7 @@ pub(super) async fn remove(
     if let Some(ban) = bans.remove(target, now) {
         let (refusals, ended) = (ban.refusals(), ban.ended());
         tracing::info!(
-            ban = %target, by = %caller, refusals, ended_sessions = ended,
+            target: AUDIT, ban = %target, by = %caller, refusals, ended_sessions = ended,
             "unbanned over the admin API"
         );
         return Ok(HttpResponse::NoContent().finish());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Desk;
-use super::access::Caller;
+use super::access::{AUDIT, Caller};
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
 use crate::actors::gateway::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
@@ -67,7 +67,7 @@ pub(super) async fn begin(
     let begun = desk.ask(drain).await?;
     let begun = begun.map_err(|error| ApiError::conflict(error.to_string()))?;
     let window = &begun.progress.window;
-    tracing::info!(by = %caller, window, "a drain is asked for over the admin API");
+    tracing::info!(target: AUDIT, by = %caller, window, "a drain is asked for over the admin API");
     let status = if begun.now {
         StatusCode::ACCEPTED
     } else {
@@ -89,7 +89,7 @@ pub(super) async fn undo(
 ) -> Result<web::Json<DrainSnapshot>, ApiError> {
     let undone = desk.ask(CancelDrain).await?;
     let undone = undone.map_err(|error| ApiError::conflict(error.to_string()))?;
-    tracing::info!(by = %caller, "the end of a drain is asked for over the admin API");
+    tracing::info!(target: AUDIT, by = %caller, "the end of a drain is asked for over the admin API");
     Ok(web::Json(undone))
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Desk;
-use super::access::Caller;
+use super::access::{AUDIT, Caller};
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
 
@@ -148,7 +148,7 @@ pub(super) async fn change(
     let before = log_level(&desk)?.get();
     let wrong = |why| ApiError::bad_request(format!("level: {why}"));
     log_level(&desk)?.set(&level).map_err(wrong)?;
-    tracing::info!(by = %caller, before, level, "the log level is changed over the admin API");
+    tracing::info!(target: AUDIT, by = %caller, before, level, "the log level is changed over the admin API");
     Ok(web::Json(CurrentLevel { level }))
 }
 

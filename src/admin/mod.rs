@@ -53,6 +53,7 @@ use crate::inspection::Inspector;
 use crate::logging::Log;
 use crate::memory::MemoryBudget;
 use crate::metrics::{ServiceBook, WorkerMetrics};
+use crate::store::admin_tokens::AdminToken;
 use crate::supervision::{CountedAddr, Receive};
 use errors::ApiError;
 use family::ProcessFigures;
@@ -83,6 +84,8 @@ pub struct Logging {
 pub struct Sources {
     /// The effective configuration.
     pub config: Arc<Config>,
+    /// The tokens of those who may ask.
+    pub tokens: Vec<AdminToken>,
     /// The limits in force, and the configuration with what has been reloaded.
     pub doors: Arc<Doors>,
     /// The root of the actors.
@@ -104,6 +107,7 @@ pub struct Sources {
 /// The state that every request may use.
 struct Desk {
     config: Arc<Config>,
+    tokens: Vec<AdminToken>,
     doors: Arc<Doors>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
@@ -121,6 +125,7 @@ impl Desk {
     fn new(sources: Sources, closed_connections: Arc<AtomicU64>) -> Desk {
         Desk {
             config: sources.config,
+            tokens: sources.tokens,
             doors: sources.doors,
             gateway: sources.gateway,
             metrics: sources.metrics,

@@ -18,7 +18,7 @@ impl Modify for Finished {
         let token = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "`admin.token`. Where none is configured, loopback addresses need none.",
+                "`admin.token`, or one of `admin.tokens`; those with the role `read` may only read. Where none is configured, loopback addresses need none.",
             ))
             .build();
         let components = document.components.get_or_insert_default();
@@ -60,7 +60,7 @@ fn finish(path: &str, operation: &mut Operation) {
         add(operation, 401, "The token is missing or wrong.");
     }
     if path.starts_with("/api/") || path == "/" {
-        let why = "Without `admin.token`: not from a loopback address, through a proxy, under another \
+        let why = "The token may only read. Without a token: not from a loopback address, through a proxy, under another \
                    name than this machine's, or from another site's page.";
         add(operation, 403, why);
     }

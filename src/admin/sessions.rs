@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::access::Caller;
+use super::access::{AUDIT, Caller};
 use super::errors::{ApiError, ErrorBody};
 use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::params::{Nothing, Query, cursor, limit, path_part};
@@ -100,7 +100,7 @@ pub(super) async fn kick(
 ) -> Result<HttpResponse, ApiError> {
     let id = session_here(&desk, &request)?;
     if in_time(desk.inspector.kick(id)).await?? {
-        tracing::info!(session_id = id, by = %caller, "kicked over the admin API");
+        tracing::info!(target: AUDIT, session_id = id, by = %caller, "kicked over the admin API");
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(no_session(id))

@@ -10,7 +10,7 @@ use crate::config::{self, Config, RouteSource};
 use crate::net::tls::Tls;
 use crate::routing::Parsed;
 use crate::store::redis::{Keys, Server};
-use crate::store::{Refused, file, redis};
+use crate::store::{Refused, admin_tokens, file, redis};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +54,9 @@ pub fn check(file: Option<&Path>, environment: impl Iterator<Item = (String, Str
             let mistakes = mistakes.iter().map(ToString::to_string);
             findings.mistakes.extend(mistakes);
         }
+    }
+    if let Err(mistakes) = admin_tokens::load(&config.admin) {
+        findings.mistakes.extend(mistakes);
     }
     let (place, routes) = read_routes(&config);
     match routes {

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, HostPort, LogFormat, Networks, Origins, Paths, RedisUrl, RouteSource, Secret};
+use super::{
+    Config, HostPort, LogFormat, NamedTokens, Networks, Origins, Paths, RedisUrl, RouteSource,
+    Secret,
+};
 
 /// One key.
 pub struct Key {
@@ -64,6 +67,8 @@ pub enum Field<'a> {
     Networks(&'a mut Networks),
     /// Origins, with commas.
     Origins(&'a mut Origins),
+    /// Tables of tokens, as JSON; shown without the tokens.
+    Tokens(&'a mut NamedTokens),
 }
 
 const fn sets(name: &'static str, field: for<'a> fn(&'a mut Config) -> Field<'a>) -> Key {
@@ -96,7 +101,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 76] = [
+pub const KEYS: [Key; 77] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -278,6 +283,7 @@ pub const KEYS: [Key; 76] = [
     }),
     sets("admin.address", |c| Field::Address(&mut c.admin.address)),
     sets("admin.token", |c| Field::Secret(&mut c.admin.token)),
+    sets("admin.tokens", |c| Field::Tokens(&mut c.admin.tokens)),
     sets("log.level", |c| Field::Text(&mut c.log.level)),
     sets("log.format", |c| Field::Format(&mut c.log.format)),
     sets("log.access_per_second", |c| {

@@ -232,6 +232,9 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Integer(n) if number || n.as_str() == "0" => Ok(n.as_str().replace('_', "")),
+        DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
+            Ok(json_of(value).to_string())
+        }
         DeValue::Array(items) => {
             let items: Result<Vec<_>, _> = items
                 .iter()
@@ -240,6 +243,21 @@ fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
             Ok(items?.join(","))
         }
         other => Err(format!("unexpected value of type {}", other.type_str())),
+    }
+}
+
+/// Returns tables as the environment would write them.
+fn json_of(value: &DeValue<'_>) -> serde_json::Value {
+    match value {
+        DeValue::String(text) => text.to_string().into(),
+        DeValue::Boolean(flag) => (*flag).into(),
+        DeValue::Array(items) => items.iter().map(|item| json_of(item.get_ref())).collect(),
+        DeValue::Table(table) => table
+            .iter()
+            .map(|(key, value)| (key.get_ref().to_string(), json_of(value.get_ref())))
+            .collect(),
+        // No table has numbers or times; none is refused as what it is not.
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => serde_json::Value::Null,
     }
 }
 

@@ -8,6 +8,7 @@
 //! * [`reload`](mod@reload): the same again, while the gateway runs.
 //! * [`units`]: durations and sizes as people write them.
 
+pub mod admin;
 mod contradictions;
 mod field;
 pub mod keys;
@@ -22,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use admin::{Admin, NamedTokens};
 pub use lists::{Network, Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
 pub use peer::{HostPort, Peer, PeerChannel};
@@ -217,14 +219,6 @@ pub struct Drain {
     pub accept_grace: Duration,
     pub moves_at_once: usize,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see Config")]
-pub struct Admin {
-    pub address: SocketAddr,
-    pub token: Option<Secret>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct Log {
@@ -383,10 +377,7 @@ impl Default for Config {
                 accept_grace: 3 * SECOND,
                 moves_at_once: 256,
             },
-            admin: Admin {
-                address: SocketAddr::from(([127, 0, 0, 1], 9090)),
-                token: None,
-            },
+            admin: Admin::default(),
             log: Log {
                 level: "info".to_owned(),
                 format: LogFormat::Text,

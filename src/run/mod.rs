@@ -27,7 +27,7 @@ use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
 use crate::store::pod::Pod;
-use crate::store::token_keys;
+use crate::store::{admin_tokens, token_keys};
 use crate::supervision::{self, ActorRegistry, CountedAddr};
 
 pub use crate::admin::Logging;
@@ -55,6 +55,9 @@ pub enum StartError {
     /// The open-file limit cannot be read, or leaves no room for clients.
     #[error("open files: {0}")]
     Files(String),
+    /// Tokens of the admin API are not good.
+    #[error("{}", .0.join("\n"))]
+    AdminTokens(Vec<String>),
     /// The keys of resume tokens are not good.
     #[error("{0}")]
     TokenKeys(String),
@@ -175,6 +178,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let players = listeners[0].local_addr()?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
+    let admin_tokens = admin_tokens::load(&config.admin).map_err(StartError::AdminTokens)?;
     let tokens = ArcSwap::from_pointee(token_keys::load(&config).map_err(StartError::TokenKeys)?);
     let peers = peers::listen(&config).map_err(StartError::Peer)?;
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
@@ -206,6 +210,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let (system, gateway) = spawn_system(parts, first_load)?;
     let sources = Sources {
         config,
+        tokens: admin_tokens,
         doors,
         gateway: gateway.clone(),
         metrics: metrics.clone(),

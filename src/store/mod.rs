@@ -1,5 +1,6 @@
 //! The sources of routing data. No actors: everything here reads once, and the caller decides when.
 //!
+//! * [`admin_tokens`]: the tokens of the admin API.
 //! * [`mod@file`]: the routes file.
 //! * [`pod`]: the deletion cost of this gateway's own pod in Kubernetes.
 //! * [`redis`]: two keys in Redis, and notifications of changes.
@@ -8,6 +9,7 @@
 
 use std::fmt;
 
+pub mod admin_tokens;
 pub mod file;
 pub mod names;
 pub mod pod;

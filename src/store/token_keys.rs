@@ -34,7 +34,11 @@ pub fn load(config: &Config) -> Result<Keyring, String> {
     Keyring::new(&secrets).map_err(|error| format!("session.token_keys: {error}"))
 }
 
-fn read(path: &Path) -> Result<String, String> {
+/// Returns the text of a small file.
+///
+/// # Errors
+/// It cannot be read; the text names it.
+pub(super) fn read(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
     let size = std::fs::metadata(path).map_err(cannot)?.len();
     if size > MAX_FILE_BYTES {

@@ -28,6 +28,53 @@ async fn gateway(change: impl FnOnce(&mut Config)) -> Gateway {
     Gateway::start_with(&backend.routes(), change).await
 }
 
+/// Each token has what its role allows, and no request gets further by the other's name.
+#[tokio::test]
+async fn what_a_token_allows_is_its_role() {
+    let gateway = gateway(|config| {
+        config.admin.tokens = r#"[{"name": "wall", "role": "read", "token": "look"},
+                                  {"name": "anna", "role": "operate", "token": "touch"}]"#
+            .parse()
+            .expect("tokens");
+    })
+    .await;
+    let admin = gateway.admin;
+    for line in GUARDED {
+        request(admin, line, &[], "")
+            .await
+            .error(401, "unauthorized");
+        let method = line.split(' ').next().expect("a method");
+        let wall = request(admin, line, &["Authorization: Bearer look"], "").await;
+        let anna = request(admin, line, &["Authorization: Bearer touch"], "").await;
+        if method == "GET" {
+            assert_eq!(wall.status, anna.status, "{line}");
+        } else {
+            wall.error(403, "forbidden");
+        }
+        assert!(!matches!(anna.status, 401 | 403), "{line}: {}", anna.status);
+    }
+    let head = request(
+        admin,
+        "HEAD /api/v1/info",
+        &["Authorization: Bearer look"],
+        "",
+    )
+    .await;
+    assert_eq!(head.status, 200);
+    let both = ["Authorization: Bearer look", "Authorization: Bearer touch"];
+    let answer = request(admin, "DELETE /api/v1/sessions/7", &both, "").await;
+    answer.error(403, "forbidden");
+    let config = request(
+        admin,
+        "GET /api/v1/config",
+        &["Authorization: Bearer look"],
+        "",
+    )
+    .await;
+    assert!(config.body.contains("wall (read), anna (operate)"));
+    assert!(!config.body.contains("touch"));
+}
+
 #[tokio::test]
 async fn with_a_token_only_requests_that_have_it() {
     let gateway = gateway(|config| {

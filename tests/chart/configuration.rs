@@ -7,6 +7,7 @@ use game_gateway::config::keys::{Field, KEYS};
 use serde_json::{Map, Value, json};
 
 use crate::container::{Container, SECRET};
+use crate::guards::refused;
 use crate::support::redis::RedisServer;
 use crate::tools::{HELM, object, objects, parse, rendered, set_up, set_ups};
 
@@ -116,6 +117,7 @@ fn every_key_of_the_program_can_be_set() {
             // The chart's own default: pods are asked by others.
             "admin.address" => json!("0.0.0.0:9090"),
             "peer.address" => json!("0.0.0.0:7001"),
+            "admin.tokens" => json!([]),
             _ => default_value((key.field)(&mut defaults)),
         };
         put(&mut config, key.name, value);
@@ -161,6 +163,18 @@ fn values_keep_their_types() {
     ] {
         assert!(toml.contains(line), "no {line} in\n{toml}");
     }
+}
+
+/// Named tokens come from files, which a volume brings: their values would stand in a ConfigMap.
+#[test]
+fn named_tokens_reach_the_program() {
+    let one = |key: &str, value: &str| format!("config.admin.tokens[0].{key}={value}");
+    let (name, role) = (one("name", "ops"), one("role", "read"));
+    let file = one("file", "/run/secrets/none/ops");
+    let (good, said) = Container::of_gateway(&objects(&[&name, &role, &file])).check();
+    let expected = "admin.tokens: `ops`: /run/secrets/none/ops: cannot be read";
+    assert!(!good && said.contains(expected), "{said}");
+    refused(&[&name, &role, &file, &one("token", "sesame")], "token");
 }
 
 /// The Job that writes routes to Redis does so, with the password that is given as a value.

@@ -103,6 +103,8 @@
 {{- define "game-gateway.tomlValue" -}}
 {{- if kindIs "slice" . -}}
 [{{ range $at, $entry := . }}{{ if $at }}, {{ end }}{{ include "game-gateway.tomlValue" $entry }}{{ end }}]
+{{- else if kindIs "map" . -}}
+{ {{- range $at, $key := keys . | sortAlpha }}{{ if $at }}, {{ end }}{{ $key }} = {{ include "game-gateway.tomlValue" (get $ $key) }}{{ end -}} }
 {{- else if kindIs "float64" . -}}
 {{ printf "%.0f" . }}
 {{- else -}}

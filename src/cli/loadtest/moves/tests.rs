@@ -8,7 +8,7 @@ use super::*;
 use crate::cli::loadtest::BackendProtocol;
 use crate::cli::loadtest::echo::Echo;
 use crate::config::{self, Config, Secret};
-use crate::run::{self, Running};
+use crate::run::{self, Running, Totals};
 
 #[derive(Debug, Parser)]
 struct Line {
@@ -78,7 +78,8 @@ fn players_move_when_their_gateway_goes() {
     );
     let args = arguments(&line);
     let load = std::thread::spawn(move || drive(&args));
-    while first.totals().client_frames_in < 200 {
+    let all_play = |totals: Totals| totals.sessions == 20 && totals.client_frames_in >= 200;
+    while !all_play(first.totals()) {
         std::thread::yield_now();
     }
     moved.store(true, std::sync::atomic::Ordering::Release);
