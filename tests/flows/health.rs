@@ -298,6 +298,54 @@ async fn goaway_on_one_workers_link_speaks_to_all_workers() {
     );
 }
 
+/// Both workers have heard GOAWAY, and one has a new link: the other sends new sessions there as well, although its own
+/// old link still stands.
+#[tokio::test]
+async fn a_goaway_is_taken_back_for_all_workers() {
+    let (old, new) = (Backend::start().await, Backend::start().await);
+    let gateway = Gateway::start_with(&old.routes(), |config| {
+        config.gateway.workers = 2;
+        config.backend.ping_interval = Duration::from_secs(1);
+    })
+    .await;
+    let rule = Backend::rule(&[&old, &new]);
+    let mut hub = Hub::start(old);
+    let mut players = Vec::new();
+    while hub.links() < 2 {
+        players.push(hub.player(&gateway).await);
+    }
+    gateway.set_routes(&format!(r#"{{"rules":{{"game":{rule}}}}}"#));
+    gateway
+        .until("game_gateway_routes_version", |version| version == 2)
+        .await;
+    echo(new);
+    for of in [0, 1] {
+        let of_link = players.iter_mut().find(|(_, _, link)| *link == of);
+        let (player, session_id, link) = of_link.expect("a player");
+        hub.send(*link, Kind::Goaway, 0, b"");
+        hub.send(*link, Kind::Data, *session_id, b"noted");
+        player.answer().await;
+    }
+    hub.lose(0);
+    // One link in place of the lost one, and one of the other worker.
+    let mut pace = tokio::time::interval(Duration::from_millis(20));
+    soon(async {
+        while hub.links() < 4 {
+            let mut late = player(&gateway, "game", b"late").await;
+            tokio::select! {
+                frame = late.next() => drop(frame.expect("a frame")),
+                _ = hub.next() => {}
+            }
+            pace.tick().await;
+        }
+    })
+    .await;
+    let still = players.iter_mut().find(|(_, _, link)| *link == 1);
+    let (stays, session_id, link) = still.expect("a player");
+    hub.send(*link, Kind::Data, *session_id, b"still here");
+    assert_eq!(&stays.answer().await.payload[..], b"still here");
+}
+
 #[tokio::test]
 async fn a_backend_that_leaves_makes_room_where_links_are_limited() {
     let (old, new) = (Backend::start().await, Backend::start().await);

@@ -9,6 +9,7 @@
 //!                      Down(attempt, retry_at) ◀────────────────── Unknown
 //!                                              ▲
 //!        Up ── a PONG overdue on every link ─▶ Suspect ── something has come ─▶ Up
+//!        Leaving ── a new link of another worker, without GOAWAY ─▶ Unknown
 //! ```
 
 use std::sync::Arc;
@@ -158,6 +159,16 @@ impl BackendPool {
         let service = &self.service.name;
         let mark = self.shared.limits.mark_leaving(service, self.endpoint);
         self.set_health(Health::Leaving(mark));
+    }
+
+    /// Another worker has a new link without a GOAWAY: the one that was said here holds no more, although its link may
+    /// stand for as long as it has sessions.
+    pub(super) fn take_back_goaway(&mut self) {
+        let limits = &self.shared.limits;
+        let is_leaving = limits.is_leaving(&self.service.name, self.endpoint);
+        if matches!(self.state.health, Health::Leaving(_)) && !is_leaving {
+            self.set_health(Health::Unknown);
+        }
     }
 
     /// Tells the router whether new sessions should come here.

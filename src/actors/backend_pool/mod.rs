@@ -225,7 +225,6 @@ impl BackendPool {
         let is_late = self.connecting();
         if !is_late {
             match self.state.health {
-                Health::Leaving(_) if !bind.resumes => return Err(BindFailed::Leaving),
                 Health::Down { tried_at, .. } if tried_at.elapsed() < FIRST_BACKOFF => {
                     self.retry_at(tried_at + FIRST_BACKOFF, ctx);
                 }

@@ -142,6 +142,7 @@ impl Actor for BackendPool {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_interval(self.scope.config.backend.ping_interval, |pool, ctx| {
+            pool.take_back_goaway();
             pool.look();
             pool.say_owed();
             pool.quit_kept();
