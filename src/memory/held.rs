@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::meter::Meter;
 use super::part::Part;
+use super::pressure::Pressure;
 
 thread_local! {
     static METER: RefCell<Option<Arc<Meter>>> = const { RefCell::new(None) };
@@ -26,9 +27,10 @@ pub fn count(part: Part, before: usize, after: usize) {
     });
 }
 
-/// Tells whether memory is so short that queues end, and so many bytes are more than an eighth of it.
-pub fn is_too_much(bytes: usize) -> bool {
-    METER.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.is_too_much(bytes)))
+/// Tells whether memory is at least so short, and so many bytes are more than an eighth of it.
+pub fn is_too_much(bytes: usize, least: Pressure) -> bool {
+    let too_much = |meter: &Arc<Meter>| meter.is_too_much(bytes, least);
+    METER.with_borrow(|meter| meter.as_ref().is_some_and(too_much))
 }
 
 /// Bytes of one holder, counted until it is dropped, on whatever thread that is.

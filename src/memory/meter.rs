@@ -125,10 +125,11 @@ impl Meter {
         self.shared.sum.load(Relaxed) >= pressure.threshold(self.shared.limit())
     }
 
-    /// Publishes, and tells whether queues end and so many bytes are more than an eighth of the budget.
-    pub(super) fn is_too_much(&self, bytes: usize) -> bool {
+    /// Publishes, and tells whether memory is at least so short and so many bytes are more than an eighth of the
+    /// budget.
+    pub(super) fn is_too_much(&self, bytes: usize, least: Pressure) -> bool {
         self.publish();
-        self.pressure() >= Pressure::Queues && bytes as i64 > self.shared.limit() / 8
+        self.pressure() >= least && bytes as i64 > self.shared.limit() / 8
     }
 
     /// What this thread holds of a part.

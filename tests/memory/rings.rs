@@ -14,7 +14,8 @@ const FRAME: usize = 16 * 1024;
 
 /// A player who can resume.
 pub(crate) struct Resumable {
-    player: Player,
+    /// None: it has left.
+    player: Option<Player>,
     pub(crate) session_id: u64,
     token: Vec<u8>,
     /// DATA frames taken.
@@ -22,6 +23,15 @@ pub(crate) struct Resumable {
 }
 
 impl Resumable {
+    pub(crate) fn new(player: Player, session_id: u64, token: Vec<u8>) -> Resumable {
+        Resumable {
+            player: Some(player),
+            session_id,
+            token,
+            taken: 0,
+        }
+    }
+
     /// Starts a session. The link is the only one; the first session brings it.
     pub(crate) async fn start(served: &Served, link: &mut Option<Link>) -> Resumable {
         let mut player = Player::connect_to(served.players).await;
@@ -36,23 +46,24 @@ impl Resumable {
         };
         let session_id = link.next_open().await;
         link.data().await;
-        let (_, token) = opened(&mut player).await;
-        Resumable {
-            player,
-            session_id,
-            token,
-            taken: 0,
-        }
+        let (_, _, token) = opened(&mut player).await;
+        Resumable::new(player, session_id, token)
     }
 
-    async fn take(&mut self) {
-        let frame = self.player.answer().await;
+    /// Breaks the connection.
+    pub(crate) fn leave(&mut self) {
+        self.player = None;
+    }
+
+    pub(crate) async fn take(&mut self) {
+        let player = self.player.as_mut().expect("a connection");
+        let frame = player.answer().await;
         assert_eq!(frame.payload.len(), FRAME);
         self.taken += 1;
     }
 
-    /// Comes back on a new connection; returns whether with a gap.
-    async fn resume(&mut self, served: &Served, link: &mut Link) -> bool {
+    /// Sends RESUME on a new connection.
+    async fn come_back(&self, served: &Served) -> Player {
         let mut payload = self.taken.to_be_bytes().to_vec();
         payload.extend_from_slice(&self.token);
         let header = Header {
@@ -60,23 +71,30 @@ impl Resumable {
             session_id: self.session_id,
             ..Header::default()
         };
-        self.player = Player::connect_to(served.players).await;
-        self.player.send(header, "", &payload).await;
+        let mut player = Player::connect_to(served.players).await;
+        player.send(header, "", &payload).await;
+        player
+    }
+
+    /// Comes back on a new connection; returns whether with a gap.
+    pub(crate) async fn resume(&mut self, served: &Served, link: &mut Link) -> bool {
+        let mut player = self.come_back(served).await;
         let open = link.opened().await;
         assert_eq!(open.session_id, self.session_id);
         link.send(Kind::Accept, self.session_id, &open.payload[14..18])
             .await;
-        let (gap, token) = opened(&mut self.player).await;
-        self.token = token;
+        let (_, gap, token) = opened(&mut player).await;
+        (self.player, self.token) = (Some(player), token);
         gap
     }
 }
 
-/// Reads OPENED; returns whether it tells a gap, and its token.
-async fn opened(player: &mut Player) -> (bool, Vec<u8>) {
+/// Reads OPENED; returns its session, whether it tells a gap, and its token.
+pub(crate) async fn opened(player: &mut Player) -> (u64, bool, Vec<u8>) {
     let frame = player.next().await.expect("a frame");
     assert_eq!(frame.header.kind, client::Kind::Opened as u8, "{frame:?}");
     (
+        frame.header.session_id,
         frame.header.flags & FLAG_GAP != 0,
         frame.payload[12..].to_vec(),
     )
@@ -110,7 +128,7 @@ async fn rings_shrink_and_no_session_ends() {
 
     // Their connections break; the backend goes on.
     for player in &mut players {
-        player.player = Player::connect_to(served.players).await;
+        player.leave();
         let suspended = link.next().await.expect("a frame");
         assert_eq!(suspended.kind, Kind::Suspend as u8, "{suspended:?}");
     }

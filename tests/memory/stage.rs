@@ -202,6 +202,16 @@ impl Served {
         soon(seen).await;
     }
 
+    /// Waits until a metric is as it must become.
+    pub(crate) async fn until_metric(&self, name: &str, right: impl Fn(u64) -> bool) {
+        soon(async {
+            while !right(self.metric(name).await) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// Returns the value of a metric.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let (_, body) = get(self.admin, "/metrics").await;

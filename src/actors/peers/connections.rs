@@ -13,7 +13,7 @@ use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side, refusals};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
-use crate::memory;
+use crate::memory::{self, Pressure};
 use crate::net::peer::HandshakeFailure;
 use crate::supervision::Receive;
 
@@ -57,6 +57,8 @@ impl Peers {
             self.lose(connection, None);
         }
         self.renew_owed(ctx);
+        // What a peer gateway that reads has not taken by now is more than it will take soon, and nobody else pays for it.
+        self.bound_queues(Pressure::Sessions);
     }
 
     /// Writes a frame; what does not fit costs the connection.
@@ -75,9 +77,14 @@ impl Peers {
             let error = "it does not take what is said to it".to_owned();
             return self.lose(connection, Some(error));
         }
+        self.bound_queues(Pressure::Queues);
+    }
+
+    /// Loses the connection for which most waits where that is too much for all together.
+    fn bound_queues(&mut self, least: Pressure) {
         let queued = self.shared.counts.queued_bytes();
         let most = self.shared.config.peer.channel.all_queued_bytes;
-        if queued > most || memory::is_too_much(queued) {
+        if queued > most || memory::is_too_much(queued, least) {
             let most = self.connections.iter().max_by_key(|(_, c)| c.wire.queued());
             if let Some((number, _)) = most {
                 let error = "too much waits for other gateways, most of it for this one".to_owned();

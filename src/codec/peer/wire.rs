@@ -10,6 +10,8 @@ use crate::codec::link::Bind;
 pub const MAX_FRAME_BYTES: usize = MAX_RING_BYTES + 64 * 1024;
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 255;
+/// More than all else of a hand-over has beside its ring and its starts, in bytes.
+const MAX_REST: usize = 512;
 
 /// Content of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +174,8 @@ fn put_particulars(out: &mut Vec<u8>, particulars: &Particulars) {
 }
 
 fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
+    // What a last small field would double.
+    out.reserve_exact(handed.ring.len() + 12 * handed.starts.len().min(255) + MAX_REST);
     out.push(u8::from(handed.gap));
     out.extend_from_slice(&handed.received.to_be_bytes());
     let starts = &handed.starts[..handed.starts.len().min(usize::from(u8::MAX))];

@@ -138,6 +138,22 @@ fn names_and_flags_are_what_they_must_be() {
     assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
 }
 
+/// What waits is counted by its capacity.
+#[test]
+fn a_handover_takes_no_more_than_it_is_long() {
+    let handed = Handover {
+        ring: vec![7; 300_000],
+        last_service: "s".repeat(64),
+        ..Handover::default()
+    };
+    let bytes = frame(Said::ToClaimant(ToClaimant::Handover(Box::new(handed)))).encode();
+    assert!(
+        bytes.capacity() < bytes.len() + 1024,
+        "{}",
+        bytes.capacity()
+    );
+}
+
 proptest::proptest! {
     #[test]
     fn rubbish_is_no_danger(bytes in proptest::collection::vec(0_u8..80, 0..200)) {
