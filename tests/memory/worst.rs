@@ -72,9 +72,13 @@ impl Stage {
         self.note("client_queues", 960 * KIB, 2 * MIB).await;
         let mut large = Vec::new();
         link::encode(&mut large, Kind::Data, slow_id, &vec![7; LARGEST_OF_LINKS]);
-        link.raw(&large[..large.len() - 1]).await;
+        let (last, most) = large.split_last().expect("bytes");
+        link.raw(most).await;
         self.note("link_input", 16 * MIB, 32 * MIB + 2 * 64 * KIB)
             .await;
+        // What was needed for it does not stay.
+        link.raw(&[*last]).await;
+        soon(async { while self.held("link_input").await > 4 * 64 * KIB {} }).await;
     }
 
     /// All but a byte of the largest frame and the largest body.

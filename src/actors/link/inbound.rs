@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::prelude::*;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::io::poll_read_buf;
 
+use super::memory::LARGE_INBOX;
 use super::strays::Strays;
 use super::{CLOSES_MARK, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::StrayFrame;
@@ -108,6 +109,10 @@ impl Link {
             // Shared, so that large payloads are written from here rather than copied.
             let buffer = self.inbox.capacity();
             let chunk = self.inbox.split_to(end).freeze();
+            if self.inbox.capacity() > LARGE_INBOX && self.inbox.len() <= READ_BYTES {
+                // The rest of a large frame's buffer would stay, whatever comes from now on.
+                self.inbox = BytesMut::from(&self.inbox[..]);
+            }
             self.take_chunk(&chunk, Some((&chunk, buffer)), &mut strays)
         } else {
             let inbox = std::mem::take(&mut self.inbox);

@@ -16,7 +16,7 @@ use crate::supervision::Receive;
 /// A backend that reads leaves no larger queue behind, in bytes.
 const LARGE_QUEUE: usize = SCRATCH_BYTES;
 /// Only a large frame needs more room, in bytes.
-const LARGE_INBOX: usize = 2 * SCRATCH_BYTES;
+pub(super) const LARGE_INBOX: usize = 2 * SCRATCH_BYTES;
 /// Time between two looks at whether the rest of a large frame may come.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time in which others may give back what a large frame needs, before its link has to end.
