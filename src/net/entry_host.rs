@@ -43,8 +43,13 @@ pub trait EntryHost {
     fn refuses_handshakes(&self) -> bool;
     /// Returns why no session should be sent here, or none if the gateway is ready for some.
     fn not_ready(&self) -> Option<Refusal>;
-    /// Counts a request that is to start a session. Returns why it may not, or none if it may.
-    fn too_many_requests(&self) -> Option<Refusal> {
+    /// Counts a request that is to start a session, and these bytes of its body. Returns why it may not, or none if
+    /// it may; then nothing is counted.
+    fn over_rate(&self, _bytes: u64) -> Option<Refusal> {
+        None
+    }
+    /// Counts bytes of a body whose length its head has not said. Returns as [`over_rate`](Self::over_rate) does.
+    fn body_over_rate(&self, _bytes: u64) -> Option<Refusal> {
         None
     }
     /// Starts a session whose frames come from `socket`.

@@ -451,3 +451,44 @@ async fn requests_count_as_frames_of_their_connection() {
         }
     }
 }
+
+#[tokio::test]
+async fn bodies_count_as_bytes_of_their_connection() {
+    let gateway = echo(|config| {
+        config.limits.bytes_per_second = 1;
+        config.listen.http.trusted_proxies = "127.0.0.1".parse().expect("networks");
+    })
+    .await;
+    let proxied = "X-Forwarded-For: 192.0.2.7\r\n";
+    let mut shared = connect(&gateway).await;
+    for _ in 0..3 {
+        send(&mut shared, &request("POST /game", proxied, &[b'x'; 1000])).await;
+        assert_eq!(Response::read(&mut shared).await.status, 200);
+    }
+
+    let gateway = echo(|config| config.limits.bytes_per_second = 1).await;
+    let chunked = |bytes: &[u8]| {
+        let size = format!("{:x}\r\n", bytes.len());
+        let head = request("POST /game", "Transfer-Encoding: chunked\r\n", b"");
+        [&head, size.as_bytes(), bytes, b"\r\n0\r\n\r\n"].concat()
+    };
+    // More than a second's worth is taken from a full bucket, and paid for afterwards: for 1000 seconds.
+    for first in [
+        request("POST /game", "", &[b'x'; 1000]),
+        chunked(&[b'x'; 1000]),
+    ] {
+        let mut socket = connect(&gateway).await;
+        for (wire, status) in [
+            (first, 200),
+            (request("POST /game", "", b"x"), 429),
+            (chunked(b"x"), 429),
+            (request("POST /game", "", b""), 200),
+            (request("OPTIONS /game", "", b"x"), 204),
+        ] {
+            send(&mut socket, &wire).await;
+            let response = Response::read(&mut socket).await;
+            assert_eq!(response.status, status);
+            assert_eq!(response.header("retry-after").is_some(), status == 429);
+        }
+    }
+}

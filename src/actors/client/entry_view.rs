@@ -30,8 +30,8 @@ pub(super) struct Admitted {
     proxy: Cell<Option<(SocketAddr, AddressSource)>>,
     /// Counts that request for its player's address.
     player: Cell<Option<AddressSeat>>,
-    /// The rate of its requests, each of which is a session's only frame.
-    requests: Cell<Bucket>,
+    /// The rates of its requests, each of which is a session's only frame, and of the bytes of their bodies.
+    rates: Cell<(Bucket, Bucket)>,
 }
 
 impl Admitted {
@@ -41,7 +41,7 @@ impl Admitted {
             refusal: RefCell::new(refusal),
             proxy: Cell::default(),
             player: Cell::default(),
-            requests: Cell::default(),
+            rates: Cell::default(),
         }
     }
 
@@ -81,6 +81,35 @@ impl EntryView {
         };
         self.stats.set_remote(remote, source);
         self.shared.scope.doors.look_at(remote.ip(), source)
+    }
+
+    /// Takes so many requests and bytes of bodies out of the connection's rates, or, where one of them is over,
+    /// nothing. Returns why it is.
+    fn take(&self, requests: u64, bytes: u64) -> Option<Refusal> {
+        let doors = &self.shared.scope.doors;
+        let limits = &doors.config().limits;
+        let (now, (frames, body)) = (doors.now(), self.admitted.rates.get());
+        // A proxy's connection has the requests of many.
+        let is_limited = |cost, rate| cost > 0 && rate > 0 && !self.is_trusted_proxy(None);
+        let after = |bucket: Bucket, cost, rate| match is_limited(cost, rate) {
+            true => bucket.after(now, cost, rate as u64),
+            false => Ok(bucket),
+        };
+        let frames = after(frames, requests, limits.frames_per_second);
+        let body = after(body, bytes, limits.bytes_per_second);
+        let (wait, text) = match (frames, body) {
+            (Ok(frames), Ok(body)) => {
+                self.admitted.rates.set((frames, body));
+                return None;
+            }
+            (Err(wait), _) => (wait, "too many requests over this connection"),
+            (_, Err(wait)) => (wait, "too many bytes over this connection"),
+        };
+        Some(Refusal {
+            code: Code::RATE_LIMITED,
+            retry_after_ms: u32::try_from(wait / 1_000_000 + 1).unwrap_or(u32::MAX),
+            text: text.to_owned(),
+        })
     }
 
     /// Counts the connection for the player's address. Returns false if it is to be closed with nothing sent.
@@ -212,25 +241,12 @@ impl EntryHost for EntryView {
         }
     }
 
-    fn too_many_requests(&self) -> Option<Refusal> {
-        let doors = &self.shared.scope.doors;
-        let rate = doors.config().limits.frames_per_second;
-        // A proxy's connection has the requests of many.
-        if rate == 0 || self.is_trusted_proxy(None) {
-            return None;
-        }
-        let requests = &self.admitted.requests;
-        match requests.get().after(doors.now(), 1, rate as u64) {
-            Ok(after) => {
-                requests.set(after);
-                None
-            }
-            Err(wait) => Some(Refusal {
-                code: Code::RATE_LIMITED,
-                retry_after_ms: u32::try_from(wait / 1_000_000 + 1).unwrap_or(u32::MAX),
-                text: "too many requests over this connection".to_owned(),
-            }),
-        }
+    fn over_rate(&self, bytes: u64) -> Option<Refusal> {
+        self.take(1, bytes)
+    }
+
+    fn body_over_rate(&self, bytes: u64) -> Option<Refusal> {
+        self.take(0, bytes)
     }
 
     fn begin_session(&self, socket: DuplexStream) {

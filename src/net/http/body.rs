@@ -149,6 +149,11 @@ impl Body {
         }
     }
 
+    /// Returns true if its length is known only behind it.
+    pub(super) fn is_chunked(&self) -> bool {
+        matches!(self, Body::Chunked(_))
+    }
+
     /// Returns true if nothing of it is left.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Body::Done)

@@ -325,6 +325,7 @@ async fn exchange(
     waits: bool,
     limit: usize,
 ) -> Result<Reply, Broken> {
+    let is_counted = !body.is_chunked();
     let reading = async {
         if waits {
             stream.write(CONTINUE, Bytes::new()).await?;
@@ -335,6 +336,13 @@ async fn exchange(
     let read = timeout(params.config.listen.http.timeout, reading).await;
     let payload = read.unwrap_or(Err(Broken::Refused(SLOW_BODY)))?;
     stream.free();
+    let over = || params.host.body_over_rate(payload.len() as u64);
+    if let Some(refusal) = (!is_counted).then(over).flatten() {
+        let (reply, who) = (Reply::refused(&refusal), (post.realm_id, post.user_id));
+        let host = &params.host;
+        host.refused(reply.status(), reply.text(), &post.service, who.0, who.1);
+        return Ok(reply);
+    }
     let request = stream.request();
     tokio::select! {
         biased;

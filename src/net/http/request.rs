@@ -214,13 +214,17 @@ impl Target {
             _ => return Err(Reply::method_not_allowed("POST, OPTIONS")),
         }
         let host = &params.host;
-        if let Some(refusal) = host.refusal().or_else(|| host.too_many_requests()) {
+        if let Some(refusal) = host.refusal() {
             return Err(Reply::refused(&refusal));
         }
         let length = head.headers().get(header::CONTENT_LENGTH);
         let length: Option<u64> = length.and_then(|v| v.to_str().ok()?.trim().parse().ok());
-        if length.is_some_and(|length| length > u64::from(params.config.listen.max_payload)) {
+        let length = length.unwrap_or(0);
+        if length > u64::from(params.config.listen.max_payload) {
             return Err(TOO_LARGE.into());
+        }
+        if let Some(refusal) = host.over_rate(length) {
+            return Err(Reply::refused(&refusal));
         }
         Ok(Target::Post(Post {
             service: service.to_owned(),
