@@ -45,7 +45,7 @@ impl Code {
     pub const UNAVAILABLE: Code = Code(503);
     /// The backend did not answer in time (HTTP only).
     pub const BACKEND_TIMEOUT: Code = Code(504);
-    /// The client's outbound queue overflowed.
+    /// The client's outbound queue overflowed, or what it holds is the most while memory is short.
     pub const TOO_SLOW: Code = Code(507);
 
     /// Tells whether a backend that ends a session with this code says that it, and not the player, is why.

@@ -1,6 +1,7 @@
 //! Clients that send parts of frames: their number is no way past the budget, nor a way to keep it.
 
 use game_gateway::codec::client::{self, Header};
+use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::Kind;
 use tokio::net::TcpStream;
 
@@ -63,4 +64,43 @@ async fn parts_of_frames_keep_within_the_budget_and_do_not_stay() {
         }
     })
     .await;
+}
+
+/// Nothing is queued for those who end, so they hear why.
+#[tokio::test]
+async fn who_ends_for_what_he_has_sent_is_told_so() {
+    let served = Served::start(
+        "limits.memory = \"8MiB\"\nlisten.max_payload = \"2MiB\"\nsession.outbound_queue = \"4MiB\"\nlisten.sniff_timeout = \"1h\"",
+    )
+    .await;
+    let mut senders = Vec::new();
+    for _ in 0..8 {
+        let socket = soon(TcpStream::connect(served.players)).await;
+        senders.push(socket.expect("connected"));
+    }
+    let whole = frame(1);
+    let first = served.send_all(&mut senders[..1], &whole);
+    let (link, ()) = tokio::join!(served.backend.link(), first);
+    tokio::spawn(echo(link));
+    served.send_all(&mut senders[1..], &whole).await;
+    for sender in &mut senders {
+        let answer = crate::support::frames::next(sender).await;
+        assert_eq!(answer.header.kind, client::Kind::Data as u8);
+    }
+    // All of them hold twice the budget.
+    served
+        .fill(&mut senders, &frame(2_000_000)[..1_999_000])
+        .await;
+    let told = soon(futures_util::future::select_all(
+        senders
+            .iter_mut()
+            .map(|s| Box::pin(crate::support::frames::next(s))),
+    ));
+    let (close, ..) = told.await;
+    assert_eq!(close.header.kind, client::Kind::Close as u8);
+    let notice = Notice::decode(&close.payload, Code::NORMAL);
+    assert_eq!(
+        (notice.code, notice.text),
+        (Code::TOO_SLOW, "input that waits took too much memory")
+    );
 }

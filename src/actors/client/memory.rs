@@ -181,12 +181,16 @@ impl Client {
             Connection::Frames => {
                 self.shared.scope.metrics.evicted.one();
                 let closing = match self.outbox.is_empty() {
-                    true => Closing::TooSlow,
+                    true => Closing::InputTooLarge,
                     false => Closing::Evicted,
                 };
                 self.close(closing, ctx);
             }
-            Connection::Ending(_) => ctx.stop(),
+            Connection::Ending(_) if self.outbox.queued() > LEAST_WHILE_QUEUES_END as usize => {
+                ctx.stop();
+            }
+            // Little is left, which says why it ends.
+            Connection::Ending(_) => {}
             Connection::Sniffing(_) | Connection::Entering(_) | Connection::Absent(_) => {}
         }
     }

@@ -61,8 +61,10 @@ pub enum Closing {
     BannedUnheard,
     /// The client's outbound queue overflowed.
     TooSlow,
-    /// The client holds the most while too much of `limits.memory` is held.
+    /// The client holds the most while too much of `limits.memory` is held, and does not take what is queued for it.
     Evicted,
+    /// The same of a client for which nothing is queued: what it has sent is the most.
+    InputTooLarge,
     /// This gateway is draining.
     Draining,
     /// `listen.max_connections` is reached.

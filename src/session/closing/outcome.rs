@@ -111,6 +111,8 @@ impl Closing {
             Closing::TooSlow => told(Label::TooSlow, Code::TOO_SLOW, Suspend, NoAdvice)
                 .with("outbound queue overflowed"),
             Closing::Evicted => evicted(),
+            Closing::InputTooLarge => told(Label::TooSlow, Code::TOO_SLOW, Suspend, NoAdvice)
+                .with("input that waits took too much memory"),
             Closing::Draining => {
                 told(Label::Draining, Code::UNAVAILABLE, Suspend, Spread).with(DRAINING)
             }

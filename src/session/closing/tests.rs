@@ -62,6 +62,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::BannedUnheard, None, 0);
     check(Closing::TooSlow, Some(507), 507);
     check(Closing::Evicted, None, 507);
+    check(Closing::InputTooLarge, Some(507), 507);
     check(Closing::Draining, Some(503), 503);
     check(Closing::Full, Some(503), 503);
     check(Closing::Denied, None, 0);
@@ -93,6 +94,7 @@ fn a_connection_that_breaks_or_is_given_up_only_suspends_its_session() {
         Closing::Internal,
         Closing::Draining,
         Closing::TooSlow,
+        Closing::InputTooLarge,
     ] {
         assert!(closing.outcome().only_suspends, "{closing:?}");
     }
