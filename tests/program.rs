@@ -10,7 +10,7 @@ use game_gateway::codec::client::{self, Header, Kind};
 use game_gateway::codec::link;
 use support::address;
 use support::process::Process;
-use support::wire::{Backend, Link, Player};
+use support::wire::{Backend, Link, Player, ask};
 use tempfile::TempDir;
 
 fn program() -> Command {
@@ -48,10 +48,17 @@ fn configured(routes: &str, more: &str) -> (TempDir, String) {
 
 /// Starts `serve` and returns it with the players' address.
 fn serve(file: &str) -> (Process, SocketAddr) {
+    let (process, players, _) = serve_both(file);
+    (process, players)
+}
+
+/// The same, with the admin address.
+fn serve_both(file: &str) -> (Process, SocketAddr, SocketAddr) {
     let process = Process::spawn(program().args(["serve", "--config", file]));
     let ready = process.wait_for_line("game-gateway ready: players on ");
-    let (players, _) = ready.split_once(", admin on ").expect("both addresses");
-    (process, players.parse().expect("an address"))
+    let both = ready.split_once(", admin on ").expect("both addresses");
+    let address = |text: &str| text.trim().parse().expect("an address");
+    (process, address(both.0), address(both.1))
 }
 
 #[test]
@@ -373,6 +380,54 @@ async fn the_end_of_a_session_is_a_line() {
     assert!(fields.contains(counted), "{fields}");
     let expected = format!(" services=game@{game} code=4242 reason=\"client\"");
     assert!(fields.ends_with(&expected), "{fields}");
+}
+
+#[tokio::test]
+async fn the_line_of_one_who_is_found_out_to_be_banned_says_who_he_is() {
+    let backend = Backend::start().await;
+    let (_directory, file) = configured(
+        &backend.routes(),
+        "gateway.workers = 1\nbackend.probe_interval = \"0s\"",
+    );
+    let (mut process, players, admin) = serve_both(&file);
+    for user in ["4712", "4713"] {
+        let body = format!("{{\"user_id\": \"{user}\"}}");
+        let (status, body) = ask(admin, "POST /api/v1/bans", &body).await;
+        assert_eq!(status, 201, "{body}");
+    }
+    let (mut claims, mut link) = a_player_of(&backend, players).await;
+    let header = Header {
+        user_id: 4712,
+        ..Header::default()
+    };
+    claims.send(header, "game", b"hello").await;
+    assert_eq!(claims.closed().await.0, 440);
+    link.closed().await;
+    let mut bound = Player::connect_to(players).await;
+    bound.data("game", b"hello").await;
+    let id = link.opened().await.session_id;
+    link.data().await;
+    let bind = link::Bind {
+        user_id: 4713,
+        realm_id: 0,
+    };
+    link.send(link::Kind::Bind, id, &bind.encode()).await;
+    assert_eq!(bound.closed().await.0, 440);
+    let ended = tokio::task::spawn_blocking(move || {
+        process.sigterm();
+        process.wait_for_exit();
+        process.output()
+    });
+    let output = ended.await.expect("no panic");
+    let who = [
+        "user_id=4712 realm_id=7 identity=\"claimed\"",
+        "user_id=4713 realm_id=0 identity=\"bound\"",
+    ];
+    for who in who {
+        let its = |line: &&str| line.contains("session ended") && line.contains(who);
+        let line = output.lines().find(its).expect(&output);
+        assert!(line.ends_with("code=440 reason=\"banned\""), "{line}");
+    }
 }
 
 #[tokio::test]

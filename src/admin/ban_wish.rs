@@ -148,8 +148,15 @@ fn text<'a>(name: &str, value: &'a Option<Value>) -> Result<Option<&'a str>, Api
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => {
-            let message = format!("{name}: `{other}` is not a text, expected for example \"42\"");
-            Err(ApiError::bad_request(message))
+            let example = match name {
+                "address" => "192.0.2.0/24",
+                "user_id" => "4711",
+                "for" => "10m",
+                _ => "flood",
+            };
+            Err(ApiError::bad_request(format!(
+                "{name}: `{other}` is not a text, expected for example \"{example}\""
+            )))
         }
     }
 }
@@ -227,7 +234,6 @@ mod tests {
                 "address, user_id: only one of them",
             ),
             (r#"{"address": null}"#, "address: `null` is not a text"),
-            (r#"{"address": 7}"#, "address: `7` is not a text"),
             (
                 r#"{"address": ""}"#,
                 "address: `` is not an address or network such as",
@@ -252,10 +258,6 @@ mod tests {
                 r#"{"address": "192.0.2.1,192.0.2.2"}"#,
                 "address: `192.0.2.1,192.0.2.2` is not an",
             ),
-            (
-                r#"{"user_id": 4711}"#,
-                "user_id: `4711` is not a text, expected for example \"42\"",
-            ),
             (r#"{"user_id": "0"}"#, "user_id: `0` is nobody"),
             (
                 r#"{"user_id": "-1"}"#,
@@ -275,7 +277,6 @@ mod tests {
             ),
             (r#"{"user_id": "1", "for": "0"}"#, "for: `0` is no time"),
             (r#"{"user_id": "1", "for": "0ms"}"#, "for: `0ms` is no time"),
-            (r#"{"user_id": "1", "for": 10}"#, "for: `10` is not a text"),
             (
                 r#"{"user_id": "1", "reason": "a\nb"}"#,
                 "reason: has a line break",
@@ -285,6 +286,34 @@ mod tests {
         ] {
             let error = read(body).expect_err(body);
             assert!(error.starts_with(message), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_shown_beside_one_that_fits() {
+        for (body, message) in [
+            (
+                r#"{"address": 7}"#,
+                "address: `7` is not a text, expected for example \"192.0.2.0/24\"",
+            ),
+            (
+                r#"{"user_id": "1", "reason": ["a"]}"#,
+                "reason: `[\"a\"]` is not a text, expected for example \"flood\"",
+            ),
+            (
+                r#"{"user_id": "1", "for": 5}"#,
+                "for: `5` is not a text, expected for example \"10m\"",
+            ),
+            (
+                r#"{"user_id": "1", "for": "5"}"#,
+                "for: invalid duration `5`, expected e.g. 500ms, 30s, 5m or 1h",
+            ),
+            (
+                r#"{"user_id": 4711}"#,
+                "user_id: `4711` is not a text, expected for example \"4711\"",
+            ),
+        ] {
+            assert_eq!(read(body).expect_err(body), message);
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn get(admin: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// Sends an admin API a request with a JSON body, or none where it is empty.
-async fn ask(admin: SocketAddr, line: &str, body: &str) -> (u16, String) {
+pub(crate) async fn ask(admin: SocketAddr, line: &str, body: &str) -> (u16, String) {
     let request = format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",

@@ -360,6 +360,10 @@ impl Client {
                 metrics.binds.one();
                 self.show_identity();
             }
+            Note::BannedUser { user_id, is_bound } => {
+                self.stats.user_id.set(user_id);
+                self.stats.bound.set(is_bound);
+            }
             Note::BindFailed => metrics.bind_failures.one(),
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
             Note::Goaway => metrics.goaways.one(),

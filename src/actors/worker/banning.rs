@@ -11,7 +11,11 @@ use crate::actors::client::GetOut;
 use crate::admission::BanTarget;
 use crate::supervision::Receive;
 
-/// Ends connections and sessions that a ban concerns. Looks at a bounded number of clients, as queries do.
+/// Clients that one message tells to end: their ends come before the next message, and other players' turns between
+/// them.
+const MAX_TOLD: usize = 32;
+
+/// Ends connections and sessions that a ban concerns. Looks at a bounded number of clients, and tells fewer.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "BannedEnded")]
 pub struct EndBanned {
@@ -50,16 +54,24 @@ impl Receive<EndBanned> for Worker {
     fn receive(&mut self, msg: EndBanned, _: &mut Context<Self>) -> BannedEnded {
         let clients = &self.state.clients;
         let end = clients.capacity();
-        let look_until = end.min(msg.from.saturating_add(MAX_LOOKED_AT));
-        let some = (msg.from..look_until).filter_map(|slot| clients.get(slot));
-        let mut sessions = 0;
-        for seated in some.filter(|seated| self.is_concerned(msg.target, seated)) {
+        let mut next = end.min(msg.from.saturating_add(MAX_LOOKED_AT));
+        let (mut sessions, mut told) = (0, 0);
+        for slot in msg.from..next {
+            let seated = clients.get(slot);
+            let Some(seated) = seated.filter(|seated| self.is_concerned(msg.target, seated)) else {
+                continue;
+            };
             sessions += u64::from(seated.stats.session_id().is_some());
             seated.client.do_send(GetOut);
+            told += 1;
+            if told == MAX_TOLD {
+                next = slot + 1;
+                break;
+            }
         }
         BannedEnded {
             sessions,
-            next: (look_until < end).then_some(look_until),
+            next: (next < end).then_some(next),
         }
     }
 }

@@ -111,7 +111,7 @@ impl<L: Hold> Core<L> {
         lost: Option<Code>,
         step: &mut Step<'_>,
     ) {
-        if step.host.bans_user(session.user_id()) {
+        if step.bans_user(session.user_id(), session.is_bound()) {
             // Banned while it was on its way, or found out only now who it is.
             self.suspend(session, resume, Code::KICKED, false, step);
             return self.close(Closing::Banned, step);

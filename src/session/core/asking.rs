@@ -150,7 +150,7 @@ impl<L: Hold> Core<L> {
             return;
         }
         let user_id = particulars.bound.user_id_or(particulars.newest);
-        if step.host.bans_user(user_id) {
+        if step.bans_user(user_id, particulars.bound.user_id != 0) {
             // Nothing is opened yet: its owner, which may have no such ban, keeps it.
             return self.close(Closing::Banned, step);
         }

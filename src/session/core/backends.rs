@@ -46,7 +46,7 @@ impl<L: Hold> Core<L> {
             retag(session);
         }
         let user_id = session.user_id();
-        if user_id != before.1 && step.host.bans_user(user_id) {
+        if user_id != before.1 && step.bans_user(user_id, true) {
             return self.close(Closing::Banned, step);
         }
         let Some(session) = self.session_mut() else {

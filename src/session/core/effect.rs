@@ -132,6 +132,15 @@ impl Step<'_> {
         self.effects.push(Effect::Note(note));
     }
 
+    /// Returns true if this user is banned, and has it shown who the client is.
+    pub(super) fn bans_user(&mut self, user_id: u64, is_bound: bool) -> bool {
+        let is_banned = self.host.bans_user(user_id);
+        if is_banned {
+            self.note(Note::BannedUser { user_id, is_bound });
+        }
+        is_banned
+    }
+
     pub(super) fn reply(&mut self, to: Caller, say: ToClaimant) {
         self.effects.push(Effect::Reply { to, say });
     }
@@ -302,6 +311,13 @@ pub enum Note {
     ServicesChanged,
     /// A backend has said who the session is.
     Bound,
+    /// The client turns out to be a banned user, for which it ends.
+    BannedUser {
+        /// Who it is, or claims to be.
+        user_id: u64,
+        /// A backend says so.
+        is_bound: bool,
+    },
     /// A service could not be opened.
     BindFailed,
     /// An ERROR was made.

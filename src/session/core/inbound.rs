@@ -137,7 +137,8 @@ impl<L: Hold> Core<L> {
         let State::Active { session, .. } = &mut self.state else {
             return self.start_session(frame, step);
         };
-        if session.would_become(frame.header.user_id) && step.host.bans_user(frame.header.user_id) {
+        let user_id = frame.header.user_id;
+        if session.would_become(user_id) && step.bans_user(user_id, false) {
             return Err(Closing::Banned);
         }
         let realm_before = session.realm_id();
@@ -196,7 +197,7 @@ impl<L: Hold> Core<L> {
             self.tell_error(Code::MALFORMED, 0, "no service was named yet", "", step);
             return Ok(true);
         }
-        if step.host.bans_user(frame.header.user_id) {
+        if step.bans_user(frame.header.user_id, false) {
             return Err(Closing::Banned);
         }
         if !step.host.admits_session() {

@@ -34,7 +34,7 @@ impl ResumeRequest {
         if token.session_id != frame.header.session_id {
             return Err(Closing::NotResumable);
         }
-        if step.host.bans_user(token.user_id()) {
+        if step.bans_user(token.user_id(), token.bound.user_id != 0) {
             return Err(Closing::Banned);
         }
         Ok(ResumeRequest {
