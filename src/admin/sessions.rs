@@ -9,7 +9,7 @@ use super::errors::{ApiError, ErrorBody};
 use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::params::{Nothing, Query, cursor, limit, path_part};
 use super::{Desk, in_time};
-use crate::actors::client::{SessionFilter, SessionSnapshot, SessionState, TransportName};
+use crate::actors::client::{SessionFilter, SessionState, SessionStory, TransportName};
 use crate::inspection::SessionPage;
 
 /// Selection of sessions; every filter must hold.
@@ -36,7 +36,7 @@ pub(super) struct Which {
     backend: Option<Address>,
     /// Sessions over this transport.
     transport: Option<TransportName>,
-    /// Sessions in this state.
+    /// Sessions in this state. Those that have ended are listed only if asked for, on one page, the newest first.
     state: Option<SessionState>,
 }
 
@@ -60,15 +60,22 @@ pub(super) async fn list(
         transport: which.transport,
         state: which.state,
     };
+    if filter.state == Some(SessionState::Ended) {
+        if cursor.is_some() {
+            return Err(crate::inspection::InspectError::BadCursor.into());
+        }
+        let page = in_time(desk.inspector.ended_sessions(&filter, limit)).await?;
+        return Ok(web::Json(page));
+    }
     let page = in_time(desk.inspector.sessions(&filter, cursor, limit)).await??;
     Ok(web::Json(page))
 }
 
-/// One session with its counters.
+/// One session with its counters and its story, also for an hour after its end.
 #[utoipa::path(get, path = "/api/v1/sessions/{id}", tag = "sessions",
     params(("id" = SessionId, Path, description = "The session.")),
     responses(
-        (status = 200, description = "The session.", body = SessionSnapshot),
+        (status = 200, description = "The session.", body = SessionStory),
         (status = 404, description = "There is none here.", body = ErrorBody),
         (status = 503, description = "Its worker does not answer in time.", body = ErrorBody),
     )
@@ -77,7 +84,7 @@ pub(super) async fn one(
     desk: web::Data<Desk>,
     request: HttpRequest,
     _: Query<Nothing>,
-) -> Result<web::Json<SessionSnapshot>, ApiError> {
+) -> Result<web::Json<SessionStory>, ApiError> {
     let id = session_here(&desk, &request)?;
     let session = in_time(desk.inspector.session(id)).await??;
     session.map(web::Json).ok_or_else(|| no_session(id))

@@ -58,7 +58,7 @@ impl Terminal {
             }
             Command::Sessions(args) => self.sessions(args),
             Command::Session { id } => {
-                self.print(&self.api.get(&["sessions", id], &[])?, show::members)
+                self.print(&self.api.get(&["sessions", id], &[])?, recent::story)
             }
             Command::Kick { ids } => self.remove("sessions", ids, "kicked", "sessions not kicked"),
             Command::Ban(args) => self.ban(args),

@@ -7,6 +7,7 @@
 
 mod backends;
 mod bans;
+mod ended;
 mod refusals;
 mod snapshots;
 
@@ -17,11 +18,9 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
-use crate::actors::client::{SessionFilter, SessionSnapshot, worker_of};
+use crate::actors::client::{SessionFilter, worker_of};
 use crate::actors::session_registry::{FindClientNumber, Shards};
-use crate::actors::worker::{
-    KickSession, ListClients, ListSessions, ReadClient, ReadSession, Worker,
-};
+use crate::actors::worker::{KickSession, ListClients, ListSessions, ReadClient, Worker};
 use crate::scope::RoutesInForce;
 #[cfg(feature = "fault-injection")]
 use crate::supervision::Fault;
@@ -269,24 +268,6 @@ impl Inspector {
         Ok(client_number.and_then(|client_number| {
             Some((client_number, self.workers.get(worker_of(client_number))?))
         }))
-    }
-
-    /// Returns one session; `None` if there is no such session.
-    ///
-    /// # Errors
-    /// Its worker does not answer.
-    pub async fn session(&self, session_id: u64) -> Result<Option<SessionSnapshot>, InspectError> {
-        let Some((client_number, worker)) = self.client_number(session_id).await? else {
-            return Ok(None);
-        };
-        let question = ReadSession {
-            session_id,
-            client_number,
-        };
-        match timeout(ANSWER_TIMEOUT, worker.send(question)).await {
-            Ok(Ok(session)) => Ok(session),
-            _ => Err(InspectError::Silent(worker_of(client_number))),
-        }
     }
 
     /// Ends a session with CLOSE 440. Returns `false` if there is no such session.

@@ -49,7 +49,7 @@ impl Held {
     }
 
     /// Returns the number of bytes.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.bytes
     }
 

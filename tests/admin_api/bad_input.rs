@@ -110,6 +110,8 @@ const BAD_QUERIES: &[(&str, &str)] = &[
         "sessions?transport=pigeon",
         "transport: unknown variant `pigeon`",
     ),
+    ("sessions?bound=yes", "bound: `yes` is not true or false"),
+    ("sessions?bound=", "bound: `` is not true or false"),
     ("sessions?state=happy", "state: unknown variant `happy`"),
     (
         "sessions?service=%zz",

@@ -15,5 +15,6 @@ mod http;
 mod metrics;
 mod pages;
 mod refusals;
+mod stories;
 mod stuck;
 mod terminal;

@@ -203,7 +203,7 @@ async fn a_session_is_shown_as_it_is() {
     hub.send(link, LinkKind::Data, open.session_id, b"welcome");
     player.answer().await;
     let session = gateway.inspector().session(open.session_id).await;
-    let session = session.expect("an answer").expect("it is there");
+    let session = session.expect("an answer").expect("it is there").session;
     assert_eq!(session.session_id, open.session_id.to_string());
     assert_eq!(session.global_id, format!("gw-test:{}", open.session_id));
     assert_eq!(session.user_id, u64::MAX.to_string());

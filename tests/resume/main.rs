@@ -13,5 +13,6 @@ mod other_gateway;
 mod played;
 mod same_gateway;
 mod stage;
+mod stories;
 mod strangers;
 mod tokens;

@@ -1,113 +1,20 @@
-//! The session core's driver: the gateway as the core sees it, and the execution of its effects.
-
-use std::net::SocketAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The session core's driver: the execution of its effects.
 
 use actix::prelude::*;
 
 use super::ending::part;
-use super::{Client, ClientStats, Connection, WorkerScope};
+use super::view::View;
+use super::{Client, Connection};
 use crate::actors::link::Lease;
 use crate::actors::peers::{Call, CancelCall, Reply};
 use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMoved};
 use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
-use crate::codec::code::Code;
-use crate::codec::link::{Bind, Transport};
-use crate::history::Refusal;
-use crate::memory::Pressure;
+use crate::history::Happening;
 use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
-use crate::session::core::{Core, Effect, Host, Limits, Note, OpenedFrame, Step};
-use crate::session::token::{TokenBody, TokenError};
-
-/// The gateway around one client's core.
-pub(super) struct View<'a> {
-    shared: &'a WorkerScope,
-    stats: &'a ClientStats,
-    /// The connection that wants the session, if one does: OPENs speak of that one.
-    resuming: Option<(SocketAddr, Transport)>,
-}
-
-impl<'a> View<'a> {
-    pub(super) fn new(shared: &'a WorkerScope, stats: &'a ClientStats) -> View<'a> {
-        View {
-            shared,
-            stats,
-            resuming: None,
-        }
-    }
-}
-
-impl Host for View<'_> {
-    fn limits(&self) -> &Limits {
-        &self.shared.limits
-    }
-
-    fn gateway_id(&self) -> &str {
-        &self.shared.scope.config.gateway.id
-    }
-
-    fn peer_address(&self) -> Option<&str> {
-        self.shared.peers.own().map(|own| &*own.address)
-    }
-
-    fn refuses_sessions(&self) -> bool {
-        self.shared.scope.gate.refuses_sessions()
-    }
-
-    fn admits_session(&self) -> bool {
-        self.shared.scope.doors.admit_session()
-    }
-
-    fn bans_user(&self, user_id: u64) -> bool {
-        self.shared.scope.doors.bans_user(user_id)
-    }
-
-    fn refused(&self, code: Code, text: &str, service: &str, who: Bind) {
-        self.shared.refused(&Refusal {
-            code: Some(code),
-            reason: text,
-            service,
-            realm_id: who.realm_id,
-            user_id: who.user_id,
-            client: self.remote_address(),
-        });
-    }
-
-    fn short_of_memory(&self) -> bool {
-        self.shared.scope.meter.pressure() >= Pressure::Sessions
-    }
-
-    fn drain_left(&self) -> Option<std::time::Duration> {
-        self.shared.scope.gate.drain_left()
-    }
-
-    fn remote_address(&self) -> SocketAddr {
-        self.resuming
-            .map_or_else(|| self.stats.remote(), |(at, _)| at)
-    }
-
-    fn transport(&self) -> Transport {
-        let own = || self.stats.transport();
-        self.resuming.map_or_else(own, |(_, transport)| transport)
-    }
-
-    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
-        let now = self.unix_seconds();
-        self.shared.scope.tokens.load().open(token, now)
-    }
-
-    fn unix_seconds(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.unwrap_or_default().as_secs()
-    }
-
-    fn next_call(&self) -> u64 {
-        self.shared.draw_number()
-    }
-}
+use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
 
 impl Client {
     /// Tells the core of an event and executes what follows.
@@ -201,7 +108,10 @@ impl Client {
                         self.refuse_connection(connection, &closing, session_id);
                     }
                 }
-                Effect::Close(closing) => self.end_connection(&closing, session_id, ctx),
+                Effect::Close(closing) => {
+                    self.note_last_words(&closing, session_id);
+                    self.end_connection(&closing, session_id, ctx);
+                }
                 Effect::Register { chosen } => self.register(chosen, ctx),
                 Effect::Locate(session_id) => self.locate(session_id, ctx),
                 Effect::Enlist(session_id) => self.enlist(session_id, ctx),
@@ -295,6 +205,7 @@ impl Client {
     }
 
     fn moved(&mut self, to: crate::codec::peer::PeerGateway) {
+        self.happened(Happening::HandedOver(to.gateway.as_str().into()));
         let scope = &self.shared.scope;
         let session_id = std::mem::take(&mut self.registered_id);
         tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), to = %to.gateway, "session is handed over");
@@ -337,6 +248,9 @@ impl Client {
                 metrics.sessions_started.add(transport, 1);
                 self.stats.session_id.set(session_id);
                 self.stats.session_starts(resumable, self.shared.now_ms());
+                if taken_up {
+                    self.note_resume(Happening::TakenUp);
+                }
             }
             Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => {
@@ -353,9 +267,14 @@ impl Client {
                 let how = if gap { Resumed::Gap } else { Resumed::Exact };
                 metrics.sessions_resumed.add(how, 1);
                 self.show_identity();
+                let from = self.stats.remote();
+                self.note_resume(Happening::Resumed { gap, from });
             }
             Note::HandedOver => scope.gate.handed_over(),
-            Note::ServicesChanged => self.stats.set_services(self.core.endpoints()),
+            Note::ServicesChanged => {
+                let now_s = self.shared.now_s();
+                self.stats.set_services(self.core.endpoints(), now_s);
+            }
             Note::Bound => {
                 metrics.binds.one();
                 self.show_identity();
@@ -366,9 +285,13 @@ impl Client {
             }
             Note::BindFailed => metrics.bind_failures.one(),
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
-            Note::Goaway => metrics.goaways.one(),
+            Note::Goaway => {
+                metrics.goaways.one();
+                self.happened(Happening::AskedAway);
+            }
             Note::Paused => {
                 metrics.paused.one();
+                self.happened(Happening::LinkFull);
                 // The frame that is held back may have said who the client is; shown again, it says nothing new.
                 self.show_identity();
             }

@@ -17,7 +17,7 @@ use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::Notice;
-use crate::history::Refusal;
+use crate::history::{Happening, Refusal};
 use crate::labels::Label;
 use crate::memory::{Held, Part};
 use crate::net::outbox::Outbox;
@@ -116,6 +116,7 @@ impl Client {
     /// Parts with the connection in use, with a CLOSE where its reason has one.
     pub(super) fn leave_connection(&mut self, closing: &Closing, session_id: u64) {
         let outcome = closing.outcome();
+        self.happened(Happening::Disconnected(outcome.label));
         self.log(&outcome, session_id);
         self.count(outcome.label);
         let (mut socket, mut outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));

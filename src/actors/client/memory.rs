@@ -10,6 +10,7 @@ use actix::prelude::*;
 use super::{Client, ClientEvent, Connection, Squeeze};
 use crate::codec::buffers;
 use crate::codec::{Decoded, client};
+use crate::history::Happening;
 use crate::memory::{Meter, Part, Pressure};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
@@ -97,6 +98,7 @@ impl Client {
         let held = &self.stats.held;
         held.squeezed.set(true);
         self.shared.scope.metrics.rings_squeezed.one();
+        self.happened(Happening::RingCut);
         let bytes = self.core.replay_bytes();
         count(&self.shared.scope.meter, Part::Replay, &held.replay, bytes);
     }
@@ -132,6 +134,7 @@ impl Client {
         let over = lacks_rest && queues_end || now + counted as usize > cap as usize;
         if over && !held.held_back.replace(true) {
             self.shared.scope.metrics.held_back.one();
+            self.happened(Happening::HeldBack);
             self.arm(HELD_BACK);
         }
         over

@@ -12,12 +12,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
 use tokio_util::io::poll_read_buf;
 
-use super::driver::View;
+use super::view::View;
 use super::{Client, Connection, entering, stats};
 use crate::codec::Decoded;
 use crate::codec::buffers;
 use crate::codec::client::{self, HEADER_LEN};
 use crate::codec::sniff::{Sniffed, sniff};
+use crate::history::Happening;
 use crate::metrics::DropReason;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
@@ -236,6 +237,9 @@ impl Client {
         }
         if read.excess > 0 {
             metrics.dropped.add(DropReason::RateLimited, read.excess);
+            let count = u32::try_from(read.excess).unwrap_or(u32::MAX);
+            let now_s = self.shared.now_s();
+            self.stats.happened(Happening::OverRate, count, now_s);
         }
         // One that ends with this read is still on the card.
         let is_of_session = self.core.session_id() != 0 || self.stats.session_id().is_some();

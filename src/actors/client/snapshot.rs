@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::story::SessionEnd;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -65,6 +66,8 @@ pub enum SessionState {
     Active,
     /// Its client's connection is lost; it can be resumed.
     Suspended,
+    /// It is over here, for less than an hour.
+    Ended,
 }
 
 /// One service of a session.
@@ -75,6 +78,8 @@ pub struct SessionService {
     /// The endpoint that it is bound to.
     #[schema(value_type = String, example = "10.0.0.7:9300")]
     pub endpoint: SocketAddr,
+    /// Since when it is bound there, in seconds since 1970.
+    pub since_seconds: u64,
 }
 
 /// One session.
@@ -99,11 +104,11 @@ pub struct SessionSnapshot {
     pub client: SocketAddr,
     /// Which worker it lives on.
     pub worker: usize,
-    /// Seconds since it began.
+    /// Seconds since it began, or from its beginning to its end.
     pub age_seconds: u64,
     /// The client asked to be able to resume.
     pub resumable: bool,
-    /// The services that it uses.
+    /// The services that it uses, or has used at its end.
     pub services: Vec<SessionService>,
     /// Frames from the client.
     pub frames_in: u64,
@@ -115,4 +120,6 @@ pub struct SessionSnapshot {
     pub bytes_out: u64,
     /// Bytes that wait for the client to take them.
     pub queued_bytes: u64,
+    /// How it ended; `null`: it has not.
+    pub end: Option<SessionEnd>,
 }

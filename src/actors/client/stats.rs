@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::actors::client::{
-    Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
-};
+use super::story::{Facts, Place, SessionStory};
+use super::{SessionFilter, SessionSnapshot, SessionState, TransportName};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
+use crate::history::{EndedSession, Happening, SessionRecord, Story, UsedService};
 use crate::net::socket::IDLE_BYTES;
+use crate::session::core::Ended;
 
 /// Whether a session outlives its connection, and has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct ClientStats {
     /// Memory that the client holds.
     pub held: HeldByClient,
     services: Cell<Services>,
+    /// There once something has happened to the session.
+    story: Cell<Option<Box<Story>>>,
 }
 
 /// Bytes of memory that a client holds, as they are counted.
@@ -92,11 +95,11 @@ impl HeldByClient {
     }
 }
 
-/// Services by name, and the endpoints that they are bound to.
-type Services = SmallVec<[(Arc<str>, SocketAddr); 1]>;
+/// Services by name, the endpoints that they are bound to, and since when, in seconds as above.
+type Services = SmallVec<[UsedService; 1]>;
 
 /// Whole seconds, for 136 years.
-fn seconds(ms: u64) -> u32 {
+pub(super) fn seconds(ms: u64) -> u32 {
     u32::try_from(ms / 1000).unwrap_or(u32::MAX)
 }
 
@@ -133,6 +136,7 @@ impl ClientStats {
             queued: Cell::default(),
             held: HeldByClient::default(),
             services: Cell::default(),
+            story: Cell::default(),
         }
     }
 
@@ -170,14 +174,81 @@ impl ClientStats {
     pub(super) fn set_services<'a>(
         &self,
         services: impl Iterator<Item = (&'a Arc<str>, SocketAddr)>,
+        now_s: u32,
     ) {
-        let owned = services.map(|(name, endpoint)| (Arc::clone(name), endpoint));
-        self.services.replace(owned.collect());
+        let before = self.services.take();
+        let since = |name: &Arc<str>, endpoint| {
+            let same = |used: &&UsedService| *used.0 == **name && used.1 == endpoint;
+            before.iter().find(same).map_or(now_s, |used| used.2)
+        };
+        let owned =
+            services.map(|(name, endpoint)| (Arc::clone(name), endpoint, since(name, endpoint)));
+        let now: Services = owned.collect();
+        for (name, endpoint, _) in &before {
+            if !now
+                .iter()
+                .any(|used| used.0 == *name && used.1 == *endpoint)
+            {
+                self.happened(Happening::Left(Arc::clone(name), *endpoint), 1, now_s);
+            }
+        }
+        self.services.set(now);
     }
 
-    pub(super) fn session_ended(&self) {
+    /// Notes something that has happened to the session, if there is one, so many times.
+    #[cold]
+    pub(super) fn happened(&self, what: Happening, count: u32, now_s: u32) {
+        if self.session_id().is_some() {
+            self.with_story(|story| story.add(what, count, now_s));
+        }
+    }
+
+    /// Changes the story of the session.
+    pub(super) fn with_story(&self, change: impl FnOnce(&mut Story)) {
+        let mut story = self.story.take().unwrap_or_default();
+        change(&mut story);
+        self.story.set(Some(story));
+    }
+
+    /// Looks at the story of the session, if there is one.
+    pub(super) fn look_at_story<R>(&self, look: impl FnOnce(Option<&Story>) -> R) -> R {
+        let story = self.story.take();
+        let seen = look(story.as_deref());
+        self.story.set(story);
+        seen
+    }
+
+    /// Takes the session off the card; returns what is remembered of it.
+    pub(super) fn session_ended(&self, ended: &Ended, now_ms: u64) -> EndedSession {
+        let session = self.record(self.services.take());
         self.session_id.set(0);
-        self.services.take();
+        EndedSession {
+            session,
+            ended_s: seconds(now_ms),
+            why: ended.why,
+            code: ended.code,
+            resumes: ended.resumes,
+            last_words: None,
+            story: self.story.take(),
+        }
+    }
+
+    fn record(&self, services: Services) -> SessionRecord {
+        SessionRecord {
+            session_id: self.session_id.get(),
+            user_id: self.user_id.get(),
+            realm_id: self.realm_id.get(),
+            is_bound: self.bound.get(),
+            is_resumable: self.resumable.get() != Resumable::No,
+            transport: self.transport.get(),
+            client: self.remote.get(),
+            frames_in: self.frames_in.get(),
+            frames_out: self.frames_out.get(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            services,
+            started_s: self.started_s.get(),
+        }
     }
 
     /// Tells whether it has a session that can be resumed.
@@ -212,18 +283,13 @@ impl ClientStats {
         self.started_s.set(seconds(now_ms));
     }
 
-    /// Seconds since the session began, or was taken up.
-    pub(super) fn age_seconds(&self, now_ms: u64) -> u32 {
-        seconds(now_ms).saturating_sub(self.started_s.get())
-    }
-
     /// Seconds since the connection was accepted.
     pub fn uptime_seconds(&self, now_ms: u64) -> u32 {
         seconds(now_ms).saturating_sub(self.accepted_s)
     }
 
     /// Looks at the services, and at their endpoints.
-    pub(super) fn with_services<R>(&self, look: impl FnOnce(&[(Arc<str>, SocketAddr)]) -> R) -> R {
+    fn with_services<R>(&self, look: impl FnOnce(&Services) -> R) -> R {
         let services = self.services.take();
         let seen = look(&services);
         self.services.set(services);
@@ -240,59 +306,37 @@ impl ClientStats {
 
     /// Tells whether the client has a session that the filter lets pass.
     pub fn passes(&self, filter: &SessionFilter) -> bool {
-        let uses = |wanted: &String| {
-            self.with_services(|all| all.iter().any(|(name, _)| **name == **wanted))
+        let facts = Facts {
+            realm_id: self.realm_id.get(),
+            user_id: self.user_id.get(),
+            bound: self.bound.get(),
+            transport: self.transport.get(),
+            state: self.state(),
         };
-        let is_bound =
-            |wanted: &SocketAddr| self.with_services(|all| all.iter().any(|(_, e)| e == wanted));
-        let SessionFilter {
-            service,
-            realm_id,
-            user_id,
-            bound,
-            backend,
-            transport,
-            state,
-        } = filter;
         self.session_id().is_some()
-            && realm_id.is_none_or(|realm| realm == self.realm_id.get())
-            && user_id.is_none_or(|user| user == self.user_id.get())
-            && bound.is_none_or(|bound| bound == self.bound.get())
-            && transport.is_none_or(|transport| transport == self.transport.get().into())
-            && state.is_none_or(|state| state == self.state())
-            && service.as_ref().is_none_or(uses)
-            && backend.as_ref().is_none_or(is_bound)
+            && filter.passes(&facts)
+            && (!filter.looks_at_services()
+                || self.with_services(|services| filter.passes_services(services)))
     }
 
     /// The session, as of now.
-    pub fn snapshot(&self, gateway_id: &str, worker: usize, now_ms: u64) -> SessionSnapshot {
-        let session_id = self.session_id.get();
-        let service = |(name, endpoint): &(Arc<str>, SocketAddr)| SessionService {
-            service: name.to_string(),
-            endpoint: *endpoint,
-        };
+    pub fn snapshot(&self, place: &Place<'_>) -> SessionSnapshot {
+        let record = self.record(self.with_services(Clone::clone));
         SessionSnapshot {
-            session_id: session_id.to_string(),
-            global_id: format!("{gateway_id}:{session_id}"),
-            user_id: self.user_id.get().to_string(),
-            realm_id: self.realm_id.get(),
-            identity: match self.bound.get() {
-                true => Identity::Bound,
-                false => Identity::Claimed,
-            },
             state: self.state(),
-            transport: self.transport.get().into(),
-            client: self.remote.get(),
-            worker,
-            age_seconds: self.age_seconds(now_ms).into(),
-            resumable: self.resumable.get() != Resumable::No,
-            services: self.with_services(|all| all.iter().map(service).collect()),
-            frames_in: self.frames_in.get(),
-            frames_out: self.frames_out.get(),
-            bytes_in: self.bytes_in.get(),
-            bytes_out: self.bytes_out.get(),
             queued_bytes: self.queued.get().into(),
+            ..SessionSnapshot::new(&record, place.now_s, place)
         }
+    }
+
+    /// The session with its story, as of now.
+    pub fn story(&self, place: &Place<'_>) -> SessionStory {
+        let session = self.snapshot(place);
+        let since_s = self.started_s.get();
+        self.look_at_story(|story| {
+            let resumes = story.map_or(0, Story::resumes);
+            SessionStory::new(session, since_s, resumes, story, place)
+        })
     }
 }
 

@@ -4,20 +4,22 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use actix::Message;
 use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
 use super::memory::Caps;
+use super::stats;
+use super::story::Place;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::config::Config;
-use crate::history::{Refusal, Refusals};
+use crate::history::{EndedSessions, Refusal, Refusals};
 use crate::net::timers::{TICK_MS, Timers};
 use crate::scope::Scope;
 use crate::session::closing::Outcome;
@@ -88,6 +90,7 @@ pub struct WorkerScope {
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
     refusals: RefCell<Refusals>,
+    ended: RefCell<EndedSessions>,
 }
 
 impl WorkerScope {
@@ -99,6 +102,7 @@ impl WorkerScope {
         peers: Peering,
         worker: SeatRecipient<ClientEvent>,
     ) -> WorkerScope {
+        let workers = scope.config.gateway.worker_count();
         WorkerScope {
             limits: limits(&scope.config),
             reading: Cell::new(read_limits(&scope.doors.config())),
@@ -119,6 +123,7 @@ impl WorkerScope {
             parting_cut: Notify::new(),
             caps: Caps::default(),
             refusals: RefCell::default(),
+            ended: RefCell::new(EndedSessions::new(workers)),
         }
     }
 
@@ -146,7 +151,12 @@ impl WorkerScope {
         self.now_ms.get()
     }
 
-    /// The same, exact.
+    /// The same in seconds, for 136 years.
+    pub fn now_s(&self) -> u32 {
+        stats::seconds(self.now_ms())
+    }
+
+    /// Milliseconds since the worker started, exact.
     pub fn elapsed_ms(&self) -> u64 {
         self.started.elapsed().as_millis() as u64
     }
@@ -202,6 +212,23 @@ impl WorkerScope {
     /// Looks at what players were refused.
     pub fn with_refusals<R>(&self, look: impl FnOnce(&Refusals) -> R) -> R {
         look(&self.refusals.borrow())
+    }
+
+    /// Looks at the sessions that have ended of late, or changes them.
+    pub fn with_ended<R>(&self, look: impl FnOnce(&mut EndedSessions) -> R) -> R {
+        look(&mut self.ended.borrow_mut())
+    }
+
+    /// The worker and its clock, as answers to operators need them.
+    pub fn place(&self) -> Place<'_> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let age = Duration::from_millis(self.elapsed_ms());
+        Place {
+            gateway_id: &self.scope.config.gateway.id,
+            worker: self.scope.worker,
+            epoch: now.unwrap_or_default().saturating_sub(age),
+            now_s: self.now_s(),
+        }
     }
 
     /// A number that no other call of the process has.

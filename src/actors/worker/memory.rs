@@ -15,6 +15,7 @@ impl Worker {
     pub(super) fn look_at_memory(&mut self) {
         let meter = &self.shared.scope.meter;
         let pressure = meter.look();
+        self.look_at_history(pressure);
         let is_short = pressure > Pressure::None;
         if self.shared.caps.short.replace(is_short) || is_short {
             // Pooled buffers lie among those of the crowd: as long as they stay, the allocator can give back little

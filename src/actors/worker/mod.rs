@@ -44,7 +44,7 @@ pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
     SessionsSnapshot,
 };
-pub use recent::{ListRefusals, RefusalsSnapshot};
+pub use recent::{EndedSnapshot, ListEnded, ListRefusals, ReadEnded, RefusalsSnapshot};
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -7,7 +7,9 @@ use actix::prelude::*;
 use serde_json::json;
 
 use super::{Seated, Worker};
-use crate::actors::client::{Kick, SessionFilter, SessionSnapshot, slot_of, worker_of};
+use crate::actors::client::{
+    Kick, SessionFilter, SessionSnapshot, SessionStory, slot_of, worker_of,
+};
 use crate::supervision::{
     ActorSnapshot, ActorState, Inspectable, Kind, Receive, Registration, mailbox,
 };
@@ -17,7 +19,7 @@ use crate::supervision::{Fault, Inspect};
 /// Clients that one question looks at.
 pub(super) const MAX_LOOKED_AT: usize = 4096;
 /// Rows of one answer: nothing else happens on the thread while they are written.
-const MAX_ROWS: usize = 128;
+pub(super) const MAX_ROWS: usize = 128;
 
 /// Asks for sessions.
 #[derive(Debug, Message)]
@@ -72,7 +74,7 @@ struct Collected<T> {
 
 /// Asks for one session.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<SessionSnapshot>")]
+#[rtype(result = "Option<SessionStory>")]
 pub struct ReadSession {
     /// Which.
     pub session_id: u64,
@@ -146,10 +148,7 @@ impl Worker {
     }
 
     fn session_snapshot(&self, seated: &Seated) -> SessionSnapshot {
-        let scope = &self.shared.scope;
-        let gateway_id = &scope.config.gateway.id;
-        let now_ms = self.shared.now_ms();
-        seated.stats.snapshot(gateway_id, scope.worker, now_ms)
+        seated.stats.snapshot(&self.shared.place())
     }
 
     fn client_snapshot(&self, seated: &Seated) -> ActorSnapshot {
@@ -204,11 +203,11 @@ impl Receive<ListClients> for Worker {
 }
 
 impl Receive<ReadSession> for Worker {
-    type Result = Option<SessionSnapshot>;
+    type Result = Option<SessionStory>;
 
     fn receive(&mut self, msg: ReadSession, _: &mut Context<Self>) -> Self::Result {
         let seated = self.session(msg.session_id, msg.client_number)?;
-        Some(self.session_snapshot(seated))
+        Some(seated.stats.story(&self.shared.place()))
     }
 }
 

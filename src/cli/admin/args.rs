@@ -68,7 +68,7 @@ pub(super) enum Command {
     },
     /// List sessions.
     Sessions(SessionsArgs),
-    /// Show one session with its counters.
+    /// Show one session with its counters and its story, also for an hour after its end.
     Session {
         /// Session id, or GATEWAY_ID:SESSION_ID.
         id: String,
@@ -135,7 +135,7 @@ pub(super) struct SessionsArgs {
     /// Only sessions over this transport, e.g. tcp.
     #[arg(long)]
     transport: Option<String>,
-    /// Only sessions in this state, e.g. active.
+    /// Only sessions in this state: active, suspended, or ended within the last hour.
     #[arg(long)]
     state: Option<String>,
     /// Maximum number of entries, 1 to 1000.

@@ -152,7 +152,7 @@ impl<L: Hold> Core<L> {
         Ended {
             why: closing.outcome().label,
             code,
-            resumes: self.epoch() - 1,
+            resumes: self.resumes(),
         }
     }
 

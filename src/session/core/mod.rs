@@ -339,6 +339,11 @@ impl<L: Hold> Core<L> {
         }
     }
 
+    /// Returns how often the session was resumed, here and elsewhere.
+    pub fn resumes(&self) -> u32 {
+        self.epoch() - 1
+    }
+
     /// Returns the session's id; 0 if there is none.
     #[inline]
     pub fn session_id(&self) -> u64 {

@@ -1,0 +1,105 @@
+//! The gateway as a client's session core sees it.
+
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{ClientStats, WorkerScope};
+use crate::codec::code::Code;
+use crate::codec::link::{Bind, Transport};
+use crate::history::{Happening, Refusal};
+use crate::memory::Pressure;
+use crate::session::core::{Host, Limits};
+use crate::session::token::{TokenBody, TokenError};
+
+/// The gateway around one client's core.
+pub(super) struct View<'a> {
+    shared: &'a WorkerScope,
+    stats: &'a ClientStats,
+    /// The connection that wants the session, if one does: OPENs speak of that one.
+    pub(super) resuming: Option<(SocketAddr, Transport)>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(shared: &'a WorkerScope, stats: &'a ClientStats) -> View<'a> {
+        View {
+            shared,
+            stats,
+            resuming: None,
+        }
+    }
+}
+
+impl Host for View<'_> {
+    fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    fn gateway_id(&self) -> &str {
+        &self.shared.scope.config.gateway.id
+    }
+
+    fn peer_address(&self) -> Option<&str> {
+        self.shared.peers.own().map(|own| &*own.address)
+    }
+
+    fn refuses_sessions(&self) -> bool {
+        self.shared.scope.gate.refuses_sessions()
+    }
+
+    fn admits_session(&self) -> bool {
+        self.shared.scope.doors.admit_session()
+    }
+
+    fn bans_user(&self, user_id: u64) -> bool {
+        self.shared.scope.doors.bans_user(user_id)
+    }
+
+    fn refused(&self, code: Code, text: &str, service: &str, who: Bind) {
+        self.shared.refused(&Refusal {
+            code: Some(code),
+            reason: text,
+            service,
+            realm_id: who.realm_id,
+            user_id: who.user_id,
+            client: self.remote_address(),
+        });
+        let told = Happening::Refused {
+            code,
+            reason: text.into(),
+            service: service.into(),
+        };
+        self.stats.happened(told, 1, self.shared.now_s());
+    }
+
+    fn short_of_memory(&self) -> bool {
+        self.shared.scope.meter.pressure() >= Pressure::Sessions
+    }
+
+    fn drain_left(&self) -> Option<std::time::Duration> {
+        self.shared.scope.gate.drain_left()
+    }
+
+    fn remote_address(&self) -> SocketAddr {
+        self.resuming
+            .map_or_else(|| self.stats.remote(), |(at, _)| at)
+    }
+
+    fn transport(&self) -> Transport {
+        let own = || self.stats.transport();
+        self.resuming.map_or_else(own, |(_, transport)| transport)
+    }
+
+    fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
+        let now = self.unix_seconds();
+        self.shared.scope.tokens.load().open(token, now)
+    }
+
+    fn unix_seconds(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.unwrap_or_default().as_secs()
+    }
+
+    fn next_call(&self) -> u64 {
+        self.shared.draw_number()
+    }
+}
