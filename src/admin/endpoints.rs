@@ -14,7 +14,7 @@ use super::ids::{
 use super::openapi::Finished;
 use super::{
     actors, backends, bans, config, drain, log_level, memory, pages, probes, refusals, routes,
-    sessions,
+    sessions, top_talkers,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -58,6 +58,7 @@ endpoints! {
     "/api/v1/actors/{id}" => GET actors::one;
     "/api/v1/sessions" => GET sessions::list;
     "/api/v1/sessions/{id}" => GET sessions::one, DELETE sessions::kick;
+    "/api/v1/top-talkers" => GET top_talkers::list;
     "/api/v1/refusals" => GET refusals::list;
     "/api/v1/backends" => GET backends::list;
     "/api/v1/bans" => GET bans::list, POST bans::make;

@@ -5,7 +5,7 @@
 //!   them, request by request.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
-//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`backends`], [`routes`],
+//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`], [`backends`], [`routes`],
 //!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
 
 mod accept;
@@ -38,6 +38,7 @@ mod server;
 mod service_families;
 mod sessions;
 mod timing_families;
+mod top_talkers;
 mod visitors;
 
 use std::sync::Arc;
@@ -119,6 +120,7 @@ struct Desk {
     started: std::time::Instant,
     /// Admin connections that had to make room.
     closed_connections: Arc<AtomicU64>,
+    samples: top_talkers::Samples,
 }
 
 impl Desk {
@@ -136,6 +138,7 @@ impl Desk {
             started_at: std::time::SystemTime::now(),
             started: std::time::Instant::now(),
             closed_connections,
+            samples: top_talkers::Samples::default(),
         }
     }
 

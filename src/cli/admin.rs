@@ -17,6 +17,7 @@ use api::{Api, Failure, Query};
 pub use args::AdminArgs;
 use args::{
     ActorsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs, SessionsArgs,
+    TalkersArgs,
 };
 
 /// Interval at which `drain --wait` looks.
@@ -66,6 +67,7 @@ impl Terminal {
                 self.remove("bans", &args.ids(), "unbanned", "bans not removed")
             }
             Command::Bans(args) => self.bans(args),
+            Command::TopTalkers(args) => self.talkers(args),
             Command::Refusals(args) => self.refusals(args),
             Command::Backends => self.print(&self.api.get(&["backends"], &[])?, show::backends),
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
@@ -177,6 +179,12 @@ impl Terminal {
             "connections and sessions there may go on; ban again to end them",
         );
         self.print(&answer, show::members)
+    }
+
+    fn talkers(&self, args: &TalkersArgs) -> Result<(), Failure> {
+        let answer = self.api.get(&["top-talkers"], &args.query())?;
+        Self::silent(&answer, "their sessions are missing");
+        self.print(&answer, recent::talkers)
     }
 
     fn refusals(&self, args: &RefusalsArgs) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod bans;
 mod ended;
 mod refusals;
 mod snapshots;
+mod talkers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::supervision::{
 pub use bans::EndedByBan;
 pub use refusals::{RefusalFilter, RefusalPage, RefusalRow};
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
+pub use talkers::{GroupBy, Sample, SortBy, Talker, rank};
 
 /// Largest number of actors or sessions on one page.
 pub const MAX_PAGE: usize = 1000;

@@ -9,7 +9,7 @@ use crate::http::{get, request};
 use crate::support::wire::{Backend, Gateway, Player};
 
 /// GET requests that a gateway answers with 200 right after its start.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 16] = [
     "/",
     "/health",
     "/ready",
@@ -19,6 +19,7 @@ const PATHS: [&str; 15] = [
     "/api/v1/actors?kind=link&limit=1000&cursor=1",
     "/api/v1/sessions?limit=1&service=game&realm_id=4294967295&user_id=18446744073709551615\
      &backend=[::1]:9&transport=tcp&state=active&bound=false",
+    "/api/v1/top-talkers?by=user&sort=frames_in&limit=1000",
     "/api/v1/refusals?limit=1&code=0&service=game&realm_id=4294967295",
     "/api/v1/backends",
     "/api/v1/routes",

@@ -17,4 +17,5 @@ mod pages;
 mod refusals;
 mod stories;
 mod stuck;
+mod talkers;
 mod terminal;

@@ -50,7 +50,7 @@ pub(crate) fn serve(more: &str, routes: &str) -> Served {
 const ROUTES: &str = r#"{"rules": {"game": {"strategy": "consistent_hash",
     "endpoints": ["127.0.0.1:1", {"address": "127.0.0.1:2", "weight": 3}]}}, "realms": {"7": "127.0.0.1:3"}}"#;
 
-fn run(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn run(arguments: &[&str]) -> (i32, String, String) {
     finished(program().arg("admin").args(arguments))
 }
 
@@ -65,6 +65,10 @@ fn finished(command: &mut Command) -> (i32, String, String) {
 }
 
 impl Served {
+    pub(crate) fn url(&self) -> String {
+        self.url.clone()
+    }
+
     fn admin(&self, arguments: &[&str]) -> (i32, String, String) {
         run(&[&["--url", &self.url], arguments].concat())
     }

@@ -28,6 +28,7 @@ mod memory;
 mod outgoing;
 mod pump;
 mod registering;
+mod sample;
 mod snapshot;
 mod stats;
 mod story;
@@ -55,6 +56,7 @@ use crate::supervision::{Inspectable, Registration, mailbox};
 use ending::Ending;
 pub use memory::{Caps, LEAST_READING, UNCAPPED};
 use pump::Pump;
+pub use sample::{ClientSample, Traffic};
 pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };

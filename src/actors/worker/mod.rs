@@ -10,6 +10,7 @@ mod launch;
 mod memory;
 mod queries;
 mod recent;
+mod sampling;
 
 use std::io;
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ pub use queries::{
     SessionsSnapshot,
 };
 pub use recent::{EndedSnapshot, ListEnded, ListRefusals, ReadEnded, RefusalsSnapshot};
+pub use sampling::{ClientsSampled, SampleClients};
 
 /// Connections accepted in one turn before others get theirs.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -85,6 +85,8 @@ pub(super) enum Command {
     Unban(UnbanArgs),
     /// List the bans in force.
     Bans(BansArgs),
+    /// List who sends and gets the most, by their rates over the last seconds.
+    TopTalkers(TalkersArgs),
     /// List what players were refused of late, grouped by code, reason, service and realm.
     Refusals(RefusalsArgs),
     /// Show the state of the backends.
@@ -158,6 +160,30 @@ impl SessionsArgs {
             ("state", self.state.clone()),
         ];
         given(filters)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TalkersArgs {
+    /// What the counters are added up by.
+    #[arg(long, default_value = "session", value_parser = ["session", "user", "address", "service"])]
+    by: String,
+    /// What makes somebody the first.
+    #[arg(long, default_value = "bytes",
+        value_parser = ["bytes", "bytes_in", "bytes_out", "frames", "frames_in", "frames_out"])]
+    sort: String,
+    /// Maximum number of rows, 1 to 1000.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+}
+
+impl TalkersArgs {
+    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("by", self.by.clone()),
+            ("sort", self.sort.clone()),
+            ("limit", self.limit.to_string()),
+        ]
     }
 }
 

@@ -15,6 +15,17 @@ const REFUSALS: [Column; 8] = [
     ("LAST CLIENT", "/last_client"),
 ];
 
+const TALKERS: [Column; 8] = [
+    ("NAME", "/name"),
+    ("USER", "/user_id"),
+    ("ADDRESS", "/address"),
+    ("SESSIONS", "/sessions"),
+    ("FRAMES IN/S", "/frames_in_per_second"),
+    ("FRAMES OUT/S", "/frames_out_per_second"),
+    ("BYTES IN/S", "/bytes_in_per_second"),
+    ("BYTES OUT/S", "/bytes_out_per_second"),
+];
+
 const SERVICES: [Column; 3] = [
     ("AT", "/since_seconds"),
     ("SERVICE", "/service"),
@@ -28,6 +39,10 @@ const EVENTS: [Column; 5] = [
     ("EVENT", "/event"),
     ("DETAIL", "/detail"),
 ];
+
+pub(super) fn talkers(answer: &Value) -> String {
+    listing(&TALKERS, list(answer, "talkers"))
+}
 
 /// Formats a session with its services, its events and its end, their times in seconds since its beginning.
 pub(super) fn story(answer: &Value) -> String {
