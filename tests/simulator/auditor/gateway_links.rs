@@ -352,7 +352,12 @@ impl Audit {
             other != Some(gateway) && place.left > Some(since)
         });
         let taken = taken && !granted;
-        let broken = failed || taken;
+        // Its CLOSE 307 may wait on a full link.
+        let maybe_granted = session.places.keys().any(|other| {
+            let other = self.links.get(other).filter(|link| link.full);
+            other.is_some_and(|link| link.gateway != gateway)
+        });
+        let broken = (failed || taken) && !maybe_granted;
         if broken && !owned && !self.is_over(session) && !self.troubled(gateway.index, asked) {
             self.breach(&rules::L_CLAIM_CLOSED, seen);
         }
