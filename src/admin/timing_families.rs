@@ -6,7 +6,7 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 4] = [
+pub(super) const FAMILIES: [Family; 5] = [
     family(
         "route_seconds",
         "Time from a session's wish for a service to its link there, or to the refusal, by outcome",
@@ -16,6 +16,11 @@ pub(super) const FAMILIES: [Family; 4] = [
         "connect_seconds",
         "Time from the start of a connection to a backend to its first PONG",
         Timing(|m| &m.connect),
+    ),
+    family(
+        "frame_seconds",
+        "Time from the read that brings a frame to the write of its last byte, of one frame in 1,024, by way",
+        Timed("way", |m| m.frames.iter().collect()),
     ),
     family(
         "tls_handshake_seconds",

@@ -6,6 +6,7 @@
 mod histogram;
 mod reasons;
 mod recent;
+mod sampling;
 mod services;
 
 use std::marker::PhantomData;
@@ -20,6 +21,7 @@ use crate::session::link::LinkEnd;
 pub use histogram::{BOUNDS_US, Histogram, HistogramSnapshot, Timed};
 pub use reasons::{AcceptError, DropReason, Resumed, Routed};
 pub use recent::{Percentiles, Recent, RecentTimes};
+pub use sampling::{SAMPLED, Sample, Sampler, Way};
 pub use services::{MAX_SERVICES, OTHER_SERVICES, ServiceBook, ServiceCounts, ServiceSums};
 
 /// Counter with one writing thread.
@@ -177,6 +179,7 @@ pub struct WorkerMetrics {
     pub handshake: Histogram,
     pub route: Timed<Routed>,
     pub connect: Histogram,
+    pub frames: Timed<Way>,
 }
 
 impl WorkerMetrics {
@@ -243,6 +246,7 @@ impl Default for WorkerMetrics {
             handshake: Histogram::default(),
             route: Timed::default(),
             connect: Histogram::default(),
+            frames: Timed::default(),
         }
     }
 }
@@ -278,6 +282,7 @@ mod tests {
         check::<Transport>();
         check::<Resumed>();
         check::<Routed>();
+        check::<Way>();
         check::<LinkEnd>();
         check::<ClosingLabel>();
     }

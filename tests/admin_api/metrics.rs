@@ -272,3 +272,22 @@ async fn what_has_no_series_of_its_own_is_summed_up() {
     );
     assert_eq!(metric(&body, "game_gateway_endpoint_health"), 251);
 }
+
+#[tokio::test]
+async fn one_frame_in_many_is_timed_each_way() {
+    let mut used = used().await;
+    let session_id = used.session_id;
+    let ways = ["{way=\"to_backend\"}", "{way=\"to_client\"}"];
+    let counts = |body: &str| {
+        ways.map(|way| metric(body, &format!("game_gateway_frame_seconds_count{way}")))
+    };
+    assert_eq!(counts(&scrape(&used.gateway, &[]).await.body), [0, 0]);
+    // Each is written, and read at the other end, before the next one.
+    for _ in 0..1100 {
+        used.player.data("game", b"there").await;
+        assert_eq!(&used.link.data().await.payload[..], b"there");
+        used.link.send(Kind::Data, session_id, b"back").await;
+        used.player.answer().await;
+    }
+    assert_eq!(counts(&scrape(&used.gateway, &[]).await.body), [1, 1]);
+}

@@ -64,6 +64,7 @@ pub(crate) const HOT: &[&str] = &[
     "src/codec/link.rs",
     "src/codec/link/payloads.rs",
     "src/metrics/mod.rs",
+    "src/metrics/sampling.rs",
     "src/codec/buffers.rs",
     "src/net/outbox.rs",
     "src/net/socket.rs",

@@ -38,6 +38,7 @@ impl Receive<LinkEvent> for Client {
                 self.at_core(ctx, |core, step| core.confirmed(&service, step));
             }
             LinkEvent::Room => self.at_core(ctx, |core, step| core.link_has_room(step)),
+            LinkEvent::TimeFrame { read_at } => self.time_frame(read_at),
         }
     }
 }

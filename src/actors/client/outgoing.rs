@@ -3,6 +3,7 @@
 //! Hot path: what a link delivers is kept for a resume where there may be one, and queued.
 
 use std::task::{Context as TaskContext, Waker};
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -10,7 +11,7 @@ use super::{Client, Connection, stats};
 use crate::actors::session_registry::{StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header};
-use crate::metrics::DropReason;
+use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
 
@@ -72,6 +73,18 @@ impl Client {
             self.outbox.push_shared(tail);
         }
         true
+    }
+
+    /// Has the newest frame timed until it is written, where no other one is.
+    #[cold]
+    pub(super) fn time_frame(&self, read_at: Instant) {
+        let queued = self.outbox.queued();
+        let under_way = self.shared.sample.get();
+        if queued > 0 && under_way.is_none_or(|(_, sample)| sample.is_lost()) {
+            let sample = Sample::new(read_at, queued);
+            let own = self.stats.client_number;
+            self.shared.sample.set(Some((own, sample)));
+        }
     }
 
     /// A backend's frame that came by way of the registry.

@@ -124,6 +124,10 @@ impl Client {
             .metrics
             .client_bytes_out
             .add(written as u64);
+        if self.shared.sample.get().is_some() {
+            let own = self.stats.client_number;
+            self.shared.sample_written(own, written);
+        }
         result
     }
 
@@ -221,6 +225,8 @@ impl Client {
         {
             return Ok(0);
         }
+        let metrics = &self.shared.scope.metrics;
+        let sampled = self.shared.sampler.due(metrics.client_frames_in.get());
         let limits = self.shared.reading.get();
         let mut effects = self.shared.effects.take();
         let mut step = Step {
@@ -229,9 +235,15 @@ impl Client {
             effects: &mut effects,
         };
         let read = self.core.on_bytes(bytes, &limits, &mut step);
-        let metrics = &self.shared.scope.metrics;
         metrics.client_frames_in.add(read.frames);
         metrics.forwards.add(read.forwards);
+        if let Some(read_at) = sampled
+            && read.forwards > 0
+        {
+            self.core
+                .last_lease()
+                .inspect(|lease| lease.sample(read_at));
+        }
         if read.dropped > 0 {
             metrics.dropped.add(DropReason::LinkGone, read.dropped);
         }

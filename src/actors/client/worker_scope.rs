@@ -20,6 +20,7 @@ use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::config::Config;
 use crate::history::{EndedSessions, Refusal, Refusals};
+use crate::metrics::{Sample, Sampler, Way};
 use crate::net::timers::{TICK_MS, Timers};
 use crate::scope::Scope;
 use crate::session::closing::Outcome;
@@ -86,6 +87,10 @@ pub struct WorkerScope {
     now_ms: Cell<u64>,
     /// When the next tick is due, since the worker started.
     due: Cell<Duration>,
+    /// Which frames of clients are timed.
+    pub(super) sampler: Sampler,
+    /// The one frame to a client that is being timed, with the client's number.
+    pub(super) sample: Cell<Option<(u64, Sample)>>,
     next_number: Cell<u64>,
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
@@ -117,6 +122,8 @@ impl WorkerScope {
             now_ms: Cell::new(0),
             // The first tick comes when the worker is there, which is no lag.
             due: Cell::new(Duration::MAX),
+            sampler: Sampler::default(),
+            sample: Cell::default(),
             next_number: Cell::new(0),
             suspended: RefCell::default(),
             parting: Cell::new(0),
@@ -175,6 +182,21 @@ impl WorkerScope {
         let now_ms = now.as_millis() as u64;
         self.now_ms.set(now_ms);
         self.timers.borrow_mut().take_due(now_ms)
+    }
+
+    /// A client has written so much; perhaps it is the one with the frame that is timed.
+    #[cold]
+    pub(super) fn sample_written(&self, client_number: u64, written: usize) {
+        let own = |(of, _): &(u64, Sample)| *of == client_number;
+        let Some((of, mut sample)) = self.sample.get().filter(own) else {
+            return;
+        };
+        let came = sample.written(written);
+        self.sample.set(came.is_none().then_some((of, sample)));
+        if let Some(came) = came {
+            let frames = &self.scope.metrics.frames;
+            frames.observe(Way::ToClient, came.elapsed());
+        }
     }
 
     /// A client's session waits for its player from now on. Where too many do, the oldest ends.

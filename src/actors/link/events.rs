@@ -2,6 +2,7 @@
 #![expect(missing_docs, reason = "fields whose names suffice")]
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -42,6 +43,8 @@ pub enum LinkEvent {
     Lost { service: Arc<str>, link_id: u64 },
     /// The link has room again.
     Room,
+    /// The newest frame is to be timed until it is written; it came at this time.
+    TimeFrame { read_at: Instant },
 }
 
 /// News for the link's pool.

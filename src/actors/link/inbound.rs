@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Instant;
 
 use actix::prelude::*;
 use bytes::{Buf, Bytes, BytesMut};
@@ -75,7 +76,8 @@ impl Link {
                 }
                 Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
             }
-            if let Err(error) = self.take_frames(ctx) {
+            let sampled = self.sampler.due(self.gauge.carried.frames_in.get());
+            if let Err(error) = self.take_frames(sampled, ctx) {
                 return Err(self.protocol_error(error));
             }
         }
@@ -91,7 +93,12 @@ impl Link {
     }
 
     /// Handles all whole frames of the inbox and leaves the rest in it.
-    fn take_frames(&mut self, ctx: &mut Context<Self>) -> Result<(), FrameError> {
+    /// `sampled`: when they came, where one of them is to be timed.
+    fn take_frames(
+        &mut self,
+        sampled: Option<Instant>,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), FrameError> {
         let limit = self.scope.config.backend.max_link_payload;
         let (mut end, mut large) = (0, false);
         let broken = loop {
@@ -104,6 +111,7 @@ impl Link {
                 Err(error) => break Some(error),
             }
         };
+        let timed = sampled.and_then(|read_at| Some((read_at, last_data(&self.inbox[..end])?)));
         let mut strays = Strays::default();
         let result = if large {
             // Shared, so that large payloads are written from here rather than copied.
@@ -125,6 +133,9 @@ impl Link {
         self.sessions
             .deliver(|attached| deliver(attached, None, delivers));
         self.count_first_answers();
+        if let Some((read_at, session_id)) = timed {
+            self.time_frame(session_id, read_at);
+        }
         self.relay(strays, ctx);
         result.and(broken.map_or(Ok(()), Err))
     }
@@ -361,6 +372,19 @@ impl Link {
     fn drop_frame(&self, reason: DropReason) {
         self.scope.metrics.dropped.add(reason, 1);
     }
+}
+
+/// Returns the session of the last DATA in whole frames.
+#[cold]
+fn last_data(chunk: &[u8]) -> Option<u64> {
+    let (mut at, mut last) = (0, None);
+    while let Ok(Decoded::Frame(frame, used)) = link::decode(&chunk[at..], u32::MAX) {
+        at += used;
+        if frame.kind == Kind::Data as u8 {
+            last = Some(frame.session_id);
+        }
+    }
+    last
 }
 
 /// Sends a client what is gathered for it, if anything is; `tail` completes the last frame.

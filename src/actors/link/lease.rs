@@ -3,13 +3,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use super::gauge::Gauge;
 use super::messages::{
     AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Release, Reopen, Retag, Suspend,
-    TellBound,
+    TellBound, TimeFrame,
 };
 use super::{Link, OwedClose};
 use crate::codec::code::Code;
@@ -63,6 +64,13 @@ impl Lease {
             }
             in_turn = true;
         }
+    }
+}
+
+impl Lease {
+    /// Has the frame timed that was forwarded last; it came at `read_at`.
+    pub fn sample(&self, read_at: Instant) {
+        self.anchor.link.do_send(TimeFrame { read_at });
     }
 }
 

@@ -1,6 +1,8 @@
 //! Commands to a link.
 #![expect(missing_docs, reason = "fields whose names suffice")]
 
+use std::time::Instant;
+
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
@@ -17,6 +19,13 @@ pub struct Forward {
     /// Whole link frames.
     pub bytes: Vec<u8>,
     pub frames: u32,
+}
+
+/// Has the newest frame in the link's queue timed until it is written.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TimeFrame {
+    pub read_at: Instant,
 }
 
 /// Asks to be told, by [`LinkEvent::Room`], when the link has room.

@@ -37,7 +37,7 @@ use crate::actors::session_registry::Shards;
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::memory::{Evictable, Held};
-use crate::metrics::ServiceCounts;
+use crate::metrics::{Sample, Sampler, ServiceCounts};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
@@ -51,7 +51,7 @@ pub use lease::Lease;
 use memory::{GiveWay, Pause};
 pub use messages::{
     Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Quit, Release, Reopen,
-    Report, Retag, Suspend, TellBound,
+    Report, Retag, Suspend, TellBound, TimeFrame,
 };
 pub use occupancy::{Occupancy, SessionClaim};
 pub use owed_closes::{Owed, OwedClose, OwedCloses};
@@ -80,6 +80,10 @@ pub struct Link {
     counts: Arc<ServiceCounts>,
     /// What the pool's links have taken lately.
     times: Arc<EndpointTimes>,
+    /// Which frames of the backend are timed.
+    sampler: Sampler,
+    /// The one frame to the backend that is being timed.
+    sample: Option<Sample>,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
     lifecycle: Lifecycle,

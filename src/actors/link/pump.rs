@@ -10,6 +10,7 @@ use actix::prelude::*;
 use tokio::io::AsyncWrite;
 
 use super::Link;
+use super::times::sample_written;
 use crate::session::link::LinkEnd;
 
 /// Polls the link's socket inside the actor, after its mailbox: what many clients sent in one turn of
@@ -65,6 +66,9 @@ impl Link {
         let written = before - self.outbox.queued();
         self.gauge.sub(written);
         self.answers = self.answers.saturating_sub(written);
+        if self.sample.is_some() {
+            sample_written(&mut self.sample, written, &self.scope.metrics);
+        }
         if !self.outbox.is_empty() {
             self.outbox.compact();
         }

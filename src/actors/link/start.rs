@@ -15,6 +15,7 @@ use super::{
 };
 use crate::actors::session_registry::Shards;
 use crate::memory::{Evictable, Held, Part};
+use crate::metrics::Sampler;
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
 use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions, Waiting};
@@ -91,6 +92,8 @@ impl Link {
             gauge,
             counts,
             times: params.times,
+            sampler: Sampler::default(),
+            sample: None,
             anchor: None,
             socket: None,
             outbox: Outbox::default(),

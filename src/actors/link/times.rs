@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::Link;
-use crate::metrics::Recent;
+use actix::prelude::*;
+
+use super::{Link, LinkEvent, TimeFrame};
+use crate::metrics::{Recent, Sample, Way, WorkerMetrics};
+use crate::supervision::Receive;
 
 /// First answers are many, and a backend that becomes slow is to be seen soon.
 const ANSWERS: Duration = Duration::from_secs(60);
@@ -42,6 +45,14 @@ impl Link {
         }
     }
 
+    /// Has the newest frame of a session timed until its client has written it.
+    #[cold]
+    pub(super) fn time_frame(&mut self, session_id: u64, read_at: Instant) {
+        if let Some(attached) = self.sessions.get(session_id) {
+            attached.client.do_send(LinkEvent::TimeFrame { read_at });
+        }
+    }
+
     #[cold]
     fn take_first_answers(&mut self) {
         let (now_us, now) = (self.now_us(), Instant::now());
@@ -49,6 +60,28 @@ impl Link {
             let took = Duration::from_micros(now_us.wrapping_sub(opened_us).into());
             self.counts.first_answer.observe(took);
             self.times.first_answer.observe(took, now);
+        }
+    }
+}
+
+/// So much of the queue was written, with it perhaps the frame that is timed.
+#[cold]
+pub(super) fn sample_written(sample: &mut Option<Sample>, written: usize, metrics: &WorkerMetrics) {
+    let came = sample.as_mut().and_then(|sample| sample.written(written));
+    if let Some(came) = came {
+        *sample = None;
+        metrics.frames.observe(Way::ToBackend, came.elapsed());
+    }
+}
+
+impl Receive<TimeFrame> for Link {
+    type Result = ();
+
+    fn receive(&mut self, msg: TimeFrame, _: &mut Context<Self>) {
+        // Of one that was written meanwhile nothing waits.
+        let queued = self.outbox.queued();
+        if self.sample.is_none() && queued > 0 {
+            self.sample = Some(Sample::new(msg.read_at, queued));
         }
     }
 }

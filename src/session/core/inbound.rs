@@ -300,6 +300,14 @@ impl<L: Hold> Core<L> {
         lease.forward(batch.bytes, batch.frames);
     }
 
+    /// Returns the lease of the service that was named last, where it is open.
+    pub fn last_lease(&self) -> Option<&L> {
+        match &self.state {
+            State::Active { session, .. } => session.last_lease(),
+            _ => None,
+        }
+    }
+
     /// Tells whether the service named last takes more now. While it does not, little is read of the client:
     /// what is read stays with it.
     #[inline]
