@@ -6,7 +6,7 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 5] = [
+pub(super) const FAMILIES: [Family; 7] = [
     family(
         "route_seconds",
         "Time from a session's wish for a service to its link there, or to the refusal, by outcome",
@@ -21,6 +21,16 @@ pub(super) const FAMILIES: [Family; 5] = [
         "frame_seconds",
         "Time from the read that brings a frame to the write of its last byte, of one frame in 1,024, by way",
         Timed("way", |m| m.frames.iter().collect()),
+    ),
+    family(
+        "resume_seconds",
+        "Time from a RESUME that has found its session, or found it elsewhere, to the session that goes on",
+        Timing(|m| &m.resume),
+    ),
+    family(
+        "handover_seconds",
+        "Time from another gateway's claim of a session, from which on its player is not read, to the handover",
+        Timing(|m| &m.handover),
     ),
     family(
         "tls_handshake_seconds",

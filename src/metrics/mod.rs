@@ -179,6 +179,8 @@ pub struct WorkerMetrics {
     pub handshake: Histogram,
     pub route: Timed<Routed>,
     pub connect: Histogram,
+    pub resume: Histogram,
+    pub handover: Histogram,
     pub frames: Timed<Way>,
 }
 
@@ -246,6 +248,8 @@ impl Default for WorkerMetrics {
             handshake: Histogram::default(),
             route: Timed::default(),
             connect: Histogram::default(),
+            resume: Histogram::default(),
+            handover: Histogram::default(),
             frames: Timed::default(),
         }
     }

@@ -162,6 +162,12 @@ async fn nothing_is_lost_doubled_or_reordered_between_gateways() {
         .until("game_gateway_sessions", |n| n == 0)
         .await;
     second.until("game_gateway_sessions", |n| n == 0).await;
+    for gateway in [&scene.gateway, &second] {
+        for timed in ["resume", "handover"] {
+            let name = format!("game_gateway_{timed}_seconds_count");
+            assert_eq!(gateway.metric(&name).await, 1, "{timed}");
+        }
+    }
 }
 
 #[tokio::test]

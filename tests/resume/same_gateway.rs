@@ -55,6 +55,8 @@ async fn nothing_is_lost_doubled_or_reordered() {
         1,
         "the same one"
     );
+    let resumes = "game_gateway_resume_seconds_count";
+    assert_eq!(scene.gateway.metric(resumes).await, 1);
 }
 
 #[tokio::test]

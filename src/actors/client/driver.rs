@@ -1,5 +1,7 @@
 //! The session core's driver: the execution of its effects.
 
+use std::time::Duration;
+
 use actix::prelude::*;
 
 use super::ending::part;
@@ -263,14 +265,18 @@ impl Client {
                 self.shared.suspended(self.slot, self.stats.client_number);
             }
             Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),
-            Note::Resumed { gap } => {
+            Note::Resumed { gap, took } => {
+                metrics.resume.observe(Duration::from_millis(took));
                 let how = if gap { Resumed::Gap } else { Resumed::Exact };
                 metrics.sessions_resumed.add(how, 1);
                 self.show_identity();
                 let from = self.stats.remote();
                 self.note_resume(Happening::Resumed { gap, from });
             }
-            Note::HandedOver => scope.gate.handed_over(),
+            Note::HandedOver { took } => {
+                scope.gate.handed_over();
+                metrics.handover.observe(Duration::from_millis(took));
+            }
             Note::ServicesChanged => {
                 let now_s = self.shared.now_s();
                 self.stats.set_services(self.core.endpoints(), now_s);

@@ -1,5 +1,6 @@
 //! The end of a resume: the session is here and so is its client. OPENED, what the client lacks, and on.
 
+use super::places::Attempt;
 use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::buffers;
@@ -47,7 +48,7 @@ impl<L: Hold> Core<L> {
         resume.torn = false;
         resume.epoch = attempt.epoch;
         resume.oldest_good = attempt.token_epoch;
-        self.go_live(session, resume, lacking, gap, attempt.lost, step);
+        self.go_live(session, resume, lacking, gap, &attempt, step);
     }
 
     /// The session has come here from another gateway, or from nobody.
@@ -99,7 +100,7 @@ impl<L: Hold> Core<L> {
             promise: None,
             confirming: None,
         });
-        self.go_live(session, resume, lacking, gap, attempt.lost, step);
+        self.go_live(session, resume, lacking, gap, &attempt, step);
     }
 
     fn go_live(
@@ -108,7 +109,7 @@ impl<L: Hold> Core<L> {
         mut resume: Box<Resume>,
         lacking: Lacking,
         gap: bool,
-        lost: Option<Code>,
+        attempt: &Attempt,
         step: &mut Step<'_>,
     ) {
         if step.bans_user(session.user_id(), session.is_bound()) {
@@ -121,11 +122,12 @@ impl<L: Hold> Core<L> {
             session.count_anew();
             session.name_none();
         }
-        step.note(Note::Resumed { gap });
+        let took = step.now.saturating_sub(attempt.since);
+        step.note(Note::Resumed { gap, took });
         step.note(Note::ServicesChanged);
         resume.replay.set_limit(step.limits().replay_bytes);
         self.alive = step.now;
-        if let Some(code) = lost {
+        if let Some(code) = attempt.lost {
             step.note(Note::Suspended);
             self.suspend(session, resume, code, true, step);
             return self.hear_waiting(step);

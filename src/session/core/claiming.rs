@@ -171,6 +171,7 @@ impl<L: Hold> Core<L> {
             token_epoch: token.epoch,
             count,
             places: SmallVec::new(),
+            since: step.now,
             until: step.now + limits.peer_timeout(),
             lost: None,
         };

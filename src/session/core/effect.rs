@@ -304,9 +304,14 @@ pub enum Note {
     Resumed {
         /// Not exactly.
         gap: bool,
+        /// Since the RESUME had found the session, or that nobody here has it.
+        took: Millis,
     },
     /// The session was handed over to a peer gateway.
-    HandedOver,
+    HandedOver {
+        /// Since its client was not read any more.
+        took: Millis,
+    },
     /// The services or their endpoints have changed.
     ServicesChanged,
     /// A backend has said who the session is.

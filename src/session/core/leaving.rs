@@ -20,6 +20,7 @@ const MAX_ROUNDS: u8 = 4;
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) to: Caller,
+    since: Millis,
     pub(super) until: Millis,
     /// True while the client's connection is open.
     pub(super) connected: bool,
@@ -55,7 +56,7 @@ impl Leaving {
 
 impl<L: Hold> Core<L> {
     /// The claimant to whom the session is promised has claimed it: the client is not read any more.
-    pub(super) fn begin_leaving(&mut self) {
+    pub(super) fn begin_leaving(&mut self, step: &Step<'_>) {
         let promise = self.owned().and_then(|(_, resume)| resume.promise.take());
         let Some(promise) = promise else { return };
         let state = self.take_state();
@@ -79,6 +80,7 @@ impl<L: Hold> Core<L> {
             resume,
             leaving: Box::new(Leaving {
                 to: promise.to,
+                since: step.now,
                 until: promise.until,
                 connected,
                 stage: Stage::Claimed {
@@ -209,7 +211,8 @@ impl<L: Hold> Core<L> {
         // Before the answer: claimants that ask from now on are told where it is.
         step.push(Effect::Moved(leaving.to.at.clone()));
         step.reply(leaving.to, ToClaimant::Handover(Box::new(handed)));
-        step.note(Note::HandedOver);
+        let took = step.now.saturating_sub(leaving.since);
+        step.note(Note::HandedOver { took });
         self.end_session(session, told, step);
         step.push(Effect::Close(closing));
     }

@@ -40,7 +40,7 @@ impl<L: Hold> Core<L> {
             }
             Some(say @ ToOwner::Claim { .. }) if self.is_promised_to(&caller) => {
                 // Nothing more is read, so that nothing more is opened.
-                self.begin_leaving();
+                self.begin_leaving(step);
                 self.confirm_backends(caller, say, step);
             }
             Some(ToOwner::Claim { .. }) => step.reply(caller, ToClaimant::Refused),

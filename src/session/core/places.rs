@@ -19,6 +19,7 @@ pub(super) struct Attempt {
     /// DATA frames that the client has taken.
     pub(super) count: u64,
     pub(super) places: SmallVec<[Place; 1]>,
+    pub(super) since: Millis,
     pub(super) until: Millis,
     /// The code with which the new connection has ended, if it has.
     pub(super) lost: Option<Code>,

@@ -130,6 +130,7 @@ impl<L: Hold> Core<L> {
             token_epoch: request.token.epoch,
             count: request.count,
             places,
+            since: step.now,
             until: step.now + step.limits().connect_timeout,
             lost: None,
         };

@@ -137,9 +137,9 @@ impl World {
 
     fn noted(&mut self, note: Note) {
         match note {
-            Note::Resumed { gap: true } => self.counts.resumed_gap += 1,
-            Note::Resumed { gap: false } => self.counts.resumed_exact += 1,
-            Note::HandedOver => self.counts.handed_over += 1,
+            Note::Resumed { gap: true, .. } => self.counts.resumed_gap += 1,
+            Note::Resumed { gap: false, .. } => self.counts.resumed_exact += 1,
+            Note::HandedOver { .. } => self.counts.handed_over += 1,
             Note::Goaway => self.counts.goaways += 1,
             Note::Paused => self.counts.paused += 1,
             Note::UnexpectedAccept => self.counts.unexpected_accepts += 1,
