@@ -1,8 +1,12 @@
 //! Properties of single objects: selectors, permissions, omissions.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use crate::tools::{HELM, find, object, objects, parse, set_up, set_ups};
+use crate::guards::refused;
+use crate::renderings::validated;
+use crate::tools::{HELM, find, object, objects, parse, rendered, set_up, set_ups};
 
 const NAME: &str = "gg-game-gateway";
 
@@ -112,6 +116,65 @@ fn under_an_autoscaler_there_are_no_replicas() {
         metrics[1]["pods"]["metric"]["name"],
         "game_gateway_sessions"
     );
+}
+
+#[test]
+fn keda_scales_in_place_of_the_autoscaler() {
+    let set = [
+        "autoscaling.enabled=true,autoscaling.keda.enabled=true,autoscaling.targetSessions=100",
+        "autoscaling.keda.prometheusAddress=http://prometheus:9090",
+        "autoscaling.keda.authenticationRef=prometheus",
+    ];
+    let scaled = objects(&set);
+    let deployment = object(&scaled, "Deployment", NAME);
+    assert!(deployment["spec"].get("replicas").is_none());
+    assert!(
+        !scaled
+            .iter()
+            .any(|one| one["kind"] == "HorizontalPodAutoscaler")
+    );
+    let scaler = object(&scaled, "ScaledObject", NAME);
+    let triggers = scaler["spec"]["triggers"].as_array().expect("triggers");
+    let kinds: Vec<_> = triggers.iter().map(|one| &one["type"]).collect();
+    assert_eq!(kinds, ["cpu", "prometheus"]);
+    let query =
+        "sum(game_gateway_sessions{namespace=\"games\", service=\"gg-game-gateway-admin\"})";
+    assert_eq!(triggers[1]["metadata"]["query"], query);
+    assert_eq!(triggers[1]["metadata"]["threshold"], "100");
+    valid(&set);
+    let keda = "autoscaling.enabled=true,autoscaling.keda.enabled=true";
+    refused(
+        &[keda, "autoscaling.targetSessions=1"],
+        "autoscaling.keda.prometheusAddress",
+    );
+    refused(
+        &["autoscaling.keda.enabled=true"],
+        "autoscaling.keda.enabled needs autoscaling.enabled",
+    );
+}
+
+#[test]
+fn a_gateway_of_the_cluster_may_bring_the_players() {
+    let set = [
+        "tcpRoute.enabled=true,tcpRoute.parentRefs[0].name=public,tcpRoute.parentRefs[0].sectionName=game",
+    ];
+    let objects = objects(&set);
+    let route = object(&objects, "TCPRoute", NAME);
+    let to = &route["spec"]["rules"][0]["backendRefs"][0];
+    let service = object(&objects, "Service", to["name"].as_str().expect("a name"));
+    assert_eq!(to["port"], service["spec"]["ports"][0]["port"]);
+    assert_eq!(route["spec"]["parentRefs"][0]["sectionName"], "game");
+    valid(&set);
+    refused(&["tcpRoute.enabled=true"], "tcpRoute.parentRefs");
+}
+
+/// Asserts that Kubernetes knows every object, and takes it.
+fn valid(set: &[&str]) {
+    let arguments: Vec<&str> = set.iter().flat_map(|one| ["--set", *one]).collect();
+    let rendering = rendered(HELM, &arguments);
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").expect("a file");
+    fs::write(file.path(), &rendering).expect("written");
+    assert_eq!(validated("1.30", file.path()), parse(&rendering).len());
 }
 
 /// The sleep before SIGTERM, the window after it, and the margin.

@@ -110,6 +110,9 @@
 {{- if and $service.sessionAffinityConfig (ne $service.sessionAffinity "ClientIP") -}}
 {{- fail "service.sessionAffinityConfig needs service.sessionAffinity=ClientIP." -}}
 {{- end -}}
+{{- if and .Values.tcpRoute.enabled (not .Values.tcpRoute.parentRefs) -}}
+{{- fail "tcpRoute.enabled needs tcpRoute.parentRefs: no Gateway would serve the route." -}}
+{{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled exclude each other: every sample would be there twice." -}}
 {{- end -}}
@@ -204,11 +207,17 @@
 {{- if not (or $scaling.targetCPU $scaling.targetMemory $scaling.targetSessions) -}}
 {{- fail "autoscaling.enabled needs at least one of targetCPU, targetMemory and targetSessions." -}}
 {{- end -}}
+{{- if and $scaling.keda.enabled $scaling.targetSessions (not $scaling.keda.prometheusAddress) -}}
+{{- fail "autoscaling.targetSessions with autoscaling.keda.enabled needs autoscaling.keda.prometheusAddress, which knows the sessions." -}}
+{{- end -}}
 {{- range $resource, $target := dict "cpu" $scaling.targetCPU "memory" $scaling.targetMemory -}}
 {{- if and $target (not (dig "requests" $resource "" (default dict $.Values.resources))) -}}
 {{- fail (printf "autoscaling on %s is relative to resources.requests.%s, which is not set." $resource $resource) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if and $scaling.keda.enabled (not $scaling.enabled) -}}
+{{- fail "autoscaling.keda.enabled needs autoscaling.enabled." -}}
 {{- end -}}
 {{- if and .Values.scaleDown.podDeletionCost.enabled (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- fail "scaleDown.podDeletionCost.enabled would give its rights to the namespace's default ServiceAccount; set serviceAccount.create or serviceAccount.name." -}}

@@ -84,7 +84,8 @@ service:
   healthCheckNodePort: ""
   trafficDistribution: ""
   ipFamilyPolicy: ""
-autoscaling: {enabled: false, targetCPU: "", targetMemory: "", targetSessions: ""}
+autoscaling: {enabled: false, targetCPU: "", targetMemory: "", targetSessions: "", keda: {enabled: false, prometheusAddress: "", authenticationRef: ""}}
+tcpRoute: {enabled: false, apiVersion: gateway.networking.k8s.io/v1alpha2}
 podDisruptionBudget: {enabled: false, minAvailable: "", maxUnavailable: "", unhealthyPodEvictionPolicy: ""}
 serviceAccount: {create: false, name: ""}
 rbac: {create: false}
