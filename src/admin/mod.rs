@@ -56,6 +56,7 @@ use crate::memory::MemoryBudget;
 use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::store::admin_tokens::AdminToken;
 use crate::supervision::{CountedAddr, Receive};
+use backends::RecentRows;
 use errors::ApiError;
 use family::ProcessFigures;
 use process_families::OsFigures;
@@ -113,6 +114,7 @@ struct Desk {
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     services: Arc<ServiceBook>,
+    recent_rows: RecentRows,
     memory: Arc<MemoryBudget>,
     inspector: Inspector,
     logging: Option<Logging>,
@@ -132,6 +134,7 @@ impl Desk {
             gateway: sources.gateway,
             metrics: sources.metrics,
             services: sources.services,
+            recent_rows: RecentRows::default(),
             memory: sources.memory,
             inspector: sources.inspector,
             logging: sources.logging,

@@ -8,12 +8,12 @@ use futures_util::future::join;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Desk;
 use super::accept::Form;
 use super::errors::{ApiError, ErrorBody};
 use super::metrics::{self as exposition, Figures};
 use super::params::{Nothing, Query};
 use super::service_families::ServiceFigures;
-use super::{Desk, in_time};
 use crate::actors::gateway::{CheckHealth, HEALTH_TIMEOUT, State};
 
 /// A little longer than the gateway itself waits, so that its answer still comes.
@@ -88,13 +88,12 @@ pub(super) async fn metrics(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let form = Form::asked(request.headers());
-    let asked = (desk.status(), in_time(desk.inspector.backends()));
-    let (status, rows) = join(asked.0, asked.1).await;
-    let (status, rows) = (status.ok(), rows.unwrap_or_default());
+    let rows = desk.recent_rows.get(&desk.inspector);
+    let (status, rows) = join(desk.status(), rows).await;
     let figures = Figures {
         gateway_id: desk.config.gateway.id.clone(),
         workers: desk.metrics.clone(),
-        status,
+        status: status.ok(),
         kinds: desk.inspector.kinds(),
         process: desk.process(),
         memory: desk.memory.snapshot(),
