@@ -86,8 +86,12 @@ async fn used() -> Used {
     player.data("game", b"hello").await;
     let mut link = backend.link().await;
     let session_id = link.opened().await.session_id;
+    link.data().await;
     link.send(Kind::Data, session_id, b"welcome").await;
     player.answer().await;
+    // Workers are asked once a second.
+    let sessions = "game_gateway_service_sessions";
+    gateway.until(sessions, |sessions| sessions == 1).await;
     Used {
         gateway,
         player,
