@@ -12,6 +12,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::memory::LARGE_INBOX;
 use super::strays::Strays;
+use super::times::last_data;
 use super::{CLOSES_MARK, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::StrayFrame;
 use crate::codec::Decoded;
@@ -372,19 +373,6 @@ impl Link {
     fn drop_frame(&self, reason: DropReason) {
         self.scope.metrics.dropped.add(reason, 1);
     }
-}
-
-/// Returns the session of the last DATA in whole frames.
-#[cold]
-fn last_data(chunk: &[u8]) -> Option<u64> {
-    let (mut at, mut last) = (0, None);
-    while let Ok(Decoded::Frame(frame, used)) = link::decode(&chunk[at..], u32::MAX) {
-        at += used;
-        if frame.kind == Kind::Data as u8 {
-            last = Some(frame.session_id);
-        }
-    }
-    last
 }
 
 /// Sends a client what is gathered for it, if anything is; `tail` completes the last frame.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::{Link, LinkEvent, TimeFrame};
+use crate::codec::Decoded;
+use crate::codec::link::{self, Kind};
 use crate::metrics::{Recent, Sample, Way, WorkerMetrics};
 use crate::supervision::Receive;
 
@@ -62,6 +64,19 @@ impl Link {
             self.times.first_answer.observe(took, now);
         }
     }
+}
+
+/// Returns the session of the last DATA in whole frames.
+#[cold]
+pub(super) fn last_data(chunk: &[u8]) -> Option<u64> {
+    let (mut at, mut last) = (0, None);
+    while let Ok(Decoded::Frame(frame, used)) = link::decode(&chunk[at..], u32::MAX) {
+        at += used;
+        if frame.kind == Kind::Data as u8 {
+            last = Some(frame.session_id);
+        }
+    }
+    last
 }
 
 /// So much of the queue was written, with it perhaps the frame that is timed.
