@@ -137,7 +137,7 @@ impl Connection {
     }
 
     async fn request(&mut self) -> Then {
-        let read = timeout(REQUEST_TIMEOUT, read_head(&mut self.stream)).await;
+        let read = timeout(REQUEST_TIMEOUT, read_head(&mut self.stream, || false)).await;
         let (mut request, mut body) = match read {
             Ok(Ok(read)) => read,
             Ok(Err(Broken::Refused(mistake))) => return self.refuse(mistake.into()).await,

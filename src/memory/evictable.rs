@@ -12,6 +12,8 @@ use super::part::Part;
 struct Entry {
     bytes: Rc<Cell<u32>>,
     end: Box<dyn Fn()>,
+    /// It was told already.
+    is_told: Cell<bool>,
 }
 
 thread_local! {
@@ -32,6 +34,7 @@ impl Evictable {
         let entry = Entry {
             bytes: Rc::clone(&bytes),
             end: Box::new(end),
+            is_told: Cell::new(false),
         };
         let slot = ENTRIES.with_borrow_mut(|entries| entries.insert(entry));
         Evictable { slot, bytes }
@@ -100,16 +103,18 @@ pub fn for_each_evictable(mut pass: impl FnMut(u32)) {
 }
 
 /// Tells those of this thread that hold at least `least` bytes, and something, to end, until `enough` bytes are
-/// to come back; returns how many holders and bytes that is.
+/// to come back; returns how many holders that are told now, and how many bytes come back.
 pub fn evict(least: u32, enough: usize) -> (u64, usize) {
     ENTRIES.with_borrow(|entries| {
         let (mut holders, mut back) = (0, 0);
         for (_, entry) in entries {
             let bytes = entry.bytes.get();
             if bytes >= least.max(1) && back < enough {
-                holders += 1;
                 back += bytes as usize;
-                (entry.end)();
+                if !entry.is_told.replace(true) {
+                    holders += 1;
+                    (entry.end)();
+                }
             }
         }
         (holders, back)
@@ -140,7 +145,8 @@ mod tests {
         assert_eq!(evict(50, 120), (2, 250));
         assert_eq!(*told.borrow(), [100, 150]);
         drop(large);
-        assert_eq!(evict(0, usize::MAX), (2, 160));
+        // One that was told is counted once, and what it holds is still to come back.
+        assert_eq!(evict(0, usize::MAX), (1, 160));
         drop((small, larger));
         assert_eq!(all(), [0]);
     }

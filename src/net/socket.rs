@@ -12,10 +12,7 @@ use tokio::net::TcpStream;
 
 use super::read_only::ReadOnly;
 use super::tls::{self, TlsSocket};
-use super::websocket::{self, WebSocket};
-
-/// Bytes of the buffers that an idle socket has at the most: those of a WebSocket inside TLS.
-pub const IDLE_BYTES: usize = tls::IDLE_BYTES + websocket::IDLE_BYTES;
+use super::websocket::WebSocket;
 
 /// The socket of a client or a link.
 #[derive(Debug, Default)]
@@ -59,6 +56,27 @@ impl Socket {
             Socket::Duplex(_) => 0, // Counted with the HTTP request.
             Socket::Tls(socket) => socket.buffers(),
             Socket::WebSocket(socket) => socket.buffers(),
+        }
+    }
+
+    /// What of [`buffers`](Self::buffers) is there while nothing is under way, in KiB.
+    pub fn idle_kib(&self) -> u8 {
+        match self {
+            Socket::Tcp(_) | Socket::ReadOnly(_) | Socket::Taken | Socket::Duplex(_) => 0,
+            Socket::Tls(_) => tls::IDLE_KIB,
+            Socket::WebSocket(socket) => socket.idle_kib(),
+        }
+    }
+
+    /// Tells whether it holds a part of a message whose rest has not come.
+    pub fn lacks_rest(&self) -> bool {
+        match self {
+            Socket::WebSocket(socket) => socket.lacks_rest(),
+            Socket::Tcp(_)
+            | Socket::Tls(_)
+            | Socket::Duplex(_)
+            | Socket::ReadOnly(_)
+            | Socket::Taken => false,
         }
     }
 

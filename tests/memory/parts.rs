@@ -5,8 +5,9 @@ use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::Kind;
 use tokio::net::TcpStream;
 
-use crate::stage::Served;
+use crate::stage::{LIMIT, Served};
 use crate::support::wire::{Link, Player, soon};
+use crate::websocket;
 
 const SENDERS: usize = 900;
 
@@ -103,4 +104,62 @@ async fn who_ends_for_what_he_has_sent_is_told_so() {
         (notice.code, notice.text),
         (Code::TOO_SLOW, "input that waits took too much memory")
     );
+}
+
+const SETTINGS: &str = "limits.memory = \"16MiB\"\nsession.idle_timeout = \"1h\"";
+
+/// The library under WebSockets gathers all that it gets, in a buffer that doubles.
+#[tokio::test]
+async fn parts_of_messages_keep_within_the_budget() {
+    let served = Served::start(SETTINGS).await;
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        senders.push(websocket::open(served.players).await);
+    }
+    let before = served.resident();
+    let mut message = websocket::frame(0x02, 1000, &[7; 1000]);
+    let fragment = websocket::frame(0x00, 100, &[7; 100]);
+    for _ in 0..640 {
+        message.extend(&fragment);
+    }
+    served.fill(&mut senders, &message).await;
+    served.assert_bounded("parts of messages", before).await;
+}
+
+/// Who is refused has sent a body that nobody reads: nothing of it stays, although the rest is waited for.
+#[tokio::test]
+async fn bodies_that_nobody_wants_are_not_held() {
+    let served = Served::start(SETTINGS).await;
+    for path in ["/no/such/path", "/game"] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+        let mut request = head.into_bytes();
+        request.extend([7; 59_000]);
+        let mut senders = Vec::new();
+        for _ in 0..SENDERS {
+            let socket = soon(TcpStream::connect(served.players)).await;
+            senders.push(socket.expect("connected"));
+        }
+        let before = served.resident();
+        served.send_all(&mut senders, &request).await;
+        served.assert_bounded("bodies", before).await;
+        if path != "/game" {
+            let held = served.held().await;
+            assert!(held < LIMIT / 4, "{held} are held of refused requests");
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_heads_keep_within_the_budget() {
+    let served = Served::start(SETTINGS).await;
+    let mut senders = Vec::new();
+    for _ in 0..SENDERS {
+        let socket = soon(TcpStream::connect(served.players)).await;
+        senders.push(socket.expect("connected"));
+    }
+    let before = served.resident();
+    let mut head = b"POST /game HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
+    head.extend([b'h'; 31_000]);
+    served.fill(&mut senders, &head).await;
+    served.assert_bounded("heads", before).await;
 }

@@ -72,6 +72,7 @@ impl Client {
             count(meter, Part::ClientQueues, &held.queue, queue);
             count(meter, Part::ClientInput, &held.input, input);
             count(meter, Part::Sockets, &held.socket, socket);
+            held.idle_kib.set(self.socket.idle_kib());
         }
         if self.shared.scope.meter.take_alarm() {
             self.shared.tell_worker(ClientEvent::ShortOfMemory);
@@ -153,7 +154,8 @@ impl Client {
     fn lacks_rest(&self) -> bool {
         let limit = self.shared.scope.config.listen.max_payload;
         let decoded = || client::decode(&self.inbox, limit);
-        !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))
+        self.socket.lacks_rest()
+            || !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))
     }
 
     /// Ends the connection where a part of a frame has waited for long in vain for its rest.

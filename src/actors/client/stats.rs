@@ -15,7 +15,6 @@ use super::{SessionFilter, SessionSnapshot, SessionState, TransportName};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::history::{EndedSession, Happening, SessionRecord, Story, UsedService};
-use crate::net::socket::IDLE_BYTES;
 use crate::session::core::Ended;
 
 /// Whether a session outlives its connection, and has.
@@ -69,6 +68,8 @@ pub struct HeldByClient {
     pub input: Cell<u32>,
     /// Buffers of TLS and WebSocket.
     pub socket: Cell<u32>,
+    /// What the socket's buffers have where nothing is under way, in KiB.
+    pub idle_kib: Cell<u8>,
     /// The replay ring.
     pub replay: Cell<u32>,
     /// The replay ring's bound is lowered.
@@ -90,7 +91,8 @@ impl HeldByClient {
     #[inline]
     pub fn in_flight(&self) -> u32 {
         let queues = self.queue.get().saturating_add(self.input.get());
-        let socket = self.socket.get().saturating_sub(IDLE_BYTES as u32);
+        let idle = u32::from(self.idle_kib.get()) * 1024;
+        let socket = self.socket.get().saturating_sub(idle);
         queues.saturating_add(socket)
     }
 }

@@ -27,7 +27,7 @@ impl Worker {
             false => None,
         };
         let (rings, reading) = (over(Pressure::Rings), over(Pressure::Reading));
-        self.cap_rings(rings);
+        let from_rings = self.cap_rings(rings);
         self.cap_reading(reading);
         let ends_queues = pressure == Pressure::Queues;
         if self.shared.caps.queues_ended.replace(ends_queues) && !ends_queues {
@@ -35,15 +35,17 @@ impl Worker {
         }
         if ends_queues {
             // So much that it is over: nobody with a part of a frame is read as long as it lasts.
-            self.cap_queues(meter.share_to_leave(Pressure::Queues));
+            let share = meter.share_to_leave(Pressure::Queues);
+            self.cap_queues(share.saturating_sub(from_rings));
         }
         if pressure >= Pressure::Sessions {
             self.end_parts();
         }
     }
 
-    /// Lets replay rings give back `share` bytes, the largest first; `None`: they may grow again.
-    fn cap_rings(&self, share: Option<usize>) {
+    /// Lets replay rings give back `share` bytes, the largest first; `None`: they may grow again. Returns how many are
+    /// to come back.
+    fn cap_rings(&self, share: Option<usize>) -> usize {
         let caps = &self.shared.caps;
         let before = caps.ring.get();
         let Some(share) = share else {
@@ -51,13 +53,22 @@ impl Worker {
                 caps.ring.set(UNCAPPED);
                 self.squeeze(|held| held.squeezed.get(), Squeeze::Ease);
             }
-            return;
+            return 0;
         };
-        if share > 0 {
-            let cap = self.sizes(|held| held.replay.get()).cap(share).min(before);
-            caps.ring.set(cap);
-            self.squeeze(|held| held.replay.get() > cap, Squeeze::Ring(cap));
+        if share == 0 {
+            return 0;
         }
+        let cap = self.sizes(|held| held.replay.get()).cap(share).min(before);
+        caps.ring.set(cap);
+        let mut back = 0;
+        for (_, seated) in &self.state.clients {
+            let over = seated.stats.held.replay.get().saturating_sub(cap);
+            if over > 0 {
+                back += over as usize;
+                seated.client.do_send(Squeeze::Ring(cap));
+            }
+        }
+        back
     }
 
     /// Lets those who hold the most not be read, so many that they hold `share` bytes more than the others.

@@ -90,8 +90,11 @@ pub(crate) enum Body {
 /// Reads the head of a request.
 ///
 /// # Errors
-/// It is malformed, over the limit, or does not come.
-pub(crate) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Broken> {
+/// It is malformed, over the limit, or does not come, or it is long and memory is short.
+pub(crate) async fn read_head(
+    stream: &mut Stream,
+    is_short: impl Fn() -> bool,
+) -> Result<(Request, Body), Broken> {
     let refused = |mistake| Err(Broken::Refused(mistake));
     let mut codec = Box::new(h1::Codec::new(CONFIG.with(ServiceConfig::clone)));
     let mut checked = 0;
@@ -120,6 +123,13 @@ pub(crate) async fn read_head(stream: &mut Stream) -> Result<(Request, Body), Br
         checked = stream.read.len();
         if checked >= MAX_HEAD_BYTES {
             return refused(HEAD_TOO_LARGE);
+        }
+        // A usual head comes with one read.
+        if checked >= READ_BYTES && is_short() {
+            return refused(Mistake {
+                is_lost: true,
+                ..SHORT_OF_MEMORY
+            });
         }
         if stream.more(READ_BYTES).await? == 0 {
             return Err(Broken::Ended);
@@ -198,10 +208,16 @@ impl Body {
             let broken = |_| Broken::Refused(MALFORMED_BODY);
             let piece = piece.map_err(broken)?;
             pass(&piece)?;
+            let is_all = piece.is_empty();
             if self.is_done() {
                 return Ok(());
             }
-            if piece.is_empty() && stream.more(self.room()).await? == 0 {
+            drop(piece);
+            if stream.read.is_empty() {
+                // The pieces' memory goes with it, also while the rest is waited for.
+                stream.free();
+            }
+            if is_all && stream.more(self.room()).await? == 0 {
                 return Err(Broken::Refused(MALFORMED_BODY));
             }
         }

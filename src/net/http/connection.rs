@@ -173,7 +173,8 @@ impl Connection {
 
     /// Waits `timeout` for the rest of a request's head, and answers it.
     async fn request(&mut self, timeout: Duration) -> Then {
-        let reading = read_head(&mut self.stream);
+        let host = Rc::clone(&self.params.host);
+        let reading = read_head(&mut self.stream, || host.short_of_memory().is_some());
         let read = self
             .end
             .within(Some(timeout), Duration::ZERO, reading)

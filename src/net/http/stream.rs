@@ -193,6 +193,7 @@ impl Stream {
                 // However the input ends, the connection is over.
                 while matches!(self.more(buffers::SCRATCH_BYTES).await, Ok(1..)) {
                     self.read.clear();
+                    self.free();
                 }
             }
         };

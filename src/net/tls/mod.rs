@@ -25,7 +25,7 @@ use crate::session::rate::{Nanos, SharedBucket};
 pub use client::connect;
 pub use files::FileMistake;
 pub use server::{HandshakeFailed, accept};
-pub use stream::{IDLE_BYTES, TlsSocket};
+pub use stream::{IDLE_KIB, TlsSocket};
 
 use files::{Files, warning};
 

@@ -23,6 +23,8 @@ pub struct Counted {
     fragments: u64,
     /// A message has begun and is not whole.
     is_fragmented: bool,
+    /// Bytes that may still be read before the reader is asked again: the library gathers all that it gets.
+    allowance: usize,
 }
 
 impl Counted {
@@ -48,6 +50,11 @@ impl Counted {
                 };
             }
         });
+    }
+
+    /// Lets so many bytes be read from now on, and as many as the library takes at a time beyond them.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.allowance = bytes;
     }
 
     /// Bytes of the fragments of a message, and of the frame, that have come in part.
@@ -85,8 +92,14 @@ impl AsyncRead for Counted {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.allowance == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
+        let bytes = &buf.filled()[before..];
+        this.allowance = this.allowance.saturating_sub(bytes.len());
         this.follow(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }

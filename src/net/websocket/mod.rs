@@ -2,6 +2,7 @@
 //! one binary message a frame (protocol 1.6). The library does control frames, fragmentation and masks.
 
 mod counted;
+mod frames;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
+use frames::{frame_len, missing};
 
 /// Read buffer of an idle WebSocket, in bytes; a larger message gets a buffer of its own.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -30,10 +32,12 @@ const KEPT_BYTES: usize = 8 * 1024;
 /// may share one.
 const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
-/// Bytes that an idle WebSocket takes: measured, see docs/benchmarks.md.
-pub const IDLE_BYTES: usize = 5 * 1024;
+/// What an idle WebSocket takes, in KiB: measured, see docs/benchmarks.md.
+const IDLE_KIB: u8 = 5;
 /// Bytes of PONG that may wait for a client which does not read them; beyond it the client is not read either.
 const MAX_PONG_BYTES: usize = 4 * 1024;
+/// Bytes that the library reads of a message before its reader is asked whether it may read on.
+const INPUT_BYTES: usize = 16 * 1024;
 /// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
@@ -98,7 +102,8 @@ impl WebSocket {
     }
 
     /// Returns the stream of messages underneath. Bytes that were read and not taken are lost.
-    pub fn into_messages(self) -> WebSocketStream<Counted> {
+    pub fn into_messages(mut self) -> WebSocketStream<Counted> {
+        self.stream.get_mut().allow(usize::MAX);
         self.stream
     }
 
@@ -117,6 +122,16 @@ impl WebSocket {
         self.unflushed
     }
 
+    /// What of [`buffers`](Self::buffers) is there while nothing is under way, in KiB.
+    pub fn idle_kib(&self) -> u8 {
+        IDLE_KIB + self.stream.get_ref().socket.idle_kib()
+    }
+
+    /// Tells whether a part of a message has come, and the rest has not.
+    pub fn lacks_rest(&self) -> bool {
+        !self.stream.get_ref().is_parsed()
+    }
+
     /// Bytes of the buffers that it has, of the socket underneath too. The library does not tell its own: they are
     /// as large as the largest message since it began, each way, or as what has come of one. Fragments are
     /// gathered in a buffer that doubles.
@@ -130,7 +145,8 @@ impl WebSocket {
         } else {
             0
         };
-        let library = IDLE_BYTES + input.max(frame) + 2 * fragments + output + unflushed;
+        let library =
+            usize::from(IDLE_KIB) * 1024 + input.max(frame) + 2 * fragments + output + unflushed;
         library + waiting + counted.socket.buffers()
     }
 
@@ -176,6 +192,7 @@ impl WebSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.stream.get_mut().allow(INPUT_BYTES);
         while !self.broken {
             match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
                 Some(Ok(_)) => {}
@@ -264,19 +281,6 @@ fn limits(max_payload: u32) -> WebSocketConfig {
         .max_frame_size(limit)
 }
 
-/// Returns the length of the frame that these bytes begin, or of its header while that is incomplete.
-fn frame_len(bytes: &[u8]) -> io::Result<usize> {
-    match client::decode(bytes, u32::MAX) {
-        Ok(Decoded::Frame(_, len) | Decoded::Need(len)) => Ok(len),
-        Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
-    }
-}
-
-/// Returns the bytes that are missing until [`frame_len`] is reached.
-fn missing(bytes: &[u8]) -> io::Result<usize> {
-    Ok(frame_len(bytes)?.saturating_sub(bytes.len()))
-}
-
 fn io_error(error: Error) -> io::Error {
     match error {
         Error::Io(error) => error,
@@ -297,6 +301,9 @@ impl AsyncRead for WebSocket {
         if this.closing {
             return this.poll_discard(cx, buf);
         }
+        this.stream
+            .get_mut()
+            .allow(buf.remaining().min(INPUT_BYTES));
         for _ in 0..MAX_MESSAGES {
             if this.pongs > MAX_PONG_BYTES {
                 // The library would gather them without a bound.
