@@ -231,6 +231,23 @@ impl Client {
         }
     }
 
+    fn session_started(&mut self, session_id: u64, resumable: bool, taken_up: bool) {
+        let scope = &self.shared.scope;
+        let (id, peer) = (&scope.config.gateway.id, self.stats.remote());
+        if taken_up {
+            tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session is taken up");
+        } else {
+            tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session starts");
+        }
+        let transport = self.stats.transport();
+        scope.metrics.sessions_started.add(transport, 1);
+        self.stats.session_id.set(session_id);
+        self.stats.session_starts(resumable, self.shared.now_ms());
+        if taken_up {
+            self.note_resume(Happening::TakenUp);
+        }
+    }
+
     fn note(&mut self, note: Note, session_id: u64) {
         let scope = &self.shared.scope;
         let metrics = &scope.metrics;
@@ -239,21 +256,7 @@ impl Client {
                 session_id,
                 resumable,
                 taken_up,
-            } => {
-                let (id, peer) = (&scope.config.gateway.id, self.stats.remote());
-                if taken_up {
-                    tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session is taken up");
-                } else {
-                    tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session starts");
-                }
-                let transport = self.stats.transport();
-                metrics.sessions_started.add(transport, 1);
-                self.stats.session_id.set(session_id);
-                self.stats.session_starts(resumable, self.shared.now_ms());
-                if taken_up {
-                    self.note_resume(Happening::TakenUp);
-                }
-            }
+            } => self.session_started(session_id, resumable, taken_up),
             Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => {
                 metrics.sessions_suspended.one();
