@@ -68,7 +68,8 @@ impl Worker {
                 seated.client.do_send(Squeeze::Ring(cap));
             }
         }
-        back
+        // Those who were told so before have given back what they could.
+        if cap < before { back } else { 0 }
     }
 
     /// Lets those who hold the most not be read, so many that they hold `share` bytes more than the others.
