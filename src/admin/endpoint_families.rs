@@ -9,7 +9,7 @@ use super::family::{
 pub(super) const FAMILIES: [Family; 5] = [
     family(
         "endpoints_down",
-        "Endpoints that cannot be reached, each by service",
+        "Endpoints that cannot be reached, and names that do not resolve, each by service",
         Status(|s| s.endpoints.down),
     ),
     family(

@@ -14,13 +14,10 @@ use crate::inspection::snapshots::Times;
 use crate::routing::{EndpointName, RouteTable};
 use crate::supervision::Kind;
 
-/// Most rows of names that do not resolve.
-const MOST_UNRESOLVED: usize = 10_000;
-
 impl Inspector {
     /// Lists every endpoint of a rule, and every other one that is used or probed. Endpoints of realms are
     /// there once they are: each of a thousand services may have each of ten thousand. Names that do not resolve
-    /// are never used; the first [`MOST_UNRESOLVED`] of them are there.
+    /// are never used; the first 10,000 of them are there.
     pub async fn backends(&self) -> Vec<BackendSnapshot> {
         let mut backends: BTreeMap<(String, SocketAddr), BackendSnapshot> = BTreeMap::new();
         let table = self.routes.load_full();
@@ -48,7 +45,6 @@ impl Inspector {
         }
         let unresolved = table.iter().flat_map(|table| table.unresolved());
         let unresolved = unresolved.map(|(service, name)| nowhere(&service.name, name));
-        let unresolved = unresolved.take(MOST_UNRESOLVED);
         let mut rows: Vec<BackendSnapshot> = backends.into_values().chain(unresolved).collect();
         for row in &mut rows {
             row.connect = row.times.connect.percentiles();
@@ -93,7 +89,6 @@ fn nowhere(service: &str, name: &EndpointName) -> BackendSnapshot {
         endpoint: name.to_string(),
         address: None,
         health: BackendHealth::Down,
-        breaker: Breaker::Open,
         last_error: Some("the name cannot be resolved; the log has the reason".to_owned()),
         ..unused(service.to_owned(), nobody, true)
     }

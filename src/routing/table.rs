@@ -9,6 +9,9 @@ use super::route::{Avoid, NoRoute, Query, Route};
 use super::rules::{RoutingData, Rule};
 use super::strategy::{Realms, Shares, Source, Strategy, StrategyKind};
 
+/// Most names that are listed because they do not resolve.
+const MOST_UNRESOLVED: usize = 10_000;
+
 /// The routing data with addresses in place of names.
 #[derive(Debug)]
 pub struct RouteTable {
@@ -210,7 +213,7 @@ impl RouteTable {
     }
 
     /// Returns every service with the names that its sessions might be sent to and that no address is known for, those
-    /// of rules before those of realms.
+    /// of rules before those of realms; at most [`MOST_UNRESOLVED`].
     pub fn unresolved(&self) -> impl Iterator<Item = (&Arc<ServiceRoute>, &EndpointName)> {
         let services = self.services.values();
         let of_rules = services.flat_map(|service| {
@@ -225,7 +228,7 @@ impl RouteTable {
             let names = self.realms.unresolved().filter(is_new);
             names.map(move |name| (service, name))
         });
-        of_rules.chain(of_realms)
+        of_rules.chain(of_realms).take(MOST_UNRESOLVED)
     }
 
     /// Returns true if any rule or realm names this endpoint.

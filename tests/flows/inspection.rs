@@ -316,7 +316,8 @@ async fn backends_are_shown_with_their_links_and_health() {
         ("chat", down.to_string().as_str(), true)
     );
     assert_eq!(chat.health, BackendHealth::Down);
-    assert_ne!(chat.breaker, Breaker::Closed);
+    // It was never there: nothing fails again and again.
+    assert_eq!(chat.breaker, Breaker::Closed);
     assert_eq!(
         (game.service.as_str(), game.endpoint.as_str(), game.in_rules),
         ("game", up.to_string().as_str(), true)

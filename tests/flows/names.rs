@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::support::health::Health;
 use crate::support::process::Process;
-use crate::support::wire::{Backend, Player, soon};
+use crate::support::wire::{Backend, Gateway, Player, soon};
 
 /// Where the DNS server listens: the C library knows no other port.
 const SERVER: &str = "127.53.0.1:53";
@@ -188,4 +188,16 @@ async fn a_silent_zone_delays_nobody_else() {
     println!("{answers} answers of /health, all 200, the slowest after {longest:?}");
     process.signal("TERM");
     process.wait_for_exit();
+}
+
+/// Alerts go by this figure.
+#[tokio::test]
+async fn a_name_that_does_not_resolve_counts_as_down() {
+    let routes =
+        r#"{"rules":{"game":{"strategy":"round_robin","endpoints":["nowhere.invalid:2"]}}}"#;
+    let gateway = Gateway::start(routes).await;
+    let down = "game_gateway_endpoints_down";
+    gateway.until(down, |endpoints| endpoints == 1).await;
+    gateway.set_routes(r#"{"rules":{}}"#);
+    gateway.until(down, |endpoints| endpoints == 0).await;
 }

@@ -242,16 +242,7 @@ impl BackendPool {
     pub(super) fn breaker(&self) -> Breaker {
         let (service, endpoint) = (&self.service.name, self.endpoint);
         let book = &self.shared.limits.health;
-        let shared = book.breaker(service, endpoint, Instant::now());
-        self.own_breaker().max(shared)
-    }
-
-    fn own_breaker(&self) -> Breaker {
-        match self.state.health {
-            Health::Unknown | Health::Up | Health::Suspect => Breaker::Closed,
-            Health::Down { .. } if self.connecting() => Breaker::HalfOpen,
-            Health::Down { .. } | Health::Leaving(_) => Breaker::Open,
-        }
+        book.breaker(service, endpoint, Instant::now())
     }
 
     pub(super) fn backend_health(&self) -> BackendHealth {

@@ -25,15 +25,15 @@ pub enum BackendHealth {
     Leaving,
 }
 
-/// Whether new sessions are sent to an endpoint.
+/// Whether an endpoint fails again and again, so that new sessions avoid it although it can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
-    /// They are.
+    /// It does not.
     Closed,
-    /// An attempt is under way; sessions wait for it.
+    /// It did, and the next failure keeps them away for longer.
     HalfOpen,
-    /// They are refused at once until the next attempt.
+    /// They go elsewhere, where they can.
     Open,
 }
 

@@ -21,7 +21,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use super::backend_pool::LinkLimits;
+use super::backend_pool::{EndpointCounts, LinkLimits};
 use super::certificate_watcher::{self, CertificateWatcher};
 use super::config_watcher::{ConfigWatcher, Reload, RoutesLoaded};
 use super::peers::Peering;
@@ -129,6 +129,18 @@ impl Gateway {
 }
 
 impl Gateway {
+    /// How the endpoints are. A name that does not resolve is one that cannot be reached.
+    fn endpoints(&self) -> EndpointCounts {
+        let mut counts = self.around.links.health.counts(Instant::now());
+        let table = self
+            .routes
+            .as_ref()
+            .and_then(|routes| routes.table.as_ref());
+        let names = table.map_or(0, |table| table.unresolved().count());
+        counts.down += names as u64;
+        counts
+    }
+
     /// Keeps files free for the links that these routes may need.
     fn keep_files_for(&self, routes: &RoutesLoaded) {
         let endpoints = routes.table.as_ref().map_or(0, |t| t.endpoint_count());
@@ -243,7 +255,7 @@ impl Receive<AskStatus> for Gateway {
             tls: self.around.tls.snapshot(),
             peers: Arc::clone(self.around.peering.counts()),
             memory: self.around.memory.pressure(),
-            endpoints: self.around.links.health.counts(Instant::now()),
+            endpoints: self.endpoints(),
             pod: Arc::clone(&self.around.pod),
         }
     }
