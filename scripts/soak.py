@@ -25,6 +25,8 @@ MEMORY_FACTOR = 1.2
 SETTLE_SECONDS = 60
 # Sessions on each gateway of which every worker and backend has some.
 BUSY_SESSIONS = 40
+# Pools of each gateway once all have begun: two services, two endpoints and two workers.
+POOLS = 8
 # A round of traffic; then others connect.
 ROUND_SECONDS = 8
 # Pauses between faults, and how long one lasts, in seconds.
@@ -155,6 +157,13 @@ log.level = "warn"
             self.drain(gateway)
         for thread in threads:
             thread.join()
+        # Which worker a connection comes to is chance.
+        deadline = time.monotonic() + START_SECONDS
+        while any(g.counts()["actors of kind backend_pool"] < POOLS for g in self.gateways):
+            if time.monotonic() > deadline:
+                raise Failed("not every worker has met every backend")
+            for kind in self.kinds()[:4]:
+                kind(1)
 
     def drive(self, kind):
         while time.monotonic() < self.end_at:
