@@ -3,6 +3,7 @@
 
 mod counted;
 mod frames;
+mod limits;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,24 +14,18 @@ use futures_util::{FutureExt, Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
 use crate::codec::Decoded;
-use crate::codec::client::{self, HEADER_LEN, MAX_SERVICE_LEN};
+use crate::codec::client;
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
 use frames::{frame_len, missing};
+use limits::{WRITE_BUFFER_BYTES, limits};
 
-/// Read buffer of an idle WebSocket, in bytes; a larger message gets a buffer of its own.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-/// Bytes that are gathered before they are written; one message more may wait with them.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// Messages up to this many bytes leave a buffer behind that an idle WebSocket may keep.
 const KEPT_BYTES: usize = 8 * 1024;
-/// Least limit of a message in bytes, whatever `listen.max_payload` is, because several small frames
-/// may share one.
-const LEAST_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// What an idle WebSocket takes, in KiB: measured, see docs/benchmarks.md.
 const IDLE_KIB: u8 = 5;
@@ -157,14 +152,19 @@ impl WebSocket {
             return Poll::Pending;
         }
         ready!(self.poll_written(cx))?;
+        self.renew();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Replaces the library's state.
+    fn renew(&mut self) {
         let limits = Some(limits(self.max_payload));
-        let socket = std::mem::take(self.stream.get_mut());
+        let socket = Counted::new(self.get_mut().take(), &[]);
         let fresh = WebSocketStream::from_raw_socket(socket, Role::Server, limits);
         if let Some(fresh) = fresh.now_or_never() {
             self.stream = fresh;
         }
         (self.grown, self.largest) = (false, (0, 0));
-        Poll::Ready(Ok(()))
     }
 
     /// Makes the whole frames of a message readable.
@@ -192,15 +192,22 @@ impl WebSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        ready!(self.poll_written(cx))?;
         self.stream.get_mut().allow(INPUT_BYTES);
         while !self.broken {
+            if self.lacks_rest() {
+                // The library would gather what nobody wants.
+                self.renew();
+                self.broken = true;
+                break;
+            }
             match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(_)) => self.broken = true,
                 None => return Poll::Ready(Ok(())),
             }
         }
-        Pin::new(self.stream.get_mut()).poll_read(cx, buf)
+        Pin::new(self.get_mut()).poll_read(cx, buf)
     }
 
     /// Takes as much of `bytes` as there is room for, one message for each frame that is complete.
@@ -264,21 +271,6 @@ impl WebSocket {
         }
         Poll::Ready(Ok(taken))
     }
-}
-
-fn largest_message(max_payload: u32) -> usize {
-    let largest = max_payload as usize + HEADER_LEN + MAX_SERVICE_LEN;
-    largest.max(LEAST_MESSAGE_BYTES)
-}
-
-/// Returns the library's limits.
-fn limits(max_payload: u32) -> WebSocketConfig {
-    let limit = Some(largest_message(max_payload));
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_message_size(limit)
-        .max_frame_size(limit)
 }
 
 fn io_error(error: Error) -> io::Error {
