@@ -96,8 +96,8 @@ pub struct LastWords {
 impl LastWords {
     /// The words with as much of their text as is kept.
     pub fn new(by: Speaker, code: Code, text: &str) -> LastWords {
-        let end = (0..=MAX_WORDS.min(text.len())).rev();
-        let end = end.into_iter().find(|end| text.is_char_boundary(*end));
+        let mut ends = (0..=MAX_WORDS.min(text.len())).rev();
+        let end = ends.find(|end| text.is_char_boundary(*end));
         LastWords {
             by,
             code,
@@ -138,6 +138,8 @@ impl Story {
             let oldest = self.events.remove(0);
             self.omitted = self.omitted.saturating_add(oldest.count);
         }
+        // Most sessions have one event or two, and those that wait for their players all have one.
+        self.events.reserve_exact(1);
         self.events.push(Event {
             what,
             count,

@@ -12,8 +12,8 @@ use crate::support::wire::{Link, Player};
 /// Sessions that are left together. Within a batch nobody knows who was first.
 const BATCH: usize = 100;
 /// Batches that are left while sessions may still start, and those that are left in the end: more than 94% of the
-/// budget at 2.6 KB each, with what is remembered of them.
-const EARLY: usize = 27;
+/// budget at 2.2 KB each, with what is remembered of them.
+const EARLY: usize = 31;
 const LATE: usize = 9;
 
 struct Stage {

@@ -202,7 +202,7 @@ impl BackendPool {
             .mul_f64(rand::rng().random_range(0.5..=1.0))
     }
 
-    /// The endpoint is down as of now, and is tried again after `wait` unless the pool is retired.
+    /// The endpoint is down as of now, and is tried again after `wait`; by a retired pool only if somebody waits then.
     pub(super) fn set_down(&mut self, failures: u32, wait: Duration, ctx: &mut Context<Self>) {
         let tried_at = Instant::now();
         let retry_at = tried_at + wait;
@@ -211,9 +211,7 @@ impl BackendPool {
             tried_at,
             retry_at,
         });
-        if !self.state.retired {
-            ctx.run_later(wait, |pool, _| pool.retry());
-        }
+        ctx.run_later(wait, |pool, _| pool.retry());
     }
 
     /// Tries an endpoint that is down sooner than planned, for those who wait.

@@ -37,6 +37,8 @@ pub struct Caps {
 pub const LEAST_READING: u32 = 64 * 1024;
 /// The same while queues are ended.
 const LEAST_WHILE_QUEUES_END: u32 = 4 * 1024;
+/// A cut of a replay ring by fewer bytes is not remembered: that would take more memory than it gives back.
+const LEAST_NOTED: usize = 1024;
 /// There is no bound.
 pub const UNCAPPED: u32 = u32::MAX;
 
@@ -95,12 +97,15 @@ impl Client {
 
     #[cold]
     fn squeeze_ring(&mut self, cap: u32) {
+        let before = self.core.replay_bytes();
         self.core.squeeze_replay(cap as usize);
         let held = &self.stats.held;
         held.squeezed.set(true);
         self.shared.scope.metrics.rings_squeezed.one();
-        self.happened(Happening::RingCut);
         let bytes = self.core.replay_bytes();
+        if before.saturating_sub(bytes) >= LEAST_NOTED {
+            self.happened(Happening::RingCut);
+        }
         count(&self.shared.scope.meter, Part::Replay, &held.replay, bytes);
     }
 

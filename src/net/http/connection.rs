@@ -240,7 +240,11 @@ impl Connection {
                     }
                     Some(Err(Broken::Ended)) => return Then::Failed,
                     None if self.end.is_evicted.get() => self.noted(SHORT_OF_MEMORY.into()),
-                    None => return Then::Part(LINGER),
+                    // Drained, or no longer served, while the body or the answer was to come.
+                    None => match host.refusal() {
+                        Some(reason) => self.noted(Reply::refused(&reason)),
+                        None => return Then::Part(LINGER),
+                    },
                 }
             }
         };

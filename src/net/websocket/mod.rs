@@ -16,8 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
-use crate::codec::Decoded;
-use crate::codec::client;
+use crate::codec::{Decoded, buffers, client};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
@@ -32,7 +31,7 @@ const IDLE_KIB: u8 = 5;
 /// Bytes of PONG that may wait for a client which does not read them; beyond it the client is not read either.
 const MAX_PONG_BYTES: usize = 4 * 1024;
 /// Bytes that the library reads of a message before its reader is asked whether it may read on.
-const INPUT_BYTES: usize = 16 * 1024;
+const INPUT_BYTES: usize = buffers::SCRATCH_BYTES;
 /// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
@@ -159,7 +158,8 @@ impl WebSocket {
     /// Replaces the library's state.
     fn renew(&mut self) {
         let limits = Some(limits(self.max_payload));
-        let socket = Counted::new(self.get_mut().take(), &[]);
+        let mut socket = Counted::new(self.get_mut().take(), &[]);
+        socket.allow(INPUT_BYTES);
         let fresh = WebSocketStream::from_raw_socket(socket, Role::Server, limits);
         if let Some(fresh) = fresh.now_or_never() {
             self.stream = fresh;
