@@ -16,7 +16,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
-use crate::codec::{Decoded, buffers, client};
+use crate::codec::{Decoded, client};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
@@ -30,8 +30,9 @@ const KEPT_BYTES: usize = 8 * 1024;
 const IDLE_KIB: u8 = 5;
 /// Bytes of PONG that may wait for a client which does not read them; beyond it the client is not read either.
 const MAX_PONG_BYTES: usize = 4 * 1024;
-/// Bytes that the library reads of a message before its reader is asked whether it may read on.
-const INPUT_BYTES: usize = buffers::SCRATCH_BYTES;
+/// Bytes that the library reads of a message before its reader is asked whether it may read on: a message of 16 KiB with
+/// its headers comes at once.
+const INPUT_BYTES: usize = 20 * 1024;
 /// Messages without payload for the session, such as PINGs, that one read takes before it yields.
 const MAX_MESSAGES: usize = 64;
 
