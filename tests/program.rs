@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use game_gateway::codec::client::{self, Header, Kind};
 use game_gateway::codec::link;
+use game_gateway::session::trace_id::TraceId;
 use support::address;
 use support::process::Process;
 use support::wire::{Backend, Link, Player, ask};
@@ -371,8 +372,9 @@ async fn the_end_of_a_session_is_a_line() {
     let (_, fields) = line.split_once("game_gateway::access: ").expect(line);
     let client = player.local_port();
     let game = backend.address;
+    let trace_id = TraceId::of(session_id).expect("a session");
     let expected = format!(
-        "session ended session=gw-a:{session_id} user_id=4711 realm_id=7 identity=\"claimed\" \
+        "session ended session=gw-a:{session_id} trace_id={trace_id} user_id=4711 realm_id=7 identity=\"claimed\" \
          client=127.0.0.1:{client} transport=\"tcp\" seconds="
     );
     assert!(fields.starts_with(&expected), "{fields}\n{expected}");

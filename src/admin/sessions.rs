@@ -11,6 +11,7 @@ use super::params::{Nothing, Query, cursor, limit, path_part};
 use super::{Desk, in_time};
 use crate::actors::client::{SessionFilter, SessionState, SessionStory, TransportName};
 use crate::inspection::SessionPage;
+use crate::session::trace_id::TraceId;
 
 /// Selection of sessions; every filter must hold.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -107,7 +108,8 @@ pub(super) async fn kick(
 ) -> Result<HttpResponse, ApiError> {
     let id = session_here(&desk, &request)?;
     if in_time(desk.inspector.kick(id)).await?? {
-        tracing::info!(target: AUDIT, session_id = id, by = %caller, "kicked over the admin API");
+        let trace_id = TraceId::of(id).map(tracing::field::display);
+        tracing::info!(target: AUDIT, session_id = id, trace_id, by = %caller, "kicked over the admin API");
         Ok(HttpResponse::NoContent().finish())
     } else {
         Err(no_session(id))

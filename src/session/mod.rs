@@ -4,7 +4,7 @@
 //! * [`state`]: its identity, its services, and the fate of each DATA frame.
 //! * [`replay`]: the last frames to a client that can resume; [`numbering`]: where its counts began.
 //! * [`token`]: all that any gateway needs to take a session over, sealed.
-//! * [`id`]: session ids, and the worker that is at home with one.
+//! * [`id`]: session ids, and the worker that is at home with one; [`trace_id`]: what follows from one, for operators.
 //! * [`closing`]: the ends of a connection, and all that follows from each, in one match.
 //! * [`rate`]: buckets for all limits of rates.
 //! * [`link`]: a link's life, and the sessions on it.
@@ -19,4 +19,5 @@ pub mod rate;
 pub mod replay;
 pub mod state;
 pub mod token;
+pub mod trace_id;
 mod waiting;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use game_gateway::config::Secret;
+use game_gateway::session::trace_id::TraceId;
 use serde_json::json;
 
 use crate::http::{get, request};
@@ -343,6 +344,8 @@ async fn a_player_is_found_and_kicked() {
     assert_eq!(others["sessions"], json!([]));
     let one = get(at, &format!("/api/v1/sessions/{id}")).await.json();
     assert_eq!(one["global_id"], format!("gw-test:{id}"));
+    let trace_id = TraceId::of(id).expect("a session").to_string();
+    assert_eq!(one["trace_id"], trace_id);
     let line = format!("DELETE /api/v1/sessions/gw-test:{id}");
     let kicked = request(at, &line, &[], "").await;
     assert_eq!((kicked.status, kicked.body.as_str()), (204, ""));

@@ -79,6 +79,8 @@ async fn a_handover_is_told_on_both_sides() {
         (&there["state"], &there["end"]["code"]),
         (&json!("ended"), &json!(307))
     );
+    assert!(here["trace_id"].is_string(), "{here}");
+    assert_eq!(here["trace_id"], there["trace_id"]);
     let handed = ("handed_over".to_owned(), "to gateway gw-b".to_owned());
     assert!(events(&there).contains(&handed), "{there}");
 }

@@ -9,6 +9,7 @@ use crate::history::{EndedSession, Happening, LastWords, Speaker, UsedService};
 use crate::labels::Label;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::core::Ended;
+use crate::session::trace_id::TraceId;
 
 impl Client {
     /// Counts the end of a session, tells it, and remembers it.
@@ -67,6 +68,7 @@ fn tell(gateway_id: &str, ended: &EndedSession) {
     tracing::info!(
         target: "game_gateway::access",
         session = %format_args!("{gateway_id}:{}", session.session_id),
+        trace_id = TraceId::of(session.session_id).map(tracing::field::display),
         user_id = session.user_id,
         realm_id = session.realm_id,
         identity,

@@ -17,6 +17,7 @@ use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
 use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
+use crate::session::trace_id::TraceId;
 
 impl Client {
     /// Tells the core of an event and executes what follows.
@@ -210,7 +211,8 @@ impl Client {
         self.happened(Happening::HandedOver(to.gateway.as_str().into()));
         let scope = &self.shared.scope;
         let session_id = std::mem::take(&mut self.registered_id);
-        tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), to = %to.gateway, "session is handed over");
+        let trace_id = || TraceId::of(session_id).map(tracing::field::display);
+        tracing::debug!(session = %format_args!("{}:{session_id}", scope.config.gateway.id), trace_id = trace_id(), to = %to.gateway, "session is handed over");
         self.shared.shards.home(session_id).do_send(SessionMoved {
             session_id,
             client_number: self.stats.client_number,
@@ -234,11 +236,12 @@ impl Client {
     fn session_started(&mut self, session_id: u64, resumable: bool, taken_up: bool) {
         let scope = &self.shared.scope;
         let (id, peer) = (&scope.config.gateway.id, self.stats.remote());
-        if taken_up {
-            tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session is taken up");
-        } else {
-            tracing::debug!(session = %format_args!("{id}:{session_id}"), %peer, "session starts");
-        }
+        let what = match taken_up {
+            true => "session is taken up",
+            false => "session starts",
+        };
+        let trace_id = || TraceId::of(session_id).map(tracing::field::display);
+        tracing::debug!(session = %format_args!("{id}:{session_id}"), trace_id = trace_id(), %peer, "{what}");
         let transport = self.stats.transport();
         scope.metrics.sessions_started.add(transport, 1);
         self.stats.session_id.set(session_id);

@@ -24,6 +24,7 @@ use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::spread_retry_ms;
+use crate::session::trace_id::TraceId;
 
 /// Longest time for a client that is told to go to take the frames that are queued for it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -139,12 +140,13 @@ impl Client {
     fn log(&self, outcome: &Outcome<'_>, session_id: u64) {
         let gateway_id = &self.shared.scope.config.gateway.id;
         let (remote, reason) = (self.stats.remote(), outcome.label.label());
+        let trace_id = || TraceId::of(session_id).map(tracing::field::display);
         match outcome.log_level {
             LogLevel::Debug => {
-                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), peer = %remote, reason, "connection ends");
+                tracing::debug!(session = %format_args!("{gateway_id}:{session_id}"), trace_id = trace_id(), peer = %remote, reason, "connection ends");
             }
             LogLevel::Warn => {
-                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), peer = %remote, reason, "connection ends");
+                tracing::warn!(session = %format_args!("{gateway_id}:{session_id}"), trace_id = trace_id(), peer = %remote, reason, "connection ends");
             }
         }
     }

@@ -89,6 +89,9 @@ pub struct SessionSnapshot {
     pub session_id: String,
     /// `{gateway_id}:{session_id}`.
     pub global_id: String,
+    /// The W3C trace id that log lines about it have, the same on every gateway.
+    #[schema(example = "03459b7d0f0b98209f5152d2e818e4ba")]
+    pub trace_id: String,
     /// The user, decimal; "0": not known.
     pub user_id: String,
     /// The realm; 0: none.

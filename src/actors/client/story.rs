@@ -13,6 +13,7 @@ use crate::history::{
     EndedSession, Event, Happening, LastWords, SessionRecord, Story, UsedService,
 };
 use crate::labels::Label;
+use crate::session::trace_id::TraceId;
 
 /// The worker that a session is on, and its clock.
 #[derive(Debug, Clone, Copy)]
@@ -151,6 +152,8 @@ impl SessionSnapshot {
         SessionSnapshot {
             session_id: session_id.to_string(),
             global_id: format!("{}:{session_id}", place.gateway_id),
+            trace_id: TraceId::of(session_id)
+                .map_or_else(String::new, |trace_id| trace_id.to_string()),
             user_id: record.user_id.to_string(),
             realm_id: record.realm_id,
             identity: match record.is_bound {

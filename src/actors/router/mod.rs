@@ -21,6 +21,7 @@ use crate::codec::code::Code;
 use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
 use crate::scope::Scope;
 use crate::session::id::spread_retry_ms;
+use crate::session::trace_id::TraceId;
 use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
@@ -231,6 +232,7 @@ impl Router {
             },
         })?;
         tracing::debug!(service = %msg.service, session_id = msg.session_id,
+            trace_id = TraceId::of(msg.session_id).map(tracing::field::display),
             endpoint = %route.endpoint, why = %route.why, "routed");
         Ok(Resolved {
             endpoint: route.endpoint,
