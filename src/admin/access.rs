@@ -49,12 +49,25 @@ const FORWARDED: [&str; 6] = [
 pub(super) struct Caller {
     /// The name of the token that was sent, where one is needed.
     token: Option<Arc<str>>,
+    role: Role,
     address: Option<SocketAddr>,
 }
 
-/// The name of the token that a request has shown.
+impl Caller {
+    /// Returns the name of the token; none where none is needed.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Returns what it may do.
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+}
+
+/// The name and role of the token that a request has shown.
 #[derive(Debug, Clone)]
-struct Shown(Arc<str>);
+struct Shown(Arc<str>, Role);
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,9 +84,11 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Caller, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = request.extensions().get().map(|Shown(name)| name.clone());
+        let shown = request.extensions().get::<Shown>().cloned();
+        let role = shown.as_ref().map_or(Role::Operate, |shown| shown.1);
         ready(Ok(Caller {
-            token,
+            token: shown.map(|shown| shown.0),
+            role,
             address: request.peer_addr(),
         }))
     }
@@ -109,7 +124,9 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
             let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
             return (!is_page).then(ApiError::unauthorized);
         };
-        request.extensions_mut().insert(Shown(token.name.clone()));
+        request
+            .extensions_mut()
+            .insert(Shown(token.name.clone(), token.role));
         return (token.role == Role::Read && !request.method().is_safe())
             .then(|| forbid_change(request, token));
     }
@@ -136,6 +153,7 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
 fn forbid_change(request: &ServiceRequest, token: &AdminToken) -> ApiError {
     let caller = Caller {
         token: Some(token.name.clone()),
+        role: token.role,
         address: request.peer_addr(),
     };
     let (method, path) = (request.method(), request.path());

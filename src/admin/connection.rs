@@ -233,6 +233,8 @@ impl Connection {
                 written
             }
             Err(body) => {
+                // It is the gateway that works; so many streams are bounded on their own.
+                self.visit.is_served(true);
                 self.write(head.as_bytes(), Bytes::new()).await && self.pass_on(body).await
             }
         }

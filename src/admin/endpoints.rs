@@ -13,8 +13,8 @@ use super::ids::{
 };
 use super::openapi::Finished;
 use super::{
-    actors, backends, bans, config, drain, log_level, memory, pages, probes, refusals, routes,
-    sessions, top_talkers,
+    actors, backends, bans, config, drain, live, log_level, memory, pages, probes, refusals,
+    routes, sessions, top_talkers, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -54,6 +54,8 @@ endpoints! {
     "/ready" => GET probes::ready;
     "/metrics" => GET probes::metrics;
     "/api/v1/info" => GET probes::info;
+    "/api/v1/events" => GET live::events;
+    "/api/v1/whoami" => GET whoami::answer;
     "/api/v1/actors" => GET actors::list;
     "/api/v1/actors/{id}" => GET actors::one;
     "/api/v1/sessions" => GET sessions::list;

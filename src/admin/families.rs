@@ -9,7 +9,7 @@ use super::family::{
     family, joined, listed, owned,
 };
 use super::{
-    bans, endpoint_families as endpoints, memory, peer_families as peers,
+    bans, endpoint_families as endpoints, event_streams, memory, peer_families as peers,
     process_families as process, service_families as services, timing_families as timings,
 };
 
@@ -18,6 +18,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &OWN,
     &memory::FAMILIES,
     &bans::FAMILIES,
+    &event_streams::FAMILIES,
     &peers::FAMILIES,
     &services::FAMILIES,
     &endpoints::FAMILIES,
@@ -27,6 +28,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
 
 const OTHERS: usize = memory::FAMILIES.len()
     + bans::FAMILIES.len()
+    + event_streams::FAMILIES.len()
     + peers::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()

@@ -106,6 +106,8 @@ pub(super) struct ProcessFigures {
     pub(super) bans: u64,
     pub(super) ban_refusals: u64,
     pub(super) ban_ended_sessions: u64,
+    pub(super) event_streams: u64,
+    pub(super) refused_event_streams: u64,
     pub(super) os: OsFigures,
 }
 

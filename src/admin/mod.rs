@@ -6,7 +6,7 @@
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
 //! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`], [`backends`], [`routes`],
-//!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`pages`] for people.
+//!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over [`event_streams`], and [`pages`] for people.
 
 mod accept;
 mod access;
@@ -20,9 +20,11 @@ mod drain;
 mod endpoint_families;
 mod endpoints;
 mod errors;
+mod event_streams;
 mod families;
 mod family;
 mod ids;
+mod live;
 mod log_level;
 mod memory;
 mod metrics;
@@ -40,6 +42,7 @@ mod sessions;
 mod timing_families;
 mod top_talkers;
 mod visitors;
+mod whoami;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -58,7 +61,9 @@ use crate::store::admin_tokens::AdminToken;
 use crate::supervision::{CountedAddr, Receive};
 use backends::RecentRows;
 use errors::ApiError;
+use event_streams::EventStreams;
 use family::ProcessFigures;
+use live::Live;
 use process_families::OsFigures;
 
 pub use families::FAMILIES;
@@ -123,10 +128,16 @@ struct Desk {
     /// Admin connections that had to make room.
     closed_connections: Arc<AtomicU64>,
     samples: top_talkers::Samples,
+    event_streams: EventStreams,
+    live: Live,
 }
 
 impl Desk {
-    fn new(sources: Sources, closed_connections: Arc<AtomicU64>) -> Desk {
+    fn new(
+        sources: Sources,
+        closed_connections: Arc<AtomicU64>,
+        event_streams: EventStreams,
+    ) -> Desk {
         Desk {
             config: sources.config,
             tokens: sources.tokens,
@@ -142,6 +153,8 @@ impl Desk {
             started: std::time::Instant::now(),
             closed_connections,
             samples: top_talkers::Samples::default(),
+            event_streams,
+            live: Live::default(),
         }
     }
 
@@ -152,6 +165,8 @@ impl Desk {
             dropped_log_lines: logging.map_or(0, |logging| logging.log.dropped()),
             closed_admin_connections: self.closed_connections.load(Relaxed),
             os: OsFigures::read(self.started_at),
+            event_streams: self.event_streams.open() as u64,
+            refused_event_streams: self.event_streams.refused(),
             ..ProcessFigures::default()
         }
         .of_bans(self)

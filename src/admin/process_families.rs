@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use super::family::{
     Family,
     Source::{OsCounter, OsGauge},
@@ -43,7 +46,7 @@ pub(super) const FAMILIES: [Family; 6] = [
 ];
 
 /// What the operating system knows of the process; none where it does not say.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, ToSchema)]
 pub(super) struct OsFigures {
     cpu_seconds: Option<f64>,
     resident_bytes: Option<f64>,
@@ -87,7 +90,7 @@ fn open_files() -> Option<u64> {
 }
 
 /// Returns the process's time on processors. `/proc/self/stat` has it in ticks of a length that only libc knows.
-fn cpu_time() -> Option<Duration> {
+pub(super) fn cpu_time() -> Option<Duration> {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Some(Duration::new(
         u64::try_from(time.tv_sec).ok()?,

@@ -16,8 +16,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::connection::{Application, Connection};
+use super::event_streams::EventStreams;
 use super::visitors::Visitors;
-use super::{Desk, Sources, endpoints};
+use super::{Desk, Sources, endpoints, live};
 
 /// Wait for a connection to leave where no other can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -32,7 +33,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Stops it; requests under way are cut off.
+    /// Stops it; requests under way are cut off, event streams are told.
     pub fn stop(self) {
         self.stop.notify_one();
         if self.thread.join().is_err() {
@@ -67,7 +68,9 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
     let serve = move || {
         System::new().block_on(async move {
             let visitors = Rc::new(Visitors::new(sources.gate.files().admin()));
-            let desk = Desk::new(sources, visitors.closed());
+            let streams = EventStreams::new(sources.gate.files().admin());
+            let desk = web::Data::new(Desk::new(sources, visitors.closed(), streams.clone()));
+            live::start(&desk);
             let application = Rc::new(application(desk).await?);
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // The receiver waits for exactly this.
@@ -76,6 +79,7 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
                 () = accept(&listener, &visitors, &application) => {}
                 () = stopped.notified() => {}
             }
+            streams.end().await;
             Ok(())
         })
     };
@@ -87,10 +91,8 @@ pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
     Ok(Admin { stop, thread })
 }
 
-async fn application(desk: Desk) -> io::Result<Application> {
-    let app = App::new()
-        .app_data(web::Data::new(desk))
-        .configure(endpoints::configure);
+async fn application(desk: web::Data<Desk>) -> io::Result<Application> {
+    let app = App::new().app_data(desk).configure(endpoints::configure);
     let factory = IntoServiceFactory::<_, Request>::into_factory(app);
     let service = factory.new_service(AppConfig::default()).await;
     let service = service.map_err(|()| io::Error::other("the admin API cannot be set up"))?;

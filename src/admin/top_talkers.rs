@@ -102,7 +102,7 @@ pub(super) struct Which {
 }
 
 /// Those who have sent and got the most of late.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct TopTalkers {
     /// What the counters are added up by.
     by: GroupBy,
@@ -127,15 +127,28 @@ pub(super) async fn list(
 ) -> Result<web::Json<TopTalkers>, ApiError> {
     let limit = limit(Some(which.limit.unwrap_or(DEFAULT_ROWS)))?;
     let (by, sort) = (which.by.unwrap_or_default(), which.sort.unwrap_or_default());
-    let Two { before, after } = in_time(Samples::two(&desk)).await?;
+    top(&desk, by, sort, limit).await.map(web::Json)
+}
+
+/// Returns at most `limit` of those who use the most.
+///
+/// # Errors
+/// The workers do not answer in time.
+pub(super) async fn top(
+    desk: &web::Data<Desk>,
+    by: GroupBy,
+    sort: SortBy,
+    limit: usize,
+) -> Result<TopTalkers, ApiError> {
+    let Two { before, after } = in_time(Samples::two(desk)).await?;
     let passed = after.at.saturating_duration_since(before.at);
     let ipv6_prefix = desk.doors.config().limits.ipv6_prefix;
     let samples = (&*before.sample, &*after.sample);
-    Ok(web::Json(TopTalkers {
+    Ok(TopTalkers {
         by,
         sort,
         window_ms: passed.as_millis() as u64,
         talkers: rank(samples, passed, by, sort, ipv6_prefix, limit),
         silent_workers: after.sample.silent_workers.clone(),
-    }))
+    })
 }

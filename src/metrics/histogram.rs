@@ -75,6 +75,38 @@ impl HistogramSnapshot {
         self.sum_us = self.sum_us.wrapping_add(histogram.sum_us.get());
     }
 
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &HistogramSnapshot) {
+        for (sum, count) in self.buckets.iter_mut().zip(other.buckets) {
+            *sum += count;
+        }
+        self.sum_us = self.sum_us.wrapping_add(other.sum_us);
+    }
+
+    /// Returns what was counted since an earlier snapshot.
+    pub fn since(&self, before: &HistogramSnapshot) -> HistogramSnapshot {
+        HistogramSnapshot {
+            buckets: std::array::from_fn(|at| self.buckets[at].saturating_sub(before.buckets[at])),
+            sum_us: self.sum_us.wrapping_sub(before.sum_us),
+        }
+    }
+
+    /// Returns the duration in microseconds that such a share of all does not exceed, as if they were spread evenly
+    /// within their buckets; `None` if there is none. One beyond the last bound counts as that.
+    pub fn quantile_us(&self, share: f64) -> Option<u64> {
+        let wanted = (self.count() as f64 * share).max(1.0);
+        let (mut below, mut lower) = (0.0, 0);
+        for (count, upper) in self.buckets.into_iter().zip(BOUNDS_US) {
+            let count = count as f64;
+            if count > 0.0 && below + count >= wanted {
+                let part = (wanted - below) / count;
+                return Some(lower + ((upper - lower) as f64 * part).round() as u64);
+            }
+            (below, lower) = (below + count, upper);
+        }
+        (self.count() > 0).then_some(lower)
+    }
+
     /// Returns how many durations were counted. It is the sum of the buckets, so it never contradicts them.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -123,5 +155,28 @@ mod tests {
         assert_eq!(filled, expected);
         assert_eq!(sum.count(), 5);
         assert_eq!(sum.sum_seconds(), 3_600.700_021);
+    }
+
+    #[test]
+    fn quantiles_lie_within_their_bucket() {
+        let histogram = Histogram::default();
+        let sum =
+            |histogram: &Histogram| -> HistogramSnapshot { [histogram].into_iter().collect() };
+        assert_eq!(sum(&histogram).quantile_us(0.99), None);
+        histogram.observe(Duration::from_micros(60));
+        let before = sum(&histogram);
+        assert_eq!(before.quantile_us(0.5), Some(100));
+        for _ in 0..99 {
+            histogram.observe(Duration::from_micros(200));
+        }
+        histogram.observe(Duration::from_millis(4));
+        let later = sum(&histogram).since(&before);
+        assert_eq!((later.count(), later.quantile_us(0.5)), (100, Some(176)));
+        assert_eq!(
+            (later.quantile_us(0.99), later.quantile_us(1.0)),
+            (Some(250), Some(5_000))
+        );
+        histogram.observe(Duration::from_secs(3600));
+        assert_eq!(sum(&histogram).quantile_us(1.0), BOUNDS_US.last().copied());
     }
 }

@@ -11,6 +11,7 @@ mod crowds;
 mod document;
 mod drain;
 mod endpoints;
+mod events;
 mod http;
 mod metrics;
 mod pages;
