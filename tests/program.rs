@@ -587,3 +587,64 @@ fn the_examples_configuration_is_good() {
         );
     }
 }
+
+/// Runs a script in bash; returns what it prints.
+fn bash(script: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_game-gateway");
+    let directory = std::path::Path::new(program).parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = std::process::Command::new("bash");
+    command.env("PATH", format!("{}:{path}", directory.display()));
+    let output = command.args(["-c", script]).output().expect("bash");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    for (typed, expected) in [
+        ("adm", "admin"),
+        ("admin top-t", "top-talkers"),
+        ("admin backends --so", "--sort"),
+        ("admin backends --sort answer_p9", "answer_p99_us"),
+        ("admin top-talkers --by ser", "service"),
+        ("completions ba", "bash"),
+    ] {
+        let words = typed.split(' ').count();
+        let script = format!(
+            "source <(game-gateway completions bash); COMP_WORDS=(game-gateway {typed}); COMP_CWORD={words}
+             completed=$(complete -p game-gateway | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+             $completed game-gateway \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"
+             printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        assert_eq!(bash(&script).trim_end(), expected, "{typed}");
+    }
+    for shell in ["zsh", "fish", "elvish", "powershell"] {
+        let script = bash(&format!("game-gateway completions {shell}"));
+        assert!(script.contains("top-talkers"), "{shell}");
+    }
+    let head = bash("game-gateway completions bash | head -c 1");
+    assert_eq!(head.len(), 1);
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pages = directory.path().join("share/man1");
+    bash(&format!("game-gateway man {pages:?}"));
+    let page = std::fs::read_to_string(pages.join("game-gateway-admin-backends.1"));
+    assert!(page.expect("a page").contains("answer_p99_us"));
+    let format = "command -v groff > /dev/null || exit 0; \
+                  for page in *.1; do groff -man -ww -Tutf8 $page 2>&1 > /dev/null; done";
+    let warnings = bash(&format!("cd {pages:?}; {format}"));
+    assert_eq!(warnings, "");
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let said = bash(&format!("game-gateway man {file:?} 2>&1; echo $?"));
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(
+        said.starts_with("game-gateway man: ") && said.ends_with("\n1\n"),
+        "{said}"
+    );
+}

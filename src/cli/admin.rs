@@ -1,14 +1,22 @@
 //! `game-gateway admin`: the admin API from a terminal, as tables for people or as its own JSON.
 
-mod api;
+pub(super) mod api;
 mod args;
+mod arrange;
+pub(super) mod gateways;
+mod gathered;
+mod progress;
 mod recent;
 mod show;
 mod table;
+mod watch;
 
-use std::io::{IsTerminal, Write};
+use std::cell::RefCell;
 use std::process::ExitCode;
 use std::time::Duration;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 
 use serde_json::{Value, json};
 
@@ -16,20 +24,27 @@ use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
 use args::{
-    ActorsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs, SessionsArgs,
-    TalkersArgs,
+    ActorsArgs, BackendsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs,
+    SessionsArgs, TalkersArgs,
 };
+use arrange::{Arrangement, RowArgs, WHOLE_PAGE};
+use gathered::{Reply, Said};
+use progress::Progress;
 
 /// Interval at which `drain --wait` looks.
 const WAIT_STEP: Duration = Duration::from_millis(500);
-/// The entries of one request where all pages are wanted: the most that the API gives.
-const WHOLE_PAGE: u16 = 1000;
 
-/// Runs one command against a gateway.
+/// Runs one command against one gateway or several.
 pub fn run(args: &AdminArgs) -> ExitCode {
-    let outcome = Terminal::new(args).and_then(|terminal| terminal.run(&args.command));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    if let Some(contradiction) = args.contradiction() {
+        let mut program = super::Arguments::command();
+        program
+            .error(ErrorKind::ArgumentConflict, contradiction)
+            .exit();
+    }
+    match ask(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             output::complain(format_args!("game-gateway admin: {failure}"));
             ExitCode::FAILURE
@@ -37,18 +52,63 @@ pub fn run(args: &AdminArgs) -> ExitCode {
     }
 }
 
-/// The gateway on one side, the reader on the other.
-struct Terminal {
-    api: Api,
-    json: bool,
+/// Asks the gateways, and prints what they say. Returns false where some have failed, which is said then.
+fn ask(args: &AdminArgs) -> Result<bool, Failure> {
+    let apis = args.gateways.apis()?;
+    if let Some(every) = args.watch {
+        let watched = watch::run(every, args.json, || ask_all(&apis, args));
+        return watched.map(|()| true).map_err(Failure::output);
+    }
+    if let [api] = &apis[..] {
+        let terminal = Terminal::new(api, args.json, false);
+        return terminal.run(&args.command).map(|()| true);
+    }
+    gathered::print(&ask_all(&apis, args), args.json).map_err(Failure::output)
 }
 
-impl Terminal {
-    fn new(args: &AdminArgs) -> Result<Terminal, Failure> {
-        Ok(Terminal {
-            api: Api::new(&args.url().map_err(Failure::answer)?, args.token())?,
-            json: args.json,
-        })
+/// Asks all gateways at the same time; returns what they say in their order.
+fn ask_all(apis: &[Api], args: &AdminArgs) -> Vec<Reply> {
+    let one = |api: &Api| {
+        let terminal = Terminal::new(api, args.json, true);
+        let outcome = terminal.run(&args.command);
+        let said = terminal.gathered.unwrap_or_default().into_inner();
+        Reply {
+            gateway: api.url().to_owned(),
+            said,
+            outcome,
+        }
+    };
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = apis
+            .iter()
+            .map(|api| (api, scope.spawn(move || one(api))))
+            .collect();
+        let reply = |(api, thread): (&Api, std::thread::ScopedJoinHandle<'_, Reply>)| {
+            thread.join().unwrap_or_else(|_| Reply {
+                gateway: api.url().to_owned(),
+                said: Said::default(),
+                outcome: Err(Failure::answer("panicked")),
+            })
+        };
+        asked.into_iter().map(reply).collect()
+    })
+}
+
+/// The gateway on one side, the reader on the other.
+struct Terminal<'a> {
+    api: &'a Api,
+    json: bool,
+    /// What was said, where it is not printed at once.
+    gathered: Option<RefCell<Said>>,
+}
+
+impl<'a> Terminal<'a> {
+    fn new(api: &'a Api, json: bool, gather: bool) -> Terminal<'a> {
+        Terminal {
+            api,
+            json,
+            gathered: gather.then(RefCell::default),
+        }
     }
 
     fn run(&self, command: &Command) -> Result<(), Failure> {
@@ -69,7 +129,7 @@ impl Terminal {
             Command::Bans(args) => self.bans(args),
             Command::TopTalkers(args) => self.talkers(args),
             Command::Refusals(args) => self.refusals(args),
-            Command::Backends => self.print(&self.api.get(&["backends"], &[])?, show::backends),
+            Command::Backends(args) => self.backends(args),
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
             Command::Resolve(args) => self.resolve(args),
             Command::Drain(args) => self.drain(args),
@@ -78,12 +138,25 @@ impl Terminal {
     }
 
     fn print(&self, answer: &Value, table: impl Fn(&Value) -> String) -> Result<(), Failure> {
-        let text = if self.json {
-            format!("{answer:#}\n")
-        } else {
-            table(answer)
+        if let Some(said) = &self.gathered {
+            let mut said = said.borrow_mut();
+            said.text.push_str(&table(answer));
+            said.answers.push(answer.clone());
+            return Ok(());
+        }
+        let text = match self.json {
+            true => format!("{answer:#}\n"),
+            false => table(answer),
         };
         output::write(&text).map(drop).map_err(Failure::output)
+    }
+
+    /// Says something beside the answers.
+    fn note(&self, line: impl std::fmt::Display) {
+        match &self.gathered {
+            Some(said) => said.borrow_mut().notes.push(line.to_string()),
+            None => output::complain(line),
+        }
     }
 
     fn actors(&self, args: &ActorsArgs) -> Result<(), Failure> {
@@ -91,14 +164,16 @@ impl Terminal {
             return self.print(&self.api.get(&["actors"], &[])?, show::kinds_and_tree);
         };
         let query = [("kind", kind.clone())];
-        let page = self.pages("actors", &query, args.limit, args.all)?;
+        let page = self.pages("actors", &query, args.limit, args.all, None)?;
         self.more(&page);
         self.print(&page, show::actors)
     }
 
     fn sessions(&self, args: &SessionsArgs) -> Result<(), Failure> {
-        let page = self.pages("sessions", &args.filters(), args.limit, args.all)?;
-        Self::silent(&page, "their sessions are missing");
+        let wanted = Arrangement::new(&show::SESSIONS, args.sort.as_deref(), &args.rows);
+        let wanted = wanted.needs_all().then_some(&wanted);
+        let page = self.pages("sessions", &args.filters(), args.limit, args.all, wanted)?;
+        self.silent(&page, "their sessions are missing");
         self.more(&page);
         self.print(&page, show::sessions)
     }
@@ -106,23 +181,27 @@ impl Terminal {
     /// Says on stderr that this is not all, for tables do not.
     fn more(&self, page: &Value) {
         if !self.json && !page["next_cursor"].is_null() {
-            output::complain(format_args!("there are more; --all lists them"));
+            self.note("there are more; --all lists them");
         }
     }
 
-    /// Fetches one page, or all of them as one.
+    /// Fetches one page, or all of them as one. `wanted`: which entries of all, and in which order.
     fn pages(
         &self,
         list: &str,
         query: Query<'_>,
         limit: Option<u16>,
         all: bool,
+        wanted: Option<&Arrangement<'_>>,
     ) -> Result<Value, Failure> {
-        let limit = if all { Some(WHOLE_PAGE) } else { limit };
+        let walk = all || wanted.is_some();
+        let shown = Arrangement::limit(limit, all);
+        let page_size = if walk { Some(WHOLE_PAGE) } else { limit };
         let mut query = query.to_vec();
-        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        query.extend(page_size.map(|limit| ("limit", limit.to_string())));
         let mut whole = self.api.get(&[list], &query)?;
-        while let Some(cursor) = whole["next_cursor"].as_str().filter(|_| all) {
+        let mut more = wanted.is_some_and(|wanted| wanted.apply_to(&mut whole, list, shown));
+        while let Some(cursor) = whole["next_cursor"].as_str().filter(|_| walk) {
             let mut next = query.clone();
             next.push(("cursor", cursor.to_owned()));
             let mut page = self.api.get(&[list], &next)?;
@@ -131,16 +210,21 @@ impl Terminal {
             }
             whole["next_cursor"] = page["next_cursor"].take();
             for part in [list, "silent_workers"] {
-                let more = page[part].take();
-                if let (Some(entries), Value::Array(more)) = (whole[part].as_array_mut(), more) {
-                    for entry in more {
+                let entries = page[part].take();
+                if let (Some(whole), Value::Array(entries)) = (whole[part].as_array_mut(), entries)
+                {
+                    for entry in entries {
                         // The same worker may be silent on every page.
-                        if part == list || !entries.contains(&entry) {
-                            entries.push(entry);
+                        if part == list || !whole.contains(&entry) {
+                            whole.push(entry);
                         }
                     }
                 }
             }
+            more |= wanted.is_some_and(|wanted| wanted.apply_to(&mut whole, list, shown));
+        }
+        if more {
+            self.note("there are more; --all lists them");
         }
         Ok(whole)
     }
@@ -174,7 +258,7 @@ impl Terminal {
 
     fn ban(&self, args: &BanArgs) -> Result<(), Failure> {
         let answer = self.api.send("POST", &["bans"], Some(&args.body()))?;
-        Self::silent(
+        self.silent(
             &answer,
             "connections and sessions there may go on; ban again to end them",
         );
@@ -182,31 +266,45 @@ impl Terminal {
     }
 
     fn talkers(&self, args: &TalkersArgs) -> Result<(), Failure> {
-        let answer = self.api.get(&["top-talkers"], &args.query())?;
-        Self::silent(&answer, "their sessions are missing");
+        let rows = RowArgs::filter(args.filter.clone());
+        let wanted = Arrangement::new(&recent::TALKERS, None, &rows);
+        let limit = wanted.asked(Some(args.limit));
+        let mut answer = self.api.get(&["top-talkers"], &args.query(limit))?;
+        wanted.apply_to(&mut answer, "talkers", usize::from(args.limit));
+        self.silent(&answer, "their sessions are missing");
         self.print(&answer, recent::talkers)
     }
 
     fn refusals(&self, args: &RefusalsArgs) -> Result<(), Failure> {
-        let page = self.api.get(&["refusals"], &args.query())?;
-        Self::silent(&page, "their refusals are missing");
+        let wanted = Arrangement::new(&recent::REFUSALS, args.sort.as_deref(), &args.rows);
+        let limit = wanted.asked(args.limit);
+        let mut page = self.api.get(&["refusals"], &args.query(limit))?;
+        wanted.apply_to(&mut page, "refusals", Arrangement::limit(args.limit, false));
+        self.silent(&page, "their refusals are missing");
         self.print(&page, recent::refusals)
     }
 
+    fn backends(&self, args: &BackendsArgs) -> Result<(), Failure> {
+        let mut answer = self.api.get(&["backends"], &[])?;
+        let wanted = Arrangement::new(&show::BACKENDS, args.sort.as_deref(), &args.rows);
+        wanted.apply_to(&mut answer, "backends", usize::MAX);
+        self.print(&answer, show::backends)
+    }
+
     fn bans(&self, args: &BansArgs) -> Result<(), Failure> {
-        let page = self.pages("bans", &args.filters(), args.limit, args.all)?;
+        let page = self.pages("bans", &args.filters(), args.limit, args.all, None)?;
         self.more(&page);
         self.print(&page, show::bans)
     }
 
     /// Warns of workers that have not answered.
-    fn silent(answer: &Value, consequence: &str) {
+    fn silent(&self, answer: &Value, consequence: &str) {
         let silent: Vec<String> = show::list(answer, "silent_workers")
             .map(show::cell)
             .collect();
         if !silent.is_empty() {
             let workers = silent.join(", ");
-            output::complain(format_args!(
+            self.note(format_args!(
                 "warning: workers {workers} have not answered; {consequence}"
             ));
         }
@@ -228,7 +326,8 @@ impl Terminal {
             let body = args.window.as_ref().map(|window| json!({"window": window}));
             self.api.send("POST", path, body.as_ref())?
         };
-        let mut progress = Progress::new(!self.json);
+        let label = self.gathered.as_ref().map(|_| self.api.url().to_owned());
+        let mut progress = Progress::new(!self.json, label);
         while args.wait && answer["state"] != "drained" {
             if answer["state"] == "serving" {
                 return Err(Failure::answer("the gateway is not draining"));
@@ -253,43 +352,5 @@ impl Terminal {
         self.print(&answer, |answer| {
             format!("{}\n", show::cell(&answer["level"]))
         })
-    }
-}
-
-/// The progress of a drain on stderr: one line that is written over in a terminal, else a line for each change.
-struct Progress {
-    wanted: bool,
-    terminal: bool,
-    shown: String,
-}
-
-impl Progress {
-    fn new(wanted: bool) -> Progress {
-        Progress {
-            wanted,
-            terminal: std::io::stderr().is_terminal(),
-            shown: String::new(),
-        }
-    }
-
-    fn show(&mut self, answer: &Value) {
-        let counts = show::progress(answer);
-        if !self.wanted || (!self.terminal && counts == self.shown) {
-            return;
-        }
-        if self.terminal {
-            let left = show::cell(&answer["remaining_seconds"]);
-            // Nobody is left who could be told.
-            let _ = write!(std::io::stderr(), "\r{counts}, {left} s left\x1b[K");
-        } else {
-            output::complain(&counts);
-        }
-        self.shown = counts;
-    }
-
-    fn end(&self) {
-        if self.terminal && !self.shown.is_empty() {
-            output::complain("");
-        }
     }
 }

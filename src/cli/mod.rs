@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 
 pub mod admin;
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod loadtest;
+pub mod man;
 mod output;
 pub mod routes;
 pub mod serve;
@@ -36,6 +38,10 @@ enum Command {
     Loadtest(Box<loadtest::LoadtestArgs>),
     /// Read and write the routing data in Redis.
     Routes(routes::RoutesArgs),
+    /// Print a shell's completions.
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages to a directory.
+    Man(man::ManArgs),
 }
 
 /// Runs the subcommand.
@@ -47,6 +53,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
         Command::Routes(args) => routes::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 

@@ -16,6 +16,7 @@ mod http;
 mod metrics;
 mod pages;
 mod refusals;
+mod several;
 mod stories;
 mod stuck;
 mod talkers;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::support::process::Process;
 use crate::support::wire::{Backend, Player};
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
     command
         .env_remove("POD_NAME")

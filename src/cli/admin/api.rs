@@ -15,11 +15,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// Query parameters.
-pub(super) type Query<'a> = &'a [(&'static str, String)];
+pub(in crate::cli) type Query<'a> = &'a [(&'static str, String)];
 
 /// The reason that a command failed, in one line.
 #[derive(Debug)]
-pub(super) struct Failure(String);
+pub(in crate::cli) struct Failure(String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,12 +29,12 @@ impl fmt::Display for Failure {
 
 impl Failure {
     /// Returns the failure of an unexpected answer.
-    pub(super) fn answer(message: impl Into<String>) -> Failure {
+    pub(in crate::cli) fn answer(message: impl Into<String>) -> Failure {
         Failure(message.into())
     }
 
     /// Returns the failure of printing an answer.
-    pub(super) fn output(error: std::io::Error) -> Failure {
+    pub(in crate::cli) fn output(error: std::io::Error) -> Failure {
         Failure(error.to_string())
     }
 }
@@ -43,7 +43,7 @@ impl Failure {
 ///
 /// # Errors
 /// It is no `http://host:port`.
-pub(super) fn check_url(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn check_url(text: &str) -> Result<String, String> {
     let wrong =
         || format!("invalid admin API address `{text}`, expected e.g. http://127.0.0.1:9090");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -60,7 +60,7 @@ pub(super) fn check_url(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// It has characters that a header cannot have.
-pub(super) fn token(text: &str) -> Result<String, String> {
+pub(in crate::cli) fn token(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(text.to_owned())
     } else {
@@ -69,7 +69,8 @@ pub(super) fn token(text: &str) -> Result<String, String> {
 }
 
 /// The admin API of one gateway.
-pub(super) struct Api {
+#[derive(Debug)]
+pub(in crate::cli) struct Api {
     agent: Agent,
     url: String,
     authorization: Option<String>,
@@ -80,7 +81,7 @@ impl Api {
     ///
     /// # Errors
     /// The token cannot be sent.
-    pub(super) fn new(url: &str, token: Option<String>) -> Result<Api, Failure> {
+    pub(in crate::cli) fn new(url: &str, token: Option<String>) -> Result<Api, Failure> {
         let token = token
             .map(|text| self::token(&text))
             .transpose()
@@ -99,11 +100,16 @@ impl Api {
         })
     }
 
+    /// Returns the URL, as the gateway's name.
+    pub(in crate::cli) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks for something.
     ///
     /// # Errors
     /// The gateway cannot be reached, refuses, or answers something else.
-    pub(super) fn get(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
+    pub(in crate::cli) fn get(&self, path: &[&str], query: Query<'_>) -> Result<Value, Failure> {
         self.request("GET", path, query, ())
     }
 
@@ -111,7 +117,7 @@ impl Api {
     ///
     /// # Errors
     /// See [`get`](Self::get).
-    pub(super) fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
+    pub(in crate::cli) fn delete(&self, path: &[&str]) -> Result<Value, Failure> {
         self.request("DELETE", path, &[], ())
     }
 
@@ -119,7 +125,7 @@ impl Api {
     ///
     /// # Errors
     /// See [`get`](Self::get).
-    pub(super) fn send(
+    pub(in crate::cli) fn send(
         &self,
         method: &str,
         path: &[&str],

@@ -1,59 +1,40 @@
 //! The arguments of `game-gateway admin`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::api::{check_url, token};
+use super::arrange::{RowArgs, sort_keys};
+use super::gateways::GatewayArgs;
+use super::{recent, show, watch};
 use crate::config::Network;
 use crate::config::units::parse_duration;
 use crate::supervision::Kind;
 
-/// Default address of the admin API.
-const DEFAULT_URL: &str = "http://127.0.0.1:9090";
-/// Environment variable with another default.
-const URL_VARIABLE: &str = "GATEWAY_ADMIN_URL";
-/// Environment variables with the token, the first that is set counts. On a command line other users of the
-/// machine could read it. The second is the gateway's own, so that `kubectl exec POD -- /game-gateway admin`
-/// needs no options.
-const TOKEN_VARIABLES: [&str; 2] = ["GATEWAY_ADMIN_TOKEN", "GATEWAY__ADMIN__TOKEN"];
-
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
 pub struct AdminArgs {
-    /// URL of the admin API, http only; by default GATEWAY_ADMIN_URL or http://127.0.0.1:9090.
-    #[arg(long, global = true, value_parser = check_url)]
-    url: Option<String>,
-    /// Bearer token, if the gateway requires one; prefer the environment variables GATEWAY_ADMIN_TOKEN or
-    /// GATEWAY__ADMIN__TOKEN.
-    #[arg(long, global = true, value_parser = token)]
-    token: Option<String>,
+    #[command(flatten)]
+    pub(super) gateways: GatewayArgs,
     /// Print the JSON of the API instead of tables.
     #[arg(long, global = true)]
     pub(super) json: bool,
+    /// Ask again and again, by default each 2 s; only for what changes nothing.
+    #[arg(long, global = true, value_name = "SECONDS", num_args = 0..=1,
+        default_missing_value = watch::DEFAULT_INTERVAL, value_parser = watch::interval)]
+    pub(super) watch: Option<Duration>,
     #[command(subcommand)]
     pub(super) command: Command,
 }
 
 impl AdminArgs {
-    /// Returns the token of the command line or the environment.
-    pub(super) fn token(&self) -> Option<String> {
-        let given = self.token.clone();
-        given.or_else(|| TOKEN_VARIABLES.into_iter().find_map(variable))
-    }
-
-    /// Returns the URL of the command line, the environment or the default.
-    ///
-    /// # Errors
-    /// That of the environment is no `http://host:port`.
-    pub(super) fn url(&self) -> Result<String, String> {
-        match (&self.url, variable(URL_VARIABLE)) {
-            (Some(given), _) => Ok(given.clone()),
-            (None, Some(text)) => check_url(&text).map_err(|why| format!("{URL_VARIABLE}: {why}")),
-            (None, None) => Ok(DEFAULT_URL.to_owned()),
-        }
+    /// Returns the reason why these arguments do not go together, in one line.
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let watched = self.watch.is_some() && self.command.changes();
+        watched.then_some("--watch cannot be used with a command that changes something")
     }
 }
 
@@ -90,7 +71,7 @@ pub(super) enum Command {
     /// List what players were refused of late, grouped by code, reason, service and realm.
     Refusals(RefusalsArgs),
     /// Show the state of the backends.
-    Backends,
+    Backends(BackendsArgs),
     /// Show the routing rules in force.
     Routes,
     /// Explain which endpoint a session would be routed to, and why.
@@ -102,6 +83,36 @@ pub(super) enum Command {
         /// New level, e.g. debug or info,game_gateway::actors=debug.
         level: Option<String>,
     },
+}
+
+impl Command {
+    /// Returns whether the command changes something, and so is not for `--watch`.
+    fn changes(&self) -> bool {
+        match self {
+            Command::Kick { .. } | Command::Ban(_) | Command::Unban(_) => true,
+            Command::Drain(args) => !args.status || args.wait,
+            Command::LogLevel { level } => level.is_some(),
+            Command::Actors(_)
+            | Command::Actor { .. }
+            | Command::Sessions(_)
+            | Command::Session { .. }
+            | Command::Bans(_)
+            | Command::TopTalkers(_)
+            | Command::Refusals(_)
+            | Command::Backends(_)
+            | Command::Routes
+            | Command::Resolve(_) => false,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BackendsArgs {
+    /// Order by this column: numbers from the largest, texts by the alphabet.
+    #[arg(long, value_name = "COLUMN", value_parser = sort_keys(&show::BACKENDS))]
+    pub(super) sort: Option<String>,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +151,11 @@ pub(super) struct SessionsArgs {
     /// Only sessions in this state: active, suspended, or ended within the last hour.
     #[arg(long)]
     state: Option<String>,
+    /// Order by this column: numbers from the largest, texts by the alphabet. All sessions are looked at.
+    #[arg(long, value_name = "COLUMN", value_parser = sort_keys(&show::SESSIONS))]
+    pub(super) sort: Option<String>,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
     /// Maximum number of entries, 1 to 1000.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) limit: Option<u16>,
@@ -174,16 +190,19 @@ pub(super) struct TalkersArgs {
     sort: String,
     /// Maximum number of rows, 1 to 1000.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
+    pub(super) limit: u16,
+    /// Only rows with this text in one of their columns, in upper or lower case.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) filter: Option<String>,
 }
 
 impl TalkersArgs {
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("by", self.by.clone()),
-            ("sort", self.sort.clone()),
-            ("limit", self.limit.to_string()),
-        ]
+    pub(super) fn query(&self, limit: Option<u16>) -> Vec<(&'static str, String)> {
+        given([
+            ("by", Some(self.by.clone())),
+            ("sort", Some(self.sort.clone())),
+            ("limit", limit.map(|limit| limit.to_string())),
+        ])
     }
 }
 
@@ -198,18 +217,23 @@ pub(super) struct RefusalsArgs {
     /// Only refusals in this realm.
     #[arg(long)]
     realm_id: Option<u32>,
+    /// Order by this column: numbers from the largest, texts by the alphabet; else the newest come first.
+    #[arg(long, value_name = "COLUMN", value_parser = sort_keys(&recent::REFUSALS))]
+    pub(super) sort: Option<String>,
+    #[command(flatten)]
+    pub(super) rows: RowArgs,
     /// Maximum number of groups, 1 to 1000.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: Option<u16>,
+    pub(super) limit: Option<u16>,
 }
 
 impl RefusalsArgs {
-    pub(super) fn query(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn query(&self, limit: Option<u16>) -> Vec<(&'static str, String)> {
         given([
             ("code", self.code.map(|code| code.to_string())),
             ("service", self.service.clone()),
             ("realm_id", self.realm_id.map(|id| id.to_string())),
-            ("limit", self.limit.map(|limit| limit.to_string())),
+            ("limit", limit.map(|limit| limit.to_string())),
         ])
     }
 }
@@ -334,13 +358,6 @@ pub(super) struct DrainArgs {
     /// Wait until all sessions have ended.
     #[arg(long)]
     pub(super) wait: bool,
-}
-
-/// Returns an environment variable, unless it is empty, without the newline that a file or a here-document leaves.
-fn variable(name: &str) -> Option<String> {
-    let text = std::env::var(name).ok()?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn window(text: &str) -> Result<String, String> {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::show::{Column, cell, list, listing, members};
 
-const REFUSALS: [Column; 8] = [
+pub(super) const REFUSALS: [Column; 8] = [
     ("CODE", "/code"),
     ("REASON", "/reason"),
     ("SERVICE", "/service"),
@@ -15,7 +15,7 @@ const REFUSALS: [Column; 8] = [
     ("LAST CLIENT", "/last_client"),
 ];
 
-const TALKERS: [Column; 8] = [
+pub(super) const TALKERS: [Column; 8] = [
     ("NAME", "/name"),
     ("USER", "/user_id"),
     ("ADDRESS", "/address"),

@@ -42,7 +42,7 @@ const ACTORS: [Column; 10] = [
     ("LAST ERROR", "/last_error/message"),
 ];
 
-const SESSIONS: [Column; 11] = [
+pub(super) const SESSIONS: [Column; 11] = [
     ("SESSION", "/session_id"),
     ("USER", "/user_id"),
     ("REALM", "/realm_id"),
@@ -66,7 +66,7 @@ const BANS: [Column; 7] = [
     ("REASON", "/reason"),
 ];
 
-const BACKENDS: [Column; 17] = [
+pub(super) const BACKENDS: [Column; 17] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
@@ -144,7 +144,7 @@ pub(super) fn cell(value: &Value) -> String {
     }
 }
 
-fn row(entry: &Value, columns: &[Column]) -> Vec<String> {
+pub(super) fn row(entry: &Value, columns: &[Column]) -> Vec<String> {
     let at = |(title, pointer): &Column| match entry.pointer(pointer) {
         // Links are counted here; `--json` has each.
         Some(Value::Array(links)) if *title == "LINKS" => links.len().to_string(),
