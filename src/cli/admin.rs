@@ -8,7 +8,7 @@ mod gathered;
 mod progress;
 mod recent;
 mod show;
-mod table;
+pub(super) mod table;
 mod watch;
 
 use std::cell::RefCell;

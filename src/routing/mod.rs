@@ -5,12 +5,14 @@
 //! * [`rules`]: the routing data as values (protocol section 4).
 //! * [`parse`]: text to routing data, with all mistakes and their places.
 //! * [`realm_map`]: realm ids with their endpoints.
+//! * [`difference`]: what differs between two versions of the data.
 //! * [`table`]: the immutable table that all workers share.
 //! * [`strategy`]: one file for each strategy of choosing an endpoint.
 //! * [`explain`]: the route of a session that does not exist, for operators.
 //! * [`route`]: the question, the answer and the reason.
 //! * [`ring`]: the ring of `consistent_hash`.
 
+pub mod difference;
 pub mod endpoint;
 pub mod explain;
 pub mod health;
@@ -23,6 +25,7 @@ pub mod rules;
 pub mod strategy;
 pub mod table;
 
+pub use difference::Difference;
 pub use endpoint::{EndpointName, EndpointNameError};
 pub use explain::{Candidate, Explanation};
 pub use parse::{RealmsParser, parse_file, parse_rules};

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod changes;
+mod history;
 mod mistakes;
 mod outages;
 mod scale;

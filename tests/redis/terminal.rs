@@ -16,7 +16,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_game-gateway");
 fn routes(arguments: &[&str]) -> Command {
     // A hanging command fails; only a failing test waits this long.
     let mut command = Command::new("timeout");
-    command.args(["30", PROGRAM, "routes"]);
+    command.args(["120", PROGRAM, "routes"]);
     command.args(arguments).env_remove("POD_NAME");
     command
 }
@@ -29,10 +29,10 @@ fn watching(arguments: &[&str]) -> Process {
 }
 
 /// Result of a command: exit code, stdout, stderr.
-type Answer = (i32, String, String);
+pub(crate) type Answer = (i32, String, String);
 
 /// Runs a command with this on stdin.
-fn run_with(arguments: &[&str], input: &str) -> Answer {
+pub(crate) fn run_with(arguments: &[&str], input: &str) -> Answer {
     let mut child = routes(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -57,7 +57,7 @@ fn run(arguments: &[&str]) -> Answer {
 }
 
 /// Returns the whole document: `game` at this address, realm 1 there too.
-fn document(address: std::net::SocketAddr) -> String {
+pub(crate) fn document(address: std::net::SocketAddr) -> String {
     format!(
         r#"{{"rules":{},"realms":{{"1":"{address}"}}}}"#,
         game_at(address)
@@ -144,7 +144,15 @@ async fn a_user_with_the_rights_of_an_operator_is_enough() {
     let redis = RedisServer::start();
     redis.command(&documented_user("operator"));
     let url = redis.url().replace("//", "//operator:secret@");
-    for command in [&["set", "-"][..], &["get"], &["validate"]] {
+    for command in [
+        &["set", "-"][..],
+        &["get"],
+        &["validate"],
+        &["history"],
+        &["history", "--diff", "1"],
+        &["get", "--version", "1"],
+        &["rollback", "1"],
+    ] {
         let command = [command, &["--redis-url", &url]].concat();
         let (code, _, said) = run_with(&command, &document(a));
         assert_eq!(code, 0, "{command:?}: {said}");
@@ -185,6 +193,8 @@ async fn set_writes_all_or_nothing_whatever_right_is_missing() {
             Reply::List(vec![Reply::Text("7".into())]),
             "{missing}"
         );
+        let history = redis.command(&["KEYS", "*history*"]);
+        assert_eq!(history, Reply::List(Vec::new()), "{missing}");
     }
 }
 
@@ -382,7 +392,20 @@ fn a_cluster_that_wants_both_keys_in_one_slot_names_the_cure() {
     assert_eq!(code, 1);
     assert!(said.contains("hash tag"), "{said}");
     let set = [&set[..], &["--prefix", tagged]].concat();
-    let (code, _, said) = run_with(&set, r#"{"rules":{}, "realms": {"1": "h:1"}}"#);
+    for realm in ["1", "2"] {
+        let document = format!(r#"{{"rules":{{}}, "realms": {{"{realm}": "h:1"}}}}"#);
+        let (code, _, said) = run_with(&set, &document);
+        assert_eq!(code, 0, "{said}");
+    }
+    let back = [
+        "rollback",
+        "1",
+        "--redis-url",
+        &redis.url(),
+        "--prefix",
+        tagged,
+    ];
+    let (code, _, said) = run(&back);
     assert_eq!(code, 0, "{said}");
     assert_eq!(check(tagged), (Some(0), String::new()));
 }
@@ -422,7 +445,7 @@ fn set_waits_for_a_redis_that_comes_later() {
     let Output { status, stdout, .. } = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&stdout);
     assert!(status.success(), "{said}");
-    assert!(said.contains("written: 0 services, 0 realms"), "{said}");
+    assert!(said.contains("written: version 1, 0 services, 0 realms"), "{said}");
     assert_eq!(redis.command(&["GET", RULES]).text(), "{}");
 }
 

@@ -58,11 +58,19 @@ impl Connection {
 
     /// Sends a command whose reply is read later.
     pub(crate) fn send(&mut self, command: &[&str]) -> io::Result<()> {
-        let mut bytes = format!("*{}\r\n", command.len());
+        let words: Vec<&[u8]> = command.iter().map(|word| word.as_bytes()).collect();
+        self.send_bytes(&words)
+    }
+
+    /// Does the same for words that may be anything.
+    pub(crate) fn send_bytes(&mut self, command: &[&[u8]]) -> io::Result<()> {
+        let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
         for word in command {
-            bytes.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            bytes.extend(format!("${}\r\n", word.len()).bytes());
+            bytes.extend_from_slice(word);
+            bytes.extend_from_slice(b"\r\n");
         }
-        self.socket.get_mut().write_all(bytes.as_bytes())
+        self.socket.get_mut().write_all(&bytes)
     }
 
     /// Reads the next reply.

@@ -5,7 +5,7 @@ const GAP: &str = "  ";
 
 /// Formats a table: titles above, one line per row, columns as wide as necessary. Columns of numbers are
 /// right-aligned.
-pub(super) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
+pub(in crate::cli) fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |column: usize| rows.iter().filter_map(move |row| row.get(column));
     let number = |cell: &String| cell == "-" || cell.bytes().all(|b| b.is_ascii_digit());
     let columns: Vec<(usize, bool)> = titles

@@ -1,27 +1,22 @@
-//! The one document that files have, and the two that Redis has: one to the other.
+//! The document of the command line: read from a file or standard input, and printed.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::routing::{Parsed, parse_file};
+use crate::routing::Mistake;
 use crate::store::file::MAX_FILE_BYTES;
-use crate::store::redis::{Documents, Keys};
+use crate::store::redis::{Document, Documents, Keys};
 
 /// The name of standard input.
 const STDIN: &str = "-";
 
-/// A routes document that has no mistakes.
+/// A routes document that has no mistakes, and the name of its source in messages.
 pub(super) struct Checked {
-    /// Name of its source in messages.
     pub(super) name: String,
-    pub(super) parsed: Parsed,
-    /// The same for Redis. The rules are as they were written, members of later versions included.
-    pub(super) documents: Documents,
+    pub(super) document: Document,
 }
 
 /// Reads and checks a file, or standard input where it is `-`.
@@ -40,24 +35,11 @@ pub(super) fn checked(path: &Path) -> Result<Checked, Vec<String>> {
     };
     let text = text.map_err(|error| vec![format!("{name}: cannot be read: {error}")])?;
     let place = |mistakes: Vec<_>| -> Vec<String> {
-        let line = |mistake: &crate::routing::Mistake| format!("{name}: {mistake}");
+        let line = |mistake: &Mistake| format!("{name}: {mistake}");
         mistakes.iter().map(line).collect()
     };
-    let parsed = parse_file(&text).map_err(place)?;
-    let rules = rules_of(&text).map_err(|error| vec![format!("{name}: {error}")])?;
-    let realms = parsed.data.realms.iter();
-    let realms = realms.map(|(id, to)| (id.to_string().into(), to.to_string().into()));
-    let mut realms: Vec<(Vec<u8>, Vec<u8>)> = realms.collect();
-    realms.sort();
-    let documents = Documents {
-        rules: Some(rules),
-        realms,
-    };
-    Ok(Checked {
-        name,
-        parsed,
-        documents,
-    })
+    let document = Document::parse(&text).map_err(place)?;
+    Ok(Checked { name, document })
 }
 
 fn text(source: impl Read) -> std::io::Result<String> {
@@ -73,36 +55,11 @@ fn text(source: impl Read) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Extracts the text of the rules from a document without mistakes.
-fn rules_of(text: &str) -> Result<Vec<u8>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Outline<'a> {
-        #[serde(borrow)]
-        rules: &'a RawValue,
-    }
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let outline: Outline<'_> = serde_json::from_str(text)?;
-    Ok(outline.rules.get().as_bytes().to_vec())
-}
-
-/// Returns true if both are equal, members of later versions included.
-pub(super) fn same(one: &Documents, other: &Documents) -> bool {
-    let rules = |documents: &Documents| -> Option<Value> {
-        serde_json::from_slice(documents.rules.as_deref()?).ok()
-    };
-    let (rules_of_one, rules_of_other) = (rules(one), rules(other));
-    rules_of_one.is_some() && rules_of_one == rules_of_other && one.realms == other.realms
-}
-
 /// Formats the contents of Redis as one document, mistakes included; compact on one line, or indented.
 ///
 /// # Errors
 /// There are no rules, or they are not JSON.
-pub(super) fn document(
-    documents: &Documents,
-    keys: &Keys,
-    compact: bool,
-) -> Result<String, String> {
+pub(super) fn show(documents: &Documents, keys: &Keys, compact: bool) -> Result<String, String> {
     let Some(rules) = &documents.rules else {
         return Err(format!("redis key {}: not found", keys.rules));
     };
@@ -136,33 +93,17 @@ mod tests {
     #[test]
     fn what_is_got_can_be_set() {
         let keys = Keys::new("p:");
-        let first = in_file(TEXT).unwrap();
+        let first = in_file(TEXT).unwrap().document;
         assert_eq!(first.parsed.warnings.len(), 1);
         for compact in [false, true] {
-            let got = document(&first.documents, &keys, compact).unwrap();
+            let got = show(&first.documents, &keys, compact).unwrap();
             assert_eq!(got.lines().count() == 1, compact);
-            let again = in_file(&got).unwrap();
-            assert_eq!(again.parsed.data, first.parsed.data);
-            assert!(same(&again.documents, &first.documents), "{got}");
+            let again = in_file(&got).unwrap().document;
+            assert_eq!(again.data(), first.data());
+            assert!(again.documents.says_the_same(&first.documents), "{got}");
         }
-        assert_eq!(
-            first.documents.parse(&keys).unwrap().data,
-            first.parsed.data
-        );
-    }
-
-    #[test]
-    fn members_of_later_versions_make_a_difference() {
-        let first = in_file(TEXT).unwrap().documents;
-        let other = in_file(&TEXT.replace("[1, 2]", "[1]")).unwrap().documents;
-        assert!(same(&first, &first));
-        assert!(!same(&first, &other));
-        let spaced = in_file(&TEXT.replace("[1, 2]", "[1,  2]"))
-            .unwrap()
-            .documents;
-        assert!(same(&first, &spaced));
-        let empty = Documents::default();
-        assert!(!same(&empty, &empty), "no rules are not the same rules");
+        let parsed = first.documents.parse(&keys).unwrap();
+        assert_eq!(&parsed.data, first.data());
     }
 
     #[test]
@@ -175,7 +116,7 @@ mod tests {
             mistakes[0].contains("routes.json: line 2: rules: must be"),
             "{mistakes:?}"
         );
-        let none = document(&Documents::default(), &Keys::new("p:"), true);
+        let none = show(&Documents::default(), &Keys::new("p:"), true);
         assert_eq!(none, Err("redis key p:routing:rules: not found".to_owned()));
     }
 }

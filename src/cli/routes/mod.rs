@@ -1,12 +1,12 @@
-//! `game-gateway routes`: reads and writes the routing data in Redis.
+//! `game-gateway routes`: reads and writes the routing data in Redis, and its history.
 
-mod diff;
+mod change;
 mod document;
+mod history;
 mod watch;
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,14 +14,12 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 
-use self::document::Checked;
+use self::change::How;
 use super::{ConfigFile, output};
 use crate::config;
 use crate::config::units::parse_duration;
-use crate::routing::RoutingData;
 use crate::store::redis::connect::Connected;
-use crate::store::redis::write;
-use crate::store::redis::{Documents, Keys, Server, load, read};
+use crate::store::redis::{Current, Keys, Server, load, read};
 
 /// The exit code of bad usage.
 const EXIT_USAGE: u8 = 2;
@@ -47,6 +45,9 @@ enum RoutesCommand {
         /// Print compact JSON on one line.
         #[arg(long)]
         json: bool,
+        /// Print this version of the history instead.
+        #[arg(long, value_name = "VERSION")]
+        version: Option<u64>,
     },
     /// Write a document to Redis and notify all gateways; documents with errors are rejected.
     Set {
@@ -54,12 +55,8 @@ enum RoutesCommand {
         place: RedisPlace,
         /// Document in the format of the routes file; - reads standard input.
         file: PathBuf,
-        /// Only show the changes; write nothing.
-        #[arg(long)]
-        dry_run: bool,
-        /// Do not ask for confirmation.
-        #[arg(long, short)]
-        yes: bool,
+        #[command(flatten)]
+        how: How,
         /// Time to wait for a Redis that cannot be reached; beyond it the exit code is 75.
         #[arg(long, value_name = "DURATION", default_value = "0", value_parser = parse_duration)]
         wait: Duration,
@@ -70,6 +67,32 @@ enum RoutesCommand {
         place: RedisPlace,
         /// Document; - reads standard input; the routing data of Redis if omitted.
         file: Option<PathBuf>,
+    },
+    /// Print the versions that were written: when, by whom, what changed.
+    History {
+        #[command(flatten)]
+        place: RedisPlace,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Print what changed with this version.
+        #[arg(long, value_name = "VERSION")]
+        diff: Option<u64>,
+        /// Name every changed rule and realm; without it the first 100 of each.
+        #[arg(long, requires = "diff")]
+        all: bool,
+        /// The most versions to print.
+        #[arg(long, value_name = "N", conflicts_with = "diff")]
+        limit: Option<usize>,
+    },
+    /// Put an earlier version back, as a new version, and notify all gateways.
+    Rollback {
+        #[command(flatten)]
+        place: RedisPlace,
+        /// Number of the version, as `routes history` prints it.
+        version: u64,
+        #[command(flatten)]
+        how: How,
     },
     /// Print each change of the routing data in Redis until interrupted.
     Watch {
@@ -146,7 +169,7 @@ impl Place {
     }
 
     /// Connects and watches the keys within this time, however many attempts that takes; at least one.
-    async fn watch_within(&self, wait: Duration) -> Result<(Connected, Documents), Failure> {
+    async fn watch_within(&self, wait: Duration) -> Result<(Connected, Current), Failure> {
         let end = Instant::now() + wait;
         loop {
             match self.watch().await {
@@ -157,27 +180,45 @@ impl Place {
         }
     }
 
-    async fn watch(&self) -> Result<(Connected, Documents), Failure> {
+    async fn watch(&self) -> Result<(Connected, Current), Failure> {
         let connected = self.connect().await.map_err(|failure| Failure {
             code: EXIT_UNREACHABLE,
             ..failure
         })?;
-        let old = write::watch(&self.server, &connected, &self.keys).await?;
-        Ok((connected, old))
+        let current = Current::watch(&self.server, &connected, &self.keys).await?;
+        Ok((connected, current))
     }
 }
 
 /// Runs the subcommand.
 pub fn run(args: &RoutesArgs) -> ExitCode {
     let result = match &args.command {
-        RoutesCommand::Get { place, json } => get(place, *json),
+        RoutesCommand::Get {
+            place,
+            json,
+            version,
+        } => get(place, *json, *version),
         RoutesCommand::Set {
             place,
             file,
-            dry_run,
-            yes,
+            how,
             wait,
-        } => set(place, file, *dry_run, *yes, *wait),
+        } => change::set(place, file, how, *wait),
+        RoutesCommand::History {
+            place,
+            json,
+            diff: Some(version),
+            all,
+            ..
+        } => history::diff(place, *version, *json, *all),
+        RoutesCommand::History {
+            place, json, limit, ..
+        } => history::list(place, *json, limit.unwrap_or(usize::MAX)),
+        RoutesCommand::Rollback {
+            place,
+            version,
+            how,
+        } => change::rollback(place, *version, how),
         RoutesCommand::Validate { place, file } => validate(place, file.as_deref()),
         RoutesCommand::Watch { place } => place
             .read()
@@ -223,16 +264,19 @@ fn warn(warnings: &[crate::routing::Mistake], of: &str) {
     }
 }
 
-fn get(place: &RedisPlace, compact: bool) -> Result<(), Failure> {
+fn get(place: &RedisPlace, compact: bool, version: Option<u64>) -> Result<(), Failure> {
     let place = place.read()?;
     let read = async {
         let connected = place.connect().await?;
-        read(&place.server, &connected, &place.keys)
-            .await
-            .map_err(refused)
+        if let Some(version) = version {
+            let found = history::document(&place, &connected, version).await;
+            return found.map(|document| document.documents);
+        }
+        let documents = read(&place.server, &connected, &place.keys).await;
+        documents.map_err(refused)
     };
     let documents = wait_for(read)?;
-    say(document::document(&documents, &place.keys, compact)?)?;
+    say(document::show(&documents, &place.keys, compact)?)?;
     // It is printed even so: an operator needs it for the repair.
     if let Err(refused) = documents.parse(&place.keys) {
         refused
@@ -247,7 +291,7 @@ fn validate(place: &RedisPlace, file: Option<&Path>) -> Result<(), Failure> {
     let (name, parsed) = match file {
         Some(file) => {
             let checked = document::checked(file).map_err(mistaken)?;
-            (checked.name, checked.parsed)
+            (checked.name, checked.document.parsed)
         }
         None => {
             let Place { server, keys } = place.read()?;
@@ -258,89 +302,4 @@ fn validate(place: &RedisPlace, file: Option<&Path>) -> Result<(), Failure> {
     warn(&parsed.warnings, &name);
     let (rules, realms) = (parsed.data.rules.len(), parsed.data.realms.len());
     say(format!("ok: {name}: {rules} services, {realms} realms"))
-}
-
-fn set(
-    place: &RedisPlace,
-    file: &Path,
-    dry_run: bool,
-    yes: bool,
-    wait: Duration,
-) -> Result<(), Failure> {
-    let place = place.read()?;
-    let checked = document::checked(file).map_err(mistaken)?;
-    warn(&checked.parsed.warnings, &checked.name);
-    wait_for(async {
-        let (connected, old) = place.watch_within(wait).await?;
-        replace(&place, &connected, &old, &checked, dry_run, yes).await
-    })
-}
-
-async fn replace(
-    place: &Place,
-    connected: &Connected,
-    old: &Documents,
-    checked: &Checked,
-    dry_run: bool,
-    yes: bool,
-) -> Result<(), Failure> {
-    if document::same(old, &checked.documents) {
-        return say("no change");
-    }
-    let old_data = match old.parse(&place.keys) {
-        Ok(parsed) => parsed.data,
-        Err(_) => {
-            say(match old.rules {
-                None => "no usable rules are there yet",
-                Some(_) => "what is there has mistakes; compared with nothing",
-            })?;
-            RoutingData::default()
-        }
-    };
-    let lines = diff::differences(&old_data, &checked.parsed.data);
-    for line in &lines {
-        say(line)?;
-    }
-    if lines.is_empty() {
-        say("only what this version does not know or care for changes")?;
-    }
-    if dry_run {
-        return say("nothing was written: --dry-run");
-    }
-    if !yes && !agreed()? {
-        return Err("nothing was written".into());
-    }
-    let by = format!("routes set by {}", who());
-    write::replace(
-        &place.server,
-        connected,
-        &place.keys,
-        &checked.documents,
-        &by,
-    )
-    .await?;
-    let (rules, realms) = (&checked.parsed.data.rules, &checked.parsed.data.realms);
-    say(format!(
-        "written: {} services, {} realms",
-        rules.len(),
-        realms.len()
-    ))
-}
-
-/// Returns who writes, for the gateways' logs: the user, as far as it is known, and the host.
-fn who() -> String {
-    let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    format!("{user}@{}", config::host_name())
-}
-
-/// Asks for confirmation at a terminal; scripts are not asked.
-fn agreed() -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
-    }
-    // Without a terminal nobody is asked.
-    let _ = write!(std::io::stderr(), "write this? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::diff::differences;
+use super::change::limits;
 use super::{Failure, Place};
 use crate::cli::output::{self, Reader};
 use crate::logging::timestamp;
-use crate::routing::RoutingData;
+use crate::routing::{Difference, RoutingData};
 use crate::store::redis::connect::Connected;
 use crate::store::redis::{News, follow, read};
 use crate::store::{Refused, RefusedKind};
@@ -115,7 +115,7 @@ impl Shown {
                 self.say(&format!("now: {rules} services, {realms} realms"))?;
             }
             Some(old) => {
-                for line in differences(old, &data) {
+                for line in Difference::between(old, &data, limits(false)).lines() {
                     self.say(&line)?;
                 }
             }

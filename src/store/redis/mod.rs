@@ -1,24 +1,33 @@
 //! Routing data in Redis (protocol section 4). No actors.
 //!
+//! * [`change`]: what is there is replaced, and the history with it.
 //! * [`connect`]: to the server, or through sentinels to the master.
+//! * [`document`]: the routes file that is the same as both keys.
 //! * [`pieces`]: both keys, read in pieces, where they have changed.
 //! * [`mod@read`]: both keys, read in one transaction.
 //! * [`mod@follow`]: a subscription that is kept alive, and its events.
-//! * [`write`](mod@write): both keys replaced and notified in one transaction.
+//! * [`versions`]: the history, and the data of each version.
+//! * [`write`](mod@write): everything written and notified in one transaction.
 
 use crate::routing::Parsed;
 use crate::store::Refused;
 
+pub mod change;
 pub mod connect;
+pub mod document;
 pub mod follow;
 pub mod pieces;
 pub mod read;
 mod sentinel;
+pub mod versions;
 pub mod write;
 
+pub use change::{Current, Note};
 pub use connect::Server;
+pub use document::Document;
 pub use follow::{News, follow};
 pub use read::{Documents, Gathered, read};
+pub use versions::{Index, Origin, Version};
 
 /// Connects, reads both documents and checks them, once.
 ///
@@ -37,6 +46,8 @@ pub struct Keys {
     pub rules: String,
     /// A hash: realm id to `host:port`.
     pub realms: String,
+    /// A string: the index of the history.
+    pub history: String,
 }
 
 impl Keys {
@@ -45,7 +56,13 @@ impl Keys {
         Keys {
             rules: format!("{prefix}routing:rules"),
             realms: format!("{prefix}realm:mapping"),
+            history: format!("{prefix}routing:history"),
         }
+    }
+
+    /// Returns the key with the data of a version.
+    pub fn version(&self, number: u64) -> String {
+        format!("{}:{number}", self.history)
     }
 
     /// Returns the channels on which writers announce changes.
