@@ -44,33 +44,68 @@ const FORWARDED: [&str; 6] = [
     "via",
 ];
 
-/// Who sends a request, for the log.
+/// Who sends a request, for the log and for other gateways.
 #[derive(Debug)]
 pub(super) struct Caller {
     /// The name of the token that was sent, where one is needed.
     token: Option<Arc<str>>,
     role: Role,
     address: Option<SocketAddr>,
+    /// The other gateway that asks for them.
+    through: Option<Vouched>,
+}
+
+/// The name of the token that a request has shown, and what it allows.
+#[derive(Debug, Clone)]
+struct Shown(Arc<str>, Role);
+
+/// Somebody whom another gateway of the deployment has let in.
+#[derive(Debug, Clone)]
+pub(super) struct Vouched {
+    /// The gateway_id.
+    pub(super) gateway: String,
+    /// Who it is.
+    pub(super) by: String,
+    /// What they may do.
+    pub(super) role: Role,
 }
 
 impl Caller {
+    /// Returns who has sent a request.
+    pub(super) fn of(request: &HttpRequest) -> Caller {
+        let extensions = request.extensions();
+        let through = extensions.get::<Vouched>().cloned();
+        let shown = extensions.get::<Shown>();
+        let role = through.as_ref().map(|vouched| vouched.role);
+        Caller {
+            role: role.or(shown.map(|s| s.1)).unwrap_or(Role::Operate),
+            token: shown.map(|Shown(name, _)| name.clone()),
+            address: request.peer_addr(),
+            through,
+        }
+    }
+
     /// Returns the name of the token; none where none is needed.
     pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
     }
 
-    /// Returns what it may do.
+    /// Returns what they may do.
     pub(super) fn role(&self) -> Role {
         self.role
     }
-}
 
-/// The name and role of the token that a request has shown.
-#[derive(Debug, Clone)]
-struct Shown(Arc<str>, Role);
+    /// Returns true if another gateway asks for them.
+    pub(super) fn is_through_a_gateway(&self) -> bool {
+        self.through.is_some()
+    }
+}
 
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Vouched { gateway, by, .. }) = &self.through {
+            return write!(f, "{by} through {gateway}");
+        }
         match (&self.token, self.address) {
             (Some(token), Some(address)) => write!(f, "{token} at {address}"),
             (None, Some(address)) => write!(f, "{address}"),
@@ -84,13 +119,7 @@ impl FromRequest for Caller {
     type Future = Ready<Result<Caller, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let shown = request.extensions().get::<Shown>().cloned();
-        let role = shown.as_ref().map_or(Role::Operate, |shown| shown.1);
-        ready(Ok(Caller {
-            token: shown.map(|shown| shown.0),
-            role,
-            address: request.peer_addr(),
-        }))
+        ready(Ok(Caller::of(request)))
     }
 }
 
@@ -118,17 +147,22 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
     if is_probe(path) {
         return None;
     }
+    // Inserted where questions of authenticated gateways are taken, never for what came over HTTP.
+    let vouched = request.extensions().get::<Vouched>().cloned();
+    if let Some(vouched) = vouched {
+        let refused = vouched.role == Role::Read && !request.method().is_safe();
+        return refused.then(|| forbid_change(request, &vouched.by));
+    }
     let desk = request.app_data::<web::Data<Desk>>()?;
     if !desk.tokens.is_empty() {
         let Some(token) = shown(request.headers(), &desk.tokens) else {
             let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
             return (!is_page).then(ApiError::unauthorized);
         };
-        request
-            .extensions_mut()
-            .insert(Shown(token.name.clone(), token.role));
+        let shown = Shown(token.name.clone(), token.role);
+        request.extensions_mut().insert(shown);
         return (token.role == Role::Read && !request.method().is_safe())
-            .then(|| forbid_change(request, token));
+            .then(|| forbid_change(request, &token.name));
     }
     let local = |ip: IpAddr| ip.to_canonical().is_loopback();
     if !request.peer_addr().is_some_and(|peer| local(peer.ip())) {
@@ -150,15 +184,11 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
 }
 
 /// Refuses a change to somebody who may only read, and notes the attempt.
-fn forbid_change(request: &ServiceRequest, token: &AdminToken) -> ApiError {
-    let caller = Caller {
-        token: Some(token.name.clone()),
-        role: token.role,
-        address: request.peer_addr(),
-    };
+fn forbid_change(request: &ServiceRequest, token: &str) -> ApiError {
+    let caller = Caller::of(request.request());
     let (method, path) = (request.method(), request.path());
     tracing::info!(target: AUDIT, by = %caller, %method, path, "a change is refused: the token may only read");
-    ApiError::forbidden(&format!("the token `{}` may only read", token.name))
+    ApiError::forbidden(&format!("the token `{token}` may only read"))
 }
 
 /// Returns the token that a request shows.

@@ -66,6 +66,12 @@ impl Application {
             true => None,
             false => self.turns.acquire().await.ok(),
         };
+        self.answer_at_once(request).await
+    }
+
+    /// Answers without a turn: those who ask for other gateways have turns of their own, so that no two gateways
+    /// wait for each other's.
+    pub(super) async fn answer_at_once(&self, request: Request) -> HttpResponse {
         let answer = match poll_fn(|cx| self.service.poll_ready(cx)).await {
             Ok(()) => self.service.call(request).await,
             Err(error) => Err(error),

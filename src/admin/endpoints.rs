@@ -8,13 +8,14 @@ use utoipa::OpenApi;
 
 use super::access::authorise;
 use super::errors::{ApiError, ErrorBody};
+use super::everywhere::{DeploymentAnswer, everywhere};
 use super::ids::{
     Address, BanId, DecimalId, NetworkText, ServiceName, SessionId, TimeText, Token, UserId,
 };
 use super::openapi::Finished;
 use super::{
-    actors, backends, bans, config, drain, live, log_level, memory, pages, probes, refusals,
-    routes, sessions, top_talkers, whoami,
+    actors, backends, bans, config, drain, gateways, live, log_level, memory, pages, probes,
+    refusals, routes, sessions, top_talkers, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -37,7 +38,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
-            components(schemas(ErrorBody, DecimalId, SessionId, ServiceName, Address, Token, BanId, NetworkText, TimeText, UserId)),
+            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, Token, BanId, NetworkText, TimeText, UserId)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",
@@ -56,6 +57,7 @@ endpoints! {
     "/api/v1/info" => GET probes::info;
     "/api/v1/events" => GET live::events;
     "/api/v1/whoami" => GET whoami::answer;
+    "/api/v1/gateways" => GET gateways::list;
     "/api/v1/actors" => GET actors::list;
     "/api/v1/actors/{id}" => GET actors::one;
     "/api/v1/sessions" => GET sessions::list;
@@ -89,6 +91,8 @@ fn taking(method: Method) -> actix_web::Route {
 pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(
         web::scope("")
+            .wrap(from_fn(everywhere))
+            // Outermost: who may not ask here asks nobody else.
             .wrap(from_fn(authorise))
             .configure(register)
             .default_service(web::to(not_found)),

@@ -108,6 +108,12 @@ impl ApiError {
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
+    /// Returns the error for an answer that another gateway would not take.
+    pub(super) fn answer_too_large(limit: usize) -> ApiError {
+        let message = format!("the answer is over {limit} bytes");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
     pub(super) fn not_json() -> ApiError {
         let message = "the body's Content-Type must be application/json";
         ApiError::new(
@@ -135,6 +141,23 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// Returns its status, and its body as JSON.
+    pub(super) fn as_answer(&self) -> (StatusCode, Vec<u8>) {
+        let body = serde_json::to_vec(&self.body());
+        (self.status, body.unwrap_or_default())
+    }
+
+    fn body(&self) -> ErrorBody {
+        ErrorBody {
+            error: ErrorText {
+                code: self.code,
+                message: self.message.clone(),
+            },
+        }
+    }
+}
+
 impl From<Mistake> for ApiError {
     fn from(mistake: Mistake) -> ApiError {
         let (status, code) = match mistake.status {
@@ -156,12 +179,7 @@ impl ResponseError for ApiError {
         if let Some(header) = &self.header {
             answer.insert_header(header.clone());
         }
-        answer.json(ErrorBody {
-            error: ErrorText {
-                code: self.code,
-                message: self.message.clone(),
-            },
-        })
+        answer.json(self.body())
     }
 }
 

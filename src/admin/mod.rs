@@ -5,24 +5,32 @@
 //!   them, request by request.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
-//! * One module for each subject: [`probes`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`], [`backends`], [`routes`],
-//!   [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over [`event_streams`], and [`pages`] for people.
+//! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
+//!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
+//! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
+//!   [`backends`], [`routes`], [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over
+//!   [`event_streams`], and [`pages`] for people.
 
 mod accept;
 mod access;
 mod actors;
+mod answering;
 mod backends;
 mod ban_wish;
 mod bans;
 mod config;
 mod connection;
+mod deployment;
+mod deployment_sessions;
 mod drain;
 mod endpoint_families;
 mod endpoints;
 mod errors;
 mod event_streams;
+mod everywhere;
 mod families;
 mod family;
+mod gateways;
 mod ids;
 mod live;
 mod log_level;
@@ -51,6 +59,7 @@ use std::time::Duration;
 use actix::Message;
 
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
+use crate::actors::peers::Peering;
 use crate::admission::{Doors, Gate};
 use crate::config::Config;
 use crate::inspection::Inspector;
@@ -60,6 +69,7 @@ use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::store::admin_tokens::AdminToken;
 use crate::supervision::{CountedAddr, Receive};
 use backends::RecentRows;
+use deployment::Deployment;
 use errors::ApiError;
 use event_streams::EventStreams;
 use family::ProcessFigures;
@@ -109,6 +119,8 @@ pub struct Sources {
     pub logging: Option<Logging>,
     /// Knows for how many connections to the admin API there are files.
     pub gate: Arc<Gate>,
+    /// The way to other gateways.
+    pub peering: Peering,
 }
 
 /// The state that every request may use.
@@ -130,6 +142,7 @@ struct Desk {
     samples: top_talkers::Samples,
     event_streams: EventStreams,
     live: Live,
+    deployment: Deployment,
 }
 
 impl Desk {
@@ -139,6 +152,7 @@ impl Desk {
         event_streams: EventStreams,
     ) -> Desk {
         Desk {
+            deployment: Deployment::new(sources.peering, &sources.config),
             config: sources.config,
             tokens: sources.tokens,
             doors: sources.doors,

@@ -1,7 +1,9 @@
 //! The parts of the OpenAPI document that all endpoints share: access and errors.
 
+use super::everywhere::{Manner, manner};
 use utoipa::Modify;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
@@ -34,10 +36,64 @@ impl Modify for Finished {
                 if let Some(operation) = operation {
                     operation.operation_id = Some(name(method, path));
                     finish(path, operation);
+                    if let Some(manner) = manner(path) {
+                        may_be_everywhere(manner, operation);
+                    }
                 }
             }
         }
     }
+}
+
+/// Adds what `deployment=true` asks for, and what comes of it.
+fn may_be_everywhere(manner: Manner, operation: &mut Operation) {
+    let what = match manner {
+        Manner::Each => "Asks every gateway of the deployment and lists their answers.",
+        Manner::Found => {
+            "Asks every gateway of the deployment and gives the answer of the one that has it."
+        }
+    };
+    let schema = ObjectBuilder::new().schema_type(SchemaType::new(Type::Boolean));
+    let parameter = ParameterBuilder::new()
+        .name("deployment")
+        .parameter_in(ParameterIn::Query)
+        .description(Some(what))
+        .schema(Some(schema))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(RefOr::T(parameter));
+    let responses = &mut operation.responses.responses;
+    if manner == Manner::Found {
+        let why = "A worker does not answer in time; or none that answered has it, and some did not answer.";
+        responses.insert("503".to_owned(), RefOr::T(error(why)));
+        return;
+    }
+    let all = Ref::from_schema_name("DeploymentAnswer");
+    let partial = ContentBuilder::new().schema(Some(all.clone())).build();
+    let partial = ResponseBuilder::new()
+        .description("With `deployment=true`: some gateways have not answered, or with an error.")
+        .content("application/json", partial)
+        .build();
+    responses.insert("207".to_owned(), RefOr::T(partial));
+    let everyone = ResponseBuilder::new()
+        .description("With `deployment=true`: all have.")
+        .build();
+    let ok = responses.entry("200".to_owned());
+    let RefOr::T(ok) = ok.or_insert(RefOr::T(everyone)) else {
+        return;
+    };
+    let json = ok.content.entry("application/json".to_owned());
+    let RefOr::T(json) = json.or_insert_with(|| RefOr::T(ContentBuilder::new().build())) else {
+        return;
+    };
+    let own = json.schema.take();
+    let either = OneOfBuilder::new().item(all);
+    json.schema = Some(match own {
+        Some(own) => RefOr::T(either.item(own).build().into()),
+        None => RefOr::T(either.build().into()),
+    });
 }
 
 /// Returns the unique name of an operation: `delete_sessions_id` for DELETE of `/api/v1/sessions/{id}`.

@@ -212,6 +212,7 @@ pub(super) fn path_part(request: &HttpRequest, name: &str) -> Result<String, Api
 }
 
 /// A request's body, or why it cannot be had. The connection has read it before the request is answered.
+#[derive(Debug, Clone)]
 pub(super) struct Upload(pub(super) Result<Bytes, ApiError>);
 
 /// A JSON body; `None` if it is empty or `null`.

@@ -14,7 +14,7 @@ use super::errors::{ApiError, ErrorBody};
 use super::metrics::{self as exposition, Figures};
 use super::params::{Nothing, Query};
 use super::service_families::ServiceFigures;
-use crate::actors::gateway::{CheckHealth, HEALTH_TIMEOUT, State};
+use crate::actors::gateway::{AskDrain, CheckHealth, DrainSnapshot, HEALTH_TIMEOUT, State};
 
 /// A little longer than the gateway itself waits, so that its answer still comes.
 const HEALTH_PATIENCE: Duration = HEALTH_TIMEOUT.saturating_add(Duration::from_millis(500));
@@ -119,6 +119,12 @@ pub(super) struct Info {
     workers: usize,
     /// Phase of its life.
     state: State,
+    /// Sessions now.
+    sessions: u64,
+    /// Connections now.
+    connections: u64,
+    /// The drain that is under way, or over and not undone; `null`: there is none.
+    drain: Option<DrainSnapshot>,
 }
 
 /// Version, id, age, workers and state.
@@ -130,17 +136,29 @@ pub(super) async fn info(
     desk: web::Data<Desk>,
     _: Query<Nothing>,
 ) -> Result<web::Json<Info>, ApiError> {
-    let state = desk.status().await?.state;
+    Ok(web::Json(info_of(&desk).await?))
+}
+
+/// Returns what the gateway says of itself.
+///
+/// # Errors
+/// It does not answer in time.
+pub(super) async fn info_of(desk: &Desk) -> Result<Info, ApiError> {
+    let (status, drain) = join(desk.status(), desk.ask(AskDrain)).await;
+    let (status, drain) = (status?, drain?);
     let since_1970 = desk
         .started_at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    Ok(web::Json(Info {
+    Ok(Info {
         version: env!("CARGO_PKG_VERSION"),
         gateway_id: desk.config.gateway.id.clone(),
         start_time_seconds: since_1970.as_secs(),
         uptime_seconds: desk.started.elapsed().as_secs(),
         workers: desk.metrics.len(),
-        state,
-    }))
+        state: status.state,
+        sessions: desk.metrics.iter().map(|m| m.sessions_now()).sum(),
+        connections: status.connections as u64,
+        drain: (drain.state != State::Serving).then_some(drain),
+    })
 }

@@ -18,7 +18,9 @@ use tokio::time::timeout;
 use super::connection::{Application, Connection};
 use super::event_streams::EventStreams;
 use super::visitors::Visitors;
-use super::{Desk, Sources, endpoints, live};
+use super::{Desk, Sources, answering, endpoints, live};
+use crate::actors::peers::AskedByPeer;
+use crate::memory;
 
 /// Wait for a connection to leave where no other can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -57,21 +59,27 @@ pub fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, bound))
 }
 
-/// Starts to answer on `listener`.
+/// Starts to answer on `listener`, and `questions` that other gateways put for operators of theirs.
 ///
 /// # Errors
 /// Its thread cannot be started.
-pub fn start(listener: TcpListener, sources: Sources) -> io::Result<Admin> {
+pub fn start(
+    listener: TcpListener,
+    sources: Sources,
+    questions: tokio::sync::mpsc::Receiver<AskedByPeer>,
+) -> io::Result<Admin> {
     let (running, started) = mpsc::channel();
     let stop = Arc::<Notify>::default();
     let stopped = Arc::clone(&stop);
     let serve = move || {
+        memory::count_on_this_thread(sources.memory.admin());
         System::new().block_on(async move {
             let visitors = Rc::new(Visitors::new(sources.gate.files().admin()));
             let streams = EventStreams::new(sources.gate.files().admin());
             let desk = web::Data::new(Desk::new(sources, visitors.closed(), streams.clone()));
             live::start(&desk);
             let application = Rc::new(application(desk).await?);
+            rt::spawn(answering::answer_all(questions, Rc::clone(&application)));
             let listener = tokio::net::TcpListener::from_std(listener)?;
             // The receiver waits for exactly this.
             let _ = running.send(());

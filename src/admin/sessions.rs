@@ -1,10 +1,11 @@
 //! Sessions: listed, read and ended.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::access::{AUDIT, Caller};
+use super::deployment_sessions::{self, DeploymentSessions, Wanted};
 use super::errors::{ApiError, ErrorBody};
 use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
 use super::params::{Nothing, Query, cursor, limit, path_part};
@@ -39,17 +40,29 @@ pub(super) struct Which {
     transport: Option<TransportName>,
     /// Sessions in this state. Those that have ended are listed only if asked for, on one page, the newest first.
     state: Option<SessionState>,
+    /// Sessions of every gateway of the deployment.
+    deployment: Option<bool>,
+}
+
+/// Sessions of this gateway, or with `deployment=true` of all.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Sessions {
+    Here(SessionPage),
+    Everywhere(DeploymentSessions),
 }
 
 /// The sessions, in pages.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Which), responses(
-    (status = 200, description = "A page.", body = SessionPage),
+    (status = 200, description = "A page.", body = Sessions),
     (status = 503, description = "The workers do not answer in time.", body = ErrorBody),
 ))]
 pub(super) async fn list(
     desk: web::Data<Desk>,
+    request: HttpRequest,
+    caller: Caller,
     Query(which): Query<Which>,
-) -> Result<web::Json<SessionPage>, ApiError> {
+) -> Result<web::Json<Sessions>, ApiError> {
     let limit = limit(which.limit)?;
     let cursor = cursor(which.cursor.as_deref())?;
     let filter = SessionFilter {
@@ -61,15 +74,37 @@ pub(super) async fn list(
         transport: which.transport,
         state: which.state,
     };
+    if which.deployment == Some(true) {
+        let wanted = Wanted {
+            caller: &caller,
+            filter: &filter,
+            filters: &filters(request.query_string()),
+            limit,
+            cursor,
+        };
+        let page = deployment_sessions::list(&desk, &wanted).await?;
+        return Ok(web::Json(Sessions::Everywhere(page)));
+    }
     if filter.state == Some(SessionState::Ended) {
         if cursor.is_some() {
             return Err(crate::inspection::InspectError::BadCursor.into());
         }
         let page = in_time(desk.inspector.ended_sessions(&filter, limit)).await?;
-        return Ok(web::Json(page));
+        return Ok(web::Json(Sessions::Here(page)));
     }
     let page = in_time(desk.inspector.sessions(&filter, cursor, limit)).await??;
-    Ok(web::Json(page))
+    Ok(web::Json(Sessions::Here(page)))
+}
+
+/// Returns the filters of a query, as they were written.
+fn filters(query: &str) -> String {
+    let others = ["limit", "cursor", "deployment"];
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let filters = query.split('&').filter(|pair| !pair.is_empty());
+    let filters: Vec<&str> = filters
+        .filter(|pair| !others.contains(&&*name(pair)))
+        .collect();
+    filters.join("&")
 }
 
 /// One session with its counters and its story, also for an hour after its end.

@@ -15,7 +15,7 @@ use super::{Desk, in_time};
 use crate::inspection::{GroupBy, Inspector, Sample, SortBy, Talker, rank};
 
 /// The shortest time between two samples whose difference makes a rate.
-const WINDOW: Duration = Duration::from_secs(2);
+pub(super) const WINDOW: Duration = Duration::from_secs(2);
 /// How long a sample is kept: whoever asks again meanwhile need not wait for another one.
 const KEPT: Duration = Duration::from_secs(10);
 /// The rows of an answer to whoever does not say how many.

@@ -207,6 +207,11 @@ impl Loading {
             peer.address.is_some() || peer.advertise.is_none(),
             "the first requires the second, the address to listen on",
         );
+        self.require(
+            &["peer.gateways", "peer.address"],
+            peer.address.is_some() || peer.gateways.as_slice().is_empty(),
+            "the first requires the second, the address at which those gateways reach this one",
+        );
         let shared = !session.token_keys.is_empty() || session.token_keys_file.is_some();
         self.require(
             &["peer.address", "session.token_keys"],

@@ -95,6 +95,7 @@ impl Field<'_> {
                 };
             }
             Field::Networks(field) => *field = text.parse()?,
+            Field::HostPorts(field) => *field = text.parse()?,
             Field::Origins(field) => *field = text.parse()?,
             Field::Tokens(field) => *field = text.parse()?,
         }
@@ -131,6 +132,7 @@ impl Field<'_> {
             Field::Format(LogFormat::Text) => "text".to_owned(),
             Field::Format(LogFormat::Json) => "json".to_owned(),
             Field::Networks(field) => field.to_string(),
+            Field::HostPorts(field) => field.to_string(),
             Field::Origins(field) => field.to_string(),
             Field::Tokens(field) => field.to_string(),
         }

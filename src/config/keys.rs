@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Config, HostPort, LogFormat, NamedTokens, Networks, Origins, Paths, RedisUrl, RouteSource,
-    Secret,
+    Config, HostPort, HostPorts, LogFormat, NamedTokens, Networks, Origins, Paths, RedisUrl,
+    RouteSource, Secret,
 };
 
 /// One key.
@@ -53,6 +53,8 @@ pub enum Field<'a> {
     OptionalAddress(&'a mut Option<SocketAddr>),
     /// `host:port`, or nothing.
     OptionalHostPort(&'a mut Option<HostPort>),
+    /// `host:port`s, with commas.
+    HostPorts(&'a mut HostPorts),
     /// A file that may be absent; empty is absent.
     OptionalPath(&'a mut Option<PathBuf>),
     /// Files, with commas.
@@ -101,7 +103,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 77] = [
+pub const KEYS: [Key; 78] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -268,6 +270,7 @@ pub const KEYS: [Key; 77] = [
     sets("peer.advertise", |c| {
         Field::OptionalHostPort(&mut c.peer.advertise)
     }),
+    sets("peer.gateways", |c| Field::HostPorts(&mut c.peer.gateways)),
     sets("kubernetes.pod_deletion_cost", |c| {
         Field::Flag(&mut c.kubernetes.pod_deletion_cost)
     }),

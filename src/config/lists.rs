@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Returns the entries of a list, without the spaces around them.
-fn entries(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn entries(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|e| !e.is_empty())
 }
 
-fn show(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
+pub(super) fn show(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
     for (index, entry) in entries.iter().enumerate() {
         let comma = if index == 0 { "" } else { "," };
         write!(f, "{comma}{entry}")?;

@@ -249,7 +249,6 @@ fn keys_of_tls_go_together() {
 
 #[test]
 fn keys_of_the_peer_channel_go_together() {
-    let first = |text: &str| mistakes(text, &[]).swap_remove(0);
     let keys = "session.token_keys = \"0123456789abcdef0123456789abcdef\"\n";
     for (text, begin) in [
         (
@@ -265,11 +264,15 @@ fn keys_of_the_peer_channel_go_together() {
             "peer.advertise and peer.address: the first requires the second, the address to listen on",
         ),
         (
+            "peer.gateways = [\"gw-peers:7001\"]".to_owned(),
+            "peer.gateways and peer.address: the first requires the second",
+        ),
+        (
             format!("{keys}peer.address = \"0.0.0.0:7001\""),
             "peer.advertise and peer.address: 0.0.0.0 is not reachable from other gateways",
         ),
     ] {
-        let mistake = first(&text);
+        let mistake = mistakes(&text, &[]).swap_remove(0);
         assert!(mistake.starts_with(begin), "{mistake}");
     }
 }
@@ -287,10 +290,8 @@ fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
             "GATEWAY__BACKEND__TLS__KEY",
         ]
     } else if key.starts_with("peer.") {
-        let keys = (
-            "GATEWAY__SESSION__TOKEN_KEYS",
-            "0123456789abcdef0123456789abcdef",
-        );
+        const SECRET: &str = "0123456789abcdef0123456789abcdef";
+        let keys = ("GATEWAY__SESSION__TOKEN_KEYS", SECRET);
         return vec![keys, ("GATEWAY__PEER__ADDRESS", "127.0.0.1:1")];
     } else {
         return Vec::new();

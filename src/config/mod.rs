@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use admin::{Admin, NamedTokens};
 pub use lists::{Network, Networks, Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
-pub use peer::{HostPort, Peer, PeerChannel};
+pub use peer::{HostPort, HostPorts, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
 pub use reload::{Reloaded, reload};
 

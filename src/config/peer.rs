@@ -5,12 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::lists::{entries, show};
+
 /// The keys of `peer`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "see Config")]
 pub struct Peer {
     pub address: Option<SocketAddr>,
     pub advertise: Option<HostPort>,
+    pub gateways: HostPorts,
     pub channel: PeerChannel,
 }
 
@@ -27,6 +30,8 @@ pub struct PeerChannel {
     pub all_queued_bytes: usize,
     /// Time without a call after which the gateway that has dialled closes a connection.
     pub idle: Duration,
+    /// Time for another gateway's answer to an operator.
+    pub patience: Duration,
 }
 
 impl PeerChannel {
@@ -42,6 +47,7 @@ impl Default for PeerChannel {
             queued_bytes: 64 * 1024 * 1024,
             all_queued_bytes: 256 * 1024 * 1024,
             idle: Duration::from_secs(60),
+            patience: Duration::from_secs(2),
         }
     }
 }
@@ -75,6 +81,48 @@ impl Peer {
 pub struct HostPort {
     host: String,
     port: u16,
+}
+
+/// Hosts and ports, each once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostPorts(Vec<HostPort>);
+
+impl HostPorts {
+    /// The most entries.
+    pub const MOST: usize = 64;
+
+    /// Returns them.
+    pub fn as_slice(&self) -> &[HostPort] {
+        &self.0
+    }
+}
+
+impl FromStr for HostPorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<HostPorts, String> {
+        let mut all = Vec::new();
+        for entry in entries(text) {
+            let entry: HostPort = entry.parse()?;
+            if entry.port == 0 {
+                return Err(format!("port 0 of `{entry}` leads nowhere"));
+            }
+            if !all.contains(&entry) {
+                all.push(entry);
+            }
+        }
+        if all.len() > Self::MOST {
+            let (count, most) = (all.len(), Self::MOST);
+            return Err(format!("too many entries: {count}, limit {most}"));
+        }
+        Ok(HostPorts(all))
+    }
+}
+
+impl fmt::Display for HostPorts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, &self.0)
+    }
 }
 
 impl FromStr for HostPort {
@@ -133,6 +181,24 @@ mod tests {
         ] {
             let error = HostPort::from_str(text).unwrap_err();
             assert!(error.contains("invalid host and port"), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_of_gateways() {
+        let all: HostPorts = " gw-peers:7001, fd00::1:7001,gw-peers:7001,"
+            .parse()
+            .unwrap();
+        assert_eq!(all.to_string(), "gw-peers:7001,[fd00::1]:7001");
+        assert_eq!("".parse(), Ok(HostPorts::default()));
+        let many: Vec<String> = (0..65).map(|n| format!("gw-{n}:1")).collect();
+        for (text, why) in [
+            ("gw-peers".to_owned(), "invalid host and port `gw-peers`"),
+            ("gw:0".to_owned(), "port 0 of `gw:0` leads nowhere"),
+            (many.join(","), "too many entries: 65, limit 64"),
+        ] {
+            let error = text.parse::<HostPorts>().unwrap_err();
+            assert!(error.starts_with(why), "{error}");
         }
     }
 

@@ -29,6 +29,7 @@ pub struct MemoryBudget {
     shared: Arc<Shared>,
     workers: Box<[Arc<Meter>]>,
     gateway: Arc<Meter>,
+    admin: Arc<Meter>,
 }
 
 /// What is held at the moment.
@@ -45,7 +46,7 @@ pub struct MemorySnapshot {
 }
 
 impl MemoryBudget {
-    /// A budget of `limit` bytes for so many workers and the gateway's own thread.
+    /// A budget of `limit` bytes for so many workers, the gateway's own thread and the admin API's.
     pub fn new(limit: usize, workers: usize) -> MemoryBudget {
         let shared = Arc::new(Shared {
             limit: AtomicI64::new(signed(limit)),
@@ -55,6 +56,7 @@ impl MemoryBudget {
         MemoryBudget {
             workers: (0..workers).map(meter).collect(),
             gateway: meter(0),
+            admin: meter(0),
             shared,
         }
     }
@@ -74,10 +76,15 @@ impl MemoryBudget {
         &self.gateway
     }
 
+    /// The meter of the admin API's thread.
+    pub fn admin(&self) -> &Arc<Meter> {
+        &self.admin
+    }
+
     /// Returns what is held at the moment.
     pub fn snapshot(&self) -> MemorySnapshot {
         let held = |part: Part| {
-            let meters = self.workers.iter().chain([&self.gateway]);
+            let meters = self.workers.iter().chain([&self.gateway, &self.admin]);
             let sum: i64 = meters.map(|meter| meter.part(part)).sum();
             (part.label(), sum.max(0) as u64)
         };

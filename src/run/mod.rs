@@ -180,7 +180,9 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
     let admin_tokens = admin_tokens::load(&config.admin).map_err(StartError::AdminTokens)?;
     let tokens = ArcSwap::from_pointee(token_keys::load(&config).map_err(StartError::TokenKeys)?);
-    let peers = peers::listen(&config).map_err(StartError::Peer)?;
+    let (answering, questions) = tokio::sync::mpsc::channel(peers::MAX_ANSWERING);
+    let peers = peers::listen(&config, answering).map_err(StartError::Peer)?;
+    let peering = peers.as_ref().map(|peers| peers.peering().clone());
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
     let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
     let services = Arc::new(ServiceBook::new(count));
@@ -219,8 +221,9 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         inspector: inspector.clone(),
         logging,
         gate,
+        peering: peering.unwrap_or_default(),
     };
-    let admin_api = admin::start(admin_listener, sources)?;
+    let admin_api = admin::start(admin_listener, sources, questions)?;
     // `/ready` says what is wrong where there are none.
     let _ = loaded.recv_timeout(FIRST_LOAD_TIMEOUT);
     Ok(Running {

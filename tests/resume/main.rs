@@ -11,6 +11,7 @@ mod javascript;
 mod neighbours;
 mod other_gateway;
 mod played;
+mod questions;
 mod same_gateway;
 mod stage;
 mod stories;

@@ -171,7 +171,10 @@ impl Owner {
     }
 
     pub(crate) async fn say(&mut self, to: PeerFrame, said: ToClaimant) {
-        let said = Said::ToClaimant(said);
+        self.reply(to, Said::ToClaimant(said)).await;
+    }
+
+    pub(crate) async fn reply(&mut self, to: PeerFrame, said: Said) {
         let record = self.secured.sealer.seal(&PeerFrame { said, ..to }.encode());
         self.stream.write_all(&record).await.expect("written");
     }

@@ -123,6 +123,14 @@ impl Neighbour {
         (self.stream.write_all(&records.concat()).await).expect("written");
     }
 
+    /// Says all of it in one write.
+    pub(crate) async fn say_frames(&mut self, frames: impl Iterator<Item = PeerFrame>) {
+        let records: Vec<_> = frames
+            .map(|frame| self.secured.sealer.seal(&frame.encode()))
+            .collect();
+        (self.stream.write_all(&records.concat()).await).expect("written");
+    }
+
     pub(crate) async fn seal(&mut self, plain: &[u8]) {
         let record = self.secured.sealer.seal(plain);
         self.stream.write_all(&record).await.expect("written");
@@ -137,10 +145,14 @@ impl Neighbour {
         .await;
     }
 
-    pub(crate) async fn hear(&mut self) -> (u64, ToClaimant) {
+    pub(crate) async fn frame(&mut self) -> PeerFrame {
         let plain = soon(self.secured.opener.read(&mut self.stream)).await;
         let plain = plain.expect("a frame");
-        let frame = PeerFrame::decode(&plain).expect("a frame");
+        PeerFrame::decode(&plain).expect("a frame")
+    }
+
+    pub(crate) async fn hear(&mut self) -> (u64, ToClaimant) {
+        let frame = self.frame().await;
         match frame.said {
             Said::ToClaimant(said) => (frame.call, said),
             other => panic!("{other:?}"),

@@ -101,8 +101,9 @@ pub(super) fn dial(number: u64, to: PeerGateway, shared: &Shared, own: CountedAd
         tune(&stream, &line.shared)?;
         let (keys, hello) = line.hello();
         let secured = peer::call(&mut stream, &keys, hello).await?;
-        // Addresses of pods are used again.
-        if secured.other.gateway != to.gateway {
+        // Addresses of pods are used again. Questions go to whoever is there.
+        let anybody = to.gateway.is_empty();
+        if !anybody && secured.other.gateway != to.gateway {
             return Err(HandshakeError::WrongGateway {
                 wanted: to.gateway,
                 found: secured.other.gateway,

@@ -9,7 +9,7 @@ use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost};
 use super::peering::CallEnd;
 use super::wire::Wire;
-use super::{Connection, Flush, NO_SESSION, PeerResponse, Peers, Side, refusals};
+use super::{Connection, Flush, NO_SESSION, NoAnswer, PeerResponse, Peers, Side, refusals};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
@@ -41,6 +41,7 @@ impl Peers {
         let mut unused =
             those(&|c| matches!(c.kind, Side::Dialled { .. }) && c.used.elapsed() > idle);
         unused.retain(|number| !self.calls.values().any(|(on, _)| on == number));
+        self.forget_questions();
         for connection in silent {
             self.lose(connection, Some("it does not answer".to_owned()));
         }
@@ -67,7 +68,8 @@ impl Peers {
             return;
         };
         place.used = Instant::now();
-        if let Said::ToOwner(
+        if let Said::Question(_)
+        | Said::ToOwner(
             ToOwner::Ask { .. } | ToOwner::Claim { .. } | ToOwner::Supersede { .. },
         ) = frame.said
         {
@@ -126,7 +128,7 @@ impl Peers {
         );
         let side = Side::Dialled {
             to: to.clone(),
-            joined: false,
+            at: None,
         };
         self.admit(number, wire, side);
         self.dialled.insert(to.clone(), number);
@@ -145,14 +147,23 @@ impl Peers {
     pub(super) fn is_joined(&self, connection: u64) -> bool {
         let connection = self.connections.get(&connection);
         connection.is_some_and(|connection| match &connection.kind {
-            Side::Dialled { joined, .. } => *joined,
-            Side::Accepted { at, .. } => at.is_some(),
+            Side::Dialled { at, .. } | Side::Accepted { at, .. } => at.is_some(),
         })
+    }
+
+    /// Returns who is at the other end of a connection that was dialled, and its version; none before the
+    /// handshake is over.
+    pub(super) fn dialled_and_joined(&self, connection: u64) -> Option<(PeerGateway, u8)> {
+        let connection = self.connections.get(&connection)?;
+        match &connection.kind {
+            Side::Dialled { at, .. } => Some((at.clone()?, connection.version)),
+            Side::Accepted { .. } => None,
+        }
     }
 
     /// A number that no other connection of the process has, also not of an actor before this one. A
     /// later connection has a higher one.
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next = self.next.max(self.shared.counts.generation() << 32) + 1;
         self.next
     }
@@ -210,6 +221,7 @@ impl Peers {
                 !its
             });
         }
+        self.fail_questions(connection, NoAnswer::Unreachable);
         tell_lost(connection, lost.kind);
         self.last_error = error.or(self.last_error.take());
     }
@@ -258,6 +270,7 @@ impl Receive<Accepted> for Peers {
             from: msg.1,
             at: None,
             calls: HashMap::new(),
+            answering: 0,
         };
         self.admit(number, wire, side);
     }
@@ -273,10 +286,11 @@ impl Receive<Joined> for Peers {
         };
         connection.version = msg.version;
         match &mut connection.kind {
-            Side::Dialled { to, joined } => {
-                *joined = true;
+            Side::Dialled { to, at } => {
                 let to = to.clone();
+                *at = Some(msg.at.clone());
                 self.say_owed(&to, ctx);
+                self.say_questions(msg.connection, &msg.at, msg.version);
             }
             Side::Accepted { .. } if full => self.turn_away(msg.connection),
             Side::Accepted { at, .. } => *at = Some(msg.at),
@@ -315,8 +329,12 @@ impl Receive<Arrived> for Peers {
                 };
                 self.serve(said, ctx);
             }
+            (false, Said::Question(asked)) => self.take_question(connection, call, *asked, ctx),
+            (true, Said::Answer(answer)) => self.answered(connection, call, answer),
             // Of a later version, or from the wrong end: nothing that this end has to do.
-            (true, Said::ToOwner(_)) | (false, Said::ToClaimant(_)) | (_, Said::Unknown(_)) => {
+            (true, Said::ToOwner(_) | Said::Question(_))
+            | (false, Said::ToClaimant(_) | Said::Answer(_))
+            | (_, Said::Unknown(_)) => {
                 self.shared.counts.skipped();
             }
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{PeerCounts, Peering, Peers, Shared};
+use super::{Answering, PeerCounts, Peering, Peers, Shared, neighbours};
 use crate::actors::session_registry::Shards;
 use crate::codec::peer::PeerGateway;
 use crate::config::Config;
@@ -17,6 +17,7 @@ use crate::supervision::{self, ActorId, ActorRegistry, Budget, Kind, ROOT, Seat}
 pub struct Listening {
     listener: Arc<TcpListener>,
     peering: Peering,
+    answering: Answering,
 }
 
 impl Listening {
@@ -34,11 +35,11 @@ impl Listening {
     }
 }
 
-/// Listens on `peer.address`, if there is one.
+/// Listens on `peer.address`, if there is one; questions of other gateways' operators go to `answering`.
 ///
 /// # Errors
 /// The address cannot be had.
-pub fn listen(config: &Config) -> io::Result<Option<Listening>> {
+pub fn listen(config: &Config, answering: Answering) -> io::Result<Option<Listening>> {
     let Some(address) = config.peer.address else {
         return Ok(None);
     };
@@ -52,7 +53,11 @@ pub fn listen(config: &Config) -> io::Result<Option<Listening>> {
     });
     let peering = Peering::new(own, Seat::default(), Arc::<PeerCounts>::default());
     let listener = Arc::new(listener);
-    Ok(Some(Listening { listener, peering }))
+    Ok(Some(Listening {
+        listener,
+        peering,
+        answering,
+    }))
 }
 
 /// Starts the supervised actor on this thread.
@@ -74,6 +79,7 @@ pub fn launch(
         own: Arc::clone(own),
         counts: Arc::clone(listening.peering.counts()),
         listener: Arc::clone(&listening.listener),
+        answering: listening.answering.clone(),
     };
     let id = ActorId {
         kind: Kind::Peers,
@@ -81,6 +87,10 @@ pub fn launch(
     };
     let entry = actors.register(id, String::new(), None, Some(ROOT));
     let seat = listening.peering.seat().clone();
+    neighbours::keep(
+        config.peer.gateways.as_slice(),
+        listening.peering.neighbours_now(),
+    );
     supervision::supervise(seat, entry, budget, move |registration| {
         Peers::new(registration, shared.clone())
     });

@@ -1,4 +1,5 @@
-//! The other gateways of the deployment: who calls whom about which session (docs/peer.md).
+//! The other gateways of the deployment: who calls whom about which session, and what operators ask all of them
+//! (docs/peer.md).
 //!
 //! One actor a process, beside the workers. A client that wants a session *calls* the gateway that may
 //! have it, over a connection that all calls to that gateway share. A gateway that is called asks the
@@ -10,7 +11,9 @@ mod connection;
 mod connections;
 mod launch;
 mod messages;
+mod neighbours;
 mod peering;
+mod questions;
 mod refusals;
 mod superseding;
 mod wire;
@@ -24,6 +27,7 @@ use actix::prelude::*;
 use arc_swap::ArcSwap;
 use serde_json::json;
 
+use self::questions::Asked;
 use self::refusals::Refusals;
 use self::superseding::Owed;
 use self::wire::Wire;
@@ -35,7 +39,9 @@ use crate::supervision::{CountedRecipient, Inspectable, Registration, mailbox};
 
 pub use launch::{Listening, launch, listen};
 pub use messages::{Call, CancelCall, PeerResponse, Reply};
+pub use neighbours::{MAX_NEIGHBOURS, Neighbours};
 pub use peering::{CallEnd, PeerCounts, Peering};
+pub use questions::{Answering, AskGateway, AskedByPeer, MAX_ANSWERING, NoAnswer, PeerAnswer};
 
 /// A session id that no session has: a gateway that is asked for it shows that it answers.
 const NO_SESSION: u64 = 0;
@@ -62,6 +68,7 @@ pub(super) struct Shared {
     own: Arc<PeerGateway>,
     counts: Arc<PeerCounts>,
     listener: Arc<std::net::TcpListener>,
+    answering: Answering,
 }
 
 /// The actor.
@@ -75,6 +82,8 @@ pub struct Peers {
     calls: HashMap<u64, (u64, CountedRecipient<PeerResponse>)>,
     /// What is owed to gateways that could not be asked, by call.
     owed: HashMap<PeerGateway, HashMap<u64, Owed>>,
+    /// Questions that this gateway has asked for operators, by call.
+    asked: HashMap<u64, Asked>,
     refusals: Refusals,
     next: u64,
     last_error: Option<String>,
@@ -92,13 +101,18 @@ struct Connection {
 }
 
 enum Side {
-    /// This gateway has dialled. `joined`: the handshake is over.
-    Dialled { to: PeerGateway, joined: bool },
+    /// This gateway has dialled. `at`: who has answered, once the handshake is over.
+    Dialled {
+        to: PeerGateway,
+        at: Option<PeerGateway>,
+    },
     /// Another one has; it has not proved who it is where there is no name.
     Accepted {
         from: SocketAddr,
         at: Option<PeerGateway>,
         calls: HashMap<u64, Served>,
+        /// Questions for operators that are being answered.
+        answering: usize,
     },
 }
 
@@ -119,6 +133,7 @@ impl Peers {
             dialled: HashMap::new(),
             calls: HashMap::new(),
             owed: HashMap::new(),
+            asked: HashMap::new(),
             refusals: Refusals::default(),
             next: 0,
             last_error: None,
@@ -174,6 +189,7 @@ impl Inspectable for Peers {
             "dialled": self.dialled.len(),
             "calls_made": self.calls.len(),
             "supersedes_owed": self.owed.values().map(HashMap::len).sum::<usize>(),
+            "questions_asked": self.asked.len(),
             "calls_served": served.sum::<usize>(),
             "last_error": self.last_error,
         })

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Call, CancelCall, PeerResponse, Peers, Reply};
+use super::neighbours::NeighboursNow;
+use super::{
+    AskGateway, Call, CancelCall, Neighbours, NoAnswer, PeerAnswer, PeerResponse, Peers, Reply,
+};
 use crate::codec::peer::{PeerGateway, ToOwner};
 use crate::labels::labels;
 use crate::memory::{self, Part};
@@ -45,6 +48,7 @@ pub struct Peering {
     pub(super) own: Option<Arc<PeerGateway>>,
     seat: Seat<Peers>,
     counts: Arc<PeerCounts>,
+    neighbours: NeighboursNow,
 }
 
 impl Peering {
@@ -58,7 +62,26 @@ impl Peering {
             own: Some(own),
             seat,
             counts,
+            neighbours: NeighboursNow::default(),
         }
+    }
+
+    /// The addresses of other gateways, as they are known now.
+    pub fn neighbours(&self) -> Arc<Neighbours> {
+        self.neighbours.load_full()
+    }
+
+    pub(super) fn neighbours_now(&self) -> &NeighboursNow {
+        &self.neighbours
+    }
+
+    /// Asks another gateway for an operator.
+    ///
+    /// # Errors
+    /// See [`NoAnswer`].
+    pub async fn ask(&self, ask: AskGateway) -> Result<PeerAnswer, NoAnswer> {
+        let answer = self.seat.send(ask).await;
+        answer.unwrap_or(Err(NoAnswer::Unreachable))
     }
 
     /// This gateway, as others name it; none where the channel is off.

@@ -1,11 +1,14 @@
-//! Messages between the gateways of one deployment about a session that changes hands
+//! Messages between the gateways of one deployment, about a session that changes hands or for an operator
 //! (docs/peer.md): values, and in [`wire`] the bytes that they travel as.
 
+mod question;
 pub mod wire;
 
 use std::net::SocketAddr;
 
 use super::link::Bind;
+
+pub use question::{Answer, MAX_ANSWER_BODY, MAX_PATH, MAX_QUESTION_BODY, Question};
 
 /// Another gateway of the deployment, as tokens and answers name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

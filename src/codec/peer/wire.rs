@@ -2,7 +2,10 @@
 //! fields. A later version may add kinds and put fields behind those that are known here: unknown kinds
 //! are skipped, and so are bytes that are left over.
 
-use super::{Binding, Handover, MAX_RING_BYTES, Particulars, ToClaimant, ToOwner};
+use super::question::{put_answer, put_question};
+use super::{
+    Answer, Binding, Handover, MAX_RING_BYTES, Particulars, Question, ToClaimant, ToOwner,
+};
 use crate::codec::client::is_service_name;
 use crate::codec::link::Bind;
 
@@ -31,6 +34,10 @@ pub enum Said {
     ToOwner(ToOwner),
     /// Sent by the callee.
     ToClaimant(ToClaimant),
+    /// Sent by the caller, about no session.
+    Question(Box<Question>),
+    /// Sent by the callee.
+    Answer(Answer),
     /// A kind that this version does not know.
     Unknown(u8),
 }
@@ -46,6 +53,7 @@ const GIVE_UP: u8 = 3;
 const SUPERSEDE: u8 = 4;
 const END: u8 = 5;
 const WITHDRAW: u8 = 6;
+const QUESTION: u8 = 7;
 const HOLDS: u8 = 65;
 const MOVED: u8 = 66;
 const BUSY: u8 = 67;
@@ -55,6 +63,7 @@ const HOLDS_MORE: u8 = 70;
 const HAND_OVER: u8 = 71;
 const REFUSED: u8 = 72;
 const ENDED: u8 = 73;
+const ANSWER: u8 = 74;
 
 impl PeerFrame {
     /// Encodes the frame.
@@ -65,6 +74,14 @@ impl PeerFrame {
         out[0] = match &self.said {
             Said::ToOwner(said) => put_to_holder(&mut out, said),
             Said::ToClaimant(said) => put_to_claimant(&mut out, said),
+            Said::Question(question) => {
+                put_question(&mut out, question);
+                QUESTION
+            }
+            Said::Answer(answer) => {
+                put_answer(&mut out, answer);
+                ANSWER
+            }
             Said::Unknown(kind) => *kind,
         };
         out
@@ -81,6 +98,8 @@ impl PeerFrame {
         let said = match kind {
             ASK..=WITHDRAW => Said::ToOwner(rest.said_to_holder(kind)?),
             HOLDS..=ENDED => Said::ToClaimant(rest.said_to_claimant(kind)?),
+            QUESTION => Said::Question(Box::new(rest.question()?)),
+            ANSWER => Said::Answer(rest.answer()?),
             _ => Said::Unknown(kind),
         };
         Ok(PeerFrame {
@@ -155,7 +174,7 @@ fn put_to_claimant(out: &mut Vec<u8>, said: &ToClaimant) -> u8 {
 }
 
 /// Appends a length of one byte, and the text; configuration keeps it shorter.
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     let bytes = &text.as_bytes()[..text.len().min(MAX_TEXT)];
     out.push(bytes.len() as u8);
     out.extend_from_slice(bytes);
@@ -193,7 +212,7 @@ fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
 }
 
 /// Rest of the input. Nothing is allocated by what a length merely claims.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
     fn bytes(&mut self, count: usize) -> Result<&[u8], Malformed> {
@@ -202,17 +221,24 @@ impl Rest<'_> {
         Ok(bytes)
     }
 
+    pub(super) fn bytes_within(&mut self, count: usize, most: usize) -> Result<&[u8], Malformed> {
+        if count > most {
+            return Err(Malformed);
+        }
+        self.bytes(count)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (array, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
         self.0 = rest;
         Ok(*array)
     }
 
-    fn u8(&mut self) -> Result<u8, Malformed> {
+    pub(super) fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(u8::from_be_bytes)
     }
 
-    fn flag(&mut self) -> Result<bool, Malformed> {
+    pub(super) fn flag(&mut self) -> Result<bool, Malformed> {
         match self.u8()? {
             0 => Ok(false),
             1 => Ok(true),
@@ -220,11 +246,11 @@ impl Rest<'_> {
         }
     }
 
-    fn u16(&mut self) -> Result<u16, Malformed> {
+    pub(super) fn u16(&mut self) -> Result<u16, Malformed> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Malformed> {
+    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
         self.array().map(u32::from_be_bytes)
     }
 
@@ -232,7 +258,7 @@ impl Rest<'_> {
         self.array().map(u64::from_be_bytes)
     }
 
-    fn text(&mut self) -> Result<String, Malformed> {
+    pub(super) fn text(&mut self) -> Result<String, Malformed> {
         let len = self.u8()?;
         let bytes = self.bytes(usize::from(len))?;
         String::from_utf8(bytes.to_vec()).map_err(|_| Malformed)

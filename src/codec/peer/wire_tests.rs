@@ -1,4 +1,5 @@
 use super::*;
+use crate::codec::peer::{MAX_ANSWER_BODY, MAX_QUESTION_BODY};
 
 fn particulars() -> Particulars {
     Particulars {
@@ -20,6 +21,17 @@ fn particulars() -> Particulars {
                 endpoint: "[::1]:8".parse().unwrap(),
             },
         ],
+    }
+}
+
+fn question() -> Question {
+    Question {
+        by: "alice at 10.0.0.9:5".into(),
+        may_change: true,
+        method: "POST".into(),
+        path: "/api/v1/bans?x=1".into(),
+        body: b"{\"user_id\":\"7\"}".to_vec(),
+        most: 4096,
     }
 }
 
@@ -63,9 +75,18 @@ fn everything() -> Vec<Said> {
         ToClaimant::Refused,
         ToClaimant::Ended { code: 408 },
     ];
+    let for_operators = [
+        Said::Question(Box::new(question())),
+        Said::Answer(Answer {
+            status: 200,
+            cut: true,
+            body: b"{}".to_vec(),
+        }),
+    ];
     let to_owner = to_owner.into_iter().map(Said::ToOwner);
     to_owner
         .chain(to_claimant.into_iter().map(Said::ToClaimant))
+        .chain(for_operators)
         .collect()
 }
 
@@ -136,6 +157,46 @@ fn names_and_flags_are_what_they_must_be() {
     let mut bytes = frame(Said::ToOwner(ToOwner::GiveUp { stale: false })).encode();
     *bytes.last_mut().unwrap() = 2;
     assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
+}
+
+/// They are written into log lines, and held in memory.
+#[test]
+fn questions_are_plain_and_bounded() {
+    let wrong = [
+        Question {
+            by: "alice\nWARN".into(),
+            ..question()
+        },
+        Question {
+            path: "/\u{1b}[2J".into(),
+            ..question()
+        },
+        Question {
+            body: vec![b' '; MAX_QUESTION_BODY + 1],
+            ..question()
+        },
+    ];
+    for wrong in wrong {
+        let bytes = frame(Said::Question(Box::new(wrong))).encode();
+        assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
+    }
+    let answer = Answer {
+        status: 200,
+        cut: false,
+        body: vec![b' '; MAX_ANSWER_BODY + 1],
+    };
+    let bytes = frame(Said::Answer(answer)).encode();
+    assert_eq!(PeerFrame::decode(&bytes), Err(Malformed));
+    // Of a later version: it may read, and no more.
+    let mut bytes = frame(Said::Question(Box::new(question()))).encode();
+    let role = 1 + 8 + 8 + 1 + question().by.len();
+    bytes[role] = 9;
+    let read = Question {
+        may_change: false,
+        ..question()
+    };
+    let read = frame(Said::Question(Box::new(read)));
+    assert_eq!(PeerFrame::decode(&bytes), Ok(read));
 }
 
 /// What waits is counted by its capacity.

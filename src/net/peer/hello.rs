@@ -5,8 +5,11 @@ use rand::RngCore;
 use crate::codec::foreign;
 use crate::session::token::{KEY_ID_LEN, Keyring, MAX_KEYS};
 
-/// The newest version of the peer channel. Version 1 is still spoken with gateways of the release before.
-pub const VERSION: u8 = 2;
+/// The newest version of the peer channel. Version 3 is version 2 with questions for operators; version 1 is still
+/// spoken with gateways of the release before.
+pub const VERSION: u8 = 3;
+/// The first version whose gateways answer questions.
+pub const FIRST_WITH_QUESTIONS: u8 = 3;
 /// The longest HELLO, its own length included, in bytes.
 pub const MAX_HELLO_BYTES: usize = 2 + MAGIC.len() + 2 + MAX_KEYS * KEY_ID_LEN + NONCE_LEN + 512;
 

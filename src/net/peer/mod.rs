@@ -17,5 +17,5 @@ mod sealed;
 mod version_1;
 
 pub use handshake::{HandshakeError, HandshakeFailure, Secured, answer, call};
-pub use hello::{Hello, HelloError, MAX_HELLO_BYTES, VERSION};
+pub use hello::{FIRST_WITH_QUESTIONS, Hello, HelloError, MAX_HELLO_BYTES, VERSION};
 pub use sealed::{Opener, Sealer};

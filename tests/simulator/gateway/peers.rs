@@ -234,7 +234,7 @@ impl World {
             (Side::Remote, Said::ToOwner(say)) if self.peers[peer].far => {
                 self.serve(peer, call, session_id, say);
             }
-            (_, Said::ToOwner(_) | Said::ToClaimant(_) | Said::Unknown(_)) => {}
+            (_, _) => {}
         }
     }
 

@@ -1,0 +1,267 @@
+//! Questions of one gateway's admin API to another's: an operator asks one gateway, and it asks the others.
+//!
+//! They travel on connections of their own, dialled by address alone: who is there is known when the handshake is
+//! over. The actor carries them; the admin API's thread answers, by the functions that answer HTTP.
+
+use std::time::Duration;
+
+use actix::clock::timeout;
+use actix::prelude::*;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Connection, Peers, Side};
+use crate::codec::peer::wire::{PeerFrame, Said};
+use crate::codec::peer::{Answer, PeerGateway, Question};
+use crate::memory::{Held, Part};
+use crate::net::peer::FIRST_WITH_QUESTIONS;
+use crate::supervision::Receive;
+
+use super::NO_SESSION;
+
+/// Questions of this gateway that are under way; more are not asked.
+pub(super) const MAX_ASKED: usize = 2048;
+/// Questions of one gateway that are being answered at a time; more are answered 503.
+const MAX_OF_ONE: usize = 16;
+/// The same, of all gateways.
+pub const MAX_ANSWERING: usize = 64;
+
+/// Asks the gateway at an address.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<PeerAnswer, NoAnswer>")]
+pub struct AskGateway {
+    /// Where its peer channel is, `ip:port`.
+    pub address: String,
+    /// The question.
+    pub question: Question,
+    /// Time for everything, dialling included.
+    pub patience: Duration,
+}
+
+/// What another gateway has answered.
+#[derive(Debug)]
+pub struct PeerAnswer {
+    /// Its gateway_id.
+    pub gateway: String,
+    /// Its answer.
+    pub answer: Answer,
+    /// Counts the bytes.
+    pub held: Held,
+}
+
+/// Reason for which there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The address is this gateway's own.
+    #[error("it is this gateway")]
+    Own,
+    /// Another gateway has this one's gateway_id.
+    #[error("another gateway has the gateway_id of this one")]
+    SameId,
+    /// It speaks an earlier version of the peer channel.
+    #[error("it is too old: it does not know questions of other gateways")]
+    TooOld,
+    /// Nothing came in time.
+    #[error("it has not answered in time")]
+    Timeout,
+    /// It cannot be connected to, is not of this deployment, or the connection was lost.
+    #[error("it cannot be reached, or its connection was lost")]
+    Unreachable,
+    /// Too much is asked already.
+    #[error("too many questions are under way")]
+    Busy,
+}
+
+/// A question of another gateway, on its way to what answers.
+#[derive(Debug)]
+pub struct AskedByPeer {
+    /// The gateway that asks, by its gateway_id.
+    pub gateway: String,
+    /// What it asks.
+    pub question: Question,
+    /// Takes the answer.
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// A question that this gateway has asked.
+pub(super) struct Asked {
+    connection: u64,
+    /// Until the handshake is over.
+    unsaid: Option<Question>,
+    answer: oneshot::Sender<Result<PeerAnswer, NoAnswer>>,
+}
+
+/// The way to what answers the questions of other gateways.
+pub type Answering = mpsc::Sender<AskedByPeer>;
+
+impl Peers {
+    /// Says what has waited for the end of a handshake, or why it cannot be said.
+    pub(super) fn say_questions(&mut self, connection: u64, at: &PeerGateway, version: u8) {
+        let own = &self.shared.own;
+        let refusal = match () {
+            () if *at == **own => Some(NoAnswer::Own),
+            () if at.gateway == own.gateway => Some(NoAnswer::SameId),
+            () if version < FIRST_WITH_QUESTIONS => Some(NoAnswer::TooOld),
+            () => None,
+        };
+        if let Some(refusal) = refusal {
+            return self.fail_questions(connection, refusal);
+        }
+        let its = self.asked.iter_mut();
+        let its = its.filter(|(_, asked)| asked.connection == connection);
+        let frames: Vec<PeerFrame> = its
+            .filter_map(|(call, asked)| Some(question(*call, asked.unsaid.take()?)))
+            .collect();
+        for frame in &frames {
+            self.write(connection, frame);
+        }
+    }
+
+    /// Tells those who wait for an answer on a connection that there is none.
+    pub(super) fn fail_questions(&mut self, connection: u64, why: NoAnswer) {
+        let its = |_: &u64, asked: &mut Asked| asked.connection == connection;
+        for (_, asked) in self.asked.extract_if(its) {
+            // Who has waited for too long is gone.
+            let _ = asked.answer.send(Err(why));
+        }
+    }
+
+    /// Forgets questions whose answers nobody waits for any more.
+    pub(super) fn forget_questions(&mut self) {
+        self.asked.retain(|_, asked| !asked.answer.is_closed());
+    }
+
+    /// Another gateway has answered.
+    pub(super) fn answered(&mut self, connection: u64, call: u64, answer: Answer) {
+        let its = |asked: &Asked| asked.connection == connection && asked.unsaid.is_none();
+        if !self.asked.get(&call).is_some_and(its) {
+            return self.shared.counts.skipped();
+        }
+        let Some(asked) = self.asked.remove(&call) else {
+            return;
+        };
+        let gateway = match self.connections.get(&connection) {
+            Some(Connection {
+                kind: Side::Dialled { at: Some(at), .. },
+                ..
+            }) => at.gateway.clone(),
+            _ => return,
+        };
+        let held = Held::new(Part::Peers, answer.body.capacity());
+        let answer = PeerAnswer {
+            gateway,
+            answer,
+            held,
+        };
+        let _ = asked.answer.send(Ok(answer));
+    }
+
+    /// Has a question of another gateway answered, if not too many are.
+    pub(super) fn take_question(
+        &mut self,
+        connection: u64,
+        call: u64,
+        question: Question,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(Connection {
+            kind:
+                Side::Accepted {
+                    at: Some(at),
+                    answering,
+                    ..
+                },
+            ..
+        }) = self.connections.get_mut(&connection)
+        else {
+            return;
+        };
+        let (answer, coming) = oneshot::channel();
+        let asked = AskedByPeer {
+            gateway: at.gateway.clone(),
+            question,
+            answer,
+        };
+        if *answering >= MAX_OF_ONE || self.shared.answering.try_send(asked).is_err() {
+            return self.write_answer(connection, call, unavailable("too many questions"));
+        }
+        *answering += 1;
+        let coming = actix::fut::wrap_future::<_, Self>(coming);
+        ctx.spawn(coming.map(move |answer, peers, _| {
+            if let Some(Connection {
+                kind: Side::Accepted { answering, .. },
+                ..
+            }) = peers.connections.get_mut(&connection)
+            {
+                *answering -= 1;
+            }
+            let answer = answer.unwrap_or_else(|_| unavailable("the admin API does not answer"));
+            peers.write_answer(connection, call, answer);
+        }));
+    }
+
+    fn write_answer(&mut self, connection: u64, call: u64, answer: Answer) {
+        let frame = PeerFrame {
+            call,
+            session_id: NO_SESSION,
+            said: Said::Answer(answer),
+        };
+        self.write(connection, &frame);
+    }
+}
+
+fn question(call: u64, question: Question) -> PeerFrame {
+    PeerFrame {
+        call,
+        session_id: NO_SESSION,
+        said: Said::Question(Box::new(question)),
+    }
+}
+
+fn unavailable(why: &str) -> Answer {
+    let body = serde_json::json!({"error": {"code": "busy", "message": why}});
+    Answer {
+        status: 503,
+        cut: false,
+        body: body.to_string().into_bytes(),
+    }
+}
+
+impl Receive<AskGateway> for Peers {
+    type Result = ResponseFuture<Result<PeerAnswer, NoAnswer>>;
+
+    fn receive(&mut self, msg: AskGateway, ctx: &mut Context<Self>) -> Self::Result {
+        let refuse = |why| -> Self::Result { Box::pin(async move { Err(why) }) };
+        if self.asked.len() >= MAX_ASKED {
+            self.forget_questions();
+            if self.asked.len() >= MAX_ASKED {
+                return refuse(NoAnswer::Busy);
+            }
+        }
+        let to = PeerGateway {
+            gateway: String::new(),
+            address: msg.address,
+        };
+        let Some(connection) = self.connection_to(&to, ctx) else {
+            return refuse(NoAnswer::Busy);
+        };
+        let call = self.number();
+        let (answer, coming) = oneshot::channel();
+        let asked = Asked {
+            connection,
+            unsaid: Some(msg.question),
+            answer,
+        };
+        self.asked.insert(call, asked);
+        if let Some((at, version)) = self.dialled_and_joined(connection) {
+            self.say_questions(connection, &at, version);
+        }
+        let patience = msg.patience;
+        Box::pin(async move {
+            match timeout(patience, coming).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(NoAnswer::Unreachable),
+                Err(_) => Err(NoAnswer::Timeout),
+            }
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Several gateways of one deployment, asked through one of them.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod all_gateways;
+mod stage;
+mod stopped;
