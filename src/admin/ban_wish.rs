@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use utoipa::openapi::schema::{
     AdditionalProperties, ObjectBuilder, OneOfBuilder, SchemaType, Type,
@@ -13,11 +13,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::errors::ApiError;
 use super::params::plain_number;
+use super::wishes::{self, MAX_REASON, given, text};
 use crate::admission::BanTarget;
-use crate::config::units::parse_duration;
 
-/// The longest reason, in characters.
-const MAX_REASON: usize = 256;
 /// An address or network, for errors.
 const NETWORK: &str = "an address or network such as 192.0.2.7, 192.0.2.0/24 or 2001:db8:0:1::/64";
 
@@ -33,11 +31,6 @@ pub(super) struct Wish {
     r#for: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     reason: Option<Value>,
-}
-
-/// Reads a member that is there: `null` is a value too.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
 }
 
 impl PartialSchema for Wish {
@@ -81,8 +74,8 @@ impl Wish {
     /// It is about nobody, or about more than one.
     pub(super) fn target(&self) -> Result<BanTarget, ApiError> {
         let (address, user) = (
-            text("address", &self.address)?,
-            text("user_id", &self.user_id)?,
+            text("address", &self.address, "192.0.2.0/24")?,
+            text("user_id", &self.user_id, "4711")?,
         );
         match (address, user) {
             (Some(address), None) => read_address(address),
@@ -113,16 +106,7 @@ impl Wish {
     /// # Errors
     /// It is no time, or too long a one.
     pub(super) fn time(&self) -> Result<Option<Duration>, ApiError> {
-        let Some(text) = text("for", &self.r#for)? else {
-            return Ok(None);
-        };
-        let wrong = |why: String| ApiError::bad_request(format!("for: {why}"));
-        match parse_duration(text).map_err(wrong)? {
-            Duration::ZERO => Err(wrong(format!(
-                "`{text}` is no time; leave it out for a ban until it is removed"
-            ))),
-            time => Ok(Some(time)),
-        }
+        wishes::time(&self.r#for, "a ban until it is removed")
     }
 
     /// Returns the reason; empty where there is none.
@@ -130,34 +114,7 @@ impl Wish {
     /// # Errors
     /// It is too long, or more than one line.
     pub(super) fn reason(&self) -> Result<String, ApiError> {
-        let reason = text("reason", &self.reason)?.unwrap_or_default();
-        let wrong = |why: &str| Err(ApiError::bad_request(format!("reason: {why}")));
-        if reason.chars().count() > MAX_REASON {
-            return wrong(&format!("longer than {MAX_REASON} characters"));
-        }
-        if reason.chars().any(char::is_control) {
-            return wrong("has a line break or another control character");
-        }
-        Ok(reason.to_owned())
-    }
-}
-
-/// Returns a member's text; none where it is missing.
-fn text<'a>(name: &str, value: &'a Option<Value>) -> Result<Option<&'a str>, ApiError> {
-    match value {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => {
-            let example = match name {
-                "address" => "192.0.2.0/24",
-                "user_id" => "4711",
-                "for" => "10m",
-                _ => "flood",
-            };
-            Err(ApiError::bad_request(format!(
-                "{name}: `{other}` is not a text, expected for example \"{example}\""
-            )))
-        }
+        wishes::reason(&self.reason, "flood")
     }
 }
 

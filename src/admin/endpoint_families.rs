@@ -6,7 +6,7 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 5] = [
+pub(super) const FAMILIES: [Family; 6] = [
     family(
         "endpoints_down",
         "Endpoints that cannot be reached, and names that do not resolve, each by service",
@@ -31,5 +31,10 @@ pub(super) const FAMILIES: [Family; 5] = [
         "refused_binding_retries",
         "Times that a session might not, because the service's budget of retries was spent",
         Counter(|m| m.refused_retries.get()),
+    ),
+    family(
+        "maintenance_ended_sessions",
+        "Sessions of backends that were ended, because an operator put the backend in maintenance",
+        Counter(|m| m.maintenance_ended.get()),
     ),
 ];

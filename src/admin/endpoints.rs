@@ -10,12 +10,13 @@ use super::access::authorise;
 use super::errors::{ApiError, ErrorBody};
 use super::everywhere::{DeploymentAnswer, everywhere};
 use super::ids::{
-    Address, BanId, DecimalId, NetworkText, ServiceName, SessionId, TimeText, Token, UserId,
+    Address, BanId, DecimalId, EndpointText, NetworkText, ServiceName, SessionId, TimeText, Token,
+    UserId,
 };
 use super::openapi::Finished;
 use super::{
-    actors, backends, bans, config, drain, gateways, live, log_level, memory, pages, probes,
-    refusals, routes, sessions, top_talkers, whoami,
+    actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory, pages,
+    probes, refusals, routes, sessions, top_talkers, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -38,7 +39,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
-            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, Token, BanId, NetworkText, TimeText, UserId)),
+            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, EndpointText, Token, BanId, NetworkText, TimeText, UserId)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",
@@ -65,6 +66,7 @@ endpoints! {
     "/api/v1/top-talkers" => GET top_talkers::list;
     "/api/v1/refusals" => GET refusals::list;
     "/api/v1/backends" => GET backends::list;
+    "/api/v1/backends/{address}/state" => GET backend_state::current, PUT backend_state::change;
     "/api/v1/bans" => GET bans::list, POST bans::make;
     "/api/v1/bans/{id}" => DELETE bans::remove;
     "/api/v1/routes" => GET routes::in_force;

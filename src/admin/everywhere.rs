@@ -23,12 +23,13 @@ use super::params::Upload;
 use super::top_talkers::WINDOW;
 
 /// Paths whose answer may be had from every gateway, with what is made of the answers.
-const EVERYWHERE: [(&str, Manner); 11] = [
+const EVERYWHERE: [(&str, Manner); 12] = [
     ("/api/v1/info", Manner::Each),
     ("/api/v1/sessions/{id}", Manner::Found),
     ("/api/v1/top-talkers", Manner::Each),
     ("/api/v1/refusals", Manner::Each),
     ("/api/v1/backends", Manner::Each),
+    ("/api/v1/backends/{address}/state", Manner::Each),
     ("/api/v1/bans", Manner::Each),
     ("/api/v1/bans/{id}", Manner::Each),
     ("/api/v1/routes", Manner::Each),

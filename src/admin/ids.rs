@@ -34,6 +34,9 @@ pub(super) struct ServiceName(pub(super) String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Address(pub(super) SocketAddr);
 
+/// `host:port` or `ip:port`.
+pub(super) struct EndpointText;
+
 /// A cursor or an actor's id.
 pub(super) struct Token;
 
@@ -166,6 +169,13 @@ documented! {
         let v6 = r"\[([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\]";
         let pattern = format!(r"(({octet}\.){{3}}{octet}|{v6}):{}", up_to("65535"));
         text(pattern, "`ip:port`. Short forms of IPv6 addresses are understood too.", "10.0.0.7:9300")
+    };
+    EndpointText: {
+        let octet = up_to("255");
+        let v6 = r"\[([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}\]";
+        let name = r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,20}[a-z0-9])?){0,3}";
+        let pattern = format!(r"(({octet}\.){{3}}{octet}|{v6}|{name}):({})", from_1_to("65535"));
+        text(pattern, "`host:port` as in rules, or `ip:port`. Longer names and short forms of IPv6 addresses are understood too.", "10.0.0.7:9300")
     };
     BanId: text(
         format!("(user-({})|{})", from_1_to("18446744073709551615"), some_networks("-")),

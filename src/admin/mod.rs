@@ -4,17 +4,18 @@
 //! * [`server`]: its thread and port. [`visitors`]: its connections, and who gives way. [`mod@connection`]: one of
 //!   them, request by request.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
-//! * [`access`]: who may ask. [`params`] and [`ids`]: what they say. [`errors`]: what is wrong.
+//! * [`access`]: who may ask. [`params`], [`ids`] and [`wishes`]: what they say. [`errors`]: what is wrong.
 //! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
-//!   [`backends`], [`routes`], [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over
+//!   [`backends`], [`backend_state`], [`routes`], [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over
 //!   [`event_streams`], and [`pages`] for people.
 
 mod accept;
 mod access;
 mod actors;
 mod answering;
+mod backend_state;
 mod backends;
 mod ban_wish;
 mod bans;
@@ -51,6 +52,7 @@ mod timing_families;
 mod top_talkers;
 mod visitors;
 mod whoami;
+mod wishes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -18,6 +18,7 @@ use crate::actors::backend_pool::{BackendHealth, Breaker, ejectable};
 use crate::actors::config_watcher::RoutesLoaded;
 use crate::codec::code::Code;
 use crate::inspection::BackendSnapshot;
+use crate::routing::health::{OperatorState, Withdrawn};
 use crate::routing::{
     Avoid, Explained, Explanation, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
@@ -142,10 +143,12 @@ struct Candidate {
     endpoint: String,
     /// Its share, 1 to 100.
     weight: u8,
-    /// It may be the answer now: it is up, or nothing is.
+    /// It may be the answer now: no operator has withdrawn it, and it is up, or nothing is.
     eligible: bool,
     /// Its health; `null` if it was never used.
     health: Option<BackendHealth>,
+    /// Its state by the word of an operator.
+    operator_state: OperatorState,
 }
 
 /// The route that a session would take, and the reason. Asking takes no turn of `round_robin`.
@@ -165,13 +168,15 @@ pub(super) async fn resolve(
     let table = table.ok_or_else(no_routes)?;
     let backends = in_time(desk.inspector.backends()).await?;
     let percent = desk.config.backend.max_ejected_percent;
-    answer(&which, &table, &backends, percent).map(web::Json)
+    let withdrawn = desk.inspector.operator.withdrawn();
+    answer(&which, &table, &backends, &withdrawn, percent).map(web::Json)
 }
 
 fn answer(
     which: &Which,
     table: &Arc<RouteTable>,
     backends: &[BackendSnapshot],
+    withdrawn: &Withdrawn,
     max_ejected_percent: u8,
 ) -> Result<Resolution, ApiError> {
     let service = which.service.0.as_str();
@@ -194,6 +199,7 @@ fn answer(
     };
     let avoid = Avoid {
         full: &full,
+        withdrawn,
         dead: &dead,
         ..Avoid::NOTHING
     };
@@ -210,9 +216,8 @@ fn answer(
             let why = NoRoute::Unresolved.to_string();
             (None, why, Some(Code::BAD_GATEWAY.0))
         }
-        Err(NoRoute::AllFull) => {
-            let why = NoRoute::AllFull.to_string();
-            (None, why, Some(Code::UNAVAILABLE.0))
+        Err(busy @ (NoRoute::AllFull | NoRoute::AllWithdrawn)) => {
+            (None, busy.to_string(), Some(Code::UNAVAILABLE.0))
         }
         Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
     };
@@ -237,11 +242,11 @@ fn answer(
         why,
         error_code,
         require_bind: explained.service.require_bind,
-        candidates: candidates(&explained, &its),
+        candidates: candidates(&explained, &its, withdrawn),
     })
 }
 
-/// Returns the endpoints that new sessions avoid: those that cannot be reached, are suspect or leave, and of the others
+/// Returns the endpoints that new sessions avoid: those that cannot be reached, are suspect, leave or are withdrawn, and of the others
 /// those whose breakers are open, until they are `most` together.
 fn avoided<'a>(
     rows: impl Iterator<Item = &'a BackendSnapshot> + Clone,
@@ -249,7 +254,7 @@ fn avoided<'a>(
 ) -> BTreeSet<SocketAddr> {
     let gone = |row: &&BackendSnapshot| match row.health {
         BackendHealth::Suspect | BackendHealth::Down | BackendHealth::Leaving => true,
-        BackendHealth::Up | BackendHealth::Unknown => false,
+        BackendHealth::Up | BackendHealth::Unknown => row.operator_state != OperatorState::Ready,
     };
     let gone_rows = rows.clone().filter(gone);
     let mut avoided: BTreeSet<_> = gone_rows.filter_map(|row| row.address).collect();
@@ -263,6 +268,7 @@ fn avoided<'a>(
 fn candidates(
     explained: &Explanation,
     its: &BTreeMap<SocketAddr, BackendHealth>,
+    withdrawn: &Withdrawn,
 ) -> Vec<Candidate> {
     let unresolved = explained.unresolved.iter();
     let unresolved = unresolved.map(|(name, weight)| Candidate {
@@ -270,12 +276,14 @@ fn candidates(
         weight: *weight,
         eligible: false,
         health: Some(BackendHealth::Down),
+        operator_state: OperatorState::Ready,
     });
     let resolved = explained.candidates.iter().map(|candidate| Candidate {
         endpoint: candidate.endpoint.to_string(),
         weight: candidate.weight,
         eligible: candidate.eligible,
         health: its.get(&candidate.endpoint).copied(),
+        operator_state: withdrawn.state(candidate.endpoint),
     });
     resolved.chain(unresolved).collect()
 }

@@ -17,7 +17,7 @@ use crate::metrics::{OTHER_SERVICES, ServiceSums};
 /// Endpoints with figures of their own, the first ones by service and address. The others are summed up.
 pub(super) const MAX_ENDPOINTS: usize = 200;
 
-pub(super) const FAMILIES: [Family; 16] = [
+pub(super) const FAMILIES: [Family; 17] = [
     family(
         "link_in_frames",
         "Frames from backends",
@@ -98,6 +98,11 @@ pub(super) const FAMILIES: [Family; 16] = [
         "1 for the state that an endpoint's breaker is in",
         EndpointStates(|e| &e.breaker),
     ),
+    family(
+        "endpoint_operator_state",
+        "1 for the state that operators have put an endpoint in",
+        EndpointStates(|e| &e.operator),
+    ),
 ];
 
 fn seconds(us: u64) -> f64 {
@@ -119,6 +124,7 @@ pub(super) struct EndpointFigures {
     pub(super) ping_age_us: Option<u64>,
     pub(super) health: States,
     pub(super) breaker: States,
+    pub(super) operator: States,
 }
 
 impl EndpointFigures {
@@ -131,6 +137,7 @@ impl EndpointFigures {
             ping_age_us: row.ping_age_us,
             health: vec![(row.health.label(), 1)],
             breaker: vec![(row.breaker.label(), 1)],
+            operator: vec![(row.operator_state.label(), 1)],
         }
     }
 
@@ -140,6 +147,7 @@ impl EndpointFigures {
         self.ping_age_us = self.ping_age_us.max(other.ping_age_us);
         add_states(&mut self.health, other.health);
         add_states(&mut self.breaker, other.breaker);
+        add_states(&mut self.operator, other.operator);
     }
 }
 

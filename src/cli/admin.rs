@@ -3,6 +3,7 @@
 pub(super) mod api;
 mod args;
 mod arrange;
+mod backend;
 pub(super) mod gateways;
 mod gathered;
 mod progress;
@@ -130,6 +131,7 @@ impl<'a> Terminal<'a> {
             Command::TopTalkers(args) => self.talkers(args),
             Command::Refusals(args) => self.refusals(args),
             Command::Backends(args) => self.backends(args),
+            Command::Backend(args) => self.backend(args),
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
             Command::Resolve(args) => self.resolve(args),
             Command::Drain(args) => self.drain(args),

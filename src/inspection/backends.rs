@@ -9,8 +9,9 @@ use futures_util::future::join_all;
 
 use super::{Inspector, account};
 use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
-use crate::inspection::BackendSnapshot;
 use crate::inspection::snapshots::Times;
+use crate::inspection::{BackendSnapshot, OrderSnapshot};
+use crate::routing::health::{NamedOrder, OperatorState};
 use crate::routing::{EndpointName, RouteTable};
 use crate::supervision::Kind;
 
@@ -44,7 +45,16 @@ impl Inspector {
             add(row, *pool);
         }
         let unresolved = table.iter().flat_map(|table| table.unresolved());
-        let unresolved = unresolved.map(|(service, name)| nowhere(&service.name, name));
+        let unresolved = unresolved.map(|(service, name)| {
+            let mut row = nowhere(&service.name, name);
+            let order = self.operator.order(name);
+            row.obey(order.map(|order| (name.clone(), order)).as_ref());
+            row
+        });
+        let withdrawn = self.operator.withdrawn();
+        for ((_, endpoint), row) in &mut backends {
+            row.obey(withdrawn.order(*endpoint));
+        }
         let mut rows: Vec<BackendSnapshot> = backends.into_values().chain(unresolved).collect();
         for row in &mut rows {
             row.connect = row.times.connect.percentiles();
@@ -53,6 +63,15 @@ impl Inspector {
         // Stable: endpoints of one service stay in the order of their addresses, then names.
         rows.sort_by(|one, other| one.service.cmp(&other.service));
         rows
+    }
+}
+
+impl BackendSnapshot {
+    fn obey(&mut self, order: Option<&NamedOrder>) {
+        if let Some((name, order)) = order {
+            self.operator_state = order.state;
+            self.order = Some(OrderSnapshot::new(name, order));
+        }
     }
 }
 
@@ -65,6 +84,8 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         in_rules,
         health: BackendHealth::Unknown,
         breaker: Breaker::Closed,
+        operator_state: OperatorState::Ready,
+        order: None,
         last_error: None,
         sessions: 0,
         waiting_sessions: 0,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
+use crate::actors::backend_pool::OperatorBook;
 use crate::actors::client::{SessionFilter, worker_of};
 use crate::actors::session_registry::{FindClientNumber, Shards};
 use crate::actors::worker::{KickSession, ListClients, ListSessions, ReadClient, Worker};
@@ -31,7 +32,7 @@ use crate::supervision::{
 
 pub use bans::EndedByBan;
 pub use refusals::{RefusalFilter, RefusalPage, RefusalRow};
-pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, SessionPage};
+pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, OrderSnapshot, SessionPage};
 pub use talkers::{GroupBy, Sample, SortBy, Talker, rank};
 
 /// Largest number of actors or sessions on one page.
@@ -63,6 +64,8 @@ pub struct Inspector {
     pub shards: Shards,
     /// The table in force.
     pub routes: Arc<RoutesInForce>,
+    /// What operators have said of endpoints.
+    pub operator: Arc<OperatorBook>,
 }
 
 /// Position in the listing of all workers' clients.

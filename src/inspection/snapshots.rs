@@ -1,6 +1,7 @@
 //! Answers that take more than one actor: the tree of actors, pages, and backends over all workers.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,7 +9,10 @@ use utoipa::ToSchema;
 use crate::actors::backend_pool::{BackendHealth, Breaker};
 use crate::actors::client::SessionSnapshot;
 use crate::actors::link::LinkSnapshot;
+use crate::admission::unix_seconds;
 use crate::metrics::{Percentiles, RecentTimes};
+use crate::routing::EndpointName;
+use crate::routing::health::{OperatorState, Order};
 use crate::supervision::ActorSnapshot;
 
 /// An actor and those that it supervises.
@@ -61,6 +65,10 @@ pub struct BackendSnapshot {
     pub health: BackendHealth,
     /// The most open that any worker's is.
     pub breaker: Breaker,
+    /// Its state by the word of an operator.
+    pub operator_state: OperatorState,
+    /// The order for that; `null`: there is none, it is ready.
+    pub order: Option<OrderSnapshot>,
     /// Why a link to it could not be had or was lost, a certificate that is not trusted for example;
     /// `null` once a link is ready.
     pub last_error: Option<String>,
@@ -93,6 +101,39 @@ pub struct BackendSnapshot {
     pub times: Times,
     /// Its links.
     pub links: Vec<LinkSnapshot>,
+}
+
+/// An operator's order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OrderSnapshot {
+    /// The address or name that it was given for.
+    #[schema(example = "10.0.0.7:9300")]
+    pub address: String,
+    /// When it was given, in seconds since 1970.
+    pub since_seconds: u64,
+    /// Seconds since then.
+    pub age_seconds: u64,
+    /// Seconds until it ends by itself; `null`: it does not.
+    pub remaining_seconds: Option<u64>,
+    /// Who gave it, and from where.
+    pub by: String,
+    /// The reason that was given.
+    pub reason: String,
+}
+
+impl OrderSnapshot {
+    /// Shows an order that was given for `address`.
+    pub fn new(address: &EndpointName, order: &Order) -> OrderSnapshot {
+        let left = |ends: Instant| ends.saturating_duration_since(Instant::now());
+        OrderSnapshot {
+            address: address.to_string(),
+            since_seconds: order.since,
+            age_seconds: unix_seconds().saturating_sub(order.since),
+            remaining_seconds: order.ends.map(|ends| left(ends).as_secs()),
+            by: order.by.clone(),
+            reason: order.reason.clone(),
+        }
+    }
 }
 
 /// Times of one endpoint, over all workers.

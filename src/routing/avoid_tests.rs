@@ -4,6 +4,7 @@ use std::collections::HashMap as Counts;
 
 use super::tests::{THREE, address, realm, rule, table, user};
 use super::*;
+use crate::routing::health::{OperatorState, Order, Orders};
 
 #[test]
 fn one_that_returns_gets_less_than_its_turns() {
@@ -73,4 +74,49 @@ fn what_is_full_is_never_the_answer() {
     };
     let answer = table.resolve(&realm(7), &avoid).map(|route| route.endpoint);
     assert_eq!(answer, Err(NoRoute::AllFull));
+}
+
+#[test]
+fn what_is_withdrawn_is_never_the_answer_and_others_users_stay() {
+    let [one, two, three] = [1, 2, 3].map(|n| address(&format!("10.0.0.{n}:9")));
+    let mut orders = Orders::default();
+    let mut withdraw = |endpoint: SocketAddr| {
+        let order = Order {
+            state: OperatorState::Drain,
+            since: 0,
+            ends: None,
+            by: String::new(),
+            reason: String::new(),
+        };
+        let name = endpoint.to_string().parse().unwrap();
+        orders.give(name, order, None).unwrap();
+        orders.in_force(None)
+    };
+    let withdrawn = [two, one, three].map(&mut withdraw);
+    let hash = rule("consistent_hash", THREE);
+    for id in 1..200 {
+        let own = hash.resolve(&user(id), &Avoid::NOTHING).unwrap().endpoint;
+        let avoid = Avoid {
+            withdrawn: &withdrawn[0],
+            ..Avoid::NOTHING
+        };
+        let route = hash.resolve(&user(id), &avoid).unwrap();
+        assert_eq!(route.endpoint == own, own != two, "{id}");
+        assert_ne!(route.endpoint, two);
+        // One that seems down is still better, and nobody is.
+        let avoid = Avoid {
+            withdrawn: &withdrawn[1],
+            dead: &BTreeSet::from([three]),
+            ..avoid
+        };
+        assert_eq!(hash.resolve(&user(id), &avoid).unwrap().endpoint, three);
+        let avoid = Avoid {
+            withdrawn: &withdrawn[2],
+            ..avoid
+        };
+        for table in [&hash, &rule("round_robin", THREE)] {
+            let error = table.resolve(&user(id), &avoid).unwrap_err();
+            assert_eq!(error, NoRoute::AllWithdrawn);
+        }
+    }
 }

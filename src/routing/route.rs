@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::health::Withdrawn;
 use super::strategy::Reason;
 use super::table::ServiceRoute;
 
@@ -28,6 +29,8 @@ pub struct Avoid<'a> {
     pub tried: &'a [SocketAddr],
     /// Endpoints that have all the sessions that they may have. They are never the answer.
     pub full: &'a BTreeSet<SocketAddr>,
+    /// Endpoints that an operator has withdrawn. They are never the answer.
+    pub withdrawn: &'a Withdrawn,
     /// Endpoints that are known to be down. They are the answer only where nothing else is left.
     pub dead: &'a BTreeSet<SocketAddr>,
     /// Endpoints that were out and get less than their share for now, in percent of it, where a strategy shares.
@@ -36,12 +39,14 @@ pub struct Avoid<'a> {
 
 static NONE_RETURNING: BTreeMap<SocketAddr, u8> = BTreeMap::new();
 static NONE: BTreeSet<SocketAddr> = BTreeSet::new();
+static NONE_WITHDRAWN: Withdrawn = Withdrawn::NONE;
 
 impl Avoid<'static> {
     /// Avoids no endpoint.
     pub const NOTHING: Avoid<'static> = Avoid {
         tried: &[],
         full: &NONE,
+        withdrawn: &NONE_WITHDRAWN,
         dead: &NONE,
         returning: &NONE_RETURNING,
     };
@@ -50,7 +55,9 @@ impl Avoid<'static> {
 impl Avoid<'_> {
     /// Returns why this endpoint is to be avoided, or none.
     pub(super) fn cause(&self, endpoint: SocketAddr) -> Option<Cause> {
-        if self.tried.contains(&endpoint) {
+        if self.withdrawn.contains(endpoint) {
+            Some(Cause::Withdrawn)
+        } else if self.tried.contains(&endpoint) {
             Some(Cause::Tried)
         } else if self.full.contains(&endpoint) {
             Some(Cause::Full)
@@ -63,9 +70,11 @@ impl Avoid<'_> {
 
     /// Returns why none of these endpoints is left.
     pub(super) fn why_none(&self, endpoints: &[SocketAddr]) -> NoRoute {
-        let is_full = |endpoint: &SocketAddr| self.cause(*endpoint) == Some(Cause::Full);
-        if endpoints.iter().any(is_full) {
+        let causes = || endpoints.iter().map(|endpoint| self.cause(*endpoint));
+        if causes().any(|cause| cause == Some(Cause::Full)) {
             NoRoute::AllFull
+        } else if causes().all(|cause| cause == Some(Cause::Withdrawn)) {
+            NoRoute::AllWithdrawn
         } else {
             NoRoute::AllTried
         }
@@ -101,6 +110,9 @@ pub enum NoRoute {
     /// Those that were not tried have all the sessions that they may have (503).
     #[error("every endpoint has max_sessions sessions")]
     AllFull,
+    /// An operator has withdrawn all that the strategy allows (503).
+    #[error("an operator has withdrawn every endpoint")]
+    AllWithdrawn,
 }
 
 /// The reason that an endpoint was passed over.
@@ -112,6 +124,8 @@ pub enum Cause {
     Tried,
     /// It has all the sessions that it may have.
     Full,
+    /// An operator has withdrawn it.
+    Withdrawn,
 }
 
 /// The endpoint of an answer beside the strategy's first choice.
@@ -152,6 +166,9 @@ impl fmt::Display for Why {
                 write!(f, "; {first} {other} was tried, {next}")
             }
             Standing::Instead(other, Cause::Full) => write!(f, "; {first} {other} is full, {next}"),
+            Standing::Instead(other, Cause::Withdrawn) => {
+                write!(f, "; {first} {other} is withdrawn by an operator, {next}")
+            }
             Standing::LastResort => f.write_str("; down, but nothing else is left"),
         }
     }
@@ -191,6 +208,10 @@ mod tests {
             (
                 Why::new(Realm(7), Standing::Instead(other, Cause::Full)),
                 "realm_based, realm 7; address 10.0.0.1:9 is full, next address",
+            ),
+            (
+                Why::new(Realm(7), Standing::Instead(other, Cause::Withdrawn)),
+                "realm_based, realm 7; address 10.0.0.1:9 is withdrawn by an operator, next address",
             ),
             (
                 Why::new(Realm(7), Standing::LastResort),

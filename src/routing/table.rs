@@ -23,6 +23,8 @@ pub struct RouteTable {
     endpoints: Vec<SocketAddr>,
     /// The host of each endpoint that was resolved from a name.
     hosts: HashMap<SocketAddr, Arc<str>>,
+    /// The addresses of each name, as far as it is known.
+    names: BTreeMap<EndpointName, Vec<SocketAddr>>,
 }
 
 /// The route of one service.
@@ -162,6 +164,7 @@ impl RouteTable {
             services,
             realms,
             hosts: hosts(addresses),
+            names: addresses.clone(),
         }
     }
 
@@ -191,6 +194,22 @@ impl RouteTable {
     /// Of several names of one address it is the first in the alphabet.
     pub fn host(&self, endpoint: SocketAddr) -> Option<&Arc<str>> {
         self.hosts.get(&endpoint)
+    }
+
+    /// Returns the addresses of a name in rules or realms; none for an IP address.
+    pub fn addresses_of(&self, name: &EndpointName) -> &[SocketAddr] {
+        self.names.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns true if any rule or realm has this endpoint: by this name, or with this address.
+    pub fn knows(&self, name: &EndpointName) -> bool {
+        match name.literal() {
+            Some(address) => self.names(address),
+            None => {
+                !self.addresses_of(name).is_empty()
+                    || self.unresolved().any(|(_, unresolved)| unresolved == name)
+            }
+        }
     }
 
     /// Returns the number of endpoints that rules and realms name.

@@ -4,14 +4,14 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, oneshot};
 
 use super::reload::{Live, keep_fresh};
-use crate::actors::backend_pool::LinkLimits;
+use crate::actors::backend_pool::{LinkLimits, OperatorBook};
 use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience};
 use crate::actors::gateway::{Gateway, Surroundings, Watchers};
@@ -33,8 +33,8 @@ use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
 
-/// Interval at which bans that are over are looked for.
-const BAN_SWEEP: Duration = Duration::from_secs(1);
+/// Interval at which bans and orders that are over are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// State that the threads of a gateway share before its actors exist.
 pub(super) struct Parts {
@@ -65,6 +65,19 @@ impl Parts {
             workers: self.workers.clone(),
             shards: self.shards.clone(),
             routes: Arc::clone(&self.routes),
+            operator: Arc::clone(&self.links.operator),
+        }
+    }
+}
+
+impl Parts {
+    fn live(&self) -> Live {
+        Live {
+            doors: Arc::clone(&self.doors),
+            gate: Arc::clone(&self.gate),
+            tls: Arc::clone(&self.tls),
+            memory: Arc::clone(&self.memory),
+            workers: self.workers.clone(),
         }
     }
 }
@@ -82,14 +95,8 @@ pub(super) async fn start_actors(
     start_workers(&parts, listeners, &budget, &peering).await?;
     let watchers = Watchers::default();
     let entry = parts.actors.register(ROOT, String::new(), None, None);
+    let (live, operator) = (parts.live(), keep_orders(&parts.links));
     let config = parts.config;
-    let live = Live {
-        doors: parts.doors,
-        gate: Arc::clone(&parts.gate),
-        tls: Arc::clone(&parts.tls),
-        memory: Arc::clone(&parts.memory),
-        workers: parts.workers.clone(),
-    };
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let (own_watchers, token_keys) = (watchers.clone(), Arc::default());
     let around = Surroundings {
@@ -127,6 +134,7 @@ pub(super) async fn start_actors(
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
+        operator,
         gateway: gateway.recipient(),
     };
     if let Some(listening) = &parts.peers {
@@ -199,10 +207,33 @@ fn keep_limits(live: Live, asked: Arc<Notify>) {
 
 /// Forgets bans that are over, and says so. When one is over does not depend on this.
 async fn sweep_bans(doors: Arc<Doors>) {
-    let mut turns = tokio::time::interval(BAN_SWEEP);
+    let mut turns = tokio::time::interval(SWEEP);
     loop {
         turns.tick().await;
         doors.bans().sweep(doors.now());
+    }
+}
+
+/// Keeps operators' orders as long as they last. Returns them.
+fn keep_orders(links: &Arc<LinkLimits>) -> Arc<OperatorBook> {
+    actix::spawn(sweep_orders(Arc::clone(links)));
+    Arc::clone(&links.operator)
+}
+
+/// Takes back operators' orders that are over, and says when what was withdrawn is not used any more.
+async fn sweep_orders(links: Arc<LinkLimits>) {
+    let mut turns = tokio::time::interval(SWEEP);
+    loop {
+        turns.tick().await;
+        for (backend, order) in links.operator.sweep(Instant::now()) {
+            let (before, by) = (order.state.name(), &order.by);
+            tracing::info!(%backend, before, by, "the backend is ready again, for its time is over");
+        }
+        let has_sessions = |endpoint| links.occupancies.has_sessions(endpoint);
+        for (backend, order) in links.operator.emptied(has_sessions) {
+            let state = order.state.name();
+            tracing::info!(%backend, state, "the backend has no session any more");
+        }
     }
 }
 

@@ -41,6 +41,10 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("DELETE /api/v1/sessions", "GET, HEAD"),
         ("PUT /api/v1/sessions/7", "GET, HEAD, DELETE"),
         ("POST /api/v1/backends", "GET, HEAD"),
+        (
+            "DELETE /api/v1/backends/127.0.0.1:1/state",
+            "GET, HEAD, PUT",
+        ),
         ("DELETE /api/v1/refusals", "GET, HEAD"),
         ("POST /api/v1/top-talkers", "GET, HEAD"),
         ("PUT /api/v1/routes", "GET, HEAD"),

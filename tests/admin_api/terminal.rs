@@ -393,6 +393,57 @@ async fn a_drain_that_is_waited_for_shows_its_progress_and_its_end() {
 }
 
 #[test]
+fn a_backend_is_taken_out_and_brought_back() {
+    let served = serve(
+        "",
+        r#"{"rules": {"game": {"strategy": "round_robin", "endpoints": ["[::1]:1"]}}}"#,
+    );
+    let state = |arguments: &[&str]| served.json(&[&["backend", "[0:0::1]:1"], arguments].concat());
+    assert_eq!(state(&[])["state"], "ready");
+    let order = &state(&["drain", "--for", "1h", "--reason", "a new kernel"])["order"];
+    assert_eq!(
+        (&order["address"], &order["reason"]),
+        (&json!("[::1]:1"), &json!("a new kernel"))
+    );
+    assert!(
+        order["remaining_seconds"]
+            .as_u64()
+            .is_some_and(|left| left > 3000),
+        "{order}"
+    );
+    let waited = state(&["maintenance", "--wait"]);
+    assert_eq!(
+        (&waited["state"], &waited["sessions"]),
+        (&json!("maintenance"), &json!(0))
+    );
+    assert!(served.says(&["backends"]).contains(" maintenance "));
+    assert!(
+        served
+            .says(&["resolve", "game"])
+            .contains("withdrawn every endpoint")
+    );
+    let shown = served.says(&["backend", "[::1]:1"]);
+    assert!(
+        shown
+            .lines()
+            .any(|line| line.starts_with("state ") && line.ends_with(" maintenance")),
+        "{shown}"
+    );
+    assert_eq!(state(&["ready"])["before"], "maintenance");
+    let unknown = served.fails(&["backend", "[::1]:2", "drain"]);
+    assert!(unknown.contains("there is no backend [::1]:2"), "{unknown}");
+    for wrong in [
+        &["backend"][..],
+        &["backend", "::1:1"],
+        &["backend", "[::1]:1", "down"],
+        &["backend", "[::1]:1", "--for", "1h"],
+        &["backend", "[::1]:1", "drain", "--for", "soon"],
+    ] {
+        assert_eq!(served.admin(wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
 fn names_that_do_not_resolve_are_shown() {
     let routes = r#"{"rules": {"game": {"strategy": "round_robin",
         "endpoints": ["127.0.0.1:1", {"address": "nowhere.invalid:2", "weight": 3}]},
@@ -434,7 +485,8 @@ fn names_that_do_not_resolve_are_shown() {
     let candidates = &served.json(&["resolve", "game"])["candidates"];
     assert_eq!(
         candidates[1],
-        json!({"endpoint": "nowhere.invalid:2", "weight": 3, "eligible": false, "health": "down"}),
+        json!({"endpoint": "nowhere.invalid:2", "weight": 3, "eligible": false, "health": "down",
+            "operator_state": "ready"}),
         "{candidates}"
     );
 }

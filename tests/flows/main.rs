@@ -16,6 +16,7 @@ mod inspection;
 mod limits;
 mod links;
 mod names;
+mod operators;
 mod pressure;
 mod probing;
 mod queues;

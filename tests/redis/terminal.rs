@@ -445,7 +445,10 @@ fn set_waits_for_a_redis_that_comes_later() {
     let Output { status, stdout, .. } = child.wait_with_output().expect("it ends");
     let said = String::from_utf8_lossy(&stdout);
     assert!(status.success(), "{said}");
-    assert!(said.contains("written: version 1, 0 services, 0 realms"), "{said}");
+    assert!(
+        said.contains("written: version 1, 0 services, 0 realms"),
+        "{said}"
+    );
     assert_eq!(redis.command(&["GET", RULES]).text(), "{}");
 }
 

@@ -9,6 +9,7 @@ mod drain;
 mod gateway_gone;
 mod javascript;
 mod neighbours;
+mod operators;
 mod other_gateway;
 mod played;
 mod questions;

@@ -62,7 +62,7 @@ pub(crate) async fn farewell(player: &mut Player, code: u16) {
 }
 
 /// Answers CLOSE 307 of a session on a link.
-async fn let_go(link: &mut Link, id: u64) {
+pub(crate) async fn let_go(link: &mut Link, id: u64) {
     assert_eq!(link.closed().await, (id, 307));
     link.send(Kind::Close, id, &307_u16.to_be_bytes()).await;
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::actors::backend_pool::BackendPool;
 use crate::actors::backend_pool::health_book::HealthBook;
 use crate::actors::backend_pool::occupancies::Occupancies;
+use crate::actors::backend_pool::operator_book::OperatorBook;
 use crate::supervision::Seat;
 
 /// Links and departures, over the pools of all workers.
@@ -26,6 +27,8 @@ pub struct LinkLimits {
     pub health: HealthBook,
     /// How many sessions they have.
     pub occupancies: Occupancies,
+    /// What operators have said of them.
+    pub operator: Arc<OperatorBook>,
 }
 
 type Place = (Arc<str>, SocketAddr);

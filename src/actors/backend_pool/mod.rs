@@ -10,10 +10,12 @@ mod health_entry;
 mod link_limits;
 mod messages;
 mod occupancies;
+mod operator_book;
 mod owed_closes;
 mod probing;
 mod snapshot;
 mod takeover;
+mod withdrawing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use health::{FIRST_BACKOFF, Health};
 pub use health_book::{EndpointCounts, ejectable};
 pub use link_limits::{Claim, LeavingMark, LinkLimits, LinkPermit};
 pub use messages::{Announce, Bind, BindFailed, Close, EndpointHealth, Probe, Retire};
+pub use operator_book::{Given, OperatorBook, OrderRefused};
 pub use snapshot::{BackendHealth, Breaker, PoolSnapshot};
 pub use takeover::{Shared, start};
 
@@ -56,6 +59,8 @@ pub struct BackendPool {
     /// Sessions of the endpoint, and final CLOSEs that it is owed, those of other workers included.
     occupancy: Arc<Occupancy>,
     state: Rescued<State>,
+    /// Ends sessions now and then, while the endpoint is in maintenance.
+    ending: Option<SpawnHandle>,
 }
 
 /// State of a pool that outlives its panic: its links live on meanwhile.
@@ -196,9 +201,7 @@ impl BackendPool {
     fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         self.state.is_wanted = true;
-        // Perhaps said on another worker's link.
-        let limits = &self.shared.limits;
-        if limits.is_leaving(&self.service.name, self.endpoint) && !bind.resumes {
+        if self.is_closed_to(&bind) {
             return Err(BindFailed::Leaving);
         }
         // One that goes on is there already.

@@ -36,6 +36,15 @@ impl Occupancies {
         fresh
     }
 
+    /// Returns true if any service has a session at this endpoint.
+    pub fn has_sessions(&self, endpoint: SocketAddr) -> bool {
+        let services = self.services();
+        let mut its = services
+            .values()
+            .filter_map(|of| of.get(&endpoint)?.upgrade());
+        its.any(|occupancy| occupancy.sessions() > 0)
+    }
+
     /// Returns the endpoints of a service that have `most` sessions.
     pub fn full(&self, service: &str, most: u32) -> BTreeSet<SocketAddr> {
         let services = self.services();

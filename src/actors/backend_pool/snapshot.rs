@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::actors::link::LinkSnapshot;
 use crate::labels::labels;
 use crate::metrics::RecentTimes;
+use crate::routing::health::OperatorState;
 
 /// Whether an endpoint can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
@@ -43,6 +44,12 @@ labels!(BackendHealth {
     Suspect => "suspect",
     Down => "down",
     Leaving => "leaving",
+});
+
+labels!(OperatorState {
+    Ready => "ready",
+    Drain => "drain",
+    Maintenance => "maintenance",
 });
 
 labels!(Breaker {

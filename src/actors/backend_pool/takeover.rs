@@ -92,6 +92,7 @@ impl BackendPool {
             shared,
             service,
             endpoint,
+            ending: None,
         }
     }
 
@@ -149,6 +150,7 @@ impl Actor for BackendPool {
             pool.quit_unused(ctx);
         });
         self.take_over(ctx);
+        self.follow_operator(ctx);
     }
 }
 

@@ -287,6 +287,7 @@ impl Client {
                 let now_s = self.shared.now_s();
                 self.stats.set_services(self.core.endpoints(), now_s);
             }
+            Note::ServiceEnded => metrics.maintenance_ended.one(),
             Note::Bound => {
                 metrics.binds.one();
                 self.show_identity();

@@ -31,6 +31,9 @@ impl Receive<LinkEvent> for Client {
             LinkEvent::Lost { service, link_id } => self.at_core(ctx, |core, step| {
                 core.link_lost(&service, link_id, step);
             }),
+            LinkEvent::EndService { service, link_id } => self.at_core(ctx, |core, step| {
+                core.end_service(&service, link_id, step);
+            }),
             LinkEvent::Left { service, .. } => {
                 self.at_core(ctx, |core, step| core.left(&service, step));
             }

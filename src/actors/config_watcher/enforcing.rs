@@ -57,6 +57,7 @@ impl ConfigWatcher {
         let by = self.changed_by.take_if(|_| is_new);
         let because = cause.label();
         tracing::info!(version, services, realms, because, by, "routes in force");
+        self.audience.operator.refresh(&table);
         self.audience.in_force.store(Some(Arc::clone(&table)));
         for router in &self.audience.routers {
             // One that is just being rebuilt takes the table that is in force.

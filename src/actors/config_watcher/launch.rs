@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::source::Source;
 use super::{Cause, ConfigWatcher, OneAtATime, RoutesLoaded};
+use crate::actors::backend_pool::OperatorBook;
 use crate::actors::router::Router;
 use crate::config::Config;
 use crate::routing::RoutingData;
@@ -36,6 +37,8 @@ pub struct Audience {
     pub routers: Vec<Seat<Router>>,
     /// Where a router that takes over finds the table.
     pub in_force: Arc<RoutesInForce>,
+    /// It applies orders by name to the addresses of each new table.
+    pub operator: Arc<OperatorBook>,
     /// It gets the news of each attempt to load; the first when that has ended.
     pub gateway: CountedRecipient<RoutesLoaded>,
 }

@@ -41,6 +41,8 @@ pub enum LinkEvent {
     Confirmed { service: Arc<str>, link_id: u64 },
     /// The link is lost, and with it perhaps answers.
     Lost { service: Arc<str>, link_id: u64 },
+    /// An operator ends what is open there. Said again until it has ended.
+    EndService { service: Arc<str>, link_id: u64 },
     /// The link has room again.
     Room,
     /// The newest frame is to be timed until it is written; it came at this time.

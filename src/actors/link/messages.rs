@@ -126,6 +126,13 @@ pub struct Leave {
     pub session_id: u64,
 }
 
+/// Ends some sessions, for the endpoint is in maintenance.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndSome {
+    pub most: usize,
+}
+
 /// Writes what is queued and ends the link. The answer comes when it is gone.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -13,6 +13,7 @@ mod events;
 mod gauge;
 mod inbound;
 mod lease;
+mod maintenance;
 mod memory;
 mod messages;
 mod occupancy;
@@ -41,7 +42,7 @@ use crate::metrics::{Sample, Sampler, ServiceCounts};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::scope::Scope;
-use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Sessions, Tick, Waiting};
+use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Round, Sessions, Tick, Waiting};
 use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
 pub use events::{LinkChange, LinkEvent, LinkReport};
@@ -50,8 +51,8 @@ use lease::Anchor;
 pub use lease::Lease;
 use memory::{GiveWay, Pause};
 pub use messages::{
-    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Quit, Release, Reopen,
-    Report, Retag, Suspend, TellBound, TimeFrame,
+    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, EndSome, Forward, Leave, Quit, Release,
+    Reopen, Report, Retag, Suspend, TellBound, TimeFrame,
 };
 pub use occupancy::{Occupancy, SessionClaim};
 pub use owed_closes::{Owed, OwedClose, OwedCloses};
@@ -89,6 +90,8 @@ pub struct Link {
     lifecycle: Lifecycle,
     sessions: Sessions<CountedRecipient<LinkEvent>>,
     waiting: Waiting<Newcomer>,
+    /// Where maintenance goes on to end sessions.
+    ending_round: Round,
     idle: Idle,
     /// There from [`Link::connected`] on.
     socket: Option<Socket>,

@@ -18,7 +18,7 @@ use crate::memory::{Evictable, Held, Part};
 use crate::metrics::Sampler;
 use crate::net::outbox::Outbox;
 use crate::scope::Scope;
-use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Sessions, Waiting};
+use crate::session::link::{Idle, Lifecycle, LinkEnd, Phase, Round, Sessions, Waiting};
 use crate::supervision::{
     ActorId, CountedAddr, Inspectable, Kind, Registration, SeatRecipient, mailbox,
 };
@@ -107,6 +107,7 @@ impl Link {
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),
+            ending_round: Round::default(),
             idle: Idle::new(idle_timeout, Instant::now()),
             error: None,
             quit_answers: Vec::new(),

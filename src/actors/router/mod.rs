@@ -5,12 +5,12 @@
 //! takes the table in force from [`Scope::routes`], and asks each pool for its health.
 
 mod probing;
+mod resolving;
 mod retries;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use actix::prelude::*;
 
@@ -18,17 +18,12 @@ use serde_json::json;
 
 use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire, Shared};
 use crate::codec::code::Code;
-use crate::routing::{Avoid, NoRoute, Query, RouteTable, ServiceRoute};
+use crate::routing::{RouteTable, ServiceRoute};
 use crate::scope::Scope;
-use crate::session::id::spread_retry_ms;
-use crate::session::trace_id::TraceId;
 use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
-
-/// When players whom every endpoint is too full for may come again, in milliseconds: spread over this range.
-const FULL_RETRY_MS: (u32, u32) = (1000, 3000);
 
 /// Asks where a session's service is.
 #[derive(Debug, Clone, Message)]
@@ -171,74 +166,6 @@ impl Router {
         let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint, false);
         let pools = &mut self.state.visited;
         pools.entry(place).or_insert_with(start).clone()
-    }
-
-    fn resolve(&mut self, msg: &Resolve) -> Result<Resolved, Unresolved> {
-        let table = self.table().ok_or(Unresolved {
-            code: Code::UNAVAILABLE,
-            text: "no routes yet",
-            retry_after_ms: 1000,
-        })?;
-        let refused = |code, text| Unresolved {
-            code,
-            text,
-            retry_after_ms: 0,
-        };
-        let query = Query {
-            service: &msg.service,
-            realm_id: msg.realm_id,
-            user_id: msg.user_id,
-            session_id: msg.session_id,
-        };
-        if let Some(service) = table.service(&msg.service)
-            && service.require_bind
-            && !msg.is_bound
-        {
-            return Err(refused(
-                Code::NOT_BOUND,
-                "the service needs a bound session",
-            ));
-        }
-        let mut dead = self.dead.get(&msg.service).cloned().unwrap_or_default();
-        let (mut full, mut returning) = (BTreeSet::new(), BTreeMap::new());
-        if let Some(service) = table.service(&msg.service) {
-            if !self.affords(service, msg) {
-                self.scope.metrics.refused_retries.one();
-                let text = "too many sessions try other backends";
-                return Err(refused(Code::BAD_GATEWAY, text));
-            }
-            let percent = self.scope.config.backend.max_ejected_percent;
-            let (book, worker) = (&self.shared.limits.health, self.scope.worker);
-            returning = book.add_avoided(service, worker, percent, Instant::now(), &mut dead);
-            if let Some(most) = service.max_sessions {
-                full = self.shared.limits.occupancies.full(&service.name, most);
-            }
-        }
-        let avoid = Avoid {
-            tried: &msg.tried,
-            full: &full,
-            dead: &dead,
-            returning: &returning,
-        };
-        let route = table.resolve(&query, &avoid).map_err(|no| match no {
-            NoRoute::NoRule => refused(Code::NO_ROUTE, "no such service"),
-            NoRoute::NoRealm(_) => refused(Code::NO_ROUTE, "no such realm"),
-            NoRoute::Unresolved => refused(Code::BAD_GATEWAY, "the backend's name has no address"),
-            NoRoute::AllTried => refused(Code::BAD_GATEWAY, "no backend can be reached"),
-            NoRoute::AllFull => Unresolved {
-                code: Code::UNAVAILABLE,
-                text: "the service is over capacity",
-                retry_after_ms: spread_retry_ms(FULL_RETRY_MS.0, FULL_RETRY_MS.1),
-            },
-        })?;
-        tracing::debug!(service = %msg.service, session_id = msg.session_id,
-            trace_id = TraceId::of(msg.session_id).map(tracing::field::display),
-            endpoint = %route.endpoint, why = %route.why, "routed");
-        Ok(Resolved {
-            endpoint: route.endpoint,
-            max_sessions: route.service.max_sessions,
-            pool: self.pool(&route.service, route.endpoint),
-        })
     }
 }
 

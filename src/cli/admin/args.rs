@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::arrange::{RowArgs, sort_keys};
+use super::backend::BackendArgs;
 use super::gateways::GatewayArgs;
 use super::{recent, show, watch};
 use crate::config::Network;
@@ -72,6 +73,8 @@ pub(super) enum Command {
     Refusals(RefusalsArgs),
     /// Show the state of the backends.
     Backends(BackendsArgs),
+    /// Show whether a backend takes sessions; with STATE, change it: ready, drain or maintenance.
+    Backend(BackendArgs),
     /// Show the routing rules in force.
     Routes,
     /// Explain which endpoint a session would be routed to, and why.
@@ -91,6 +94,7 @@ impl Command {
         match self {
             Command::Kick { .. } | Command::Ban(_) | Command::Unban(_) => true,
             Command::Drain(args) => !args.status || args.wait,
+            Command::Backend(args) => args.state.is_some(),
             Command::LogLevel { level } => level.is_some(),
             Command::Actors(_)
             | Command::Actor { .. }
@@ -256,16 +260,12 @@ pub(super) struct BanArgs {
 
 impl BanArgs {
     pub(super) fn body(&self) -> Value {
-        let members = given([
+        object(given([
             ("address", self.address.clone()),
             ("user_id", self.user.map(|id| id.to_string())),
             ("for", self.time.clone()),
             ("reason", self.reason.clone()),
-        ]);
-        let members = members
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text.into()));
-        Value::Object(members.collect())
+        ]))
     }
 }
 
@@ -360,7 +360,7 @@ pub(super) struct DrainArgs {
     pub(super) wait: bool,
 }
 
-fn window(text: &str) -> Result<String, String> {
+pub(super) fn window(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
 }
 
@@ -368,7 +368,16 @@ fn network(text: &str) -> Result<String, String> {
     text.parse::<Network>().map(|_| text.to_owned())
 }
 
-fn given<const N: usize>(
+pub(super) fn object(members: Vec<(&'static str, String)>) -> Value {
+    let members = members.into_iter();
+    Value::Object(
+        members
+            .map(|(name, text)| (name.to_owned(), text.into()))
+            .collect(),
+    )
+}
+
+pub(super) fn given<const N: usize>(
     query: [(&'static str, Option<String>); N],
 ) -> Vec<(&'static str, String)> {
     let given = |(name, value): (_, Option<String>)| Some((name, value?));

@@ -66,12 +66,13 @@ const BANS: [Column; 7] = [
     ("REASON", "/reason"),
 ];
 
-pub(super) const BACKENDS: [Column; 17] = [
+pub(super) const BACKENDS: [Column; 18] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
     ("HEALTH", "/health"),
     ("BREAKER", "/breaker"),
+    ("OPERATOR", "/operator_state"),
     ("LINKS", "/links"),
     ("SESSIONS", "/sessions"),
     ("WAITING", "/waiting_sessions"),
@@ -93,10 +94,11 @@ const RULES: [Column; 4] = [
     ("ENDPOINTS", "/endpoints"),
 ];
 
-const CANDIDATES: [Column; 4] = [
+const CANDIDATES: [Column; 5] = [
     ("ENDPOINT", "/endpoint"),
     ("WEIGHT", "/weight"),
     ("HEALTH", "/health"),
+    ("OPERATOR", "/operator_state"),
     ("ELIGIBLE", "/eligible"),
 ];
 

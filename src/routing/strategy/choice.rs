@@ -54,7 +54,7 @@ impl<'a> Choice<'a> {
         match self.avoid.cause(endpoint) {
             None => true,
             Some(Cause::Down) => self.last_resort,
-            Some(Cause::Tried | Cause::Full) => false,
+            Some(Cause::Tried | Cause::Full | Cause::Withdrawn) => false,
         }
     }
 

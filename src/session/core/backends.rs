@@ -109,6 +109,26 @@ impl<L: Hold> Core<L> {
         self.confirmed(service, step);
     }
 
+    /// An operator ends what is open at a backend, over this link: the client is told, and its next DATA is routed
+    /// again. A session that resumes or is wanted elsewhere stays for now: the link says it again.
+    pub fn end_service(&mut self, service: &str, link_id: u64, step: &mut Step<'_>) {
+        let is_settled = matches!(self.state, State::Active { .. } | State::Suspended { .. });
+        let open = |(name, lease): (&std::sync::Arc<str>, &L)| {
+            **name == *service && lease.link_id() == link_id
+        };
+        let is_open = self.session().is_some_and(|s| s.open().any(open));
+        if !is_settled || !is_open || self.is_wanted() {
+            return;
+        }
+        self.unbind(service, Some(Code::BAD_GATEWAY), step);
+        step.note(Note::ServiceEnded);
+        let why = "the backend is in maintenance; answers may be missing";
+        self.tell_error(Code::BAD_GATEWAY, 0, why, service, step);
+        self.confirmed(service, step);
+        // The old one would open the service there again.
+        self.renew_token(step);
+    }
+
     /// A backend has answered CLOSE 307.
     pub fn left(&mut self, service: &str, step: &mut Step<'_>) {
         self.no_longer_awaited(service, false, step);

@@ -314,6 +314,8 @@ pub enum Note {
     },
     /// The services or their endpoints have changed.
     ServicesChanged,
+    /// A service was ended, for its backend is in maintenance.
+    ServiceEnded,
     /// A backend has said who the session is.
     Bound,
     /// The client turns out to be a banned user, for which it ends.

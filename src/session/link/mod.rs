@@ -5,6 +5,7 @@
 mod end;
 mod idle;
 mod lifecycle;
+mod round;
 mod sessions;
 mod unread;
 mod waiting;
@@ -12,5 +13,6 @@ mod waiting;
 pub use end::LinkEnd;
 pub use idle::Idle;
 pub use lifecycle::{Lifecycle, MISSING_PONGS, Phase, Pong, Quitting, Tick};
+pub use round::Round;
 pub use sessions::{Attached, Batch, Closed, LeaveAnswered, OpenState, Recipient, Sessions};
 pub use waiting::{Waiter, Waiting};

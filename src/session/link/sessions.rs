@@ -34,7 +34,7 @@ pub(super) const MAX_LEFT: usize = 65_536;
 /// All sessions of one link.
 #[derive(Debug)]
 pub struct Sessions<C> {
-    attached: Slab<Attached<C>>,
+    pub(super) attached: Slab<Attached<C>>,
     pub(super) places: HashMap<u64, u32, RandomState>,
     /// Sessions that are no longer attached and whose CLOSE 307 is unanswered. What the backend says
     /// of them is neither delivered nor answered (protocol 2.3).

@@ -151,6 +151,7 @@ impl World {
             | Note::Suspended
             | Note::WaitsAgain
             | Note::ServicesChanged
+            | Note::ServiceEnded
             | Note::BannedUser { .. }
             | Note::FramesDropped(_)
             | Note::BadToken(_) => {}
