@@ -40,3 +40,4 @@ pub mod sdk;
 pub mod session;
 pub mod store;
 pub mod supervision;
+pub mod traces;

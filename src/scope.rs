@@ -14,6 +14,7 @@ use crate::net::tls::Tls;
 use crate::routing::RouteTable;
 use crate::session::token::Keyring;
 use crate::supervision::{ActorId, ActorRegistry, Budget, Kind};
+use crate::traces::Traces;
 
 /// Environment of one worker's actors.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Scope {
     pub doors: Arc<Doors>,
     /// Bounds the lines about ends of sessions.
     pub access: Arc<AccessLog>,
+    /// What operators have recorded of some sessions.
+    pub traces: Arc<Traces>,
     /// Lets connections be turned away when no file is left.
     pub spare: Arc<SpareFiles>,
     /// The TLS configuration in force, for players and to backends.

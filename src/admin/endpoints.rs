@@ -11,12 +11,12 @@ use super::errors::{ApiError, ErrorBody};
 use super::everywhere::{DeploymentAnswer, everywhere};
 use super::ids::{
     Address, BanId, DecimalId, EndpointText, NetworkText, ServiceName, SessionId, TimeText, Token,
-    UserId,
+    TraceId, TraceTime, TracedSession, UserId,
 };
 use super::openapi::Finished;
 use super::{
     actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory, pages,
-    probes, refusals, routes, sessions, top_talkers, whoami,
+    probes, refusals, routes, sessions, top_talkers, traces, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -39,7 +39,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
-            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, EndpointText, Token, BanId, NetworkText, TimeText, UserId)),
+            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, EndpointText, Token, BanId, NetworkText, TimeText, UserId, TraceId, TraceTime, TracedSession)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",
@@ -69,6 +69,9 @@ endpoints! {
     "/api/v1/backends/{address}/state" => GET backend_state::current, PUT backend_state::change;
     "/api/v1/bans" => GET bans::list, POST bans::make;
     "/api/v1/bans/{id}" => DELETE bans::remove;
+    "/api/v1/traces" => GET traces::list, POST traces::begin;
+    "/api/v1/traces/{id}" => GET traces::one, DELETE traces::end;
+    "/api/v1/traces/{id}/events" => GET traces::events;
     "/api/v1/routes" => GET routes::in_force;
     "/api/v1/routes/resolve" => GET routes::resolve;
     "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;

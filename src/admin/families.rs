@@ -10,7 +10,7 @@ use super::family::{
 };
 use super::{
     bans, endpoint_families as endpoints, event_streams, memory, peer_families as peers,
-    process_families as process, service_families as services, timing_families as timings,
+    process_families as process, service_families as services, timing_families as timings, traces,
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
@@ -19,6 +19,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &memory::FAMILIES,
     &bans::FAMILIES,
     &event_streams::FAMILIES,
+    &traces::FAMILIES,
     &peers::FAMILIES,
     &services::FAMILIES,
     &endpoints::FAMILIES,
@@ -29,6 +30,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
 const OTHERS: usize = memory::FAMILIES.len()
     + bans::FAMILIES.len()
     + event_streams::FAMILIES.len()
+    + traces::FAMILIES.len()
     + peers::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()

@@ -108,6 +108,10 @@ pub(super) struct ProcessFigures {
     pub(super) ban_ended_sessions: u64,
     pub(super) event_streams: u64,
     pub(super) refused_event_streams: u64,
+    /// Traces under way.
+    pub(super) traces: u64,
+    pub(super) trace_events: u64,
+    pub(super) trace_lost_events: u64,
     pub(super) os: OsFigures,
 }
 

@@ -52,6 +52,15 @@ pub(super) struct UserId;
 /// A time for which something holds, up to 30 days.
 pub(super) struct TimeText;
 
+/// The time of a trace, up to a day.
+pub(super) struct TraceTime;
+
+/// A trace's id.
+pub(super) struct TraceId;
+
+/// A session that is traced, wherever it is; not 0, which is none.
+pub(super) struct TracedSession;
+
 impl SessionId {
     /// Parses an id; `None` if the text is not one.
     pub(super) fn parse(text: &str) -> Option<SessionId> {
@@ -197,6 +206,20 @@ documented! {
         ),
         "A time up to 30 days.",
         "10m",
+    );
+    TraceTime: text(
+        format!(
+            "(({})h|({})m|({})s|({})ms)",
+            from_1_to("24"), from_1_to("1440"), from_1_to("86400"), from_1_to("86400000")
+        ),
+        "A time up to a day.",
+        "10m",
+    );
+    TraceId: text("[0-9a-f]{16}".to_owned(), "As this gateway gave it.", "00c0ffee00c0ffee");
+    TracedSession: text(
+        format!("([!-9;-~]{{1,{MAX_GATEWAY_ID}}}:)?({})", from_1_to("18446744073709551615")),
+        "A session, decimal, or `{gateway_id}:{session_id}`.",
+        "1234567890123456789",
     );
     Token: text("[A-Za-z0-9.:_-]{1,128}".to_owned(), "As this gateway gave it.", "router-0");
 }

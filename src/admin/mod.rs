@@ -8,7 +8,7 @@
 //! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
-//!   [`backends`], [`backend_state`], [`routes`], [`drain`], [`bans`], [`log_level`], [`config`], [`memory`]; [`live`], over
+//!   [`backends`], [`backend_state`], [`routes`], [`drain`], [`bans`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
 //!   [`event_streams`], and [`pages`] for people.
 
 mod accept;
@@ -50,6 +50,9 @@ mod service_families;
 mod sessions;
 mod timing_families;
 mod top_talkers;
+mod trace_event;
+mod trace_wish;
+mod traces;
 mod visitors;
 mod whoami;
 mod wishes;
@@ -186,6 +189,7 @@ impl Desk {
             ..ProcessFigures::default()
         }
         .of_bans(self)
+        .of_traces(self)
     }
 
     /// Asks the gateway.

@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use super::addresses::{AddressLimits, AddressSeat, Addresses};
 use super::bans::{BanOrder, BanTarget, Banned, Bans, Ends, TooManyBans};
 use crate::config::Config;
+use crate::labels::labels;
 use crate::session::rate::{Nanos, SharedBucket};
 
 /// The limits in force, and what has been used of them.
@@ -35,6 +36,12 @@ pub enum AddressSource {
     /// Named in `X-Forwarded-For` or `Forwarded`: a player's.
     HttpHeader,
 }
+
+labels!(AddressSource {
+    Socket => "connection",
+    ProxyHeader => "PROXY header",
+    HttpHeader => "HTTP header",
+});
 
 /// The verdict about a connection, by its remote address.
 #[derive(Debug)]

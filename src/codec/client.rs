@@ -53,6 +53,20 @@ impl Kind {
             _ => return None,
         })
     }
+
+    /// Returns its name in the protocol.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Data => "DATA",
+            Kind::Opened => "OPENED",
+            Kind::Resume => "RESUME",
+            Kind::Ping => "PING",
+            Kind::Pong => "PONG",
+            Kind::Error => "ERROR",
+            Kind::Close => "CLOSE",
+            Kind::Goaway => "GOAWAY",
+        }
+    }
 }
 
 /// A frame's fixed fields. `kind` stays a byte: an unknown one is an error that is skipped, not
@@ -210,6 +224,31 @@ pub fn peek(header: impl Fn(usize) -> u8) -> (usize, u8) {
     let payload = u32::from_be_bytes([header(4), header(5), header(6), header(7)]);
     let len = HEADER_LEN + usize::from(header(28)) + payload as usize;
     (len, header(3))
+}
+
+/// Returns the frames in `bytes`, each with the length of its payload, of which the last one need not be there whole.
+/// It ends where framing is lost.
+pub fn headers(bytes: &[u8]) -> impl Iterator<Item = (Frame<'_>, u32)> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let payload_len = u32::from_be_bytes(array(rest.get(..HEADER_LEN)?, 4));
+        let body = HEADER_LEN + usize::from(rest[28]);
+        // Without a payload it is a whole frame.
+        let mut head = [0; HEADER_LEN + MAX_SERVICE_LEN];
+        head.get_mut(..body)?.copy_from_slice(rest.get(..body)?);
+        head[4..8].fill(0);
+        let Ok(Decoded::Frame(frame, _)) = decode(&head, 0) else {
+            return None;
+        };
+        let end = rest.len().min(body + payload_len as usize);
+        let frame = Frame {
+            header: frame.header,
+            service: std::str::from_utf8(&rest[HEADER_LEN..body]).ok()?,
+            payload: &rest[body..end],
+        };
+        rest = &rest[end..];
+        Some((frame, payload_len))
+    })
 }
 
 /// Appends the fixed header and the service name. `payload_len` bytes must follow.

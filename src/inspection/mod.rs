@@ -11,6 +11,7 @@ mod ended;
 mod refusals;
 mod snapshots;
 mod talkers;
+mod traces;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,11 +30,13 @@ use crate::supervision::Fault;
 use crate::supervision::{
     Account, ActorId, ActorRegistry, ActorSnapshot, Entry, Inspect, Kind, KindSnapshot, Seat,
 };
+use crate::traces::Traces;
 
 pub use bans::EndedByBan;
 pub use refusals::{RefusalFilter, RefusalPage, RefusalRow};
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, OrderSnapshot, SessionPage};
 pub use talkers::{GroupBy, Sample, SortBy, Talker, rank};
+pub use traces::BegunTrace;
 
 /// Largest number of actors or sessions on one page.
 pub const MAX_PAGE: usize = 1000;
@@ -66,6 +69,8 @@ pub struct Inspector {
     pub routes: Arc<RoutesInForce>,
     /// What operators have said of endpoints.
     pub operator: Arc<OperatorBook>,
+    /// What is recorded of some sessions.
+    pub traces: Arc<Traces>,
 }
 
 /// Position in the listing of all workers' clients.

@@ -32,8 +32,9 @@ use crate::session::token::Keyring;
 use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
+use crate::traces::Traces;
 
-/// Interval at which bans and orders that are over are looked for.
+/// Interval at which bans, orders and traces that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// State that the threads of a gateway share before its actors exist.
@@ -55,6 +56,7 @@ pub(super) struct Parts {
     pub(super) pod: Option<Pod>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) links: Arc<LinkLimits>,
+    pub(super) traces: Arc<Traces>,
 }
 
 impl Parts {
@@ -65,6 +67,7 @@ impl Parts {
             workers: self.workers.clone(),
             shards: self.shards.clone(),
             routes: Arc::clone(&self.routes),
+            traces: Arc::clone(&self.traces),
             operator: Arc::clone(&self.links.operator),
         }
     }
@@ -130,7 +133,7 @@ pub(super) async fn start_actors(
         Arc::clone(&parts.tokens),
         token_keys,
     ));
-    keep_limits(live, watchers.config);
+    keep_limits(live, watchers.config, parts.traces);
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
@@ -174,6 +177,7 @@ async fn start_workers(
             doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),
             access: Arc::clone(&access),
+            traces: Arc::clone(&parts.traces),
             meter: Arc::clone(parts.memory.worker(worker)),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),
@@ -199,8 +203,9 @@ async fn start_workers(
     Ok(())
 }
 
-/// Keeps limits as the configuration has them, and bans as long as they last.
-fn keep_limits(live: Live, asked: Arc<Notify>) {
+/// Keeps limits as the configuration has them, and bans and traces as long as they last.
+fn keep_limits(live: Live, asked: Arc<Notify>, traces: Arc<Traces>) {
+    actix::spawn(sweep_traces(traces));
     actix::spawn(sweep_bans(Arc::clone(&live.doors)));
     actix::spawn(keep_fresh(live, asked));
 }
@@ -233,6 +238,19 @@ async fn sweep_orders(links: Arc<LinkLimits>) {
         for (backend, order) in links.operator.emptied(has_sessions) {
             let state = order.state.name();
             tracing::info!(%backend, state, "the backend has no session any more");
+        }
+    }
+}
+
+/// Ends traces whose time is over, and says so. That they record no more does not depend on this.
+async fn sweep_traces(traces: Arc<Traces>) {
+    let mut turns = tokio::time::interval(SWEEP);
+    loop {
+        turns.tick().await;
+        for trace in traces.sweep() {
+            let (events, lost) = trace.counts();
+            let (id, by) = (trace.key(), trace.by());
+            tracing::info!(trace = %id, by, events, lost = lost.all(), "a trace is over");
         }
     }
 }

@@ -202,6 +202,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         workers: vec_of(count),
         routes: Arc::default(),
         links: Arc::default(),
+        traces: Arc::default(),
         tokens: Arc::new(tokens),
         peers,
         pod: pod(&config)?,

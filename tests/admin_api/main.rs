@@ -22,3 +22,4 @@ mod stories;
 mod stuck;
 mod talkers;
 mod terminal;
+mod traces;

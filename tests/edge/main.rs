@@ -29,5 +29,6 @@ mod tls_files;
 mod tls_peers;
 mod tls_refusals;
 mod tls_scene;
+mod traces;
 mod upgrades;
 mod websocket;

@@ -18,3 +18,4 @@ mod stage;
 mod stories;
 mod strangers;
 mod tokens;
+mod traced;

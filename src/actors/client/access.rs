@@ -10,12 +10,17 @@ use crate::labels::Label;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::core::Ended;
 use crate::session::trace_id::TraceId;
+use crate::traces::{Decision, Name};
 
 impl Client {
     /// Counts the end of a session, tells it, and remembers it.
     pub(super) fn session_ended(&self, ended: &Ended) {
         let scope = &self.shared.scope;
         scope.metrics.sessions_ended.one();
+        self.trace(|| {
+            let is_over = Decision::new(Name::SessionEnded).code(ended.code.0);
+            is_over.detail(ended.why.label())
+        });
         let ended = self.stats.session_ended(ended, self.shared.now_ms());
         // A resume that came to nothing: the session was never here.
         let was_here = ended.code != Code::LEAVES_LINK || ended.why == ClosingLabel::Replaced;

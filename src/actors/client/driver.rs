@@ -13,11 +13,13 @@ use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMov
 use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::history::Happening;
+use crate::labels::Label;
 use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
 use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
 use crate::session::trace_id::TraceId;
+use crate::traces::{Decision, Name};
 
 impl Client {
     /// Tells the core of an event and executes what follows.
@@ -97,9 +99,12 @@ impl Client {
                     let metrics = &self.shared.scope.metrics;
                     metrics.dropped.add(DropReason::ClientClosing, 1);
                 }
-                Effect::Send(frame) => overflowed = !self.send(frame, None, 1),
+                Effect::Send(frame) => overflowed = !self.send_own(frame),
                 Effect::SendOpened(opened) => overflowed = !self.send_opened(&opened),
-                Effect::Replay { bytes, frames } => overflowed = !self.send(bytes, None, frames),
+                Effect::Replay { bytes, frames } => {
+                    self.trace_replay(frames);
+                    overflowed = !self.send(bytes, None, frames);
+                }
                 Effect::LeaveConnection(closing) => self.leave_connection(&closing, session_id),
                 Effect::TakeConnection => {
                     if let Some(connection) = connection.take() {
@@ -117,7 +122,10 @@ impl Client {
                 }
                 Effect::Register { chosen } => self.register(chosen, ctx),
                 Effect::Locate(session_id) => self.locate(session_id, ctx),
-                Effect::Enlist(session_id) => self.enlist(session_id, ctx),
+                Effect::Enlist(session_id) => {
+                    self.enlist(session_id, ctx);
+                    self.look_for_traces();
+                }
                 Effect::Unregister => self.unregister(),
                 Effect::Moved(to) => self.moved(to),
                 Effect::Route(route) => self.route(route, ctx),
@@ -127,17 +135,23 @@ impl Client {
                     to,
                     session_id,
                     say,
-                } => self.shared.peers.call(Call {
-                    call,
-                    to,
-                    session_id,
-                    say,
-                    client: self.registration.address(ctx).recipient(),
-                }),
+                } => {
+                    self.trace_call(&say, &to);
+                    self.shared.peers.call(Call {
+                        call,
+                        to,
+                        session_id,
+                        say,
+                        client: self.registration.address(ctx).recipient(),
+                    });
+                }
                 Effect::CancelCall(call) => {
                     self.shared.peers.cancel(CancelCall { call });
                 }
-                Effect::Reply { to, say } => self.shared.peers.reply(Reply { to, say }),
+                Effect::Reply { to, say } => {
+                    self.trace(|| Decision::new(Name::AnswersGateway).detail(say.name()));
+                    self.shared.peers.reply(Reply { to, say });
+                }
                 Effect::Note(note) => self.note(note, session_id),
             }
         }
@@ -175,7 +189,7 @@ impl Client {
         let (mut bytes, mut frame) = (Vec::new(), buffers::take());
         payload.encode(&mut bytes);
         client::encode(&mut frame, &header, "", &bytes);
-        self.send(frame, None, 1)
+        self.send_own(frame)
     }
 
     /// From now on this is the session's connection.
@@ -188,6 +202,7 @@ impl Client {
         self.stats.set_remote(connection.remote, connection.source);
         self.stats.transport.set(connection.transport);
         self.stats.set_suspended(false);
+        self.look_for_traces();
         self.connection = Connection::Frames;
     }
 
@@ -197,6 +212,10 @@ impl Client {
         let outcome = closing.outcome();
         metrics.closings.add(outcome.label, 1);
         self.shared.turned_away(&outcome, connection.remote);
+        self.trace(|| {
+            let detail = format!("{} from {}", outcome.label.label(), connection.remote);
+            Decision::new(Name::ResumeRefused).detail(detail)
+        });
         let (mut socket, mut outbox) = (connection.socket, Outbox::default());
         if let Some(frame) = super::ending::close_frame(closing, session_id) {
             metrics.client_frames_out.one();
@@ -246,8 +265,13 @@ impl Client {
         scope.metrics.sessions_started.add(transport, 1);
         self.stats.session_id.set(session_id);
         self.stats.session_starts(resumable, self.shared.now_ms());
+        self.look_for_traces();
         if taken_up {
             self.note_resume(Happening::TakenUp);
+        } else {
+            let resumes = if resumable { "" } else { "not " };
+            let how = || format!("over {}, {resumes}resumable", transport.label());
+            self.trace(|| Decision::new(Name::SessionStarted).detail(how()));
         }
     }
 
@@ -268,6 +292,7 @@ impl Client {
                     suspension.get_or_insert_with(|| scope.gate.suspend());
                 }
                 self.stats.set_suspended(true);
+                self.trace(|| Decision::new(Name::Suspended));
                 self.shared.suspended(self.slot, self.stats.client_number);
             }
             Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),
@@ -286,15 +311,17 @@ impl Client {
             Note::ServicesChanged => {
                 let now_s = self.shared.now_s();
                 self.stats.set_services(self.core.endpoints(), now_s);
+                self.trace_services();
             }
             Note::ServiceEnded => metrics.maintenance_ended.one(),
             Note::Bound => {
                 metrics.binds.one();
                 self.show_identity();
+                self.trace_bound();
             }
             Note::BannedUser { user_id, is_bound } => {
                 self.stats.user_id.set(user_id);
-                self.stats.bound.set(is_bound);
+                self.stats.set_bound(is_bound);
             }
             Note::BindFailed => metrics.bind_failures.one(),
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
@@ -325,7 +352,7 @@ impl Client {
         if let Some(identity) = self.core.identity() {
             self.stats.realm_id.set(identity.realm_id);
             self.stats.user_id.set(identity.user_id);
-            self.stats.bound.set(self.core.is_bound());
+            self.stats.set_bound(self.core.is_bound());
         }
     }
 }

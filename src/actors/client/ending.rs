@@ -25,6 +25,7 @@ use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::spread_retry_ms;
 use crate::session::trace_id::TraceId;
+use crate::traces::{Decision, Name};
 
 /// Longest time for a client that is told to go to take the frames that are queued for it.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,6 +141,13 @@ impl Client {
     fn log(&self, outcome: &Outcome<'_>, session_id: u64) {
         let gateway_id = &self.shared.scope.config.gateway.id;
         let (remote, reason) = (self.stats.remote(), outcome.label.label());
+        self.trace_of(session_id, || {
+            let ended = Decision::new(Name::ConnectionEnded).detail(reason);
+            match outcome.client {
+                Some(code) => ended.code(code.0),
+                None => ended,
+            }
+        });
         let trace_id = || TraceId::of(session_id).map(tracing::field::display);
         match outcome.log_level {
             LogLevel::Debug => {

@@ -17,6 +17,7 @@ use crate::memory::Pressure;
 use crate::net::entry_host::{EntryHost, Refusal};
 use crate::session::closing::Retry;
 use crate::session::rate::{Bucket, Nanos};
+use crate::traces::{Decision, Name};
 
 /// The status of a response behind which no HTTP follows.
 const SWITCHES: u16 = 101;
@@ -80,6 +81,7 @@ impl EntryView {
             false => source,
         };
         self.stats.set_remote(remote, source);
+        self.shared.meet_address(&self.stats, Name::AddressKnown);
         self.shared.scope.doors.look_at(remote.ip(), source)
     }
 
@@ -267,6 +269,11 @@ impl EntryHost for EntryView {
             user_id,
             client: self.stats.remote(),
         });
+        let refused = || {
+            let refused = Decision::new(Name::Refused).code(status);
+            refused.service(service).detail(reason)
+        };
+        self.shared.trace(&self.stats, refused);
     }
 
     fn answered(&self, status: u16) {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -12,8 +12,10 @@ use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
 use crate::metrics::Routed;
-use crate::session::core::{Reach, Route, RouteFailed};
+use crate::routing::Why;
+use crate::session::core::{Hold, Reach, Route, RouteFailed};
 use crate::supervision::{CountedRecipient, Seat};
+use crate::traces::{Decision, Name};
 
 /// Endpoints that one session tries for one service before it is refused.
 const MAX_ENDPOINTS_TRIED: usize = 8;
@@ -39,6 +41,10 @@ impl Client {
             tried: Vec::new(),
             is_retry: false,
         };
+        self.trace(|| {
+            let who = format!("realm {realm_id}, user {user_id}");
+            Decision::new(Name::Routing).service(&service).detail(who)
+        });
         let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
         let (opening, began) = (find_link(router, resolve, open, client), Instant::now());
@@ -47,10 +53,11 @@ impl Client {
                 Ok(_) => Routed::Found,
                 Err(_) => Routed::Refused,
             };
-            let metrics = &client.shared.scope.metrics;
-            metrics.route.observe(how, began.elapsed());
+            let (metrics, took) = (&client.shared.scope.metrics, began.elapsed());
+            metrics.route.observe(how, took);
+            client.trace(|| routed(&service, &result, took));
             client.at_core(ctx, |core, step| match result {
-                Ok(lease) => core.service_opened(&service, epoch, lease, step),
+                Ok((lease, _)) => core.service_opened(&service, epoch, lease, step),
                 Err(why) => core.service_failed(&service, why, step),
             });
             ctx.notify(Changed);
@@ -80,14 +87,38 @@ impl Client {
             resumes: true,
             max_sessions: None,
         };
+        let step = move |name, service: &str| {
+            let step = Decision::new(name).service(service).endpoint(endpoint);
+            step.detail(if vouched { "its gateway says so" } else { "" })
+        };
+        self.trace(|| step(Name::Reaching, &service));
         let opening = link_at(self.shared.router.clone(), at, bind);
         ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
+            let name = match lease {
+                Some(_) => Name::Reached,
+                None => Name::NotReached,
+            };
+            client.trace(|| step(name, &service));
             client.at_core(ctx, |core, step| {
                 core.service_reached(&service, lease, step)
             });
             ctx.notify(Changed);
         }));
     }
+}
+
+/// The outcome of routing, for traces.
+fn routed(service: &str, result: &Result<(Lease, Why), RouteFailed>, took: Duration) -> Decision {
+    let micros = took.as_micros();
+    match result {
+        Ok((lease, why)) => Decision::new(Name::Routed)
+            .endpoint(lease.endpoint())
+            .detail(format!("{why}, after {micros} µs")),
+        Err(failed) => Decision::new(Name::RouteFailed)
+            .code(failed.code.0)
+            .detail(format!("{}, after {micros} µs", failed.text)),
+    }
+    .service(service)
 }
 
 impl From<Unresolved> for RouteFailed {
@@ -113,14 +144,14 @@ async fn find_link(
     resolve: Resolve,
     open: Vec<u8>,
     client: CountedRecipient<LinkEvent>,
-) -> Result<Lease, RouteFailed> {
+) -> Result<(Lease, Why), RouteFailed> {
     let unreachable = |retry_after_ms| RouteFailed {
         code: Code::BAD_GATEWAY,
         text: "the backend cannot be reached",
         retry_after_ms,
     };
     let mut tried: Vec<SocketAddr> = Vec::new();
-    let mut why = unreachable(0);
+    let mut failed = unreachable(0);
     let mut is_retry = false;
     while tried.len() < MAX_ENDPOINTS_TRIED {
         let ask = || Resolve {
@@ -133,9 +164,9 @@ async fn find_link(
             Ok(Ok(resolved)) => resolved,
             Ok(Err(full)) if full.code == Code::UNAVAILABLE => return Err(full.into()),
             // Nothing is left to try: what the last one said is more to the point.
-            Ok(Err(_)) if !tried.is_empty() => return Err(why),
+            Ok(Err(_)) if !tried.is_empty() => return Err(failed),
             Ok(Err(unresolved)) => return Err(unresolved.into()),
-            Err(_) => return Err(why),
+            Err(_) => return Err(failed),
         };
         let bind = || Bind {
             session_id: resolve.session_id,
@@ -147,11 +178,11 @@ async fn find_link(
         };
         let answer = resolved.pool.ask(bind).await;
         is_retry = matches!(answer, Ok(Err(BindFailed::Unreachable { .. })) | Err(_));
-        why = match answer {
+        failed = match answer {
             Ok(Ok(lease)) => {
                 // What has gathered meanwhile follows at once.
                 lease.room().await;
-                return Ok(lease);
+                return Ok((lease, resolved.why));
             }
             Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
             Ok(Err(BindFailed::Leaving)) => RouteFailed {
@@ -169,5 +200,5 @@ async fn find_link(
         };
         tried.push(resolved.endpoint);
     }
-    Err(why)
+    Err(failed)
 }

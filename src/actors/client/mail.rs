@@ -11,6 +11,7 @@ use crate::actors::session_registry::ClientMessage;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
+use crate::traces::{Decision, Name};
 
 impl Receive<LinkEvent> for Client {
     type Result = ();
@@ -22,19 +23,26 @@ impl Receive<LinkEvent> for Client {
             LinkEvent::Bound { service, bind } => self.at_core(ctx, |core, step| {
                 core.bound(&service, bind, step);
             }),
-            LinkEvent::Closed { service, close } => self.at_core(ctx, |core, step| {
-                core.closed_on_link(&service, close, step);
-            }),
-            LinkEvent::Accepted { service, epoch } => self.at_core(ctx, |core, step| {
-                core.accepted(&service, epoch, step);
-            }),
-            LinkEvent::Lost { service, link_id } => self.at_core(ctx, |core, step| {
-                core.link_lost(&service, link_id, step);
-            }),
+            LinkEvent::Closed { service, close } => {
+                let code = close.code.0;
+                self.trace(|| of_link(Name::BackendClosed, &service).code(code));
+                self.at_core(ctx, |core, step| {
+                    core.closed_on_link(&service, close, step);
+                });
+            }
+            LinkEvent::Accepted { service, epoch } => {
+                self.trace(|| of_link(Name::Accepted, &service).detail(format!("epoch {epoch}")));
+                self.at_core(ctx, |core, step| core.accepted(&service, epoch, step));
+            }
+            LinkEvent::Lost { service, link_id } => {
+                self.trace(|| of_link(Name::LinkLost, &service));
+                self.at_core(ctx, |core, step| core.link_lost(&service, link_id, step));
+            }
             LinkEvent::EndService { service, link_id } => self.at_core(ctx, |core, step| {
                 core.end_service(&service, link_id, step);
             }),
             LinkEvent::Left { service, .. } => {
+                self.trace(|| of_link(Name::ServiceLeft, &service));
                 self.at_core(ctx, |core, step| core.left(&service, step));
             }
             LinkEvent::Confirmed { service, .. } => {
@@ -44,6 +52,10 @@ impl Receive<LinkEvent> for Client {
             LinkEvent::TimeFrame { read_at } => self.time_frame(read_at),
         }
     }
+}
+
+fn of_link(name: Name, service: &str) -> Decision {
+    Decision::new(name).service(service)
 }
 
 impl Receive<ClientMessage> for Client {

@@ -32,6 +32,7 @@ mod sample;
 mod snapshot;
 mod stats;
 mod story;
+mod traced;
 mod view;
 mod worker_scope;
 
@@ -52,6 +53,7 @@ use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::core::{Core, Ended};
 use crate::supervision::{Inspectable, Registration, mailbox};
+use crate::traces::Name;
 
 use ending::Ending;
 pub use memory::{Caps, LEAST_READING, UNCAPPED};
@@ -188,6 +190,7 @@ impl Client {
         // What another client has let in is frames.
         let entered = matches!(arrival.socket, Socket::Duplex(_));
         let now_ms = shared.now_ms();
+        shared.meet_address(&stats, Name::Connected);
         Client {
             registration,
             shared,
@@ -225,6 +228,8 @@ impl Client {
 
     /// Notes something that has happened to the session.
     fn happened(&self, what: Happening) {
+        // A session that has just come here is not on the card yet.
+        self.trace(|| traced::decision(&what, 1));
         self.stats.happened(what, 1, self.shared.now_s());
     }
 

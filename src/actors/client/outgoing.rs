@@ -14,6 +14,7 @@ use crate::codec::client::{self, Header};
 use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
+use crate::traces::{Direction, Fate};
 
 impl Client {
     /// Takes a backend's DATA: `frames` whole frames for the client.
@@ -33,11 +34,23 @@ impl Client {
             .core
             .keep(&head, tail.as_deref().unwrap_or_default(), frames);
         self.count_replay();
+        if self.stats.is_traced() {
+            let fate = if sends { Fate::Sent } else { Fate::Kept };
+            self.trace_frames(&head, Direction::ToClient, fate);
+        }
         if !sends {
             buffers::give(head);
         } else if !self.send(head, tail, frames) {
             self.close(Closing::TooSlow, ctx);
         }
+    }
+
+    /// Queues a frame of the gateway's own, as [`send`](Self::send) does.
+    pub(super) fn send_own(&mut self, frame: Vec<u8>) -> bool {
+        if self.stats.is_traced() {
+            self.trace_frames(&frame, Direction::ToClient, Fate::Sent);
+        }
+        self.send(frame, None, 1)
     }
 
     /// Queues whole frames for the client, within the bound; false where it takes too long to take them.

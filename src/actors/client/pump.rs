@@ -23,6 +23,7 @@ use crate::metrics::DropReason;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::core::Step;
+use crate::traces::{Direction, Fate};
 
 /// Room for a frame that has begun, before more of it has come.
 const FIRST_INBOX_BYTES: usize = 16 * 1024;
@@ -250,14 +251,17 @@ impl Client {
         if read.excess > 0 {
             metrics.dropped.add(DropReason::RateLimited, read.excess);
             let count = u32::try_from(read.excess).unwrap_or(u32::MAX);
-            let now_s = self.shared.now_s();
-            self.stats.happened(Happening::OverRate, count, now_s);
+            self.shared
+                .happened(&self.stats, Happening::OverRate, count);
         }
         // One that ends with this read is still on the card.
         let is_of_session = self.core.session_id() != 0 || self.stats.session_id().is_some();
         if read.frames > 0 && is_of_session {
             stats::add(&self.stats.frames_in, read.frames);
             self.show_identity();
+        }
+        if self.stats.is_traced() {
+            self.trace_frames(&bytes[..read.bytes], Direction::FromClient, Fate::Taken);
         }
         if !effects.is_empty() {
             self.execute(&mut effects, None, ctx);

@@ -16,6 +16,7 @@ use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::history::{EndedSession, Happening, SessionRecord, Story, UsedService};
 use crate::session::core::Ended;
+use crate::traces::Subject;
 
 /// Whether a session outlives its connection, and has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +26,11 @@ enum Resumable {
     Yes,
     Suspended,
 }
+
+/// Mark of a client: a backend has bound the user.
+const BOUND: u8 = 1;
+/// Mark of a client: a trace may concern it.
+const TRACED: u8 = 2;
 
 /// One client's card.
 pub struct ClientStats {
@@ -42,8 +48,7 @@ pub struct ClientStats {
     /// 0: no session.
     pub(super) session_id: Cell<u64>,
     resumable: Cell<Resumable>,
-    /// A backend has bound the user.
-    pub(super) bound: Cell<bool>,
+    marks: Cell<u8>,
     pub(super) realm_id: Cell<u32>,
     pub(super) user_id: Cell<u64>,
     pub(super) frames_in: Cell<u64>,
@@ -128,7 +133,7 @@ impl ClientStats {
             started_s: Cell::default(),
             session_id: Cell::default(),
             resumable: Cell::default(),
-            bound: Cell::default(),
+            marks: Cell::default(),
             realm_id: Cell::default(),
             user_id: Cell::default(),
             frames_in: Cell::default(),
@@ -166,6 +171,45 @@ impl ClientStats {
     /// The session's user, bound or claimed; 0: none.
     pub fn user_id(&self) -> u64 {
         self.user_id.get()
+    }
+
+    /// Sets or takes off a mark. They share a byte, for one more would cost each client eight.
+    #[inline]
+    fn mark(&self, mark: u8, is_set: bool) {
+        let others = self.marks.get() & !mark;
+        self.marks.set(if is_set { others | mark } else { others });
+    }
+
+    /// Tells whether a backend has bound the user.
+    fn is_bound(&self) -> bool {
+        self.marks.get() & BOUND != 0
+    }
+
+    #[inline]
+    pub(super) fn set_bound(&self, is_bound: bool) {
+        self.mark(BOUND, is_bound);
+    }
+
+    /// Tells whether a trace may concern the client.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.marks.get() & TRACED != 0
+    }
+
+    /// Notes whether a trace may concern the client.
+    pub fn set_traced(&self, is_traced: bool) {
+        self.mark(TRACED, is_traced);
+    }
+
+    /// Returns whose events a trace would get.
+    pub fn subject(&self, worker: usize) -> Subject {
+        Subject {
+            worker,
+            connection: self.client_number,
+            session_id: self.session_id.get(),
+            user_id: self.user_id.get(),
+            client: self.remote.get(),
+        }
     }
 
     /// The connection goes on with `next`.
@@ -240,7 +284,7 @@ impl ClientStats {
             session_id: self.session_id.get(),
             user_id: self.user_id.get(),
             realm_id: self.realm_id.get(),
-            is_bound: self.bound.get(),
+            is_bound: self.is_bound(),
             is_resumable: self.resumable.get() != Resumable::No,
             transport: self.transport.get(),
             client: self.remote.get(),
@@ -311,7 +355,7 @@ impl ClientStats {
         let facts = Facts {
             realm_id: self.realm_id.get(),
             user_id: self.user_id.get(),
-            bound: self.bound.get(),
+            bound: self.is_bound(),
             transport: self.transport.get(),
             state: self.state(),
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::traced::name;
 use super::{Identity, SessionFilter, SessionService, SessionSnapshot, SessionState};
 use crate::codec::link::Transport;
 use crate::history::{
@@ -225,7 +226,7 @@ impl SessionStory {
 
 fn told(event: &Event, place: &Place<'_>) -> StoryEvent {
     StoryEvent {
-        event: name(&event.what),
+        event: name(&event.what).label(),
         detail: Detail(&event.what).to_string(),
         count: event.count,
         first_seconds: place.at(event.first_s),
@@ -233,24 +234,8 @@ fn told(event: &Event, place: &Place<'_>) -> StoryEvent {
     }
 }
 
-fn name(what: &Happening) -> &'static str {
-    match what {
-        Happening::Disconnected(_) => "disconnected",
-        Happening::Resumed { .. } => "resumed",
-        Happening::TakenUp => "taken_up",
-        Happening::HandedOver(_) => "handed_over",
-        Happening::Left(..) => "service_left",
-        Happening::AskedAway => "asked_away",
-        Happening::Refused { .. } => "refused",
-        Happening::OverRate => "over_rate",
-        Happening::LinkFull => "link_full",
-        Happening::HeldBack => "held_back",
-        Happening::RingCut => "ring_cut",
-    }
-}
-
 /// The detail of an event.
-struct Detail<'a>(&'a Happening);
+pub(super) struct Detail<'a>(pub(super) &'a Happening);
 
 impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,6 +51,8 @@ impl Host for View<'_> {
     }
 
     fn bans_user(&self, user_id: u64) -> bool {
+        // This is also the moment from which a trace of the user concerns the client.
+        self.shared.meet_user(self.stats, user_id);
         self.shared.scope.doors.bans_user(user_id)
     }
 
@@ -68,7 +70,7 @@ impl Host for View<'_> {
             reason: text.into(),
             service: service.into(),
         };
-        self.stats.happened(told, 1, self.shared.now_s());
+        self.shared.happened(self.stats, told, 1);
     }
 
     fn short_of_memory(&self) -> bool {

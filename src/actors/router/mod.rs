@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire, Shared};
 use crate::codec::code::Code;
-use crate::routing::{RouteTable, ServiceRoute};
+use crate::routing::{RouteTable, ServiceRoute, Why};
 use crate::scope::Scope;
 use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
 
@@ -68,6 +68,8 @@ pub struct Resolved {
     pub pool: Seat<BackendPool>,
     /// The rule's limit of sessions there.
     pub max_sessions: Option<u32>,
+    /// Why there.
+    pub why: Why,
 }
 
 /// Why a session goes nowhere.

@@ -95,6 +95,7 @@ impl Router {
         Ok(Resolved {
             endpoint: route.endpoint,
             max_sessions: route.service.max_sessions,
+            why: route.why,
             pool: self.pool(&route.service, route.endpoint),
         })
     }

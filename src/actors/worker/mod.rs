@@ -7,6 +7,7 @@ mod accepting;
 mod banning;
 mod draining;
 mod launch;
+mod marking;
 mod memory;
 mod queries;
 mod recent;
@@ -41,6 +42,7 @@ use accepting::Failures;
 pub use banning::{BannedEnded, EndBanned};
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
 pub use launch::{WorkerParams, launch};
+pub use marking::{MarkTraced, TracedMarked};
 pub use queries::{
     ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
     SessionsSnapshot,

@@ -66,6 +66,18 @@ pub enum ToOwner {
 }
 
 impl ToOwner {
+    /// Returns what it is, for operators.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ToOwner::Ask { .. } => "ask",
+            ToOwner::Claim { .. } => "claim",
+            ToOwner::GiveUp { .. } => "give_up",
+            ToOwner::Withdraw => "withdraw",
+            ToOwner::Supersede { .. } => "supersede",
+            ToOwner::End { .. } => "end",
+        }
+    }
+
     /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         match self {
@@ -118,6 +130,21 @@ pub enum ToClaimant {
 }
 
 impl ToClaimant {
+    /// Returns what it is, for operators.
+    pub fn name(&self) -> &'static str {
+        match self {
+            ToClaimant::Holds { .. } => "holds",
+            ToClaimant::Moved { .. } => "moved",
+            ToClaimant::Busy => "busy",
+            ToClaimant::NotGood => "not_good",
+            ToClaimant::Unknown => "unknown",
+            ToClaimant::HoldsMore { .. } => "holds_more",
+            ToClaimant::Handover(_) => "handover",
+            ToClaimant::Refused => "refused",
+            ToClaimant::Ended { .. } => "ended",
+        }
+    }
+
     /// Tells whether it is the last message of its call.
     pub fn ends(&self) -> bool {
         !matches!(
