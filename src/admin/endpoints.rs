@@ -16,7 +16,7 @@ use super::ids::{
 use super::openapi::Finished;
 use super::{
     actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory, pages,
-    probes, refusals, routes, sessions, top_talkers, traces, whoami,
+    probes, refusals, route_changes, routes, sessions, top_talkers, traces, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -73,7 +73,9 @@ endpoints! {
     "/api/v1/traces/{id}" => GET traces::one, DELETE traces::end;
     "/api/v1/traces/{id}/events" => GET traces::events;
     "/api/v1/routes" => GET routes::in_force;
+    "/api/v1/routes/history" => GET route_changes::history;
     "/api/v1/routes/resolve" => GET routes::resolve;
+    "/api/v1/routes/rollback" => POST route_changes::rollback;
     "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;
     "/api/v1/log-level" => GET log_level::current, PUT log_level::change;
     "/api/v1/config" => GET config::effective;

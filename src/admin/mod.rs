@@ -8,7 +8,7 @@
 //! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
-//!   [`backends`], [`backend_state`], [`routes`], [`drain`], [`bans`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
+//!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
 //!   [`event_streams`], and [`pages`] for people.
 
 mod accept;
@@ -44,6 +44,7 @@ mod peer_families;
 mod probes;
 mod process_families;
 mod refusals;
+mod route_changes;
 mod routes;
 mod server;
 mod service_families;
@@ -58,7 +59,7 @@ mod whoami;
 mod wishes;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use actix::Message;
@@ -145,6 +146,8 @@ struct Desk {
     /// Admin connections that had to make room.
     closed_connections: Arc<AtomicU64>,
     samples: top_talkers::Samples,
+    /// A rollback of the routes is under way.
+    rolling_back: Arc<AtomicBool>,
     event_streams: EventStreams,
     live: Live,
     deployment: Deployment,
@@ -172,6 +175,7 @@ impl Desk {
             started: std::time::Instant::now(),
             closed_connections,
             samples: top_talkers::Samples::default(),
+            rolling_back: Arc::default(),
             event_streams,
             live: Live::default(),
         }

@@ -23,6 +23,7 @@ use crate::routing::{
     Avoid, Explained, Explanation, NoRoute, Query as Question, RouteTable, Rule, StrategyKind,
 };
 use crate::store::RefusedKind;
+use crate::store::redis::Version;
 
 /// Realms that one answer shows; `resolve` tells of any.
 const MAX_REALMS: usize = 10_000;
@@ -46,6 +47,12 @@ pub(super) struct Routes {
     error_kind: Option<&'static str>,
     /// Time of that, in seconds since 1970.
     error_at_seconds: Option<u64>,
+    /// What the writer of the data that is refused says of itself.
+    error_by: Option<String>,
+    /// What the source has is in force: `false` where `error` says why not, `null` where it cannot be read.
+    is_current: Option<bool>,
+    /// The version in the history of Redis that is in force; `null`: it was written in another way, or is a file.
+    recorded: Option<Version>,
     /// Changes are noticed at once, because the file's directory is watched or Redis subscribed.
     watching: bool,
     /// By service_type, in the form of the routes file.
@@ -92,6 +99,13 @@ fn routes(loaded: RoutesLoaded) -> Routes {
         error: loaded.error.as_ref().map(ToString::to_string),
         error_kind: loaded.error_kind.map(RefusedKind::name),
         error_at_seconds: loaded.error_at.map(|at| since_1970(at).as_secs()),
+        error_by: loaded.error_by.as_ref().map(ToString::to_string),
+        is_current: match loaded.error_kind {
+            Some(RefusedKind::Unreadable) => None,
+            Some(RefusedKind::Mistaken) => Some(false),
+            None => data.map(|_| true),
+        },
+        recorded: loaded.recorded.as_deref().cloned(),
         watching: loaded.watching,
         rules: data.map(|data| data.rules.clone()).unwrap_or_default(),
         realms_total: realms.map_or(0, |realms| realms.len()),

@@ -5,6 +5,7 @@
 mod support;
 
 mod access;
+mod admin_api;
 mod changes;
 mod history;
 mod mistakes;

@@ -9,10 +9,10 @@ use actix::prelude::*;
 use tokio::time::Instant;
 
 use super::source::blocking;
-use super::{Cause, ConfigWatcher};
+use super::{Cause, Change, ConfigWatcher, changes};
 use crate::actors::router::RoutesChanged;
 use crate::labels::Label;
-use crate::routing::{EndpointName, RouteTable, RoutingData};
+use crate::routing::{Difference, EndpointName, RouteTable, RoutingData};
 use crate::store::names::Host;
 
 impl ConfigWatcher {
@@ -40,23 +40,35 @@ impl ConfigWatcher {
         let version = self.state.told.version + 1;
         let build = blocking(move || {
             let addresses = by_endpoint(&data, &addresses);
-            RouteTable::build(version, &data, &addresses, previous.as_deref())
+            let table = RouteTable::build(version, &data, &addresses, previous.as_deref());
+            let previous = previous.filter(|_| is_new);
+            let difference =
+                previous.map(|old| Difference::between(old.data(), &data, changes::LIMITS));
+            (table, difference)
         });
-        ctx.spawn(build.into_actor(self).map(move |table, watcher, ctx| {
+        ctx.spawn(build.into_actor(self).map(move |built, watcher, ctx| {
+            let (table, difference) = built;
             watcher.state.built_names = names;
-            watcher.put_in_force(Arc::new(table), is_new);
+            watcher.put_in_force(Arc::new(table), is_new, difference);
             watcher.building.end();
             watcher.build_if_due(ctx);
         }));
     }
 
-    fn put_in_force(&mut self, table: Arc<RouteTable>, is_new: bool) {
-        let (version, data) = (table.version(), table.data());
-        let (services, realms) = (data.rules.len(), data.realms.len());
-        let cause = if is_new { self.cause } else { Cause::Resolved };
-        let by = self.changed_by.take_if(|_| is_new);
-        let because = cause.label();
-        tracing::info!(version, services, realms, because, by, "routes in force");
+    fn put_in_force(
+        &mut self,
+        table: Arc<RouteTable>,
+        is_new: bool,
+        difference: Option<Difference>,
+    ) {
+        let version = table.version();
+        if is_new {
+            self.remember(&table, difference);
+        } else {
+            let (services, realms) = (table.data().rules.len(), table.data().realms.len());
+            let because = Cause::Resolved.label();
+            tracing::info!(version, services, realms, because, "routes in force");
+        }
         self.audience.operator.refresh(&table);
         self.audience.in_force.store(Some(Arc::clone(&table)));
         for router in &self.audience.routers {
@@ -64,11 +76,51 @@ impl ConfigWatcher {
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
         self.state.told.version = version;
-        self.state.told.services = services;
+        self.state.told.services = table.data().rules.len();
         self.state.told.loaded_at = Some(SystemTime::now());
         self.retired.extend(self.state.told.table.replace(table));
         self.tell();
         self.bury();
+    }
+
+    /// Notes and logs that new data comes in force: whose it is, and what changes with it.
+    fn remember(&mut self, table: &RouteTable, difference: Option<Difference>) {
+        // Newer data may have been read meanwhile; what is known of that is not said of this.
+        let newest = self.state.newest.as_ref();
+        let is_newest = newest.is_some_and(|newest| Arc::ptr_eq(newest, table.data()));
+        let recorded = self.state.recorded.clone().filter(|_| is_newest);
+        let written = recorded.as_ref().filter(|it| it.author.is_some());
+        // The history knows better than a notification, which may have been lost, or be another's.
+        let said = self.changed_by.take_if(|_| is_newest);
+        let by = written.map(|version| version.says()).or(said);
+        let (version, data, because) = (table.version(), table.data(), self.cause.label());
+        let (services, realms) = (data.rules.len(), data.realms.len());
+        tracing::info!(
+            version,
+            services,
+            realms,
+            because,
+            by,
+            recorded = recorded.as_ref().map(|it| it.number),
+            message = recorded
+                .as_ref()
+                .map(|it| &*it.message)
+                .filter(|it| !it.is_empty()),
+            changes = difference.as_ref().map(tracing::field::display),
+            "routes in force"
+        );
+        let change = Change {
+            version,
+            at: SystemTime::now(),
+            because,
+            by: by.map(Arc::from),
+            recorded: recorded.clone(),
+            services,
+            realms,
+            difference,
+        };
+        Arc::make_mut(&mut self.state.told.changes).push(change);
+        self.state.told.recorded = recorded;
     }
 
     /// Drops the tables that nobody else holds any more, where that delays nobody.

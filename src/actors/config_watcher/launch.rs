@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::routing::RoutingData;
 use crate::scope::RoutesInForce;
 use crate::store::names::Names;
+use crate::store::redis::Version;
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
     RescueSlot, Rescued, Seat, mailbox,
@@ -24,10 +25,22 @@ pub(super) struct State {
     pub(super) told: RoutesLoaded,
     /// The newest good data; in force, or soon.
     pub(super) newest: Option<Arc<RoutingData>>,
+    /// The version in the history of Redis that it is.
+    pub(super) recorded: Option<Arc<Version>>,
     pub(super) names: Names,
     /// The version of the names that the newest table was built with.
     pub(super) built_names: u64,
     pub(super) connected_before: bool,
+}
+
+impl State {
+    /// Returns true if the newest good data is in force.
+    pub(super) fn is_in_force(&self) -> bool {
+        let table = self.told.table.as_ref();
+        table.is_some_and(|table| {
+            (self.newest.as_ref()).is_some_and(|newest| Arc::ptr_eq(table.data(), newest))
+        })
+    }
 }
 
 /// Whom a watcher tells.

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use actix::prelude::*;
 use tokio::time::Instant;
 
-use super::source::Loaded;
+use super::changes::Record;
+use super::source::{Loaded, Outcome};
 use super::{Cause, ConfigWatcher};
 use crate::store::names::LATE;
 use crate::store::{Refused, RefusedKind};
@@ -35,11 +36,14 @@ impl ConfigWatcher {
         }));
     }
 
-    fn loaded(&mut self, outcome: Result<Option<Loaded>, Refused>, ctx: &mut Context<Self>) {
+    fn loaded(&mut self, outcome: Result<Outcome, Refused>, ctx: &mut Context<Self>) {
         // While Redis is gone its error stands, whatever a read says that was under way.
         let current = self.source.is_reachable();
         match outcome {
-            Ok(loaded) => {
+            Ok(Outcome { loaded, record }) => {
+                if let Some(record) = record {
+                    self.note(record, loaded.is_some());
+                }
                 if let Some(loaded) = loaded {
                     self.take(loaded, ctx);
                 }
@@ -47,6 +51,7 @@ impl ConfigWatcher {
                     self.state.told.error = None;
                     self.state.told.error_kind = None;
                     self.state.told.error_at = None;
+                    self.state.told.error_by = None;
                 }
             }
             Err(refused) if current => {
@@ -65,6 +70,17 @@ impl ConfigWatcher {
         let first_is_near = self.state.told.version == 0 && self.state.newest.is_some();
         if !first_is_near {
             self.tell();
+        }
+    }
+
+    /// Notes what Redis says of the newest good data.
+    fn note(&mut self, record: Record, is_new: bool) {
+        self.state.told.history = record.history;
+        self.state.recorded = record.version;
+        // The same data has been written once more.
+        if !is_new && self.state.is_in_force() {
+            self.state.told.recorded = self.state.recorded.clone();
+            self.changed_by = None;
         }
     }
 
@@ -90,6 +106,9 @@ impl ConfigWatcher {
         self.state.told.error = Some(text);
         self.state.told.error_kind = Some(refused.kind);
         self.state.told.error_at = Some(SystemTime::now());
+        if refused.kind == RefusedKind::Mistaken {
+            self.state.told.error_by = self.changed_by.take().map(Arc::from);
+        }
         true
     }
 

@@ -13,6 +13,7 @@
 //! name has its own clock. A periodic look catches what a lost notification missed. When it panics, the next
 //! one inherits what was told and looked up, connects and reads again.
 
+mod changes;
 mod enforcing;
 mod launch;
 mod loading;
@@ -31,6 +32,7 @@ use crate::routing::RouteTable;
 use crate::store::redis::connect::Connected;
 use crate::supervision::{Receive, Registration, Rescued};
 
+pub use changes::{Change, Changes, MAX_CHANGES};
 use launch::State;
 pub use launch::{Audience, launch};
 pub use news::RoutesLoaded;

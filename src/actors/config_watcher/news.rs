@@ -5,8 +5,10 @@ use std::time::SystemTime;
 
 use actix::prelude::*;
 
+use super::changes::Changes;
 use crate::routing::RouteTable;
 use crate::store::RefusedKind;
+use crate::store::redis::{Index, Version};
 
 /// State of the routing data, sent after each attempt to load it and when its source comes or goes.
 #[derive(Debug, Clone, Default, Message)]
@@ -22,6 +24,8 @@ pub struct RoutesLoaded {
     pub error_kind: Option<RefusedKind>,
     /// Since when; there with `error`.
     pub error_at: Option<SystemTime>,
+    /// What the writer of the data that is refused says of itself.
+    pub error_by: Option<Arc<str>>,
     /// Number of times that data was refused because it could not be read.
     pub unreadable: u64,
     /// Number of times that data was refused because of mistakes in it.
@@ -31,6 +35,12 @@ pub struct RoutesLoaded {
     pub source: Arc<str>,
     /// The table in force.
     pub table: Option<Arc<RouteTable>>,
+    /// The version in the history of Redis that it is; none: it was written in another way, or is a file.
+    pub recorded: Option<Arc<Version>>,
+    /// That history, as it was when the data was read.
+    pub history: Arc<Index>,
+    /// What has come in force lately.
+    pub changes: Arc<Changes>,
     /// Since when it is.
     pub loaded_at: Option<SystemTime>,
     /// Changes are noticed at once: the directory is watched, Redis subscribed.

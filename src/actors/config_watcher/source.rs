@@ -8,12 +8,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use notify::Watcher;
 
+use super::changes::Record;
 use super::{ConfigWatcher, SourceNews};
 use crate::config::{Config, RouteSource};
 use crate::routing::{Mistake, Parsed, RoutingData};
 use crate::store::names::Host;
+use crate::store::redis::change::history;
 use crate::store::redis::pieces::{Contents, Reader};
-use crate::store::redis::{Keys, News, Server, connect::Connected, follow};
+use crate::store::redis::{Gathered, Keys, News, Server, connect::Connected, follow};
 use crate::store::{Refused, file};
 use crate::supervision::CountedAddr;
 
@@ -32,6 +34,15 @@ pub(super) enum Source {
         /// None while the subscription is gone.
         connected: Option<Arc<Connected>>,
     },
+}
+
+/// What a read has brought.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// None: the newest good data is there as before.
+    pub(super) loaded: Option<Loaded>,
+    /// None: nothing was written.
+    pub(super) record: Option<Record>,
 }
 
 /// Good data that is new.
@@ -66,6 +77,32 @@ fn compare(parsed: Parsed, newest: Option<Arc<RoutingData>>) -> Option<Loaded> {
         hosts: hosts.map(|name| Host::from(name.host.as_str())).collect(),
         data: Arc::new(data),
         warnings,
+    })
+}
+
+/// Parses what Redis has, and looks it up in the history there.
+async fn changed(
+    gathered: Gathered,
+    server: &Server,
+    connected: &Connected,
+    keys: Arc<Keys>,
+    newest: Option<Arc<RoutingData>>,
+) -> Result<Outcome, Refused> {
+    let its_keys = Arc::clone(&keys);
+    let parse = move || {
+        let (parsed, digest) = gathered.identify(&its_keys)?;
+        Ok::<_, Refused>((compare(parsed, newest), digest))
+    };
+    let (loaded, digest) = blocking(parse).await?;
+    // Read after the data: a version that was written since is not taken for it, for the digest decides.
+    let history = history(server, connected, &keys).await;
+    let history = history.unwrap_or_else(|error| {
+        tracing::debug!(error, "no history of the routes");
+        Default::default()
+    });
+    Ok(Outcome {
+        loaded,
+        record: Some(Record::of(history, &digest)),
     })
 }
 
@@ -136,14 +173,16 @@ impl Source {
         self,
         mut seen: Seen,
         newest: Option<Arc<RoutingData>>,
-    ) -> (Seen, Result<Option<Loaded>, Refused>) {
+    ) -> (Seen, Result<Outcome, Refused>) {
         match self {
             Source::File(path) => {
                 blocking(move || {
                     let read = file::read_changed(&path, &mut seen.file);
-                    let loaded =
-                        read.map(|parsed| parsed.and_then(|parsed| compare(parsed, newest)));
-                    (seen, loaded.map_err(Refused::from))
+                    let outcome = read.map(|parsed| Outcome {
+                        loaded: parsed.and_then(|parsed| compare(parsed, newest)),
+                        record: None,
+                    });
+                    (seen, outcome.map_err(Refused::from))
                 })
                 .await
             }
@@ -160,19 +199,18 @@ impl Source {
                     .take()
                     .filter(|reader| reader.is_over(&connected));
                 let mut reader = reader.unwrap_or_else(|| Reader::new(&server, &keys, &connected));
-                let loaded = match reader.read().await {
-                    Ok(Contents::Unchanged) => Ok(None),
+                let outcome = match reader.read().await {
+                    Ok(Contents::Unchanged) => Ok(Outcome::default()),
                     Ok(Contents::Changed(gathered)) => {
-                        let parse = move || Ok(compare(gathered.parse(&keys)?, newest));
-                        blocking(parse).await
+                        changed(gathered, &server, &connected, keys, newest).await
                     }
                     Err(refused) => Err(refused),
                 };
-                if loaded.is_err() {
+                if outcome.is_err() {
                     reader.forget();
                 }
                 seen.redis = Some(reader);
-                (seen, loaded)
+                (seen, outcome)
             }
         }
     }

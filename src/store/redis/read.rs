@@ -4,6 +4,7 @@ use redis::{RedisResult, Value};
 
 use super::Keys;
 use super::connect::{Connected, Server, explain};
+use super::versions::digest;
 use crate::routing::{Mistake, Parsed, RealmsParser, RoutingData, parse_rules};
 use crate::store::file::MAX_FILE_BYTES;
 use crate::store::{Refused, RefusedKind};
@@ -218,8 +219,22 @@ impl Gathered {
     /// # Errors
     /// There are no rules, or mistakes in either document, all of which are returned with the key's name.
     pub fn parse(self, keys: &Keys) -> Result<Parsed, Refused> {
+        self.parse_with_rules(keys).map(|(parsed, _)| parsed)
+    }
+
+    /// Parses what is not parsed yet, and identifies it as the history does.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn identify(self, keys: &Keys) -> Result<(Parsed, String), Refused> {
+        let (parsed, rules) = self.parse_with_rules(keys)?;
+        let digest = digest(&rules, &parsed.data.realms);
+        Ok((parsed, digest))
+    }
+
+    fn parse_with_rules(self, keys: &Keys) -> Result<(Parsed, Vec<u8>), Refused> {
         let too_large = self.is_too_large();
-        let Some(rules) = &self.rules else {
+        let Some(text) = self.rules else {
             let why = "not found; `game-gateway routes set` creates it";
             return Err(Refused::unreadable(format!(
                 "redis key {}: {why}",
@@ -227,7 +242,7 @@ impl Gathered {
             )));
         };
         let mut mistakes = Vec::new();
-        let rules = located(&keys.rules, &mut mistakes, rules_in(rules));
+        let rules = located(&keys.rules, &mut mistakes, rules_in(&text));
         let realms = match too_large {
             true => Err(vec![mistake(format!(
                 "too large, limit {MAX_DOCUMENT_BYTES} bytes"
@@ -238,7 +253,7 @@ impl Gathered {
             (Some((rules, warnings)), Some(realms)) => {
                 let realms = realms.into();
                 let data = RoutingData { rules, realms };
-                Ok(Parsed { data, warnings })
+                Ok((Parsed { data, warnings }, text))
             }
             _ => Err(Refused {
                 kind: RefusedKind::Mistaken,
