@@ -15,6 +15,7 @@ use super::errors::ApiError;
 use super::params::plain_number;
 use super::wishes::{self, MAX_REASON, given, text};
 use crate::admission::BanTarget;
+use crate::config::Network;
 
 /// An address or network, for errors.
 const NETWORK: &str = "an address or network such as 192.0.2.7, 192.0.2.0/24 or 2001:db8:0:1::/64";
@@ -123,12 +124,20 @@ impl Wish {
 /// # Errors
 /// It is none.
 pub(super) fn read_address(text: &str) -> Result<BanTarget, ApiError> {
+    read_network(text).map(BanTarget::Network)
+}
+
+/// Reads an address or network, the parameter or member `address`.
+///
+/// # Errors
+/// It is none.
+pub(super) fn read_network(text: &str) -> Result<Network, ApiError> {
     let wrong = |why: String| ApiError::bad_request(format!("address: {why}"));
-    match text.parse() {
-        Ok(network) => Ok(BanTarget::Network(network)),
-        Err(why) if text.contains('/') => Err(wrong(why)),
-        Err(_) => Err(wrong(format!("`{text}` is not {NETWORK}"))),
-    }
+    text.parse()
+        .map_err(|why: String| match text.contains('/') {
+            true => wrong(why),
+            false => wrong(format!("`{text}` is not {NETWORK}")),
+        })
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::access::{AUDIT, Caller};
+use super::ban_wish::read_network;
 use super::deployment_sessions::{self, DeploymentSessions, Wanted};
 use super::errors::{ApiError, ErrorBody};
-use super::ids::{Address, DecimalId, ServiceName, SessionId, Token};
+use super::ids::{Address, DecimalId, NetworkText, ServiceName, SessionId, Token};
 use super::params::{Nothing, Query, cursor, limit, path_part};
 use super::{Desk, in_time};
 use crate::actors::client::{SessionFilter, SessionState, SessionStory, TransportName};
@@ -34,6 +35,9 @@ pub(super) struct Which {
     user_id: Option<DecimalId>,
     /// Sessions whose user a backend has bound (`true`), or has not.
     bound: Option<bool>,
+    /// Sessions of players from this address or network.
+    #[param(value_type = Option<NetworkText>)]
+    address: Option<String>,
     /// Sessions that are bound to this endpoint.
     backend: Option<Address>,
     /// Sessions over this transport.
@@ -70,6 +74,7 @@ pub(super) async fn list(
         realm_id: which.realm_id,
         user_id: which.user_id.map(|id| id.0),
         bound: which.bound,
+        address: which.address.as_deref().map(read_network).transpose()?,
         backend: which.backend.map(|address| address.0),
         transport: which.transport,
         state: which.state,

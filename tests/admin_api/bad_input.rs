@@ -111,6 +111,11 @@ const BAD_QUERIES: &[(&str, &str)] = &[
         "sessions?backend=127.0.0.1",
         "backend: `127.0.0.1` is not an address",
     ),
+    ("sessions?address=localhost", "address: `localhost` is not"),
+    (
+        "sessions?address=127.0.0.1/8",
+        "address: invalid network `127.0.0.1/8`: host bits set",
+    ),
     (
         "sessions?transport=pigeon",
         "transport: unknown variant `pigeon`",

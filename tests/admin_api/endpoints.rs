@@ -19,7 +19,7 @@ const PATHS: [&str; 16] = [
     "/api/v1/actors",
     "/api/v1/actors?kind=link&limit=1000&cursor=1",
     "/api/v1/sessions?limit=1&service=game&realm_id=4294967295&user_id=18446744073709551615\
-     &backend=[::1]:9&transport=tcp&state=active&bound=false",
+     &backend=[::1]:9&transport=tcp&state=active&bound=false&address=192.0.2.0/24",
     "/api/v1/top-talkers?by=user&sort=frames_in&limit=1000",
     "/api/v1/refusals?limit=1&code=0&service=game&realm_id=4294967295",
     "/api/v1/backends",

@@ -6,6 +6,8 @@ use super::story::SessionEnd;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::config::Network;
+
 /// Which sessions are wanted; an unset member takes all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionFilter {
@@ -17,6 +19,8 @@ pub struct SessionFilter {
     pub user_id: Option<u64>,
     /// Sessions whose user a backend has bound, or has not.
     pub bound: Option<bool>,
+    /// Sessions whose player's address is in this network.
+    pub address: Option<Network>,
     /// Sessions that are bound to this endpoint.
     pub backend: Option<SocketAddr>,
     /// Sessions over this transport.

@@ -356,6 +356,7 @@ impl ClientStats {
             realm_id: self.realm_id.get(),
             user_id: self.user_id.get(),
             bound: self.is_bound(),
+            client: self.remote.get(),
             transport: self.transport.get(),
             state: self.state(),
         };

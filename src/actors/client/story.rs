@@ -41,6 +41,7 @@ pub(super) struct Facts {
     pub(super) realm_id: u32,
     pub(super) user_id: u64,
     pub(super) bound: bool,
+    pub(super) client: SocketAddr,
     pub(super) transport: Transport,
     pub(super) state: SessionState,
 }
@@ -51,6 +52,9 @@ impl SessionFilter {
         self.realm_id.is_none_or(|realm| realm == facts.realm_id)
             && self.user_id.is_none_or(|user| user == facts.user_id)
             && self.bound.is_none_or(|bound| bound == facts.bound)
+            && self
+                .address
+                .is_none_or(|network| network.contains(facts.client.ip().to_canonical()))
             && self.transport.is_none_or(|wanted| wanted == transport)
             && self.state.is_none_or(|state| state == facts.state)
     }
@@ -72,6 +76,7 @@ impl SessionFilter {
             realm_id: session.realm_id,
             user_id: session.user_id,
             bound: session.is_bound,
+            client: session.client,
             transport: session.transport,
             state: SessionState::Ended,
         };

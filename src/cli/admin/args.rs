@@ -146,6 +146,9 @@ pub(super) struct SessionsArgs {
     /// Only sessions whose user a backend has bound (true), or has not (false).
     #[arg(long, value_name = "true|false")]
     bound: Option<bool>,
+    /// Only sessions of players from this address or network.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
     /// Only sessions bound to this endpoint, ip:port.
     #[arg(long)]
     backend: Option<SocketAddr>,
@@ -175,6 +178,7 @@ impl SessionsArgs {
             ("realm_id", self.realm_id.map(|id| id.to_string())),
             ("user_id", self.user_id.map(|id| id.to_string())),
             ("bound", self.bound.map(|bound| bound.to_string())),
+            ("address", self.address.clone()),
             ("backend", self.backend.map(|address| address.to_string())),
             ("transport", self.transport.clone()),
             ("state", self.state.clone()),
