@@ -28,8 +28,8 @@ const OPEN: [&str; 3] = ["/health", "/ready", "/metrics"];
 /// Pages that a browser must get before it can send a token. They are the same for every gateway
 /// of this version and say nothing about this one.
 const PAGES: [&str; 2] = ["/", "/api/openapi.json"];
-/// The folder of more such pages.
-const PAGES_BELOW: &str = "/api/docs/";
+/// The folders of more such pages.
+const PAGES_BELOW: [&str; 2] = ["/api/docs/", "/page/"];
 
 /// The target of the lines about what was changed, and by whom.
 pub(super) const AUDIT: &str = "game_gateway::audit";
@@ -156,7 +156,8 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
     let desk = request.app_data::<web::Data<Desk>>()?;
     if !desk.tokens.is_empty() {
         let Some(token) = shown(request.headers(), &desk.tokens) else {
-            let is_page = PAGES.contains(&path) || path.starts_with(PAGES_BELOW);
+            let is_page =
+                PAGES.contains(&path) || PAGES_BELOW.iter().any(|folder| path.starts_with(folder));
             return (!is_page).then(ApiError::unauthorized);
         };
         let shown = Shown(token.name.clone(), token.role);

@@ -219,7 +219,10 @@ impl Connection {
         }
         match body.size() {
             BodySize::Sized(length) => head.line(&header::CONTENT_LENGTH, length),
-            BodySize::None if status != StatusCode::NO_CONTENT => {
+            // Of 304 it would be the length of what has not changed.
+            BodySize::None
+                if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) =>
+            {
                 head.line(&header::CONTENT_LENGTH, 0);
             }
             // The end of the connection ends a stream.

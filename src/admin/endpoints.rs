@@ -15,8 +15,9 @@ use super::ids::{
 };
 use super::openapi::Finished;
 use super::{
-    actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory, pages,
-    probes, refusals, route_changes, routes, sessions, top_talkers, traces, whoami,
+    actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory,
+    page_files, pages, probes, refusals, route_changes, routes, sessions, top_talkers, traces,
+    whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -51,7 +52,8 @@ macro_rules! endpoints {
 }
 
 endpoints! {
-    "/" => GET pages::index;
+    "/" => GET page_files::index;
+    "/page/{file}" => GET page_files::file;
     "/health" => GET probes::health;
     "/ready" => GET probes::ready;
     "/metrics" => GET probes::metrics;

@@ -9,7 +9,7 @@
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
 //!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
-//!   [`event_streams`], and [`pages`] for people.
+//!   [`event_streams`], [`page_files`] and [`pages`] for people.
 
 mod accept;
 mod access;
@@ -38,6 +38,7 @@ mod log_level;
 mod memory;
 mod metrics;
 mod openapi;
+mod page_files;
 mod pages;
 mod params;
 mod peer_families;

@@ -115,7 +115,7 @@ fn finish(path: &str, operation: &mut Operation) {
         );
         add(operation, 401, "The token is missing or wrong.");
     }
-    if path.starts_with("/api/") || path == "/" {
+    if path.starts_with("/api/") || path.starts_with("/page/") || path == "/" {
         let why = "The token may only read. Without a token: not from a loopback address, through a proxy, under another \
                    name than this machine's, or from another site's page.";
         add(operation, 403, why);

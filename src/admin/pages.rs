@@ -1,4 +1,4 @@
-//! Pages for people, and the document that they are made of. All of it is in the program; nothing
+//! The API's document, and the page that shows it. All of it is in the program; nothing
 //! is loaded from elsewhere.
 
 use std::borrow::Cow;
@@ -22,17 +22,6 @@ const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self'
 
 static DOCUMENT_TEXT: LazyLock<Result<String, serde_json::Error>> =
     LazyLock::new(|| serde_json::to_string(&Document::openapi()));
-
-/// The index page, with links to everything else.
-#[utoipa::path(get, path = "/", tag = "pages", responses(
-    (status = 200, description = "A page.", body = String, content_type = "text/html"),
-))]
-pub(super) async fn index() -> HttpResponse {
-    page(
-        "text/html; charset=utf-8",
-        Bytes::from_static(include_bytes!("index.html")),
-    )
-}
 
 /// This document.
 #[utoipa::path(get, path = "/api/openapi.json", tag = "pages", responses(

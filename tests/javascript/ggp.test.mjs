@@ -1,5 +1,5 @@
 // examples/ggp.js against the bytes of docs/protocol.md, and a session against a WebSocket that
-// this test plays. Run by tests/browser.rs, or: node --test tests/javascript/
+// this test plays. Run by tests/browser/, or: node --test tests/javascript/
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import test from "node:test";

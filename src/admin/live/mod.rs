@@ -16,17 +16,20 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Desk;
 use super::errors::{ApiError, ErrorBody};
 use super::event_streams::event;
 use super::params::{Nothing, Query};
+use super::process_families::OsFigures;
 use readings::{Point, Readings};
 use sections::{LiveEvents, Talkers};
 
 /// Time between two snapshots.
 const STEP: Duration = Duration::from_secs(1);
+/// Time between two looks at the figures of the process.
+const PROCESS_STEP: Duration = Duration::from_secs(5);
 /// Time between two looks at who talks the most, which asks for everybody's counters; the longer one with many sessions.
 const TALKERS_STEPS: [Duration; 2] = [Duration::from_secs(4), Duration::from_secs(9)];
 const MANY_SESSIONS: u64 = 20_000;
@@ -173,6 +176,7 @@ async fn read_counters(desk: web::Data<Desk>) {
 async fn make_snapshots(desk: web::Data<Desk>) {
     let mut step = interval(STEP);
     step.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut process, mut read) = (OsFigures::default(), None::<Instant>);
     loop {
         tokio::select! {
             _ = step.tick() => {}
@@ -182,7 +186,11 @@ async fn make_snapshots(desk: web::Data<Desk>) {
             desk.live.forget();
             continue;
         }
-        let events = LiveEvents::now(&desk).await;
+        // Older kernels do not say how many files are open: each is counted.
+        if read.is_none_or(|read| read.elapsed() >= PROCESS_STEP) {
+            (process, read) = (OsFigures::read(desk.started_at), Some(Instant::now()));
+        }
+        let events = LiveEvents::now(&desk, process).await;
         desk.live.publish(events.written());
     }
 }

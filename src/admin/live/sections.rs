@@ -156,7 +156,7 @@ impl Talkers {
 
 impl LiveEvents {
     /// Takes a snapshot.
-    pub(super) async fn now(desk: &web::Data<Desk>) -> LiveEvents {
+    pub(super) async fn now(desk: &web::Data<Desk>, process: OsFigures) -> LiveEvents {
         let filter = RefusalFilter::default();
         let (status, drain, rows, refusals) = join4(
             desk.status(),
@@ -180,7 +180,7 @@ impl LiveEvents {
                 rows: page.refusals.into_iter().map(Refused::of).collect(),
             }),
             memory: desk.memory.snapshot().into(),
-            process: OsFigures::read(desk.started_at),
+            process,
             talkers: desk.live.talkers(|talkers| talkers.clone()),
         }
     }

@@ -1,0 +1,209 @@
+// Sessions: searched, told, kicked; and traces of them.
+
+import { action, announce, ban, caller, confirm, everywhere, kick, sentence } from "./act.js";
+import { ask, get, has, listen, query, takes } from "./api.js";
+import { ago, at, bytes, card, count, facts, h, look, plural, say, short, span, table, words } from "./dom.js";
+import { repeat } from "./views.js";
+
+const LIMIT = 100;
+/** Lines of a trace that are kept on the page. */
+const TRACE_LINES = 500;
+const STATE = { active: "good", suspended: "odd", ended: "hollow" };
+
+const problem = () => h("p", { class: "error", role: "alert" });
+
+const columns = (changed) => [
+  { name: "Session", class: "mono", node: () => h("a"), update: (node, row) => { say(node, row.session_id); node.href = `#session/${encodeURIComponent(row.global_id)}`; } },
+  { name: "Gateway", class: "mono", text: (row) => row.global_id.replace(/:\d+$/, "") },
+  { name: "User", class: "mono", text: (row) => (row.user_id === "0" ? "–" : row.user_id) + (row.identity === "claimed" && row.user_id !== "0" ? " (claimed)" : "") },
+  { name: "Realm", class: "number", text: (row) => row.realm_id || "–" },
+  { name: "State", node: () => h("span"), update: (node, row) => { look(node, `dot ${STATE[row.state] ?? "odd"}`); say(node, row.end ? `ended ${span(row.end.age_seconds)} ago: ${words(row.end.reason)}` : row.state); } },
+  { name: "Address", class: "mono", text: (row) => row.client },
+  { name: "Over", text: (row) => row.transport },
+  { name: "Age", class: "number", text: (row) => span(row.age_seconds) },
+  { name: "In", class: "number", text: (row) => bytes(row.bytes_in) },
+  { name: "Out", class: "number", text: (row) => bytes(row.bytes_out) },
+  { name: "Services", class: "wrap", text: (row) => row.services.map((one) => `${one.service} ${one.endpoint}`).join(", ") || "–" },
+  { name: "Actions", class: "actions", unseen: true, node: (item) => action("Kick", { class: "danger" }, () => kick(item()).then((done) => done && changed())), update: (node, row) => { node.hidden = row.state === "ended"; node.setAttribute("aria-label", `Kick session ${row.session_id}`); } },
+];
+
+/** Turns what was searched for into filters; none where it is only a session's id. */
+async function filters(text) {
+  if (text === "") return [{}];
+  if (/^\d+$/.test(text)) return [{ user_id: text }, { user_id: text, state: "ended" }];
+  if (/^[0-9a-f.:/[\]]+$/i.test(text) && /[.:]/.test(text)) {
+    const named = (await takes("/api/v1/sessions", "address")) ? [{ address: text }] : [];
+    return /:\d+$/.test(text) ? [{ backend: text }, ...named] : named;
+  }
+  return [{ service: text }];
+}
+
+export function sessions(searched) {
+  const error = problem();
+  const box = h("input", { id: "search", type: "search", value: searched, placeholder: "User, session id, address, backend or service", autocomplete: "off", spellcheck: "false" });
+  const note = h("p", { class: "note", role: "status" });
+  let looking = null;
+  const rows = table("Sessions", columns(() => looking?.now()), { key: (row) => row.global_id, empty: "None found." });
+  const load = async () => {
+    const text = decodeURIComponent(location.hash.split("/")[1] ?? "");
+    const found = new Map();
+    let [more, silent] = [false, []];
+    // One who is searched for may be at any gateway; all of them is too much.
+    const where = (path) => (text ? everywhere(path) : path);
+    // An address may be a player's or a backend's, a number a user's or a session's.
+    const asked = (await filters(text)).map((filter) => get(where(query("/api/v1/sessions", { ...filter, limit: LIMIT }))).catch((failure) => {
+      if (failure.status !== 400) throw failure;
+      return { sessions: [], next_cursor: null };
+    }));
+    if (/^(.+:)?\d{6,}$/.test(text)) asked.push(get(where(`/api/v1/sessions/${encodeURIComponent(text)}`)).then((one) => ({ sessions: [one] })).catch(() => ({ sessions: [] })));
+    for (const page of await Promise.all(asked)) {
+      page.sessions.forEach((one) => found.set(one.global_id, one));
+      silent = [...silent, ...(page.unanswered ?? [])];
+      more ||= Boolean(page.next_cursor) && page.sessions.length >= LIMIT;
+    }
+    rows.show([...found.values()].slice(0, LIMIT));
+    say(note, more ? `The first ${LIMIT}; search to find the others.` : plural(found.size, "session") + (text && caller.deployment ? " on all gateways" : ""));
+    if (silent.length) say(note, `${plural(found.size, "session")}; ${[...new Set(silent.map((one) => one.gateway))].join(", ")} did not answer`);
+  };
+  const search = (event) => {
+    event.preventDefault();
+    location.hash = box.value.trim() ? `#sessions/${encodeURIComponent(box.value.trim())}` : "#sessions";
+  };
+  const form = h("form", { class: "row", role: "search", onsubmit: search },
+    h("label", { class: "field wide" }, h("span", {}, "Search"), box), h("button", { class: "main", type: "submit" }, "Search"));
+  const element = h("div", { class: "grid" }, card("Sessions", "", note, h("div", { class: "stack" }, form, error, rows.element)));
+  return { title: "Sessions", element, start: () => (looking = repeat(error, load)) };
+}
+
+const EVENTS = {
+  disconnected: "The connection ended; the session waited", resumed: "Resumed", taken_up: "Came from another gateway", handed_over: "Went to another gateway",
+  service_left: "Left a backend", asked_away: "Was asked to go elsewhere", refused: "Was refused", over_rate: "Was over its rate",
+  link_full: "Was not read: its backend reads slowly", held_back: "Was not read: memory was short", ring_cut: "Its replay ring was cut",
+};
+
+/** A player's story. */
+export function session(id) {
+  const error = problem();
+  const [list, story, buttons] = [h("dl", { class: "facts" }), h("ol", { class: "timeline" }), h("div", { class: "row" })];
+  const title = h("span", { class: "note mono" }, id);
+  let [looking, now] = [null, null];
+  const user = () => now.user_id !== "0";
+  const host = () => now.client.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  const changed = (done) => done && looking?.now();
+  const actions = [
+    [action("Kick", { class: "danger" }, () => kick(now).then(changed)), () => now.state !== "ended"],
+    [action("Ban the user…", { class: "danger" }, () => ban({ user_id: now.user_id }).then(changed)), user],
+    [action("Ban the address…", { class: "danger" }, () => ban({ address: host() }).then(changed)), () => true],
+    [action("Trace…", {}, () => trace({ session_id: now.session_id })), () => tracing && now.state !== "ended"],
+  ];
+  let tracing = false;
+  buttons.append(...actions.map(([button]) => button));
+  const load = async () => {
+    tracing = await has("POST /api/v1/traces");
+    try {
+      now = await get(everywhere(`/api/v1/sessions/${encodeURIComponent(id)}`));
+    } catch (failure) {
+      buttons.hidden = true;
+      throw failure;
+    }
+    buttons.hidden = false;
+    actions.forEach(([button, may]) => (button.hidden = !may()));
+    const end = now.end;
+    facts(list, [
+      ["User", user() ? h("a", { href: `#sessions/${encodeURIComponent(now.user_id)}` }, `${now.user_id} (${now.identity})`) : "not known"],
+      ["Realm", now.realm_id || null],
+      ["State", end ? `ended ${ago(end.at_seconds)}` : now.state],
+      ["Why", end && `${words(end.reason)}, code ${end.code}`],
+      ["Last words", end?.last_words && `${end.last_words.by}: ${end.last_words.code} ${end.last_words.text}`],
+      ["From", `${now.client} over ${now.transport}`],
+      ["Since", `${at(now.since_seconds)}, ${span(now.age_seconds)}`],
+      ["Can resume", now.resumable ? `yes; it has, ${plural(now.resumes, "time")}` : "no"],
+      ["Frames", `${count(now.frames_in)} in, ${count(now.frames_out)} out`],
+      ["Bytes", `${bytes(now.bytes_in)} in, ${bytes(now.bytes_out)} out, ${bytes(now.queued_bytes)} waiting`],
+      ["Worker", String(now.worker)],
+      ["Id", now.global_id],
+      ["Trace id", now.trace_id],
+    ]);
+    const steps = [
+      { when: now.since_seconds, text: "Began here" },
+      ...now.services.map((one) => ({ when: one.since_seconds, text: `${one.service} at ${one.endpoint}` })),
+      ...now.events.map((one) => ({ when: one.first_seconds, text: `${EVENTS[one.event] ?? words(one.event)}${one.detail ? `: ${one.detail}` : ""}${one.count > 1 ? ` (${plural(one.count, "time")}, last ${at(one.last_seconds)})` : ""}` })),
+      ...(end ? [{ when: end.at_seconds, text: `Ended: ${words(end.reason)}` }] : []),
+    ].sort((one, other) => one.when - other.when);
+    story.replaceChildren(...steps.map((step) => h("li", {}, h("time", {}, at(step.when)), step.text)));
+    if (now.omitted_events) story.append(h("li", {}, `${plural(now.omitted_events, "older event")} left out`));
+  };
+  const element = h("div", { class: "grid" }, card("Session", "w6", title, h("div", { class: "stack" }, list, buttons, error)), card("Story", "w6", null, story));
+  return { title: "Session", parent: "sessions", element, start: () => (looking = repeat(error, load)) };
+}
+
+/** Begins a trace, after a question. */
+function trace(who) {
+  const [kind, value] = Object.entries(who)[0] ?? [];
+  const fields = { for: { label: "For how long", value: "10m", required: true } };
+  if (!kind) fields.who = { label: "User id or address", hint: "4711, 192.0.2.7", required: true };
+  return confirm({
+    title: kind ? `Trace ${words(kind)} ${value}?` : "Begin a trace",
+    what: "Headers, sizes and decisions are recorded, payloads never.",
+    button: "Begin the trace",
+    fields,
+    run: async (given) => {
+      const target = kind ? who : /^\d+$/.test(given.who) ? { user_id: given.who } : { address: given.who };
+      const made = await ask("POST", "/api/v1/traces", { ...target, for: given.for });
+      announce("The trace has begun.");
+      location.hash = `#trace/${encodeURIComponent(made.id)}`;
+      return made;
+    },
+  });
+}
+
+const traced = (row) => (row.user_id ? `user ${row.user_id}` : row.session_id ? `session ${row.session_id}` : row.address ?? "–");
+
+export function traces() {
+  const error = problem();
+  let looking = null;
+  const rows = table("Traces", [
+    { name: "Whom", class: "mono", node: () => h("a"), update: (node, row) => { say(node, traced(row)); node.href = `#trace/${encodeURIComponent(row.id)}`; } },
+    { name: "State", text: (row) => (row.state === "running" ? `${span(row.remaining_seconds)} left` : row.state) },
+    { name: "Events", class: "number", text: (row) => short(row.events) },
+    { name: "Lost", class: "number", text: (row) => count(row.lost_events) },
+    { name: "By", class: "wrap note", text: (row) => `${row.by}, ${ago(row.since_seconds)}` },
+    { name: "Actions", class: "actions", unseen: true, node: (item) => action("End", {}, () => end(item())) },
+  ], { key: (row) => row.id, empty: "Nobody is traced." });
+  const end = async (row) => {
+    const done = await confirm({
+      title: `End the trace of ${traced(row)}?`, what: "Its events are forgotten.", button: "End the trace",
+      run: () => ask("DELETE", `/api/v1/traces/${encodeURIComponent(row.id)}`).then(() => true),
+    });
+    if (done) looking?.now();
+  };
+  const load = async () => rows.show((await get("/api/v1/traces")).traces);
+  const element = h("div", { class: "grid" }, error, card("Traces", "", action("Trace…", {}, () => trace({})), rows.element));
+  return { title: "Traces", element, start: () => (looking = repeat(error, load)), request: "GET /api/v1/traces" };
+}
+
+/** The events of one trace, live. */
+export function one_trace(id) {
+  const note = h("span", { class: "note", role: "status" });
+  const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "Events" });
+  const write = (event) => {
+    const { frame } = event;
+    const text = [
+      frame ? `${words(frame.direction)}: ${frame.kind} ${frame.service} ${bytes(frame.payload_bytes)}, ${frame.fate}` : words(event.event ?? "lost"),
+      event.service, event.endpoint, event.code, event.detail, event.events && `${event.events} events are missing`,
+      event.session_id && `session ${event.session_id}`, event.user_id && event.user_id !== "0" && `user ${event.user_id}`, event.client,
+    ].filter(Boolean).join(" · ");
+    const when = event.at_us ? event.at_us / 1000 : Date.now();
+    const follows = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 4;
+    lines.append(h("li", {}, h("time", {}, new Date(when).toLocaleTimeString("en-GB")), text));
+    while (lines.children.length > TRACE_LINES) lines.firstChild.remove();
+    if (follows) lines.scrollTop = lines.scrollHeight;
+  };
+  const state = (now, reason) => say(note, now === "open" ? "live" : now === "lost" ? reason : sentence(reason.message));
+  const element = h("div", { class: "grid" }, card("Trace", "", note, lines));
+  const start = () => {
+    const listening = listen(`/api/v1/traces/${encodeURIComponent(id)}/events`, (_, data) => write(data), state);
+    return { stop: () => listening.close() };
+  };
+  return { title: "Trace", parent: "traces", element, start };
+}

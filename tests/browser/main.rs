@@ -1,0 +1,8 @@
+//! Pages in a real browser: the one of examples/, and the admin API's.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod chromium;
+mod operator;
+mod play;
