@@ -256,7 +256,7 @@ impl Connection {
             let piece = tokio::select! {
                 biased;
                 piece = poll_fn(|cx| body.as_mut().poll_next(cx)) => piece,
-                () = self.stream.fails() => return false,
+                () = self.stream.is_left() => return false,
             };
             let written = match piece {
                 None => return true,

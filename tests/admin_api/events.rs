@@ -216,3 +216,18 @@ async fn a_stream_that_is_never_read_holds_nobody_up() {
         .expect("an answer");
     assert_eq!(&begin, b"HTTP/1.1 200 OK");
 }
+
+/// One who has read everything and leaves sends no reset, and what is written to it goes nowhere without an error.
+#[tokio::test]
+async fn a_reader_that_ends_its_side_gives_its_place_back() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut events = Events::open(gateway.admin).await;
+    events.until("gateway", |_| true).await;
+    let socket = events.lines.get_mut().get_mut();
+    soon(socket.shutdown()).await.expect("shut down");
+    while events.next().await.is_some() {}
+    gateway
+        .until("game_gateway_event_streams", |open| open == 0)
+        .await;
+}

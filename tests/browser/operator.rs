@@ -162,9 +162,8 @@ async fn an_operator_signs_in_looks_and_acts() {
         ])
     );
     let (mut player, mut link, session_id) = scene.player(4711).await;
-    scene
-        .run(r###"await until(() => text(".figure .big") === "1sessions");"###)
-        .await;
+    let there = r###"await until(() => text(".figure .big") === "1sessions");"###;
+    scene.run(there).await;
     let find = r###"view("#sessions/10.0.0.0%2F8"); await until(() => text("main [role=status]") === "0 sessions");
         view("#sessions/127.0.0.1"); await until(() => text("main [role=status]") === "1 session");
         view("#sessions"); fill(await until(() => document.querySelector("form[role=search]")), ["4711"]);

@@ -343,10 +343,9 @@ impl ClientStats {
     }
 
     fn state(&self) -> SessionState {
-        if self.is_suspended() {
-            SessionState::Suspended
-        } else {
-            SessionState::Active
+        match self.is_suspended() {
+            true => SessionState::Suspended,
+            false => SessionState::Active,
         }
     }
 

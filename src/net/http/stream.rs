@@ -152,6 +152,21 @@ impl Stream {
         .await;
     }
 
+    /// Completes when the connection fails or its input ends: nobody is there any more for an answer without an end.
+    /// What comes meanwhile is discarded. A failing write does not tell: it counts as done, so that input is read.
+    pub(crate) async fn is_left(&mut self) {
+        poll_fn(|cx| {
+            while !self.ended {
+                if ready!(self.poll_more(cx, LOOKAHEAD_BYTES)).is_err() {
+                    return Poll::Ready(());
+                }
+                self.read.clear();
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
     /// Writes a head and the body behind it.
     ///
     /// # Errors
