@@ -138,7 +138,6 @@ async fn connections_and_http_requests_are_refused_too() {
 #[tokio::test]
 async fn a_flood_of_names_is_bounded() {
     let gateway = Gateway::start(ROUTES).await;
-    let mut player = Player::connect(&gateway).await;
     let (turns, names) = (100_u64, 7_u64);
     for turn in 0..turns {
         let mut player = Player::connect(&gateway).await;
@@ -146,6 +145,7 @@ async fn a_flood_of_names_is_bounded() {
             refused(&mut player, &format!("x{turn}-{name}"), 0, 0, 404).await;
         }
     }
+    let mut player = Player::connect(&gateway).await;
     refused(&mut player, "zone", 7, 4711, 404).await;
     let page = get(gateway.admin, "/api/v1/refusals?limit=1000").await;
     let page = page.json();

@@ -320,7 +320,7 @@ impl Client {
                 self.trace_bound();
             }
             Note::BannedUser { user_id, is_bound } => {
-                self.stats.user_id.set(user_id);
+                self.show_user(user_id);
                 self.stats.set_bound(is_bound);
             }
             Note::BindFailed => metrics.bind_failures.one(),
@@ -351,8 +351,15 @@ impl Client {
     pub(super) fn show_identity(&self) {
         if let Some(identity) = self.core.identity() {
             self.stats.realm_id.set(identity.realm_id);
-            self.stats.user_id.set(identity.user_id);
+            self.show_user(identity.user_id);
             self.stats.set_bound(self.core.is_bound());
+        }
+    }
+
+    fn show_user(&self, user_id: u64) {
+        let before = self.stats.user_id.replace(user_id);
+        if before != user_id {
+            self.shared.user_changes(self.slot, before, user_id);
         }
     }
 }

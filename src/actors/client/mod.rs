@@ -33,6 +33,7 @@ mod snapshot;
 mod stats;
 mod story;
 mod traced;
+mod users;
 mod view;
 mod worker_scope;
 

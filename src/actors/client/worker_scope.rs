@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::memory::Caps;
 use super::stats;
 use super::story::Place;
+use super::users::Users;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
@@ -96,6 +97,7 @@ pub struct WorkerScope {
     suspended: RefCell<VecDeque<(u32, u64)>>,
     refusals: RefCell<Refusals>,
     ended: RefCell<EndedSessions>,
+    users: RefCell<Users>,
 }
 
 impl WorkerScope {
@@ -131,6 +133,7 @@ impl WorkerScope {
             caps: Caps::default(),
             refusals: RefCell::default(),
             ended: RefCell::new(EndedSessions::new(workers)),
+            users: RefCell::default(),
         }
     }
 
@@ -239,6 +242,19 @@ impl WorkerScope {
     /// Looks at the sessions that have ended of late, or changes them.
     pub fn with_ended<R>(&self, look: impl FnOnce(&mut EndedSessions) -> R) -> R {
         look(&mut self.ended.borrow_mut())
+    }
+
+    /// The client in `slot` has another user from now on; 0: none, or it is gone.
+    pub fn user_changes(&self, slot: u32, before: u64, now: u64) {
+        self.users.borrow_mut().change(slot, before, now);
+    }
+
+    /// Returns at most `limit` slots of the clients that have this user, beginning with `from`.
+    pub fn slots_of_user(&self, user_id: u64, from: usize, limit: usize) -> Vec<usize> {
+        let Ok(from) = u32::try_from(from) else {
+            return Vec::new();
+        };
+        self.users.borrow().slots(user_id, from, limit)
     }
 
     /// The worker and its clock, as answers to operators need them.

@@ -48,15 +48,33 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Returns the slots that one message looks at, and where the next one goes on.
+    fn looked_at(&self, msg: &EndBanned) -> (Vec<usize>, Option<usize>) {
+        match msg.target {
+            BanTarget::User(user_id) => {
+                let most = MAX_LOOKED_AT + 1;
+                let mut slots = self.shared.slots_of_user(user_id, msg.from, most);
+                let next = (slots.len() == most).then(|| slots.pop()).flatten();
+                (slots, next)
+            }
+            BanTarget::Network(_) => {
+                let end = self.state.clients.capacity();
+                let next = end.min(msg.from.saturating_add(MAX_LOOKED_AT));
+                ((msg.from..next).collect(), (next < end).then_some(next))
+            }
+        }
+    }
+}
+
 impl Receive<EndBanned> for Worker {
     type Result = BannedEnded;
 
     fn receive(&mut self, msg: EndBanned, _: &mut Context<Self>) -> BannedEnded {
         let clients = &self.state.clients;
-        let end = clients.capacity();
-        let mut next = end.min(msg.from.saturating_add(MAX_LOOKED_AT));
+        let (slots, mut next) = self.looked_at(&msg);
         let (mut sessions, mut told) = (0, 0);
-        for slot in msg.from..next {
+        for slot in slots {
             let seated = clients.get(slot);
             let Some(seated) = seated.filter(|seated| self.is_concerned(msg.target, seated)) else {
                 continue;
@@ -65,13 +83,10 @@ impl Receive<EndBanned> for Worker {
             seated.client.do_send(GetOut);
             told += 1;
             if told == MAX_TOLD {
-                next = slot + 1;
+                next = Some(slot + 1);
                 break;
             }
         }
-        BannedEnded {
-            sessions,
-            next: (next < end).then_some(next),
-        }
+        BannedEnded { sessions, next }
     }
 }

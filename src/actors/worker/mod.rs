@@ -312,9 +312,14 @@ impl Actor for Worker {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.state
-            .clients
-            .retain(|_, seated| seated.client.connected());
+        let shared = &self.shared;
+        self.state.clients.retain(|slot, seated| {
+            let stays = seated.client.connected();
+            if !stays {
+                shared.user_changes(slot as u32, seated.stats.user_id(), 0);
+            }
+            stays
+        });
         ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
         ctx.spawn(Accept);
     }
@@ -327,6 +332,9 @@ impl Receive<ClientEvent> for Worker {
         match msg {
             ClientEvent::Ended { slot } => {
                 let gone = self.state.clients.try_remove(slot as usize);
+                if let Some(gone) = &gone {
+                    self.shared.user_changes(slot, gone.stats.user_id(), 0);
+                }
                 self.went(gone.is_some_and(|seated| seated.asked));
             }
             ClientEvent::RequestCame {

@@ -137,6 +137,30 @@ impl Worker {
         }
     }
 
+    /// The same of a user's sessions, which are found without a look at anybody else.
+    fn of_user(&self, user_id: u64, msg: &ListSessions) -> Collected<SessionSnapshot> {
+        let (mut values, limit) = (Vec::new(), msg.limit.min(MAX_ROWS));
+        let slots = self
+            .shared
+            .slots_of_user(user_id, msg.from, MAX_LOOKED_AT + 1);
+        for (looked_at, slot) in slots.into_iter().enumerate() {
+            let seated = self.state.clients.get(slot);
+            let passes = |seated: &&Seated| seated.stats.passes(&msg.filter);
+            let found = seated.filter(passes);
+            let more = found.is_some() && values.len() == limit;
+            if more || looked_at == MAX_LOOKED_AT {
+                let next = Some(slot);
+                return Collected { values, next, more };
+            }
+            values.extend(found.map(|seated| self.session_snapshot(seated)));
+        }
+        Collected {
+            values,
+            next: None,
+            more: false,
+        }
+    }
+
     fn find(&self, client_number: u64) -> Option<&Seated> {
         let seated = self.state.clients.get(slot_of(client_number))?;
         (seated.stats.client_number == client_number).then_some(seated)
@@ -180,7 +204,11 @@ impl Receive<ListSessions> for Worker {
 
     fn receive(&mut self, msg: ListSessions, _: &mut Context<Self>) -> SessionsSnapshot {
         let passes = |seated: &Seated| seated.stats.passes(&msg.filter);
-        let some = self.collect(msg.from, msg.limit, passes, |s| self.session_snapshot(s));
+        let some = match msg.filter.user_id {
+            // 0 is whoever has not said who it is.
+            Some(user_id) if user_id != 0 => self.of_user(user_id, &msg),
+            _ => self.collect(msg.from, msg.limit, passes, |s| self.session_snapshot(s)),
+        };
         SessionsSnapshot {
             sessions: some.values,
             next: some.next,
