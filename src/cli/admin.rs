@@ -4,6 +4,7 @@ pub(super) mod api;
 mod args;
 mod arrange;
 mod backend;
+mod everywhere;
 pub(super) mod gateways;
 mod gathered;
 mod progress;
@@ -55,7 +56,9 @@ pub fn run(args: &AdminArgs) -> ExitCode {
 
 /// Asks the gateways, and prints what they say. Returns false where some have failed, which is said then.
 fn ask(args: &AdminArgs) -> Result<bool, Failure> {
-    let apis = args.gateways.apis()?;
+    let apis: Vec<Api> = (args.gateways.apis()?.into_iter())
+        .map(|api| api.for_all(args.deployment))
+        .collect();
     if let Some(every) = args.watch {
         let watched = watch::run(every, args.json, || ask_all(&apis, args));
         return watched.map(|()| true).map_err(Failure::output);
@@ -114,6 +117,7 @@ impl<'a> Terminal<'a> {
 
     fn run(&self, command: &Command) -> Result<(), Failure> {
         match command {
+            Command::Gateways => self.all_gateways(),
             Command::Actors(args) => self.actors(args),
             Command::Actor { id } => {
                 self.print(&self.api.get(&["actors", id], &[])?, show::members)
@@ -140,6 +144,14 @@ impl<'a> Terminal<'a> {
     }
 
     fn print(&self, answer: &Value, table: impl Fn(&Value) -> String) -> Result<(), Failure> {
+        if !everywhere::is_of_all(answer) {
+            return self.show(answer, table);
+        }
+        self.show(answer, |answer| everywhere::text(answer, table))?;
+        everywhere::failure(answer, true).map_or(Ok(()), Err)
+    }
+
+    fn show(&self, answer: &Value, table: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         if let Some(said) = &self.gathered {
             let mut said = said.borrow_mut();
             said.text.push_str(&table(answer));
@@ -161,6 +173,17 @@ impl<'a> Terminal<'a> {
         }
     }
 
+    fn all_gateways(&self) -> Result<(), Failure> {
+        let answer = self.api.get(&["gateways"], &[])?;
+        for name in show::list(&answer, "unresolved") {
+            self.note(format_args!("warning: {}", show::cell(name)));
+        }
+        if answer["configured"] == false {
+            self.note("peer.gateways is not configured: this gateway knows no other");
+        }
+        self.print(&answer, show::gateways)
+    }
+
     fn actors(&self, args: &ActorsArgs) -> Result<(), Failure> {
         let Some(kind) = &args.kind else {
             return self.print(&self.api.get(&["actors"], &[])?, show::kinds_and_tree);
@@ -176,6 +199,13 @@ impl<'a> Terminal<'a> {
         let wanted = wanted.needs_all().then_some(&wanted);
         let page = self.pages("sessions", &args.filters(), args.limit, args.all, wanted)?;
         self.silent(&page, "their sessions are missing");
+        for missing in show::list(&page, "unanswered") {
+            let (gateway, why) = (&missing["gateway"], &missing["why_not"]);
+            let (gateway, why) = (show::cell(gateway), show::cell(why));
+            self.note(format_args!(
+                "warning: {gateway}: {why}; its sessions are missing"
+            ));
+        }
         self.more(&page);
         self.print(&page, show::sessions)
     }
@@ -211,7 +241,7 @@ impl<'a> Terminal<'a> {
                 return Err(Failure::answer("the gateway returned the same page twice"));
             }
             whole["next_cursor"] = page["next_cursor"].take();
-            for part in [list, "silent_workers"] {
+            for part in [list, "silent_workers", "unanswered"] {
                 let entries = page[part].take();
                 if let (Some(whole), Value::Array(entries)) = (whole[part].as_array_mut(), entries)
                 {
@@ -236,7 +266,10 @@ impl<'a> Terminal<'a> {
         let (mut gone, mut failed) = (Vec::new(), Vec::new());
         for id in ids {
             match self.api.delete(&[list, id]) {
-                Ok(_) => gone.push(id),
+                Ok(answer) => match everywhere::failure(&answer, false) {
+                    None => gone.push(id),
+                    Some(failure) => failed.push((id, failure)),
+                },
                 Err(failure) => failed.push((id, failure)),
             }
         }
@@ -272,7 +305,9 @@ impl<'a> Terminal<'a> {
         let wanted = Arrangement::new(&recent::TALKERS, None, &rows);
         let limit = wanted.asked(Some(args.limit));
         let mut answer = self.api.get(&["top-talkers"], &args.query(limit))?;
-        wanted.apply_to(&mut answer, "talkers", usize::from(args.limit));
+        for part in everywhere::parts(&mut answer) {
+            wanted.apply_to(part, "talkers", usize::from(args.limit));
+        }
         self.silent(&answer, "their sessions are missing");
         self.print(&answer, recent::talkers)
     }
@@ -281,7 +316,9 @@ impl<'a> Terminal<'a> {
         let wanted = Arrangement::new(&recent::REFUSALS, args.sort.as_deref(), &args.rows);
         let limit = wanted.asked(args.limit);
         let mut page = self.api.get(&["refusals"], &args.query(limit))?;
-        wanted.apply_to(&mut page, "refusals", Arrangement::limit(args.limit, false));
+        for part in everywhere::parts(&mut page) {
+            wanted.apply_to(part, "refusals", Arrangement::limit(args.limit, false));
+        }
         self.silent(&page, "their refusals are missing");
         self.print(&page, recent::refusals)
     }
@@ -289,7 +326,9 @@ impl<'a> Terminal<'a> {
     fn backends(&self, args: &BackendsArgs) -> Result<(), Failure> {
         let mut answer = self.api.get(&["backends"], &[])?;
         let wanted = Arrangement::new(&show::BACKENDS, args.sort.as_deref(), &args.rows);
-        wanted.apply_to(&mut answer, "backends", usize::MAX);
+        for part in everywhere::parts(&mut answer) {
+            wanted.apply_to(part, "backends", usize::MAX);
+        }
         self.print(&answer, show::backends)
     }
 

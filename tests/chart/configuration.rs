@@ -75,7 +75,7 @@ fn default_value(field: Field<'_>) -> Value {
     let is_number = field.is_number();
     let is_list = matches!(
         field,
-        Field::Paths(_) | Field::Networks(_) | Field::Origins(_)
+        Field::Paths(_) | Field::HostPorts(_) | Field::Networks(_) | Field::Origins(_)
     );
     if let Field::OptionalSize(_) | Field::OptionalCount(_) = field {
         return json!(67_108_864);

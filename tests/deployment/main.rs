@@ -6,3 +6,4 @@ mod support;
 mod all_gateways;
 mod stage;
 mod stopped;
+mod terminal;

@@ -12,7 +12,8 @@
   "routes" (dict "source" .Values.routes.source)
   "session" (dict "token_keys_file" (printf "%s/token-keys/token-keys" $folder)) -}}
 {{- if .Values.peer.enabled -}}
-{{- $_ := set $defaults "peer" (dict "address" (include "game-gateway.everywhere" (list . $ports.peer))) -}}
+{{- $peers := printf "%s:%d" (include "game-gateway.host" (list . "-peers")) (int $ports.peer) -}}
+{{- $_ := set $defaults "peer" (dict "address" (include "game-gateway.everywhere" (list . $ports.peer)) "gateways" (list $peers)) -}}
 {{- end -}}
 {{- with include "game-gateway.memoryBudget" . -}}
 {{- $_ := set $defaults "limits" (dict "memory" (int64 .)) -}}

@@ -74,6 +74,8 @@ pub(in crate::cli) struct Api {
     agent: Agent,
     url: String,
     authorization: Option<String>,
+    /// What is asked is asked of all gateways.
+    deployment: bool,
 }
 
 impl Api {
@@ -97,7 +99,13 @@ impl Api {
             agent: config.build().into(),
             url: url.to_owned(),
             authorization: token.map(|token| format!("Bearer {token}")),
+            deployment: false,
         })
+    }
+
+    /// Has the gateway ask all gateways of its deployment, or not.
+    pub(in crate::cli) fn for_all(self, deployment: bool) -> Api {
+        Api { deployment, ..self }
     }
 
     /// Returns the URL, as the gateway's name.
@@ -154,6 +162,10 @@ impl Api {
             url.push_str(name);
             url.push('=');
             encode(&mut url, value);
+        }
+        if self.deployment {
+            url.push(if query.is_empty() { '?' } else { '&' });
+            url.push_str("deployment=true");
         }
         let unreachable = |error: &dyn fmt::Display| Failure(format!("{}: {error}", self.url));
         let mut request = Request::builder().method(method).uri(url);

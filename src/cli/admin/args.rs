@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::arrange::{RowArgs, sort_keys};
 use super::backend::BackendArgs;
 use super::gateways::GatewayArgs;
-use super::{recent, show, watch};
+use super::{everywhere, recent, show, watch};
 use crate::config::Network;
 use crate::config::units::parse_duration;
 use crate::supervision::Kind;
@@ -27,6 +27,9 @@ pub struct AdminArgs {
     #[arg(long, global = true, value_name = "SECONDS", num_args = 0..=1,
         default_missing_value = watch::DEFAULT_INTERVAL, value_parser = watch::interval)]
     pub(super) watch: Option<Duration>,
+    /// Have the gateway ask all gateways of its deployment (peer.gateways), where the command allows that.
+    #[arg(long, global = true)]
+    pub(super) deployment: bool,
     #[command(subcommand)]
     pub(super) command: Command,
 }
@@ -35,12 +38,18 @@ impl AdminArgs {
     /// Returns the reason why these arguments do not go together, in one line.
     pub(super) fn contradiction(&self) -> Option<&'static str> {
         let watched = self.watch.is_some() && self.command.changes();
-        watched.then_some("--watch cannot be used with a command that changes something")
+        if watched {
+            return Some("--watch cannot be used with a command that changes something");
+        }
+        let wanted = self.deployment.then_some(&self.command);
+        wanted.and_then(everywhere::contradiction)
     }
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// List the gateways of the deployment: state, version, sessions, drain, or why one has not answered.
+    Gateways,
     /// Show the actors: a summary of each kind with the supervision tree, or the actors of one kind.
     Actors(ActorsArgs),
     /// Show one actor and its state.
@@ -96,7 +105,8 @@ impl Command {
             Command::Drain(args) => !args.status || args.wait,
             Command::Backend(args) => args.state.is_some(),
             Command::LogLevel { level } => level.is_some(),
-            Command::Actors(_)
+            Command::Gateways
+            | Command::Actors(_)
             | Command::Actor { .. }
             | Command::Sessions(_)
             | Command::Session { .. }

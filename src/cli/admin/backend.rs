@@ -24,7 +24,7 @@ pub(super) struct BackendArgs {
     reason: Option<String>,
     /// Wait until the backend has no session any more.
     #[arg(long, requires = "state")]
-    wait: bool,
+    pub(super) wait: bool,
 }
 
 impl BackendArgs {

@@ -102,6 +102,18 @@ const CANDIDATES: [Column; 5] = [
     ("ELIGIBLE", "/eligible"),
 ];
 
+const GATEWAYS: [Column; 9] = [
+    ("GATEWAY", "/gateway_id"),
+    ("ADDRESS", "/address"),
+    ("STATE", "/info/state"),
+    ("VERSION", "/info/version"),
+    ("SESSIONS", "/info/sessions"),
+    ("CONNECTIONS", "/info/connections"),
+    ("UPTIME", "/info/uptime_seconds"),
+    ("DRAIN LEFT", "/info/drain/remaining_seconds"),
+    ("WHY NOT", "/why_not"),
+];
+
 /// Returns the entries of a list in an answer; none if there is no such list.
 pub(super) fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
@@ -202,7 +214,16 @@ pub(super) fn actors(page: &Value) -> String {
 }
 
 pub(super) fn sessions(page: &Value) -> String {
-    listing(&SESSIONS, list(page, "sessions"))
+    // Of all gateways: then the session's number alone does not say where it is.
+    let mut columns = SESSIONS;
+    if page["unanswered"].is_array() {
+        columns[0].1 = "/global_id";
+    }
+    listing(&columns, list(page, "sessions"))
+}
+
+pub(super) fn gateways(answer: &Value) -> String {
+    listing(&GATEWAYS, list(answer, "gateways"))
 }
 
 pub(super) fn bans(page: &Value) -> String {
