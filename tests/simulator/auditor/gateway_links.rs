@@ -345,6 +345,9 @@ impl Audit {
         let asked = asked.map_or(since, |asked| asked.asked);
         // The ACCEPT that comes with the deadline may still be on its way inside the gateway.
         let taken = !place.unanswered && place.accepted.at + INSIDE < self.now.at;
+        // One that may have come behind the deadline, which begins when the owner has answered, was not waited for: the
+        // claim goes on without this backend, and may succeed without a connection that would hear OPENED.
+        let taken = taken && place.accepted.at < asked.at + self.scene.connect_timeout;
         // Who had the session has left its links since: the claim was granted, though no OPENED says so where
         // its connection is gone. This backend's ACCEPT came too late for it.
         let granted = session.places.iter().any(|(other, place)| {
