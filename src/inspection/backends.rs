@@ -44,12 +44,14 @@ impl Inspector {
                 });
             add(row, *pool);
         }
-        let unresolved = table.iter().flat_map(|table| table.unresolved());
-        let unresolved = unresolved.map(|(service, name)| {
-            let mut row = nowhere(&service.name, name);
-            let order = self.operator.order(name);
-            row.obey(order.map(|order| (name.clone(), order)).as_ref());
-            row
+        let unresolved = table.iter().flat_map(|table| {
+            let names = table.unresolved();
+            names.map(|(service, name)| {
+                let mut row = nowhere(&service.name, name, table.failure(name));
+                let order = self.operator.order(name);
+                row.obey(order.map(|order| (name.clone(), order)).as_ref());
+                row
+            })
         });
         let withdrawn = self.operator.withdrawn();
         for ((_, endpoint), row) in &mut backends {
@@ -104,13 +106,14 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
 }
 
 /// A row for a name of a rule or realm that does not resolve: no session can go there.
-fn nowhere(service: &str, name: &EndpointName) -> BackendSnapshot {
+fn nowhere(service: &str, name: &EndpointName, why: Option<String>) -> BackendSnapshot {
+    let why = why.unwrap_or_else(|| "its server has not answered yet".to_owned());
     let nobody = SocketAddr::from(([0, 0, 0, 0], name.port));
     BackendSnapshot {
         endpoint: name.to_string(),
         address: None,
         health: BackendHealth::Down,
-        last_error: Some("the name cannot be resolved; the log has the reason".to_owned()),
+        last_error: Some(format!("the name cannot be resolved: {why}")),
         ..unused(service.to_owned(), nobody, true)
     }
 }

@@ -8,6 +8,7 @@
 //! * [`difference`]: what differs between two versions of the data.
 //! * [`table`]: the immutable table that all workers share.
 //! * [`strategy`]: one file for each strategy of choosing an endpoint.
+//! * [`NameFailures`]: why names have no address, for operators.
 //! * [`explain`]: the route of a session that does not exist, for operators.
 //! * [`route`]: the question, the answer and the reason.
 //! * [`ring`]: the ring of `consistent_hash`.
@@ -16,6 +17,7 @@ pub mod difference;
 pub mod endpoint;
 pub mod explain;
 pub mod health;
+mod name_failures;
 pub mod parse;
 mod reader;
 pub mod realm_map;
@@ -28,6 +30,7 @@ pub mod table;
 pub use difference::Difference;
 pub use endpoint::{EndpointName, EndpointNameError};
 pub use explain::{Candidate, Explanation};
+pub use name_failures::NameFailures;
 pub use parse::{RealmsParser, parse_file, parse_rules};
 pub use realm_map::{RealmMap, RealmMapBuilder};
 pub use route::{Avoid, Cause, NoRoute, Query, Route, Standing, Why};

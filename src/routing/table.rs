@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::endpoint::EndpointName;
+use super::name_failures::NameFailures;
 use super::route::{Avoid, NoRoute, Query, Route};
 use super::rules::{RoutingData, Rule};
 use super::strategy::{Realms, Shares, Source, Strategy, StrategyKind};
@@ -25,6 +26,7 @@ pub struct RouteTable {
     hosts: HashMap<SocketAddr, Arc<str>>,
     /// The addresses of each name, as far as it is known.
     names: BTreeMap<EndpointName, Vec<SocketAddr>>,
+    failures: Arc<NameFailures>,
 }
 
 /// The route of one service.
@@ -165,7 +167,18 @@ impl RouteTable {
             realms,
             hosts: hosts(addresses),
             names: addresses.clone(),
+            failures: Arc::default(),
         }
+    }
+
+    /// The same, where this says why names have no address.
+    pub fn with_failures(self, failures: Arc<NameFailures>) -> RouteTable {
+        RouteTable { failures, ..self }
+    }
+
+    /// Returns why a name cannot be resolved now; none where it can, or is not known to fail.
+    pub fn failure(&self, name: &EndpointName) -> Option<String> {
+        self.failures.of(&name.host)
     }
 
     /// Returns the number that this table was made with.

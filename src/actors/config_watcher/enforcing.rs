@@ -38,13 +38,14 @@ impl ConfigWatcher {
         let (data, addresses) = (Arc::clone(data), self.state.names.addresses());
         let previous = table.cloned();
         let version = self.state.told.version + 1;
+        let failures = Arc::clone(self.state.names.failures());
         let build = blocking(move || {
             let addresses = by_endpoint(&data, &addresses);
             let table = RouteTable::build(version, &data, &addresses, previous.as_deref());
             let previous = previous.filter(|_| is_new);
             let difference =
                 previous.map(|old| Difference::between(old.data(), &data, changes::LIMITS));
-            (table, difference)
+            (table.with_failures(failures), difference)
         });
         ctx.spawn(build.into_actor(self).map(move |built, watcher, ctx| {
             let (table, difference) = built;

@@ -21,6 +21,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::routing::NameFailures;
 use queue::FairQueue;
 
 /// A look-up that takes longer is late: nobody waits for it, and its name is slow until it answers in time.
@@ -71,18 +72,6 @@ struct Name {
     phase: Phase,
     /// The last good answer, sorted and each once.
     addresses: Vec<IpAddr>,
-    /// What was wrong the last time.
-    failure: Option<String>,
-}
-
-impl Name {
-    /// Logs a failure once for as long as the name fails.
-    fn fail(&mut self, host: &str, failure: String) {
-        if self.failure.is_none() {
-            tracing::warn!(name = host, failure, "a backend's name cannot be resolved");
-        }
-        self.failure = Some(failure);
-    }
 }
 
 /// A look-up under way.
@@ -105,6 +94,8 @@ pub struct Names {
     running: HashMap<Host, Run>,
     /// Rises when an answer differs from the one before.
     version: u64,
+    /// What was wrong the last time.
+    failures: Arc<NameFailures>,
 }
 
 impl Names {
@@ -112,6 +103,7 @@ impl Names {
     pub fn want(&mut self, wanted: &BTreeSet<Host>) {
         self.names.retain(|host, _| wanted.contains(host));
         self.due.retain(|(_, host)| wanted.contains(host));
+        self.failures.keep(|host| wanted.contains(host));
         for host in wanted {
             if self.names.contains_key(host) {
                 continue;
@@ -125,7 +117,6 @@ impl Names {
                 lane,
                 phase,
                 addresses: Vec::new(),
-                failure: None,
             };
             self.names.insert(Arc::clone(host), name);
             if phase == Phase::Waiting {
@@ -243,16 +234,28 @@ impl Names {
             Ok(found) if !found.is_empty() => {
                 let sorted: BTreeSet<IpAddr> = found.into_iter().collect();
                 let sorted: Vec<IpAddr> = sorted.into_iter().collect();
-                name.failure = None;
+                self.failures.set(host, None);
                 if name.addresses != sorted {
                     name.addresses = sorted;
                     self.version += 1;
                 }
             }
-            Ok(_) => name.fail(host, "no address found".to_owned()),
-            Err(error) => name.fail(host, error.to_string()),
+            Ok(_) => self.fail(host, "no address found".to_owned()),
+            Err(error) => self.fail(host, error.to_string()),
         }
         self.due.insert((at, Arc::clone(host)));
+    }
+
+    /// Logs a failure once for as long as the name fails.
+    fn fail(&self, host: &Host, failure: String) {
+        if !self.failures.set(host, Some(failure.clone())) {
+            tracing::warn!(name = %host, failure, "a backend's name cannot be resolved");
+        }
+    }
+
+    /// Returns what is wrong with names, as of any time that it is looked at.
+    pub fn failures(&self) -> &Arc<NameFailures> {
+        &self.failures
     }
 
     /// Returns when [`begin`](Self::begin) has something to do, unless an answer comes first.
