@@ -4,6 +4,8 @@
 
 use std::cell::RefCell;
 
+use bytes::BytesMut;
+
 /// Bytes of the buffer that sockets are read into. One read brings at most this much.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// A buffer that has grown beyond this is freed rather than pooled.
@@ -57,6 +59,15 @@ pub fn give(mut buffer: Vec<u8>) {
     });
 }
 
+/// Makes room for so many bytes behind those of `buffer`, and no more: its own growth doubles.
+pub fn grow_exactly(buffer: &mut BytesMut, bytes: usize) {
+    if buffer.capacity() - buffer.len() < bytes {
+        let mut larger = BytesMut::with_capacity(buffer.len() + bytes);
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+}
+
 /// Frees the pool of this thread.
 pub fn clear() {
     POOL.set(Pool::default());
@@ -91,6 +102,16 @@ mod tests {
         assert_eq!(take().capacity(), 0);
         give(vec![1]);
         assert!(take().capacity() > 0);
+    }
+
+    #[test]
+    fn a_buffer_grows_by_what_is_missing() {
+        let mut buffer = BytesMut::with_capacity(100);
+        buffer.extend_from_slice(&[7; 90]);
+        grow_exactly(&mut buffer, 10);
+        assert_eq!(buffer.capacity(), 100);
+        grow_exactly(&mut buffer, 11);
+        assert_eq!((buffer.capacity(), &buffer[..]), (101, &[7; 90][..]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::story::{LastWords, Story};
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
-use crate::memory::{Held, Part};
+use crate::memory::{self, Held, Part};
 use crate::session::closing::ClosingLabel;
 
 /// How long a session is remembered, in seconds.
@@ -102,7 +102,9 @@ impl EndedSessions {
     /// Remembers one more; the oldest gives way.
     pub fn push(&mut self, session: EndedSession) {
         self.forget_old(session.ended_s);
-        if self.sessions.len() == self.most {
+        // The list would double.
+        let is_dear = memory::is_scarce() && self.sessions.len() == self.sessions.capacity();
+        if is_dear || self.sessions.len() == self.most {
             self.forget_first();
         }
         let number = self.first + self.sessions.len() as u64;

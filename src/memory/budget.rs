@@ -1,9 +1,9 @@
 //! The bound, and what all threads hold.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
-use super::meter::Meter;
+use super::meter::{Meter, UNASKED};
 use super::part::Part;
 use super::pressure::Pressure;
 use crate::labels::Label;
@@ -12,14 +12,39 @@ use crate::labels::Label;
 #[derive(Debug)]
 pub(super) struct Shared {
     limit: AtomicI64,
-    /// Sum of what the meters have published.
+    /// Sum of what the meters have drawn.
     pub(super) sum: AtomicI64,
+    /// Number of meters.
+    meters: usize,
+    scarce: Apart<AtomicBool>,
 }
+
+/// A value on a cache line of its own: it is read for every frame, and the sum beside it changes often.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
 
 impl Shared {
     /// The bound, in bytes.
     pub(super) fn limit(&self) -> i64 {
         self.limit.load(Relaxed)
+    }
+
+    /// Tells whether readers ask before they read.
+    #[inline]
+    pub(super) fn is_scarce(&self) -> bool {
+        self.scarce.0.load(Relaxed)
+    }
+
+    /// Decides from what is drawn whether readers ask.
+    pub(super) fn learn(&self, sum: i64) {
+        // Each thread may be taking something without a question just now.
+        let unasked = UNASKED * self.meters as i64;
+        let limit = self.limit();
+        let scarce = sum >= Pressure::Reading.left_below(limit) || sum + unasked > limit;
+        if self.is_scarce() != scarce {
+            self.scarce.0.store(scarce, Relaxed);
+        }
     }
 }
 
@@ -51,6 +76,9 @@ impl MemoryBudget {
         let shared = Arc::new(Shared {
             limit: AtomicI64::new(signed(limit)),
             sum: AtomicI64::new(0),
+            // The gateway's and the admin API's beside them.
+            meters: workers + 2,
+            scarce: Apart::default(),
         });
         let meter = |_| Arc::new(Meter::new(Arc::clone(&shared)));
         MemoryBudget {

@@ -27,6 +27,16 @@ pub fn count(part: Part, before: usize, after: usize) {
     });
 }
 
+/// Tells whether there is room for so many bytes more, as [`Meter::admits`].
+pub fn admits(bytes: usize) -> bool {
+    METER.with_borrow(|meter| meter.as_ref().is_none_or(|meter| meter.admits(bytes)))
+}
+
+/// Tells whether readers ask before they read, as [`Meter::is_scarce`].
+pub fn is_scarce() -> bool {
+    METER.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.is_scarce()))
+}
+
 /// Tells whether memory is at least so short, and so many bytes are more than an eighth of it.
 pub fn is_too_much(bytes: usize, least: Pressure) -> bool {
     let too_much = |meter: &Arc<Meter>| meter.is_too_much(bytes, least);

@@ -1,5 +1,14 @@
 //! What one thread holds.
 //!
+//! ```text
+//!   0 ──── total ──── drawn          of one thread: what it holds, and what it has taken of the budget
+//!   0 ──────── sum ─────────── limit of all: the sum of what they have drawn
+//! ```
+//!
+//! A thread draws ahead in steps, so most changes touch nothing that threads share, and the sum is never less than
+//! what is held. Whoever may wait asks first ([`Meter::admits`]): what would not fit is not drawn, whatever other
+//! threads do at the same time. What cannot wait, or is small, is drawn without a question.
+//!
 //! Hot path: a change is two plain loads and stores; only one in [`STEP`] bytes goes further.
 
 use std::array;
@@ -11,8 +20,14 @@ use super::part::{PARTS, Part};
 use super::pressure::Pressure;
 use crate::labels::Label;
 
-/// Bytes by which a thread's figures may have moved before the others know.
+/// Bytes that a thread draws ahead at most; it gives back what is more than twice that.
 pub const STEP: i64 = 64 * 1024;
+/// A step is no larger than this share of the budget.
+const STEPS: i64 = 512;
+/// A question for no more than this is a small one, in bytes.
+pub const SMALL: usize = 24 * 1024;
+/// Bytes by which a thread may grow between two questions whether the budget is scarce.
+pub const UNASKED: i64 = 256 * 1024;
 
 /// Figures of one thread, which alone writes them.
 #[derive(Debug)]
@@ -20,13 +35,16 @@ pub struct Meter {
     shared: Arc<Shared>,
     parts: [AtomicI64; PARTS],
     total: AtomicI64,
-    published: AtomicI64,
-    /// As of the last publication.
+    /// Bytes of the budget that are this thread's: what it holds, and what it may still take.
+    drawn: AtomicI64,
+    /// As of the last draw.
     pressure: AtomicU8,
     /// More is held than when somebody last looked, and too much.
     alarm: AtomicBool,
     /// What all held when somebody last looked.
     looked_at: AtomicI64,
+    /// Too much is held by what cannot be taken back, so small reads must do without room.
+    stuck: AtomicBool,
 }
 
 fn add(figure: &AtomicI64, n: i64) -> i64 {
@@ -42,10 +60,11 @@ impl Meter {
             shared,
             parts: array::from_fn(|_| AtomicI64::new(0)),
             total: AtomicI64::new(0),
-            published: AtomicI64::new(0),
+            drawn: AtomicI64::new(0),
             pressure: AtomicU8::new(0),
             alarm: AtomicBool::new(false),
             looked_at: AtomicI64::new(0),
+            stuck: AtomicBool::new(false),
         }
     }
 
@@ -58,27 +77,98 @@ impl Meter {
         let change = after as i64 - before as i64;
         add(&self.parts[part.index()], change);
         let total = add(&self.total, change);
-        if (total - self.published.load(Relaxed)).abs() >= STEP {
-            self.publish();
+        let spare = self.drawn.load(Relaxed) - total;
+        // Neither negative nor large.
+        if spare as u64 > 2 * STEP as u64 {
+            self.settle();
         }
     }
 
-    /// Tells the other threads, and learns how much all of them hold.
+    /// Draws what has been taken without a question, and a step ahead where there is room; gives back what is too
+    /// much.
     #[cold]
-    pub fn publish(&self) {
-        let total = self.total.load(Relaxed);
-        let change = total - self.published.load(Relaxed);
-        self.published.store(total, Relaxed);
-        let sum = self.shared.sum.fetch_add(change, Relaxed) + change;
-        let pressure = Pressure::of(sum, self.shared.limit(), self.pressure());
+    fn settle(&self) {
+        let (total, limit) = (self.total.load(Relaxed), self.shared.limit());
+        let ahead = STEP.min(limit / STEPS);
+        let taken = total - self.drawn.load(Relaxed);
+        let left = limit - self.shared.sum.load(Relaxed) - taken;
+        // One that lacks room keeps nothing from others.
+        let ahead = if left > UNASKED { ahead } else { 0 };
+        self.draw_to(total + ahead);
+    }
+
+    fn draw_to(&self, bytes: i64) {
+        let change = bytes - self.drawn.load(Relaxed);
+        self.drawn.store(bytes, Relaxed);
+        let before = self.shared.sum.fetch_add(change, Relaxed);
+        self.learn(before + change);
+    }
+
+    /// Learns how much all threads have drawn.
+    fn learn(&self, sum: i64) {
+        let limit = self.shared.limit();
+        let pressure = Pressure::of(sum, limit, self.pressure());
         self.pressure.store(pressure as u8, Relaxed);
+        self.shared.learn(sum);
         let grown = sum - self.looked_at.load(Relaxed);
-        if pressure > Pressure::None && grown > self.shared.limit() / 64 {
+        if pressure > Pressure::None && grown > limit / 64 {
             self.alarm.store(true, Relaxed);
         }
     }
 
-    /// How much all threads hold, as of this thread's last publication.
+    /// Gives back what has been drawn ahead, and learns how much all threads hold.
+    #[cold]
+    pub fn publish(&self) {
+        self.draw_to(self.total.load(Relaxed));
+    }
+
+    /// Tells whether readers ask before they read ([`admits`](Self::admits)).
+    #[inline]
+    pub fn is_scarce(&self) -> bool {
+        self.shared.is_scarce()
+    }
+
+    /// Tells whether there is room for so many bytes more, which this thread may take at once from now on. Bytes
+    /// that are not counted by [`moves`](Self::moves) soon may be taken twice.
+    #[inline]
+    pub fn admits(&self, bytes: usize) -> bool {
+        let spare = self.drawn.load(Relaxed) - self.total.load(Relaxed);
+        let lacking = i64::try_from(bytes).unwrap_or(i64::MAX) - spare;
+        lacking <= 0 || self.draw(lacking) || bytes <= SMALL && self.stuck.load(Relaxed)
+    }
+
+    /// Says whether all that could be taken back is not enough. Then small questions are answered yes: sessions that
+    /// hold nothing would stand still for as long as there are so many of them, or the bound is so low.
+    /// Returns what was said before.
+    pub fn set_stuck(&self, stuck: bool) -> bool {
+        self.stuck.swap(stuck, Relaxed)
+    }
+
+    /// Draws so many bytes more, or nothing where they do not fit.
+    #[cold]
+    fn draw(&self, bytes: i64) -> bool {
+        let limit = self.shared.limit();
+        let fits = |sum: i64| sum.checked_add(bytes).filter(|sum| *sum <= limit);
+        match self.shared.sum.fetch_update(Relaxed, Relaxed, fits) {
+            Ok(before) => {
+                add(&self.drawn, bytes);
+                self.learn(before + bytes);
+                true
+            }
+            Err(sum) => {
+                self.learn(sum);
+                false
+            }
+        }
+    }
+
+    /// Bytes that nobody has drawn.
+    pub fn room(&self) -> usize {
+        let left = self.shared.limit() - self.shared.sum.load(Relaxed);
+        usize::try_from(left).unwrap_or(0)
+    }
+
+    /// How much all threads hold, as of this thread's last draw.
     #[inline]
     pub fn pressure(&self) -> Pressure {
         Pressure::from_byte(self.pressure.load(Relaxed))

@@ -1,10 +1,10 @@
 //! The budget of memory: one bound, `limits.memory`, for all queues and buffers that somebody outside can make
 //! grow.
 //!
-//! Each thread counts what it holds in a [`Meter`] of its own, by plain stores, and publishes the sum in coarse
-//! steps: nothing that threads share is touched for a frame. A buffer may be counted on one thread and given
-//! back on another, so the figures of a single thread can be negative; their sums are exact to
-//! [`STEP`] a thread.
+//! Each thread counts what it holds in a [`Meter`] of its own, by plain stores, and draws it from the budget in coarse
+//! steps: nothing that threads share is touched for a frame. When little is left, whoever reads asks first, and leaves
+//! its bytes with the kernel where there is no room. A buffer may be counted on one thread and given
+//! back on another, so the figures of a single thread can be negative.
 //!
 //! * [`Part`]: what holds memory.
 //! * [`Meter`], [`Held`]: counting.
@@ -25,7 +25,7 @@ pub mod shares;
 
 pub use budget::{MemoryBudget, MemorySnapshot};
 pub use evictable::{Evictable, Share, evict, for_each_evictable};
-pub use held::{Held, count, count_on_this_thread, is_too_much};
-pub use meter::{Meter, STEP};
+pub use held::{Held, admits, count, count_on_this_thread, is_scarce, is_too_much};
+pub use meter::{Meter, SMALL, STEP, UNASKED};
 pub use part::Part;
 pub use pressure::Pressure;

@@ -47,6 +47,10 @@ impl Homes {
     }
 }
 
+/// When clients that are refused or cut off may come back, in milliseconds: spread, so that they
+/// do not come as a herd.
+pub const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
+
 /// A `retry_after` for a client that is refused or cut off: uniform between the bounds, in
 /// milliseconds, so that many who are told at once do not come back as a herd (protocol 1.4).
 pub fn spread_retry_ms(least: u32, most: u32) -> u32 {

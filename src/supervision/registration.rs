@@ -27,7 +27,12 @@ pub(super) enum Exit {
 pub struct Registration {
     mail: Arc<MailCounter>,
     /// None for clients: they are too many for the registry, and their worker lists them.
-    entry: Option<Arc<Entry>>,
+    listed: Option<Box<Listed>>,
+}
+
+#[derive(Debug)]
+struct Listed {
+    entry: Arc<Entry>,
     supervisor: Option<oneshot::Sender<Exit>>,
 }
 
@@ -36,8 +41,7 @@ impl Registration {
     pub fn unlisted(counters: &Arc<KindCounters>) -> Registration {
         Registration {
             mail: MailCounter::new(Arc::clone(counters)),
-            entry: None,
-            supervisor: None,
+            listed: None,
         }
     }
 
@@ -47,8 +51,7 @@ impl Registration {
     ) -> Registration {
         Registration {
             mail: entry.begin(),
-            entry: Some(entry),
-            supervisor,
+            listed: Some(Box::new(Listed { entry, supervisor })),
         }
     }
 
@@ -59,7 +62,7 @@ impl Registration {
 
     /// Returns the actor's id, where it is listed.
     pub fn id(&self) -> Option<ActorId> {
-        self.entry.as_ref().map(|entry| entry.id())
+        self.listed.as_ref().map(|listed| listed.entry.id())
     }
 
     /// Returns the actor's own address, to give to others.
@@ -74,7 +77,7 @@ impl Drop for Registration {
         if panicked {
             let error = panics::current();
             self.mail.counters().panicked(error.clone());
-            if let Some(entry) = &self.entry {
+            if let Some(entry) = self.listed.as_ref().map(|listed| &listed.entry) {
                 tracing::error!(actor = %entry.id(), name = entry.name(), error = %error.message, "an actor panicked");
                 entry.panicked(error);
             } else {
@@ -82,7 +85,10 @@ impl Drop for Registration {
             }
         }
         self.mail.close();
-        if let Some(supervisor) = self.supervisor.take() {
+        let Some(Listed { entry, supervisor }) = self.listed.as_deref_mut() else {
+            return;
+        };
+        if let Some(supervisor) = supervisor.take() {
             let exit = if panicked {
                 Exit::Panicked
             } else {
@@ -90,7 +96,7 @@ impl Drop for Registration {
             };
             // The supervising task may be gone at the end of the process.
             let _ = supervisor.send(exit);
-        } else if let Some(entry) = &self.entry {
+        } else {
             ActorRegistry::deregister(entry);
         }
     }

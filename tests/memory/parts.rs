@@ -5,7 +5,7 @@ use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::Kind;
 use tokio::net::TcpStream;
 
-use crate::stage::{LIMIT, Served};
+use crate::stage::{LIMIT, MIB, Served};
 use crate::support::wire::{Link, Player, soon};
 use crate::websocket;
 
@@ -44,6 +44,7 @@ async fn parts_of_frames_keep_within_the_budget_and_do_not_stay() {
     let before = served.resident();
     let part = frame(65_000);
     served.fill(&mut senders, &part[..part.len() - 1]).await;
+    served.assert_never_over("parts of frames");
     served.assert_bounded("parts of frames", before).await;
 
     // Who has been here plays on, also with frames that come in two.
@@ -107,11 +108,13 @@ async fn who_ends_for_what_he_has_sent_is_told_so() {
 }
 
 const SETTINGS: &str = "limits.memory = \"16MiB\"\nsession.idle_timeout = \"1h\"";
+/// Several threads draw on the budget at once.
+const WORKERS: &str = "gateway.workers = 3\nbackend.probe_interval = \"0s\"";
 
 /// The library under WebSockets gathers all that it gets, in a buffer that doubles.
 #[tokio::test]
 async fn parts_of_messages_keep_within_the_budget() {
-    let served = Served::start(SETTINGS).await;
+    let served = Served::start(&format!("{SETTINGS}\n{WORKERS}")).await;
     let mut senders = Vec::new();
     for _ in 0..SENDERS {
         senders.push(websocket::open(served.players).await);
@@ -123,6 +126,7 @@ async fn parts_of_messages_keep_within_the_budget() {
         message.extend(&fragment);
     }
     served.fill(&mut senders, &message).await;
+    served.assert_never_over("parts of messages");
     served.assert_bounded("parts of messages", before).await;
 }
 
@@ -141,6 +145,7 @@ async fn bodies_that_nobody_wants_are_not_held() {
         }
         let before = served.resident();
         served.send_all(&mut senders, &request).await;
+        served.assert_never_over("bodies");
         served.assert_bounded("bodies", before).await;
         if path != "/game" {
             let held = served.held().await;
@@ -151,7 +156,7 @@ async fn bodies_that_nobody_wants_are_not_held() {
 
 #[tokio::test]
 async fn long_heads_keep_within_the_budget() {
-    let served = Served::start(SETTINGS).await;
+    let served = Served::start(&format!("{SETTINGS}\n{WORKERS}")).await;
     let mut senders = Vec::new();
     for _ in 0..SENDERS {
         let socket = soon(TcpStream::connect(served.players)).await;
@@ -161,5 +166,29 @@ async fn long_heads_keep_within_the_budget() {
     let mut head = b"POST /game HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     head.extend([b'h'; 31_000]);
     served.fill(&mut senders, &head).await;
+    served.assert_never_over("heads");
     served.assert_bounded("heads", before).await;
+}
+
+/// Nothing can be taken back of what idle connections have: a bound below that must not silence who plays.
+#[tokio::test]
+async fn idle_connections_that_take_all_of_a_lowered_budget_stop_nobody() {
+    let settings = |limit| format!("limits.memory = \"{limit}\"\nsession.idle_timeout = \"1h\"");
+    let served = Served::start(&settings("64MiB")).await;
+    let mut idle = Vec::new();
+    while served.held().await <= 8 * MIB {
+        for _ in 0..100 {
+            idle.push(websocket::open(served.players).await);
+        }
+    }
+    let mut good = Player::connect_to(served.players).await;
+    good.data("game", b"first").await;
+    tokio::spawn(echo(served.backend.link().await));
+    good.answer().await;
+    served.set(&settings("8MiB"));
+    served.until_pressure(|pressure| pressure == "queues").await;
+    for _ in 0..10 {
+        good.data("game", b"on").await;
+        good.answer().await;
+    }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -24,6 +25,8 @@ pub(crate) const SMALL: &str = "limits.memory = \"16MiB\"\nlisten.max_payload = 
      session.outbound_queue = \"4MiB\"\nsession.idle_timeout = \"1h\"\nlisten.http.timeout = \"5m\"";
 /// A frame of 1 MiB on its way through link, session and request, in buffers of up to twice its size.
 pub(crate) const UNDER_WAY: u64 = 6 * MIB;
+/// Notes of sessions that end, and words to those who do, for which no room is asked, in bytes.
+const UNASKED: u64 = 128 * 1024;
 /// Rounds in which nobody could send anything.
 const QUIET_ROUNDS: usize = 200;
 
@@ -34,14 +37,20 @@ pub(crate) struct Served {
     pub(crate) admin: SocketAddr,
     pub(crate) backend: Backend,
     directory: TempDir,
+    /// The most that was seen to be held, in bytes.
+    most_held: AtomicU64,
 }
 
 /// Writes the configuration, with these settings, one a line.
 fn configure(file: &Path, settings: &str) {
     let routes = file.with_file_name("routes.json");
+    let workers = match settings.contains("gateway.workers") {
+        true => "",
+        false => "gateway.workers = 1\n",
+    };
     let settings = format!(
         "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
-         gateway.workers = 1\nroutes.file = {routes:?}\nbackend.ping_interval = \"1h\"\n{settings}\n"
+         {workers}routes.file = {routes:?}\nbackend.ping_interval = \"1h\"\n{settings}\n"
     );
     let fresh = file.with_extension("new");
     std::fs::write(&fresh, settings).expect("written");
@@ -49,7 +58,7 @@ fn configure(file: &Path, settings: &str) {
 }
 
 impl Served {
-    /// Starts one with one worker and these settings, one a line.
+    /// Starts one with these settings, one a line, and one worker where they say nothing else.
     pub(crate) async fn start(settings: &str) -> Served {
         let backend = Backend::start().await;
         let routes = backend.routes();
@@ -74,6 +83,7 @@ impl Served {
             process,
             backend,
             directory,
+            most_held: AtomicU64::new(0),
         }
     }
 
@@ -128,6 +138,8 @@ impl Served {
             }
             // Its answer is the gateway's time to go on.
             let memory = self.json("/api/v1/memory").await;
+            let held = memory["held_bytes"].as_u64().expect("a number");
+            self.most_held.fetch_max(held, Relaxed);
             full |= !matches!(memory["pressure"].as_str(), Some("none" | "rings"));
         }
     }
@@ -141,6 +153,13 @@ impl Served {
         println!("{what}: {held} held, grown by {grown} at most, limit {limit}, bound {bound}");
         assert!(held <= limit + UNDER_WAY, "{held} of {limit}");
         assert!(grown <= bound, "{grown} of {bound}");
+    }
+
+    /// Asserts that at no time that was looked at more than the budget was held.
+    pub(crate) fn assert_never_over(&self, what: &str) {
+        let most = self.most_held.load(Relaxed);
+        println!("{what}: {most} held at most, limit {LIMIT}");
+        assert!(most <= LIMIT + UNASKED, "{most} of {LIMIT}");
     }
 
     /// Returns its peak memory, in bytes.

@@ -124,6 +124,9 @@ impl BackendPool {
             Health::Up | Health::Unknown => {
                 tracing::info!(%service, %endpoint, "backend can be reached again")
             }
+            Health::Down { .. } if self.state.has_left => {
+                tracing::info!(%service, %endpoint, "backend has left, as it has said");
+            }
             Health::Down { .. } => {
                 tracing::warn!(%service, %endpoint, error, "backend is down");
             }

@@ -78,6 +78,8 @@ struct State {
     probed_at: Option<Instant>,
     /// A session has asked for a link.
     is_wanted: bool,
+    /// The newest link that has ended was closed by a backend that had said so.
+    has_left: bool,
     /// How often in a row a link was lost soon after it was ready.
     flaps: u32,
     /// When the loss of one link of several was last said.
@@ -335,6 +337,8 @@ impl BackendPool {
         };
         let slot = self.state.links.swap_remove(place);
         self.state.last_error = Some(error.unwrap_or_else(|| reason.label().into()));
+        self.state.has_left =
+            slot.state == SlotState::Leaving && matches!(reason, LinkEnd::PeerClosed);
         self.tell_end(&slot, reason);
         if self.best().is_some() || self.connecting() {
             return self.suspect(link_id, SlotState::Ready);

@@ -33,7 +33,7 @@ pub struct Shared {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Starts a supervised pool on this thread. It has no links; the first session brings them. One whose endpoint no
-/// rule names is retired from the beginning: it never tries again, and ends when nobody uses it.
+/// rule names is retired from the beginning: it tries again only for those who wait for it, and ends when nobody uses it.
 pub fn start(
     scope: &Arc<Scope>,
     shared: &Shared,

@@ -23,7 +23,7 @@ use crate::memory::{Held, Part};
 use crate::net::outbox::Outbox;
 use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
-use crate::session::id::spread_retry_ms;
+use crate::session::id::{RETRY_AFTER_MS, spread_retry_ms};
 use crate::session::trace_id::TraceId;
 use crate::traces::{Decision, Name};
 
@@ -33,9 +33,6 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Reads of discarded input in one turn.
 const DISCARD_READS: usize = 4;
-/// When clients that are refused or cut off may come back, in milliseconds: spread, so that they
-/// do not come as a herd.
-const RETRY_AFTER_MS: (u32, u32) = (500, 5_000);
 /// The same where another attempt to resume is under way.
 const RETRY_SOON_MS: (u32, u32) = (50, 500);
 
@@ -204,7 +201,7 @@ impl Client {
 
     fn enter_ending(&mut self, ending: Ending) {
         self.connection = Connection::Ending(ending);
-        self.since_ms = self.shared.now_ms();
+        self.since_ms = self.shared.now_ms() as u32;
         self.arm(ending.timeout());
     }
 

@@ -4,7 +4,6 @@
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use tokio::sync::Notify;
@@ -104,7 +103,7 @@ impl Handler<Enter> for Client {
             return; // Its end has begun meanwhile.
         };
         let config = Arc::clone(&self.shared.scope.config);
-        let waited = self.shared.now_ms().saturating_sub(self.since_ms);
+        let waited = self.lasted();
         let timeout = config.listen.sniff_timeout;
         let host = EntryView {
             shared: Rc::clone(&self.shared),
@@ -112,7 +111,7 @@ impl Handler<Enter> for Client {
             admitted: Rc::clone(&entering.admitted),
         };
         let params = EntryParams {
-            timeout: timeout.saturating_sub(Duration::from_millis(waited)),
+            timeout: timeout.saturating_sub(waited),
             remote: self.stats.remote(),
             tls: Arc::clone(&self.shared.scope.tls),
             host: Rc::new(host),

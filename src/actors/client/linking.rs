@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
+use super::ending::retry_after_ms;
 use super::{Changed, Client};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::link::{Lease, LinkEvent};
@@ -13,6 +14,7 @@ use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
 use crate::metrics::Routed;
 use crate::routing::Why;
+use crate::session::closing::Retry;
 use crate::session::core::{Hold, Reach, Route, RouteFailed};
 use crate::supervision::{CountedRecipient, Seat};
 use crate::traces::{Decision, Name};
@@ -151,7 +153,7 @@ async fn find_link(
         retry_after_ms,
     };
     let mut tried: Vec<SocketAddr> = Vec::new();
-    let mut failed = unreachable(0);
+    let mut failed = unreachable(retry_after_ms(Retry::Spread));
     let mut is_retry = false;
     while tried.len() < MAX_ENDPOINTS_TRIED {
         let ask = || Resolve {
@@ -187,16 +189,16 @@ async fn find_link(
             Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
             Ok(Err(BindFailed::Leaving)) => RouteFailed {
                 text: "the backend takes no new sessions",
-                ..unreachable(0)
+                ..unreachable(retry_after_ms(Retry::Spread))
             },
             Ok(Err(BindFailed::NoLinkLeft | BindFailed::Crowded | BindFailed::Full)) => {
                 RouteFailed {
                     code: Code::UNAVAILABLE,
                     text: "the service is over capacity",
-                    retry_after_ms: 1000,
+                    retry_after_ms: retry_after_ms(Retry::Spread),
                 }
             }
-            Err(_) => unreachable(0),
+            Err(_) => unreachable(retry_after_ms(Retry::Spread)),
         };
         tried.push(resolved.endpoint);
     }

@@ -1,7 +1,5 @@
 //! Handlers of messages from a client's links, the registry, peer gateways and its worker.
 
-use std::time::Duration;
-
 use actix::prelude::*;
 
 use super::{CheckDeadline, Client, Connection, CutOff, GetOut, GiveUp, GoAway, Kick};
@@ -9,6 +7,7 @@ use crate::actors::link::LinkEvent;
 use crate::actors::peers::PeerResponse;
 use crate::actors::session_registry::ClientMessage;
 use crate::codec::sniff::{Sniffed, sniff};
+use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
 use crate::traces::{Decision, Name};
@@ -86,10 +85,10 @@ impl Receive<CheckDeadline> for Client {
     type Result = ();
 
     fn receive(&mut self, _: CheckDeadline, ctx: &mut Context<Self>) {
-        if self.shared.now_ms() < self.armed_ms {
+        if self.shared.now_ms() < u64::from(self.armed) * TICK_MS {
             return; // Meant for the slot's previous client, or already answered.
         }
-        self.armed_ms = 0;
+        self.armed = 0;
         let sniff_timeout = self.shared.scope.config.listen.sniff_timeout;
         let (limit, overdue) = match &self.connection {
             Connection::Frames | Connection::Absent(_) => {
@@ -107,7 +106,7 @@ impl Receive<CheckDeadline> for Client {
             }
             Connection::Ending(ending) => (ending.timeout(), Closing::Failed),
         };
-        let passed = Duration::from_millis(self.shared.now_ms().saturating_sub(self.since_ms));
+        let passed = self.lasted();
         if passed < limit {
             self.arm(limit - passed);
         } else {

@@ -11,7 +11,7 @@ use super::{Client, ClientEvent, Connection, Squeeze};
 use crate::codec::buffers;
 use crate::codec::{Decoded, client};
 use crate::history::Happening;
-use crate::memory::{Meter, Part, Pressure};
+use crate::memory::{self, Meter, Part, Pressure};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
 
@@ -31,12 +31,18 @@ pub struct Caps {
     pub parts_looked_at: Cell<u64>,
     /// Queues were ended at the last look.
     pub queues_ended: Cell<bool>,
+    /// There was no room for what a client would have read.
+    pub refused: Cell<bool>,
+    /// How many clients are passed over by those who may ask again next.
+    pub turn: Cell<usize>,
 }
 
 /// Whoever holds no more than this is read, in bytes.
 pub const LEAST_READING: u32 = 64 * 1024;
 /// The same while queues are ended.
-const LEAST_WHILE_QUEUES_END: u32 = 4 * 1024;
+pub const LEAST_WHILE_QUEUES_END: u32 = 4 * 1024;
+/// Bytes by which a buffer for a frame grows while memory is scarce, or an eighth of what it has.
+const SCARCE_STEP: usize = 64 * 1024;
 /// A cut of a replay ring by fewer bytes is not remembered: that would take more memory than it gives back.
 const LEAST_NOTED: usize = 1024;
 /// There is no bound.
@@ -51,6 +57,8 @@ impl Default for Caps {
             reading: uncapped(),
             parts_looked_at: Cell::new(0),
             queues_ended: Cell::new(false),
+            refused: Cell::new(false),
+            turn: Cell::new(0),
         }
     }
 }
@@ -85,10 +93,14 @@ impl Client {
     #[inline]
     pub(super) fn count_replay(&mut self) {
         let bytes = self.core.replay_bytes();
-        let replay = &self.stats.held.replay;
-        if bytes != replay.get() as usize {
-            let bytes = count(&self.shared.scope.meter, Part::Replay, replay, bytes);
-            let cap = self.shared.caps.ring.get();
+        let (meter, replay) = (&self.shared.scope.meter, &self.stats.held.replay);
+        let before = replay.get();
+        if bytes != before as usize {
+            let bytes = count(meter, Part::Replay, replay, bytes);
+            let mut cap = self.shared.caps.ring.get();
+            if bytes > before && meter.is_scarce() && meter.room() == 0 {
+                cap = cap.min(before);
+            }
             if bytes > cap {
                 self.squeeze_ring(cap);
             }
@@ -109,50 +121,107 @@ impl Client {
         count(&self.shared.scope.meter, Part::Replay, &held.replay, bytes);
     }
 
-    /// Tells whether the player is not read because of the memory that the client holds.
+    /// Tells whether the player is not read because of the memory that the client holds, or because there is no
+    /// room for what would be read.
     #[inline]
     pub(super) fn is_held_back(&mut self) -> bool {
-        self.shared.scope.meter.pressure() >= Pressure::Reading && self.look_at_cap()
+        self.shared.scope.meter.is_scarce() && self.look_at_cap()
     }
 
     #[cold]
     fn look_at_cap(&mut self) -> bool {
-        let (held, reading) = (&self.stats.held, &self.shared.caps.reading);
+        let (meter, reading) = (&self.shared.scope.meter, &self.shared.caps.reading);
         let lacks_rest = self.lacks_rest();
-        let queues_end = self.shared.scope.meter.pressure() == Pressure::Queues;
+        let queues_end = meter.pressure() == Pressure::Queues;
         if queues_end {
             // At once: before the worker has looked, all of them could read on.
             reading.set(reading.get().min(LEAST_WHILE_QUEUES_END));
-        } else if lacks_rest {
-            // Only the rest of its frame lets it give back what it holds.
-            if held.held_back.replace(false) {
-                // It could not go on until now.
-                self.core.lives(self.shared.now_ms());
-            }
-            return false;
         }
-        let cap = reading.get();
-        // Not as it was counted: the queue may have gone since, and something may have been read in this very poll.
+        let is_over = match lacks_rest {
+            // Only the rest of its frame lets it give back what it holds.
+            true => queues_end,
+            false => self.holds_now() > reading.get() as usize,
+        };
+        // Also a TLS record, or the fragments of a message.
+        let lacks_room = !is_over && !meter.admits(memory::SMALL);
+        if lacks_room {
+            self.shared.caps.refused.set(true);
+        }
+        let held_back = is_over || lacks_room;
+        let before = self.stats.held.held_back.replace(held_back);
+        if held_back && !before {
+            self.shared.scope.metrics.held_back.one();
+            // To remember it takes memory.
+            if !lacks_room {
+                self.happened(Happening::HeldBack);
+            }
+            self.arm(HELD_BACK);
+        } else if before && !held_back {
+            // It could not go on until now.
+            self.core.lives(self.shared.now_ms());
+        }
+        held_back
+    }
+
+    /// What the client holds that counts for whether it is read. Not as it was counted: the queue may have gone
+    /// since, and something may have been read in this very poll.
+    fn holds_now(&self) -> usize {
+        let held = &self.stats.held;
         let counted = held
             .in_flight()
             .saturating_sub(held.queue.get().saturating_add(held.input.get()));
         let now = self.outbox.held() + self.inbox.capacity() + self.core.waiting_bytes();
-        let over = lacks_rest && queues_end || now + counted as usize > cap as usize;
-        if over && !held.held_back.replace(true) {
-            self.shared.scope.metrics.held_back.one();
-            self.happened(Happening::HeldBack);
-            self.arm(HELD_BACK);
-        }
-        over
+        now + counted as usize
     }
 
     /// How much the client may read at once.
     #[inline]
     pub(super) fn most_to_read(&self) -> usize {
-        match self.shared.scope.meter.pressure() == Pressure::Queues {
+        match self.shared.scope.meter.is_scarce() {
             false => buffers::SCRATCH_BYTES,
-            true => LEAST_WHILE_QUEUES_END as usize,
+            true => self.most_while_scarce(),
         }
+    }
+
+    #[cold]
+    fn most_while_scarce(&self) -> usize {
+        let meter = &self.shared.scope.meter;
+        // Frames wait for links in buffers that double.
+        match meter.pressure() < Pressure::Queues && meter.admits(2 * buffers::SCRATCH_BYTES) {
+            true => buffers::SCRATCH_BYTES,
+            false => LEAST_WHILE_QUEUES_END as usize,
+        }
+    }
+
+    /// Makes room in the inbox for `wanted` bytes more, or as many as there is memory for.
+    #[inline]
+    pub(super) fn reserve(&mut self, wanted: usize) {
+        // It doubles.
+        let growth = match self.inbox.capacity() - self.inbox.len() < wanted {
+            true => wanted.max(self.inbox.capacity()),
+            false => 0,
+        };
+        let meter = &self.shared.scope.meter;
+        let unasked = !meter.is_scarce() && growth <= buffers::SCRATCH_BYTES;
+        if unasked || meter.admits(growth) {
+            self.inbox.reserve(wanted);
+        } else {
+            self.reserve_while_scarce(wanted);
+        }
+    }
+
+    #[cold]
+    fn reserve_while_scarce(&mut self, wanted: usize) {
+        let have = self.inbox.len();
+        if self.inbox.capacity() > have {
+            return;
+        }
+        let step = wanted.min(SCARCE_STEP.max(have / 8));
+        let step = match self.shared.scope.meter.admits(step) {
+            true => step,
+            false => wanted.min(LEAST_WHILE_QUEUES_END as usize),
+        };
+        buffers::grow_exactly(&mut self.inbox, step);
     }
 
     /// Tells whether a part of a frame has come, and the rest has not.
@@ -190,7 +259,10 @@ impl Client {
         match self.connection {
             Connection::Frames => {
                 self.shared.scope.metrics.evicted.one();
-                let closing = match self.outbox.is_empty() {
+                let queued = self.outbox.held();
+                let closing = match queued < LEAST_WHILE_QUEUES_END as usize
+                    || queued < self.holds_now() / 2
+                {
                     true => Closing::InputTooLarge,
                     false => Closing::Evicted,
                 };
@@ -221,8 +293,14 @@ impl Receive<Squeeze> for Client {
     fn receive(&mut self, msg: Squeeze, ctx: &mut Context<Self>) {
         match msg {
             Squeeze::Ring(cap) => self.squeeze_ring(cap),
-            Squeeze::Queue => self.give_up_queue(ctx),
+            // Whoever has taken what was queued meanwhile is not too slow.
+            Squeeze::Queue(least) if self.holds_now() >= least as usize / 2 => {
+                self.give_up_queue(ctx);
+            }
+            Squeeze::Queue(_) => {}
             Squeeze::Parts => self.end_part(ctx),
+            // That it is polled is all.
+            Squeeze::Room => {}
             Squeeze::Ease => {
                 self.stats.held.held_back.set(false);
                 if self.stats.held.squeezed.replace(false) {

@@ -57,7 +57,7 @@ use crate::supervision::{Inspectable, Registration, mailbox};
 use crate::traces::Name;
 
 use ending::Ending;
-pub use memory::{Caps, LEAST_READING, UNCAPPED};
+pub use memory::{Caps, LEAST_READING, LEAST_WHILE_QUEUES_END, UNCAPPED};
 use pump::Pump;
 pub use sample::{ClientSample, Traffic};
 pub use snapshot::{
@@ -66,6 +66,9 @@ pub use snapshot::{
 pub use stats::{ClientStats, HeldByClient};
 pub use story::{LastWordsSnapshot, Place, SessionEnd, SessionStory, StoryEvent};
 pub use worker_scope::{ClientEvent, WorkerScope, slot_of, worker_of};
+
+/// What the first events of a session take.
+const STORY_BYTES: usize = 512;
 
 /// The worker looks at the clock for this client.
 #[derive(Debug, Message)]
@@ -93,10 +96,12 @@ pub struct GiveUp;
 pub enum Squeeze {
     /// The replay ring may have so many bytes.
     Ring(u32),
-    /// What the client holds is more than it may have.
-    Queue,
+    /// Whoever holds so many bytes still holds more than it may.
+    Queue(u32),
     /// Memory is less short than it was; a part of a frame is kept no longer than that of a first header.
     Parts,
+    /// There may be room for what the client would read.
+    Room,
     /// The client may have again what it may have otherwise.
     Ease,
 }
@@ -145,10 +150,11 @@ pub struct Client {
     outbox: Outbox,
     /// The session id that the registry has, or is asked for, in this client's name; 0: none.
     registered_id: u64,
-    /// When the connection began to be sniffed, or to end, in the worker's milliseconds.
-    since_ms: u64,
-    /// When the worker's wheel wakes this client; 0: not at all.
-    armed_ms: u64,
+    /// When the connection began to be sniffed, or to end, in the worker's milliseconds, of which these are the
+    /// lowest bits.
+    since_ms: u32,
+    /// When the worker's wheel wakes this client, in ticks of the worker's clock; 0: not at all.
+    armed: u32,
     permit: Option<Permit>,
 }
 
@@ -207,8 +213,8 @@ impl Client {
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             registered_id: 0,
-            since_ms: now_ms,
-            armed_ms: 0,
+            since_ms: now_ms as u32,
+            armed: 0,
             permit: arrival.permit,
         }
     }
@@ -220,18 +226,27 @@ impl Client {
 
     /// The same, at a time in the worker's milliseconds, or up to two ticks later.
     fn arm_at(&mut self, at_ms: u64) {
-        let at_ms = at_ms + TICK_MS;
-        if self.armed_ms == 0 || at_ms < self.armed_ms {
-            self.armed_ms = at_ms;
-            self.shared.wake_at(self.slot, at_ms);
+        let at = u32::try_from(at_ms.div_ceil(TICK_MS) + 1).unwrap_or(u32::MAX);
+        if self.armed == 0 || at < self.armed {
+            self.armed = at;
+            self.shared.wake_at(self.slot, u64::from(at) * TICK_MS);
         }
     }
 
-    /// Notes something that has happened to the session.
+    /// Returns for how long the connection has been sniffed, or has been ending.
+    fn lasted(&self) -> Duration {
+        let now_ms = self.shared.now_ms() as u32;
+        Duration::from_millis(now_ms.wrapping_sub(self.since_ms).into())
+    }
+
+    /// Notes something that has happened to the session, where there is room for the note.
     fn happened(&self, what: Happening) {
         // A session that has just come here is not on the card yet.
         self.trace(|| traced::decision(&what, 1));
-        self.stats.happened(what, 1, self.shared.now_s());
+        let meter = &self.shared.scope.meter;
+        if !meter.is_scarce() || meter.admits(STORY_BYTES) {
+            self.stats.happened(what, 1, self.shared.now_s());
+        }
     }
 
     /// The connection speaks frames from now on.
@@ -300,7 +315,7 @@ mod tests {
             size_of::<Outbox>(),
         ];
         assert!(
-            sizes[0] <= 392 && sizes[1] <= 200 && sizes[2] <= 40,
+            sizes[0] <= 368 && sizes[1] <= 200 && sizes[2] <= 40,
             "{sizes:?}"
         );
     }

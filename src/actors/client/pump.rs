@@ -201,8 +201,7 @@ impl Client {
                 return Poll::Pending;
             }
             // Its length is believed only as far as bytes have come: the buffer doubles.
-            self.inbox
-                .reserve((n - have).min(have.max(FIRST_INBOX_BYTES)));
+            self.reserve((n - have).min(have.max(FIRST_INBOX_BYTES)));
             let socket = Pin::new(&mut self.socket);
             let result = ready!(poll_read_buf(socket, cx, &mut self.inbox));
             self.count_read(result)?;

@@ -26,7 +26,7 @@ use crate::session::link::{Attached, Batch, Closed, LeaveAnswered, LinkEnd, Reci
 use crate::supervision::CountedRecipient;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 /// Answers to the backend's own frames that may wait for it, in bytes. One read may exceed it.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Reads in one turn before others get theirs.
@@ -51,12 +51,9 @@ impl Link {
         cx: &mut TaskContext<'_>,
     ) -> Result<(), LinkEnd> {
         for _ in 0..MAX_READS {
-            if self.owes_too_much() || self.must_pause(ctx) {
+            if self.socket.is_none() || self.owes_too_much() || self.must_pause(ctx) {
                 return Ok(());
             }
-            let Some(socket) = &mut self.socket else {
-                return Ok(());
-            };
             let wanted = match link::decode(&self.inbox, u32::MAX) {
                 // A large frame: read on in steps that double, believing its length only so far.
                 Ok(Decoded::Need(n)) if n > READ_BYTES => {
@@ -64,9 +61,17 @@ impl Link {
                 }
                 _ => READ_BYTES,
             };
-            self.inbox.reserve(wanted);
-            match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
-                Poll::Pending => return Ok(()),
+            if !self.reserve(wanted, ctx) {
+                return Ok(());
+            }
+            let Some(socket) = &mut self.socket else {
+                return Ok(());
+            };
+            let read = match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
+                Poll::Pending => {
+                    self.rests();
+                    return Ok(());
+                }
                 Poll::Ready(Ok(0)) => return Err(LinkEnd::PeerClosed),
                 Poll::Ready(Ok(read)) => {
                     if self.lifecycle.heard() {
@@ -74,12 +79,16 @@ impl Link {
                     }
                     self.counts.bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
+                    read
                 }
                 Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
-            }
+            };
             let sampled = self.sampler.due(self.gauge.carried.frames_in.get());
             if let Err(error) = self.take_frames(sampled, ctx) {
                 return Err(self.protocol_error(error));
+            }
+            if self.passed_on(read) {
+                break;
             }
         }
         cx.waker().wake_by_ref();

@@ -5,9 +5,11 @@
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
+use bytes::BytesMut;
 
 use super::Link;
-use crate::codec::buffers::SCRATCH_BYTES;
+use super::inbound::READ_BYTES;
+use crate::codec::buffers::{self, SCRATCH_BYTES};
 use crate::memory::Pressure;
 use crate::net::socket::Socket;
 use crate::session::link::LinkEnd;
@@ -17,7 +19,9 @@ use crate::supervision::Receive;
 const LARGE_QUEUE: usize = SCRATCH_BYTES;
 /// Only a large frame needs more room, in bytes.
 pub(super) const LARGE_INBOX: usize = 2 * SCRATCH_BYTES;
-/// Time between two looks at whether the rest of a large frame may come.
+/// Bytes of a read where there is no room for more.
+const LEAST_READ: usize = 8 * 1024;
+/// Time between two looks at whether there is room for more.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time in which others may give back what a large frame needs, before its link has to end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[rtype(result = "()")]
 pub(super) struct GiveWay;
 
-/// A pause in the reading of a large frame.
+/// A pause in reading.
 #[derive(Debug)]
 pub(super) struct Pause {
     since: Instant,
@@ -44,7 +48,8 @@ impl Link {
         let refused = self.refused.capacity() * size_of::<u64>();
         self.held_queue.set(self.outbox.held() + mailbox + refused);
         let socket = self.socket.as_ref().map_or(0, Socket::buffers);
-        self.held_input.set(self.inbox.capacity() + socket);
+        self.held_input
+            .set(self.inbox.capacity() + socket + self.under_way);
         if let Some(evictable) = &self.evictable {
             evictable.set(self.wanted_back());
         }
@@ -73,6 +78,12 @@ impl Link {
             self.pause = None;
             return false;
         }
+        self.rest_for_a_while(ctx);
+        true
+    }
+
+    /// Has the socket looked at again in a while.
+    fn rest_for_a_while(&mut self, ctx: &mut Context<Self>) {
         let since = Instant::now();
         let pause = self.pause.get_or_insert(Pause {
             since,
@@ -87,7 +98,56 @@ impl Link {
                 }
             });
         }
+    }
+
+    /// Makes room in the inbox for `wanted` bytes more, or as many as there is memory for. Returns false where the
+    /// backend must wait.
+    #[inline]
+    pub(super) fn reserve(&mut self, wanted: usize, ctx: &mut Context<Self>) -> bool {
+        if wanted > READ_BYTES || self.scope.meter.is_scarce() {
+            return self.reserve_while_scarce(wanted, ctx);
+        }
+        self.inbox.reserve(wanted);
         true
+    }
+
+    #[cold]
+    fn reserve_while_scarce(&mut self, wanted: usize, ctx: &mut Context<Self>) -> bool {
+        let meter = &self.scope.meter;
+        // It doubles.
+        if wanted > READ_BYTES && meter.admits(wanted.max(self.inbox.capacity())) {
+            self.inbox.reserve(wanted);
+            self.pause = None;
+            return true;
+        }
+        let steps = [READ_BYTES, LEAST_READ].map(|step| step.min(wanted));
+        // What comes is held here, and then in players' queues.
+        let Some(step) = steps.into_iter().find(|step| meter.admits(3 * step)) else {
+            self.rest_for_a_while(ctx);
+            return false;
+        };
+        buffers::grow_exactly(&mut self.inbox, step);
+        self.pause = None;
+        true
+    }
+
+    /// Counts bytes that were passed on as this link's own until their players have counted them. Returns true if the
+    /// link has read enough for a turn.
+    #[inline]
+    pub(super) fn passed_on(&mut self, bytes: usize) -> bool {
+        let is_scarce = self.scope.meter.is_scarce();
+        if is_scarce {
+            self.under_way += bytes;
+        }
+        is_scarce
+    }
+
+    /// Gives back an empty inbox while memory is scarce.
+    #[inline]
+    pub(super) fn rests(&mut self) {
+        if self.inbox.is_empty() && self.scope.meter.is_scarce() {
+            self.inbox = BytesMut::new();
+        }
     }
 }
 

@@ -106,8 +106,10 @@ pub struct Link {
     held_queue: Held,
     /// What would come back if the link ended.
     evictable: Option<Evictable>,
-    /// The rest of a large frame waits, for memory is short.
+    /// The backend is not read, for memory is short.
     pause: Option<Pause>,
+    /// Bytes that were passed on to players in this turn, while memory is scarce.
+    under_way: usize,
     /// What has come from the backend and is not a whole frame.
     held_input: Held,
     /// Error of the socket, where that ended the link.

@@ -103,6 +103,7 @@ impl Link {
             held_queue: Held::new(Part::LinkQueues, 0),
             evictable: None,
             pause: None,
+            under_way: 0,
             held_input: Held::new(Part::LinkInput, 0),
             lifecycle: Lifecycle::default(),
             sessions: Sessions::default(),

@@ -5,11 +5,16 @@
 //! comparison. Each worker gives back its share of what all hold too much.
 
 use super::{Seated, Worker};
-use crate::actors::client::{HeldByClient, LEAST_READING, Squeeze, UNCAPPED};
+use crate::actors::client::{
+    HeldByClient, LEAST_READING, LEAST_WHILE_QUEUES_END, Squeeze, UNCAPPED,
+};
 use crate::admission::SUSPENDED_BYTES;
 use crate::codec::buffers;
 use crate::memory::shares::Sizes;
 use crate::memory::{self, Pressure};
+
+/// Clients that ask again at a tick for the room that they were refused.
+const ASK_AGAIN: usize = 1024;
 
 impl Worker {
     pub(super) fn look_at_memory(&mut self) {
@@ -33,14 +38,36 @@ impl Worker {
         if self.shared.caps.queues_ended.replace(ends_queues) && !ends_queues {
             self.squeeze(|held| held.held_back.get(), Squeeze::Parts);
         }
+        let was_stuck = meter.set_stuck(false);
         if ends_queues {
             // So much that it is over: nobody with a part of a frame is read as long as it lasts.
             let share = meter.share_to_leave(Pressure::Queues);
-            self.cap_queues(share.saturating_sub(from_rings));
+            self.cap_queues(share.saturating_sub(from_rings), from_rings, was_stuck);
         }
         if pressure >= Pressure::Sessions {
             self.end_parts();
         }
+        if self.shared.caps.refused.get() {
+            self.give_room();
+        }
+    }
+
+    /// Has clients ask again for the room that they were refused, so many at a time, in turn.
+    fn give_room(&self) {
+        let caps = &self.shared.caps;
+        let mut told = 0;
+        let first = caps.turn.take();
+        for (index, (_, seated)) in self.state.clients.iter().enumerate().skip(first) {
+            if told == ASK_AGAIN {
+                caps.turn.set(index);
+                return;
+            }
+            if seated.stats.held.held_back.get() {
+                told += 1;
+                seated.client.do_send(Squeeze::Room);
+            }
+        }
+        caps.refused.set(first > 0);
     }
 
     /// Lets replay rings give back `share` bytes, the largest first; `None`: they may grow again. Returns how many are
@@ -89,10 +116,11 @@ impl Worker {
 
     /// Ends those who hold the most, until `share` bytes have come back: connections of players, HTTP requests, and
     /// links whose backends take nothing. What is still missing then comes from sessions that wait for their players, the one that has waited for longest first.
-    fn cap_queues(&mut self, share: usize) {
+    fn cap_queues(&mut self, share: usize, from_rings: usize, was_stuck: bool) {
         if share == 0 {
             return;
         }
+        let over = self.shared.scope.meter.share_over(Pressure::Queues);
         // Nobody is left who would miss these.
         let mut back = self.shared.cut_parting();
         let holds = |seated: &Seated| match seated.stats.is_suspended() {
@@ -104,7 +132,11 @@ impl Worker {
             sizes.add(holds(seated));
         }
         memory::for_each_evictable(|bytes| sizes.add(bytes));
-        let least = sizes.largest(share.saturating_sub(back));
+        let mut least = sizes.largest(share.saturating_sub(back));
+        if was_stuck {
+            // What those give back who hold next to nothing does not help.
+            least = least.max(LEAST_WHILE_QUEUES_END);
+        }
         let (others, bytes) = memory::evict(least, share.saturating_sub(back));
         self.shared.scope.metrics.evicted.add(others);
         back += bytes;
@@ -115,13 +147,14 @@ impl Worker {
             let held = holds(seated);
             if held >= least {
                 back += held as usize;
-                seated.client.do_send(Squeeze::Queue);
+                seated.client.do_send(Squeeze::Queue(least));
             }
         }
         while back < share && self.end_oldest() {
             self.shared.scope.metrics.given_up.one();
             back += SUSPENDED_BYTES;
         }
+        self.shared.scope.meter.set_stuck(back + from_rings < over);
     }
 
     /// Has clients look once a second whether they wait in vain for the rest of a frame: newcomers are refused for

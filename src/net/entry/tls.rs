@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::Refused;
-use crate::memory::{Held, Part};
+use crate::memory::{self, Held, Part};
 use crate::net;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
@@ -28,7 +28,7 @@ pub(super) async fn accept(
         // TLS is not configured, or this is TLS inside TLS.
         return Err(Refused::Unrecognised);
     };
-    if params.host.refuses_handshakes() {
+    if params.host.refuses_handshakes() || !memory::admits(HANDSHAKE_BYTES) {
         return Err(Refused::TlsBusy);
     }
     let _held = Held::new(Part::Sockets, HANDSHAKE_BYTES);

@@ -13,6 +13,7 @@ use actix_http::{KeepAlive, Request, ServiceConfig, h1};
 use bytes::{Bytes, BytesMut};
 
 use super::stream::Stream;
+use crate::memory;
 
 /// Bytes that the head of a request may have.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -254,7 +255,11 @@ impl Body {
             // It doubles, but not beyond what is announced.
             if body.capacity() - body.len() < piece.len() {
                 let most = known.map_or(limit, |known| known.min(limit)) - body.len();
-                body.reserve_exact(body.len().min(most).max(piece.len()));
+                let wanted = body.len().min(most).max(piece.len());
+                if !memory::admits(wanted) {
+                    return Err(Broken::Refused(SHORT_OF_MEMORY));
+                }
+                body.reserve_exact(wanted);
             }
             body.extend_from_slice(piece);
             held.set(body.capacity());

@@ -7,13 +7,16 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::time::sleep;
 
+use super::body::{Mistake, SHORT_OF_MEMORY};
 use super::request::Post;
 use super::response::Reply;
+use super::stream::PAUSE;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Frame, Header, Kind};
 use crate::codec::code::{Code, Notice};
-use crate::memory::{Evictable, Part, Share};
+use crate::memory::{self, Evictable, Part, Share};
 use crate::net::entry_host::EntryParams;
 
 /// Bytes that either direction of the pipe holds.
@@ -29,6 +32,13 @@ pub(super) async fn exchange(
     body: Bytes,
     request: Option<Rc<Evictable>>,
 ) -> Reply {
+    if !memory::admits(2 * SOCKET_BYTES) {
+        let Mistake { status, text, .. } = SHORT_OF_MEMORY;
+        params
+            .host
+            .refused(status, text, &post.service, post.realm_id, post.user_id);
+        return SHORT_OF_MEMORY.into();
+    }
     let hold = |bytes| Share::new(Part::Http, bytes, request.clone());
     let _pipe = hold(2 * SOCKET_BYTES);
     let mut sent = hold(body.len());
@@ -56,12 +66,19 @@ pub(super) async fn exchange(
             Ok::<(), std::io::Error>(())
         };
         // An answer that comes before the whole request was taken is a refusal.
-        tokio::select! {
+        let reply = tokio::select! {
             biased;
-            reply = &mut receiving => return reply,
-            _ = sending => {}
-        }
-        receiving.await
+            reply = &mut receiving => Some(reply),
+            _ = sending => None,
+        };
+        let reply = match reply {
+            Some(reply) => reply,
+            None => receiving.await,
+        };
+        reply.unwrap_or_else(|| match params.host.short_of_memory() {
+            Some(reason) => Reply::refused(&reason),
+            None => Reply::refusal(500, "the session ended without an answer"),
+        })
     };
     match tokio::time::timeout(config.listen.http.timeout, talk).await {
         Ok(reply) => {
@@ -92,17 +109,21 @@ fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
     let _ = futures_util::FutureExt::now_or_never(requests.write_all(&frame));
 }
 
-/// Waits for the first frame that is an answer; 500 if the session ends without one.
-async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32, mut held: Share) -> Reply {
+/// Waits for the first frame that is an answer; none if the session ends without one.
+async fn first_answer(
+    answers: &mut ReadHalf<DuplexStream>,
+    limit: u32,
+    mut held: Share,
+) -> Option<Reply> {
     let mut read = Vec::new();
     loop {
         let need = match client::decode(&read, limit) {
             Ok(Decoded::Frame(frame, used)) => match reply_of(&frame, used) {
-                Answer::Reply(reply) => return reply,
+                Answer::Reply(reply) => return Some(reply),
                 Answer::Data(session_id, payload) => {
                     // Without a copy, for it may be large.
                     let payload = Bytes::from(read).slice(payload);
-                    return Reply::data(session_id, payload);
+                    return Some(Reply::data(session_id, payload));
                 }
                 Answer::None => {
                     read.drain(..used);
@@ -110,16 +131,21 @@ async fn first_answer(answers: &mut ReadHalf<DuplexStream>, limit: u32, mut held
                 }
             },
             Ok(Decoded::Need(need)) => need,
-            Err(_) => return Reply::refusal(500, "internal error"),
+            Err(_) => return Some(Reply::refusal(500, "internal error")),
         };
         let have = read.len();
         if have == read.capacity() {
             // It doubles, but not beyond what is announced: it stays until it is read.
-            read.reserve_exact((need - have).min(have.max(FIRST_ANSWER_BYTES)));
+            let wanted = (need - have).min(have.max(FIRST_ANSWER_BYTES));
+            while !memory::admits(wanted) {
+                // The rest waits in the session's queue.
+                sleep(PAUSE).await;
+            }
+            read.reserve_exact(wanted);
             held.set(read.capacity());
         }
         if !matches!(answers.read_buf(&mut read).await, Ok(1..)) {
-            return Reply::refusal(500, "the session ended without an answer");
+            return None;
         }
     }
 }
@@ -138,6 +164,10 @@ fn reply_of(frame: &Frame<'_>, used: usize) -> Answer {
     match Kind::from_byte(frame.header.kind) {
         Some(Kind::Data) => Answer::Data(id, used - frame.payload.len()..used),
         Some(Kind::Error) => Answer::Reply(Reply::notice(id, &notice(), false)),
+        // Who takes the answer here is never slow: there was no memory for it.
+        Some(Kind::Close) if notice().code == Code::TOO_SLOW => {
+            Answer::Reply(SHORT_OF_MEMORY.into())
+        }
         Some(Kind::Close) => Answer::Reply(Reply::notice(id, &notice(), true)),
         Some(Kind::Opened | Kind::Resume | Kind::Ping | Kind::Pong | Kind::Goaway) | None => {
             Answer::None

@@ -9,6 +9,7 @@ use super::request::Manner;
 use crate::codec::code::{Code, Notice};
 use crate::config::Http;
 use crate::net::entry_host::Refusal;
+use crate::session::id::{RETRY_AFTER_MS, spread_retry_ms};
 
 /// Time for which a browser may cache the response to a preflight, in seconds.
 const PREFLIGHT_SECONDS: &str = "600";
@@ -19,6 +20,8 @@ const REQUEST_HEADERS: &str = "content-type, x-realm-id, x-user-id";
 const RESPONSE_HEADERS: &str = "x-session-id, retry-after";
 /// Content type of the gateway's own texts.
 const TEXT: &str = "text/plain; charset=utf-8";
+/// The status of those who are to come back later.
+const UNAVAILABLE: u16 = 503;
 /// The status without a body.
 const NO_CONTENT: u16 = 204;
 /// Carries the session id, decimal.
@@ -72,10 +75,14 @@ impl Reply {
                 ..Reply::new(204, "", Bytes::new())
             };
         }
+        let reply = Reply::refusal(notice.code.http(), notice.text);
         Reply {
             session_id,
-            retry_after_ms: notice.retry_after_ms,
-            ..Reply::refusal(notice.code.http(), notice.text)
+            retry_after_ms: match notice.retry_after_ms {
+                0 => reply.retry_after_ms,
+                advice => advice,
+            },
+            ..reply
         }
     }
 
@@ -87,9 +94,16 @@ impl Reply {
         }
     }
 
-    /// Refuses with a line of text for people.
+    /// Refuses with a line of text for people. A 503 has its `Retry-After`.
     pub(super) fn refusal(status: u16, text: &str) -> Reply {
-        Reply::new(status, TEXT, format!("{text}\n").into())
+        let (least, most) = RETRY_AFTER_MS;
+        Reply {
+            retry_after_ms: match status {
+                UNAVAILABLE => spread_retry_ms(least, most),
+                _ => 0,
+            },
+            ..Reply::new(status, TEXT, format!("{text}\n").into())
+        }
     }
 
     /// Refuses the method for this path.

@@ -2,9 +2,10 @@
 //!
 //! Input is read into the thread's scratch buffer, so a connection owns what has come and nothing
 //! beyond it: an idle one owns no buffer at all. Nothing is read ahead but a part of the next request
-//! ([`LOOKAHEAD_BYTES`]), and an answer is written whole before anything more is read, so a client that
+//! ([`LOOKAHEAD_BYTES`]), nothing at all while there is no room for it in the budget of memory, and an answer is written whole before anything more is read, so a client that
 //! does not read its answers is not read either.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -14,16 +15,47 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::io::poll_write_buf;
 
 use crate::codec::buffers;
-use crate::memory::{Evictable, Part, Share};
+use crate::memory::{self, Evictable, Part, Share};
 use crate::net::socket::Socket;
 
 /// Bytes of the next request that are read while one is being answered, which shows that a client is
 /// gone.
 const LOOKAHEAD_BYTES: usize = 4 * 1024;
+
+/// Time between two looks at whether there is room for more.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+/// So many connections look in that time; where more wait, each looks less often.
+const LOOKS: u32 = 1024;
+/// Longest time between two looks, in [`PAUSE`]s.
+const LONGEST_PAUSE: u32 = 40;
+
+thread_local! {
+    /// Connections that wait for room.
+    static WAITING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A time in which a connection waits for room.
+struct Pause(Pin<Box<Sleep>>);
+
+impl Pause {
+    fn new() -> Pause {
+        let others = WAITING.get();
+        WAITING.set(others + 1);
+        let pauses = (1 + others / LOOKS).min(LONGEST_PAUSE);
+        Pause(Box::pin(sleep(PAUSE * pauses)))
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        // Where the thread ends nobody counts.
+        let _ = WAITING.try_with(|waiting| waiting.set(waiting.get() - 1));
+    }
+}
 
 pub(crate) struct Stream {
     socket: Socket,
@@ -34,6 +66,8 @@ pub(crate) struct Stream {
     request: Option<Rc<Evictable>>,
     /// The client has shut its sending side down. It may still read.
     ended: bool,
+    /// Until when there was no room for what would be read.
+    pause: Option<Pause>,
 }
 
 impl Stream {
@@ -45,6 +79,7 @@ impl Stream {
             held: Share::new(Part::Http, 0, None),
             request: None,
             ended: false,
+            pause: None,
         };
         stream.count();
         stream
@@ -59,6 +94,9 @@ impl Stream {
         if self.ended {
             return Poll::Ready(Ok(0));
         }
+        if memory::is_scarce() {
+            ready!(self.poll_room(cx, room));
+        }
         let (socket, read) = (Pin::new(&mut self.socket), &mut self.read);
         let count = ready!(buffers::with_scratch(|scratch| {
             let room = room.min(scratch.len());
@@ -70,6 +108,23 @@ impl Stream {
         self.ended = count == 0;
         self.count();
         Poll::Ready(Ok(count))
+    }
+
+    /// Waits for room for what would be read.
+    #[cold]
+    fn poll_room(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.0.as_mut().poll(cx));
+                self.pause = None;
+            }
+            // It doubles.
+            let room = room.min(buffers::SCRATCH_BYTES);
+            if memory::admits(room.max(self.read.capacity())) {
+                return Poll::Ready(());
+            }
+            self.pause = Some(Pause::new());
+        }
     }
 
     /// From now on what is held counts as `request`'s.
