@@ -35,7 +35,11 @@ impl Drop for Terminal {
 
 impl Terminal {
     fn start(arguments: &str) -> Terminal {
-        let command = format!("stty -echo; exec {PROGRAM} {arguments}");
+        Terminal::sized(arguments, 80, 24)
+    }
+
+    fn sized(arguments: &str, columns: u16, rows: u16) -> Terminal {
+        let command = format!("stty -echo cols {columns} rows {rows}; exec {PROGRAM} {arguments}");
         let mut child = Command::new("script")
             .args(["-qfec", &command, "/dev/null"])
             .env("TERM", "xterm")
@@ -64,9 +68,32 @@ impl Terminal {
         }
     }
 
+    /// Types keys, and forgets what was shown before.
+    fn press(&mut self, keys: &str) {
+        self.shown.clear();
+        self.keyboard.write_all(keys.as_bytes()).expect("typed");
+    }
+
+    /// Sends the program a signal.
+    fn signal(&self, name: &str) {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let program = children.expect("children").trim().to_owned();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(program)
+            .status();
+        assert!(sent.expect("kill").success());
+    }
+
     /// Types Ctrl-C; returns the exit code, and all that was shown.
     fn interrupt(mut self) -> (Option<i32>, String) {
         self.keyboard.write_all(b"\x03").expect("typed");
+        self.end()
+    }
+
+    /// Waits for the end; returns the exit code, and all that was shown.
+    fn end(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
         // The end of a terminal is an error on Linux.
         let _ = self.screen.read_to_end(&mut rest);
@@ -86,6 +113,10 @@ struct Served {
 }
 
 fn serve() -> Served {
+    serve_on("127.0.0.1:0")
+}
+
+fn serve_on(admin: &str) -> Served {
     let free = std::net::TcpListener::bind(address::own()).expect("a port");
     let backend = free.local_addr().expect("an address");
     drop(free);
@@ -97,7 +128,7 @@ fn serve() -> Served {
     std::fs::write(&routes, rules).expect("routes");
     let file = directory.path().join("gateway.toml");
     let text = format!(
-        "listen.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+        "listen.address = \"127.0.0.1:0\"\nadmin.address = \"{admin}\"\n\
          gateway.workers = 1\nroutes.file = {routes:?}\n"
     );
     std::fs::write(&file, text).expect("configuration");
@@ -198,4 +229,118 @@ fn a_demo_plays_until_ctrl_c_in_a_terminal() {
     let mut command = Command::new(PROGRAM);
     let demo = Process::spawn(command.args(["demo", "--sessions", "3"]));
     assert_eq!(demo.wait_for_line("It plays for "), "20s, or until Ctrl-C.");
+}
+
+/// What takes a terminal back from the program's screen.
+const RESTORED: &str = "\x1b[?1049l";
+
+#[test]
+fn top_shows_a_gateway_and_restores_the_terminal_however_it_ends() {
+    let served = serve();
+    let watch = || {
+        let mut top = Terminal::start(&format!("top --url http://{} --interval 1", served.admin));
+        // Single words: what stays the same between two frames, such as a space, is not drawn again.
+        top.wait_for("serving");
+        top
+    };
+    let mut top = watch();
+    top.press("2");
+    top.wait_for("ENDPOINT");
+    top.press("/nobody");
+    top.wait_for("none");
+    top.press("\x1b");
+    top.wait_for("reverse");
+    top.press("?");
+    top.wait_for("around");
+    for ended in [
+        top.interrupt(),
+        {
+            let mut top = watch();
+            top.press("q");
+            top.end()
+        },
+        {
+            let top = watch();
+            top.signal("TERM");
+            top.end()
+        },
+    ] {
+        let (code, shown) = ended;
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(shown.contains(RESTORED), "{shown:?}");
+    }
+    let mut top = watch();
+    // The key of a fault that the program has only in tests.
+    top.press("!");
+    let (code, shown) = top.end();
+    assert_eq!(code, Some(101), "{shown}");
+    let (_, message) = shown.split_once(RESTORED).expect("restored");
+    assert!(message.contains("fault injection"), "{shown:?}");
+}
+
+#[test]
+fn top_goes_on_while_a_gateway_hangs_and_finds_one_that_comes_back() {
+    // It accepts by itself, and never answers.
+    let hung = std::net::TcpListener::bind(address::own()).expect("a port");
+    let hung = hung
+        .local_addr()
+        .map(|address| (hung, address))
+        .expect("an address");
+    let served = serve_on(&address::own().to_string());
+    let admin = served.admin;
+    let urls = format!("http://{},http://{admin}", hung.1);
+    let mut top = Terminal::sized(&format!("top --url {urls} --interval 1"), 120, 30);
+    top.wait_for("asked");
+    top.press("\t");
+    top.wait_for("serving");
+    top.shown.clear();
+    drop(served);
+    top.wait_for("AWAY");
+    top.shown.clear();
+    let served = serve_on(&admin.to_string());
+    assert_eq!(served.admin, admin);
+    top.wait_for("serving");
+    let (code, shown) = top.interrupt();
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+#[test]
+fn top_without_a_terminal_is_an_error_or_one_frame() {
+    let served = serve();
+    let url = format!("http://{}", served.admin);
+    let run = |more: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(["top", "--url", &url, "--interval", "1"])
+            .args(more);
+        command.stdin(Stdio::null()).output().expect("it runs")
+    };
+    let refused = run(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(
+        said,
+        "game-gateway top: this is no terminal; --once prints one frame as text\n"
+    );
+    for (view, expected) in [
+        ("overview", "event loop lag"),
+        ("backends", "ENDPOINT"),
+        ("actors", "└─ router-0"),
+        ("sessions", "0 sessions"),
+        ("talkers", "0 by session"),
+        ("refusals", "0 refusals"),
+        ("drain", "no drain"),
+    ] {
+        let frame = run(&["--once", "--view", view]);
+        let text = String::from_utf8_lossy(&frame.stdout).into_owned();
+        assert_eq!(frame.status.code(), Some(0), "{text}");
+        assert!(
+            text.contains(expected) && !text.contains('\u{1b}'),
+            "{text}"
+        );
+    }
+    drop(served);
+    let gone = run(&["--once"]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&gone.stderr).lines().count(), 1);
 }

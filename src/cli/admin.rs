@@ -9,7 +9,7 @@ pub(super) mod gateways;
 mod gathered;
 mod progress;
 mod recent;
-mod show;
+pub(super) mod show;
 pub(super) mod table;
 mod watch;
 

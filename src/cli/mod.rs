@@ -14,6 +14,7 @@ pub mod man;
 mod output;
 pub mod routes;
 pub mod serve;
+pub mod top;
 mod units;
 
 /// A gateway for game servers: one port for players, rules that route every packet.
@@ -32,6 +33,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Inspect and control a running gateway through its admin API.
     Admin(admin::AdminArgs),
+    /// Watch running gateways in the terminal.
+    Top(top::TopArgs),
     /// Run a demo: gateways, sample backends and sample players in one process.
     Demo(demo::DemoArgs),
     /// Generate load on a gateway and verify every response.
@@ -50,6 +53,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Admin(args) => admin::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Loadtest(args) => loadtest::run(&args),
         Command::Routes(args) => routes::run(&args),

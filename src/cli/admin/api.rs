@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{Request, Uri};
+use ureq::http::{Request, StatusCode, Uri};
 use ureq::{Agent, AsSendBody};
 
 /// Timeout of connecting.
@@ -72,6 +72,7 @@ pub(in crate::cli) fn token(text: &str) -> Result<String, String> {
 #[derive(Debug)]
 pub(in crate::cli) struct Api {
     agent: Agent,
+    timeout: Duration,
     url: String,
     authorization: Option<String>,
     /// What is asked is asked of all gateways.
@@ -93,10 +94,10 @@ impl Api {
             .max_redirects(0)
             // A proxy for the world outside has no business here.
             .proxy(None)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(ANSWER_TIMEOUT));
+            .timeout_connect(Some(CONNECT_TIMEOUT));
         Ok(Api {
             agent: config.build().into(),
+            timeout: ANSWER_TIMEOUT,
             url: url.to_owned(),
             authorization: token.map(|token| format!("Bearer {token}")),
             deployment: false,
@@ -106,6 +107,11 @@ impl Api {
     /// Has the gateway ask all gateways of its deployment, or not.
     pub(in crate::cli) fn for_all(self, deployment: bool) -> Api {
         Api { deployment, ..self }
+    }
+
+    /// Sets the timeout of one answer.
+    pub(in crate::cli) fn answer_within(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// Returns the URL, as the gateway's name.
@@ -145,6 +151,54 @@ impl Api {
         }
     }
 
+    /// Asks for a text beside the API, such as `/metrics`.
+    ///
+    /// # Errors
+    /// See [`get`](Self::get).
+    pub(in crate::cli) fn text(&self, path: &str) -> Result<String, Failure> {
+        let (status, text) = self.exchange("GET", format!("{}{path}", self.url), ())?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let status = status.as_u16();
+        Err(self.unreachable(&format_args!("{path}: unexpected response (HTTP {status})")))
+    }
+
+    fn unreachable(&self, error: &dyn fmt::Display) -> Failure {
+        Failure(format!("{}: {error}", self.url))
+    }
+
+    /// Sends a request; returns the status and the body.
+    fn exchange(
+        &self,
+        method: &str,
+        url: String,
+        body: impl AsSendBody,
+    ) -> Result<(StatusCode, String), Failure> {
+        let mut request = Request::builder().method(method).uri(url);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        // Without a body nobody looks at it.
+        let request = request
+            .header("Content-Type", "application/json")
+            .body(body);
+        let request = request.map_err(|error| self.unreachable(&error))?;
+        let request = self
+            .agent
+            .configure_request(request)
+            .timeout_global(Some(self.timeout))
+            .build();
+        let mut answer = self
+            .agent
+            .run(request)
+            .map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER);
+        let text = body.read_to_string();
+        Ok((status, text.map_err(|error| self.unreachable(&error))?))
+    }
+
     fn request(
         &self,
         method: &str,
@@ -167,27 +221,8 @@ impl Api {
             url.push(if query.is_empty() { '?' } else { '&' });
             url.push_str("deployment=true");
         }
-        let unreachable = |error: &dyn fmt::Display| Failure(format!("{}: {error}", self.url));
-        let mut request = Request::builder().method(method).uri(url);
-        if let Some(authorization) = &self.authorization {
-            request = request.header("Authorization", authorization);
-        }
-        // Without a body nobody looks at it.
-        let request = request
-            .header("Content-Type", "application/json")
-            .body(body);
-        let request = request.map_err(|error| unreachable(&error))?;
-        let mut answer = self
-            .agent
-            .run(request)
-            .map_err(|error| unreachable(&error))?;
-        let status = answer.status();
-        let text = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_to_string();
-        let text = text.map_err(|error| unreachable(&error))?;
+        let unreachable = |error: &dyn fmt::Display| self.unreachable(error);
+        let (status, text) = self.exchange(method, url, body)?;
         if status.is_success() && text.is_empty() {
             return Ok(Value::Null);
         }

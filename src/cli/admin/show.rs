@@ -120,7 +120,7 @@ pub(super) fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'
 }
 
 /// Formats a value as a cell.
-pub(super) fn cell(value: &Value) -> String {
+pub(in crate::cli) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
