@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::net::tls::{Reloaded, Tls};
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Receive,
-    Registration, Seat, mailbox,
+    Registration, Seat, Supervised, mailbox,
 };
 
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
@@ -184,6 +184,10 @@ impl Inspectable for CertificateWatcher {
 }
 
 mailbox!(CertificateWatcher);
+
+impl Supervised for CertificateWatcher {
+    fn leave_state(&mut self) {}
+}
 
 impl Receive<Reload> for CertificateWatcher {
     type Result = ();

@@ -62,7 +62,9 @@ endpoints! {
     "/api/v1/whoami" => GET whoami::answer;
     "/api/v1/gateways" => GET gateways::list;
     "/api/v1/actors" => GET actors::list;
+    "/api/v1/actors/busiest" => GET actors::busiest;
     "/api/v1/actors/{id}" => GET actors::one;
+    "/api/v1/actors/{id}/restart" => POST actors::restart;
     "/api/v1/sessions" => GET sessions::list;
     "/api/v1/sessions/{id}" => GET sessions::one, DELETE sessions::kick;
     "/api/v1/top-talkers" => GET top_talkers::list;

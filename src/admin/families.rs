@@ -9,8 +9,9 @@ use super::family::{
     family, joined, listed, owned,
 };
 use super::{
-    bans, endpoint_families as endpoints, event_streams, memory, peer_families as peers,
-    process_families as process, service_families as services, timing_families as timings, traces,
+    actor_families, bans, endpoint_families as endpoints, event_streams, memory,
+    peer_families as peers, process_families as process, service_families as services,
+    timing_families as timings, traces,
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
@@ -25,6 +26,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &endpoints::FAMILIES,
     &timings::FAMILIES,
     &process::FAMILIES,
+    &actor_families::FAMILIES,
 ]);
 
 const OTHERS: usize = memory::FAMILIES.len()
@@ -35,7 +37,8 @@ const OTHERS: usize = memory::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()
     + timings::FAMILIES.len()
-    + process::FAMILIES.len();
+    + process::FAMILIES.len()
+    + actor_families::FAMILIES.len();
 
 const OWN: [Family; 63] = [
     family(

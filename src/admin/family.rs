@@ -28,6 +28,10 @@ pub(super) enum Source {
     KindCounter(fn(&KindSnapshot) -> u64),
     /// A gauge for each kind of actor.
     KindGauge(fn(&KindSnapshot) -> u64),
+    /// A histogram for each kind of actor.
+    KindTiming(fn(&KindSnapshot) -> &HistogramSnapshot),
+    /// Seconds for each kind of actor and type of message.
+    MessageSeconds,
     /// A counter of the process, for each value of the label `reason`.
     StatusReasons(fn(&StatusSnapshot) -> Vec<(&'static str, u64)>),
     /// A gauge of the budget of memory.
@@ -73,6 +77,7 @@ impl Source {
             | Source::StatusCounter(_)
             | Source::StatusReasons(_)
             | Source::KindCounter(_)
+            | Source::MessageSeconds
             | Source::Process(_)
             | Source::LinkTotal(_)
             | Source::ServiceCounter(_)
@@ -88,6 +93,7 @@ impl Source {
             | Source::EndpointStates(_)
             | Source::OsGauge(_) => MetricType::Gauge,
             Source::ServiceTiming(_)
+            | Source::KindTiming(_)
             | Source::Timing(_)
             | Source::TimingByWorker(_)
             | Source::Timed(..) => MetricType::Histogram,

@@ -87,6 +87,11 @@ impl Figures {
                 let labels = [("kind", kind.kind.name())];
                 ConstGauge::new(read(kind) as i64).encode(encoder.encode_family(&labels)?)
             }),
+            KindTiming(read) => self.kinds.iter().try_for_each(|kind| {
+                let labels = [("kind", kind.kind.name())];
+                encode_histogram(read(kind), encoder.encode_family(&labels)?)
+            }),
+            MessageSeconds => self.encode_handlers(encoder),
             StatusReasons(read) => {
                 for (reason, n) in self.status.iter().flat_map(read) {
                     let labels = [("reason", reason)];
@@ -166,6 +171,17 @@ impl Figures {
         for (value, sum) in sums {
             let labels = [(label, value.as_str())];
             ConstCounter::new(sum).encode(encoder.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn encode_handlers(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        for kind in &self.kinds {
+            for times in &kind.handlers {
+                let labels = [("kind", kind.kind.name()), ("message", times.message)];
+                let seconds = ConstCounter::new(times.busy_seconds);
+                seconds.encode(encoder.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

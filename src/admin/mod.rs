@@ -13,6 +13,7 @@
 
 mod accept;
 mod access;
+mod actor_families;
 mod actors;
 mod answering;
 mod backend_state;

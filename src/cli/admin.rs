@@ -1,5 +1,7 @@
 //! `game-gateway admin`: the admin API from a terminal, as tables for people or as its own JSON.
 
+mod actor_args;
+mod actors;
 pub(super) mod api;
 mod args;
 mod arrange;
@@ -7,6 +9,7 @@ mod backend;
 mod everywhere;
 pub(super) mod gateways;
 mod gathered;
+mod paint;
 mod progress;
 mod recent;
 pub(super) mod show;
@@ -26,8 +29,8 @@ use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
 use args::{
-    ActorsArgs, BackendsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs,
-    SessionsArgs, TalkersArgs,
+    BackendsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs, SessionsArgs,
+    TalkersArgs,
 };
 use arrange::{Arrangement, RowArgs, WHOLE_PAGE};
 use gathered::{Reply, Said};
@@ -119,8 +122,10 @@ impl<'a> Terminal<'a> {
         match command {
             Command::Gateways => self.all_gateways(),
             Command::Actors(args) => self.actors(args),
-            Command::Actor { id } => {
-                self.print(&self.api.get(&["actors", id], &[])?, show::members)
+            Command::Actor { id } => self.print(&self.api.get(&["actors", id], &[])?, actors::one),
+            Command::RestartActor { id } => {
+                let restarted = self.api.send("POST", &["actors", id, "restart"], None)?;
+                self.print(&restarted, show::members)
             }
             Command::Sessions(args) => self.sessions(args),
             Command::Session { id } => {
@@ -182,16 +187,6 @@ impl<'a> Terminal<'a> {
             self.note("peer.gateways is not configured: this gateway knows no other");
         }
         self.print(&answer, show::gateways)
-    }
-
-    fn actors(&self, args: &ActorsArgs) -> Result<(), Failure> {
-        let Some(kind) = &args.kind else {
-            return self.print(&self.api.get(&["actors"], &[])?, show::kinds_and_tree);
-        };
-        let query = [("kind", kind.clone())];
-        let page = self.pages("actors", &query, args.limit, args.all, None)?;
-        self.more(&page);
-        self.print(&page, show::actors)
     }
 
     fn sessions(&self, args: &SessionsArgs) -> Result<(), Failure> {

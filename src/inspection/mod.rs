@@ -7,8 +7,10 @@
 
 mod backends;
 mod bans;
+mod busiest;
 mod ended;
 mod refusals;
+mod restarting;
 mod snapshots;
 mod talkers;
 mod traces;
@@ -33,6 +35,7 @@ use crate::supervision::{
 use crate::traces::Traces;
 
 pub use bans::EndedByBan;
+pub use busiest::BusiestBy;
 pub use refusals::{RefusalFilter, RefusalPage, RefusalRow};
 pub use snapshots::{ActorNode, ActorPage, BackendSnapshot, OrderSnapshot, SessionPage};
 pub use talkers::{GroupBy, Sample, SortBy, Talker, rank};
@@ -134,16 +137,11 @@ impl Inspector {
     ) -> ActorNode {
         let actor = entry.snapshot();
         let children = below.remove(&Some(entry.id())).unwrap_or_default();
-        let clients = (actor.kind == Kind::Worker).then(|| {
-            let mut clients = KindSnapshot::none(Kind::Client);
-            self.actors
-                .counters(Kind::Client, actor.worker)
-                .add_to(&mut clients);
-            clients.live
-        });
+        let clients = (actor.kind == Kind::Worker).then(|| self.actors.clients(actor.worker));
         ActorNode {
             actor,
-            clients,
+            clients: clients.as_ref().map(|clients| clients.live),
+            clients_load: clients.map(|clients| clients.load),
             children: children
                 .iter()
                 .map(|child| self.node(child, below))
@@ -213,7 +211,10 @@ impl Inspector {
         let id: ActorId = id.parse().ok()?;
         if id.kind != Kind::Client {
             let entry = self.actors.find(id)?;
-            return Some(detail(&entry).await);
+            return Some(ActorSnapshot {
+                handlers: Some(entry.handlers()),
+                ..detail(&entry).await
+            });
         }
         let worker = self.workers.get(worker_of(id.number))?;
         let question = ReadClient {

@@ -13,7 +13,7 @@ use crate::admission::unix_seconds;
 use crate::metrics::{Percentiles, RecentTimes};
 use crate::routing::EndpointName;
 use crate::routing::health::{OperatorState, Order};
-use crate::supervision::ActorSnapshot;
+use crate::supervision::{ActorSnapshot, Load};
 
 /// An actor and those that it supervises.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -23,6 +23,8 @@ pub struct ActorNode {
     pub actor: ActorSnapshot,
     /// The clients of a worker, which are too many to be listed here.
     pub clients: Option<u64>,
+    /// What these do, over the last seconds.
+    pub clients_load: Option<Load>,
     /// Those that it supervises.
     #[schema(no_recursion)]
     pub children: Vec<ActorNode>,

@@ -28,6 +28,14 @@ impl Histogram {
         self.buckets[BOUNDS_US.partition_point(|bound| *bound < us)].one();
         self.sum_us.add(us);
     }
+
+    /// Counts a duration that stands for `n` alike. Their sum is exact to a microsecond.
+    pub fn observe_many(&self, took: Duration, n: u64) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[BOUNDS_US.partition_point(|bound| *bound < us)].add(n);
+        let sum = took.as_nanos().saturating_mul(n.into()) / 1000;
+        self.sum_us.add(u64::try_from(sum).unwrap_or(u64::MAX));
+    }
 }
 
 /// One histogram for each value of a label.

@@ -11,6 +11,7 @@ mod services;
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::codec::code::Code;
 use crate::codec::link::Transport;
@@ -127,6 +128,9 @@ impl<T: Copy + PartialEq> Listed<T> {
     }
 }
 
+/// How long a worker's latest lags are remembered.
+const RECENT_LAG: Duration = Duration::from_secs(60);
+
 /// HTTP statuses that are counted one by one.
 const HTTP_STATUSES: [u16; 18] = [
     101, 200, 204, 400, 401, 403, 404, 405, 408, 413, 426, 429, 431, 440, 501, 502, 503, 504,
@@ -177,6 +181,7 @@ pub struct WorkerMetrics {
     pub unresolved: Listed<Code>,
     pub dropped: Labelled<DropReason>,
     pub loop_lag: Histogram,
+    pub recent_lag: Recent,
     pub handshake: Histogram,
     pub route: Timed<Routed>,
     pub connect: Histogram,
@@ -247,6 +252,7 @@ impl Default for WorkerMetrics {
             unresolved: by_code(),
             dropped: Labelled::default(),
             loop_lag: Histogram::default(),
+            recent_lag: Recent::new(RECENT_LAG),
             handshake: Histogram::default(),
             route: Timed::default(),
             connect: Histogram::default(),

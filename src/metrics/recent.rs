@@ -46,13 +46,18 @@ impl Recent {
 
     /// Counts one duration that ends `now`.
     pub fn observe(&self, took: Duration, now: Instant) {
+        self.observe_many(took, 1, now);
+    }
+
+    /// Counts a duration that stands for `n` alike.
+    pub fn observe_many(&self, took: Duration, n: u64, now: Instant) {
         let us = u64::try_from(took.as_micros()).unwrap_or(LONGEST_US);
         self.at(now, |windows| {
             if windows.now.is_none() {
                 windows.now = Histogram::new_with_bounds(1, LONGEST_US, DIGITS).ok();
             }
             if let Some(histogram) = &mut windows.now {
-                histogram.saturating_record(us);
+                histogram.saturating_record_n(us, u32::try_from(n).unwrap_or(u32::MAX));
             }
         });
     }

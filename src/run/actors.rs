@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::reload::{Live, keep_fresh};
 use crate::actors::backend_pool::{LinkLimits, OperatorBook};
@@ -31,7 +32,7 @@ use crate::scope::{RoutesInForce, Scope};
 use crate::session::token::Keyring;
 use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
-use crate::supervision::{ActorRegistry, Budget, CountedAddr, ROOT, Seat};
+use crate::supervision::{ActorRegistry, Budget, CountedAddr, LOOK_INTERVAL, ROOT, Seat};
 use crate::traces::Traces;
 
 /// Interval at which bans, orders and traces that are over are looked for.
@@ -133,7 +134,7 @@ pub(super) async fn start_actors(
         Arc::clone(&parts.tokens),
         token_keys,
     ));
-    keep_limits(live, watchers.config, parts.traces);
+    keep_current(live, watchers.config, &parts.actors, parts.traces);
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
@@ -203,11 +204,22 @@ async fn start_workers(
     Ok(())
 }
 
-/// Keeps limits as the configuration has them, and bans and traces as long as they last.
-fn keep_limits(live: Live, asked: Arc<Notify>, traces: Arc<Traces>) {
+/// Keeps limits as the configuration has them, bans and traces as long as they last, and what is known of actors' loads.
+fn keep_current(live: Live, asked: Arc<Notify>, actors: &Arc<ActorRegistry>, traces: Arc<Traces>) {
     actix::spawn(sweep_traces(traces));
+    actix::spawn(look_at(Arc::clone(actors)));
     actix::spawn(sweep_bans(Arc::clone(&live.doors)));
     actix::spawn(keep_fresh(live, asked));
+}
+
+/// Looks at the counters of all actors again and again, so that what they do now is known.
+async fn look_at(actors: Arc<ActorRegistry>) {
+    let mut turns = tokio::time::interval(LOOK_INTERVAL);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        actors.look();
+    }
 }
 
 /// Forgets bans that are over, and says so. When one is over does not depend on this.

@@ -4,19 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use actix::prelude::*;
-use tokio::sync::oneshot;
-
-use super::address::{CountedAddr, CountedRecipient};
-use super::inspect::Inspect;
+use super::entry::Entry;
 use super::kind_counters::KindCounters;
-use super::mail::Mail;
-use super::mail_counter::MailCounter;
-use super::registration::{Exit, Registration};
-use crate::supervision::{ActorSnapshot, ActorState, Kind, KindSnapshot, LastError};
+use super::message_times;
+use crate::supervision::{BusyActor, Kind, KindSnapshot, WorkerLoad};
+
+/// Interval at which the highest number of waiting messages begins anew.
+const PEAK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Id of the gateway, the root of all supervision.
 pub const ROOT: ActorId = ActorId {
@@ -66,15 +63,17 @@ pub struct ActorRegistry {
     /// By worker; the last entry is the gateway's own thread.
     counters: Vec<Counters>,
     entries: Mutex<BTreeMap<ActorId, Arc<Entry>>>,
+    peaks_began: Mutex<Option<Instant>>,
 }
 
 impl ActorRegistry {
     /// Creates an empty registry for this number of workers.
     pub fn new(workers: usize) -> Arc<ActorRegistry> {
-        let counters = || std::array::from_fn(|_| Arc::default());
+        let counters = || Kind::ALL.map(|kind| Arc::new(KindCounters::new(kind)));
         Arc::new(ActorRegistry {
             counters: (0..=workers).map(|_| counters()).collect(),
             entries: Mutex::default(),
+            peaks_began: Mutex::default(),
         })
     }
 
@@ -92,33 +91,16 @@ impl ActorRegistry {
         worker: Option<usize>,
         parent: Option<ActorId>,
     ) -> Arc<Entry> {
-        let entry = Arc::new(Entry {
-            id,
-            name,
-            worker,
-            parent,
-            counters: Arc::clone(self.counters(id.kind, worker)),
-            actors: Arc::downgrade(self),
-            life: Mutex::new(Life {
-                since: Instant::now(),
-                state: ActorState::Running,
-                starts: 0,
-                panics: 0,
-                handled_before: 0,
-                highest_before: 0,
-                mail: None,
-                last_error: None,
-                inspect: None,
-            }),
-        });
+        let counters = Arc::clone(self.counters(id.kind, worker));
+        let entry = Entry::new(id, name, worker, parent, counters, Arc::downgrade(self));
         self.entries().insert(id, Arc::clone(&entry));
         entry
     }
 
     /// Removes an actor that will not be started again.
     pub(super) fn deregister(entry: &Entry) {
-        if let Some(actors) = entry.actors.upgrade() {
-            actors.entries().remove(&entry.id);
+        if let Some(actors) = entry.actors() {
+            actors.entries().remove(&entry.id());
         }
     }
 
@@ -146,161 +128,85 @@ impl ActorRegistry {
         self.entries().values().cloned().collect()
     }
 
+    /// Looks at all counters, for loads and peaks. Called every [`LOOK_INTERVAL`](super::LOOK_INTERVAL).
+    pub fn look(&self) {
+        let now = Instant::now();
+        let mut began = self
+            .peaks_began
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let forget = now.saturating_duration_since(*began.get_or_insert(now)) >= PEAK_INTERVAL;
+        if forget {
+            *began = Some(now);
+        }
+        drop(began);
+        for counters in self.counters.iter().flatten() {
+            counters.look(now);
+            if forget {
+                counters.forget_peak();
+            }
+        }
+        for entry in self.all() {
+            entry.look(now);
+        }
+    }
+
     /// Returns the counters of each kind, summed over all threads.
     pub fn kinds(&self) -> Vec<KindSnapshot> {
         let sum = |(place, kind): (usize, Kind)| {
-            let mut snapshot = KindSnapshot::none(kind);
+            let (mut snapshot, mut times) = (KindSnapshot::none(kind), Vec::new());
             for counters in &self.counters {
                 counters[place].add_to(&mut snapshot);
+                counters[place].times.add_to(&mut times);
             }
+            for sum in &times {
+                snapshot.times.merge(&sum.all);
+            }
+            snapshot.handlers = message_times::snapshots(&times);
             snapshot
         };
         Kind::ALL.into_iter().enumerate().map(sum).collect()
     }
-}
 
-/// One actor, or one seat with the actors that take it in turn.
-#[derive(Debug)]
-pub struct Entry {
-    id: ActorId,
-    name: String,
-    worker: Option<usize>,
-    parent: Option<ActorId>,
-    counters: Arc<KindCounters>,
-    actors: Weak<ActorRegistry>,
-    life: Mutex<Life>,
-}
-
-#[derive(Debug)]
-struct Life {
-    since: Instant,
-    state: ActorState,
-    starts: u64,
-    panics: u64,
-    /// Messages handled by the earlier actors of the seat.
-    handled_before: u64,
-    highest_before: u64,
-    mail: Option<Arc<MailCounter>>,
-    last_error: Option<LastError>,
-    inspect: Option<CountedRecipient<Inspect>>,
-}
-
-impl Entry {
-    /// Returns its id.
-    pub fn id(&self) -> ActorId {
-        self.id
+    /// Returns how many clients each worker has, and the load of all its actors.
+    pub fn workers(&self) -> Vec<WorkerLoad> {
+        let workers = self
+            .counters
+            .split_last()
+            .map_or(&[][..], |(_, workers)| workers);
+        let of = |(worker, kinds): (usize, &Counters)| {
+            let mut row = WorkerLoad::none(worker);
+            for counters in kinds {
+                row.load.add(counters.load());
+            }
+            row.clients = self.clients(Some(worker)).live;
+            row
+        };
+        workers.iter().enumerate().map(of).collect()
     }
 
-    /// Returns its display name, which may be empty.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Returns the counters of a worker's clients.
+    pub fn clients(&self, worker: Option<usize>) -> KindSnapshot {
+        let mut clients = KindSnapshot::none(Kind::Client);
+        self.counters(Kind::Client, worker).add_to(&mut clients);
+        clients
     }
 
-    /// Returns the id of its supervisor; `None` for the root.
-    pub fn parent(&self) -> Option<ActorId> {
-        self.parent
-    }
-
-    /// Returns the recipient of [`Inspect`]; `None` while the seat is empty.
-    pub fn inspect(&self) -> Option<CountedRecipient<Inspect>> {
-        self.life().inspect.clone()
-    }
-
-    fn life(&self) -> MutexGuard<'_, Life> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Records that an actor starts, and returns the counter of its mail.
-    pub(super) fn begin(&self) -> Arc<MailCounter> {
-        let mail = MailCounter::new(Arc::clone(&self.counters));
-        let mut life = self.life();
-        if life.starts > 0 {
-            self.counters.restarted();
+    /// Returns all actors, and each worker's clients as one, with what they do and what waits for them.
+    pub fn loads(&self) -> Vec<BusyActor> {
+        let mut rows: Vec<BusyActor> = self.all().iter().map(|entry| entry.busy()).collect();
+        for worker in 0..self.counters.len() - 1 {
+            let clients = self.clients(Some(worker));
+            rows.push(BusyActor {
+                id: None,
+                kind: Kind::Client,
+                name: format!("{} clients", clients.live),
+                worker: Some(worker),
+                waiting: clients.waiting,
+                load: clients.load,
+            });
         }
-        life.starts += 1;
-        life.since = Instant::now();
-        life.state = ActorState::Running;
-        if let Some(before) = life.mail.replace(Arc::clone(&mail)) {
-            life.handled_before += before.handled_count();
-            life.highest_before = life.highest_before.max(before.highest());
-        }
-        mail
-    }
-
-    /// Starts an actor without supervision.
-    pub fn start<A>(self: &Arc<Entry>, make: impl FnOnce(Registration) -> A) -> CountedAddr<A>
-    where
-        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
-    {
-        self.start_with(Registration::listed(Arc::clone(self), None), make)
-    }
-
-    /// Starts an actor as [`start`](Self::start) does. The future resolves when the actor is gone, to
-    /// `true` if it panicked.
-    pub fn start_watched<A, F>(
-        self: &Arc<Entry>,
-        make: F,
-    ) -> (CountedAddr<A>, impl Future<Output = bool> + use<A, F>)
-    where
-        F: FnOnce(Registration) -> A,
-        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
-    {
-        let (exit, ended) = oneshot::channel();
-        let registration = Registration::listed(Arc::clone(self), Some(exit));
-        let ended = async { matches!(ended.await, Ok(Exit::Panicked)) };
-        (self.start_with(registration, make), ended)
-    }
-
-    pub(super) fn start_with<A>(
-        &self,
-        registration: Registration,
-        make: impl FnOnce(Registration) -> A,
-    ) -> CountedAddr<A>
-    where
-        A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
-    {
-        let mail = Arc::clone(registration.mail());
-        let address = CountedAddr::new(make(registration).start(), mail);
-        self.reached_at(address.recipient());
-        address
-    }
-
-    fn reached_at(&self, inspect: CountedRecipient<Inspect>) {
-        self.life().inspect = Some(inspect);
-    }
-
-    pub(super) fn panicked(&self, error: LastError) {
-        let mut life = self.life();
-        life.state = ActorState::Restarting;
-        life.panics += 1;
-        life.last_error = Some(error);
-        life.inspect = None;
-    }
-
-    /// Returns what is known of it without asking it, so that a stuck actor can be seen.
-    pub fn snapshot(&self) -> ActorSnapshot {
-        let life = self.life();
-        let count = |read: fn(&MailCounter) -> u64| life.mail.as_deref().map_or(0, read);
-        ActorSnapshot {
-            id: self.id.to_string(),
-            kind: self.id.kind,
-            name: self.name.clone(),
-            worker: self.worker,
-            parent: self.parent.map(|parent| parent.to_string()),
-            state: life.state,
-            uptime_seconds: life.since.elapsed().as_secs(),
-            restarts: life.starts.saturating_sub(1),
-            panics: life.panics,
-            handled: life.handled_before + count(MailCounter::handled_count),
-            waiting: match life.state {
-                ActorState::Running => count(MailCounter::waiting),
-                ActorState::Restarting => 0,
-            },
-            waiting_highest: life.highest_before.max(count(MailCounter::highest)),
-            last_error: life.last_error.clone(),
-            detail: None,
-            responding: true,
-        }
+        rows
     }
 }
 

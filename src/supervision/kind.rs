@@ -46,6 +46,23 @@ impl Kind {
         Kind::Client,
     ];
 
+    /// Returns why actors of this kind are not restarted by hand; `None`: they are, for nothing is lost by it.
+    pub fn restart_refused(self) -> Option<&'static str> {
+        match self {
+            Kind::ConfigWatcher | Kind::CertificateWatcher | Kind::Router | Kind::BackendPool => {
+                None
+            }
+            Kind::Gateway => Some("it is the root: the process would end; drain it instead"),
+            Kind::Peers => Some("resumes that just ask another gateway would find a gap"),
+            Kind::Worker => Some("connections that just come to it would be lost"),
+            Kind::SessionRegistry => Some(
+                "frames that it just passes on, from links that sessions have left, would be lost",
+            ),
+            Kind::Link => Some("its sessions would lose their service; restart its pool instead"),
+            Kind::Client => Some("its session would end; that is what a kick does"),
+        }
+    }
+
     /// Returns the name used in ids, metrics and the admin API.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 //! make and that counts when it is opened. A message that is sent by actix's own addresses, and so
 //! would go uncounted, does not compile.
 //!
-//! Hot path: one count per message at each end, no allocation beside actix's own.
+//! Hot path: one count per message at each end and a branch, no allocation beside actix's own.
 
 use actix::dev::MessageResponse;
 use actix::prelude::*;
@@ -63,7 +63,12 @@ macro_rules! mailbox {
             ) -> Self::Result {
                 use $crate::supervision::{Inspectable, Receive};
                 let msg = mail.open(self.registration());
-                self.receive(msg, ctx)
+                let begun = self.registration().begin_message();
+                let result = self.receive(msg, ctx);
+                if let Some(begun) = begun {
+                    self.registration().end_message::<M>(begun);
+                }
+                result
             }
         }
     };

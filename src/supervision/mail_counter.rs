@@ -3,9 +3,11 @@
 //! Hot path: one count per message at each end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::kind_counters::KindCounters;
+use super::snapshots::rounded;
 use crate::metrics::Count;
 
 /// Counts of one actor's mail.
@@ -14,7 +16,10 @@ pub struct MailCounter {
     /// Written by any thread.
     sent: AtomicU64,
     handled: Count,
-    highest: Count,
+    /// Nanoseconds in handlers, estimated where not all messages are timed.
+    pub(super) busy_ns: Count,
+    /// Small, for each client has one of these.
+    highest: AtomicU32,
     /// The actor is gone; messages sent from now on are not counted.
     closed: AtomicBool,
     counters: Arc<KindCounters>,
@@ -26,7 +31,8 @@ impl MailCounter {
         Arc::new(MailCounter {
             sent: AtomicU64::new(0),
             handled: Count::default(),
-            highest: Count::default(),
+            busy_ns: Count::default(),
+            highest: AtomicU32::new(0),
             closed: AtomicBool::new(false),
             counters,
         })
@@ -47,12 +53,11 @@ impl MailCounter {
         let waiting = self.waiting();
         self.handled.one();
         self.counters.handled.one();
-        if waiting > self.highest.get() {
-            self.highest.set(waiting);
-            self.counters
-                .highest
-                .set(waiting.max(self.counters.highest.get()));
+        if waiting > u64::from(self.highest.load(Relaxed)) {
+            let highest = u32::try_from(waiting).unwrap_or(u32::MAX);
+            self.highest.store(highest, Relaxed);
         }
+        self.counters.waited(waiting);
     }
 
     /// Returns the number of messages handled.
@@ -69,7 +74,12 @@ impl MailCounter {
 
     /// Returns the largest number of messages that waited at once.
     pub fn highest(&self) -> u64 {
-        self.highest.get()
+        self.highest.load(Relaxed).into()
+    }
+
+    /// Returns the seconds in handlers, estimated where not all messages are timed.
+    pub fn busy_seconds(&self) -> f64 {
+        rounded(Duration::from_nanos(self.busy_ns.get()).as_secs_f64(), 1e6)
     }
 
     /// Records the end of the actor; waiting messages count as discarded.
@@ -90,8 +100,13 @@ mod tests {
     use crate::supervision::{Kind, KindSnapshot};
 
     #[test]
+    fn each_client_has_one_and_it_is_small() {
+        assert_eq!(size_of::<MailCounter>(), 40);
+    }
+
+    #[test]
     fn what_waits_and_what_is_lost_is_counted() {
-        let counters = Arc::<KindCounters>::default();
+        let counters = Arc::new(KindCounters::new(Kind::Link));
         let mail = MailCounter::new(Arc::clone(&counters));
         (0..3).for_each(|_| mail.sent());
         mail.handled();
@@ -102,5 +117,14 @@ mod tests {
         counters.add_to(&mut kind);
         assert_eq!((kind.live, kind.started, kind.waiting), (0, 1, 0));
         assert_eq!((kind.handled, kind.waiting_highest), (1, 3));
+        assert_eq!(kind.waiting_highest_recent, 3);
+        counters.forget_peak();
+        counters.forget_peak();
+        let mut later = KindSnapshot::none(Kind::Link);
+        counters.add_to(&mut later);
+        assert_eq!(
+            (later.waiting_highest, later.waiting_highest_recent),
+            (3, 0)
+        );
     }
 }

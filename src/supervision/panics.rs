@@ -32,11 +32,11 @@ fn describe(info: &PanicHookInfo<'_>) -> LastError {
     let literal = payload.downcast_ref::<&str>().copied();
     let text = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     let said = text.unwrap_or("a panic without a text");
-    let place = info
-        .location()
-        .map_or_else(String::new, |l| format!(" ({}:{})", l.file(), l.line()));
+    let place = info.location();
     LastError {
-        message: said.chars().take(MAX_MESSAGE).collect::<String>() + &place,
+        message: said.chars().take(MAX_MESSAGE).collect(),
+        place: place.map(|l| format!("{}:{}", l.file(), l.line())),
+        actor: None,
         at_seconds: now_seconds(),
     }
 }
@@ -51,6 +51,8 @@ pub(super) fn now_seconds() -> u64 {
 pub(super) fn current() -> LastError {
     NEWEST.with(RefCell::take).unwrap_or_else(|| LastError {
         message: "a panic that was not recorded".to_owned(),
+        place: None,
+        actor: None,
         at_seconds: now_seconds(),
     })
 }

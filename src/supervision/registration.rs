@@ -6,11 +6,14 @@ use std::sync::Arc;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::actor_registry::{ActorId, ActorRegistry, Entry};
+use super::actor_registry::{ActorId, ActorRegistry};
 use super::address::CountedAddr;
+use super::entry::Entry;
 use super::kind_counters::KindCounters;
 use super::mail_counter::MailCounter;
+use super::message_times::{Begun, What};
 use super::panics;
+use super::snapshots::LastError;
 
 /// Way in which an actor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum Exit {
     Stopped,
     /// By a panic.
     Panicked,
+    /// To be started again, as somebody has asked for.
+    Restarted,
 }
 
 /// Registration of one actor. It is dropped with the actor, on every path, and then closes the mail
@@ -65,6 +70,46 @@ impl Registration {
         self.listed.as_ref().map(|listed| listed.entry.id())
     }
 
+    /// Notes that the actor ends to be started again, as somebody has asked for.
+    pub(super) fn restarts(&self) {
+        if let Some(Listed { entry, .. }) = self.listed.as_deref() {
+            entry.restarts();
+        }
+    }
+
+    /// Begins to time the message that was just opened, if it is due.
+    #[inline]
+    pub(crate) fn begin_message(&self) -> Option<Begun> {
+        let counters = self.mail.counters();
+        counters.times.message(counters.handled.get())
+    }
+
+    /// Ends the timing of a message.
+    pub(crate) fn end_message<M: 'static>(&self, begun: Begun) {
+        self.timed(What::message::<M>(), begun);
+    }
+
+    /// Begins to time a turn at something that is no message, if it is due.
+    #[inline]
+    pub fn begin_turn(&self) -> Option<Begun> {
+        self.mail.counters().times.turn()
+    }
+
+    /// Ends the timing of a turn of `T`, which is shown under this name.
+    pub fn end_turn<T: 'static>(&self, name: &'static str, begun: Begun) {
+        self.timed(What::turn::<T>(name), begun);
+    }
+
+    #[cold]
+    fn timed(&self, what: What, begun: Begun) {
+        let timed = begun.end();
+        self.mail.counters().times.observe(what, timed);
+        self.mail.busy_ns.add(timed.all_ns());
+        if let Some(Listed { entry, .. }) = self.listed.as_deref() {
+            entry.times().observe(what, timed);
+        }
+    }
+
     /// Returns the actor's own address, to give to others.
     pub fn address<A: Actor<Context = Context<A>>>(&self, ctx: &Context<A>) -> CountedAddr<A> {
         CountedAddr::new(ctx.address(), Arc::clone(&self.mail))
@@ -75,13 +120,17 @@ impl Drop for Registration {
     fn drop(&mut self) {
         let panicked = std::thread::panicking();
         if panicked {
-            let error = panics::current();
+            let actor = self.id().map(|id| id.to_string());
+            let error = LastError {
+                actor,
+                ..panics::current()
+            };
             self.mail.counters().panicked(error.clone());
             if let Some(entry) = self.listed.as_ref().map(|listed| &listed.entry) {
-                tracing::error!(actor = %entry.id(), name = entry.name(), error = %error.message, "an actor panicked");
+                tracing::error!(actor = %entry.id(), name = entry.name(), error = error.describe(), "an actor panicked");
                 entry.panicked(error);
             } else {
-                tracing::error!(error = %error.message, "a client's actor panicked");
+                tracing::error!(error = error.describe(), "a client's actor panicked");
             }
         }
         self.mail.close();
@@ -89,10 +138,10 @@ impl Drop for Registration {
             return;
         };
         if let Some(supervisor) = supervisor.take() {
-            let exit = if panicked {
-                Exit::Panicked
-            } else {
-                Exit::Stopped
+            let exit = match (panicked, entry.is_restarted()) {
+                (true, _) => Exit::Panicked,
+                (false, true) => Exit::Restarted,
+                (false, false) => Exit::Stopped,
             };
             // The supervising task may be gone at the end of the process.
             let _ = supervisor.send(exit);

@@ -33,10 +33,17 @@ impl<T: Default> RescueSlot<T> {
     }
 }
 
-/// State of a supervised actor that outlives its panic.
+/// State of a supervised actor that outlives its panic, and its restart by hand.
 pub struct Rescued<T: Default> {
     state: T,
     slot: Rc<Cell<Option<T>>>,
+}
+
+impl<T: Default> Rescued<T> {
+    /// Leaves the state to the next actor of the seat, as a panic would.
+    pub fn pass_on(&mut self) {
+        self.slot.set(Some(std::mem::take(&mut self.state)));
+    }
 }
 
 impl<T: Default> Deref for Rescued<T> {
@@ -56,7 +63,7 @@ impl<T: Default> DerefMut for Rescued<T> {
 impl<T: Default> Drop for Rescued<T> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.slot.set(Some(std::mem::take(&mut self.state)));
+            self.pass_on();
         }
     }
 }
@@ -78,6 +85,11 @@ mod tests {
         let second = slot.take();
         assert_eq!(*second, 2);
         drop(second);
-        assert_eq!(*slot.take(), 0);
+        let mut third = slot.take();
+        assert_eq!(*third, 0);
+        *third += 7;
+        third.pass_on();
+        drop(third);
+        assert_eq!(*slot.take(), 7);
     }
 }

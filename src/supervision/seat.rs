@@ -95,7 +95,7 @@ impl<A: Actor> Seat<A> {
         }
     }
 
-    /// Sends a question, and if the actor dies over it once more to the next one.
+    /// Sends a question, and if the actor dies over it once more to the next one. An empty seat has killed nobody.
     ///
     /// # Errors
     /// Both died, or the seat was not taken in time.
@@ -106,19 +106,30 @@ impl<A: Actor> Seat<A> {
         A: Handler<Mail<M>>,
         A::Context: ToEnvelope<A, Mail<M>>,
     {
-        for _ in 1..ASK_ATTEMPTS {
-            let mut taken = std::pin::pin!(self.0.taken.notified());
-            taken.as_mut().enable();
+        for _ in 0..ASK_ATTEMPTS {
+            if !self.is_occupied().await {
+                break;
+            }
             if let Ok(answer) = self.send(question()).await {
                 return Ok(answer);
             }
             if self.is_over() {
-                return Err(MailboxError::Closed);
+                break;
             }
-            // The next attempt finds out if the seat was taken.
-            let _ = actix::clock::timeout(ASK_PATIENCE, taken).await;
         }
-        self.send(question()).await
+        Err(MailboxError::Closed)
+    }
+
+    /// Waits until somebody has the seat, for some time; returns whether somebody has.
+    async fn is_occupied(&self) -> bool {
+        let mut taken = std::pin::pin!(self.0.taken.notified());
+        taken.as_mut().enable();
+        if self.is_over() {
+            return false;
+        }
+        let occupant = self.0.occupant.load_full();
+        occupant.is_some_and(|o| o.connected())
+            || actix::clock::timeout(ASK_PATIENCE, taken).await.is_ok()
     }
 
     /// Returns whether the last actor has stopped in order, and no other will come.
@@ -128,6 +139,18 @@ impl<A: Actor> Seat<A> {
 
     pub(super) fn take(&self, address: CountedAddr<A>) {
         self.0.occupant.store(Some(Arc::new(address)));
+        self.0.taken.notify_waiters();
+    }
+
+    /// Empties the seat; returns who had it.
+    pub(super) fn vacate(&self) -> Option<Arc<CountedAddr<A>>> {
+        self.0.occupant.swap(None)
+    }
+
+    /// Gives the seat back, unless another one has it.
+    pub(super) fn restore(&self, occupant: Arc<CountedAddr<A>>) {
+        let nobody: Option<Arc<CountedAddr<A>>> = None;
+        self.0.occupant.compare_and_swap(&nobody, Some(occupant));
         self.0.taken.notify_waiters();
     }
 

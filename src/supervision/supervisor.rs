@@ -1,4 +1,4 @@
-//! Starts actors that must not be missing, and starts them again when they have panicked.
+//! Starts actors that must not be missing, and starts them again when they have panicked, or somebody asks for it.
 //!
 //! actix's own supervisor is the same task as its actor and does not survive its panic. Here a small
 //! task beside each supervised actor holds the factory, learns of the end from the actor's
@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rand::Rng;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::actor_registry::{ActorRegistry, Entry};
+use super::actor_registry::ActorRegistry;
 use super::budget::{BUDGET_WINDOW, Budget};
+use super::entry::Entry;
 use super::inspect::Inspect;
 use super::mail::Mail;
 use super::registration::{Exit, Registration};
+use super::restart::{self, Answer, NotRestarted, Restart};
 use super::seat::Seat;
 
 /// The wait before the second restart in a row; the first is at once. It doubles up to
@@ -32,8 +34,10 @@ pub fn supervise<A>(
     budget: Arc<Budget>,
     mut make: impl FnMut(Registration) -> A + 'static,
 ) where
-    A: Actor<Context = Context<A>> + Handler<Mail<Inspect>>,
+    A: Actor<Context = Context<A>> + Handler<Mail<Inspect>> + Handler<Mail<Restart>>,
 {
+    let (supervisor, mut requests) = mpsc::channel(1);
+    entry.supervised_by(supervisor);
     let mut start = {
         let (seat, entry) = (seat.clone(), Arc::clone(&entry));
         move || {
@@ -45,15 +49,54 @@ pub fn supervise<A>(
     };
     let mut ended = start();
     actix::spawn(async move {
-        let mut deaths = Deaths::default();
-        while let Ok(Exit::Panicked) = ended.await {
-            budget.death();
-            actix::clock::sleep(deaths.next_wait(Instant::now())).await;
+        let (mut deaths, mut asked) = (Deaths::default(), None);
+        loop {
+            let exit = tokio::select! {
+                exit = &mut ended => exit,
+                Some(answer) = requests.recv() => {
+                    asked = end_for(&seat, answer).await;
+                    continue;
+                }
+            };
+            match exit {
+                Ok(Exit::Panicked) => {
+                    budget.death();
+                    actix::clock::sleep(deaths.next_wait(Instant::now())).await;
+                }
+                Ok(Exit::Restarted) => {}
+                Ok(Exit::Stopped) | Err(_) => break,
+            }
             ended = start();
+            if let Some(answer) = asked.take() {
+                tell(answer, Ok(()));
+            }
         }
         seat.leave();
         ActorRegistry::deregister(&entry);
     });
+}
+
+/// Has the actor end, as somebody has asked for; returns whom to tell when the next one is there.
+async fn end_for<A>(seat: &Seat<A>, answer: Answer) -> Option<Answer>
+where
+    A: Actor<Context = Context<A>> + Handler<Mail<Restart>>,
+{
+    if answer.is_closed() {
+        // Whoever has asked has given up.
+        return None;
+    }
+    match restart::end(seat).await {
+        Ok(()) => Some(answer),
+        Err(refused) => {
+            tell(answer, Err(refused));
+            None
+        }
+    }
+}
+
+fn tell(answer: Answer, result: Result<(), NotRestarted>) {
+    // Whoever has asked may have given up.
+    let _ = answer.send(result);
 }
 
 /// The deaths on one seat.

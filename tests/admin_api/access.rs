@@ -5,9 +5,11 @@ use game_gateway::config::{Config, Secret};
 use crate::http::{get, request};
 use crate::support::wire::{Backend, Gateway};
 
-const GUARDED: [&str; 9] = [
+const GUARDED: [&str; 11] = [
     "GET /api/v1/info",
     "GET /api/v1/actors",
+    "GET /api/v1/actors/busiest",
+    "POST /api/v1/actors/link-7/restart",
     "GET /api/v1/sessions",
     "DELETE /api/v1/sessions/7",
     "GET /api/v1/routes/resolve?service=game",

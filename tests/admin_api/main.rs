@@ -4,6 +4,7 @@
 mod support;
 
 mod access;
+mod actors;
 mod backend_state;
 mod bad_input;
 mod bans;

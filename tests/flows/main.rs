@@ -22,6 +22,7 @@ mod probing;
 mod queues;
 mod realms;
 mod replies;
+mod restarts;
 mod routes;
 mod scene;
 mod sessions;

@@ -19,7 +19,7 @@ const SERVICES: [&str; 2] = ["game", "chat"];
 
 /// Players who talk without a pause, and newcomers who come without a pause, until they are told
 /// to stop. Every one of them must be answered, whole and in order.
-struct Crowd {
+pub(crate) struct Crowd {
     stop: Arc<AtomicBool>,
     /// Round trips, and sessions of newcomers.
     done: Arc<AtomicU64>,
@@ -27,7 +27,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    async fn gather(gateway: &Gateway) -> Crowd {
+    pub(crate) async fn gather(gateway: &Gateway) -> Crowd {
         let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let address = gateway.players;
         let players = (0..PLAYERS).map(|number| {
@@ -62,7 +62,7 @@ impl Crowd {
     }
 
     /// Waits until everybody may have played for a while.
-    async fn plays_on(&self) {
+    pub(crate) async fn plays_on(&self) {
         let seen = self.done.load(Ordering::Relaxed);
         soon(async {
             while self.done.load(Ordering::Relaxed) < seen + 20 * PLAYERS as u64 {
@@ -76,7 +76,7 @@ impl Crowd {
         .await;
     }
 
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         self.stop.store(true, Ordering::Relaxed);
         for player in self.players {
             soon(player)
@@ -93,7 +93,7 @@ async fn echo_backend() -> EchoBackend {
 }
 
 /// Starts a gateway with two workers over an echo backend for two services.
-async fn gateway() -> (Gateway, EchoBackend) {
+pub(crate) async fn gateway() -> (Gateway, EchoBackend) {
     let backend = echo_backend().await;
     let rule = format!(
         r#"{{"strategy":"consistent_hash","hash_key":"session_id","endpoints":["{}"]}}"#,
@@ -118,7 +118,7 @@ async fn restarted(gateway: &Gateway, id: &str, restarts: u64) -> ActorSnapshot 
 }
 
 /// Makes an actor panic.
-fn panics(gateway: &Gateway, id: &str, text: &str) {
+pub(crate) fn panics(gateway: &Gateway, id: &str, text: &str) {
     gateway
         .inspector()
         .inject(id, Fault::Panic(text.to_owned()));
@@ -143,8 +143,10 @@ async fn nobody_notices(kind: Kind) {
             let back = restarted(&gateway, &actor.id, round).await;
             assert_eq!(back.panics, round);
             assert!(back.handled > actor.handled, "its count goes on");
-            let error = back.last_error.expect("an error").message;
-            assert!(error.starts_with(&text), "{error}");
+            let error = back.last_error.expect("an error");
+            assert_eq!((&error.message, &error.actor), (&text, &Some(back.id)));
+            let place = error.place.expect("a place");
+            assert!(place.starts_with("src/supervision/inspect.rs:"), "{place}");
         }
     }
     crowd.leave().await;
@@ -157,7 +159,7 @@ async fn nobody_notices(kind: Kind) {
     assert_eq!(status, 200);
 }
 
-async fn nothing_is_left(gateway: &Gateway) {
+pub(crate) async fn nothing_is_left(gateway: &Gateway) {
     for left in ["game_gateway_sessions", "game_gateway_connections"] {
         gateway.until(left, |n| n == 0).await;
     }

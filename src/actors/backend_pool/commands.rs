@@ -23,7 +23,8 @@ impl Receive<Bind> for BackendPool {
                 Box::pin(async move { lease.await.map_err(|_| unreachable) })
             }
             Ok(Placed::With(pool, bind)) => {
-                Box::pin(async move { pool.send(bind).await.unwrap_or(Err(unreachable)) })
+                let bound = async move { pool.ask(|| bind.clone()).await };
+                Box::pin(async move { bound.await.unwrap_or(Err(unreachable)) })
             }
         }
     }

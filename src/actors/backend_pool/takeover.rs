@@ -16,7 +16,7 @@ use crate::routing::ServiceRoute;
 use crate::scope::Scope;
 use crate::supervision::{
     self, ActorId, Inspectable, Kind, Registration, RescueSlot, Rescued, Seat, SeatRecipient,
-    mailbox,
+    Supervised, mailbox,
 };
 
 /// Data that all pools of a worker share.
@@ -184,3 +184,9 @@ impl Inspectable for BackendPool {
 }
 
 mailbox!(BackendPool);
+
+impl Supervised for BackendPool {
+    fn leave_state(&mut self) {
+        self.state.pass_on();
+    }
+}

@@ -46,7 +46,12 @@ impl ActorFuture<Client> for Pump {
         ctx: &mut Context<Client>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        client.poll_io(ctx, cx)
+        let begun = client.registration.begin_turn();
+        let polled = client.poll_io(ctx, cx);
+        if let Some(begun) = begun {
+            client.registration.end_turn::<Pump>("socket", begun);
+        }
+        polled
     }
 }
 

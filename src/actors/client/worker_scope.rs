@@ -182,6 +182,10 @@ impl WorkerScope {
         let now = self.started.elapsed();
         let late = now.saturating_sub(self.due.replace(now + TICK));
         self.scope.metrics.loop_lag.observe(late);
+        self.scope
+            .metrics
+            .recent_lag
+            .observe(late, self.started + now);
         let now_ms = now.as_millis() as u64;
         self.now_ms.set(now_ms);
         self.timers.borrow_mut().take_due(now_ms)

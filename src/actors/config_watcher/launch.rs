@@ -15,7 +15,7 @@ use crate::store::names::Names;
 use crate::store::redis::Version;
 use crate::supervision::{
     self, ActorId, ActorRegistry, Budget, CountedRecipient, Inspectable, Kind, ROOT, Registration,
-    RescueSlot, Rescued, Seat, mailbox,
+    RescueSlot, Rescued, Seat, Supervised, mailbox,
 };
 
 /// State of a watcher that outlives its panic.
@@ -142,3 +142,9 @@ impl Inspectable for ConfigWatcher {
 }
 
 mailbox!(ConfigWatcher);
+
+impl Supervised for ConfigWatcher {
+    fn leave_state(&mut self) {
+        self.state.pass_on();
+    }
+}

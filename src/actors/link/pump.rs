@@ -26,7 +26,12 @@ impl ActorFuture<Link> for Pump {
         ctx: &mut Context<Link>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        link.poll_io(ctx, cx)
+        let begun = link.registration.begin_turn();
+        let polled = link.poll_io(ctx, cx);
+        if let Some(begun) = begun {
+            link.registration.end_turn::<Pump>("socket", begun);
+        }
+        polled
     }
 }
 

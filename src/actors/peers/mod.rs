@@ -35,7 +35,7 @@ use super::session_registry::{ClientMessage, Shards};
 use crate::codec::peer::PeerGateway;
 use crate::config::{Config, PeerChannel};
 use crate::session::token::Keyring;
-use crate::supervision::{CountedRecipient, Inspectable, Registration, mailbox};
+use crate::supervision::{CountedRecipient, Inspectable, Registration, Supervised, mailbox};
 
 pub use launch::{Listening, launch, listen};
 pub use messages::{Call, CancelCall, PeerResponse, Reply};
@@ -197,3 +197,7 @@ impl Inspectable for Peers {
 }
 
 mailbox!(Peers);
+
+impl Supervised for Peers {
+    fn leave_state(&mut self) {}
+}

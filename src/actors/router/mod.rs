@@ -4,6 +4,7 @@
 //! them when no rule names their endpoint any more. When it panics, the next one inherits the pools,
 //! takes the table in force from [`Scope::routes`], and asks each pool for its health.
 
+mod inspecting;
 mod probing;
 mod resolving;
 mod retries;
@@ -14,13 +15,11 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
-use serde_json::json;
-
 use super::backend_pool::{self, Announce, BackendPool, Close, EndpointHealth, Retire, Shared};
 use crate::codec::code::Code;
 use crate::routing::{RouteTable, ServiceRoute, Why};
 use crate::scope::Scope;
-use crate::supervision::{Inspectable, Receive, Registration, Rescued, Seat, mailbox};
+use crate::supervision::{Receive, Registration, Rescued, Seat};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;
@@ -170,24 +169,6 @@ impl Router {
         pools.entry(place).or_insert_with(start).clone()
     }
 }
-
-impl Inspectable for Router {
-    type Detail = serde_json::Value;
-
-    fn registration(&self) -> &Registration {
-        &self.registration
-    }
-
-    fn detail(&self) -> serde_json::Value {
-        json!({
-            "routes_version": self.state.table.as_ref().map_or(0, |table| table.version()),
-            "pools": self.state.pools.values().map(HashMap::len).sum::<usize>(),
-            "unusable_endpoints": self.dead.values().map(BTreeSet::len).sum::<usize>(),
-        })
-    }
-}
-
-mailbox!(Router);
 
 impl Actor for Router {
     type Context = Context<Self>;

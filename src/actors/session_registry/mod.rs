@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::codec::peer::PeerGateway;
 use crate::supervision::{
-    Inspectable, Receive, Registration, Rescued, WeakCountedRecipient, mailbox,
+    Inspectable, Receive, Registration, Rescued, Supervised, WeakCountedRecipient, mailbox,
 };
 
 pub use messages::{
@@ -129,6 +129,12 @@ impl Inspectable for SessionRegistry {
 }
 
 mailbox!(SessionRegistry);
+
+impl Supervised for SessionRegistry {
+    fn leave_state(&mut self) {
+        self.shard.pass_on();
+    }
+}
 
 impl Actor for SessionRegistry {
     type Context = Context<Self>;

@@ -1,8 +1,13 @@
-//! Failures to accept: told apart, counted, said once, and answered where no file is left.
+//! Accepting inside the actor, and failures to accept: told apart, counted, said once, and answered where no file is left.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, Instant};
 
+use actix::prelude::*;
+
+use super::Worker;
 use crate::metrics::AcceptError;
 
 /// Pause of accepting when files or memory are used up.
@@ -63,6 +68,27 @@ impl Failures {
         }
         self.0 = None;
         Some(error)
+    }
+}
+
+/// Polls the listener inside the actor.
+pub(super) struct Accept;
+
+impl ActorFuture<Worker> for Accept {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        worker: &mut Worker,
+        _: &mut Context<Worker>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let begun = worker.registration.begin_turn();
+        let polled = worker.poll_accept(cx);
+        if let Some(begun) = begun {
+            worker.registration.end_turn::<Accept>("accept", begun);
+        }
+        polled
     }
 }
 

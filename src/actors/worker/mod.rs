@@ -37,7 +37,7 @@ use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::supervision::{Kind, Receive, Registration, Rescued, WeakCountedAddr};
-use accepting::Failures;
+use accepting::{Accept, Failures};
 
 pub use banning::{BannedEnded, EndBanned};
 pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAsking};
@@ -292,22 +292,6 @@ impl Worker {
     }
 }
 
-/// Polls the listener inside the actor.
-struct Accept;
-
-impl ActorFuture<Worker> for Accept {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        worker: &mut Worker,
-        _: &mut Context<Worker>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        worker.poll_accept(cx)
-    }
-}
-
 impl Actor for Worker {
     type Context = Context<Self>;
 
@@ -320,7 +304,13 @@ impl Actor for Worker {
             }
             stays
         });
-        ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| worker.tick());
+        ctx.run_interval(Duration::from_millis(TICK_MS), |worker, _| {
+            let begun = worker.registration.begin_turn();
+            worker.tick();
+            if let Some(begun) = begun {
+                worker.registration.end_turn::<Worker>("tick", begun);
+            }
+        });
         ctx.spawn(Accept);
     }
 }

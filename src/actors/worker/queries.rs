@@ -11,7 +11,7 @@ use crate::actors::client::{
     Kick, SessionFilter, SessionSnapshot, SessionStory, slot_of, worker_of,
 };
 use crate::supervision::{
-    ActorSnapshot, ActorState, Inspectable, Kind, Receive, Registration, mailbox,
+    ActorSnapshot, ActorState, Inspectable, Kind, Load, Receive, Registration, Supervised, mailbox,
 };
 #[cfg(feature = "fault-injection")]
 use crate::supervision::{Fault, Inspect};
@@ -188,10 +188,14 @@ impl Worker {
             state: ActorState::Running,
             uptime_seconds: stats.uptime_seconds(self.shared.now_ms()).into(),
             restarts: 0,
+            restarts_by_hand: 0,
             panics: 0,
             handled: seated.client.mail().handled_count(),
             waiting: seated.client.mail().waiting(),
             waiting_highest: seated.client.mail().highest(),
+            load: Load::default(),
+            busy_seconds: seated.client.mail().busy_seconds(),
+            handlers: None,
             last_error: None,
             detail: Some(json!({"session": session})),
             responding: true,
@@ -285,3 +289,9 @@ impl Inspectable for Worker {
 }
 
 mailbox!(Worker);
+
+impl Supervised for Worker {
+    fn leave_state(&mut self) {
+        self.state.pass_on();
+    }
+}

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::actor_args::ActorsArgs;
 use super::arrange::{RowArgs, sort_keys};
 use super::backend::BackendArgs;
 use super::gateways::GatewayArgs;
 use super::{everywhere, recent, show, watch};
 use crate::config::Network;
 use crate::config::units::parse_duration;
-use crate::supervision::Kind;
 
 /// Arguments of `admin`.
 #[derive(Debug, Args)]
@@ -54,6 +53,11 @@ pub(super) enum Command {
     Actors(ActorsArgs),
     /// Show one actor and its state.
     Actor {
+        /// Actor id, e.g. router-0.
+        id: String,
+    },
+    /// Restart an actor: config_watcher-0, certificate_watcher-0, a router or a backend pool. Nothing is lost by it.
+    RestartActor {
         /// Actor id, e.g. router-0.
         id: String,
     },
@@ -101,7 +105,8 @@ impl Command {
     /// Returns whether the command changes something, and so is not for `--watch`.
     fn changes(&self) -> bool {
         match self {
-            Command::Kick { .. } | Command::Ban(_) | Command::Unban(_) => true,
+            Command::RestartActor { .. } | Command::Kick { .. } => true,
+            Command::Ban(_) | Command::Unban(_) => true,
             Command::Drain(args) => !args.status || args.wait,
             Command::Backend(args) => args.state.is_some(),
             Command::LogLevel { level } => level.is_some(),
@@ -127,19 +132,6 @@ pub(super) struct BackendsArgs {
     pub(super) sort: Option<String>,
     #[command(flatten)]
     pub(super) rows: RowArgs,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct ActorsArgs {
-    /// List the actors of this kind.
-    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
-    pub(super) kind: Option<String>,
-    /// Maximum number of entries, 1 to 1000.
-    #[arg(long, requires = "kind", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(super) limit: Option<u16>,
-    /// List all entries.
-    #[arg(long, requires = "kind", conflicts_with = "limit")]
-    pub(super) all: bool,
 }
 
 #[derive(Debug, Args)]

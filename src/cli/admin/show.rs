@@ -7,41 +7,6 @@ use super::table::table;
 /// A column: its title, and the JSON pointer to its value in a row.
 pub(super) type Column = (&'static str, &'static str);
 
-const KINDS: [Column; 8] = [
-    ("KIND", "/kind"),
-    ("LIVE", "/live"),
-    ("STARTED", "/started"),
-    ("RESTARTS", "/restarts"),
-    ("PANICS", "/panics"),
-    ("HANDLED", "/handled"),
-    ("WAITING", "/waiting"),
-    ("HIGHEST", "/waiting_highest"),
-];
-
-/// Without the id, which the tree has in a form of its own.
-const TREE: [Column; 7] = [
-    ("NAME", "/name"),
-    ("STATE", "/state"),
-    ("UPTIME", "/uptime_seconds"),
-    ("RESTARTS", "/restarts"),
-    ("HANDLED", "/handled"),
-    ("WAITING", "/waiting"),
-    ("CLIENTS", "/clients"),
-];
-
-const ACTORS: [Column; 10] = [
-    ("ID", "/id"),
-    ("NAME", "/name"),
-    ("WORKER", "/worker"),
-    ("PARENT", "/parent"),
-    ("STATE", "/state"),
-    ("UPTIME", "/uptime_seconds"),
-    ("RESTARTS", "/restarts"),
-    ("HANDLED", "/handled"),
-    ("WAITING", "/waiting"),
-    ("LAST ERROR", "/last_error/message"),
-];
-
 pub(super) const SESSIONS: [Column; 11] = [
     ("SESSION", "/session_id"),
     ("USER", "/user_id"),
@@ -177,42 +142,6 @@ pub(super) fn listing<'a>(columns: &[Column], entries: impl Iterator<Item = &'a 
     table(&titles(columns), &rows)
 }
 
-/// Formats the kinds with their sums, and the tree.
-pub(super) fn kinds_and_tree(answer: &Value) -> String {
-    let kinds = listing(&KINDS, list(answer, "kinds"));
-    if answer["tree"].is_null() {
-        return kinds;
-    }
-    let mut rows = Vec::new();
-    branch(&answer["tree"], "", "", &mut rows);
-    let titles: Vec<&str> = std::iter::once("ACTOR").chain(titles(&TREE)).collect();
-    format!("{kinds}\n{}", table(&titles, &rows))
-}
-
-/// Adds the rows of an actor and those below it. `stem` precedes it, `below` its children.
-fn branch(node: &Value, stem: &str, below: &str, rows: &mut Vec<Vec<String>>) {
-    let mut cells = vec![format!("{stem}{}", cell(&node["id"]))];
-    cells.extend(row(node, &TREE));
-    rows.push(cells);
-    let mut children = list(node, "children").peekable();
-    while let Some(child) = children.next() {
-        let (here, further) = match children.peek() {
-            Some(_) => ("├─ ", "│  "),
-            None => ("└─ ", "   "),
-        };
-        branch(
-            child,
-            &format!("{below}{here}"),
-            &format!("{below}{further}"),
-            rows,
-        );
-    }
-}
-
-pub(super) fn actors(page: &Value) -> String {
-    listing(&ACTORS, list(page, "actors"))
-}
-
 pub(super) fn sessions(page: &Value) -> String {
     // Of all gateways: then the session's number alone does not say where it is.
     let mut columns = SESSIONS;
@@ -318,35 +247,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn the_tree_shows_who_supervises_whom() {
-        let actor =
-            |id: &str, children: Value| json!({"id": id, "state": "running", "children": children});
-        let tree = actor(
-            "gateway",
-            json!([
-                actor("worker-0", json!([actor("router-0", json!([]))])),
-                actor("config_watcher", json!([])),
-            ]),
-        );
-        let text = kinds_and_tree(&json!({"kinds": [], "tree": tree}));
-        let ids: Vec<&str> = text
-            .lines()
-            .skip(3)
-            .filter_map(|line| line.split("  -").next())
-            .collect();
-        let ids: Vec<&str> = ids.iter().map(|id| id.trim_end()).collect();
-        assert_eq!(
-            ids,
-            [
-                "gateway",
-                "├─ worker-0",
-                "│  └─ router-0",
-                "└─ config_watcher"
-            ]
-        );
-    }
 
     #[test]
     fn cells() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::output::{self, Reader};
 use super::gathered::{self, Reply};
+use super::paint::cut;
 
 /// Default interval, as text for the command line.
 pub(super) const DEFAULT_INTERVAL: &str = "2";
@@ -64,8 +65,8 @@ fn fit(text: &str, every: Duration, columns: usize, rows: usize) -> String {
         lines.push(format!("… {hidden} more lines"));
     }
     // Home, then each line with what is left of the old one erased, then all below: nothing flickers.
-    let cut = |line: &String| line.chars().take(columns).collect::<String>();
-    let lines: Vec<String> = lines.iter().map(|line| cut(line) + "\x1b[K").collect();
+    let line = |line: &String| cut(line, columns) + "\x1b[K";
+    let lines: Vec<String> = lines.iter().map(line).collect();
     format!("\x1b[H{}\x1b[J", lines.join("\r\n"))
 }
 

@@ -1,0 +1,63 @@
+//! Time that one actor spends in its handlers, as far as it is timed.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::message_times::{MAX_TYPES, Timed, What};
+use super::snapshots::{TimesSnapshot, rounded};
+
+/// Times of one actor, by type of message. No percentiles: there may be many thousands of links.
+#[derive(Debug, Default)]
+pub(super) struct ActorTimes(Mutex<Vec<ActorType>>);
+
+#[derive(Debug)]
+struct ActorType {
+    what: What,
+    handled: u64,
+    timed: u64,
+    busy_ns: u64,
+    longest: Duration,
+}
+
+impl ActorTimes {
+    fn types(&self) -> MutexGuard<'_, Vec<ActorType>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn observe(&self, what: What, timed: Timed) {
+        let mut types = self.types();
+        let full = types.len() == MAX_TYPES;
+        let at = types.iter().position(|own| own.what.id == what.id);
+        let at = at.or_else(|| full.then_some(MAX_TYPES - 1));
+        let at = at.unwrap_or_else(|| {
+            types.push(ActorType {
+                what,
+                handled: 0,
+                timed: 0,
+                busy_ns: 0,
+                longest: Duration::ZERO,
+            });
+            types.len() - 1
+        });
+        let own = &mut types[at];
+        own.timed += 1;
+        own.handled += timed.stands_for;
+        own.busy_ns = own.busy_ns.saturating_add(timed.all_ns());
+        own.longest = own.longest.max(timed.took);
+    }
+
+    /// Returns what is shown of them, the type with the most time first.
+    pub(super) fn snapshots(&self) -> Vec<TimesSnapshot> {
+        let row = |own: &ActorType| {
+            let seconds = Duration::from_nanos(own.busy_ns).as_secs_f64();
+            let longest = own.longest.as_secs_f64() * 1e6;
+            TimesSnapshot {
+                max_us: Some(rounded(longest, 1e3)),
+                ..TimesSnapshot::new(own.what.name, own.handled, own.timed, seconds)
+            }
+        };
+        let mut rows: Vec<_> = self.types().iter().map(row).collect();
+        rows.sort_by(|a, b| b.busy_seconds.total_cmp(&a.busy_seconds));
+        rows
+    }
+}
