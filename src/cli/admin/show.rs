@@ -281,6 +281,6 @@ mod tests {
             .expect("a row")
             .split_whitespace()
             .collect();
-        assert_eq!(&cells[..6], ["game", "1.2.3.4:5", "-", "-", "-", "2"]);
+        assert_eq!(&cells[..7], ["game", "1.2.3.4:5", "-", "-", "-", "-", "2"]);
     }
 }
