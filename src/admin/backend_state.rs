@@ -127,9 +127,8 @@ impl StateWish {
     responses(
         (status = 200, description = "It is in force.", body = BackendState),
         (status = 404, description = "No rule, realm or link has this backend.", body = ErrorBody),
-        (status = 409, description = "As many backends as possible have a state, or the name of this address has one.",
+        (status = 409, description = "As many backends as possible have a state, or the name of this address has one, or `move`: sessions cannot be moved yet.",
             body = ErrorBody),
-        (status = 501, description = "`move`: sessions cannot be moved yet.", body = ErrorBody),
         (status = 503, description = "The workers do not answer in time.", body = ErrorBody),
     )
 )]

@@ -125,7 +125,7 @@ impl Deployment {
         }
         if !self.is_on() {
             let message = "deployment: peer.gateways does not say where the other gateways are";
-            return Err(ApiError::bad_request(message));
+            return Err(ApiError::conflict(message));
         }
         Ok(())
     }

@@ -98,6 +98,16 @@ fn taking(method: Method) -> actix_web::Route {
     }
 }
 
+/// Tells whether a path of the list takes this method.
+pub(super) fn takes(path: &str, method: &Method) -> bool {
+    let endpoint = ENDPOINTS.iter().find(|(known, _)| *known == path);
+    let name = match *method {
+        Method::HEAD => "GET",
+        _ => method.as_str(),
+    };
+    endpoint.is_some_and(|(_, methods)| methods.contains(&name))
+}
+
 /// Registers all paths, behind the access check.
 pub(super) fn configure(app: &mut web::ServiceConfig) {
     app.service(

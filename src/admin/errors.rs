@@ -133,7 +133,7 @@ impl ApiError {
 
     pub(super) fn move_not_supported() -> ApiError {
         let message = "move: sessions cannot be moved to other backends yet; without it they end in maintenance";
-        ApiError::new(StatusCode::NOT_IMPLEMENTED, "move_not_supported", message)
+        ApiError::new(StatusCode::CONFLICT, "move_not_supported", message)
     }
 
     /// Returns the error for something that is temporarily missing, which `code` names.

@@ -18,6 +18,7 @@ use super::Desk;
 use super::access::Caller;
 use super::answering::is_success;
 use super::deployment::{Ask, Reply, Round, check_path};
+use super::endpoints::takes;
 use super::errors::ApiError;
 use super::params::Upload;
 use super::top_talkers::WINDOW;
@@ -99,6 +100,9 @@ pub(super) async fn everywhere(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let pattern = request.match_pattern();
     let manner = pattern.as_deref().and_then(manner);
+    // What this gateway does not take nobody is asked.
+    let taken = |pattern: &String| takes(pattern, request.method());
+    let manner = manner.filter(|_| pattern.as_ref().is_some_and(taken));
     let wanted = manner.and_then(|manner| Some((manner, taken_off(request.query_string())?)));
     let Some((manner, (wanted, query))) = wanted else {
         return Ok(next.call(request).await?.map_into_boxed_body());

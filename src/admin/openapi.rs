@@ -64,6 +64,8 @@ fn may_be_everywhere(manner: Manner, operation: &mut Operation) {
         .parameters
         .get_or_insert_default()
         .push(RefOr::T(parameter));
+    let why = "With `deployment=true`: `peer.gateways` does not say where the others are.";
+    add(operation, 409, why);
     let responses = &mut operation.responses.responses;
     if manner == Manner::Found {
         let why = "A worker does not answer in time; or none that answered has it, and some did not answer.";

@@ -6,7 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Desk;
@@ -129,19 +130,40 @@ fn shown(loaded: Option<&RoutesLoaded>, limit: usize) -> History {
 /// An earlier version to put back.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wish {
+pub(super) struct RollbackWish {
     /// Its number in the history of Redis.
     #[schema(minimum = 1)]
+    #[serde(deserialize_with = "whole")]
     version: u64,
     /// Why, for the history; at most 500 characters.
     #[serde(default)]
     #[schema(max_length = 500)]
     message: String,
     /// Writes only if this version is what Redis has.
+    #[serde(default, deserialize_with = "whole_or_null")]
     if_version: Option<u64>,
     /// Only says what would change.
     #[serde(default)]
     dry_run: bool,
+}
+
+/// Reads a whole number, however it is written: JSON knows no integers, and `7.0` is 7.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    whole_or_null(deserializer)?.ok_or_else(|| D::Error::custom("expected a whole number"))
+}
+
+fn whole_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    /// The largest number below which each whole one has a float of its own.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let written_so = |float: &f64| float.fract() == 0.0 && (0.0..=MOST).contains(float);
+    let float = || number.as_f64().filter(written_so).map(|float| float as u64);
+    let whole = number.as_u64().or_else(float);
+    whole
+        .map(Some)
+        .ok_or_else(|| D::Error::custom("expected a whole number"))
 }
 
 /// What a rollback has changed, or would.
@@ -156,7 +178,7 @@ pub(super) struct RolledBack {
 /// Puts an earlier version of the routes in Redis back, as a new version, for all gateways.
 ///
 /// It is validated first. It is in force when the gateways have read it, within milliseconds.
-#[utoipa::path(post, path = "/api/v1/routes/rollback", tag = "routes", request_body = Wish, responses(
+#[utoipa::path(post, path = "/api/v1/routes/rollback", tag = "routes", request_body = RollbackWish, responses(
     (status = 201, description = "It is written.", body = RolledBack),
     (status = 200, description = "Nothing is written: `dry_run`, or it is what Redis has.", body = RolledBack),
     (status = 404, description = "There is no such version.", body = ErrorBody),
@@ -168,7 +190,7 @@ pub(super) async fn rollback(
     desk: web::Data<Desk>,
     caller: Caller,
     _: Query<Nothing>,
-    Body(wish): Body<Wish>,
+    Body(wish): Body<RollbackWish>,
 ) -> Result<HttpResponse, ApiError> {
     let missing = || ApiError::bad_request("the body is missing, for example {\"version\": 16}");
     let wish = wish.ok_or_else(missing)?;
@@ -233,14 +255,22 @@ impl Drop for Turn {
     }
 }
 
-fn on_this_thread(config: &Config, wish: &Wish, author: String) -> Result<RolledBack, ApiError> {
+fn on_this_thread(
+    config: &Config,
+    wish: &RollbackWish,
+    author: String,
+) -> Result<RolledBack, ApiError> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| ApiError::internal(&error.to_string()))?;
     runtime.block_on(put_back(config, wish, author))
 }
 
-async fn put_back(config: &Config, wish: &Wish, author: String) -> Result<RolledBack, ApiError> {
+async fn put_back(
+    config: &Config,
+    wish: &RollbackWish,
+    author: String,
+) -> Result<RolledBack, ApiError> {
     let server = Server::new(&config.redis);
     let keys = Keys::new(&config.redis.prefix);
     let connected = server.connect().await;

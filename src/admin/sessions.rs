@@ -59,6 +59,7 @@ pub(super) enum Sessions {
 /// The sessions, in pages.
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(Which), responses(
     (status = 200, description = "A page.", body = Sessions),
+    (status = 409, description = "With `deployment=true`: `peer.gateways` does not say where the others are.", body = ErrorBody),
     (status = 503, description = "The workers do not answer in time.", body = ErrorBody),
 ))]
 pub(super) async fn list(

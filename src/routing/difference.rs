@@ -15,6 +15,7 @@ const SUMMARY_NAMES: usize = 5;
 
 /// How a rule or a realm differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ChangeKind)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Only the new version has it.

@@ -135,7 +135,7 @@ async fn mistakes_are_named_and_change_nothing() {
     let body = r#"{"state": "maintenance", "move": true}"#;
     let said = put(&gateway, &path, body)
         .await
-        .error(501, "move_not_supported");
+        .error(409, "move_not_supported");
     assert!(said.starts_with("move: sessions cannot be moved"), "{said}");
     let query = format!("{path}?now=1");
     put(&gateway, &query, r#"{"state": "drain"}"#)

@@ -229,9 +229,9 @@ async fn without_neighbours_it_is_said_and_what_is_not_for_all_is_refused() {
     })
     .await;
     let (status, error) = get(&all.b, "/api/v1/info?deployment=true").await;
-    assert_eq!(status, 400, "{error}");
+    assert_eq!(status, 409, "{error}");
     assert!(error.to_string().contains("peer.gateways"), "{error}");
-    assert_eq!(get(&all.b, "/api/v1/sessions?deployment=true").await.0, 400);
+    assert_eq!(get(&all.b, "/api/v1/sessions?deployment=true").await.0, 409);
     assert_eq!(get(&all.b, "/api/v1/info?deployment=false").await.0, 200);
     let (status, alone) = get(&all.b, "/api/v1/gateways").await;
     assert_eq!((status, &alone["configured"]), (200, &json!(false)));
