@@ -173,7 +173,9 @@ async fn long_heads_keep_within_the_budget() {
 /// Nothing can be taken back of what idle connections have: a bound below that must not silence who plays.
 #[tokio::test]
 async fn idle_connections_that_take_all_of_a_lowered_budget_stop_nobody() {
-    let settings = |limit| format!("limits.memory = \"{limit}\"\nsession.idle_timeout = \"1h\"");
+    // Nobody plays the backend before the player comes.
+    let rest = "session.idle_timeout = \"1h\"\nbackend.probe_interval = \"0s\"";
+    let settings = |limit| format!("limits.memory = \"{limit}\"\n{rest}");
     let served = Served::start(&settings("64MiB")).await;
     let mut idle = Vec::new();
     while served.held().await <= 8 * MIB {
