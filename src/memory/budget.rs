@@ -14,6 +14,8 @@ pub(super) struct Shared {
     limit: AtomicI64,
     /// Sum of what the meters have drawn.
     pub(super) sum: AtomicI64,
+    /// Bytes that connections have while they are idle, as far as workers have told.
+    pub(super) idle: AtomicI64,
     /// Number of meters.
     meters: usize,
     scarce: Apart<AtomicBool>,
@@ -76,6 +78,7 @@ impl MemoryBudget {
         let shared = Arc::new(Shared {
             limit: AtomicI64::new(signed(limit)),
             sum: AtomicI64::new(0),
+            idle: AtomicI64::new(0),
             // The gateway's and the admin API's beside them.
             meters: workers + 2,
             scarce: Apart::default(),

@@ -185,13 +185,18 @@ fn the_last_room_is_given_once() {
     assert!(budget.worker(0).room() < piece);
 }
 
-/// What cannot be taken back must not stop those who hold nothing.
+/// What cannot be taken back must not stop those who hold nothing, on whatever threads it is.
 #[test]
 fn small_questions_pass_where_nothing_can_be_taken_back() {
-    let budget = MemoryBudget::new(LIMIT, 1);
-    let meter = budget.worker(0);
-    meter.moves(Part::Sockets, 0, LIMIT);
-    assert!(!meter.admits(1));
-    meter.set_stuck(true);
-    assert!(meter.admits(SMALL) && !meter.admits(SMALL + 1));
+    let budget = MemoryBudget::new(LIMIT, 2);
+    let (one, other) = (budget.worker(0), budget.worker(1));
+    one.moves(Part::Sockets, 0, LIMIT);
+    assert!(!other.admits(1));
+    one.set_idle(LIMIT / 2);
+    // The rest of it may come back, and nobody is let past the bound meanwhile.
+    assert!(!one.admits(1) && !other.admits(1));
+    other.set_idle(LIMIT / 2);
+    assert!(one.admits(SMALL) && !one.admits(SMALL + 1));
+    one.set_idle(0);
+    assert!(!other.admits(1));
 }

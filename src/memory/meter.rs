@@ -43,8 +43,8 @@ pub struct Meter {
     alarm: AtomicBool,
     /// What all held when somebody last looked.
     looked_at: AtomicI64,
-    /// Too much is held by what cannot be taken back, so small reads must do without room.
-    stuck: AtomicBool,
+    /// Bytes that this thread's connections have while they are idle, as last told.
+    idle: AtomicI64,
 }
 
 fn add(figure: &AtomicI64, n: i64) -> i64 {
@@ -64,7 +64,7 @@ impl Meter {
             pressure: AtomicU8::new(0),
             alarm: AtomicBool::new(false),
             looked_at: AtomicI64::new(0),
-            stuck: AtomicBool::new(false),
+            idle: AtomicI64::new(0),
         }
     }
 
@@ -134,14 +134,21 @@ impl Meter {
     pub fn admits(&self, bytes: usize) -> bool {
         let spare = self.drawn.load(Relaxed) - self.total.load(Relaxed);
         let lacking = i64::try_from(bytes).unwrap_or(i64::MAX) - spare;
-        lacking <= 0 || self.draw(lacking) || bytes <= SMALL && self.stuck.load(Relaxed)
+        lacking <= 0 || self.draw(lacking) || bytes <= SMALL && self.is_stuck()
     }
 
-    /// Says whether all that could be taken back is not enough. Then small questions are answered yes: sessions that
-    /// hold nothing would stand still for as long as there are so many of them, or the bound is so low.
-    /// Returns what was said before.
-    pub fn set_stuck(&self, stuck: bool) -> bool {
-        self.stuck.swap(stuck, Relaxed)
+    /// Says how many bytes this thread's connections have while they are idle: 0 where it is of no interest.
+    pub fn set_idle(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let change = bytes - self.idle.swap(bytes, Relaxed);
+        self.shared.idle.fetch_add(change, Relaxed);
+    }
+
+    /// Tells whether what cannot be taken back is too much by itself. Then small questions are answered yes: sessions
+    /// that hold nothing would stand still for as long as there are so many of them, or the bound is so low.
+    pub fn is_stuck(&self) -> bool {
+        let most = Pressure::Queues.threshold(self.shared.limit());
+        self.shared.idle.load(Relaxed) >= most
     }
 
     /// Draws so many bytes more, or nothing where they do not fit.

@@ -38,11 +38,11 @@ impl Worker {
         if self.shared.caps.queues_ended.replace(ends_queues) && !ends_queues {
             self.squeeze(|held| held.held_back.get(), Squeeze::Parts);
         }
-        let was_stuck = meter.set_stuck(false);
+        meter.set_idle(if ends_queues { self.idle_bytes() } else { 0 });
         if ends_queues {
             // So much that it is over: nobody with a part of a frame is read as long as it lasts.
             let share = meter.share_to_leave(Pressure::Queues);
-            self.cap_queues(share.saturating_sub(from_rings), from_rings, was_stuck);
+            self.cap_queues(share.saturating_sub(from_rings));
         }
         if pressure >= Pressure::Sessions {
             self.end_parts();
@@ -116,11 +116,10 @@ impl Worker {
 
     /// Ends those who hold the most, until `share` bytes have come back: connections of players, HTTP requests, and
     /// links whose backends take nothing. What is still missing then comes from sessions that wait for their players, the one that has waited for longest first.
-    fn cap_queues(&mut self, share: usize, from_rings: usize, was_stuck: bool) {
+    fn cap_queues(&mut self, share: usize) {
         if share == 0 {
             return;
         }
-        let over = self.shared.scope.meter.share_over(Pressure::Queues);
         // Nobody is left who would miss these.
         let mut back = self.shared.cut_parting();
         let holds = |seated: &Seated| match seated.stats.is_suspended() {
@@ -133,7 +132,7 @@ impl Worker {
         }
         memory::for_each_evictable(|bytes| sizes.add(bytes));
         let mut least = sizes.largest(share.saturating_sub(back));
-        if was_stuck {
+        if self.shared.scope.meter.is_stuck() {
             // What those give back who hold next to nothing does not help.
             least = least.max(LEAST_WHILE_QUEUES_END);
         }
@@ -154,7 +153,13 @@ impl Worker {
             self.shared.scope.metrics.given_up.one();
             back += SUSPENDED_BYTES;
         }
-        self.shared.scope.meter.set_stuck(back + from_rings < over);
+    }
+
+    /// Bytes that connections have while they are idle, which none of them can give back.
+    fn idle_bytes(&self) -> usize {
+        let held = self.state.clients.iter().map(|(_, c)| &c.stats.held);
+        held.map(|held| usize::from(held.idle_kib.get()) * 1024)
+            .sum()
     }
 
     /// Has clients look once a second whether they wait in vain for the rest of a frame: newcomers are refused for

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
 use crate::codec::{Decoded, client};
+use crate::memory;
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
 use counted::Counted;
@@ -196,7 +197,7 @@ impl WebSocket {
         ready!(self.poll_written(cx))?;
         self.stream.get_mut().allow(INPUT_BYTES);
         while !self.broken {
-            if self.lacks_rest() {
+            if self.lacks_rest() || memory::is_scarce() {
                 // The library would gather what nobody wants.
                 self.renew();
                 self.broken = true;
