@@ -71,7 +71,12 @@ fn decode_v1(buf: &[u8]) -> Result<Decoded<Proxied>, ProxyError> {
             Err(ProxyError::Line)
         };
     };
-    let line = std::str::from_utf8(&head[..end]).map_err(|_| ProxyError::Line)?;
+    let line = &head[..end];
+    // Refused here too, so that a header means the same however it is cut into reads.
+    if line.contains(&b'\r') || line.contains(&b'\n') {
+        return Err(ProxyError::Line);
+    }
+    let line = std::str::from_utf8(line).map_err(|_| ProxyError::Line)?;
     let mut words = line.split(' ');
     if words.next() != Some("PROXY") {
         return Err(ProxyError::Line);

@@ -104,6 +104,10 @@ fn bad_lines() {
         "PROXY TCP4 1.2.3.4 1.2.3.4\t1 2",
         "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n",
         "PROXY TCP4 1.2.3.4 1.2.3.4 1 2\rx",
+        // Where the rest of the line is to be ignored, it is one line all the same.
+        "PROXY UNKNOWN 7\r",
+        "PROXY UNKNOWN 7\rx",
+        "PROXY UNKNOWN 7\nx",
     ] {
         assert_eq!(
             decode(format!("{line}\r\n").as_bytes()),
