@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::admission::{AccessLog, Doors, Gate};
 use crate::config::Config;
+use crate::history::RefusalLog;
 use crate::memory::Meter;
 use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen::SpareFiles;
@@ -35,6 +36,8 @@ pub struct Scope {
     pub doors: Arc<Doors>,
     /// Bounds the lines about ends of sessions.
     pub access: Arc<AccessLog>,
+    /// Sums refusals up for the log.
+    pub refusals: Arc<RefusalLog>,
     /// What operators have recorded of some sessions.
     pub traces: Arc<Traces>,
     /// Lets connections be turned away when no file is left.

@@ -10,8 +10,8 @@ use super::access::authorise;
 use super::errors::{ApiError, ErrorBody};
 use super::everywhere::{DeploymentAnswer, everywhere};
 use super::ids::{
-    Address, BanId, DecimalId, EndpointText, NetworkText, ServiceName, SessionId, TimeText, Token,
-    TraceId, TraceTime, TracedSession, UserId,
+    Address, BanId, DecimalId, EndpointText, NetworkText, Positions, ServiceName, SessionId,
+    TimeText, Token, TraceId, TraceTime, TracedSession, UserId,
 };
 use super::openapi::Finished;
 use super::{
@@ -40,7 +40,7 @@ macro_rules! endpoints {
         #[derive(OpenApi)]
         #[openapi(
             paths($($($module::$answer),+),+),
-            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, EndpointText, Token, BanId, NetworkText, TimeText, UserId, TraceId, TraceTime, TracedSession)),
+            components(schemas(ErrorBody, DeploymentAnswer, DecimalId, SessionId, ServiceName, Address, EndpointText, Token, BanId, NetworkText, TimeText, UserId, TraceId, TraceTime, TracedSession, Positions)),
             modifiers(&Finished),
             info(
                 title = "game-gateway admin API",

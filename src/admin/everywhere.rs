@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use actix_web::body::{self, BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode, Uri};
@@ -24,7 +24,7 @@ use super::params::Upload;
 use super::top_talkers::WINDOW;
 
 /// Paths whose answer may be had from every gateway, with what is made of the answers.
-const EVERYWHERE: [(&str, Manner); 12] = [
+const EVERYWHERE: [(&str, Manner); 15] = [
     ("/api/v1/info", Manner::Each),
     ("/api/v1/sessions/{id}", Manner::Found),
     ("/api/v1/top-talkers", Manner::Each),
@@ -33,6 +33,9 @@ const EVERYWHERE: [(&str, Manner); 12] = [
     ("/api/v1/backends/{address}/state", Manner::Each),
     ("/api/v1/bans", Manner::Each),
     ("/api/v1/bans/{id}", Manner::Each),
+    ("/api/v1/traces", Manner::Each),
+    ("/api/v1/traces/{id}", Manner::Each),
+    ("/api/v1/traces/{id}/events", Manner::Each),
     ("/api/v1/routes", Manner::Each),
     ("/api/v1/drain", Manner::Each),
     ("/api/v1/log-level", Manner::Each),
@@ -223,6 +226,17 @@ impl Own {
         let status = answer.status();
         let (request, response) = answer.into_parts();
         let (response, read) = response.into_parts();
+        if read.size() == BodySize::Stream {
+            // It has no end that could be waited for.
+            let error =
+                ApiError::bad_request("a stream cannot be had from all gateways; give `after`");
+            let response = error.error_response();
+            return Ok(Own {
+                status: response.status(),
+                body: Bytes::new(),
+                response: ServiceResponse::new(request, response),
+            });
+        }
         let broken = |_| ApiError::internal("the answer cannot be read");
         let body = body::to_bytes(read).await.map_err(broken)?;
         let response = response.set_body(BoxBody::new(body.clone()));

@@ -58,6 +58,15 @@ pub(super) struct TraceTime;
 /// A trace's id.
 pub(super) struct TraceId;
 
+/// Where to go on with numbered events, on one gateway or on several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Positions {
+    /// The same on every gateway.
+    Number(u64),
+    /// By the gateways' ids.
+    Each(Vec<(String, u64)>),
+}
+
 /// A session that is traced, wherever it is; not 0, which is none.
 pub(super) struct TracedSession;
 
@@ -76,6 +85,41 @@ impl SessionId {
             gateway: gateway.map(str::to_owned),
             id: plain_number(id)?,
         })
+    }
+}
+
+impl Positions {
+    /// Parses a number, or one for each gateway; `None` if the text is neither.
+    fn parse(text: &str) -> Option<Positions> {
+        if let Some(number) = plain_number(text) {
+            return Some(Positions::Number(number));
+        }
+        let each = text.split(',').map(|part| {
+            let (gateway, number) = part.rsplit_once(':')?;
+            let is_id = !gateway.is_empty() && gateway.bytes().all(|b| b.is_ascii_graphic());
+            is_id.then_some((gateway.to_owned(), plain_number(number)?))
+        });
+        each.collect::<Option<_>>().map(Positions::Each)
+    }
+
+    /// Returns the position on a gateway.
+    pub(super) fn of(&self, gateway_id: &str) -> u64 {
+        match self {
+            Positions::Number(number) => *number,
+            Positions::Each(each) => {
+                let own = each.iter().find(|(gateway, _)| gateway == gateway_id);
+                own.map_or(0, |(_, number)| *number)
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Positions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Positions, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let what =
+            "a whole number up to 18446744073709551615, or gateway_id:number for each gateway";
+        Positions::parse(&text).ok_or_else(|| not_a(text.into(), what))
     }
 }
 
@@ -216,6 +260,11 @@ documented! {
         "10m",
     );
     TraceId: text("[0-9a-f]{16}".to_owned(), "As this gateway gave it.", "00c0ffee00c0ffee");
+    Positions: {
+        let number = up_to("18446744073709551615");
+        let each = format!("[!-+--9;-~]{{1,{MAX_GATEWAY_ID}}}:{number}");
+        text(format!("({number}|{each}(,{each})*)"), "A number, or `gateway_id:number` of each gateway.", "42")
+    };
     TracedSession: text(
         format!("([!-9;-~]{{1,{MAX_GATEWAY_ID}}}:)?({})", from_1_to("18446744073709551615")),
         "A session, decimal, or `{gateway_id}:{session_id}`.",
@@ -253,6 +302,21 @@ mod tests {
             "ä:1",
         ] {
             assert_eq!(SessionId::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn positions_of_one_gateway_and_of_several() {
+        let of = |text: &str| {
+            let positions = Positions::parse(text);
+            positions.map(|positions| ["gw-1", "gw-2", "x"].map(|id| positions.of(id)))
+        };
+        assert_eq!(of("7"), Some([7, 7, 7]));
+        assert_eq!(of("gw-1:7,gw-2:9"), Some([7, 9, 0]));
+        for wrong in [
+            "", "-1", "gw-1", "gw-1:", ":7", "gw-1:7,", "gw-1:7,8", "a b:1", "gw-1:07",
+        ] {
+            assert_eq!(of(wrong), None, "{wrong}");
         }
     }
 

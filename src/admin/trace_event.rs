@@ -15,6 +15,8 @@ use crate::traces::{Decision, Event, Frame, Page, What};
 /// Some events of a trace.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TracePage {
+    /// The gateway's id.
+    gateway_id: String,
     /// The events, in the order in which they happened on each worker.
     events: Vec<TraceEvent>,
     /// Events that are missing: they were only counted, or have given way.
@@ -102,6 +104,7 @@ impl TracePage {
     pub(super) fn of(page: &Page, gateway_id: &str) -> TracePage {
         let events = page.events.iter();
         TracePage {
+            gateway_id: gateway_id.to_owned(),
             events: events
                 .map(|(number, event)| TraceEvent::of(*number, event, gateway_id))
                 .collect(),

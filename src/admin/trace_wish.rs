@@ -16,7 +16,7 @@ use super::params::plain_number;
 use super::wishes::{given, text};
 use crate::admission::BanTarget;
 use crate::config::units::parse_duration;
-use crate::traces::{LONGEST, TraceTarget};
+use crate::traces::{LONGEST, TraceKey, TraceTarget};
 
 /// The length of a trace that does not say it.
 const USUAL: Duration = Duration::from_secs(600);
@@ -33,6 +33,8 @@ pub(super) struct TraceWish {
     session: Option<Value>,
     #[serde(default, deserialize_with = "given")]
     r#for: Option<Value>,
+    #[serde(default, deserialize_with = "given")]
+    id: Option<Value>,
 }
 
 impl PartialSchema for TraceWish {
@@ -43,6 +45,7 @@ impl PartialSchema for TraceWish {
                 .property(whom, Ref::from_schema_name(schema))
                 .required(whom)
                 .property("for", Ref::from_schema_name("TraceTime"))
+                .property("id", Ref::from_schema_name("TraceId"))
                 .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         };
         OneOfBuilder::new()
@@ -98,6 +101,21 @@ impl TraceWish {
         }
     }
 
+    /// Returns the id that it is to have, so that it is the same on several gateways; a fresh one where none is given.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(super) fn key(&self) -> Result<TraceKey, ApiError> {
+        let Some(text) = text("id", &self.id, "00c0ffee00c0ffee")? else {
+            return Ok(TraceKey(rand::random()));
+        };
+        let wrong = || {
+            let message = format!("id: `{text}` is no trace's id; one has 16 hexadecimal digits");
+            ApiError::bad_request(message)
+        };
+        TraceKey::parse(text).ok_or_else(wrong)
+    }
+
     /// Returns the time for which it runs.
     ///
     /// # Errors
@@ -121,7 +139,10 @@ mod tests {
 
     fn read(body: &str) -> Result<(TraceTarget, u64), String> {
         let wish: TraceWish = serde_json::from_str(body).map_err(|error| error.to_string())?;
-        let whole = || Ok((wish.target()?, wish.time()?.as_secs()));
+        let whole = || {
+            wish.key()?;
+            Ok((wish.target()?, wish.time()?.as_secs()))
+        };
         whole().map_err(|error: ApiError| error.to_string())
     }
 
@@ -140,7 +161,11 @@ mod tests {
                 network("192.0.2.7"),
                 1,
             ),
-            (r#"{"session": "7"}"#, TraceTarget::Session(7), 600),
+            (
+                r#"{"session": "7", "id": "00c0ffee00c0ffee"}"#,
+                TraceTarget::Session(7),
+                600,
+            ),
             (r#"{"session": "gw-1:7"}"#, TraceTarget::Session(7), 600),
         ] {
             assert_eq!(read(body), Ok((target, seconds)), "{body}");
@@ -171,6 +196,10 @@ mod tests {
                 "for: invalid duration `ever`",
             ),
             (r#"{"user_id": "1", "why": "x"}"#, "unknown field `why`"),
+            (
+                r#"{"user_id": "1", "id": "00C0FFEE00C0FFEE"}"#,
+                "id: `00C0FFEE00C0FFEE` is no trace's id",
+            ),
         ] {
             let error = read(body).expect_err(body);
             assert!(error.starts_with(message), "{body}: {error}");

@@ -19,7 +19,7 @@ use super::family::{
     Source::{Process, ProcessGauge},
     family,
 };
-use super::ids::{DecimalId, TraceId};
+use super::ids::{Positions, TraceId};
 use super::params::{Body, Nothing, Query, limit, path_part};
 use super::trace_event::{TraceEvent, TracePage};
 use super::trace_wish::TraceWish;
@@ -116,7 +116,8 @@ pub(super) struct TraceList {
 #[into_params(parameter_in = Query)]
 pub(super) struct Which {
     /// Answers with JSON, and with events behind this number, as `next` gave it; 0: from the first one that is kept.
-    after: Option<DecimalId>,
+    /// For several gateways `gateway_id:number` of each, separated by commas; those that are missing begin with 0.
+    after: Option<Positions>,
     /// The most events of such an answer.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u16>,
@@ -149,10 +150,11 @@ impl TraceSnapshot {
 /// Traces a user, an address or network, or a session for a time, 10 minutes where it is not said.
 ///
 /// It records headers of frames, their sizes, and what is decided about sessions, never payloads, tokens or secrets.
-/// It concerns those who are there and those who come, on this gateway. 32 may be under way.
+/// It concerns those who are there and those who come, on this gateway, or, with `deployment=true` and an `id`, on all
+/// of its deployment. 32 may be under way.
 #[utoipa::path(post, path = "/api/v1/traces", tag = "traces", request_body = TraceWish, responses(
     (status = 201, description = "It has begun.", body = MadeTrace),
-    (status = 409, description = "32 are under way.", body = ErrorBody),
+    (status = 409, description = "32 are under way, or one with this `id`.", body = ErrorBody),
 ))]
 pub(super) async fn begin(
     desk: web::Data<Desk>,
@@ -164,7 +166,7 @@ pub(super) async fn begin(
         || ApiError::bad_request("the body is missing, for example {\"user_id\": \"4711\"}");
     let wish = wish.ok_or_else(missing)?;
     let (target, time) = (wish.target()?, wish.time()?);
-    let (key, by) = (TraceKey(rand::random()), caller.to_string());
+    let (key, by) = (wish.key()?, caller.to_string());
     let begins = (desk.inspector.traces.now(), unix_seconds());
     let trace = Trace::new(key, target, begins, time, by.clone());
     let begun = desk.inspector.begin_trace(trace).await;
@@ -259,7 +261,8 @@ pub(super) async fn events(
 ) -> Result<HttpResponse, ApiError> {
     let limit = limit(which.limit)?;
     let trace = trace_of(&desk, &request)?;
-    if let Some(DecimalId(after)) = which.after {
+    if let Some(after) = which.after {
+        let after = after.of(&desk.config.gateway.id);
         let page = trace.read(after, limit, desk.inspector.traces.now());
         return Ok(HttpResponse::Ok().json(TracePage::of(&page, &desk.config.gateway.id)));
     }

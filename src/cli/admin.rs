@@ -14,6 +14,7 @@ mod progress;
 mod recent;
 pub(super) mod show;
 pub(super) mod table;
+mod trace;
 mod watch;
 
 use std::cell::RefCell;
@@ -62,6 +63,9 @@ fn ask(args: &AdminArgs) -> Result<bool, Failure> {
     let apis: Vec<Api> = (args.gateways.apis()?.into_iter())
         .map(|api| api.for_all(args.deployment))
         .collect();
+    if let Command::Trace(trace) = &args.command {
+        return trace::run(trace, &apis, args.json);
+    }
     if let Some(every) = args.watch {
         let watched = watch::run(every, args.json, || ask_all(&apis, args));
         return watched.map(|()| true).map_err(Failure::output);
@@ -145,6 +149,8 @@ impl<'a> Terminal<'a> {
             Command::Resolve(args) => self.resolve(args),
             Command::Drain(args) => self.drain(args),
             Command::LogLevel { level } => self.log_level(level.as_deref()),
+            // Not a question with one answer.
+            Command::Trace(_) => Ok(()),
         }
     }
 

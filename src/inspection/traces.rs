@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::{ANSWER_TIMEOUT, Inspector};
 use crate::actors::worker::{MarkTraced, Worker};
 use crate::supervision::Seat;
-use crate::traces::{TooManyTraces, Trace, TraceTarget};
+use crate::traces::{BeginFailed, Trace, TraceTarget};
 
 /// A trace that has begun.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl Inspector {
     /// Begins a trace of those who are there, on all workers at once, and of all who come.
     ///
     /// # Errors
-    /// There are too many.
-    pub async fn begin_trace(&self, trace: Trace) -> Result<BegunTrace, TooManyTraces> {
+    /// There are too many, or one with the same id.
+    pub async fn begin_trace(&self, trace: Trace) -> Result<BegunTrace, BeginFailed> {
         let target = trace.target();
         // In force before any worker looks: who comes behind the look is looked at by itself.
         let trace = self.traces.begin(trace)?;

@@ -23,6 +23,7 @@ use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admission::AccessLog;
 use crate::admission::{Doors, Gate};
 use crate::config::Config;
+use crate::history::RefusalLog;
 use crate::inspection::Inspector;
 use crate::memory::{self, MemoryBudget};
 use crate::metrics::{ServiceBook, WorkerMetrics};
@@ -166,6 +167,7 @@ async fn start_workers(
     peering: &Peering,
 ) -> io::Result<()> {
     let spare = Arc::new(SpareFiles::new());
+    let refusals = Arc::<RefusalLog>::default();
     let access = Arc::new(AccessLog::new(parts.config.log.access_per_second));
     for (worker, listener) in listeners.into_iter().enumerate() {
         let scope = Arc::new(Scope {
@@ -178,6 +180,7 @@ async fn start_workers(
             doors: Arc::clone(&parts.doors),
             spare: Arc::clone(&spare),
             access: Arc::clone(&access),
+            refusals: Arc::clone(&refusals),
             traces: Arc::clone(&parts.traces),
             meter: Arc::clone(parts.memory.worker(worker)),
             actors: Arc::clone(&parts.actors),

@@ -28,10 +28,16 @@ pub const KEPT: Duration = Duration::from_secs(600);
 /// The longest trace.
 pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// So many traces are under way.
+/// Why a trace does not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{MOST} traces are under way; delete one, or wait until one is over")]
-pub struct TooManyTraces;
+pub enum BeginFailed {
+    /// So many are under way.
+    #[error("{MOST} traces are under way; delete one, or wait until one is over")]
+    TooMany,
+    /// There is one with this id.
+    #[error("there is a trace {0} already")]
+    Known(TraceKey),
+}
 
 /// All traces of the process.
 #[derive(Debug)]
@@ -75,13 +81,16 @@ impl Traces {
     /// Begins a trace. One that is over gives way where there are too many.
     ///
     /// # Errors
-    /// There are [`MOST`] under way.
-    pub fn begin(&self, trace: Trace) -> Result<Arc<Trace>, TooManyTraces> {
+    /// There are [`MOST`] under way, or one with the same id.
+    pub fn begin(&self, trace: Trace) -> Result<Arc<Trace>, BeginFailed> {
         let (now, trace) = (self.now(), Arc::new(trace));
         let mut all = self.lock();
+        if all.iter().any(|other| other.key() == trace.key()) {
+            return Err(BeginFailed::Known(trace.key()));
+        }
         if all.len() >= MOST {
             let over = all.iter().position(|trace| trace.is_over(now));
-            all.remove(over.ok_or(TooManyTraces)?);
+            all.remove(over.ok_or(BeginFailed::TooMany)?);
         }
         all.push(Arc::clone(&trace));
         self.publish(&all, now);

@@ -138,7 +138,9 @@ fn a_trace_ends_by_itself_and_is_kept_for_its_readers() {
     traces.begin(new(99, LONGEST)).expect("room");
     assert!(traces.find(TraceKey(1)).is_none());
     let one_more = traces.begin(new(100, LONGEST));
-    assert_eq!(one_more.err(), Some(TooManyTraces));
+    assert_eq!(one_more.err(), Some(BeginFailed::TooMany));
+    let known = traces.begin(new(99, LONGEST));
+    assert_eq!(known.err(), Some(BeginFailed::Known(TraceKey(99))));
     let last = traces.remove(TraceKey(99)).expect("it is there");
     assert!(last.is_over(traces.now()) && traces.count() == MOST - 1);
     assert!(traces.begin(new(101, LONGEST)).is_ok());

@@ -9,7 +9,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::http::{Answer, get, request, send};
+use crate::support::process::Process;
 use crate::support::wire::{Backend, Gateway, Link, Player, soon};
+use crate::terminal;
 
 /// What a player and its backend say to each other, which nobody else may learn.
 const SECRET: &str = "swordfish";
@@ -395,6 +397,58 @@ async fn a_thousand_traces_are_too_many() {
     begin(&gateway, &json!({"user_id": "1"})).await;
 }
 
+#[test]
+fn a_terminal_follows_a_user_until_it_is_interrupted() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let backend = runtime.block_on(Backend::start());
+    let served = terminal::serve("", &backend.routes());
+    let url = served.url();
+    let arguments = [
+        "admin", "--url", &url, "trace", "--user", "4711", "--for", "1h",
+    ];
+    let mut follower = Process::spawn(terminal::program().args(arguments));
+    let said = runtime.block_on(async {
+        let admin = url
+            .trim_start_matches("http://")
+            .parse()
+            .expect("an address");
+        let begun = async {
+            while !get(admin, "/api/v1/traces").await.body.contains("4711") {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(begun).await;
+        let mut player = Player::connect_to(served.players).await;
+        say(&mut player, 4711).await;
+        let mut link = backend.link().await;
+        let session = reply(&mut player, &mut link).await;
+        (admin, session, player, link)
+    });
+    let (admin, session, ..) = &said;
+    let wanted = format!(" gw-t:{session} < DATA game 9 bytes");
+    while !follower.wait_for_line("").contains(&wanted) {}
+    follower.signal("INT");
+    assert_eq!(follower.wait_for_exit().code(), Some(0));
+    let output = follower.output();
+    for line in [
+        " user_known: over tcp",
+        " > DATA game 9 bytes realm_id=7 user_id=4711",
+        " routed game at ",
+    ] {
+        assert!(
+            output.contains(&format!(" gw-t:{session}{line}")),
+            "{line}: {output}"
+        );
+    }
+    assert!(
+        !output.contains(SECRET) && !output.contains('\u{1b}'),
+        "{output}"
+    );
+    let left = runtime.block_on(get(*admin, "/api/v1/traces")).json();
+    assert_eq!(left["traces"], json!([]), "it was deleted");
+    served.process.sigterm();
+}
+
 #[tokio::test]
 async fn mistakes_are_named() {
     let (gateway, _backend) = gateway(|_| ()).await;
@@ -442,6 +496,11 @@ async fn mistakes_are_named() {
     }
     let unknown = "/api/v1/traces/00c0ffee00c0ffee/events";
     get(gateway.admin, unknown).await.error(404, "not_found");
+    let wish = json!({"user_id": "1", "id": "00c0ffee00c0ffee"});
+    assert_eq!(begin(&gateway, &wish).await, "00c0ffee00c0ffee");
+    post(&gateway, &wish).await.error(409, "conflict");
+    let everywhere = get(gateway.admin, &format!("{unknown}?deployment=true")).await;
+    everywhere.error(400, "bad_request");
     let id = begin(&gateway, &json!({"user_id": "1"})).await;
     for query in [
         "after=x",

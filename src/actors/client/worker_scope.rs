@@ -20,7 +20,7 @@ use crate::actors::session_registry::Shards;
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::config::Config;
-use crate::history::{EndedSessions, Refusal, Refusals};
+use crate::history::{EndedSessions, Refusal, RefusalSums, Refusals};
 use crate::metrics::{Sample, Sampler, Way};
 use crate::net::timers::{TICK_MS, Timers};
 use crate::scope::Scope;
@@ -96,6 +96,8 @@ pub struct WorkerScope {
     /// Clients whose sessions were suspended, the oldest first; some of them have come back since.
     suspended: RefCell<VecDeque<(u32, u64)>>,
     refusals: RefCell<Refusals>,
+    /// Those that no line tells of yet.
+    untold: RefCell<RefusalSums>,
     ended: RefCell<EndedSessions>,
     users: RefCell<Users>,
 }
@@ -132,6 +134,7 @@ impl WorkerScope {
             parting_cut: Notify::new(),
             caps: Caps::default(),
             refusals: RefCell::default(),
+            untold: RefCell::default(),
             ended: RefCell::new(EndedSessions::new(workers)),
             users: RefCell::default(),
         }
@@ -188,6 +191,7 @@ impl WorkerScope {
             .observe(late, self.started + now);
         let now_ms = now.as_millis() as u64;
         self.now_ms.set(now_ms);
+        self.scope.refusals.look(&mut self.untold.borrow_mut());
         self.timers.borrow_mut().take_due(now_ms)
     }
 
@@ -229,6 +233,7 @@ impl WorkerScope {
     /// Notes that a player was refused something.
     pub fn refused(&self, refusal: &Refusal<'_>) {
         self.refusals.borrow_mut().add(refusal, self.now_ms());
+        self.untold.borrow_mut().add(refusal);
     }
 
     /// Notes that somebody who has no session was turned away.

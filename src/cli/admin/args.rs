@@ -10,6 +10,7 @@ use super::actor_args::ActorsArgs;
 use super::arrange::{RowArgs, sort_keys};
 use super::backend::BackendArgs;
 use super::gateways::GatewayArgs;
+use super::trace::TraceArgs;
 use super::{everywhere, recent, show, watch};
 use crate::config::Network;
 use crate::config::units::parse_duration;
@@ -80,6 +81,8 @@ pub(super) enum Command {
     Unban(UnbanArgs),
     /// List the bans in force.
     Bans(BansArgs),
+    /// Trace a user, an address or a session: print headers of frames and decisions as they come, never payloads.
+    Trace(TraceArgs),
     /// List who sends and gets the most, by their rates over the last seconds.
     TopTalkers(TalkersArgs),
     /// List what players were refused of late, grouped by code, reason, service and realm.
@@ -106,7 +109,7 @@ impl Command {
     fn changes(&self) -> bool {
         match self {
             Command::RestartActor { .. } | Command::Kick { .. } => true,
-            Command::Ban(_) | Command::Unban(_) => true,
+            Command::Ban(_) | Command::Unban(_) | Command::Trace(_) => true,
             Command::Drain(args) => !args.status || args.wait,
             Command::Backend(args) => args.state.is_some(),
             Command::LogLevel { level } => level.is_some(),
@@ -370,7 +373,7 @@ pub(super) fn window(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
 }
 
-fn network(text: &str) -> Result<String, String> {
+pub(super) fn network(text: &str) -> Result<String, String> {
     text.parse::<Network>().map(|_| text.to_owned())
 }
 
