@@ -250,3 +250,38 @@ async fn without_neighbours_it_is_said_and_what_is_not_for_all_is_refused() {
         assert_eq!(get(&all.a, wrong).await.0, 400, "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_player_is_traced_on_every_gateway() {
+    let all = Deployment::start().await;
+    let wish = r#"{"user_id": "4711", "id": "00c0ffee00c0ffee"}"#;
+    let (status, begun) = tell(&all.a, "POST /api/v1/traces?deployment=true", wish).await;
+    assert_eq!(status, 207, "one is too old: {begun}");
+    for row in 0..2 {
+        assert_eq!(begun["gateways"][row]["status"], 201, "{begun}");
+    }
+    let _players = [
+        all.player(&all.a, 4711).await,
+        all.player(&all.b, 4711).await,
+    ];
+    let events = "/api/v1/traces/00c0ffee00c0ffee/events?deployment=true&after=";
+    let (_, pages) = get(&all.a, &format!("{events}0")).await;
+    let mut after = Vec::new();
+    for row in 0..2 {
+        let (gateway, page) = (&pages["gateways"][row], &pages["gateways"][row]["answer"]);
+        assert_eq!(page["gateway_id"], gateway["gateway_id"], "{pages}");
+        assert_eq!(page["events"][0]["user_id"], "4711", "{pages}");
+        let next = page["next"].as_u64().expect("a number");
+        after.push(format!(
+            "{}:{next}",
+            gateway["gateway_id"].as_str().expect("an id")
+        ));
+    }
+    let (_, pages) = get(&all.b, &format!("{events}{}", after.join(","))).await;
+    for row in 0..2 {
+        assert_eq!(pages["gateways"][row]["answer"]["lost"], 0, "{pages}");
+    }
+    let gone = "DELETE /api/v1/traces/00c0ffee00c0ffee?deployment=true";
+    assert_eq!(tell(&all.b, gone, "").await.0, 207);
+    assert_eq!(get(&all.a, "/api/v1/traces/00c0ffee00c0ffee").await.0, 404);
+}
