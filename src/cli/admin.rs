@@ -6,6 +6,8 @@ pub(super) mod api;
 mod args;
 mod arrange;
 mod backend;
+mod bans;
+mod drain;
 mod everywhere;
 pub(super) mod gateways;
 mod gathered;
@@ -29,13 +31,9 @@ use serde_json::{Value, json};
 use super::output;
 use api::{Api, Failure, Query};
 pub use args::AdminArgs;
-use args::{
-    BackendsArgs, BanArgs, BansArgs, Command, DrainArgs, RefusalsArgs, ResolveArgs, SessionsArgs,
-    TalkersArgs,
-};
+use args::{BackendsArgs, Command, RefusalsArgs, ResolveArgs, SessionsArgs, TalkersArgs};
 use arrange::{Arrangement, RowArgs, WHOLE_PAGE};
 use gathered::{Reply, Said};
-use progress::Progress;
 
 /// Interval at which `drain --wait` looks.
 const WAIT_STEP: Duration = Duration::from_millis(500);
@@ -137,9 +135,7 @@ impl<'a> Terminal<'a> {
             }
             Command::Kick { ids } => self.remove("sessions", ids, "kicked", "sessions not kicked"),
             Command::Ban(args) => self.ban(args),
-            Command::Unban(args) => {
-                self.remove("bans", &args.ids(), "unbanned", "bans not removed")
-            }
+            Command::Unban(args) => self.unban(args),
             Command::Bans(args) => self.bans(args),
             Command::TopTalkers(args) => self.talkers(args),
             Command::Refusals(args) => self.refusals(args),
@@ -233,7 +229,12 @@ impl<'a> Terminal<'a> {
         let mut query = query.to_vec();
         query.extend(page_size.map(|limit| ("limit", limit.to_string())));
         let mut whole = self.api.get(&[list], &query)?;
-        let mut more = wanted.is_some_and(|wanted| wanted.apply_to(&mut whole, list, shown));
+        let mut more = false;
+        if let Some(wanted) = wanted {
+            for part in everywhere::parts(&mut whole) {
+                more |= wanted.apply_to(part, list, shown);
+            }
+        }
         while let Some(cursor) = whole["next_cursor"].as_str().filter(|_| walk) {
             let mut next = query.clone();
             next.push(("cursor", cursor.to_owned()));
@@ -292,15 +293,6 @@ impl<'a> Terminal<'a> {
         }
     }
 
-    fn ban(&self, args: &BanArgs) -> Result<(), Failure> {
-        let answer = self.api.send("POST", &["bans"], Some(&args.body()))?;
-        self.silent(
-            &answer,
-            "connections and sessions there may go on; ban again to end them",
-        );
-        self.print(&answer, show::members)
-    }
-
     fn talkers(&self, args: &TalkersArgs) -> Result<(), Failure> {
         let rows = RowArgs::filter(args.filter.clone());
         let wanted = Arrangement::new(&recent::TALKERS, None, &rows);
@@ -333,12 +325,6 @@ impl<'a> Terminal<'a> {
         self.print(&answer, show::backends)
     }
 
-    fn bans(&self, args: &BansArgs) -> Result<(), Failure> {
-        let page = self.pages("bans", &args.filters(), args.limit, args.all, None)?;
-        self.more(&page);
-        self.print(&page, show::bans)
-    }
-
     /// Warns of workers that have not answered.
     fn silent(&self, answer: &Value, consequence: &str) {
         let silent: Vec<String> = show::list(answer, "silent_workers")
@@ -355,34 +341,6 @@ impl<'a> Terminal<'a> {
     fn resolve(&self, args: &ResolveArgs) -> Result<(), Failure> {
         let answer = self.api.get(&["routes", "resolve"], &args.query())?;
         self.print(&answer, show::resolution)
-    }
-
-    fn drain(&self, args: &DrainArgs) -> Result<(), Failure> {
-        let path = &["drain"];
-        if args.undo {
-            return self.print(&self.api.delete(path)?, show::members);
-        }
-        let mut answer = if args.status {
-            self.api.get(path, &[])?
-        } else {
-            let body = args.window.as_ref().map(|window| json!({"window": window}));
-            self.api.send("POST", path, body.as_ref())?
-        };
-        let label = self.gathered.as_ref().map(|_| self.api.url().to_owned());
-        let mut progress = Progress::new(!self.json, label);
-        while args.wait && answer["state"] != "drained" {
-            if answer["state"] == "serving" {
-                return Err(Failure::answer("the gateway is not draining"));
-            }
-            progress.show(&answer);
-            std::thread::sleep(WAIT_STEP);
-            answer = self.api.get(path, &[])?;
-        }
-        progress.end();
-        match args.wait {
-            true => self.print(&answer, show::drained),
-            false => self.print(&answer, show::members),
-        }
     }
 
     fn log_level(&self, level: Option<&str>) -> Result<(), Failure> {

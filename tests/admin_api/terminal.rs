@@ -329,6 +329,38 @@ fn bans_are_found_and_what_is_wrong_with_them_is_said() {
     );
 }
 
+#[test]
+fn bans_and_actors_are_sorted_and_filtered() {
+    let served = serve("", ROUTES);
+    for ban in ["192.0.2.1", "192.0.2.2"] {
+        served.says(&["ban", ban, "--reason", &format!("ticket {ban}")]);
+    }
+    served.says(&["ban", "--user", "7"]);
+    let ids = |list: &str, arguments: &[&str]| -> Vec<String> {
+        let answer = served.json(arguments);
+        let rows = answer[list].as_array().expect("a list").iter();
+        rows.map(|row| row["id"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    let sorted = ids("bans", &["bans", "--sort", "ban", "--reverse"]);
+    assert_eq!(sorted, ["user-7", "192.0.2.2", "192.0.2.1"]);
+    let found = ids("bans", &["bans", "--filter", "TICKET 192.0.2.2"]);
+    assert_eq!(found, ["192.0.2.2"]);
+    let (code, out, err) = served.admin(&["bans", "--sort", "ban", "--limit", "2"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (0, "there are more; --all lists them\n")
+    );
+    assert!(!out.contains("user-7"), "{out}");
+    let workers = ["actors", "--kind", "worker", "--sort", "busy_percent"];
+    assert_eq!(ids("actors", &workers), ["worker-0"]);
+    let none = [&workers[..3], &["--filter", "router"]].concat();
+    assert_eq!(ids("actors", &none), [""; 0]);
+    for alone in [["--filter", "x"], ["--sort", "id"]] {
+        assert_eq!(served.admin(&[&["actors"], &alone[..]].concat()).0, 2);
+    }
+}
+
 #[tokio::test]
 async fn a_full_last_page_says_that_it_is_the_last() {
     let backend = Backend::start().await;

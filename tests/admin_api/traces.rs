@@ -500,7 +500,7 @@ async fn mistakes_are_named() {
     assert_eq!(begin(&gateway, &wish).await, "00c0ffee00c0ffee");
     post(&gateway, &wish).await.error(409, "conflict");
     let everywhere = get(gateway.admin, &format!("{unknown}?deployment=true")).await;
-    everywhere.error(400, "bad_request");
+    everywhere.error(409, "conflict");
     let id = begin(&gateway, &json!({"user_id": "1"})).await;
     for query in [
         "after=x",

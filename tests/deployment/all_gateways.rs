@@ -281,6 +281,8 @@ async fn a_player_is_traced_on_every_gateway() {
     for row in 0..2 {
         assert_eq!(pages["gateways"][row]["answer"]["lost"], 0, "{pages}");
     }
+    let endless = "/api/v1/traces/00c0ffee00c0ffee/events?deployment=true";
+    assert_eq!(get(&all.b, endless).await.0, 400);
     let gone = "DELETE /api/v1/traces/00c0ffee00c0ffee?deployment=true";
     assert_eq!(tell(&all.b, gone, "").await.0, 207);
     assert_eq!(get(&all.a, "/api/v1/traces/00c0ffee00c0ffee").await.0, 404);

@@ -5,6 +5,7 @@ use clap::{ArgGroup, Args};
 
 use super::api::Failure;
 use super::args::given;
+use super::arrange::{Arrangement, RowArgs, sort_keys};
 use super::{Terminal, actors};
 use crate::supervision::Kind;
 
@@ -19,6 +20,11 @@ pub(super) struct ActorsArgs {
     #[arg(long, value_name = "BY", num_args = 0..=1, default_missing_value = "time", conflicts_with = "kind",
         value_parser = ["time", "messages", "waiting"])]
     pub(super) busiest: Option<String>,
+    /// Order by this column: numbers from the largest, texts by the alphabet. All actors of the kind are looked at.
+    #[arg(long, value_name = "COLUMN", requires = "kind", value_parser = sort_keys(&actors::ACTORS))]
+    sort: Option<String>,
+    #[command(flatten)]
+    rows: RowArgs,
     /// Maximum number of entries, 1 to 1000.
     #[arg(long, requires = "list", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) limit: Option<u16>,
@@ -28,6 +34,11 @@ pub(super) struct ActorsArgs {
 }
 
 impl ActorsArgs {
+    pub(super) fn contradiction(&self) -> Option<&'static str> {
+        let alone = self.kind.is_none() && self.rows.has_filter();
+        alone.then_some("--filter is for the actors of one kind, see --kind")
+    }
+
     pub(super) fn busiest_query(&self, by: &str) -> Vec<(&'static str, String)> {
         given([
             ("by", Some(by.to_owned())),
@@ -49,7 +60,9 @@ impl Terminal<'_> {
             return self.print(&overview, |answer| actors::overview(answer).shown());
         };
         let query = [("kind", kind.clone())];
-        let page = self.pages("actors", &query, args.limit, args.all, None)?;
+        let wanted = Arrangement::new(&actors::ACTORS, args.sort.as_deref(), &args.rows);
+        let wanted = wanted.needs_all().then_some(&wanted);
+        let page = self.pages("actors", &query, args.limit, args.all, wanted)?;
         self.more(&page);
         self.print(&page, |answer| actors::page(answer).shown())
     }

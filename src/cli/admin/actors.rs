@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::paint::{Cell, Grid, Tone, terminal};
-use super::show::{cell, list, members};
+use super::show::{Column, cell, list, members};
 
 /// Share of a thread, in percent, from which on it is busy, and from which on it is too busy.
 const BUSY: (f64, f64) = (50.0, 80.0);
@@ -241,23 +241,31 @@ fn branch(node: &Value, stem: &str, below: &str, grid: &mut Grid) {
     }
 }
 
+/// Columns of single actors, with where their values are.
+pub(super) const ACTORS: [Column; 13] = [
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("WORKER", "/worker"),
+    ("PARENT", "/parent"),
+    ("STATE", "/state"),
+    ("UPTIME", "/uptime_seconds"),
+    ("RESTARTS", "/restarts"),
+    ("HANDLED", "/handled"),
+    ("MSGS/S", "/messages_per_second"),
+    ("BUSY %", "/busy_percent"),
+    ("WAITING", "/waiting"),
+    ("HIGHEST", "/waiting_highest"),
+    ("LAST ERROR", "/last_error/message"),
+];
+/// Which of them give way first in a narrow terminal; 0: never.
+const GIVES_WAY: [u8; ACTORS.len()] = [0, 1, 2, 4, 1, 3, 2, 3, 1, 0, 0, 4, 2];
+
 /// Formats a page of single actors.
 pub(super) fn page(page: &Value) -> Grids {
-    let mut grid = Grid::new(&[
-        ("ID", 0),
-        ("NAME", 1),
-        ("WORKER", 2),
-        ("PARENT", 4),
-        ("STATE", 1),
-        ("UPTIME", 3),
-        ("RESTARTS", 2),
-        ("HANDLED", 3),
-        ("MSGS/S", 1),
-        ("BUSY %", 0),
-        ("WAITING", 0),
-        ("HIGHEST", 4),
-        ("LAST ERROR", 2),
-    ]);
+    let titles: Vec<_> = std::iter::zip(ACTORS, GIVES_WAY)
+        .map(|((title, _), gives_way)| (title, gives_way))
+        .collect();
+    let mut grid = Grid::new(&titles);
     for actor in list(page, "actors") {
         grid.push(vec![
             Cell::text(cell(&actor["id"]), Tone::Strong),

@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::actor_args::ActorsArgs;
 use super::arrange::{RowArgs, sort_keys};
 use super::backend::BackendArgs;
+use super::bans::{BanArgs, BansArgs, UnbanArgs};
+use super::drain::DrainArgs;
 use super::gateways::GatewayArgs;
 use super::trace::TraceArgs;
 use super::{everywhere, recent, show, watch};
@@ -40,6 +42,11 @@ impl AdminArgs {
         let watched = self.watch.is_some() && self.command.changes();
         if watched {
             return Some("--watch cannot be used with a command that changes something");
+        }
+        if let Command::Actors(args) = &self.command
+            && let Some(why) = args.contradiction()
+        {
+            return Some(why);
         }
         let wanted = self.deployment.then_some(&self.command);
         wanted.and_then(everywhere::contradiction)
@@ -252,82 +259,6 @@ impl RefusalsArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct BanArgs {
-    /// Address or network, e.g. 192.0.2.7, 192.0.2.0/24 or 2001:db8:0:1::/64.
-    #[arg(value_parser = network, required_unless_present = "user", conflicts_with = "user")]
-    address: Option<String>,
-    /// User id, bound or claimed.
-    #[arg(long, value_name = "USER_ID", value_parser = clap::value_parser!(u64).range(1..))]
-    user: Option<u64>,
-    /// Time after which the ban ends, e.g. 10m, at most 720h; until it is removed if omitted.
-    #[arg(long = "for", value_name = "TIME", value_parser = window)]
-    time: Option<String>,
-    /// Reason, for operators; the player is not told.
-    #[arg(long)]
-    reason: Option<String>,
-}
-
-impl BanArgs {
-    pub(super) fn body(&self) -> Value {
-        object(given([
-            ("address", self.address.clone()),
-            ("user_id", self.user.map(|id| id.to_string())),
-            ("for", self.time.clone()),
-            ("reason", self.reason.clone()),
-        ]))
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct UnbanArgs {
-    /// Ids, addresses or networks of bans, or user ids.
-    #[arg(required_unless_present = "user")]
-    targets: Vec<String>,
-    /// Users to unban.
-    #[arg(long, value_name = "USER_ID")]
-    user: Vec<u64>,
-}
-
-impl UnbanArgs {
-    /// Returns the ids of the bans. A bare number is a user.
-    pub(super) fn ids(&self) -> Vec<String> {
-        let of_user = |user: &str| format!("user-{user}");
-        let is_user = |text: &String| text.bytes().all(|b| b.is_ascii_digit());
-        let named = self.targets.iter().map(|text| match is_user(text) {
-            true => of_user(text),
-            false => text.clone(),
-        });
-        let users = self.user.iter().map(|user| of_user(&user.to_string()));
-        named.chain(users).collect()
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct BansArgs {
-    /// Only bans that keep this address or network out.
-    #[arg(long, value_parser = network)]
-    address: Option<String>,
-    /// Only the ban of this user.
-    #[arg(long, value_name = "USER_ID")]
-    user: Option<u64>,
-    /// Maximum number of entries, 1 to 1000.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub(super) limit: Option<u16>,
-    /// List all entries.
-    #[arg(long, conflicts_with = "limit")]
-    pub(super) all: bool,
-}
-
-impl BansArgs {
-    pub(super) fn filters(&self) -> Vec<(&'static str, String)> {
-        given([
-            ("address", self.address.clone()),
-            ("user_id", self.user.map(|id| id.to_string())),
-        ])
-    }
-}
-
-#[derive(Debug, Args)]
 pub(super) struct ResolveArgs {
     /// Service name.
     service: String,
@@ -351,22 +282,6 @@ impl ResolveArgs {
             ("session_id", self.session_id.map(|id| id.to_string())),
         ])
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct DrainArgs {
-    /// Time that players may stay, e.g. 30s; drain.window of the gateway if omitted.
-    #[arg(long, value_parser = window, conflicts_with_all = ["status", "undo"])]
-    pub(super) window: Option<String>,
-    /// Only show the progress.
-    #[arg(long)]
-    pub(super) status: bool,
-    /// Cancel the drain and accept new sessions again.
-    #[arg(long, conflicts_with_all = ["status", "wait"])]
-    pub(super) undo: bool,
-    /// Wait until all sessions have ended.
-    #[arg(long)]
-    pub(super) wait: bool,
 }
 
 pub(super) fn window(text: &str) -> Result<String, String> {

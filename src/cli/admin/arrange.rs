@@ -32,6 +32,10 @@ impl RowArgs {
             reverse: false,
         }
     }
+
+    pub(super) fn has_filter(&self) -> bool {
+        self.filter.is_some()
+    }
 }
 
 /// Returns the parser of `--sort` for a table: the names of its columns.
@@ -40,7 +44,10 @@ pub(super) fn sort_keys(columns: &[Column]) -> PossibleValuesParser {
 }
 
 fn sort_key(title: &str) -> String {
-    title.to_ascii_lowercase().replace([' ', '/'], "_")
+    title
+        .to_ascii_lowercase()
+        .replace([' ', '/'], "_")
+        .replace("_%", "_percent")
 }
 
 /// Filter and order of one list.

@@ -90,14 +90,16 @@ impl Cell {
 #[derive(Debug)]
 pub(super) struct Grid {
     /// Titles, and how soon each goes where there is no room: the largest first, 0 never.
-    columns: &'static [(&'static str, u8)],
+    columns: Vec<(&'static str, u8)>,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Grid {
-    pub(super) fn new(columns: &'static [(&'static str, u8)]) -> Grid {
-        let rows = Vec::new();
-        Grid { columns, rows }
+    pub(super) fn new(columns: &[(&'static str, u8)]) -> Grid {
+        Grid {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row with a cell for each column.

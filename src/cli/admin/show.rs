@@ -21,7 +21,7 @@ pub(super) const SESSIONS: [Column; 11] = [
     ("SERVICES", "/services"),
 ];
 
-const BANS: [Column; 7] = [
+pub(super) const BANS: [Column; 7] = [
     ("BAN", "/id"),
     ("AGE", "/age_seconds"),
     ("LEFT", "/remaining_seconds"),
