@@ -35,6 +35,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
         may_bind: None,
         max_connections: None,
         max_sessions: None,
+        assignable: Default::default(),
     }
 }
 

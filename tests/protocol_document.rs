@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use game_gateway::codec::code::{Code, Notice};
-use game_gateway::codec::link::{Bind, Hello, Multicast, Open};
+use game_gateway::codec::link::{Assign, Bind, Features, Hello, Multicast, Open, Transfer};
 use game_gateway::codec::{Decoded, client, link};
 
 const DOCUMENT: &str = include_str!("../docs/protocol.md");
@@ -161,6 +161,9 @@ fn describe_link(frame: &[u8]) -> (u8, String) {
             payload.extend_from_slice(decoded.payload);
         }
         link::Kind::Goaway => assert!(decoded.payload.is_empty()),
+        link::Kind::Features | link::Kind::Assign | link::Kind::Transfer | link::Kind::Moved => {
+            text += &describe_move(kind, decoded.payload, &mut payload);
+        }
         link::Kind::Data | link::Kind::Ping | link::Kind::Pong => {
             payload.extend_from_slice(decoded.payload);
             text += &format!(" {}", quoted(decoded.payload));
@@ -170,6 +173,36 @@ fn describe_link(frame: &[u8]) -> (u8, String) {
     link::encode(&mut again, kind, decoded.session_id, &payload);
     assert_eq!(again, frame, "{text}");
     (decoded.kind, text)
+}
+
+/// Describes the payload of a frame about moves, and encodes it anew.
+fn describe_move(kind: link::Kind, of: &[u8], payload: &mut Vec<u8>) -> String {
+    match kind {
+        link::Kind::Features => {
+            let features = Features::decode(of).expect("FEATURES");
+            payload.extend(features.encode());
+            field("transfer", u8::from(features.transfer))
+        }
+        link::Kind::Assign => {
+            let assign = Assign::decode(of).expect("an ASSIGN");
+            assign.encode(payload);
+            format!(
+                " service={:?} endpoint={:?}",
+                assign.service, assign.endpoint
+            )
+        }
+        link::Kind::Transfer => {
+            let transfer = Transfer::decode(of).expect("a TRANSFER");
+            transfer.encode(payload);
+            format!(" endpoint={:?}", transfer.endpoint)
+        }
+        link::Kind::Moved => {
+            assert_eq!(of.len(), 2, "one code");
+            payload.extend_from_slice(of);
+            String::new()
+        }
+        _ => unreachable!("{kind:?}"),
+    }
 }
 
 /// Returns a kind's name as the document writes it.

@@ -169,6 +169,7 @@ impl ScriptedLink {
             epoch,
             client: "203.0.113.9:51234",
             previous_gateway: "",
+            state: &[],
         };
         let mut payload = Vec::new();
         open.encode(&mut payload);

@@ -40,7 +40,7 @@ const OTHERS: usize = memory::FAMILIES.len()
     + process::FAMILIES.len()
     + actor_families::FAMILIES.len();
 
-const OWN: [Family; 63] = [
+const OWN: [Family; 65] = [
     family(
         "connections",
         "Client connections now",
@@ -245,6 +245,16 @@ const OWN: [Family; 63] = [
         "refused_frames",
         "ERROR frames sent to clients, by code",
         Labelled("code", |m| listed(&m.errors_sent)),
+    ),
+    family(
+        "moves",
+        "Moves of sessions to other backends that have ended, by the code that the old backend was told; 0: moved",
+        Labelled("code", |m| listed(&m.moves_ended)),
+    ),
+    family(
+        "moves_under_way",
+        "Sessions that are being moved to other backends now",
+        Gauge(|m| m.moves_now()),
     ),
     family(
         "paused_clients",

@@ -6,7 +6,7 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 7] = [
+pub(super) const FAMILIES: [Family; 8] = [
     family(
         "route_seconds",
         "Time from a session's wish for a service to its link there, or to the refusal, by outcome",
@@ -31,6 +31,11 @@ pub(super) const FAMILIES: [Family; 7] = [
         "handover_seconds",
         "Time from another gateway's claim of a session, from which on its player is not read, to the handover",
         Timing(|m| &m.handover),
+    ),
+    family(
+        "move_seconds",
+        "Time from CLOSE 307 to the old backend to the end of a move, whatever that was",
+        Timing(|m| &m.moving),
     ),
     family(
         "tls_handshake_seconds",

@@ -39,6 +39,8 @@ impl Code {
     pub const KICKED: Code = Code(440);
     /// Internal error.
     pub const INTERNAL: Code = Code(500);
+    /// Between gateway and backend only: the backend has not named the feature (protocol 2.5).
+    pub const NOT_IMPLEMENTED: Code = Code(501);
     /// The backend cannot be reached, or its link was lost.
     pub const BAD_GATEWAY: Code = Code(502);
     /// Draining or over capacity.
@@ -57,7 +59,7 @@ impl Code {
     }
 
     /// Every code that has a name, for tables such as metric labels.
-    pub const ALL: [Code; 19] = [
+    pub const ALL: [Code; 20] = [
         Code::NORMAL,
         Code::REPLACED,
         Code::LEAVES_LINK,
@@ -73,6 +75,7 @@ impl Code {
         Code::RATE_LIMITED,
         Code::KICKED,
         Code::INTERNAL,
+        Code::NOT_IMPLEMENTED,
         Code::BAD_GATEWAY,
         Code::UNAVAILABLE,
         Code::BACKEND_TIMEOUT,
@@ -166,9 +169,12 @@ impl<'a> Notice<'a> {
         out.extend_from_slice(self.text.as_bytes());
     }
 
+    /// Where the text begins in a payload, in bytes.
+    pub const TEXT_AT: usize = 6;
+
     /// Returns the number of bytes that [`encode`](Self::encode) appends.
     pub fn encoded_len(&self) -> usize {
-        6 + self.text.len()
+        Notice::TEXT_AT + self.text.len()
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! Hot path: no allocation, no `String`, no logging (except for HELLO, once a link).
 
+mod moves;
 mod payloads;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Decoded, array, foreign};
 
+pub use moves::{Assign, Features, GOAWAY_MOVE, MAX_STATE_BYTES, MOVE, Transfer};
 pub use payloads::{Bind, Multicast};
 
 /// Bytes of a frame before its payload.
@@ -18,6 +20,8 @@ pub const OPEN_RESUMED: u8 = 1;
 pub const OPEN_USER_BOUND: u8 = 2;
 /// OPEN's flag: a backend has bound the realm_id.
 pub const OPEN_REALM_BOUND: u8 = 4;
+/// OPEN's flag: the session comes from another backend, and its state lies at the payload's end (protocol 2.5).
+pub const OPEN_TRANSFERRED: u8 = 8;
 /// Added to OPEN's transport where the client came over TLS.
 pub const TRANSPORT_TLS: u8 = 0x80;
 
@@ -41,6 +45,10 @@ pub enum Kind {
     Suspend = 9,
     Accept = 10,
     Bound = 11,
+    Features = 12,
+    Assign = 13,
+    Transfer = 14,
+    Moved = 15,
 }
 
 impl Kind {
@@ -60,6 +68,10 @@ impl Kind {
             9 => Kind::Suspend,
             10 => Kind::Accept,
             11 => Kind::Bound,
+            12 => Kind::Features,
+            13 => Kind::Assign,
+            14 => Kind::Transfer,
+            15 => Kind::Moved,
             _ => return None,
         })
     }
@@ -245,14 +257,16 @@ pub struct Open<'a> {
     pub user_id: u64,
     /// A [`Transport`], with [`TRANSPORT_TLS`] over TLS.
     pub transport: u8,
-    /// [`OPEN_RESUMED`], [`OPEN_USER_BOUND`] and [`OPEN_REALM_BOUND`].
+    /// [`OPEN_RESUMED`], [`OPEN_USER_BOUND`], [`OPEN_REALM_BOUND`] and [`OPEN_TRANSFERRED`].
     pub flags: u8,
-    /// 1 at first; only a resume raises it.
+    /// 1 at first; only a resume or a move raises it.
     pub epoch: u32,
     /// The client's real address, `ip:port` or `[ip6]:port`.
     pub client: &'a str,
     /// The gateway that had the session before a resume, else empty.
     pub previous_gateway: &'a str,
+    /// What the session's backend before this one has handed over, where it is transferred; else empty.
+    pub state: &'a [u8],
 }
 
 impl<'a> Open<'a> {
@@ -268,9 +282,10 @@ impl<'a> Open<'a> {
             out.push(text.len() as u8);
             out.extend_from_slice(text);
         }
+        out.extend_from_slice(self.state);
     }
 
-    /// Reads a payload.
+    /// Reads a payload. Bytes behind the known ones are for later versions, unless the session is transferred.
     ///
     /// # Errors
     /// It is shorter than it says, or its texts are not UTF-8.
@@ -284,15 +299,20 @@ impl<'a> Open<'a> {
             Some((std::str::from_utf8(payload.get(at + 1..end)?).ok()?, end))
         };
         let (client, next) = text(18).ok_or(bad)?;
-        let (previous_gateway, _) = text(next).ok_or(bad)?;
+        let (previous_gateway, end) = text(next).ok_or(bad)?;
+        let flags = payload[13];
         Ok(Open {
             realm_id: u32::from_be_bytes(array(payload, 0)),
             user_id: u64::from_be_bytes(array(payload, 4)),
             transport: payload[12],
-            flags: payload[13],
+            flags,
             epoch: u32::from_be_bytes(array(payload, 14)),
             client,
             previous_gateway,
+            state: match flags & OPEN_TRANSFERRED {
+                0 => &[],
+                _ => &payload[end..],
+            },
         })
     }
 }

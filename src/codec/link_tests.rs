@@ -54,6 +54,30 @@ fn multicast_that_lies_about_its_count() {
     assert_eq!((none.sessions().count(), none.payload), (0, &[9][..]));
 }
 
+#[test]
+fn features_are_the_json_of_the_document() {
+    let named = |json: &str| Features::decode(json.as_bytes()).map(|features| features.transfer);
+    assert_eq!(named(r#"{"features":["transfer"]}"#), Ok(true));
+    assert_eq!(
+        named(r#"{"features":["later","trans\u0066er"],"more":{}}"#),
+        Ok(true)
+    );
+    assert_eq!(named(r#"{"features":[]}"#), Ok(false));
+    for bad in [
+        "",
+        "[]",
+        "{}",
+        r#"{"features":"transfer"}"#,
+        r#"{"features":[1]}"#,
+        "\u{0}",
+    ] {
+        assert!(named(bad).is_err(), "{bad}");
+    }
+    for features in [Features { transfer: true }, Features::default()] {
+        assert_eq!(Features::decode(&features.encode()), Ok(features));
+    }
+}
+
 proptest! {
     #[test]
     fn a_frame_cut_at_every_byte(payload in proptest::collection::vec(any::<u8>(), 0..200), session_id in any::<u64>()) {
@@ -73,14 +97,31 @@ proptest! {
 
     #[test]
     fn payloads_come_back(realm_id in any::<u32>(), user_id in any::<u64>(), transport in any::<u8>(), flags in any::<u8>(),
-                          epoch in any::<u32>(), client in ".{0,60}", previous in ".{0,60}", ids in proptest::collection::vec(any::<u64>(), 0..20)) {
-        let open = Open { realm_id, user_id, transport, flags, epoch, client: &client, previous_gateway: &previous };
+                          epoch in any::<u32>(), client in ".{0,60}", previous in ".{0,60}",
+                          state in proptest::collection::vec(any::<u8>(), 0..20), ids in proptest::collection::vec(any::<u64>(), 0..20)) {
+        let transferred = flags & OPEN_TRANSFERRED != 0;
+        let state: &[u8] = if transferred { &state } else { &[] };
+        let open = Open { realm_id, user_id, transport, flags, epoch, client: &client, previous_gateway: &previous, state };
         let mut bytes = Vec::new();
         open.encode(&mut bytes);
-        for cut in 0..bytes.len() {
+        for cut in 0..bytes.len() - state.len() {
             prop_assert!(Open::decode(&bytes[..cut]).is_err());
         }
         prop_assert_eq!(Open::decode(&bytes), Ok(open));
+        let assign = Assign { service: &client[..client.floor_char_boundary(200)], endpoint: &previous[..previous.floor_char_boundary(200)] };
+        let mut bytes = Vec::new();
+        assign.encode(&mut bytes);
+        for cut in 0..bytes.len() {
+            prop_assert!(Assign::decode(&bytes[..cut]).is_err());
+        }
+        prop_assert_eq!(Assign::decode(&bytes), Ok(assign));
+        let transfer = Transfer { endpoint: assign.service };
+        let mut bytes = Vec::new();
+        transfer.encode(&mut bytes);
+        for cut in 0..bytes.len() {
+            prop_assert!(Transfer::decode(&bytes[..cut]).is_err());
+        }
+        prop_assert_eq!(Transfer::decode(&bytes), Ok(transfer));
         let bind = Bind { user_id, realm_id };
         prop_assert_eq!(Bind::decode(&bind.encode()), Ok(bind));
         let mut bytes = Vec::new();
@@ -95,6 +136,9 @@ proptest! {
         let _ = decode(&bytes, 100);
         let _ = Open::decode(&bytes);
         let _ = Bind::decode(&bytes);
+        let _ = Features::decode(&bytes);
+        let _ = Assign::decode(&bytes);
+        let _ = Transfer::decode(&bytes);
         let _ = Multicast::decode(&bytes).map(|m| m.sessions().count());
     }
 }

@@ -19,6 +19,7 @@ pub mod foreign;
 pub mod forwarded;
 pub mod framed;
 pub mod link;
+pub mod network;
 pub mod peer;
 pub mod proxy;
 pub mod sniff;

@@ -23,8 +23,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::codec::network::{Network, Networks};
 pub use admin::{Admin, NamedTokens};
-pub use lists::{Network, Networks, Origins, Paths};
+pub use lists::{Origins, Paths};
 pub use load::{Mistake, Place, environment, host_name, load, log_format};
 pub use peer::{HostPort, HostPorts, Peer, PeerChannel};
 pub use redis_url::RedisUrl;

@@ -107,6 +107,13 @@ pub struct Listed<T: 'static> {
     counts: Box<[Count]>,
 }
 
+impl<T> Listed<T> {
+    /// Returns the sum over all labels.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().map(Count::get).sum()
+    }
+}
+
 impl<T: Copy + PartialEq> Listed<T> {
     fn new(list: &'static [T]) -> Listed<T> {
         Listed {
@@ -187,6 +194,9 @@ pub struct WorkerMetrics {
     pub connect: Histogram,
     pub resume: Histogram,
     pub handover: Histogram,
+    pub moves_begun: Count,
+    pub moves_ended: Listed<Code>,
+    pub moving: Histogram,
     pub frames: Timed<Way>,
 }
 
@@ -196,6 +206,13 @@ impl WorkerMetrics {
         // Read in this order, a session that ends between the two reads counts as there.
         let ended = self.sessions_ended.get();
         self.sessions_started.total().saturating_sub(ended)
+    }
+
+    /// Returns how many sessions are on their way to another backend.
+    pub fn moves_now(&self) -> u64 {
+        // Read in this order, a move that ends between the two reads counts as there.
+        let ended = self.moves_ended.total();
+        self.moves_begun.get().saturating_sub(ended)
     }
 
     /// Returns how many links stand: their first PONG has come.
@@ -258,6 +275,9 @@ impl Default for WorkerMetrics {
             connect: Histogram::default(),
             resume: Histogram::default(),
             handover: Histogram::default(),
+            moves_begun: count(),
+            moves_ended: by_code(),
+            moving: Histogram::default(),
             frames: Timed::default(),
         }
     }

@@ -43,6 +43,8 @@ pub enum DropReason {
     LinkLeft,
     /// CLOSE 307 that answers none.
     UnexpectedClose307,
+    /// FEATURES, ASSIGN or TRANSFER with a payload that is none.
+    MalformedMove,
     /// ACCEPT that answers no OPEN.
     UnexpectedAccept,
     /// PONG with bytes that no PING had.
@@ -65,6 +67,7 @@ labels!(DropReason {
     LinkGone => "link_gone",
     LinkLeft => "link_left",
     UnexpectedClose307 => "unexpected_close_307",
+    MalformedMove => "malformed_move",
     UnexpectedAccept => "unexpected_accept",
     UnexpectedPong => "unexpected_pong",
     MayNotBind => "may_not_bind",

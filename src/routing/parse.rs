@@ -4,6 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::codec::client::{MAX_SERVICE_LEN, is_service_name};
+use crate::codec::network::{Network, Networks};
 
 use super::endpoint::{EndpointName, EndpointNameError};
 use super::reader::{Reader, Value, conclude, member_path, note, quoted};
@@ -126,6 +127,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     let mut may_bind = None;
     let mut max_connections = None;
     let mut max_sessions = None;
+    let mut assignable = Networks::default();
     let members = reader.object(value)?;
     for (name, member) in &members {
         match name.as_str() {
@@ -140,6 +142,11 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
             "may_bind" => may_bind = reader.boolean(member),
             "max_connections" => max_connections = reader.number(member, 1..=u32::MAX),
             "max_sessions" => max_sessions = reader.number(member, 1..=u32::MAX),
+            "assignable" => {
+                let elements = reader.list(member).unwrap_or_default();
+                let networks = elements.iter().filter_map(|e| read_network(reader, e));
+                assignable = networks.collect();
+            }
             _ => reader.unknown(member),
         }
     }
@@ -161,7 +168,14 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         may_bind,
         max_connections,
         max_sessions,
+        assignable,
     })
+}
+
+fn read_network<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Network> {
+    let text = reader.string(value)?;
+    let network = text.parse();
+    network.map_err(|wrong| reader.mistake(value, wrong)).ok()
 }
 
 fn read_endpoints<'a>(reader: &mut Reader<'a>, elements: &[Value<'a>]) -> Vec<WeightedEndpoint> {

@@ -24,7 +24,7 @@ fn a_whole_document() {
         "chat.eu": {
           "strategy": "consistent_hash", "hash_key": "realm_id", "require_bind": true, "may_bind": true,
           "max_connections": 4294967295,
-          "max_sessions": 500,
+          "max_sessions": 500, "assignable": ["10.1.0.0/16", "2001:db8::/32"],
           "endpoints": [{"address": "b:1", "weight": 100}, {"weight": 1, "address": "[::1]:2"}]
         },
         "game": {"strategy": "realm_based"},
@@ -53,6 +53,7 @@ fn a_whole_document() {
         may_bind: Some(true),
         max_connections: Some(u32::MAX),
         max_sessions: Some(500),
+        assignable: "10.1.0.0/16,2001:db8::/32".parse().unwrap(),
     };
     assert_eq!(data.rules["chat.eu"], chat);
     let account = &data.rules["account"];

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::codec::network::Networks;
+
 use super::endpoint::EndpointName;
 use super::realm_map::RealmMap;
 use super::strategy::StrategyKind;
@@ -86,6 +88,17 @@ pub struct Rule {
     /// Limit of sessions at each endpoint, on each gateway, 1 or more; none: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// Networks of endpoints that no rule names and that ASSIGN and TRANSFER may send sessions of this service to.
+    #[serde(
+        serialize_with = "as_texts",
+        skip_serializing_if = "Networks::is_empty"
+    )]
+    #[schema(value_type = Vec<String>, example = json!(["10.1.0.0/16"]))]
+    pub assignable: Networks,
+}
+
+fn as_texts<S: Serializer>(networks: &Networks, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(networks.iter().map(ToString::to_string))
 }
 
 /// Everything that routes are made of.

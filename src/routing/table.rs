@@ -281,6 +281,23 @@ impl RouteTable {
             .is_some_and(|service| service.strategy.names(&service.shares, endpoint))
     }
 
+    /// Returns where ASSIGN and TRANSFER may send a session of this service by these words: to an endpoint that its
+    /// rule names, or in one of its `assignable` networks.
+    pub fn allowed(&self, service: &str, endpoint: &str) -> Option<SocketAddr> {
+        let route = self.service(service)?;
+        let rule = self.data.rules.get(service)?;
+        let name: EndpointName = endpoint.parse().ok()?;
+        let Some(address) = name.literal() else {
+            let is_its = |to: &&SocketAddr| {
+                let host = self.host(**to);
+                to.port() == name.port && host.is_some_and(|host| **host == *name.host)
+            };
+            return route.targets().iter().find(is_its).copied();
+        };
+        let allowed = self.names_for(service, address) || rule.assignable.contains(address.ip());
+        allowed.then_some(address)
+    }
+
     /// Chooses the endpoint of a session.
     ///
     /// # Errors

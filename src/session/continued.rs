@@ -1,8 +1,11 @@
 //! A session that goes on over another connection, or on another gateway.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::state::{Opening, Service, Session, State};
+use super::core::Hold;
+use super::opening::Opening;
+use super::state::{Service, Session, State};
 use crate::codec::link::Bind;
 
 impl<L> Session<L> {
@@ -76,7 +79,19 @@ impl<L> Session<L> {
     pub fn open(&self) -> impl Iterator<Item = (&Arc<str>, &L)> {
         self.services.iter().filter_map(|s| match &s.state {
             State::Open(lease) => Some((&s.name, lease)),
-            State::Opening(_) | State::Unbound => None,
+            State::Opening(_) | State::Moving(_) | State::Assigned(_) | State::Unbound => None,
+        })
+    }
+
+    /// The services that live at a backend, and its address. While one is moved that is the one before.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)>
+    where
+        L: Hold,
+    {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Open(lease) => Some((&s.name, lease.endpoint())),
+            State::Moving(moving) => Some((&s.name, moving.from.endpoint())),
+            State::Opening(_) | State::Assigned(_) | State::Unbound => None,
         })
     }
 
@@ -102,16 +117,19 @@ impl<L> Session<L> {
         let state = &mut self.services[place].state;
         match std::mem::replace(state, State::Unbound) {
             State::Open(lease) => Some(lease),
-            before @ (State::Opening(_) | State::Unbound) => {
+            before @ (State::Opening(_)
+            | State::Moving(_)
+            | State::Assigned(_)
+            | State::Unbound) => {
                 *state = before;
                 None
             }
         }
     }
 
-    /// Tells whether a service is being opened.
+    /// Tells whether a service is being opened or moved.
     pub fn is_opening(&self) -> bool {
-        let opening = |s: &Service<L>| matches!(s.state, State::Opening(_));
+        let opening = |s: &Service<L>| matches!(s.state, State::Opening(_) | State::Moving(_));
         self.services.iter().any(opening)
     }
 }

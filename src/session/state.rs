@@ -5,18 +5,22 @@
 //! Each service that the session has named is in one of these states:
 //!
 //! ```text
-//!              on_data                    opened
-//!   Unbound ───────────▶ Opening(queue) ──────────▶ Open(lease)
-//!      ▲                     │ failed                   │ lost
-//!      └─────────────────────┴──────────────────────────┘
+//!   Assigned ─────┐                                   moved, or taken back
+//!                 ▼ on_data              opened         ┌─────────────┐
+//!   Unbound ───────────▶ Opening(queue) ──────────▶ Open(lease) ──▶ Moving(queue)
+//!      ▲                     │ failed                   │ lost           │ both backends lost
+//!      └─────────────────────┴──────────────────────────┴────────────────┘
 //! ```
 //!
 //! `L` is the lease on a link; the session knows no more of it than that it has one.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::moving::Move;
+use super::opening::Opening;
 use crate::codec::client::Header;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
@@ -29,9 +33,9 @@ pub const OPENING_QUEUE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Session<L> {
     pub(super) id: u64,
-    pub(super) resumable: bool,
-    /// The client has asked for OPENED, and has not got one yet.
-    owes_opened: bool,
+    greeting: Greeting,
+    /// 1 at first; a resume and a move raise it.
+    epoch: u32,
     pub(super) received: u64,
     pub(super) bound: Bind,
     pub(super) newest: Bind,
@@ -39,6 +43,16 @@ pub struct Session<L> {
     pub(super) services: SmallVec<[Service<L>; 1]>,
     /// The service that the previous DATA frame named.
     pub(super) last: Option<u8>,
+}
+
+/// Whether the client gets OPENED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Greeting {
+    /// It has not asked for it.
+    None,
+    /// It has, and has not got one yet.
+    Owed,
+    Told,
 }
 
 #[derive(Debug)]
@@ -55,31 +69,11 @@ pub(super) struct Service<L> {
 #[derive(Debug)]
 pub(super) enum State<L> {
     Unbound,
+    /// A backend has said where it goes when it is named next.
+    Assigned(Box<SocketAddr>),
     Opening(Box<Opening>),
     Open(L),
-}
-
-/// Frames that wait while a service is routed and its link is opened.
-#[derive(Debug, Default)]
-pub struct Opening {
-    /// Whole link frames, already encoded.
-    pub queue: Vec<u8>,
-    /// Number of frames in `queue`.
-    pub frames: u32,
-    /// A link that was lost before the news came that it had been opened.
-    pub lost: Option<u64>,
-    /// The ids that its OPEN says are bound.
-    pub told: Bind,
-}
-
-impl Opening {
-    /// Nothing waits yet; OPEN says that `told` is bound.
-    pub(super) fn telling(told: Bind) -> Box<Opening> {
-        Box::new(Opening {
-            told,
-            ..Opening::default()
-        })
-    }
+    Moving(Box<Move<L>>),
 }
 
 /// Fate of a DATA frame. The number is the service's place in the session.
@@ -113,8 +107,12 @@ impl<L> Session<L> {
     pub fn new(id: u64, resumable: bool, max_services: u8) -> Session<L> {
         Session {
             id,
-            resumable,
-            owes_opened: resumable,
+            greeting: if resumable {
+                Greeting::Owed
+            } else {
+                Greeting::None
+            },
+            epoch: 1,
             received: 0,
             bound: Bind::default(),
             newest: Bind::default(),
@@ -131,7 +129,18 @@ impl<L> Session<L> {
 
     /// Tells whether the client asked to be able to resume.
     pub fn resumable(&self) -> bool {
-        self.resumable
+        self.greeting != Greeting::None
+    }
+
+    /// The epoch of the session's newest OPEN.
+    #[inline]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The session goes on in a later epoch.
+    pub fn set_epoch(&mut self, epoch: u32) {
+        self.epoch = epoch;
     }
 
     /// Number of DATA frames that the session has taken from its client, refused ones included.
@@ -175,12 +184,14 @@ impl<L> Session<L> {
     /// Tells whether the client still waits for its first OPENED.
     #[inline]
     pub fn owes_opened(&self) -> bool {
-        self.owes_opened
+        self.greeting == Greeting::Owed
     }
 
     /// OPENED is on its way to the client.
     pub fn opened_told(&mut self) {
-        self.owes_opened = false;
+        if self.greeting == Greeting::Owed {
+            self.greeting = Greeting::Told;
+        }
     }
 
     /// Tells whether a header's session id is this session's, or 0.
@@ -220,8 +231,8 @@ impl<L> Session<L> {
         }
         match self.services[place].state {
             State::Open(_) => Taken::Forward(place),
-            State::Opening(_) => Taken::Queue(place),
-            State::Unbound => self.begin(place),
+            State::Opening(_) | State::Moving(_) => Taken::Queue(place),
+            State::Unbound | State::Assigned(_) => self.begin(place),
         }
     }
 
@@ -230,7 +241,7 @@ impl<L> Session<L> {
     pub fn last_lease(&self) -> Option<&L> {
         match &self.services.get(usize::from(self.last?))?.state {
             State::Open(lease) => Some(lease),
-            State::Opening(_) | State::Unbound => None,
+            State::Opening(_) | State::Moving(_) | State::Assigned(_) | State::Unbound => None,
         }
     }
 
@@ -240,14 +251,23 @@ impl<L> Session<L> {
         if let Some(place) = self.services.iter().position(|s| &*s.name == service) {
             return place;
         }
+        self.new_place(service, None)
+    }
+
+    /// Makes a place for a service, but not in place of the one at `keep`.
+    pub(super) fn new_place(&mut self, service: &str, keep: Option<u8>) -> usize {
         let fresh = Service {
             name: service.into(),
             opened: false,
             lost: None,
             state: State::Unbound,
         };
-        let free = |s: &Service<L>| matches!(s.state, State::Unbound);
-        match self.services.iter().position(free) {
+        let keep = keep.map(usize::from);
+        let free = |(place, s): (usize, &Service<L>)| {
+            matches!(s.state, State::Unbound) && keep != Some(place)
+        };
+        let mut services = self.services.iter().enumerate();
+        match services.position(free) {
             Some(place) => {
                 self.services[place] = fresh;
                 place
@@ -260,13 +280,23 @@ impl<L> Session<L> {
     }
 
     fn begin(&mut self, place: usize) -> Taken {
-        let free = |s: &&Service<L>| matches!(s.state, State::Unbound);
-        let used = self.services.len() - self.services.iter().filter(free).count();
-        if used >= usize::from(self.max_services) {
+        let is_assigned = matches!(self.services[place].state, State::Assigned(_));
+        if !is_assigned && self.is_crowded() {
             return refuse(Code::UNAVAILABLE, "too many services in one session");
         }
-        self.services[place].state = State::Opening(Opening::telling(self.bound));
+        let mut opening = Opening::telling(self.bound);
+        if let State::Assigned(to) = &self.services[place].state {
+            opening.assigned = Some(**to);
+        }
+        self.services[place].state = State::Opening(opening);
         Taken::Resolve(place)
+    }
+
+    /// Tells whether the session has as many services as it may.
+    pub(super) fn is_crowded(&self) -> bool {
+        let free = |s: &&Service<L>| matches!(s.state, State::Unbound);
+        let used = self.services.len() - self.services.iter().filter(free).count();
+        used >= usize::from(self.max_services)
     }
 
     /// The name of the service at `place`.
@@ -285,32 +315,28 @@ impl<L> Session<L> {
     pub fn lease(&mut self, place: usize) -> Option<&mut L> {
         match &mut self.services.get_mut(place)?.state {
             State::Open(lease) => Some(lease),
-            State::Opening(_) | State::Unbound => None,
+            State::Opening(_) | State::Moving(_) | State::Assigned(_) | State::Unbound => None,
         }
     }
 
-    /// All leases, those on lost links included.
+    /// All leases, those on lost links and of moves included.
     pub fn leases(&mut self) -> impl Iterator<Item = &mut L> {
         self.services.iter_mut().flat_map(|s| {
-            let open = match &mut s.state {
-                State::Open(lease) => Some(lease),
-                State::Opening(_) | State::Unbound => None,
+            let (open, new) = match &mut s.state {
+                State::Open(lease) => (Some(lease), None),
+                State::Moving(moving) => {
+                    let Move { from, to, .. } = &mut **moving;
+                    (Some(from), to.as_mut())
+                }
+                State::Opening(_) | State::Assigned(_) | State::Unbound => (None, None),
             };
-            open.into_iter().chain(&mut s.lost)
+            open.into_iter().chain(new).chain(&mut s.lost)
         })
     }
 
     /// Takes the lease on the lost link that the service at `place` was open on before.
     pub fn take_lost(&mut self, place: usize) -> Option<L> {
         self.services.get_mut(place)?.lost.take()
-    }
-
-    /// Frames that wait for the service at `place`, where it is being opened.
-    pub fn opening(&mut self, place: usize) -> Option<&mut Opening> {
-        match &mut self.services.get_mut(place)?.state {
-            State::Opening(opening) => Some(opening),
-            State::Open(_) | State::Unbound => None,
-        }
     }
 
     /// Tells whether the session was opened on this service (protocol 2.3): such a backend may answer on
@@ -321,29 +347,6 @@ impl<L> Session<L> {
             (s.opened || matches!(s.state, State::Opening(_))) && &*s.name == service
         };
         self.services.iter().any(its)
-    }
-
-    /// The service's link is there: from now on frames go to `lease`. Returns what waited.
-    pub fn opened(&mut self, place: usize, lease: L) -> Option<Box<Opening>> {
-        let opening = self.leave_opening(place, State::Open(lease))?;
-        self.services[place].opened = true;
-        Some(opening)
-    }
-
-    /// The service cannot be reached. Returns what waited and is now refused.
-    pub fn failed(&mut self, place: usize) -> Option<Box<Opening>> {
-        self.leave_opening(place, State::Unbound)
-    }
-
-    fn leave_opening(&mut self, place: usize, next: State<L>) -> Option<Box<Opening>> {
-        let state = &mut self.services.get_mut(place)?.state;
-        match std::mem::replace(state, next) {
-            State::Opening(opening) => Some(opening),
-            before @ (State::Open(_) | State::Unbound) => {
-                *state = before;
-                None
-            }
-        }
     }
 
     /// A link is lost. Returns the place of the service that was open on it, which `is_its`
@@ -362,7 +365,7 @@ impl<L> Session<L> {
                 *state = State::Opening(opening);
                 None
             }
-            before @ (State::Open(_) | State::Unbound) => {
+            before @ (State::Open(_) | State::Moving(_) | State::Assigned(_) | State::Unbound) => {
                 *state = before;
                 None
             }

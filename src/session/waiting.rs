@@ -1,4 +1,4 @@
-//! What waits in a session for links that are being opened.
+//! What waits in a session for links that are being opened, and for moves.
 
 use super::state::{OPENING_QUEUE_BYTES, Service, Session, State};
 
@@ -7,7 +7,8 @@ impl<L> Session<L> {
     pub fn waiting(&self) -> u32 {
         let frames = |s: &Service<L>| match &s.state {
             State::Opening(opening) => opening.frames,
-            State::Open(_) | State::Unbound => 0,
+            State::Moving(moving) => moving.waiting.frames,
+            State::Open(_) | State::Assigned(_) | State::Unbound => 0,
         };
         self.services.iter().map(frames).sum()
     }
@@ -17,7 +18,8 @@ impl<L> Session<L> {
     pub fn waiting_bytes(&self) -> usize {
         let bytes = |s: &Service<L>| match &s.state {
             State::Opening(opening) => opening.queue.capacity(),
-            State::Open(_) | State::Unbound => 0,
+            State::Moving(moving) => moving.waiting.queue.capacity(),
+            State::Open(_) | State::Assigned(_) | State::Unbound => 0,
         };
         self.services.iter().map(bytes).sum()
     }
@@ -26,7 +28,8 @@ impl<L> Session<L> {
     pub fn must_wait(&self) -> bool {
         self.services.iter().any(|s| match &s.state {
             State::Opening(opening) => opening.queue.len() >= OPENING_QUEUE_BYTES,
-            State::Open(_) | State::Unbound => false,
+            State::Moving(moving) => moving.waiting.queue.len() >= OPENING_QUEUE_BYTES,
+            State::Open(_) | State::Assigned(_) | State::Unbound => false,
         })
     }
 }

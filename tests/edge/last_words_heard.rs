@@ -129,6 +129,7 @@ async fn by_a_backend() {
         epoch: 1,
         client: "192.0.2.1:4711",
         previous_gateway: "",
+        state: &[],
     }
     .encode(&mut open);
     let first = [

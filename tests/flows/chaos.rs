@@ -136,7 +136,7 @@ async fn nothing_is_lost_without_a_word_and_nothing_is_left_over() {
         let backend = backends.remove(victim);
         let place = backend.address();
         if rng.random_ratio(1, 3) {
-            backend.goaway();
+            backend.leave(false);
         }
         backend.abort().await;
         backends.insert(victim, backend_on(place).await);

@@ -28,3 +28,4 @@ mod scene;
 mod sessions;
 mod stage;
 mod supervision;
+mod transfers;

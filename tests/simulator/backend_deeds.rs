@@ -115,7 +115,7 @@ impl World {
     }
 
     pub(crate) fn backend_goes_away(&mut self, at: usize) {
-        self.backends[at].core.goaway();
+        self.backends[at].core.leave(false);
         self.see(&Seen::BackendGoesAway {
             backend: at / SERVICES.len(),
         });

@@ -130,6 +130,7 @@ impl Client {
                 Effect::Moved(to) => self.moved(to),
                 Effect::Route(route) => self.route(route, ctx),
                 Effect::Reach(reach) => self.reach(reach, ctx),
+                Effect::Elsewhere(elsewhere) => self.find_elsewhere(elsewhere, ctx),
                 Effect::Call {
                     call,
                     to,
@@ -275,6 +276,18 @@ impl Client {
         }
     }
 
+    fn suspended(&mut self) {
+        let scope = &self.shared.scope;
+        scope.metrics.sessions_suspended.one();
+        self.permit = None;
+        if let Connection::Absent(suspension) = &mut self.connection {
+            suspension.get_or_insert_with(|| scope.gate.suspend());
+        }
+        self.stats.set_suspended(true);
+        self.trace(|| Decision::new(Name::Suspended));
+        self.shared.suspended(self.slot, self.stats.client_number);
+    }
+
     fn note(&mut self, note: Note, session_id: u64) {
         let scope = &self.shared.scope;
         let metrics = &scope.metrics;
@@ -285,16 +298,7 @@ impl Client {
                 taken_up,
             } => self.session_started(session_id, resumable, taken_up),
             Note::SessionEnded(ended) => self.session_ended(&ended),
-            Note::Suspended => {
-                metrics.sessions_suspended.one();
-                self.permit = None;
-                if let Connection::Absent(suspension) = &mut self.connection {
-                    suspension.get_or_insert_with(|| scope.gate.suspend());
-                }
-                self.stats.set_suspended(true);
-                self.trace(|| Decision::new(Name::Suspended));
-                self.shared.suspended(self.slot, self.stats.client_number);
-            }
+            Note::Suspended => self.suspended(),
             Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),
             Note::Resumed { gap, took } => {
                 metrics.resume.observe(Duration::from_millis(took));
@@ -324,6 +328,11 @@ impl Client {
                 self.stats.set_bound(is_bound);
             }
             Note::BindFailed => metrics.bind_failures.one(),
+            Note::MoveBegan => metrics.moves_begun.one(),
+            Note::MoveEnded { code, took } => {
+                metrics.moves_ended.add(code, 1);
+                metrics.moving.observe(Duration::from_millis(took));
+            }
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
             Note::Goaway => {
                 metrics.goaways.one();

@@ -15,7 +15,7 @@ use crate::codec::code::Code;
 use crate::metrics::Routed;
 use crate::routing::Why;
 use crate::session::closing::Retry;
-use crate::session::core::{Hold, Reach, Route, RouteFailed};
+use crate::session::core::{Elsewhere, Hold, Reach, Route, RouteFailed};
 use crate::supervision::{CountedRecipient, Seat};
 use crate::traces::{Decision, Name};
 
@@ -32,6 +32,7 @@ impl Client {
             user_id,
             is_bound,
             epoch,
+            assigned,
             open,
         } = route;
         let resolve = Resolve {
@@ -49,7 +50,19 @@ impl Client {
         });
         let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
-        let (opening, began) = (find_link(router, resolve, open, client), Instant::now());
+        let began = Instant::now();
+        let opening = async move {
+            match assigned {
+                None => {
+                    let found = find_link(router, resolve, open, client).await;
+                    found.map(|(lease, why)| (lease, Some(why)))
+                }
+                Some(endpoint) => {
+                    let link = assigned_link(router, endpoint, resolve, open, client).await;
+                    link.map(|lease| (lease, None))
+                }
+            }
+        };
         ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
             let how = match result {
                 Ok(_) => Routed::Found,
@@ -107,15 +120,57 @@ impl Client {
             ctx.notify(Changed);
         }));
     }
+
+    /// Looks for another endpoint that a session may be moved to.
+    pub(super) fn find_elsewhere(&mut self, elsewhere: Elsewhere, ctx: &mut Context<Self>) {
+        let Elsewhere {
+            service,
+            from,
+            asked,
+            session_id,
+            realm_id,
+            user_id,
+            is_bound,
+        } = elsewhere;
+        let resolve = Resolve {
+            service: Arc::clone(&service),
+            realm_id,
+            user_id,
+            session_id,
+            is_bound,
+            tried: vec![from],
+            is_retry: false,
+        };
+        let router = self.shared.router.clone();
+        let finding = async move { router.ask(|| resolve.clone()).await };
+        ctx.spawn(finding.into_actor(self).map(move |found, client, ctx| {
+            let found = match found {
+                Ok(Ok(resolved)) => Ok(resolved.endpoint),
+                Ok(Err(unresolved)) => Err(unresolved.code),
+                Err(_) => Err(Code::BAD_GATEWAY),
+            };
+            client.at_core(ctx, |core, step| {
+                core.found_elsewhere(&service, from, asked, found, step);
+            });
+        }));
+    }
 }
 
 /// The outcome of routing, for traces.
-fn routed(service: &str, result: &Result<(Lease, Why), RouteFailed>, took: Duration) -> Decision {
+/// `None` for why: a backend has assigned it.
+fn routed(
+    service: &str,
+    result: &Result<(Lease, Option<Why>), RouteFailed>,
+    took: Duration,
+) -> Decision {
     let micros = took.as_micros();
     match result {
-        Ok((lease, why)) => Decision::new(Name::Routed)
-            .endpoint(lease.endpoint())
-            .detail(format!("{why}, after {micros} µs")),
+        Ok((lease, why)) => {
+            let why = why.map_or("assigned by a backend".to_owned(), |why| why.to_string());
+            Decision::new(Name::Routed)
+                .endpoint(lease.endpoint())
+                .detail(format!("{why}, after {micros} µs"))
+        }
         Err(failed) => Decision::new(Name::RouteFailed)
             .code(failed.code.0)
             .detail(format!("{}, after {micros} µs", failed.text)),
@@ -137,6 +192,36 @@ impl From<Unresolved> for RouteFailed {
 async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Option<Lease> {
     let pool = router.ask(|| at.clone()).await.ok()??;
     pool.ask(|| bind.clone()).await.ok()?.ok()
+}
+
+/// A link to the endpoint that a backend has assigned the session to.
+async fn assigned_link(
+    router: Seat<Router>,
+    endpoint: SocketAddr,
+    resolve: Resolve,
+    open: Vec<u8>,
+    client: CountedRecipient<LinkEvent>,
+) -> Result<Lease, RouteFailed> {
+    let at = PoolAt {
+        service: resolve.service,
+        endpoint,
+        vouched: true,
+    };
+    let bind = Bind {
+        session_id: resolve.session_id,
+        realm_id: resolve.realm_id,
+        open,
+        client,
+        resumes: false,
+        max_sessions: None,
+    };
+    let lease = link_at(router, at, bind).await.ok_or(RouteFailed {
+        code: Code::BAD_GATEWAY,
+        text: "the backend cannot be reached",
+        retry_after_ms: 0,
+    })?;
+    lease.room().await;
+    Ok(lease)
 }
 
 /// Asks the router and pools in turn until one has a link: first where the session belongs, then

@@ -40,13 +40,23 @@ impl Receive<LinkEvent> for Client {
             LinkEvent::EndService { service, link_id } => self.at_core(ctx, |core, step| {
                 core.end_service(&service, link_id, step);
             }),
-            LinkEvent::Left { service, .. } => {
+            LinkEvent::Left {
+                service,
+                link_id,
+                state,
+            } => {
                 self.trace(|| of_link(Name::ServiceLeft, &service));
-                self.at_core(ctx, |core, step| core.left(&service, step));
+                self.at_core(ctx, |core, step| {
+                    core.left(&service, link_id, &state, step);
+                });
             }
             LinkEvent::Confirmed { service, .. } => {
                 self.at_core(ctx, |core, step| core.confirmed(&service, step));
             }
+            LinkEvent::MoveAway { service, endpoint } => self.at_core(ctx, |core, step| {
+                core.move_away(&service, endpoint, step);
+            }),
+            LinkEvent::Wish(wish) => self.take_stray(*wish, ctx),
             LinkEvent::Room => self.at_core(ctx, |core, step| core.link_has_room(step)),
             LinkEvent::TimeFrame { read_at } => self.time_frame(read_at),
         }

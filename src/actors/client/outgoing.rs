@@ -8,12 +8,14 @@ use std::time::Instant;
 use actix::prelude::*;
 
 use super::{Client, Connection, stats};
-use crate::actors::session_registry::{StrayFrame, Strayed, StraysRefused};
+use crate::actors::session_registry::{MoveWish, StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
 use crate::codec::client::{self, Header};
+use crate::codec::code::Code;
 use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
+use crate::session::core::MoveAnswer;
 use crate::traces::{Direction, Fate};
 
 impl Client {
@@ -103,8 +105,10 @@ impl Client {
     /// A backend's frame that came by way of the registry.
     pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
         if !self.core.uses(msg.stray.session_id, &msg.service) {
+            let is_move = matches!(msg.stray.frame, StrayFrame::Move(_));
             msg.origin.do_send(StraysRefused {
                 session_ids: vec![msg.stray.session_id],
+                moved: is_move.then_some(Code::NO_ROUTE),
             });
             return;
         }
@@ -116,7 +120,33 @@ impl Client {
             StrayFrame::Close(close) => self.at_core(ctx, |core, step| {
                 core.closed_elsewhere(close, step);
             }),
+            StrayFrame::Move(wish) => {
+                let answer = self.wish_to_move(&msg.service, &wish, ctx);
+                if let MoveAnswer::Now(code) = answer {
+                    msg.origin.do_send(StraysRefused {
+                        session_ids: vec![msg.stray.session_id],
+                        moved: Some(code),
+                    });
+                }
+            }
         }
+    }
+
+    /// A backend of `service` says ASSIGN or TRANSFER.
+    fn wish_to_move(
+        &mut self,
+        service: &str,
+        wish: &MoveWish,
+        ctx: &mut Context<Self>,
+    ) -> MoveAnswer {
+        let mut answer = MoveAnswer::Later;
+        self.at_core(ctx, |core, step| {
+            answer = match &wish.service {
+                Some(assigned) => core.assign(service, assigned, &wish.endpoint, step),
+                None => core.transfer(service, wish.from, &wish.endpoint, step),
+            };
+        });
+        answer
     }
 
     fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut Context<Self>) {

@@ -96,6 +96,12 @@ impl Host for View<'_> {
         self.shared.scope.tokens.load().open(token, now)
     }
 
+    fn endpoint_allowed(&self, service: &str, endpoint: &str) -> Result<SocketAddr, Code> {
+        let table = self.shared.scope.routes.load();
+        let allowed = table.as_ref().and_then(|t| t.allowed(service, endpoint));
+        allowed.ok_or(Code::NO_ROUTE)
+    }
+
     fn unix_seconds(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.unwrap_or_default().as_secs()

@@ -4,12 +4,12 @@
 use actix::prelude::*;
 
 use super::{
-    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Owed, Release, Reopen, Report,
-    Retag, Suspend,
+    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Move, Owed, Release, Reopen,
+    Report, Retag, Suspend, TellMoved,
 };
 use crate::actors::session_registry::StraysRefused;
-use crate::codec::code::Code;
-use crate::codec::link::Kind;
+use crate::codec::code::{Code, Notice};
+use crate::codec::link::{Kind, MOVE};
 use crate::metrics::DropReason;
 use crate::session::link::{OpenState, Phase};
 use crate::supervision::Receive;
@@ -99,6 +99,31 @@ impl Receive<Leave> for Link {
     }
 }
 
+impl Receive<Move> for Link {
+    type Result = ();
+
+    fn receive(&mut self, msg: Move, _: &mut Context<Self>) {
+        if self.sessions.part(msg.session_id) {
+            let notice = Notice {
+                code: Code::LEAVES_LINK,
+                retry_after_ms: 0,
+                text: MOVE,
+            };
+            let mut payload = Vec::with_capacity(notice.encoded_len());
+            notice.encode(&mut payload);
+            self.enqueue(Kind::Close, msg.session_id, &payload);
+        }
+    }
+}
+
+impl Receive<TellMoved> for Link {
+    type Result = ();
+
+    fn receive(&mut self, msg: TellMoved, _: &mut Context<Self>) {
+        self.tell_moved(msg.session_id, msg.code);
+    }
+}
+
 impl Receive<CloseOwed> for Link {
     type Result = ();
 
@@ -131,6 +156,12 @@ impl Receive<StraysRefused> for Link {
     type Result = ();
 
     fn receive(&mut self, msg: StraysRefused, _: &mut Context<Self>) {
+        if let Some(code) = msg.moved {
+            for session_id in msg.session_ids {
+                self.answer_moved(session_id, code);
+            }
+            return;
+        }
         self.scope
             .metrics
             .refused_on_link

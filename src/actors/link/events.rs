@@ -1,11 +1,13 @@
 //! News from a link.
 #![expect(missing_docs, reason = "fields whose names suffice")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use actix::prelude::*;
 
+use crate::actors::session_registry::Strayed;
 use crate::codec::link::Bind;
 use crate::net::outbox::Slice;
 use crate::session::core::BackendClose;
@@ -35,10 +37,22 @@ pub enum LinkEvent {
     /// The backend has taken the OPEN after a resume.
     Accepted { service: Arc<str>, epoch: u32 },
     /// The backend has answered CLOSE 307 (protocol 2.4): nothing more comes over this link.
-    Left { service: Arc<str>, link_id: u64 },
+    Left {
+        service: Arc<str>,
+        link_id: u64,
+        /// The session's state, where that began a move (protocol 2.5).
+        state: Box<[u8]>,
+    },
     /// The backend has taken the session's OPEN: it has said something of the session since, or
     /// answered a PING behind it.
     Confirmed { service: Arc<str>, link_id: u64 },
+    /// The backend says ASSIGN or TRANSFER.
+    Wish(Box<Strayed>),
+    /// The backend leaves, and its sessions are to be moved.
+    MoveAway {
+        service: Arc<str>,
+        endpoint: SocketAddr,
+    },
     /// The link is lost, and with it perhaps answers.
     Lost { service: Arc<str>, link_id: u64 },
     /// An operator ends what is open there. Said again until it has ended.

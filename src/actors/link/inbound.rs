@@ -18,11 +18,11 @@ use crate::actors::session_registry::StrayFrame;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{self, Bind, Frame, FrameError, Kind, Multicast};
+use crate::codec::link::{self, Bind, Frame, FrameError, GOAWAY_MOVE, Kind, Multicast};
 use crate::metrics::{Count, DropReason};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::core::BackendClose;
-use crate::session::link::{Attached, Batch, Closed, LeaveAnswered, LinkEnd, Recipient};
+use crate::session::link::{Attached, Batch, Closed, LinkEnd, Recipient};
 use crate::supervision::CountedRecipient;
 
 /// Bytes that one read takes at most, a large frame's rest aside.
@@ -147,6 +147,7 @@ impl Link {
             self.time_frame(session_id, read_at);
         }
         self.relay(strays, ctx);
+        self.evacuate(ctx);
         result.and(broken.map_or(Ok(()), Err))
     }
 
@@ -201,12 +202,18 @@ impl Link {
             Kind::Bind => self.take_bind(id, Bind::decode(frame.payload)?, strays),
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
             Kind::Goaway => {
+                if frame.payload.first() == Some(&GOAWAY_MOVE) {
+                    self.gauge.occupancy().set_evacuated(true);
+                }
                 if self.lifecycle.goaway() {
                     self.report(LinkChange::Goaway);
                 }
             }
             Kind::Accept => self.take_accept(id, frame.payload)?,
-            Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound => {
+            Kind::Features | Kind::Assign | Kind::Transfer => {
+                self.take_move(kind, id, frame.payload, strays);
+            }
+            Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound | Kind::Moved => {
                 self.drop_frame(DropReason::UnexpectedKind);
             }
         }
@@ -308,7 +315,7 @@ impl Link {
     fn take_close(&mut self, id: u64, payload: &[u8], strays: &mut Strays) {
         let notice = Notice::decode(payload, Code::KICKED);
         if notice.code == Code::LEAVES_LINK {
-            return self.take_leave(id);
+            return self.take_leave(id, payload);
         }
         let close = BackendClose {
             code: notice.code,
@@ -332,19 +339,12 @@ impl Link {
         }
     }
 
-    fn take_leave(&mut self, id: u64) {
-        match self.sessions.leave_answered(id) {
-            LeaveAnswered::Detached(attached) => {
-                let (service, link_id) = (Arc::clone(&self.service), self.id);
-                self.tell_last(attached, LinkEvent::Left { service, link_id });
-            }
-            LeaveAnswered::Forgotten => {}
-            LeaveAnswered::Unexpected => self.drop_frame(DropReason::UnexpectedClose307),
-        }
-    }
-
     /// Tells the client of a session that has been removed, behind all that came for it.
-    fn tell_last(&mut self, mut attached: Attached<CountedRecipient<LinkEvent>>, event: LinkEvent) {
+    pub(super) fn tell_last(
+        &mut self,
+        mut attached: Attached<CountedRecipient<LinkEvent>>,
+        event: LinkEvent,
+    ) {
         deliver(&mut attached, None, &self.scope.metrics.delivers);
         self.detached();
         attached.client.do_send(event);
@@ -379,14 +379,14 @@ impl Link {
     }
 
     #[inline]
-    fn drop_frame(&self, reason: DropReason) {
+    pub(super) fn drop_frame(&self, reason: DropReason) {
         self.scope.metrics.dropped.add(reason, 1);
     }
 }
 
 /// Sends a client what is gathered for it, if anything is; `tail` completes the last frame.
 #[inline]
-fn deliver(
+pub(super) fn deliver(
     attached: &mut Attached<CountedRecipient<LinkEvent>>,
     tail: Option<Slice>,
     delivers: &Count,

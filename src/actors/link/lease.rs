@@ -9,8 +9,8 @@ use tokio::sync::oneshot;
 
 use super::gauge::Gauge;
 use super::messages::{
-    AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Release, Reopen, Retag, Suspend,
-    TellBound, TimeFrame,
+    AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Move, Release, Reopen, Retag,
+    Suspend, TellBound, TellMoved, TimeFrame,
 };
 use super::{Link, OwedClose};
 use crate::codec::code::Code;
@@ -36,6 +36,8 @@ pub struct Lease {
     final_code: Code,
     /// No final CLOSE is owed.
     silent: bool,
+    /// It counts among the moves of its endpoint.
+    moving: bool,
 }
 
 impl Lease {
@@ -46,6 +48,7 @@ impl Lease {
             // Stays where nobody sets another: the client's actor panicked.
             final_code: Code::INTERNAL,
             silent: false,
+            moving: false,
         }
     }
 }
@@ -147,10 +150,43 @@ impl Hold for Lease {
     fn set_final_code(&mut self, code: Code) {
         self.final_code = code;
     }
+
+    fn transfers(&self) -> bool {
+        self.anchor.gauge.occupancy().transfers()
+    }
+
+    fn part(&mut self) -> bool {
+        self.moving = self.anchor.gauge.occupancy().begin_move();
+        if self.moving {
+            self.silent = true;
+            let session_id = self.session_id;
+            self.anchor.link.do_send(Move { session_id });
+        }
+        self.moving
+    }
+
+    fn comes_back(&mut self) {
+        self.silent = false;
+        self.end_move();
+    }
+
+    fn tell_moved(&self, code: Code) {
+        let session_id = self.session_id;
+        self.anchor.link.do_send(TellMoved { session_id, code });
+    }
+}
+
+impl Lease {
+    fn end_move(&mut self) {
+        if std::mem::take(&mut self.moving) {
+            self.anchor.gauge.occupancy().end_move();
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.end_move();
         let session_id = self.session_id;
         let code = (!self.silent).then_some(self.final_code);
         if self.anchor.link.connected() {

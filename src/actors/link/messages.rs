@@ -133,6 +133,22 @@ pub struct EndSome {
     pub most: usize,
 }
 
+/// Sends CLOSE 307 with which a move begins (protocol 2.5). [`LinkEvent::Left`] brings the session's state; the session
+/// stays on the link, and comes back by [`Reopen`] or goes by [`Release`].
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Move {
+    pub session_id: u64,
+}
+
+/// Sends MOVED.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellMoved {
+    pub session_id: u64,
+    pub code: Code,
+}
+
 /// Writes what is queued and ends the link. The answer comes when it is gone.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

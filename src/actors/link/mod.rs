@@ -16,6 +16,7 @@ mod lease;
 mod maintenance;
 mod memory;
 mod messages;
+mod moves;
 mod occupancy;
 mod owed_closes;
 mod pump;
@@ -51,9 +52,10 @@ use lease::Anchor;
 pub use lease::Lease;
 use memory::{GiveWay, Pause};
 pub use messages::{
-    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, EndSome, Forward, Leave, Quit, Release,
-    Reopen, Report, Retag, Suspend, TellBound, TimeFrame,
+    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, EndSome, Forward, Leave, Move, Quit, Release,
+    Reopen, Report, Retag, Suspend, TellBound, TellMoved, TimeFrame,
 };
+use moves::Evacuation;
 pub use occupancy::{Occupancy, SessionClaim};
 pub use owed_closes::{Owed, OwedClose, OwedCloses};
 use queueing::Newcomer;
@@ -112,6 +114,8 @@ pub struct Link {
     under_way: usize,
     /// What has come from the backend and is not a whole frame.
     held_input: Held,
+    /// Its sessions on their way to other backends.
+    evacuation: Evacuation,
     /// Error of the socket, where that ended the link.
     error: Option<Box<str>>,
     /// Senders of [`Quit`] wait for these to be dropped.
@@ -189,6 +193,8 @@ impl Link {
             Tick::Wait => {}
             Tick::Lost => return self.end(LinkEnd::PingTimeout, ctx),
         }
+        self.evacuation.tried = false;
+        self.evacuate(ctx);
         if self.sessions.lacks_ping() {
             self.ping_in_order(&CLOSES_MARK);
         }
@@ -206,7 +212,11 @@ impl Link {
         self.gauge.carried.rtt_us.set(rtt.as_micros().max(1) as u64);
         match pong {
             Pong::Alive => {}
-            Pong::Ready => self.ready(),
+            Pong::Ready => {
+                // One that said GOAWAY before has thought better of it, or is another one.
+                self.gauge.occupancy().set_evacuated(false);
+                self.ready();
+            }
             Pong::ReadyAndLeaving => {
                 self.ready();
                 self.report(LinkChange::Goaway);

@@ -1,7 +1,7 @@
 //! How many sessions an endpoint of a service has, over the links of all workers (`max_sessions` of a rule).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::OwedCloses;
 use crate::routing::health::Openings;
@@ -17,7 +17,17 @@ pub struct Occupancy {
     opened: AtomicU64,
     /// Those of them that it has ended with an error before it said anything else.
     failed: AtomicU64,
+    /// It has the feature `transfer`, by its newest FEATURES.
+    transfers: AtomicBool,
+    /// It has said that its sessions are to be moved to others.
+    evacuated: AtomicBool,
+    /// Its sessions that are being moved to other endpoints.
+    moves: AtomicUsize,
 }
+
+/// Sessions of one endpoint that may be on their way to others at a time. Each holds at most the state that its
+/// backend has said (64 KiB).
+const MAX_MOVES: usize = 1024;
 
 impl Occupancy {
     /// Counts a session in; none where there are `most` already.
@@ -41,6 +51,42 @@ impl Occupancy {
             opened: self.opened.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
         }
+    }
+
+    /// Tells whether the backend hands sessions over with their state.
+    pub fn transfers(&self) -> bool {
+        self.transfers.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_transfers(&self, transfers: bool) {
+        self.transfers.store(transfers, Ordering::Relaxed);
+    }
+
+    /// Tells whether the sessions that it has are to be moved to others.
+    pub(super) fn is_evacuated(&self) -> bool {
+        self.evacuated.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_evacuated(&self, evacuated: bool) {
+        self.evacuated.store(evacuated, Ordering::Relaxed);
+    }
+
+    /// Returns how many of its sessions are being moved.
+    pub fn moves(&self) -> usize {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session in that begins to move; false where too many do.
+    pub(super) fn begin_move(&self) -> bool {
+        let one_more = |now: usize| (now < MAX_MOVES).then(|| now + 1);
+        let moves = &self.moves;
+        moves
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+            .is_ok()
+    }
+
+    pub(super) fn end_move(&self) {
+        self.moves.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(super) fn session_opened(&self) {

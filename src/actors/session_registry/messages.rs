@@ -8,6 +8,7 @@ use actix::prelude::*;
 use bytes::BytesMut;
 
 use crate::admission::{AddressSource, Permit};
+use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::memory::Held;
@@ -102,6 +103,10 @@ impl Relayed {
             Relayed::One(stray) => match &stray.frame {
                 StrayFrame::Data(payload) => size_of::<Relayed>() + payload.len(),
                 StrayFrame::Bind(_) | StrayFrame::Close(_) => size_of::<Relayed>(),
+                StrayFrame::Move(wish) => {
+                    let service = wish.service.as_ref().map_or(0, |service| service.len());
+                    size_of::<Relayed>() + size_of::<MoveWish>() + service + wish.endpoint.len()
+                }
             },
             Relayed::Many { session_ids, .. } => session_ids.capacity() * size_of::<u64>(),
         }
@@ -134,6 +139,19 @@ pub enum StrayFrame {
     Bind(Bind),
     /// The session ends.
     Close(BackendClose),
+    /// It goes on elsewhere.
+    Move(Box<MoveWish>),
+}
+
+/// ASSIGN or TRANSFER of a backend.
+#[derive(Debug)]
+pub struct MoveWish {
+    /// The service that ASSIGN names; none: TRANSFER of the backend's own.
+    pub service: Option<Box<str>>,
+    /// Where to, as it says.
+    pub endpoint: Box<str>,
+    /// The backend.
+    pub from: SocketAddr,
 }
 
 /// A message that reaches a session's client by way of the registry.
@@ -191,12 +209,14 @@ pub struct FindClient {
 pub struct Ping;
 
 /// Answer to strays that their sessions must not get, or that nobody has: the link sends CLOSE 421
-/// for each.
+/// for each, or MOVED.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StraysRefused {
     /// The sessions, as the backend named them.
     pub session_ids: Vec<u64>,
+    /// The code of MOVED, where the frame was ASSIGN or TRANSFER.
+    pub moved: Option<Code>,
 }
 
 /// A message from another gateway to the client that has a session.

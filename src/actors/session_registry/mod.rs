@@ -15,15 +15,16 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 use serde_json::json;
 
+use crate::codec::code::Code;
 use crate::codec::peer::PeerGateway;
 use crate::supervision::{
     Inspectable, Receive, Registration, Rescued, Supervised, WeakCountedRecipient, mailbox,
 };
 
 pub use messages::{
-    ClientMessage, FindClient, FindClientNumber, Found, IdInUse, OpenSession, PeerRequest, Ping,
-    Relay, Relayed, ResumeConnection, SessionEnded, SessionMoved, Stray, StrayFrame, Strayed,
-    StraysRefused,
+    ClientMessage, FindClient, FindClientNumber, Found, IdInUse, MoveWish, OpenSession,
+    PeerRequest, Ping, Relay, Relayed, ResumeConnection, SessionEnded, SessionMoved, Stray,
+    StrayFrame, Strayed, StraysRefused,
 };
 pub use shards::Shards;
 
@@ -206,11 +207,15 @@ impl Receive<Relay> for SessionRegistry {
             match relayed {
                 Relayed::One(stray) => {
                     let is_close = matches!(stray.frame, StrayFrame::Close(_));
-                    // A CLOSE that crossed ours on the way: a CLOSE is never answered.
-                    if let Err(session_id) = self.pass_on(stray, &msg)
-                        && !is_close
-                    {
-                        unknown.push(session_id);
+                    let is_move = matches!(stray.frame, StrayFrame::Move(_));
+                    match self.pass_on(stray, &msg) {
+                        Err(session_id) if is_move => msg.origin.do_send(StraysRefused {
+                            session_ids: vec![session_id],
+                            moved: Some(Code::NO_ROUTE),
+                        }),
+                        // A CLOSE that crossed ours on the way: a CLOSE is never answered.
+                        Err(session_id) if !is_close => unknown.push(session_id),
+                        Err(_) | Ok(()) => {}
                     }
                 }
                 Relayed::Many {
@@ -228,6 +233,7 @@ impl Receive<Relay> for SessionRegistry {
         if !unknown.is_empty() {
             msg.origin.do_send(StraysRefused {
                 session_ids: unknown,
+                moved: None,
             });
         }
     }

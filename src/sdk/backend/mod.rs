@@ -152,17 +152,18 @@ impl Backend {
         said
     }
 
-    /// Tells every gateway, now and on links to come, that this backend takes no new sessions.
-    pub fn goaway(&self) {
+    /// Tells every gateway, now and on links to come, that this backend takes no new sessions; with `moves` that those
+    /// which it has are to be moved to others, else they go on.
+    pub fn leave(&self, moves: bool) {
         let mut state = self.shared.lock();
-        state.core.goaway();
+        state.core.leave(moves);
         state.wake(None);
     }
 
     /// Stops in order: GOAWAY, then up to `window` for the sessions to end, then the links end.
     /// Returns how many sessions were cut off.
     pub async fn stop(self, window: Duration) -> usize {
-        self.goaway();
+        self.leave(false);
         let end = tokio::time::Instant::now() + window;
         while self.sessions() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(STOP_POLL).await;

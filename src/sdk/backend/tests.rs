@@ -66,6 +66,7 @@ impl Link {
             epoch,
             client: "192.0.2.1:5",
             previous_gateway: "",
+            state: &[],
         }
         .encode(&mut payload);
         self.send(Kind::Open, session_id, &payload).await;

@@ -28,7 +28,7 @@ impl<L: Hold> Core<L> {
     pub(super) fn resumed_here(&mut self, step: &mut Step<'_>) {
         let state = self.take_state();
         let State::Resuming {
-            session,
+            mut session,
             mut resume,
             attempt,
         } = state
@@ -46,7 +46,8 @@ impl<L: Hold> Core<L> {
         };
         let gap = resume.torn || restarted || lacking.gap;
         resume.torn = false;
-        resume.epoch = attempt.epoch;
+        session.set_epoch(attempt.epoch);
+        resume.connected = attempt.epoch;
         resume.oldest_good = attempt.token_epoch;
         self.go_live(session, resume, lacking, gap, &attempt, step);
     }
@@ -64,6 +65,7 @@ impl<L: Hold> Core<L> {
             return;
         };
         claim.cancel_calls(step);
+        session.set_epoch(attempt.epoch);
         // Backends that were too late hear the final CLOSE now that the session is here.
         session.release_lost();
         let handed = claim.handed.take();
@@ -90,9 +92,10 @@ impl<L: Hold> Core<L> {
         let (replay, lacking) = inherit(claim.replay, &handed, has, limit);
         let gap = gap || lacking.gap;
         let resume = Box::new(Resume {
-            epoch: attempt.epoch,
             since: attempt.epoch,
             oldest_good: attempt.token_epoch,
+            connected: attempt.epoch,
+            moves: 0,
             numbering,
             replay,
             torn: false,
@@ -118,7 +121,8 @@ impl<L: Hold> Core<L> {
             return self.close(Closing::Banned, step);
         }
         if gap {
-            resume.numbering.restart(resume.epoch, lacking.sent_before);
+            let epoch = session.epoch();
+            resume.numbering.restart(epoch, lacking.sent_before);
             session.count_anew();
             session.name_none();
         }

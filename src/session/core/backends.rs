@@ -63,6 +63,9 @@ impl<L: Hold> Core<L> {
     /// A backend has ended the session, or does not take the OPEN of a resume; its link has forgotten the
     /// session.
     pub fn closed_on_link(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
+        let Some(close) = self.closed_in_move(service, close, step) else {
+            return;
+        };
         match self.closed_in_attempt(service, close, step) {
             // The claimant's OPEN was quicker than this session's own: the backend goes on with that one.
             Some(close) if close.code == Code::GONE && self.is_wanted() => {
@@ -89,6 +92,9 @@ impl<L: Hold> Core<L> {
         };
         let is_open = self.session().is_some_and(|s| s.open().any(open));
         if is_open && self.lost_in_attempt(service, step) {
+            return;
+        }
+        if self.lost_in_move(service, link_id, step) {
             return;
         }
         if let Some(session) = self.session_mut()
@@ -129,9 +135,11 @@ impl<L: Hold> Core<L> {
         self.renew_token(step);
     }
 
-    /// A backend has answered CLOSE 307.
-    pub fn left(&mut self, service: &str, step: &mut Step<'_>) {
-        self.no_longer_awaited(service, false, step);
+    /// A backend has answered CLOSE 307, with this `state` where that began a move.
+    pub fn left(&mut self, service: &str, link_id: u64, state: &[u8], step: &mut Step<'_>) {
+        if !self.parted(service, link_id, state, step) {
+            self.no_longer_awaited(service, false, step);
+        }
     }
 
     /// A link has room again.

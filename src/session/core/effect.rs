@@ -44,6 +44,15 @@ pub trait Hold {
     fn silence(&mut self);
     /// Sets the code of the final CLOSE.
     fn set_final_code(&mut self, code: Code);
+    /// Tells whether the backend hands sessions over with their state.
+    fn transfers(&self) -> bool;
+    /// Sends CLOSE 307 with which a move begins; the session may come back by [`reopen`](Self::reopen). No final CLOSE
+    /// is owed meanwhile. False, and nothing is sent: too many sessions of this backend are being moved.
+    fn part(&mut self) -> bool;
+    /// The session that has [parted](Self::part) is the backend's again, and a final CLOSE is owed.
+    fn comes_back(&mut self);
+    /// Sends MOVED.
+    fn tell_moved(&self, code: Code);
 }
 
 /// The gateway around a core. Every answer is a value that is there already: no call waits.
@@ -80,6 +89,11 @@ pub trait Host {
     /// # Errors
     /// It is not one of this deployment's, or has expired.
     fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError>;
+    /// Returns where ASSIGN or TRANSFER may send a session of this service by these words (protocol 2.5).
+    ///
+    /// # Errors
+    /// 404: there is no such service or endpoint, or the service's rule does not allow it.
+    fn endpoint_allowed(&self, service: &str, endpoint: &str) -> Result<SocketAddr, Code>;
     /// Seconds since 1970.
     fn unix_seconds(&self) -> u64;
     /// Draws a number for a call to a peer gateway, unique in the process.
@@ -195,6 +209,9 @@ pub enum Effect {
     /// Opens a link to the endpoint that a service is bound to; answered by
     /// [`Core::service_reached`](super::Core::service_reached).
     Reach(Reach),
+    /// Looks for another endpoint of a service by the rules; answered by
+    /// [`Core::found_elsewhere`](super::Core::found_elsewhere).
+    Elsewhere(Elsewhere),
 
     /// Says something to a peer gateway; `Ask` begins the call.
     Call {
@@ -249,11 +266,32 @@ pub struct Route {
     pub is_bound: bool,
     /// The session's epoch, for the answer.
     pub epoch: u32,
+    /// Where it goes, whatever the rules say.
+    pub assigned: Option<SocketAddr>,
     /// The payload of OPEN.
     pub open: Vec<u8>,
 }
 
-/// A service that is to be opened where it was before.
+/// A service that is to be moved by the rules.
+#[derive(Debug)]
+pub struct Elsewhere {
+    /// The service.
+    pub service: Arc<str>,
+    /// The endpoint that it has, which is left out.
+    pub from: SocketAddr,
+    /// Its backend has asked, and hears MOVED where there is none.
+    pub asked: bool,
+    /// The session.
+    pub session_id: u64,
+    /// The session's realm; 0: none.
+    pub realm_id: u32,
+    /// The session's user; 0: none.
+    pub user_id: u64,
+    /// A backend has said who the session is.
+    pub is_bound: bool,
+}
+
+/// A service that is to be opened at a certain endpoint: where it was before, or where it is moved.
 #[derive(Debug)]
 pub struct Reach {
     /// The service.
@@ -327,6 +365,15 @@ pub enum Note {
     },
     /// A service could not be opened.
     BindFailed,
+    /// A move has begun.
+    MoveBegan,
+    /// A move has ended; 0: at the new backend.
+    MoveEnded {
+        /// As the old backend is told.
+        code: Code,
+        /// Since it began.
+        took: Millis,
+    },
     /// An ERROR was made.
     ErrorMade(Code),
     /// The client was asked to go elsewhere.

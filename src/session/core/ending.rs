@@ -2,6 +2,7 @@
 //! gateways are decided here, whatever the reason; the driver has the socket.
 
 use super::claiming::Stage;
+use super::move_failures::end_moves;
 use super::{Core, Effect, Ended, Hold, Note, Resume, State, Step};
 use crate::codec::code::Code;
 use crate::codec::peer::{Caller, ToClaimant, ToOwner};
@@ -162,6 +163,7 @@ impl<L: Hold> Core<L> {
         if waiting > 0 {
             step.note(Note::FramesDropped(waiting));
         }
+        end_moves(&mut session, ended.code, step);
         session
             .leases()
             .for_each(|lease| lease.set_final_code(ended.code));

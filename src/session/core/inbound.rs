@@ -75,7 +75,7 @@ impl<L: Hold> Core<L> {
             self.alive = step.now;
             if let Some(resume) = resume {
                 // A token is used, and a GAP known, when its connection has sent a frame.
-                resume.oldest_good = resume.epoch;
+                resume.oldest_good = resume.connected;
                 resume.numbering.settle();
             }
         }
@@ -275,9 +275,9 @@ impl<L: Hold> Core<L> {
             return;
         };
         let session_id = session.id();
-        if let Some(opening) = session.opening(place) {
-            link::encode(&mut opening.queue, LinkKind::Data, session_id, payload);
-            opening.frames += 1;
+        if let Some(waiting) = session.queue(place) {
+            link::encode(&mut waiting.queue, LinkKind::Data, session_id, payload);
+            waiting.frames += 1;
         }
         if session.must_wait() {
             *pause = Pause::Opening;

@@ -18,6 +18,9 @@
 //!   Enlisting ──────────────▶ Claiming: Asking ─▶ Opening ─▶ Claiming ────────────────┘
 //! ```
 //!
+//! A move of a service to another backend goes on in Active and Suspended (see
+//! [`moving`](super::moving)); meanwhile claims wait, and a resume here is told to come again.
+//!
 //! Every state ends in Ended; a connection that breaks in Resuming, Leaving or Claiming is noted in its
 //! state, and the session is suspended when the resume is done.
 //!
@@ -53,6 +56,8 @@ mod ending;
 mod inbound;
 mod leaving;
 mod metering;
+mod move_failures;
+mod moving;
 mod opening;
 mod owning;
 mod places;
@@ -61,6 +66,7 @@ mod resuming;
 mod squeezing;
 mod telling;
 mod timing;
+mod wishes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -75,7 +81,7 @@ pub use backends::BackendClose;
 use claiming::Claim;
 use confirming::Confirming;
 pub use effect::{
-    Effect, Ended, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step,
+    Effect, Elsewhere, Ended, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step,
 };
 pub use inbound::Inbound;
 use leaving::Leaving;
@@ -85,6 +91,7 @@ pub use opening::{RegisterFailed, RouteFailed};
 use owning::Promise;
 pub use requests::ResumeRequest;
 use resuming::Attempt;
+pub use wishes::MoveAnswer;
 
 /// One session, from the first frame of its first connection to its end on this gateway.
 #[derive(Debug)]
@@ -166,11 +173,14 @@ impl Pause {
 /// The part of a session that only one that can be resumed has.
 #[derive(Debug)]
 struct Resume {
-    epoch: u32,
-    /// The epoch in which the session came here; tokens of this one to `epoch` are this gateway's.
+    /// The epoch in which the session came here; tokens of this one to its newest are this gateway's.
     since: u32,
-    /// Tokens of this epoch to `epoch` are good.
+    /// Tokens of this epoch to the session's newest are good.
     oldest_good: u32,
+    /// The epoch in which its connection was opened; later ones are those of moves.
+    connected: u32,
+    /// Epochs here that moves began.
+    moves: u32,
     numbering: Numbering,
     replay: Replay,
     /// A promise was not kept: backends may have sent frames to nowhere.
@@ -185,9 +195,10 @@ impl Resume {
     /// A session that starts.
     fn new(replay_bytes: usize) -> Box<Resume> {
         Box::new(Resume {
-            epoch: 1,
             since: 1,
             oldest_good: 1,
+            connected: 1,
+            moves: 0,
             numbering: Numbering::default(),
             replay: Replay::new(replay_bytes),
             torn: false,
@@ -328,9 +339,9 @@ impl<L: Hold> Core<L> {
     fn epoch(&self) -> u32 {
         match &self.state {
             State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => attempt.epoch,
-            State::Active { .. } | State::Suspended { .. } | State::Leaving { .. } => {
-                self.resume().map_or(1, |resume| resume.epoch)
-            }
+            State::Active { session, .. }
+            | State::Suspended { session, .. }
+            | State::Leaving { session, .. } => session.epoch(),
             State::Greeting { .. }
             | State::Registering { .. }
             | State::Locating(_)
@@ -341,7 +352,13 @@ impl<L: Hold> Core<L> {
 
     /// Returns how often the session was resumed, here and elsewhere.
     pub fn resumes(&self) -> u32 {
-        self.epoch() - 1
+        match &self.state {
+            State::Active { resume: None, .. } => 0,
+            _ => {
+                let moves = self.resume().map_or(0, |resume| resume.moves);
+                (self.epoch() - 1).saturating_sub(moves)
+            }
+        }
     }
 
     /// Returns the session's id; 0 if there is none.
@@ -367,9 +384,7 @@ impl<L: Hold> Core<L> {
 
     /// The session's open services and their endpoints.
     pub fn endpoints(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)> {
-        self.session()
-            .into_iter()
-            .flat_map(|session| session.open().map(|(name, lease)| (name, lease.endpoint())))
+        self.session().into_iter().flat_map(Session::endpoints)
     }
 
     /// Tells whether a backend of this service may speak of the session, on any link.

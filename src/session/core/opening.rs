@@ -7,7 +7,8 @@ use super::{Core, Effect, Hold, Note, Pause, Resume, Route, State, Step};
 use crate::codec::code::Code;
 use crate::codec::link::OPEN_RESUMED;
 use crate::session::closing::Closing;
-use crate::session::state::{Opening, Session};
+use crate::session::opening::Opening;
+use crate::session::state::Session;
 
 /// Why the registry does not enter a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +72,10 @@ impl<L: Hold> Core<L> {
     /// Routes a service that the session uses for the first time, or again after a loss.
     pub(super) fn route_service(&mut self, place: usize, step: &mut Step<'_>) {
         let epoch = self.epoch();
-        let Some(session) = self.session() else {
+        let Some(session) = self.session_mut() else {
             return;
         };
+        let assigned = session.opening(place).and_then(|o| o.assigned);
         let route = Route {
             service: Arc::clone(session.name(place)),
             session_id: session.id(),
@@ -81,14 +83,15 @@ impl<L: Hold> Core<L> {
             user_id: session.user_id(),
             is_bound: session.is_bound(),
             epoch,
-            open: open_payload(session, epoch, 0, "", step),
+            assigned,
+            open: open_payload(session, epoch, 0, "", &[], step),
         };
         step.push(Effect::Route(route));
     }
 
     /// A link is there for a service that was routed; `epoch` is the session's when it was asked for.
     pub fn service_opened(&mut self, service: &str, epoch: u32, mut lease: L, step: &mut Step<'_>) {
-        if self.session().is_some() && epoch != self.epoch() {
+        if self.session().is_some() && epoch < self.connected_epoch() {
             // Resumed meanwhile; its ACCEPT is not waited for.
             lease.reopen(self.open_payload(OPEN_RESUMED, step.host.gateway_id(), step));
         }
@@ -105,8 +108,16 @@ impl<L: Hold> Core<L> {
         self.confirm_opened(service, step);
     }
 
+    /// The epoch in which the session's connection was opened, or is being opened.
+    fn connected_epoch(&self) -> u32 {
+        match &self.state {
+            State::Resuming { attempt, .. } | State::Claiming { attempt, .. } => attempt.epoch,
+            _ => self.resume().map_or(1, |resume| resume.connected),
+        }
+    }
+
     /// Tells the backend of a service that was opened late that its client is away, behind what waited.
-    fn suspend_opened(&mut self, service: &str, step: &Step<'_>) {
+    pub(super) fn suspend_opened(&mut self, service: &str, step: &Step<'_>) {
         let window = match &self.state {
             State::Suspended { until, .. } => until.saturating_sub(step.now),
             State::Leaving { leaving, .. } if !leaving.connected => step.limits().resume_window,

@@ -138,7 +138,7 @@ impl<L: Hold> Core<L> {
         let Some((session, resume)) = self.owned() else {
             return self.answer_without_session(caller, Some(&ToOwner::Ask { token_epoch }), step);
         };
-        if token_epoch > resume.epoch {
+        if token_epoch > session.epoch() {
             // The session has gone on elsewhere while this gateway could not be reached.
             step.reply(caller, ToClaimant::Unknown);
             return self.close(Closing::Replaced, step);
@@ -157,7 +157,7 @@ impl<L: Hold> Core<L> {
             // More is kept while somebody wants the session.
             resume.replay.set_limit(outbound_queue);
             ToClaimant::Holds {
-                epoch: resume.epoch.saturating_add(1),
+                epoch: session.epoch().saturating_add(1),
                 particulars: particulars(session),
             }
         };

@@ -114,6 +114,9 @@ impl<L: Hold> Core<L> {
         if let State::Ended(_) = self.state {
             return;
         }
+        if self.accepted_in_move(service, epoch, step) {
+            return;
+        }
         let can_resume = self.resume().is_some() || matches!(self.state, State::Claiming { .. });
         if epoch > self.epoch() || !can_resume {
             return step.note(Note::UnexpectedAccept);
@@ -139,6 +142,10 @@ impl<L: Hold> Core<L> {
 
     /// A backend has got the OPEN of a claim, or cannot be reached.
     pub fn service_reached(&mut self, service: &str, lease: Option<L>, step: &mut Step<'_>) {
+        let lease = match self.reached_in_move(service, lease, step) {
+            Some(lease) => lease,
+            None => return,
+        };
         let standing = self.standing(service);
         let Some(standing) = standing.filter(|standing| standing.is_waiting()) else {
             // Given up meanwhile, or the session itself is.

@@ -67,11 +67,12 @@ impl<L: Hold> Core<L> {
             | State::Enlisting(_)
             | State::Ended(_) => return Err(Closing::NotResumable),
         }
-        let Some((_, resume)) = self.owned() else {
+        let Some((session, resume)) = self.owned() else {
             return Err(Closing::NotResumable);
         };
+        let is_moving = session.moves().next().is_some();
         let elsewhere = epoch >= resume.since && request.token.owner != step.host.gateway_id();
-        if epoch > resume.epoch || elsewhere {
+        if epoch > session.epoch() || elsewhere {
             // It has gone on elsewhere, and nobody has said so here: the client is to ask again.
             self.close(Closing::Replaced, step);
             return Err(Closing::ResumeBusy);
@@ -90,7 +91,7 @@ impl<L: Hold> Core<L> {
         if is_drained || is_active && drain_left.is_some() {
             return Err(Closing::ResumeElsewhere);
         }
-        if promised || leaving {
+        if promised || leaving || is_moving {
             return Err(Closing::ResumeBusy);
         }
         self.begin_resume(request, step);
@@ -126,7 +127,7 @@ impl<L: Hold> Core<L> {
             })
             .collect();
         let attempt = Attempt {
-            epoch: resume.epoch.saturating_add(1),
+            epoch: session.epoch().saturating_add(1),
             token_epoch: request.token.epoch,
             count: request.count,
             places,

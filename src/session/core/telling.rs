@@ -1,6 +1,7 @@
 //! Frames to the client: what is kept for a resume, OPENED and its tokens, ERRORs, GOAWAY, and the OPENs
 //! that say to backends who the client is.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::{Core, Effect, Hold, Note, OpenedFrame, Resume, State, Step};
@@ -186,20 +187,21 @@ impl<L: Hold> Core<L> {
     /// The payload of an OPEN; `previous` is the gateway that had the session before a resume.
     pub(super) fn open_payload(&self, flags: u8, previous: &str, step: &Step<'_>) -> Vec<u8> {
         self.session().map_or_else(Vec::new, |session| {
-            open_payload(session, self.epoch(), flags, previous, step)
+            open_payload(session, self.epoch(), flags, previous, &[], step)
         })
     }
 }
 
-/// The payload of an OPEN of this session in this epoch.
+/// The payload of an OPEN of this session in this epoch; `state` where it is transferred.
 pub(super) fn open_payload<L>(
     session: &Session<L>,
     epoch: u32,
     flags: u8,
     previous: &str,
+    state: &[u8],
     step: &Step<'_>,
 ) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(64);
+    let mut payload = Vec::with_capacity(64 + state.len());
     let resumed = flags & OPEN_RESUMED != 0;
     let bound = session.bound();
     let flag = |is_bound: bool, flag: u8| if is_bound { flag } else { 0 };
@@ -214,6 +216,7 @@ pub(super) fn open_payload<L>(
         epoch,
         client: &step.host.remote_address().to_string(),
         previous_gateway: if resumed { previous } else { "" },
+        state,
     }
     .encode(&mut payload);
     payload
@@ -229,7 +232,7 @@ pub(super) fn tell_opened<L: Hold>(
 ) {
     let token = resume.map(|resume| {
         resume.token_made = step.now;
-        Box::new(token(session, resume, step))
+        Box::new(token(session, step))
     });
     step.push(Effect::SendOpened(OpenedFrame {
         session_id: session.id(),
@@ -239,17 +242,17 @@ pub(super) fn tell_opened<L: Hold>(
     }));
 }
 
-fn token<L: Hold>(session: &Session<L>, resume: &Resume, step: &Step<'_>) -> TokenBody {
-    let binding = |(service, lease): (&Arc<str>, &L)| Binding {
+fn token<L: Hold>(session: &Session<L>, step: &Step<'_>) -> TokenBody {
+    let binding = |(service, endpoint): (&Arc<str>, SocketAddr)| Binding {
         service: service.to_string(),
-        endpoint: lease.endpoint(),
+        endpoint,
     };
     TokenBody {
         session_id: session.id(),
-        epoch: resume.epoch,
+        epoch: session.epoch(),
         bound: session.bound(),
         newest: session.newest(),
-        bindings: session.open().map(binding).collect(),
+        bindings: session.endpoints().map(binding).collect(),
         owner: step.host.gateway_id().to_owned(),
         peer: step.host.peer_address().unwrap_or_default().to_owned(),
         expires: step.host.unix_seconds() + LIFETIME_SECONDS,

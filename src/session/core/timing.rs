@@ -3,6 +3,7 @@
 use super::{Core, Hold, Limits, Millis, State, Step};
 use crate::codec::client::Kind;
 use crate::session::closing::Closing;
+use crate::session::state::Session;
 
 /// Interval of the PONGs that tell a client that is not read, or whose RESUME waits, that its gateway lives
 /// (protocol 1.2).
@@ -30,7 +31,9 @@ impl<L: Hold> Core<L> {
             State::Leaving { leaving, .. } => leaving.until,
             State::Ended(_) => return None,
         };
-        Some(own.min(promise))
+        let moves = self.session().into_iter().flat_map(Session::moves);
+        let moved = moves.map(|(_, moving)| moving.until).min();
+        Some(own.min(promise).min(moved.unwrap_or(Millis::MAX)))
     }
 
     /// How long the client has said nothing whole.
@@ -63,6 +66,9 @@ impl<L: Hold> Core<L> {
         let promise = self.resume().and_then(|r| r.promise.as_ref());
         if promise.is_some_and(|promise| promise.until <= now) {
             return self.promise_broken(step);
+        }
+        if self.moves_overdue(step) {
+            return;
         }
         match &self.state {
             // The silence is not the client's.

@@ -4,6 +4,7 @@
 
 mod end;
 mod idle;
+mod leaving;
 mod lifecycle;
 mod round;
 mod sessions;
@@ -12,7 +13,8 @@ mod waiting;
 
 pub use end::LinkEnd;
 pub use idle::Idle;
+pub use leaving::LeaveAnswered;
 pub use lifecycle::{Lifecycle, MISSING_PONGS, Phase, Pong, Quitting, Tick};
 pub use round::Round;
-pub use sessions::{Attached, Batch, Closed, LeaveAnswered, OpenState, Recipient, Sessions};
+pub use sessions::{Attached, Batch, Closed, OpenState, Recipient, Sessions};
 pub use waiting::{Waiter, Waiting};

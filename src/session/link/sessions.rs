@@ -12,6 +12,8 @@
 //!   attached ── release behind CLOSE 307 ──▶ left ── backend answers CLOSE 307 ──▶ forgotten
 //!      └── backend answers CLOSE 307 ──────────────────────────────────────────────▶
 //!
+//!   Open ── part: CLOSE 307 with which a move begins, and its answer ──▶ Parted ── reopen ──▶ Resuming
+//!
 //!   OPEN (resumed) unanswered ── release ──▶ given up ── ACCEPT, CLOSE 404 or 410 ──▶ forgotten
 //!      that answers the OPEN, and is no word on the session
 //! ```
@@ -23,6 +25,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use super::leaving::Leaving;
 use super::unread::UnreadCloses;
 use crate::codec::buffers;
 use crate::codec::code::Code;
@@ -62,17 +65,18 @@ pub struct Attached<C> {
     /// When its OPEN was sent, by any clock of the link's; the first answer is told by it.
     pub opened_us: u32,
     /// OPENs (resumed) that the backend has not answered.
-    unanswered: u16,
-    stage: Stage,
-    /// CLOSE 307 is sent and not answered.
-    leaving: bool,
+    pub(super) unanswered: u16,
+    pub(super) stage: Stage,
+    pub(super) leaving: Leaving,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     OpenSent,
     Resuming,
     Open,
+    /// It has left for another backend, and may come back (protocol 2.5).
+    Parted,
 }
 
 /// Frames for one client.
@@ -126,17 +130,6 @@ pub enum Closed<C> {
     Stranger,
 }
 
-/// Session that a backend's CLOSE 307 concerns.
-#[derive(Debug)]
-pub enum LeaveAnswered<C> {
-    /// One that was leaving and still attached; the link has forgotten it now.
-    Detached(Attached<C>),
-    /// One that had left before.
-    Forgotten,
-    /// None that was asked to leave.
-    Unexpected,
-}
-
 /// State of an OPEN that a client asks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenState {
@@ -181,7 +174,7 @@ impl<C> Sessions<C> {
             } else {
                 Stage::OpenSent
             },
-            leaving: false,
+            leaving: Leaving::No,
         });
         self.places.insert(session_id, place as u32);
         &mut self.attached[place]
@@ -203,12 +196,17 @@ impl<C> Sessions<C> {
         self.attached.is_empty()
     }
 
+    /// Returns the ids of all attached sessions.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.places.keys().copied()
+    }
+
     /// Returns the clients of all attached sessions.
     pub fn clients(&self) -> impl Iterator<Item = &C> {
         self.attached.iter().map(|(_, attached)| &attached.client)
     }
 
-    fn detach(&mut self, session_id: u64) -> Option<Attached<C>> {
+    pub(super) fn detach(&mut self, session_id: u64) -> Option<Attached<C>> {
         let place = self.places.remove(&session_id)?;
         self.attached.try_remove(place as usize)
     }
@@ -219,7 +217,8 @@ impl<C> Sessions<C> {
         let Some(attached) = self.detach(session_id) else {
             return false;
         };
-        let unanswered = attached.leaving || code == Some(Code::LEAVES_LINK);
+        let leaving = attached.leaving != Leaving::No;
+        let unanswered = leaving || code == Some(Code::LEAVES_LINK);
         if unanswered && self.left.len() < MAX_LEFT {
             self.left.insert(session_id);
         }
@@ -248,37 +247,10 @@ impl<C> Sessions<C> {
         true
     }
 
-    /// Resumes a session on the link that it has. Returns whether it is attached, so that OPEN is to be sent.
-    pub fn reopen(&mut self, session_id: u64) -> bool {
-        match self.get(session_id) {
-            Some(attached) => {
-                attached.unanswered = attached.unanswered.saturating_add(1);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The session leaves in order. Returns whether it is attached, so that CLOSE 307 is to be sent.
-    pub fn leave(&mut self, session_id: u64) -> bool {
-        match self.get(session_id) {
-            Some(attached) => {
-                attached.leaving = true;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Tells whether BOUND may be sent to the session: behind CLOSE 307 nothing may.
-    pub fn takes_bound(&mut self, session_id: u64) -> bool {
-        self.get(session_id).is_some_and(|s| !s.leaving)
-    }
-
     /// A client asks whether the backend has taken its OPEN.
     pub fn confirm(&mut self, session_id: u64) -> Option<OpenState> {
         self.get(session_id).map(|attached| match attached.stage {
-            Stage::Open => OpenState::Taken,
+            Stage::Open | Stage::Parted => OpenState::Taken,
             Stage::OpenSent | Stage::Resuming => OpenState::Unknown,
         })
     }
@@ -289,7 +261,7 @@ impl<C> Sessions<C> {
         match attached.stage {
             Stage::OpenSent => attached.stage = Stage::Open,
             // It has taken the OPEN, but its frames count only behind ACCEPT.
-            Stage::Resuming | Stage::Open => {}
+            Stage::Resuming | Stage::Open | Stage::Parted => {}
         }
         Some(&attached.client)
     }
@@ -300,6 +272,9 @@ impl<C> Sessions<C> {
             return None;
         }
         let attached = self.get(session_id)?;
+        if attached.stage == Stage::Parted {
+            return None;
+        }
         attached.stage = Stage::Open;
         attached.unanswered = attached.unanswered.saturating_sub(1);
         Some(attached)
@@ -314,6 +289,7 @@ impl<C> Sessions<C> {
         let attached = &mut self.attached[place as usize];
         match attached.stage {
             Stage::Resuming => return Recipient::BeforeAccept,
+            Stage::Parted => return Recipient::Left,
             Stage::Open => {}
             // What comes before the answer to CLOSE 307 was said before the OPEN behind that was read.
             Stage::OpenSent if self.left.contains(&session_id) => {}
@@ -338,6 +314,7 @@ impl<C> Sessions<C> {
         let attached = &mut self.attached[place as usize];
         match attached.stage {
             Stage::Resuming => Recipient::BeforeAccept,
+            Stage::Parted => Recipient::Left,
             Stage::OpenSent | Stage::Open => Recipient::Attached(attached),
         }
     }
@@ -358,6 +335,13 @@ impl<C> Sessions<C> {
         if answers && self.answers_given_up(session_id) {
             return Closed::Left;
         }
+        // It has said its last word on the session, unless it gets that back.
+        if self
+            .get(session_id)
+            .is_some_and(|s| s.stage == Stage::Parted)
+        {
+            return Closed::Left;
+        }
         match self.detach(session_id) {
             Some(attached) => {
                 let opens = attached.unanswered.saturating_sub(answers.into());
@@ -369,18 +353,6 @@ impl<C> Sessions<C> {
             }
             None if self.left.contains(&session_id) => Closed::Left,
             None => Closed::Stranger,
-        }
-    }
-
-    /// CLOSE 307 came: the backend's last word on the session on this link.
-    pub fn leave_answered(&mut self, session_id: u64) -> LeaveAnswered<C> {
-        if self.left.remove(&session_id) {
-            return LeaveAnswered::Forgotten;
-        }
-        let leaving = self.get(session_id).is_some_and(|s| s.leaving);
-        match leaving.then(|| self.detach(session_id)).flatten() {
-            Some(attached) => LeaveAnswered::Detached(attached),
-            None => LeaveAnswered::Unexpected,
         }
     }
 

@@ -1,3 +1,4 @@
+use super::super::LeaveAnswered;
 use super::*;
 
 /// One session, 7, whose client is called "seven".
@@ -33,6 +34,10 @@ fn delivered(link: &mut Sessions<&'static str>) -> Vec<(&'static str, Vec<u8>, u
 fn leave_answered(link: &mut Sessions<&'static str>) -> &'static str {
     match link.leave_answered(7) {
         LeaveAnswered::Detached(attached) => attached.client,
+        LeaveAnswered::Parted(attached) => {
+            assert_eq!(attached.client, "seven");
+            "parted"
+        }
         LeaveAnswered::Forgotten => "forgotten",
         LeaveAnswered::Unexpected => "unexpected",
     }
@@ -255,4 +260,45 @@ fn a_close_that_crossed_close_307_may_be_older_than_the_open_behind_it() {
     data(&mut link, 7, b'a');
     let closed = link.closed(7, Code::NORMAL);
     assert!(matches!(closed, Closed::Detached(_)));
+}
+
+#[test]
+fn a_session_that_is_moved_may_come_back() {
+    let mut link = link(false);
+    data(&mut link, 7, b'a');
+    assert!(link.part(7) && !link.takes_bound(7));
+    assert_eq!(data(&mut link, 7, b'b'), "seven", "its last words");
+    assert_eq!(leave_answered(&mut link), "parted");
+    assert_eq!(leave_answered(&mut link), "unexpected");
+    assert_eq!(data(&mut link, 7, b'c'), "left");
+    assert!(matches!(link.closed(7, Code::KICKED), Closed::Left));
+    assert!(link.accepted(7).is_none() && !link.takes_bound(7));
+    assert!(link.reopen(7));
+    assert_eq!(data(&mut link, 7, b'd'), "before ACCEPT");
+    assert!(link.accepted(7).is_some());
+    assert_eq!(data(&mut link, 7, b'e'), "seven");
+    // It is gone for good.
+    link.part(7);
+    leave_answered(&mut link);
+    assert!(link.release(7, None));
+    assert_eq!(data(&mut link, 7, b'f'), "stranger");
+}
+
+#[test]
+fn a_session_that_is_taken_back_before_its_close_307_is_answered() {
+    let mut link = link(false);
+    data(&mut link, 7, b'a');
+    link.part(7);
+    assert!(link.reopen(7));
+    assert_eq!(data(&mut link, 7, b'b'), "seven", "its last words");
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert!(link.accepted(7).is_some());
+    assert_eq!(data(&mut link, 7, b'c'), "seven");
+    // Released meanwhile, it is answered all the same.
+    link.part(7);
+    link.reopen(7);
+    assert!(link.release(7, Some(Code::KICKED)));
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert!(link.accepted(7).is_none());
+    assert_eq!(data(&mut link, 7, b'd'), "stranger");
 }

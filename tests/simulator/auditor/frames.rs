@@ -170,7 +170,13 @@ impl LinkFrame {
                 })
             }
             Some(link::Kind::Goaway) => LinkWhat::Goaway,
-            None => unknown,
+            Some(
+                link::Kind::Features
+                | link::Kind::Assign
+                | link::Kind::Transfer
+                | link::Kind::Moved,
+            )
+            | None => unknown,
         };
         LinkFrame {
             session_id: frame.session_id,

@@ -57,6 +57,7 @@ impl World {
                 let id = chosen.unwrap_or_else(|| self.gateways[gateway].dice.next() | 1);
                 self.enter(client, gateway, id, chosen.is_some());
             }
+            Effect::Elsewhere(_) => {}
             Effect::Enlist(id) => self.enter(client, gateway, id, true),
             Effect::Locate(session_id) => {
                 self.mail_registry(gateway, RegistryMail::Find { session_id, client });
@@ -152,6 +153,8 @@ impl World {
             | Note::WaitsAgain
             | Note::ServicesChanged
             | Note::ServiceEnded
+            | Note::MoveBegan
+            | Note::MoveEnded { .. }
             | Note::BannedUser { .. }
             | Note::FramesDropped(_)
             | Note::BadToken(_) => {}

@@ -37,7 +37,9 @@ impl World {
                 core.accepted(SERVICES[service], epoch, step);
             })),
             ClientMail::Left { service } => {
-                self.step(client, |core, step| core.left(SERVICES[service], step));
+                self.step(client, |core, step| {
+                    core.left(SERVICES[service], 0, &[], step)
+                });
             }
             ClientMail::Confirmed { service } => {
                 self.step(client, |core, step| core.confirmed(SERVICES[service], step));

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use game_gateway::codec::code::Code;
 use game_gateway::codec::link::Transport;
 use game_gateway::session::core::{Host, Limits};
 use game_gateway::session::token::{Keyring, TokenBody, TokenError};
@@ -65,6 +66,10 @@ impl Host for SimHost<'_> {
 
     fn open_token(&self, token: &[u8]) -> Result<TokenBody, TokenError> {
         self.keyring.open(token, unix_seconds(self.now))
+    }
+
+    fn endpoint_allowed(&self, _: &str, _: &str) -> Result<SocketAddr, Code> {
+        Err(Code::NO_ROUTE)
     }
 
     fn unix_seconds(&self) -> u64 {

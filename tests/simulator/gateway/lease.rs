@@ -128,6 +128,19 @@ impl Hold for Lease {
     fn set_final_code(&mut self, code: Code) {
         self.final_code = code;
     }
+
+    // No backend here has the feature.
+    fn transfers(&self) -> bool {
+        false
+    }
+
+    fn part(&mut self) -> bool {
+        false
+    }
+
+    fn comes_back(&mut self) {}
+
+    fn tell_moved(&self, _: Code) {}
 }
 
 impl Drop for Lease {

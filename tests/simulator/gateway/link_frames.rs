@@ -103,7 +103,17 @@ impl World {
                     self.mail_client(client, ClientMail::Accepted { service, epoch });
                 }
             }
-            Some(Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound) | None => {}
+            Some(
+                Kind::Hello
+                | Kind::Open
+                | Kind::Suspend
+                | Kind::Bound
+                | Kind::Features
+                | Kind::Assign
+                | Kind::Transfer
+                | Kind::Moved,
+            )
+            | None => {}
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::links::Greeting;
 use super::replies::notice;
-use super::sessions::{Closed, LinkId, Suspended, Taken};
+use super::sessions::{Closed, LinkId, Moved, Suspended, Taken};
 use super::{BackendCore, Replies, Service};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{Bind, Frame, FrameError, Kind, Open};
+use crate::codec::link::{Bind, Features, Frame, FrameError, Kind, MOVE, Open};
 
 impl<S: Service> BackendCore<S> {
     pub(super) fn control(
@@ -18,12 +18,19 @@ impl<S: Service> BackendCore<S> {
         match Kind::from_byte(frame.kind) {
             Some(Kind::Open) => self.open(link, id, &Open::decode(frame.payload)?),
             Some(Kind::Close) => {
-                let code = Notice::decode(frame.payload, Code::NORMAL).code;
-                self.close(now, link, id, code);
+                let notice = Notice::decode(frame.payload, Code::NORMAL);
+                let moves = notice.code == Code::LEAVES_LINK && notice.text == MOVE;
+                if !(moves && self.hand_over(now, link, id)) {
+                    self.close(now, link, id, notice.code);
+                }
             }
             Some(Kind::Suspend) => self.suspend(now, link, id, frame.payload)?,
             Some(Kind::Ping) => {
                 self.links.push(link, Kind::Pong, 0, frame.payload);
+                if self.service.transfers() && self.links.owes_features(link) {
+                    let features = Features { transfer: true }.encode();
+                    self.links.push(link, Kind::Features, 0, &features);
+                }
             }
             Some(Kind::Pong) => {}
             Some(
@@ -32,8 +39,12 @@ impl<S: Service> BackendCore<S> {
                 | Kind::Bind
                 | Kind::Multicast
                 | Kind::Goaway
-                | Kind::Accept,
+                | Kind::Accept
+                | Kind::Features
+                | Kind::Assign
+                | Kind::Transfer,
             ) => return Err(FrameError::UnexpectedKind(frame.kind)),
+            Some(Kind::Moved) => self.moved(link, id, frame.payload)?,
             Some(Kind::Bound) => self.bound(link, id, Bind::decode(frame.payload)?),
             // A later version's (protocol 2.2).
             None => self.counts.skipped += 1,
@@ -53,8 +64,13 @@ impl<S: Service> BackendCore<S> {
         let service = *service;
         match self.sessions[service].open(link, gateway_id, session_id, open) {
             Ok(taken) => {
+                if taken == Taken::Transferred
+                    && !self.arrive(service, link, session_id, open.state)
+                {
+                    return;
+                }
                 self.counts.opens += 1;
-                if taken == Taken::Resumed {
+                if taken != Taken::Opened {
                     let epoch = open.epoch.to_be_bytes();
                     self.links.push(link, Kind::Accept, session_id, &epoch);
                 }
@@ -78,6 +94,72 @@ impl<S: Service> BackendCore<S> {
             self.service.opened(info, &mut out);
         }
         self.forget_closed(service);
+    }
+
+    /// Has the service take a transferred session over; returns whether it does.
+    fn arrive(&mut self, service: usize, link: LinkId, session_id: u64, state: &[u8]) -> bool {
+        let Some(info) = self.sessions[service].get(session_id) else {
+            return false;
+        };
+        let arrived = self.service.arrive(info, state);
+        if let Err(code) = arrived {
+            self.sessions[service].remove(session_id);
+            self.counts.opens_refused += 1;
+            self.links
+                .push(link, Kind::Close, session_id, &notice(code, ""));
+        }
+        self.counts.arrived += u64::from(arrived.is_ok());
+        arrived.is_ok()
+    }
+
+    /// A session is to go on at another backend. Returns whether it was this link's to give away.
+    fn hand_over(&mut self, now: u64, link: LinkId, session_id: u64) -> bool {
+        let Some(hello) = self.links.greeting(link) else {
+            return false;
+        };
+        let until = now.saturating_add(hello.resume_window_ms);
+        let service = hello.service;
+        let sessions = &self.sessions[service];
+        let Some(info) = sessions.get(session_id) else {
+            return false;
+        };
+        if sessions.link_of(session_id) != Some(link) || !self.service.transfers() {
+            return false;
+        }
+        let mut out = Replies {
+            sessions,
+            links: &mut self.links,
+            counts: &mut self.counts,
+            here: Some((session_id, link)),
+            closed: &mut self.closed,
+        };
+        let state = self.service.hand_over(info, &mut out);
+        let answer = [&notice(Code::LEAVES_LINK, "")[..], &state].concat();
+        self.links.push(link, Kind::Close, session_id, &answer);
+        self.sessions[service].hand_over(session_id, until);
+        self.forget_closed(service);
+        true
+    }
+
+    fn moved(&mut self, link: LinkId, session_id: u64, payload: &[u8]) -> Result<(), FrameError> {
+        let bad = FrameError::BadPayload {
+            kind: Kind::Moved,
+            len: payload.len(),
+        };
+        let code = Code(u16::from_be_bytes(*payload.first_chunk().ok_or(bad)?));
+        let Some(hello) = self.links.greeting(link) else {
+            return Ok(());
+        };
+        let sessions = &mut self.sessions[hello.service];
+        match sessions.moved(&hello.gateway_id, session_id, code) {
+            Moved::Away(info) => {
+                self.counts.moved_away += 1;
+                self.service.moved(&info, code);
+            }
+            Moved::Told(info) => self.service.moved(info, code),
+            Moved::Stray => self.counts.strays += 1,
+        }
+        Ok(())
     }
 
     fn bound(&mut self, link: LinkId, session_id: u64, bind: Bind) {

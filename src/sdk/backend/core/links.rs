@@ -20,6 +20,8 @@ pub(super) struct Greeting {
     pub(super) resume_window_ms: u64,
     /// 0: not told.
     pub(super) ping_interval_ms: u64,
+    /// FEATURES is sent.
+    pub(super) features_told: bool,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +62,15 @@ impl Links {
 
     pub(super) fn greeting(&self, link: LinkId) -> Option<&Greeting> {
         self.slots.get(link)?.greeting.as_ref()
+    }
+
+    /// Tells whether FEATURES is still to be sent, and takes note that it is.
+    pub(super) fn owes_features(&mut self, link: LinkId) -> bool {
+        let greeting = self
+            .slots
+            .get_mut(link)
+            .and_then(|slot| slot.greeting.as_mut());
+        greeting.is_some_and(|greeting| !std::mem::replace(&mut greeting.features_told, true))
     }
 
     /// Lists the links whose HELLO was taken.

@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
 
 use crate::codec::Decoded;
 use crate::codec::code::Code;
-use crate::codec::link::{self, Frame, FrameError, Hello, Kind};
+use crate::codec::link::{self, Frame, FrameError, GOAWAY_MOVE, Hello, Kind};
 use links::{Greeting, Links};
 use sessions::Sessions;
 
@@ -78,7 +78,8 @@ pub struct BackendCore<S> {
     pub(super) counts: Counts,
     /// Sessions that the service has closed during a call.
     closed: Vec<u64>,
-    going_away: bool,
+    /// The payload of its GOAWAY, once it leaves.
+    leaving: Option<&'static [u8]>,
 }
 
 impl<S> std::fmt::Debug for BackendCore<S> {
@@ -100,7 +101,7 @@ impl<S: Service> BackendCore<S> {
             links: Links::default(),
             counts: Counts::default(),
             closed: Vec::new(),
-            going_away: false,
+            leaving: None,
         }
     }
 
@@ -183,12 +184,14 @@ impl<S: Service> BackendCore<S> {
         }
     }
 
-    /// Tells every gateway, now and on links to come, that this backend takes no new sessions.
-    pub fn goaway(&mut self) {
-        self.going_away = true;
+    /// Tells every gateway, now and on links to come, that this backend takes no new sessions; with `moves` that those
+    /// which it has are to be moved to others, else they go on.
+    pub fn leave(&mut self, moves: bool) {
+        let goaway: &[u8] = if moves { &[GOAWAY_MOVE] } else { &[] };
+        self.leaving = Some(goaway);
         let links: Vec<LinkId> = self.links.greeted().map(|(link, _)| link).collect();
         for link in links {
-            self.links.push(link, Kind::Goaway, 0, &[]);
+            self.links.push(link, Kind::Goaway, 0, goaway);
         }
     }
 
@@ -239,10 +242,11 @@ impl<S: Service> BackendCore<S> {
             service,
             resume_window_ms: hello.resume_window_ms,
             ping_interval_ms: hello.ping_interval_ms,
+            features_told: false,
         };
         self.links.greet(link, greeting);
-        if self.going_away {
-            self.links.push(link, Kind::Goaway, 0, &[]);
+        if let Some(goaway) = self.leaving {
+            self.links.push(link, Kind::Goaway, 0, goaway);
         }
         self.counts.links += 1;
         Ok(service)

@@ -6,7 +6,7 @@ use super::links::Links;
 use super::sessions::{LinkId, Sessions};
 use super::{Counts, SessionInfo};
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{Bind, Kind, Multicast};
+use crate::codec::link::{Assign, Bind, Kind, Multicast, Transfer};
 
 /// The side of a backend that a [`Service`](super::Service) speaks to. Frames leave in the order said,
 /// all together when the service has seen everything that one read brought.
@@ -43,6 +43,23 @@ impl Replies<'_> {
         let sent = self.push(Kind::Close, session_id, &notice(code, text));
         self.closed.push(session_id);
         sent
+    }
+
+    /// Says where a service of this session goes from now on (protocol 2.5); [`moved`](super::Service::moved) tells how that
+    /// ended. Returns false where [`send`](Self::send) would.
+    pub fn assign(&mut self, session_id: u64, service: &str, endpoint: &str) -> bool {
+        let mut payload = Vec::new();
+        Assign { service, endpoint }.encode(&mut payload);
+        self.push(Kind::Assign, session_id, &payload)
+    }
+
+    /// Asks to have this session taken to another backend, by the rules where `endpoint` is empty;
+    /// [`hand_over`](super::Service::hand_over) and [`moved`](super::Service::moved) follow. Returns false where
+    /// [`send`](Self::send) would.
+    pub fn transfer(&mut self, session_id: u64, endpoint: &str) -> bool {
+        let mut payload = Vec::new();
+        Transfer { endpoint }.encode(&mut payload);
+        self.push(Kind::Transfer, session_id, &payload)
     }
 
     /// Sends the same DATA to many sessions, one frame a link. Returns the number of

@@ -26,6 +26,36 @@ pub trait Service: Send + 'static {
         let _ = session;
     }
 
+    /// Tells whether this server hands sessions over to others of its kind, and takes them (protocol 2.5); gateways are
+    /// told when a link begins.
+    fn transfers(&self) -> bool {
+        false
+    }
+
+    /// Gives the session's state away, at most 64 KiB: it is to go on at another backend, and all of its DATA has
+    /// come. What is said in `out` is the last that its client gets from here. The session is to be kept until
+    /// [`moved`](Self::moved) says 0, for it may come back by [`opened`](Self::opened).
+    fn hand_over(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+        let _ = (session, out);
+        Vec::new()
+    }
+
+    /// Takes a session over from another backend, with the state that that one has given away;
+    /// [`opened`](Self::opened) follows.
+    ///
+    /// # Errors
+    /// This server will not have it; the other one gets it back and hears the code.
+    fn arrive(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+        let _ = (session, state);
+        Err(Code::NO_ROUTE)
+    }
+
+    /// Takes note how an ASSIGN or TRANSFER of this session has ended. With 0 a session that was handed over is another
+    /// backend's, and forgotten here; [`ended`](Self::ended) does not follow.
+    fn moved(&mut self, session: &SessionInfo, code: Code) {
+        let _ = (session, code);
+    }
+
     /// Takes note that a session has ended, by the gateway's CLOSE or because its window for a resume
     /// passed (then with 408). Not called where the service closed it.
     fn ended(&mut self, session: &SessionInfo, code: Code) {
@@ -48,6 +78,22 @@ impl Service for Box<dyn Service> {
 
     fn suspended(&mut self, session: &SessionInfo) {
         (**self).suspended(session);
+    }
+
+    fn transfers(&self) -> bool {
+        (**self).transfers()
+    }
+
+    fn hand_over(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+        (**self).hand_over(session, out)
+    }
+
+    fn arrive(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+        (**self).arrive(session, state)
+    }
+
+    fn moved(&mut self, session: &SessionInfo, code: Code) {
+        (**self).moved(session, code);
     }
 
     fn ended(&mut self, session: &SessionInfo, code: Code) {
@@ -78,8 +124,12 @@ pub struct Counts {
     pub links_dropped: u64,
     /// OPENs taken.
     pub opens: u64,
-    /// OPENs answered with CLOSE 410 or 404.
+    /// OPENs answered with CLOSE.
     pub opens_refused: u64,
+    /// Sessions that were handed over to other backends, and are theirs.
+    pub moved_away: u64,
+    /// Sessions that were taken over from other backends.
+    pub arrived: u64,
     /// DATA given to the service.
     pub data_in: u64,
     /// DATA sent, a MULTICAST counting once for each session.

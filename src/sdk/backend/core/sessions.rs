@@ -7,7 +7,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::codec::code::Code;
-use crate::codec::link::{Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open};
+use crate::codec::link::{
+    Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_TRANSFERRED, OPEN_USER_BOUND, Open,
+};
 
 /// Number of a link; used again once the link is gone.
 pub type LinkId = usize;
@@ -49,6 +51,8 @@ struct Entry {
     /// Its gateway has ended it on another link because the one of its OPEN is lost: a final CLOSE that was
     /// quicker than the news of the loss.
     closed_elsewhere: bool,
+    /// Its state is given away, and MOVED is still to come.
+    handed_over: bool,
 }
 
 /// A link that a session is about to leave.
@@ -70,6 +74,8 @@ pub(super) enum Taken {
     Opened,
     /// ACCEPT is due before anything else.
     Resumed,
+    /// The service must take it first; then ACCEPT is due before anything else.
+    Transferred,
 }
 
 /// An OPEN that was not.
@@ -105,6 +111,17 @@ pub(super) enum Closed {
     Stray,
 }
 
+/// Effect of a gateway's MOVED.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Moved<'a> {
+    /// The session is another backend's, and forgotten.
+    Away(SessionInfo),
+    /// The session stays, or was never given away.
+    Told(&'a SessionInfo),
+    /// There is no such session of that gateway.
+    Stray,
+}
+
 /// Effect of a gateway's SUSPEND.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Suspended<'a> {
@@ -135,7 +152,8 @@ impl Sessions {
         session_id: u64,
         open: &Open<'_>,
     ) -> Result<Taken, Refused> {
-        let resumed = open.flags & OPEN_RESUMED != 0;
+        let transferred = open.flags & OPEN_TRANSFERRED != 0;
+        let resumed = open.flags & OPEN_RESUMED != 0 && !transferred;
         let known = self.by_id.get_mut(&session_id);
         if let Some(entry) = &known {
             let stale = open.epoch < entry.info.epoch;
@@ -167,14 +185,15 @@ impl Sessions {
                     until: None,
                     open_link_stands: true,
                     closed_elsewhere: false,
+                    handed_over: false,
                 };
                 self.by_id.insert(session_id, entry);
             }
         }
-        Ok(if resumed {
-            Taken::Resumed
-        } else {
-            Taken::Opened
+        Ok(match (transferred, resumed) {
+            (true, _) => Taken::Transferred,
+            (false, true) => Taken::Resumed,
+            (false, false) => Taken::Opened,
         })
     }
 
@@ -241,14 +260,34 @@ impl Sessions {
             entry.closed_elsewhere |= its_gateway && code != Code::LEAVES_LINK;
             return Closed::Stray;
         }
-        if code == Code::LEAVES_LINK {
-            // It never ends a session.
-            return Closed::Stray;
-        }
         match self.remove(session_id) {
             Some(info) => Closed::Ended(info),
             None => Closed::Stray,
         }
+    }
+
+    /// The session's state is given away: it is suspended until `until`, or until it is known what has become of it.
+    pub(super) fn hand_over(&mut self, session_id: u64, until: u64) {
+        if let Some(entry) = self.by_id.get_mut(&session_id) {
+            entry.link = None;
+            entry.open_link_stands = false;
+            entry.until = Some(until);
+            entry.handed_over = true;
+        }
+    }
+
+    /// Takes a MOVED of `gateway`.
+    pub(super) fn moved(&mut self, gateway: &str, session_id: u64, code: Code) -> Moved<'_> {
+        let Some(entry) = self.by_id.get(&session_id) else {
+            return Moved::Stray;
+        };
+        if *entry.info.gateway_id != *gateway {
+            return Moved::Stray;
+        }
+        if entry.handed_over && code == Code::NORMAL {
+            return self.remove(session_id).map_or(Moved::Stray, Moved::Away);
+        }
+        self.get(session_id).map_or(Moved::Stray, Moved::Told)
     }
 
     /// Takes a BOUND that came on `link`; none where the session is not open there.
@@ -351,6 +390,7 @@ impl Entry {
         self.until = None;
         self.open_link_stands = true;
         self.closed_elsewhere = false;
+        self.handed_over = false;
     }
 }
 

@@ -17,6 +17,7 @@ fn epoch(epoch: u32) -> Open<'static> {
         epoch,
         client: "192.0.2.1:5",
         previous_gateway: "",
+        state: &[],
     }
 }
 

@@ -118,6 +118,7 @@ impl Script {
             epoch,
             client: "192.0.2.1:5",
             previous_gateway: "",
+            state: &[],
         }
         .encode(&mut payload);
         self.says(link, Kind::Open, session_id, &payload, expected);
@@ -282,7 +283,7 @@ fn a_backend_that_leaves_tells_links_that_are_there_and_to_come() {
     let mut script = Script::new();
     script.link("a");
     let late = script.core.link_up();
-    script.core.goaway();
+    script.core.leave(false);
     script.expect(&["0: Goaway 0"]);
     script.hello(late, "b", 1).unwrap();
     script.expect(&["1: Goaway 0"]);

@@ -178,7 +178,7 @@ fn a_torn_session_is_handed_over_with_gap() {
     confirms(&mut play, "game");
     play.peer("b", claim());
     confirms(&mut play, "game");
-    play.at(|core, step| core.left("game", step));
+    play.at(|core, step| core.left("game", 1, &[], step));
     let heard = play.heard();
     let gap = "to b: hand over received 1 GAP".to_string();
     assert!(heard.contains(&gap), "{heard:?}");

@@ -5,15 +5,19 @@
 mod bans;
 mod claims;
 mod crossings;
+mod lease;
 mod lives;
+mod moves;
 mod owners;
 mod rates;
 mod telling;
+mod wishes;
 mod words;
 
-use words::{opened, words};
+use lease::{Lease, Log, Room};
+use words::words;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,102 +25,12 @@ use std::time::Duration;
 use super::*;
 use crate::codec::Decoded;
 use crate::codec::client::{self, FLAG_RESUMABLE, Header, Kind};
-use crate::codec::link::{Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_USER_BOUND, Open, Transport};
+use crate::codec::link::{
+    Bind, OPEN_REALM_BOUND, OPEN_RESUMED, OPEN_TRANSFERRED, OPEN_USER_BOUND, Open, Transport,
+};
 use crate::codec::peer::{Binding, Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::Closing;
 use crate::session::token::{TokenBody, TokenError};
-
-/// Transcript, oldest first.
-type Log = Rc<RefCell<Vec<String>>>;
-
-/// A lease that writes down what it is told.
-#[derive(Debug)]
-struct Lease {
-    link: u64,
-    service: &'static str,
-    code: Option<Code>,
-    room: Rc<Cell<Room>>,
-    log: Log,
-}
-
-/// Room in a link's queue.
-#[derive(Debug, Clone, Copy, Default)]
-enum Room {
-    #[default]
-    Free,
-    /// Others wait.
-    InTurn,
-    None,
-}
-
-impl Lease {
-    fn say(&self, words: &str) {
-        let line = format!("{}.{}: {words}", self.service, self.link);
-        self.log.borrow_mut().push(line);
-    }
-}
-
-impl Hold for Lease {
-    fn link_id(&self) -> u64 {
-        self.link
-    }
-    fn endpoint(&self) -> SocketAddr {
-        endpoint(self.service)
-    }
-    fn forward(&self, _: Vec<u8>, frames: u32) {
-        self.say(&format!("forward {frames}"));
-    }
-    fn has_room(&self, in_turn: bool) -> bool {
-        match self.room.get() {
-            Room::Free => true,
-            Room::InTurn => in_turn,
-            Room::None => false,
-        }
-    }
-    fn await_room(&self, in_turn: bool) {
-        self.say(if in_turn {
-            "await room in turn"
-        } else {
-            "await room"
-        });
-    }
-    fn tell_bound(&self, bound: Bind) {
-        self.say(&format!("BOUND {} {}", bound.user_id, bound.realm_id));
-    }
-    fn retag(&self, realm_id: u32) {
-        if realm_id != 0 {
-            self.say(&format!("realm {realm_id}"));
-        }
-    }
-    fn reopen(&self, open: Vec<u8>) {
-        self.say(&opened(&open));
-    }
-    fn suspend(&self, window_ms: u32) {
-        self.say(&format!("SUSPEND {window_ms}"));
-    }
-    fn confirm(&self) {
-        self.say("confirm");
-    }
-    fn leave(&mut self) {
-        self.code = None;
-        self.say("CLOSE 307");
-    }
-    fn silence(&mut self) {
-        self.code = None;
-    }
-    fn set_final_code(&mut self, code: Code) {
-        self.code = self.code.map(|_| code);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        match self.code {
-            Some(code) => self.say(&format!("final CLOSE {}", code.0)),
-            None => self.say("released"),
-        }
-    }
-}
 
 /// A gateway named "a".
 struct Around {
@@ -166,6 +80,9 @@ impl Host for Around {
         let mut token = token_of(u32::from(*epoch), &owner);
         token.bound.user_id = self.token_user.get();
         Ok(token)
+    }
+    fn endpoint_allowed(&self, _: &str, endpoint: &str) -> Result<SocketAddr, Code> {
+        endpoint.parse().map_err(|_| Code::NO_ROUTE)
     }
     fn unix_seconds(&self) -> u64 {
         1_000
@@ -267,6 +184,8 @@ impl Play {
             link,
             service,
             code: Some(Code::INTERNAL),
+            endpoint: endpoint(service),
+            feature: Cell::new(true),
             room: Rc::default(),
             log: Rc::clone(&self.log),
         }

@@ -28,7 +28,7 @@ fn a_session_is_left_in_order_and_handed_over() {
     let mut play = claimed(0);
     // Frames of the backend on the old link before its CLOSE 307 belong to the old connection too.
     assert!(play.delivers("game"));
-    play.at(|core, step| core.left("game", step));
+    play.at(|core, step| core.left("game", 1, &[], step));
     play.check(&[
         "game.1: released",
         "moved to b",
@@ -125,7 +125,7 @@ fn a_claimant_hears_of_what_was_bound_meanwhile() {
     );
     play.at(|core, step| core.confirmed("game", step));
     play.at(|core, step| core.confirmed("chat", step));
-    play.at(|core, step| core.left("game", step));
+    play.at(|core, step| core.left("game", 1, &[], step));
     let heard = play.heard();
     assert!(
         heard.contains(&"to b: hand over received 2".into()),

@@ -6,8 +6,12 @@ use super::*;
 pub(super) fn opened(open: &[u8]) -> String {
     let open = Open::decode(open).unwrap();
     let from = open.previous_gateway;
-    let text = match open.flags & OPEN_RESUMED {
+    let text = match open.flags & (OPEN_RESUMED | OPEN_TRANSFERRED) {
         0 => format!("OPEN epoch {}", open.epoch),
+        OPEN_TRANSFERRED => {
+            let state = String::from_utf8_lossy(open.state);
+            format!("OPEN transferred epoch {} state {state}", open.epoch)
+        }
         _ => format!("OPEN resumed epoch {} from {from}", open.epoch),
     };
     match open.flags & (OPEN_USER_BOUND | OPEN_REALM_BOUND) {
@@ -47,8 +51,14 @@ pub(super) fn words(effect: &Effect) -> Option<String> {
         Effect::Enlist(_) => "enlist".into(),
         Effect::Unregister => "unregister".into(),
         Effect::Moved(to) => format!("moved to {}", to.gateway),
-        Effect::Route(route) => format!("route {} {}", route.service, opened(&route.open)),
+        Effect::Route(route) => {
+            let to = route
+                .assigned
+                .map_or(String::new(), |to| format!("to {to} "));
+            format!("route {} {to}{}", route.service, opened(&route.open))
+        }
         Effect::Reach(reach) => format!("reach {} {}", reach.service, opened(&reach.open)),
+        Effect::Elsewhere(elsewhere) => format!("elsewhere {}", elsewhere.service),
         Effect::Call { to, say, .. } => format!("to {}: {}", to.gateway, said(say)),
         Effect::CancelCall(_) => "cancel call".into(),
         Effect::Reply { to, say } => format!("to {}: {}", to.at.gateway, replied(say)),

@@ -131,6 +131,7 @@ pub(super) fn open(epoch: u32, resumed: bool) -> Vec<u8> {
         epoch,
         client: "192.0.2.1:1",
         previous_gateway: if resumed { "g0" } else { "" },
+        state: &[],
     }
     .encode(&mut payload);
     on_link(LinkKind::Open, ID, &payload)

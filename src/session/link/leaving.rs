@@ -1,0 +1,91 @@
+//! Sessions that leave a link by CLOSE 307, for good or for a move, and come back (protocol 2.4, 2.5).
+
+use super::sessions::{Attached, MAX_LEFT, Sessions, Stage};
+
+/// Whether CLOSE 307 is sent and not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    Asked,
+    /// The answer brings the session's state.
+    ToMove,
+}
+
+/// Session that a backend's CLOSE 307 concerns.
+#[derive(Debug)]
+pub enum LeaveAnswered<'a, C> {
+    /// One that was leaving and still attached; the link has forgotten it now.
+    Detached(Attached<C>),
+    /// One that is moved to another backend, and stays attached until that has ended.
+    Parted(&'a mut Attached<C>),
+    /// One that had left before.
+    Forgotten,
+    /// None that was asked to leave.
+    Unexpected,
+}
+
+impl<C> Sessions<C> {
+    /// Resumes a session on the link that it has, or takes it back from a move. Returns whether it is attached, so
+    /// that OPEN is to be sent.
+    pub fn reopen(&mut self, session_id: u64) -> bool {
+        let Some(attached) = self.get(session_id) else {
+            return false;
+        };
+        attached.unanswered = attached.unanswered.saturating_add(1);
+        if attached.stage == Stage::Parted {
+            attached.stage = Stage::Resuming;
+        }
+        // The answer to CLOSE 307 is still to come, and ends nothing any more.
+        let unanswered = std::mem::replace(&mut attached.leaving, Leaving::No) == Leaving::ToMove;
+        if unanswered && self.left.len() < MAX_LEFT {
+            self.left.insert(session_id);
+        }
+        true
+    }
+
+    /// The session leaves in order. Returns whether it is attached, so that CLOSE 307 is to be sent.
+    pub fn leave(&mut self, session_id: u64) -> bool {
+        match self.get(session_id) {
+            Some(attached) => {
+                attached.leaving = Leaving::Asked;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The session leaves in order for another backend. Returns as [`leave`](Self::leave).
+    pub fn part(&mut self, session_id: u64) -> bool {
+        match self.get(session_id) {
+            Some(attached) => {
+                attached.leaving = Leaving::ToMove;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Tells whether BOUND may be sent to the session: behind CLOSE 307 nothing may.
+    pub fn takes_bound(&mut self, session_id: u64) -> bool {
+        self.get(session_id)
+            .is_some_and(|s| s.leaving == Leaving::No && s.stage != Stage::Parted)
+    }
+
+    /// CLOSE 307 came: the backend's last word on the session on this link.
+    pub fn leave_answered(&mut self, session_id: u64) -> LeaveAnswered<'_, C> {
+        if self.left.remove(&session_id) {
+            return LeaveAnswered::Forgotten;
+        }
+        let leaving = self.get(session_id).map_or(Leaving::No, |s| s.leaving);
+        let answered = match leaving {
+            Leaving::No => None,
+            Leaving::Asked => self.detach(session_id).map(LeaveAnswered::Detached),
+            Leaving::ToMove => self.get(session_id).map(|attached| {
+                attached.leaving = Leaving::No;
+                attached.stage = Stage::Parted;
+                LeaveAnswered::Parted(attached)
+            }),
+        };
+        answered.unwrap_or(LeaveAnswered::Unexpected)
+    }
+}

@@ -1,0 +1,192 @@
+//! A service of a session that goes on at another backend (protocol 2.5).
+//!
+//! ```text
+//!   Open ─ CLOSE 307 ─▶ Parting ─ the state ─▶ Arriving ─ ACCEPT ─▶ Open, at the new backend
+//!                          │ no answer            │ refused, no answer, link lost
+//!                          └──────────┬───────────┘
+//!                                     ▼
+//!                                 Returning ─ ACCEPT ─▶ Open, at the old backend
+//!                                     │
+//!                                     └─ refused, no answer ─▶ Unbound
+//! ```
+//!
+//! Each OPEN raises the session's epoch, so a late ACCEPT is not taken for another one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::opening::Opening;
+use super::state::{Service, Session, State};
+use crate::codec::code::Code;
+
+/// A move under way. Times are those of the core's clock, in milliseconds.
+#[derive(Debug)]
+pub struct Move<L> {
+    /// The lease of the old backend, who may get the session back.
+    pub from: L,
+    /// The lease of the new one, once its OPEN is sent.
+    pub to: Option<L>,
+    /// The new one.
+    pub endpoint: SocketAddr,
+    /// The service whose backend has asked, where that is not the old one.
+    pub asked_by: Option<Arc<str>>,
+    /// What the client has sent since.
+    pub waiting: Opening,
+    /// Progress.
+    pub stage: Stage,
+    /// A link to the new backend is asked for, and there is no answer yet.
+    pub reaching: bool,
+    /// The old one's link is lost, or it has ended the session itself: it is told nothing.
+    pub from_lost: bool,
+    /// When it began.
+    pub since: u64,
+    /// When the backend whose turn it is must have answered.
+    pub until: u64,
+}
+
+/// Progress of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The old backend has not answered CLOSE 307.
+    Parting,
+    /// The new one has not answered its OPEN.
+    Arriving {
+        /// Of that OPEN.
+        epoch: u32,
+        /// It has, and the news that its link is there is still to come.
+        accepted: bool,
+    },
+    /// The old one has not answered the OPEN by which it gets the session back.
+    Returning {
+        /// Of that OPEN.
+        epoch: u32,
+        /// It has, and the link to the new one is still asked for.
+        accepted: bool,
+        /// Why the new one has not got it.
+        why: Code,
+    },
+}
+
+impl<L> Session<L> {
+    /// Begins to move the service at `place`, which is open, to `endpoint`.
+    pub fn begin_move(
+        &mut self,
+        place: usize,
+        endpoint: SocketAddr,
+        asked_by: Option<Arc<str>>,
+        since: u64,
+        until: u64,
+    ) {
+        let state = &mut self.services[place].state;
+        *state = match std::mem::replace(state, State::Unbound) {
+            State::Open(from) => State::Moving(Box::new(Move {
+                from,
+                to: None,
+                endpoint,
+                asked_by,
+                waiting: Opening::default(),
+                stage: Stage::Parting,
+                reaching: false,
+                from_lost: false,
+                since,
+                until,
+            })),
+            before => before,
+        };
+    }
+
+    /// Returns the move of a service, if it is being moved.
+    pub fn moving(&mut self, service: &str) -> Option<&mut Move<L>> {
+        let service = self.services.iter_mut().find(|s| &*s.name == service)?;
+        match &mut service.state {
+            State::Moving(moving) => Some(moving),
+            State::Open(_) | State::Opening(_) | State::Assigned(_) | State::Unbound => None,
+        }
+    }
+
+    /// The services that are being moved.
+    pub fn moves(&self) -> impl Iterator<Item = (&Arc<str>, &Move<L>)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Moving(moving) => Some((&s.name, &**moving)),
+            State::Open(_) | State::Opening(_) | State::Assigned(_) | State::Unbound => None,
+        })
+    }
+
+    /// Takes the moves under way out, for the session's end.
+    pub fn take_moves(&mut self) -> impl Iterator<Item = Box<Move<L>>> {
+        self.services.iter_mut().filter_map(|s| {
+            match std::mem::replace(&mut s.state, State::Unbound) {
+                State::Moving(moving) => Some(moving),
+                before => {
+                    s.state = before;
+                    None
+                }
+            }
+        })
+    }
+
+    /// The move of a service has ended: `settle` makes its lease of it, or none, and what has waited is returned;
+    /// the service is open on that lease, or else is being opened anew for what has waited.
+    pub fn end_move(
+        &mut self,
+        service: &str,
+        settle: impl FnOnce(Move<L>) -> (Option<L>, Opening),
+    ) -> Option<Settled> {
+        let place = self.find(service)?;
+        let bound = self.bound;
+        let Service { state, .. } = &mut self.services[place];
+        let moving = match std::mem::replace(state, State::Unbound) {
+            State::Moving(moving) => moving,
+            before => {
+                *state = before;
+                return None;
+            }
+        };
+        let (lease, mut waiting) = settle(*moving);
+        Some(match lease {
+            Some(lease) => {
+                *state = State::Open(lease);
+                Settled::Open(place, waiting)
+            }
+            None if waiting.frames > 0 => {
+                waiting.told = bound;
+                *state = State::Opening(Box::new(waiting));
+                Settled::Reopens(place)
+            }
+            None => Settled::Unbound,
+        })
+    }
+
+    /// Notes where a service goes when it is named next.
+    ///
+    /// # Errors
+    /// 503: the session has as many services as it may. 409: the service is being opened. `Ok(false)`: it is open.
+    pub fn assign(&mut self, service: &str, endpoint: SocketAddr) -> Result<bool, Code> {
+        let state = self.find(service).map(|place| &self.services[place].state);
+        match state {
+            Some(State::Open(_) | State::Moving(_)) => return Ok(false),
+            Some(State::Opening(_)) => return Err(Code::CONFLICT),
+            Some(State::Assigned(_)) => {}
+            Some(State::Unbound) | None if self.is_crowded() => return Err(Code::UNAVAILABLE),
+            Some(State::Unbound) | None => {}
+        }
+        let place = match self.find(service) {
+            Some(place) => place,
+            // The one that was named last may be named by nothing any time.
+            None => self.new_place(service, self.last),
+        };
+        self.services[place].state = State::Assigned(Box::new(endpoint));
+        Ok(true)
+    }
+}
+
+/// What becomes of a service whose move has ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// It is open, and what has waited is to be sent.
+    Open(usize, Opening),
+    /// It is to be routed anew.
+    Reopens(usize),
+    /// Nothing waits for it.
+    Unbound,
+}
