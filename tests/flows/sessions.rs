@@ -130,20 +130,23 @@ async fn a_first_frame_without_a_service_starts_nothing() {
 async fn session_ids_use_all_their_bits() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;
+    let header = Header {
+        flags: FLAG_RESUMABLE,
+        ..Header::default()
+    };
+    // All ask before anybody waits: the backend never accepts, so each waits as long as a gateway does for that.
     let mut players = Vec::new();
-    let mut ids = std::collections::HashSet::new();
-    let (mut any, mut all) = (0, u64::MAX);
     for _ in 0..64 {
         let mut player = Player::connect(&gateway).await;
-        let header = Header {
-            flags: FLAG_RESUMABLE,
-            ..Header::default()
-        };
         player.send(header, "game", b"x").await;
+        players.push(player);
+    }
+    let mut ids = std::collections::HashSet::new();
+    let (mut any, mut all) = (0, u64::MAX);
+    for player in &mut players {
         let id = player.next().await.expect("OPENED").header.session_id;
         assert!(id != 0 && ids.insert(id));
         (any, all) = (any | id, all & id);
-        players.push(player);
     }
     // One bit stays the same 64 times by chance once in 2^57.
     assert_eq!((any, all), (u64::MAX, 0), "each bit has both values");
