@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::Desk;
 use super::errors::ApiError;
 use super::params::{Nothing, Query};
+use crate::admission::Changes;
 use crate::config::Config;
 use crate::config::keys::{Field, KEYS, Key};
 
@@ -25,6 +26,8 @@ pub(super) struct Setting {
     default: Option<String>,
     /// A change of the configuration file takes effect without a restart.
     live: bool,
+    /// An operator has changed it at run time.
+    changed: bool,
 }
 
 /// The effective configuration, by key.
@@ -35,16 +38,20 @@ pub(super) async fn effective(
     desk: web::Data<Desk>,
     _: Query<Nothing>,
 ) -> Result<web::Json<BTreeMap<&'static str, Setting>>, ApiError> {
-    Ok(web::Json(settings(&desk.doors.config())))
+    Ok(web::Json(settings(
+        &desk.doors.config(),
+        &desk.live_config.changes(),
+    )))
 }
 
-fn settings(config: &Config) -> BTreeMap<&'static str, Setting> {
+fn settings(config: &Config, changes: &Changes) -> BTreeMap<&'static str, Setting> {
     // The table writes through its fields, so it needs values of its own.
     let (mut config, mut defaults) = (config.clone(), Config::default());
     let setting = |key: &Key| Setting {
         value: shown((key.field)(&mut config)),
         default: shown((key.field)(&mut defaults)),
         live: key.is_live,
+        changed: changes.contains_key(key.name),
     };
     let names = KEYS.iter().map(|key| key.name);
     names.zip(KEYS.iter().map(setting)).collect()
@@ -68,7 +75,7 @@ mod tests {
         let mut config = Config::default();
         config.admin.token = Some(Secret::new("sesame".into()));
         config.redis.url = "redis://user:open@host:6379/0".parse().expect("a URL");
-        let settings = settings(&config);
+        let settings = settings(&config, &Changes::new());
         let url = settings["redis.url"].value.as_deref();
         assert_eq!(url, Some("redis://user:***@host:6379/0"));
         assert_eq!(settings.len(), KEYS.len());

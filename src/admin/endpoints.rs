@@ -15,9 +15,9 @@ use super::ids::{
 };
 use super::openapi::Finished;
 use super::{
-    actors, backend_state, backends, bans, config, drain, gateways, live, log_level, memory,
-    page_files, pages, probes, refusals, route_changes, routes, sessions, top_talkers, traces,
-    whoami,
+    actors, backend_state, backends, bans, config, drain, gateways, limits, live, log_level,
+    memory, page_files, pages, probes, refusals, route_changes, routes, sessions, top_talkers,
+    traces, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -81,6 +81,7 @@ endpoints! {
     "/api/v1/routes/resolve" => GET routes::resolve;
     "/api/v1/routes/rollback" => POST route_changes::rollback;
     "/api/v1/drain" => GET drain::progress, POST drain::begin, DELETE drain::undo;
+    "/api/v1/limits" => GET limits::list, PATCH limits::change, DELETE limits::reset;
     "/api/v1/log-level" => GET log_level::current, PUT log_level::change;
     "/api/v1/config" => GET config::effective;
     "/api/v1/memory" => GET memory::budget;

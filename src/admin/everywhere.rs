@@ -24,7 +24,7 @@ use super::params::Upload;
 use super::top_talkers::WINDOW;
 
 /// Paths whose answer may be had from every gateway, with what is made of the answers.
-const EVERYWHERE: [(&str, Manner); 15] = [
+const EVERYWHERE: [(&str, Manner); 16] = [
     ("/api/v1/info", Manner::Each),
     ("/api/v1/sessions/{id}", Manner::Found),
     ("/api/v1/top-talkers", Manner::Each),
@@ -38,6 +38,7 @@ const EVERYWHERE: [(&str, Manner); 15] = [
     ("/api/v1/traces/{id}/events", Manner::Each),
     ("/api/v1/routes", Manner::Each),
     ("/api/v1/drain", Manner::Each),
+    ("/api/v1/limits", Manner::Each),
     ("/api/v1/log-level", Manner::Each),
     ("/api/v1/memory", Manner::Each),
 ];

@@ -8,7 +8,7 @@
 //! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
-//!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
+//!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`limits`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
 //!   [`event_streams`], [`page_files`] and [`pages`] for people.
 
 mod accept;
@@ -34,6 +34,7 @@ mod families;
 mod family;
 mod gateways;
 mod ids;
+mod limits;
 mod live;
 mod log_level;
 mod memory;
@@ -68,7 +69,7 @@ use actix::Message;
 
 use crate::actors::gateway::{AskStatus, Gateway, StatusSnapshot};
 use crate::actors::peers::Peering;
-use crate::admission::{Doors, Gate};
+use crate::admission::{Doors, Gate, LiveConfig};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::logging::Log;
@@ -113,6 +114,8 @@ pub struct Sources {
     pub tokens: Vec<AdminToken>,
     /// The limits in force, and the configuration with what has been reloaded.
     pub doors: Arc<Doors>,
+    /// What operators change of the configuration.
+    pub live_config: Arc<LiveConfig>,
     /// The root of the actors.
     pub gateway: CountedAddr<Gateway>,
     /// Each worker's counters.
@@ -136,6 +139,7 @@ struct Desk {
     config: Arc<Config>,
     tokens: Vec<AdminToken>,
     doors: Arc<Doors>,
+    live_config: Arc<LiveConfig>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
     services: Arc<ServiceBook>,
@@ -166,6 +170,7 @@ impl Desk {
             config: sources.config,
             tokens: sources.tokens,
             doors: sources.doors,
+            live_config: sources.live_config,
             gateway: sources.gateway,
             metrics: sources.metrics,
             services: sources.services,

@@ -30,6 +30,7 @@ impl Modify for Finished {
                 ("get", &mut item.get),
                 ("post", &mut item.post),
                 ("put", &mut item.put),
+                ("patch", &mut item.patch),
                 ("delete", &mut item.delete),
             ];
             for (method, operation) in operations {

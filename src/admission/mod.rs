@@ -6,6 +6,7 @@ mod bans;
 mod doors;
 mod files;
 mod gate;
+mod live_config;
 
 pub use access_log::AccessLog;
 pub use addresses::AddressSeat;
@@ -13,3 +14,4 @@ pub use bans::{Ban, BanOrder, BanTarget, Banned, Bans, Ends, TooManyBans};
 pub use doors::{AddressSource, Doors, Verdict, unix_seconds};
 pub use files::{FileBudget, Room};
 pub use gate::{Admission, Gate, Permit, SUSPENDED_BYTES, Suspension};
+pub use live_config::{Change, Changed, Changes, LiveConfig, changeable, shown};

@@ -11,6 +11,7 @@ mod drain;
 mod everywhere;
 pub(super) mod gateways;
 mod gathered;
+mod limits;
 mod paint;
 mod progress;
 mod recent;
@@ -144,6 +145,7 @@ impl<'a> Terminal<'a> {
             Command::Routes => self.print(&self.api.get(&["routes"], &[])?, show::routes),
             Command::Resolve(args) => self.resolve(args),
             Command::Drain(args) => self.drain(args),
+            Command::Limits(args) => self.limits(args),
             Command::LogLevel { level } => self.log_level(level.as_deref()),
             // Not a question with one answer.
             Command::Trace(_) => Ok(()),

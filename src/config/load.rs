@@ -79,6 +79,38 @@ pub fn load(
     }
 }
 
+/// Sets keys of a configuration that is in force to other values, and checks it as a whole. A key without a value is one
+/// that may not be changed.
+///
+/// # Errors
+/// All mistakes.
+pub fn change<'a>(
+    in_force: &Config,
+    values: impl Iterator<Item = (&'a str, Option<&'a str>)>,
+) -> Result<Config, Vec<Mistake>> {
+    let mut loading = Loading {
+        config: in_force.clone(),
+        ..Loading::default()
+    };
+    for (name, text) in values {
+        let key = KEYS.iter().find(|key| key.name == name);
+        let result = match (key, text) {
+            (None, _) => Err(unknown(name)),
+            (Some(key), Some(text)) if key.is_live => loading.apply(key, text),
+            (Some(_), _) => Err("cannot be changed at run time".to_owned()),
+        };
+        if let Err(message) = result {
+            let place = Place::Keys(name.to_owned());
+            loading.mistakes.push(Mistake { place, message });
+        }
+    }
+    loading.contradictions();
+    match loading.mistakes.is_empty() {
+        true => Ok(loading.config),
+        false => Err(loading.mistakes),
+    }
+}
+
 /// Returns the format of log lines, in which the mistakes of a configuration are told too.
 pub fn log_format(
     file: Option<&Path>,

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use crate::codec::network::{Network, Networks};
 pub use admin::{Admin, NamedTokens};
 pub use lists::{Origins, Paths};
-pub use load::{Mistake, Place, environment, host_name, load, log_format};
+pub use load::{Mistake, Place, change, environment, host_name, load, log_format};
 pub use peer::{HostPort, HostPorts, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
 pub use reload::{Reloaded, reload};

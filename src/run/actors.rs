@@ -21,7 +21,7 @@ use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
 use crate::actors::worker::{self, Worker, WorkerParams};
 use crate::admission::AccessLog;
-use crate::admission::{Doors, Gate};
+use crate::admission::{Changed, Doors, Gate, LiveConfig};
 use crate::config::Config;
 use crate::history::RefusalLog;
 use crate::inspection::Inspector;
@@ -36,7 +36,7 @@ use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, LOOK_INTERVAL, ROOT, Seat};
 use crate::traces::Traces;
 
-/// Interval at which bans, orders and traces that are over are looked for.
+/// Interval at which bans, orders, traces and changes of limits that are over are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// State that the threads of a gateway share before its actors exist.
@@ -76,20 +76,24 @@ impl Parts {
 }
 
 impl Parts {
-    fn live(&self) -> Live {
-        Live {
+    /// Returns the way to change the configuration in force.
+    pub(super) fn live(&self) -> LiveConfig {
+        let live = Live {
             doors: Arc::clone(&self.doors),
             gate: Arc::clone(&self.gate),
             tls: Arc::clone(&self.tls),
             memory: Arc::clone(&self.memory),
             workers: self.workers.clone(),
-        }
+        };
+        let configured = Config::clone(&self.config);
+        LiveConfig::new(configured, move |config| live.apply(config))
     }
 }
 
 /// Starts the actors, leaves first: what others depend on is there before them.
 pub(super) async fn start_actors(
     mut parts: Parts,
+    live: Arc<LiveConfig>,
     first_load: mpsc::Sender<()>,
 ) -> io::Result<CountedAddr<Gateway>> {
     memory::count_on_this_thread(parts.memory.gateway());
@@ -100,7 +104,7 @@ pub(super) async fn start_actors(
     start_workers(&parts, listeners, &budget, &peering).await?;
     let watchers = Watchers::default();
     let entry = parts.actors.register(ROOT, String::new(), None, None);
-    let (live, operator) = (parts.live(), keep_orders(&parts.links));
+    let operator = keep_orders(&parts.links);
     let config = parts.config;
     let (own, gate, workers) = (Arc::clone(&config), parts.gate, parts.workers);
     let (own_watchers, token_keys) = (watchers.clone(), Arc::default());
@@ -123,19 +127,20 @@ pub(super) async fn start_actors(
             first_load,
         )
     });
-    actix::spawn(async move {
-        if panicked.await {
-            // Nothing is above it that could start it again.
-            System::current().stop_with_code(1);
-        }
-    });
+    actix::spawn(end_with(panicked));
     budget.report_to(gateway.recipient());
     actix::spawn(token_keys::keep_fresh(
         Arc::clone(&config),
         Arc::clone(&parts.tokens),
         token_keys,
     ));
-    keep_current(live, watchers.config, &parts.actors, parts.traces);
+    keep_current(
+        live,
+        parts.doors,
+        watchers.config,
+        &parts.actors,
+        parts.traces,
+    );
     let audience = Audience {
         routers: parts.routers,
         in_force: parts.routes,
@@ -157,6 +162,13 @@ pub(super) async fn start_actors(
         config_watcher::launch(&config, &actors, budget, watchers.routes, audience);
     });
     Ok(gateway)
+}
+
+/// Ends the process when the gateway's own actor has panicked: nothing is above it that could start it again.
+async fn end_with(panicked: impl Future<Output = bool>) {
+    if panicked.await {
+        System::current().stop_with_code(1);
+    }
 }
 
 /// Starts the workers, each on a thread of its own.
@@ -207,11 +219,18 @@ async fn start_workers(
     Ok(())
 }
 
-/// Keeps limits as the configuration has them, bans and traces as long as they last, and what is known of actors' loads.
-fn keep_current(live: Live, asked: Arc<Notify>, actors: &Arc<ActorRegistry>, traces: Arc<Traces>) {
+/// Keeps limits as the configuration and operators have them, bans and traces as long as they last, and what is known of
+/// actors' loads.
+fn keep_current(
+    live: Arc<LiveConfig>,
+    doors: Arc<Doors>,
+    asked: Arc<Notify>,
+    actors: &Arc<ActorRegistry>,
+    traces: Arc<Traces>,
+) {
     actix::spawn(sweep_traces(traces));
     actix::spawn(look_at(Arc::clone(actors)));
-    actix::spawn(sweep_bans(Arc::clone(&live.doors)));
+    actix::spawn(sweep_limits(Arc::clone(&live), doors));
     actix::spawn(keep_fresh(live, asked));
 }
 
@@ -225,12 +244,21 @@ async fn look_at(actors: Arc<ActorRegistry>) {
     }
 }
 
-/// Forgets bans that are over, and says so. When one is over does not depend on this.
-async fn sweep_bans(doors: Arc<Doors>) {
+/// Forgets bans that are over, and says so, although when one is over does not depend on this; and ends changes of
+/// limits whose time is over.
+async fn sweep_limits(live: Arc<LiveConfig>, doors: Arc<Doors>) {
     let mut turns = tokio::time::interval(SWEEP);
     loop {
         turns.tick().await;
         doors.bans().sweep(doors.now());
+        for Changed { key, before, after } in live.sweep(Instant::now()) {
+            tracing::info!(
+                key,
+                before,
+                after,
+                "the limit is as configured again, for its time is over"
+            );
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod actors;
 mod reload;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -19,7 +19,7 @@ use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
 use crate::admin::{self, Admin, Sources};
-use crate::admission::{Doors, FileBudget, Gate};
+use crate::admission::{Doors, FileBudget, Gate, LiveConfig};
 use crate::config::Config;
 use crate::inspection::Inspector;
 use crate::memory::{MemoryBudget, available};
@@ -172,10 +172,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let count = config.gateway.worker_count();
     let gate = Arc::new(gate(&config)?);
     let doors = Arc::new(Doors::new(Arc::clone(&config)));
-    let address = config.listen.address;
-    let listeners = listen::listeners(address, count, config.listen.dead_after)
-        .map_err(|error| StartError::Listen(address, error))?;
-    let players = listeners[0].local_addr()?;
+    let (listeners, players) = listen_for_players(&config)?;
     let (admin_listener, admin_address) = admin::listen(config.admin.address)
         .map_err(|error| StartError::Admin(config.admin.address, error))?;
     let admin_tokens = admin_tokens::load(&config.admin).map_err(StartError::AdminTokens)?;
@@ -190,7 +187,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let parts = Parts {
         memory: Arc::clone(&memory),
         config: Arc::clone(&config),
-        tls: Arc::new(tls),
+        tls,
         gate: Arc::clone(&gate),
         doors: Arc::clone(&doors),
         metrics: metrics.clone(),
@@ -208,13 +205,15 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         pod: pod(&config)?,
     };
     let inspector = parts.inspector();
+    let live = Arc::new(parts.live());
     supervision::record_panics();
     let (first_load, loaded) = mpsc::channel();
-    let (system, gateway) = spawn_system(parts, first_load)?;
+    let (system, gateway) = spawn_system(parts, Arc::clone(&live), first_load)?;
     let sources = Sources {
         config,
         tokens: admin_tokens,
         doors,
+        live_config: live,
         gateway: gateway.clone(),
         metrics: metrics.clone(),
         services: Arc::clone(&services),
@@ -239,15 +238,25 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     })
 }
 
+/// Returns a listener for each worker, and the address that they share.
+fn listen_for_players(config: &Config) -> Result<(Vec<TcpListener>, SocketAddr), StartError> {
+    let (address, count) = (config.listen.address, config.gateway.worker_count());
+    let listeners = listen::listeners(address, count, config.listen.dead_after)
+        .map_err(|error| StartError::Listen(address, error))?;
+    let players = listeners[0].local_addr()?;
+    Ok((listeners, players))
+}
+
 /// Starts the gateway's own thread, and on it its actors.
 fn spawn_system(
     parts: Parts,
+    live: Arc<LiveConfig>,
     first_load: mpsc::Sender<()>,
 ) -> Result<(JoinHandle<io::Result<()>>, CountedAddr<Gateway>), StartError> {
     let (started, ready) = mpsc::channel();
     let run = move || {
         let system = System::new();
-        let gateway = system.block_on(start_actors(parts, first_load));
+        let gateway = system.block_on(start_actors(parts, live, first_load));
         let failed = gateway.is_err();
         // The receiver waits for exactly this.
         let _ = started.send(gateway);
@@ -269,12 +278,12 @@ fn pod(config: &Config) -> Result<Option<Pod>, StartError> {
     pod.map_err(StartError::Kubernetes)
 }
 
-fn load_tls(config: &Arc<Config>) -> Result<Tls, StartError> {
+fn load_tls(config: &Arc<Config>) -> Result<Arc<Tls>, StartError> {
     let (tls, warnings) = Tls::load(config).map_err(StartError::Tls)?;
     for warning in warnings {
         tracing::warn!(warning, "TLS");
     }
-    Ok(tls)
+    Ok(Arc::new(tls))
 }
 
 /// Makes the budget of `limits.memory`, or of what takes its place, and says so.

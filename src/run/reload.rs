@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::actors::worker::{LimitsReloaded, Worker};
-use crate::admission::{Doors, Gate};
+use crate::admission::{Doors, Gate, LiveConfig};
 use crate::config::{self, Config, Reloaded};
 use crate::memory::{MemoryBudget, available};
 use crate::net::tls::Tls;
@@ -37,7 +37,7 @@ pub(super) struct Live {
 
 impl Live {
     /// Puts a configuration in force.
-    fn apply(&self, config: Config) {
+    pub(super) fn apply(&self, config: Config) {
         if let Some(limit) = self.gate.want(config.listen.max_connections) {
             tracing::info!(limit, "connections served at a time have changed");
         }
@@ -51,42 +51,48 @@ impl Live {
             worker.do_send(LimitsReloaded);
         }
     }
+}
 
-    fn take(&self, reloaded: Reloaded) {
-        let Reloaded {
-            config,
-            changed,
-            need_restart,
-        } = reloaded;
-        if !changed.is_empty() {
-            let changed = changed.join(", ");
-            tracing::info!(changed, "changed configuration is in force");
-            self.apply(config);
+fn take(live: &LiveConfig, reloaded: Reloaded) {
+    let Reloaded {
+        config,
+        changed,
+        need_restart,
+    } = reloaded;
+    if !changed.is_empty() {
+        let gone = live.reloaded(config, &changed).join(", ");
+        let changed = changed.join(", ");
+        tracing::info!(changed, "changed configuration is in force");
+        if !gone.is_empty() {
+            tracing::warn!(
+                keys = gone,
+                "what operators had changed is as configured again"
+            );
         }
-        if !need_restart.is_empty() {
-            let keys = need_restart.join(", ");
-            tracing::warn!(keys, "changed configuration needs a restart");
-        }
+    }
+    if !need_restart.is_empty() {
+        let keys = need_restart.join(", ");
+        tracing::warn!(keys, "changed configuration needs a restart");
     }
 }
 
 /// Reads the file again when it changes or `asked` says so, and puts in force what can be. What cannot is
 /// logged, once for each change. Returns only if there is no file.
-pub(super) async fn keep_fresh(live: Live, asked: Arc<Notify>) {
-    let Some(file) = live.doors.config().file.clone() else {
+pub(super) async fn keep_fresh(live: Arc<LiveConfig>, asked: Arc<Notify>) {
+    let Some(file) = live.configured().file else {
         return;
     };
     let _watch = watch(&file, Arc::clone(&asked));
     let mut before = None;
     loop {
         // At first too: it may have changed before it was watched.
-        let in_force = live.doors.config().clone();
-        let read = move || config::reload(&in_force, config::environment(), complete);
+        let configured = live.configured();
+        let read = move || config::reload(&configured, config::environment(), complete);
         match tokio::task::spawn_blocking(read).await {
             Ok(now) if before.as_ref() == Some(&now) => {}
             Ok(now) => {
                 match now.clone() {
-                    Ok(reloaded) => live.take(reloaded),
+                    Ok(reloaded) => take(&live, reloaded),
                     Err(mistakes) => {
                         let all: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
                         let error = all.join("; ");

@@ -53,6 +53,7 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("POST /api/v1/routes/resolve?service=game", "GET, HEAD"),
         ("PUT /api/v1/drain", "GET, HEAD, POST, DELETE"),
         ("PATCH /api/v1/drain", "GET, HEAD, POST, DELETE"),
+        ("PUT /api/v1/limits", "GET, HEAD, PATCH, DELETE"),
         ("POST /api/v1/log-level", "GET, HEAD, PUT"),
         ("OPTIONS /api/v1/config", "GET, HEAD"),
         ("TRACE /api/v1/config", "GET, HEAD"),

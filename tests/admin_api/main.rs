@@ -15,6 +15,7 @@ mod drain;
 mod endpoints;
 mod events;
 mod http;
+mod limits;
 mod metrics;
 mod pages;
 mod refusals;

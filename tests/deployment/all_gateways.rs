@@ -36,6 +36,7 @@ async fn gateways_are_listed_and_each_answers_for_itself() {
         "refusals",
         "routes",
         "memory",
+        "limits",
         "log-level",
         "top-talkers",
     ] {

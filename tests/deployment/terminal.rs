@@ -53,6 +53,10 @@ async fn one_command_asks_and_tells_all_gateways() {
     );
     let (good, bans, _) = admin(&all.a, "bans --deployment").await;
     assert!(!good && bans.matches("user-99").count() == 2, "{bans}");
+    let (good, limits, error) = admin(&all.a, "limits limits.max_bans=77 --deployment").await;
+    assert!(!good && error.contains("it is too old"), "{error}");
+    let changed = |line: &&str| line.starts_with("limits.max_bans ") && line.contains(" 77 ");
+    assert_eq!(limits.lines().filter(changed).count(), 2, "{limits}");
     let (_, json, _) = admin(&all.a, "backends --deployment --json").await;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(json["answered"], 2);

@@ -12,6 +12,7 @@ use super::backend::BackendArgs;
 use super::bans::{BanArgs, BansArgs, UnbanArgs};
 use super::drain::DrainArgs;
 use super::gateways::GatewayArgs;
+use super::limits::LimitsArgs;
 use super::trace::TraceArgs;
 use super::{everywhere, recent, show, watch};
 use crate::config::Network;
@@ -104,6 +105,8 @@ pub(super) enum Command {
     Resolve(ResolveArgs),
     /// Drain the gateway without stopping it, show the progress, or cancel the drain.
     Drain(DrainArgs),
+    /// Show the limits that can be changed at run time; with KEY=VALUE, change them.
+    Limits(LimitsArgs),
     /// Show the log level; with LEVEL, change it.
     LogLevel {
         /// New level, e.g. debug or info,game_gateway::actors=debug.
@@ -119,6 +122,7 @@ impl Command {
             Command::Ban(_) | Command::Unban(_) | Command::Trace(_) => true,
             Command::Drain(args) => !args.status || args.wait,
             Command::Backend(args) => args.state.is_some(),
+            Command::Limits(args) => args.changes(),
             Command::LogLevel { level } => level.is_some(),
             Command::Gateways
             | Command::Actors(_)
