@@ -15,6 +15,7 @@ use super::params::{Body, Nothing, Query, path_part};
 use super::wishes::{self, given, text};
 use super::{Desk, in_time};
 use crate::actors::backend_pool::OrderRefused;
+use crate::actors::link::EvacuationSnapshot;
 use crate::admission::unix_seconds;
 use crate::config::units::show_duration;
 use crate::inspection::{BackendSnapshot, OrderSnapshot};
@@ -29,7 +30,8 @@ pub(super) struct StateWish {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = OperatorState, required = true)]
     state: Option<Value>,
-    /// Its sessions are moved to other backends. Not possible yet: `true` is refused.
+    /// With `drain` or `maintenance`: the sessions that it has are moved to other backends, with their state, some at a
+    /// time.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool)]
     r#move: Option<Value>,
@@ -47,6 +49,7 @@ pub(super) struct StateWish {
 #[derive(Debug)]
 pub(super) struct Wanted {
     state: OperatorState,
+    moves: bool,
     time: Option<Duration>,
     reason: String,
 }
@@ -70,6 +73,8 @@ pub(super) struct BackendState {
     sessions: u64,
     /// Sessions that wait for a link to it.
     waiting_sessions: u64,
+    /// How far they have been moved to other backends, of all services; `null`: nobody has wanted that so far.
+    evacuation: Option<EvacuationSnapshot>,
 }
 
 impl StateWish {
@@ -91,16 +96,22 @@ impl StateWish {
                 return Err(ApiError::bad_request(message));
             }
         };
-        match &self.r#move {
-            None | Some(Value::Bool(false)) => {}
-            Some(Value::Bool(true)) => return Err(ApiError::move_not_supported()),
+        let moves = match &self.r#move {
+            None | Some(Value::Bool(false)) => false,
+            Some(Value::Bool(true)) => true,
             Some(other) => {
                 let message = format!("move: `{other}` is not true or false");
                 return Err(ApiError::bad_request(message));
             }
+        };
+        if moves && state == OperatorState::Ready {
+            let message =
+                "move: only with drain or maintenance, a backend that is ready keeps its sessions";
+            return Err(ApiError::bad_request(message));
         }
         Ok(Wanted {
             state,
+            moves,
             time: self.time(state)?,
             reason: wishes::reason(&self.reason, "upgrade")?,
         })
@@ -122,12 +133,16 @@ impl StateWish {
 /// order for a name holds for each address that the name has at the time. In `maintenance` the backend's sessions end
 /// some at a time: it gets its final CLOSE, the player ERROR 502 for that service, and the player's next DATA goes to
 /// another backend.
+///
+/// With `move` its sessions go on at other backends, with their state, where the rules lead without this one: some at a
+/// time, as `evacuation` of `GET /api/v1/backends` shows. Those that cannot be moved stay, and are counted there by the
+/// reason; in `maintenance` they end.
 #[utoipa::path(put, path = "/api/v1/backends/{address}/state", tag = "backends", request_body = StateWish,
     params(("address" = EndpointText, Path, description = "The backend, as rules name it, or one of its addresses.")),
     responses(
         (status = 200, description = "It is in force.", body = BackendState),
         (status = 404, description = "No rule, realm or link has this backend.", body = ErrorBody),
-        (status = 409, description = "As many backends as possible have a state, or the name of this address has one, or `move`: sessions cannot be moved yet.",
+        (status = 409, description = "As many backends as possible have a state, or the name of this address has one.",
             body = ErrorBody),
         (status = 503, description = "The workers do not answer in time.", body = ErrorBody),
     )
@@ -193,11 +208,13 @@ pub(super) async fn set(
     let before = shown(desk, name, before, &rows, None).state;
     let Wanted {
         state,
+        moves,
         time,
         reason,
     } = wanted;
     let order = Order {
         state,
+        moves,
         since: unix_seconds(),
         ends: time.map(|time| Instant::now() + time),
         by: by.clone(),
@@ -209,7 +226,7 @@ pub(super) async fn set(
     let r#for = time.map_or_else(String::new, show_duration);
     let (was, now, sessions) = (before.name(), state.name(), answer.sessions);
     tracing::info!(
-        target: AUDIT, backend = %name, before = was, state = now, r#for, by, reason, sessions,
+        target: AUDIT, backend = %name, before = was, state = now, moves, r#for, by, reason, sessions,
         "the state of a backend is changed over the admin API"
     );
     Ok(answer)
@@ -271,5 +288,15 @@ fn shown(
         addresses,
         sessions: rows.iter().map(|row| row.sessions).sum(),
         waiting_sessions: rows.iter().map(|row| row.waiting_sessions).sum(),
+        evacuation: evacuation(rows),
     }
+}
+
+/// Returns how far the sessions of all its services have been moved.
+fn evacuation(rows: &[BackendSnapshot]) -> Option<EvacuationSnapshot> {
+    let all = rows.iter().filter_map(|row| row.evacuation);
+    all.reduce(|mut sum, row| {
+        sum.add(&row);
+        sum
+    })
 }

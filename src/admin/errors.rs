@@ -131,11 +131,6 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_IMPLEMENTED, "not_available", message)
     }
 
-    pub(super) fn move_not_supported() -> ApiError {
-        let message = "move: sessions cannot be moved to other backends yet; without it they end in maintenance";
-        ApiError::new(StatusCode::CONFLICT, "move_not_supported", message)
-    }
-
     /// Returns the error for something that is temporarily missing, which `code` names.
     pub(super) fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)

@@ -88,6 +88,7 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         breaker: Breaker::Closed,
         operator_state: OperatorState::Ready,
         order: None,
+        evacuation: None,
         last_error: None,
         sessions: 0,
         waiting_sessions: 0,
@@ -134,6 +135,7 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
     }
     row.breaker = row.breaker.max(pool.breaker);
     row.last_error = row.last_error.take().or(pool.last_error);
+    row.evacuation = row.evacuation.or(pool.evacuation);
     row.waiting_sessions += pool.waiting_sessions;
     for link in &pool.links {
         row.sessions += link.sessions;

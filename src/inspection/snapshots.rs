@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::actors::backend_pool::{BackendHealth, Breaker};
 use crate::actors::client::SessionSnapshot;
-use crate::actors::link::LinkSnapshot;
+use crate::actors::link::{EvacuationSnapshot, LinkSnapshot};
 use crate::admission::unix_seconds;
 use crate::metrics::{Percentiles, RecentTimes};
 use crate::routing::EndpointName;
@@ -71,6 +71,8 @@ pub struct BackendSnapshot {
     pub operator_state: OperatorState,
     /// The order for that; `null`: there is none, it is ready.
     pub order: Option<OrderSnapshot>,
+    /// How far its sessions have been moved to other endpoints; `null`: nobody wants that.
+    pub evacuation: Option<EvacuationSnapshot>,
     /// Why a link to it could not be had or was lost, a certificate that is not trusted for example;
     /// `null` once a link is ready.
     pub last_error: Option<String>,
@@ -111,6 +113,8 @@ pub struct OrderSnapshot {
     /// The address or name that it was given for.
     #[schema(example = "10.0.0.7:9300")]
     pub address: String,
+    /// Whether its sessions are moved to other backends.
+    pub r#move: bool,
     /// When it was given, in seconds since 1970.
     pub since_seconds: u64,
     /// Seconds since then.
@@ -129,6 +133,7 @@ impl OrderSnapshot {
         let left = |ends: Instant| ends.saturating_duration_since(Instant::now());
         OrderSnapshot {
             address: address.to_string(),
+            r#move: order.moves,
             since_seconds: order.since,
             age_seconds: unix_seconds().saturating_sub(order.since),
             remaining_seconds: order.ends.map(|ends| left(ends).as_secs()),

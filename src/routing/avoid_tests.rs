@@ -83,6 +83,7 @@ fn what_is_withdrawn_is_never_the_answer_and_others_users_stay() {
     let mut withdraw = |endpoint: SocketAddr| {
         let order = Order {
             state: OperatorState::Drain,
+            moves: false,
             since: 0,
             ends: None,
             by: String::new(),

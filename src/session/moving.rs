@@ -44,6 +44,26 @@ pub struct Move<L> {
     pub until: u64,
 }
 
+/// Why a session that was to be moved stays with its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stays {
+    /// The backend does not hand sessions over.
+    NotSupported,
+    /// The rules lead nowhere else.
+    Nowhere,
+    /// The new backend has refused it, or has not answered.
+    Refused,
+    /// Its state is too large.
+    TooLarge,
+    /// A resume, a claim or too many other moves are under way.
+    Busy,
+}
+
+impl Stays {
+    /// Number of reasons.
+    pub const COUNT: usize = 5;
+}
+
 /// Progress of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {

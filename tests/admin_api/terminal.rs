@@ -443,7 +443,10 @@ fn a_backend_is_taken_out_and_brought_back() {
             .is_some_and(|left| left > 3000),
         "{order}"
     );
-    let waited = state(&["maintenance", "--wait"]);
+    assert_eq!(order["move"], false);
+    let moving = state(&["drain", "--move"]);
+    assert_eq!(moving["order"]["move"], true);
+    let waited = state(&["maintenance", "--move", "--wait"]);
     assert_eq!(
         (&waited["state"], &waited["sessions"]),
         (&json!("maintenance"), &json!(0))
@@ -462,6 +465,8 @@ fn a_backend_is_taken_out_and_brought_back() {
         "{shown}"
     );
     assert_eq!(state(&["ready"])["before"], "maintenance");
+    let refused = served.fails(&["backend", "[::1]:1", "ready", "--move"]);
+    assert!(refused.contains("move: only with drain"), "{refused}");
     let unknown = served.fails(&["backend", "[::1]:2", "drain"]);
     assert!(unknown.contains("there is no backend [::1]:2"), "{unknown}");
     for wrong in [

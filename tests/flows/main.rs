@@ -8,6 +8,7 @@ mod bans;
 mod chaos;
 mod drain;
 mod endings;
+mod evacuation;
 mod foreign;
 mod framing;
 mod health;

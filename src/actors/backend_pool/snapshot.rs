@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::actors::link::LinkSnapshot;
+use crate::actors::link::{EvacuationSnapshot, LinkSnapshot};
 use crate::labels::labels;
 use crate::metrics::RecentTimes;
 use crate::routing::health::OperatorState;
@@ -77,6 +77,8 @@ pub struct PoolSnapshot {
     pub waiting_sessions: u64,
     /// Final CLOSEs that wait for a link of any worker.
     pub owed_closes: u64,
+    /// How far its sessions have been moved to others, over all workers.
+    pub evacuation: Option<EvacuationSnapshot>,
     /// What connecting has taken lately.
     #[serde(skip)]
     pub connect: RecentTimes,

@@ -169,6 +169,7 @@ impl Inspectable for BackendPool {
             breaker: self.breaker(),
             last_error: self.state.last_error.as_deref().map(str::to_owned),
             retired: self.state.retired,
+            evacuation: self.occupancy.evacuation(),
             waiting_sessions: self.state.waiting.len() as u64,
             owed_closes: self.occupancy.owed_closes.count() as u64,
             connect: self.state.times.connect.snapshot(Instant::now()),

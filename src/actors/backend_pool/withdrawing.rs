@@ -1,5 +1,5 @@
 //! A pool whose endpoint an operator has withdrawn: in drain it takes no new sessions, in maintenance it ends those
-//! that it has, some at a time.
+//! that it has, some at a time. In either they are moved to other endpoints first where the operator wants that.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use actix::prelude::*;
 use futures_util::stream;
 
 use super::{BackendPool, Bind};
-use crate::actors::link::EndSome;
+use crate::actors::link::{EndSome, Evacuate};
 use crate::routing::health::OperatorState;
 
 /// Interval at which `drain.moves_at_once` sessions are ended.
@@ -44,7 +44,15 @@ impl BackendPool {
     }
 
     fn obey(&mut self, ctx: &mut Context<Self>) {
-        let state = self.operator_state();
+        let withdrawn = self.shared.limits.operator.withdrawn();
+        let state = withdrawn.state(self.endpoint);
+        let moves = withdrawn.moves(self.endpoint);
+        self.occupancy.evacuation.order(moves);
+        if moves {
+            for slot in &self.state.links {
+                slot.link.do_send(Evacuate);
+            }
+        }
         if state != OperatorState::Maintenance {
             if let Some(ending) = self.ending.take() {
                 ctx.cancel_future(ending);

@@ -203,7 +203,7 @@ impl Link {
             Kind::Multicast => self.take_multicast(&Multicast::decode(frame.payload)?, strays),
             Kind::Goaway => {
                 if frame.payload.first() == Some(&GOAWAY_MOVE) {
-                    self.gauge.occupancy().set_evacuated(true);
+                    self.gauge.occupancy().evacuation.said_by_backend(true);
                 }
                 if self.lifecycle.goaway() {
                     self.report(LinkChange::Goaway);

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::evacuation::Stayed;
 use super::gauge::Gauge;
 use super::messages::{
     AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Move, Release, Reopen, Retag,
@@ -16,6 +17,7 @@ use super::{Link, OwedClose};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::core::Hold;
+use crate::session::moving::Stays;
 use crate::supervision::{CountedAddr, SeatRecipient};
 
 /// Data that all leases of one link share, so that a lease itself is small.
@@ -38,6 +40,8 @@ pub struct Lease {
     silent: bool,
     /// It counts among the moves of its endpoint.
     moving: bool,
+    /// It was to be moved, and is counted among those that stay.
+    stayed: Option<Stayed>,
 }
 
 impl Lease {
@@ -49,6 +53,7 @@ impl Lease {
             final_code: Code::INTERNAL,
             silent: false,
             moving: false,
+            stayed: None,
         }
     }
 }
@@ -158,6 +163,7 @@ impl Hold for Lease {
     fn part(&mut self) -> bool {
         self.moving = self.anchor.gauge.occupancy().begin_move();
         if self.moving {
+            self.goes();
             self.silent = true;
             let session_id = self.session_id;
             self.anchor.link.do_send(Move { session_id });
@@ -171,12 +177,32 @@ impl Hold for Lease {
     }
 
     fn tell_moved(&self, code: Code) {
+        if self.moving && code == Code::NORMAL {
+            self.anchor.gauge.occupancy().evacuation.moved();
+        }
         let session_id = self.session_id;
         self.anchor.link.do_send(TellMoved { session_id, code });
+    }
+
+    fn stays(&mut self, why: Stays) {
+        let evacuation = &self.anchor.gauge.occupancy().evacuation;
+        self.stayed = evacuation.stays(self.stayed.take(), why);
+    }
+
+    fn may_be_ended(&self) -> bool {
+        let occupancy = self.anchor.gauge.occupancy();
+        let evacuation = &occupancy.evacuation;
+        !evacuation.is_ordered() || !occupancy.transfers() || evacuation.must_stay(self.stayed)
     }
 }
 
 impl Lease {
+    fn goes(&mut self) {
+        if let Some(stayed) = self.stayed.take() {
+            self.anchor.gauge.occupancy().evacuation.goes(Some(stayed));
+        }
+    }
+
     fn end_move(&mut self) {
         if std::mem::take(&mut self.moving) {
             self.anchor.gauge.occupancy().end_move();
@@ -187,6 +213,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.end_move();
+        self.goes();
         let session_id = self.session_id;
         let code = (!self.silent).then_some(self.final_code);
         if self.anchor.link.connected() {

@@ -133,6 +133,11 @@ pub struct EndSome {
     pub most: usize,
 }
 
+/// Has the sessions moved to other endpoints, for an operator says so.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Evacuate;
+
 /// Sends CLOSE 307 with which a move begins (protocol 2.5). [`LinkEvent::Left`] brings the session's state; the session
 /// stays on the link, and comes back by [`Reopen`] or goes by [`Release`].
 #[derive(Debug, Message)]

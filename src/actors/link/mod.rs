@@ -9,6 +9,7 @@
 mod commands;
 mod dial;
 mod ending;
+mod evacuation;
 mod events;
 mod gauge;
 mod inbound;
@@ -46,16 +47,17 @@ use crate::scope::Scope;
 use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Round, Sessions, Tick, Waiting};
 use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
+pub use evacuation::{EvacuationSnapshot, StayCounts};
 pub use events::{LinkChange, LinkEvent, LinkReport};
 pub use gauge::Gauge;
 use lease::Anchor;
 pub use lease::Lease;
 use memory::{GiveWay, Pause};
 pub use messages::{
-    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, EndSome, Forward, Leave, Move, Quit, Release,
-    Reopen, Report, Retag, Suspend, TellBound, TellMoved, TimeFrame,
+    Attach, AwaitRoom, AwaitTurn, CloseOwed, Confirm, EndSome, Evacuate, Forward, Leave, Move,
+    Quit, Release, Reopen, Report, Retag, Suspend, TellBound, TellMoved, TimeFrame,
 };
-use moves::Evacuation;
+use moves::Leavers;
 pub use occupancy::{Occupancy, SessionClaim};
 pub use owed_closes::{Owed, OwedClose, OwedCloses};
 use queueing::Newcomer;
@@ -115,7 +117,7 @@ pub struct Link {
     /// What has come from the backend and is not a whole frame.
     held_input: Held,
     /// Its sessions on their way to other backends.
-    evacuation: Evacuation,
+    leavers: Leavers,
     /// Error of the socket, where that ended the link.
     error: Option<Box<str>>,
     /// Senders of [`Quit`] wait for these to be dropped.
@@ -193,7 +195,7 @@ impl Link {
             Tick::Wait => {}
             Tick::Lost => return self.end(LinkEnd::PingTimeout, ctx),
         }
-        self.evacuation.tried = false;
+        self.leavers.tried = false;
         self.evacuate(ctx);
         if self.sessions.lacks_ping() {
             self.ping_in_order(&CLOSES_MARK);
@@ -214,7 +216,7 @@ impl Link {
             Pong::Alive => {}
             Pong::Ready => {
                 // One that said GOAWAY before has thought better of it, or is another one.
-                self.gauge.occupancy().set_evacuated(false);
+                self.gauge.occupancy().evacuation.said_by_backend(false);
                 self.ready();
             }
             Pong::ReadyAndLeaving => {

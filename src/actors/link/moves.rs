@@ -8,12 +8,13 @@ use actix::prelude::*;
 
 use super::inbound::deliver;
 use super::strays::Strays;
-use super::{Link, LinkEvent};
+use super::{Evacuate, Link, LinkEvent};
 use crate::actors::session_registry::{MoveWish, Stray, StrayFrame, Strayed};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Assign, Features, FrameError, Kind, MAX_STATE_BYTES, Transfer};
 use crate::metrics::DropReason;
 use crate::session::link::LeaveAnswered;
+use crate::supervision::Receive;
 
 /// Sessions of a backend that leaves which are asked at a time to go, those under way included.
 const MOVES_AT_ONCE: usize = 256;
@@ -22,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The sessions of a backend that leaves, on their way to others.
 #[derive(Debug, Default)]
-pub(super) struct Evacuation {
+pub(super) struct Leavers {
     /// Those that are still to be asked.
     waiting: VecDeque<u64>,
     /// All were, since the last ping interval.
@@ -32,22 +33,22 @@ pub(super) struct Evacuation {
 }
 
 impl Link {
-    /// Has the sessions moved to other backends, some at a time, where this one has asked for that. One that can go
+    /// Has the sessions moved to other backends, some at a time, where this one or an operator has asked for that. One that can go
     /// nowhere stays, and is asked again a ping interval later: the rules may have changed.
     pub(super) fn evacuate(&mut self, ctx: &mut Context<Self>) {
         let occupancy = self.gauge.occupancy();
-        if !occupancy.is_evacuated() || !occupancy.transfers() {
+        if !occupancy.evacuation.is_on() || !occupancy.transfers() {
             return;
         }
-        if self.evacuation.timed || self.evacuation.tried {
+        if self.leavers.timed || self.leavers.tried {
             return;
         }
-        if self.evacuation.waiting.is_empty() {
-            self.evacuation.waiting = self.sessions.ids().collect();
+        if self.leavers.waiting.is_empty() {
+            self.leavers.waiting = self.sessions.ids().collect();
         }
         let room = MOVES_AT_ONCE.saturating_sub(occupancy.moves());
-        let next = room.min(self.evacuation.waiting.len());
-        for session_id in self.evacuation.waiting.drain(..next) {
+        let next = room.min(self.leavers.waiting.len());
+        for session_id in self.leavers.waiting.drain(..next) {
             if let Some(attached) = self.sessions.get(session_id) {
                 attached.client.do_send(LinkEvent::MoveAway {
                     service: Arc::clone(&self.service),
@@ -55,11 +56,11 @@ impl Link {
                 });
             }
         }
-        self.evacuation.tried = self.evacuation.waiting.is_empty();
-        if !self.evacuation.tried {
-            self.evacuation.timed = true;
+        self.leavers.tried = self.leavers.waiting.is_empty();
+        if !self.leavers.tried {
+            self.leavers.timed = true;
             ctx.run_later(PAUSE, |link, ctx| {
-                link.evacuation.timed = false;
+                link.leavers.timed = false;
                 link.evacuate(ctx);
             });
         }
@@ -161,5 +162,14 @@ impl Link {
 
     pub(super) fn tell_moved(&mut self, session_id: u64, code: Code) {
         self.enqueue(Kind::Moved, session_id, &code.0.to_be_bytes());
+    }
+}
+
+impl Receive<Evacuate> for Link {
+    type Result = ();
+
+    fn receive(&mut self, _: Evacuate, ctx: &mut Context<Self>) {
+        self.leavers.tried = false;
+        self.evacuate(ctx);
     }
 }

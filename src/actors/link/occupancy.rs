@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::OwedCloses;
+use super::evacuation::{Evacuation, EvacuationSnapshot};
 use crate::routing::health::Openings;
 
 /// Sessions of one endpoint.
@@ -19,8 +20,8 @@ pub struct Occupancy {
     failed: AtomicU64,
     /// It has the feature `transfer`, by its newest FEATURES.
     transfers: AtomicBool,
-    /// It has said that its sessions are to be moved to others.
-    evacuated: AtomicBool,
+    /// Its sessions are to be moved to others.
+    pub evacuation: Evacuation,
     /// Its sessions that are being moved to other endpoints.
     moves: AtomicUsize,
 }
@@ -62,13 +63,16 @@ impl Occupancy {
         self.transfers.store(transfers, Ordering::Relaxed);
     }
 
-    /// Tells whether the sessions that it has are to be moved to others.
-    pub(super) fn is_evacuated(&self) -> bool {
-        self.evacuated.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_evacuated(&self, evacuated: bool) {
-        self.evacuated.store(evacuated, Ordering::Relaxed);
+    /// Shows how far its sessions have been moved to others; none where they are not to be.
+    pub fn evacuation(&self) -> Option<EvacuationSnapshot> {
+        let under_way = self.moves();
+        let mut shown = self.evacuation.snapshot(under_way)?;
+        if !self.transfers() {
+            // Nobody is asked.
+            let sessions = self.sessions().saturating_sub(under_way);
+            shown.stay.not_supported = sessions as u64;
+        }
+        Some(shown)
     }
 
     /// Returns how many of its sessions are being moved.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use bytes::BytesMut;
 
-use super::moves::Evacuation;
+use super::moves::Leavers;
 use super::{
     CloseOwed, EndpointTimes, Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX,
     Occupancy, dial,
@@ -111,7 +111,7 @@ impl Link {
             waiting: Waiting::default(),
             ending_round: Round::default(),
             idle: Idle::new(idle_timeout, Instant::now()),
-            evacuation: Evacuation::default(),
+            leavers: Leavers::default(),
             error: None,
             quit_answers: Vec::new(),
         }

@@ -182,6 +182,7 @@ export function undo_drain() {
 const STATES = {
   ready: ["Put it back into service?", "It takes new sessions again.", "Back into service"],
   drain: ["Drain this backend?", "It takes no new sessions. Those that it has stay.", "Drain"],
+  move: ["Move the sessions of this backend away?", "It takes no new sessions, and those that it has go on at other backends, with their state: their players notice a little delay. Those that cannot be moved stay.", "Move away"],
   maintenance: ["Take this backend out for maintenance?", "It takes no new sessions, and those that it has end: their players are sent to another backend with the next thing that they do.", "Take it out"],
 };
 
@@ -189,16 +190,18 @@ const STATES = {
 export function backend_state(row, state) {
   const [title, what, button] = STATES[state];
   const path = `/api/v1/backends/${encodeURIComponent(row.order?.address ?? row.endpoint)}/state`;
-  const fields = state === "ready" ? {} : { for: { ...LASTS, label: "For how long (empty: until it is put back)" }, reason: REASON };
+  const lasts = state === "ready" ? {} : { for: { ...LASTS, label: "For how long (empty: until it is put back)" }, reason: REASON };
+  const fields = { ...lasts, ...where() };
+  const wanted = state === "move" ? { state: "drain", move: true } : { state };
   return confirm({
     title,
-    what: [`${row.endpoint}, in all its services, on this gateway. ${plural_sessions(row.sessions)} there in ${row.service}.`, what],
+    what: [`${row.endpoint}, in all its services. ${plural_sessions(row.sessions)} there in ${row.service} on this gateway.`, what],
     button,
     danger: state === "maintenance",
     fields,
-    run: async ({ for: time, reason }) => {
-      await ask("PUT", path, { state, ...(time && { for: time }), ...(reason && { reason }) });
-      announce(`${row.endpoint}: ${state}.`);
+    run: async ({ for: time, reason, ...given }) => {
+      await change("PUT", path, { ...wanted, ...(time && { for: time }), ...(reason && { reason }) }, given);
+      announce(`${row.endpoint}: ${state === "move" ? "its sessions move away" : state}.`);
       return true;
     },
   });

@@ -143,6 +143,14 @@ function figures() {
   ];
 }
 
+/** How far the sessions of a backend have been moved away. */
+export function evacuation(row) {
+  if (!row.evacuation) return "";
+  const { moved, under_way, stay } = row.evacuation;
+  const reasons = Object.entries(stay).filter(([, n]) => n).map(([why, n]) => `${count(n)} stay: ${words(why)}`);
+  return [`${count(moved)} moved away`, under_way && `${count(under_way)} on their way`, ...reasons].filter(Boolean).join(", ");
+}
+
 /** The columns of backends that both views have. */
 export const backend_columns = [
   { name: "Service", text: (row) => row.service },
@@ -167,11 +175,12 @@ export const backend_key = (row) => `${row.service} ${row.endpoint}`;
 /** The buttons for a backend's state, where the gateway has such. */
 export const state_buttons = {
   name: "Actions", class: "actions", unseen: true,
-  node: (item) => h("span", {}, [["ready", "Ready"], ["drain", "Drain"], ["maintenance", "Maintenance"]].map(([state, text]) =>
+  node: (item) => h("span", {}, [["ready", "Ready"], ["drain", "Drain"], ["move", "Move away"], ["maintenance", "Maintenance"]].map(([state, text]) =>
     action(text, { "data-state": state }, () => backend_state(item(), state)))),
   update: (node, row) => {
     for (const button of node.children) {
-      const now = row.operator_state === button.dataset.state;
+      const state = row.order?.move && row.operator_state === "drain" ? "move" : row.operator_state;
+      const now = state === button.dataset.state;
       button.hidden = row.operator_state === undefined || now;
       button.setAttribute("aria-label", `${button.textContent}: ${row.endpoint} of ${row.service}`);
     }

@@ -3,7 +3,7 @@
 import { action, announce, confirm, lift, make_ban, sentence, where } from "./act.js";
 import { ask, get, has, query } from "./api.js";
 import { ago, at, bytes, card, count, facts, h, look, plural, say, segments, short, span, table, time, words } from "./dom.js";
-import { backend_columns, backend_key, state_buttons } from "./overview.js";
+import { backend_columns, backend_key, evacuation, state_buttons } from "./overview.js";
 
 /** Milliseconds between two looks of a view that the live events do not feed. */
 const LOOK = 5_000;
@@ -36,7 +36,7 @@ export function backends() {
     { name: "Queued", class: "number", text: (row) => bytes(row.queued_bytes) },
     { name: "From it", class: "number", text: (row) => bytes(row.bytes_in) },
     { name: "To it", class: "number", text: (row) => bytes(row.bytes_out) },
-    { name: "Last error", class: "wrap note", text: (row) => row.order ? `${row.operator_state} by ${row.order.by}${row.order.reason ? `: ${row.order.reason}` : ""}` : row.last_error ?? "" },
+    { name: "Last error", class: "wrap note", text: (row) => [row.order ? `${row.operator_state} by ${row.order.by}${row.order.reason ? `: ${row.order.reason}` : ""}` : row.last_error, evacuation(row)].filter(Boolean).join("; ") },
     state_buttons,
   ], { key: backend_key, row: (row) => (row.in_rules ? "" : "faint"), empty: "None." });
   const note = h("p", { class: "note" });

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::api::Failure;
 use super::args::{given, object, window};
+use super::progress::Progress;
 use super::{Terminal, WAIT_STEP, show};
 use crate::routing::EndpointName;
 
@@ -16,6 +17,9 @@ pub(super) struct BackendArgs {
     /// ready: it takes sessions; drain: no new ones; maintenance: none, and its sessions end.
     #[arg(value_parser = ["ready", "drain", "maintenance"])]
     pub(super) state: Option<String>,
+    /// Move the sessions that it has to other backends, with their state; with drain those that cannot be moved stay.
+    #[arg(long = "move", requires = "state")]
+    moves: bool,
     /// Time after which it is ready again, e.g. 10m, at most 720h; until it is told so if omitted.
     #[arg(long = "for", value_name = "TIME", value_parser = window, requires = "state")]
     time: Option<String>,
@@ -29,11 +33,15 @@ pub(super) struct BackendArgs {
 
 impl BackendArgs {
     fn body(&self) -> Value {
-        object(given([
+        let mut body = object(given([
             ("state", self.state.clone()),
             ("for", self.time.clone()),
             ("reason", self.reason.clone()),
-        ]))
+        ]));
+        if self.moves {
+            body["move"] = true.into();
+        }
+        body
     }
 }
 
@@ -45,7 +53,10 @@ impl Terminal<'_> {
             None => self.api.get(path, &[])?,
             Some(_) => self.api.send("PUT", path, Some(&args.body()))?,
         };
+        let label = self.gathered.as_ref().map(|_| self.api.url().to_owned());
+        let mut progress = Progress::new(!self.json && args.moves, label);
         while args.wait && args.state.as_deref() != Some("ready") && answer["sessions"] != 0 {
+            progress.show(show::evacuation(&answer), "");
             std::thread::sleep(WAIT_STEP);
             answer = self.api.get(path, &[])?;
             if answer["state"] == "ready" {
@@ -54,6 +65,7 @@ impl Terminal<'_> {
                 ));
             }
         }
+        progress.end();
         self.print(&answer, show::members)
     }
 }

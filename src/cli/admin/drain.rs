@@ -42,7 +42,8 @@ impl Terminal<'_> {
             if answer["state"] == "serving" {
                 return Err(Failure::answer("the gateway is not draining"));
             }
-            progress.show(&answer);
+            let left = show::cell(&answer["remaining_seconds"]);
+            progress.show(show::progress(&answer), &format!(", {left} s left"));
             std::thread::sleep(WAIT_STEP);
             answer = self.api.get(path, &[])?;
         }

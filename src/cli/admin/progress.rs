@@ -1,11 +1,8 @@
-//! The progress of a drain that somebody waits for.
+//! The progress of a drain that somebody waits for: of the gateway or of a backend.
 
 use std::io::{IsTerminal, Write};
 
-use serde_json::Value;
-
 use super::super::output;
-use super::show;
 
 /// The progress of a drain on stderr: one line that is written over in a terminal, else a line for each change.
 pub(super) struct Progress {
@@ -27,15 +24,14 @@ impl Progress {
         }
     }
 
-    pub(super) fn show(&mut self, answer: &Value) {
-        let counts = show::progress(answer);
+    /// Shows `counts`, and behind them in a terminal `rest`, which is no news by itself.
+    pub(super) fn show(&mut self, counts: String, rest: &str) {
         if !self.wanted || (!self.terminal && counts == self.shown) {
             return;
         }
         if self.terminal {
-            let left = show::cell(&answer["remaining_seconds"]);
             // Nobody is left who could be told.
-            let _ = write!(std::io::stderr(), "\r{counts}, {left} s left\x1b[K");
+            let _ = write!(std::io::stderr(), "\r{counts}{rest}\x1b[K");
         } else if let Some(label) = &self.label {
             output::complain(format_args!("{label}: {counts}"));
         } else {

@@ -31,7 +31,7 @@ pub(super) const BANS: [Column; 7] = [
     ("REASON", "/reason"),
 ];
 
-pub(super) const BACKENDS: [Column; 18] = [
+pub(super) const BACKENDS: [Column; 20] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
@@ -41,6 +41,8 @@ pub(super) const BACKENDS: [Column; 18] = [
     ("LINKS", "/links"),
     ("SESSIONS", "/sessions"),
     ("WAITING", "/waiting_sessions"),
+    ("MOVED", "/evacuation/moved"),
+    ("MOVING", "/evacuation/under_way"),
     ("RTT US", "/rtt_us"),
     ("PING AGE US", "/ping_age_us"),
     ("CONNECT P50 US", "/connect/p50_us"),
@@ -174,6 +176,19 @@ pub(super) fn progress(answer: &Value) -> String {
         count("moved"),
         count("suspended"),
     )
+}
+
+/// Formats how far a backend's sessions have been moved as one line.
+pub(super) fn evacuation(answer: &Value) -> String {
+    let (sessions, progress) = (cell(&answer["sessions"]), &answer["evacuation"]);
+    let count = |name: &str| cell(&progress[name]);
+    let stay = progress["stay"].as_object().into_iter().flatten();
+    let stay: String = stay
+        .filter(|(_, count)| **count != 0)
+        .map(|(why, count)| format!(", {} cannot: {why}", cell(count)))
+        .collect();
+    let (moved, under_way) = (count("moved"), count("under_way"));
+    format!("{sessions} sessions are left, {moved} moved, {under_way} under way{stay}")
 }
 
 /// Formats a drain that is over, and how many it cut off.

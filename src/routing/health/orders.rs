@@ -46,6 +46,8 @@ impl OperatorState {
 pub struct Order {
     /// Never [`OperatorState::Ready`], which is the absence of an order.
     pub state: OperatorState,
+    /// The sessions that it has are moved to other endpoints.
+    pub moves: bool,
     /// When it was given, in seconds since 1970.
     pub since: u64,
     /// When it ends by itself; none: it does not.
@@ -148,7 +150,8 @@ impl Withdrawn {
 
     fn add(&mut self, address: SocketAddr, name: &EndpointName, order: &Arc<Order>) {
         let before = self.0.get(&address);
-        if before.is_none_or(|(_, before)| before.state < order.state) {
+        let severity = |order: &Order| (order.state, order.moves);
+        if before.is_none_or(|(_, before)| severity(before) < severity(order)) {
             self.0.insert(address, (name.clone(), Arc::clone(order)));
         }
     }
@@ -162,6 +165,11 @@ impl Withdrawn {
     pub fn state(&self, address: SocketAddr) -> OperatorState {
         let order = self.order(address);
         order.map_or(OperatorState::Ready, |(_, order)| order.state)
+    }
+
+    /// Returns true if the sessions of an address are to be moved to others.
+    pub fn moves(&self, address: SocketAddr) -> bool {
+        self.order(address).is_some_and(|(_, order)| order.moves)
     }
 
     /// Returns all addresses, sorted.

@@ -14,6 +14,7 @@ fn address(text: &str) -> SocketAddr {
 fn order(state: OperatorState) -> Order {
     Order {
         state,
+        moves: false,
         since: 7,
         ends: None,
         by: "alice".to_owned(),

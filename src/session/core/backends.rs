@@ -120,7 +120,7 @@ impl<L: Hold> Core<L> {
     pub fn end_service(&mut self, service: &str, link_id: u64, step: &mut Step<'_>) {
         let is_settled = matches!(self.state, State::Active { .. } | State::Suspended { .. });
         let open = |(name, lease): (&std::sync::Arc<str>, &L)| {
-            **name == *service && lease.link_id() == link_id
+            **name == *service && lease.link_id() == link_id && lease.may_be_ended()
         };
         let is_open = self.session().is_some_and(|s| s.open().any(open));
         if !is_settled || !is_open || self.is_wanted() {

@@ -8,6 +8,7 @@ use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
 use crate::session::closing::{Closing, ClosingLabel};
+use crate::session::moving::Stays;
 use crate::session::token::{TokenBody, TokenError};
 
 /// Milliseconds of a clock that never goes back, its origin the driver's choice.
@@ -53,6 +54,12 @@ pub trait Hold {
     fn comes_back(&mut self);
     /// Sends MOVED.
     fn tell_moved(&self, code: Code);
+    /// Notes that the session was to be moved, for its backend leaves, and stays.
+    fn stays(&mut self, _why: Stays) {}
+    /// Tells whether maintenance may end the session: not while it may still be moved.
+    fn may_be_ended(&self) -> bool {
+        true
+    }
 }
 
 /// The gateway around a core. Every answer is a value that is there already: no call waits.

@@ -11,7 +11,7 @@ use super::telling::open_payload;
 use super::{Core, Effect, Hold, Note, Pause, Reach, Step};
 use crate::codec::code::Code;
 use crate::codec::link::{MAX_STATE_BYTES, OPEN_RESUMED, OPEN_TRANSFERRED};
-use crate::session::moving::{Move, Settled, Stage};
+use crate::session::moving::{Move, Settled, Stage, Stays};
 use crate::session::opening::Opening;
 use crate::session::state::Session;
 
@@ -193,6 +193,10 @@ impl<L: Hold> Core<L> {
     fn returned(&mut self, service: &str, why: Code, step: &mut Step<'_>) {
         let end = |mut moving: Move<L>| {
             moving.from.comes_back();
+            moving.from.stays(match why {
+                Code::TOO_LARGE => Stays::TooLarge,
+                _ => Stays::Refused,
+            });
             (Some(moving.from), moving.waiting)
         };
         self.settle(service, why, end, step);

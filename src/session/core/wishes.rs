@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Core, Effect, Elsewhere, Hold, Pause, State, Step};
 use crate::codec::code::Code;
+use crate::session::moving::Stays;
 
 /// What is said to the backend that has sent ASSIGN or TRANSFER.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,27 @@ impl<L: Hold> Core<L> {
 
     /// The backend at `from` leaves, and its sessions go on elsewhere, by the rules. One that cannot stays.
     pub fn move_away(&mut self, service: &str, from: SocketAddr, step: &mut Step<'_>) {
-        let _stays = self.try_transfer(service, from, None, step);
+        if let Err(code) = self.try_transfer(service, from, None, step) {
+            self.stays(service, from, code);
+        }
+    }
+
+    /// Notes why a session stays with a backend that it was to leave, if it has it.
+    fn stays(&mut self, service: &str, from: SocketAddr, code: Code) {
+        let why = match code {
+            Code::NOT_IMPLEMENTED => Stays::NotSupported,
+            Code::CONFLICT => Stays::Busy,
+            _ => Stays::Nowhere,
+        };
+        let Some(session) = self.session_mut() else {
+            return;
+        };
+        if let Some(place) = session.find(service)
+            && let Some(lease) = session.lease(place)
+            && lease.endpoint() == from
+        {
+            lease.stays(why);
+        }
     }
 
     fn try_transfer(
@@ -104,6 +125,9 @@ impl<L: Hold> Core<L> {
                 false => Err(Code::NO_ROUTE),
             }
         });
+        if let (false, Err(code)) = (asked, begun) {
+            self.stays(service, from, code);
+        }
         if let (true, Err(code), Some(session)) = (asked, begun, self.session()) {
             let its = |(_, endpoint, _): &(&Arc<str>, SocketAddr, &L)| *endpoint == from;
             let open = session
