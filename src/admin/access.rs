@@ -101,6 +101,10 @@ impl Caller {
     }
 }
 
+/// Whether a request's connection has shown a client certificate that `admin.tls.client_ca` has signed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Certified(pub(super) bool);
+
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Vouched { gateway, by, .. }) = &self.through {
@@ -154,10 +158,14 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
         return refused.then(|| forbid_change(request, &vouched.by));
     }
     let desk = request.app_data::<web::Data<Desk>>()?;
+    let is_page =
+        PAGES.contains(&path) || PAGES_BELOW.iter().any(|folder| path.starts_with(folder));
+    if !is_page && desk.config.admin.tls.client_ca.is_some() && !is_certified(request) {
+        let message = "a client certificate of admin.tls.client_ca is needed";
+        return Some(ApiError::forbidden(message));
+    }
     if !desk.tokens.is_empty() {
         let Some(token) = shown(request.headers(), &desk.tokens) else {
-            let is_page =
-                PAGES.contains(&path) || PAGES_BELOW.iter().any(|folder| path.starts_with(folder));
             return (!is_page).then(ApiError::unauthorized);
         };
         let shown = Shown(token.name.clone(), token.role);
@@ -182,6 +190,12 @@ fn refusal(request: &ServiceRequest) -> Option<ApiError> {
         return Some(ApiError::forbidden(message));
     }
     None
+}
+
+/// Returns true if the request's connection has shown a client certificate.
+fn is_certified(request: &ServiceRequest) -> bool {
+    let certified = request.extensions().get().copied();
+    certified.is_some_and(|Certified(is)| is)
 }
 
 /// Refuses a change to somebody who may only read, and notes the attempt.
@@ -213,7 +227,9 @@ fn is_from_here(headers: &HeaderMap) -> bool {
     let origin = match named(header::ORIGIN) {
         None => true,
         Some(origin) => {
-            let site = origin.and_then(|origin| origin.strip_prefix("http://"));
+            let site = origin.and_then(|origin| origin.split_once("://"));
+            let site = site.filter(|(scheme, _)| matches!(*scheme, "http" | "https"));
+            let site = site.map(|(_, site)| site);
             // The same host and port: another program's page on this machine is foreign too.
             site.is_some() && site == named(header::HOST).flatten()
         }

@@ -10,6 +10,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::{Request, RequestHead};
@@ -23,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::access;
+use super::access::{self, Certified};
 use super::errors::ApiError;
 use super::params::{MAX_BODY, Upload};
 use super::visitors::Visit;
@@ -31,10 +32,11 @@ use crate::net::http::{
     Body, Broken, CONTINUE, Head, MALFORMED_HOST, Manner, READ_BYTES, Stream, is_host, read_head,
 };
 use crate::net::socket::Socket;
+use crate::net::tls::{self, ServerConfig, TlsSocket};
 
 /// Idle timeout between two requests, and before the first.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Timeout of a request's head, and of its body.
+/// Timeout of a TLS handshake, of a request's head, and of its body.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of one piece of a response.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,11 +86,67 @@ impl Application {
 }
 
 /// A connection.
-pub(super) struct Connection {
+struct Connection {
     stream: Stream,
     remote: SocketAddr,
     visit: Visit,
     application: Rc<Application>,
+    certified: Certified,
+}
+
+/// What a connection comes to.
+pub(super) struct Entrance {
+    pub(super) application: Rc<Application>,
+    /// None: the port is plain.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
+/// Serves a connection until it ends or is to give way, the handshake included, in which nobody else waits for it.
+pub(super) async fn serve(socket: TcpStream, remote: SocketAddr, visit: Visit, to: Entrance) {
+    let ended = visit.ended();
+    let serving = async move {
+        let (socket, certified) = match to.tls {
+            None => (Socket::Tcp(socket), Certified(false)),
+            Some(config) => match shake_hands(config, socket, remote).await {
+                None => return,
+                Some(socket) => {
+                    let certified = Certified(socket.is_certified());
+                    (Socket::Tls(Box::new(socket)), certified)
+                }
+            },
+        };
+        let connection = Connection {
+            stream: Stream::new(socket, BytesMut::new()),
+            remote,
+            visit,
+            application: to.application,
+            certified,
+        };
+        connection.requests().await;
+    };
+    tokio::select! {
+        biased;
+        () = ended => {}
+        () = serving => {}
+    }
+}
+
+/// Returns the socket behind the handshake; none where it has failed or taken too long.
+async fn shake_hands(
+    config: Arc<ServerConfig>,
+    socket: TcpStream,
+    remote: SocketAddr,
+) -> Option<TlsSocket> {
+    let handshake = Box::pin(tls::accept(config, socket, BytesMut::new()));
+    match timeout(REQUEST_TIMEOUT, handshake).await {
+        Ok(Ok(socket)) => Some(socket),
+        Ok(Err(failed)) => {
+            tracing::debug!(%remote, error = %failed.error, "a TLS handshake with the admin API has failed");
+            failed.part().await;
+            None
+        }
+        Err(_) => None,
+    }
 }
 
 /// Whether a connection goes on behind a response.
@@ -100,30 +158,7 @@ enum Then {
 }
 
 impl Connection {
-    pub(super) fn new(
-        socket: TcpStream,
-        remote: SocketAddr,
-        visit: Visit,
-        application: Rc<Application>,
-    ) -> Connection {
-        Connection {
-            stream: Stream::new(Socket::Tcp(socket), BytesMut::new()),
-            remote,
-            visit,
-            application,
-        }
-    }
-
-    /// Answers one request after the other, until the connection ends or is to give way.
-    pub(super) async fn serve(self) {
-        let ended = self.visit.ended();
-        tokio::select! {
-            biased;
-            () = ended => {}
-            () = self.requests() => {}
-        }
-    }
-
+    /// Answers one request after the other, until the connection ends.
     async fn requests(mut self) {
         loop {
             self.visit.is_served(false);
@@ -162,6 +197,7 @@ impl Connection {
         };
         manner.closes |= !body.is_done();
         request.extensions_mut().insert(upload);
+        request.extensions_mut().insert(self.certified);
         request.head_mut().peer_addr = Some(self.remote);
         self.visit.is_served(true);
         let response = self.application.answer(request).await;

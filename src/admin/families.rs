@@ -139,7 +139,7 @@ const OWN: [Family; 65] = [
     ),
     family(
         "tls_certificate_expiry_timestamp_seconds",
-        "When the first of the players' certificates ends, in seconds since 1970; 0: there is none",
+        "When the first of the certificates for players and for the admin API ends, in seconds since 1970; 0: there is none",
         Status(|s| s.tls.expires_at),
     ),
     family(

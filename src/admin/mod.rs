@@ -75,6 +75,7 @@ use crate::inspection::Inspector;
 use crate::logging::Log;
 use crate::memory::MemoryBudget;
 use crate::metrics::{ServiceBook, WorkerMetrics};
+use crate::net::tls::Tls;
 use crate::store::admin_tokens::AdminToken;
 use crate::supervision::{CountedAddr, Receive};
 use backends::RecentRows;
@@ -128,6 +129,8 @@ pub struct Sources {
     pub inspector: Inspector,
     /// The log, if this program has one.
     pub logging: Option<Logging>,
+    /// The TLS configuration in force.
+    pub tls: Arc<Tls>,
     /// Knows for how many connections to the admin API there are files.
     pub gate: Arc<Gate>,
     /// The way to other gateways.

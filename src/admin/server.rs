@@ -15,12 +15,13 @@ use socket2::SockRef;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::connection::{Application, Connection};
+use super::connection::{self, Application, Entrance};
 use super::event_streams::EventStreams;
 use super::visitors::Visitors;
 use super::{Desk, Sources, answering, endpoints, live};
 use crate::actors::peers::AskedByPeer;
 use crate::memory;
+use crate::net::tls::Tls;
 
 /// Wait for a connection to leave where no other can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -76,6 +77,7 @@ pub fn start(
         System::new().block_on(async move {
             let visitors = Rc::new(Visitors::new(sources.gate.files().admin()));
             let streams = EventStreams::new(sources.gate.files().admin());
+            let tls = Arc::clone(&sources.tls);
             let desk = web::Data::new(Desk::new(sources, visitors.closed(), streams.clone()));
             live::start(&desk);
             let application = Rc::new(application(desk).await?);
@@ -84,7 +86,7 @@ pub fn start(
             // The receiver waits for exactly this.
             let _ = running.send(());
             tokio::select! {
-                () = accept(&listener, &visitors, &application) => {}
+                () = accept(&listener, &visitors, &application, &tls) => {}
                 () = stopped.notified() => {}
             }
             streams.end().await;
@@ -111,13 +113,17 @@ async fn accept(
     listener: &tokio::net::TcpListener,
     visitors: &Rc<Visitors>,
     application: &Rc<Application>,
+    tls: &Tls,
 ) {
     loop {
         match listener.accept().await {
             Ok((socket, remote)) => {
                 let visit = visitors.enter(remote.ip()).await;
-                let connection = Connection::new(socket, remote, visit, Rc::clone(application));
-                rt::spawn(connection.serve());
+                let entrance = Entrance {
+                    application: Rc::clone(application),
+                    tls: tls.admin(),
+                };
+                rt::spawn(connection::serve(socket, remote, visit, entrance));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -17,6 +17,7 @@ mod progress;
 mod recent;
 pub(super) mod show;
 pub(super) mod table;
+mod tls;
 mod trace;
 mod watch;
 

@@ -24,6 +24,16 @@ pub struct Admin {
     pub address: SocketAddr,
     pub token: Option<Secret>,
     pub tokens: NamedTokens,
+    pub tls: AdminTls,
+}
+
+/// `[admin.tls]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "see Config")]
+pub struct AdminTls {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for Admin {
@@ -32,6 +42,7 @@ impl Default for Admin {
             address: ([127, 0, 0, 1], 9090).into(),
             token: None,
             tokens: NamedTokens::default(),
+            tls: AdminTls::default(),
         }
     }
 }

@@ -242,6 +242,17 @@ impl Loading {
             players.max_handshakes > 0,
             "must be at least 1",
         );
+        let admin = &c.admin.tls;
+        self.require(
+            &["admin.tls.certificate", "admin.tls.key"],
+            admin.certificate.is_some() == admin.key.is_some(),
+            "must be set together",
+        );
+        self.require(
+            &["admin.tls.client_ca", "admin.tls.certificate"],
+            admin.client_ca.is_none() || admin.certificate.is_some(),
+            "the first requires the second: TLS is disabled without a certificate",
+        );
         self.require(
             &["backend.tls.certificate", "backend.tls.key"],
             backend.certificate.is_some() == backend.key.is_some(),

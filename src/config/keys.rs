@@ -103,7 +103,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 78] = [
+pub const KEYS: [Key; 81] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -287,6 +287,15 @@ pub const KEYS: [Key; 78] = [
     sets("admin.address", |c| Field::Address(&mut c.admin.address)),
     sets("admin.token", |c| Field::Secret(&mut c.admin.token)),
     sets("admin.tokens", |c| Field::Tokens(&mut c.admin.tokens)),
+    sets("admin.tls.certificate", |c| {
+        Field::OptionalPath(&mut c.admin.tls.certificate)
+    }),
+    sets("admin.tls.key", |c| {
+        Field::OptionalPath(&mut c.admin.tls.key)
+    }),
+    sets("admin.tls.client_ca", |c| {
+        Field::OptionalPath(&mut c.admin.tls.client_ca)
+    }),
     sets("log.level", |c| Field::Text(&mut c.log.level)),
     sets("log.format", |c| Field::Format(&mut c.log.format)),
     sets("log.access_per_second", |c| {

@@ -187,7 +187,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let parts = Parts {
         memory: Arc::clone(&memory),
         config: Arc::clone(&config),
-        tls,
+        tls: Arc::clone(&tls),
         gate: Arc::clone(&gate),
         doors: Arc::clone(&doors),
         metrics: metrics.clone(),
@@ -221,6 +221,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         inspector: inspector.clone(),
         logging,
         gate,
+        tls,
         peering: peering.unwrap_or_default(),
     };
     let admin_api = admin::start(admin_listener, sources, questions)?;

@@ -12,7 +12,7 @@ use crate::support::redis::RedisServer;
 use crate::tools::{HELM, object, objects, parse, rendered, set_up, set_ups};
 
 /// Keys that have values of their own in the chart, and are refused below `config`.
-const CHARTS_OWN: [&str; 19] = [
+const CHARTS_OWN: [&str; 22] = [
     "gateway.id",
     "listen.tls.certificate",
     "listen.tls.key",
@@ -30,6 +30,9 @@ const CHARTS_OWN: [&str; 19] = [
     "backend.token",
     "peer.advertise",
     "admin.token",
+    "admin.tls.certificate",
+    "admin.tls.key",
+    "admin.tls.client_ca",
     "listen.address",
     "kubernetes.pod_deletion_cost",
 ];

@@ -172,6 +172,10 @@ fn the_admin_command_finds_its_gateway_in_a_pod() {
             vec!["containerPorts.admin=9191"],
             Some("http://127.0.0.1:9191"),
         ),
+        (
+            vec!["adminTls.enabled=true", "adminTls.existingSecret=tls"],
+            Some("https://127.0.0.1:9090"),
+        ),
     ] {
         let objects = objects(&set);
         let all = pods(&objects);

@@ -200,6 +200,9 @@ fn certificates_that_are_missing() {
     );
     refused(&["tls.required=true"], "tls.enabled is false");
     refused(&["backendTls.enabled=true"], "backendTls.existingSecret");
+    refused(&["adminTls.enabled=true"], "set adminTls.existingSecret");
+    refused(&["adminTls.clientCaSecret=ca"], "adminTls.enabled is false");
+    refused(&["config.admin.tls.client_ca=a"], "set adminTls");
 }
 
 #[test]

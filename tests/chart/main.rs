@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_tls;
 mod configuration;
 mod container;
 mod dashboards;

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admin_tls;
 mod autobahn;
 mod backend_tls;
 mod balancers;

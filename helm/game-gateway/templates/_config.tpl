@@ -26,6 +26,13 @@
 {{- if .Values.tls.enabled -}}
 {{- $_ := set $known "listen" (dict "tls" (include "game-gateway.tlsKeys" . | fromJson)) -}}
 {{- end -}}
+{{- if .Values.adminTls.enabled -}}
+{{- $admin := dict "certificate" (printf "%s/admin-tls/tls.crt" $folder) "key" (printf "%s/admin-tls/tls.key" $folder) -}}
+{{- if .Values.adminTls.clientCaSecret -}}
+{{- $_ := set $admin "client_ca" (printf "%s/admin-client-ca/ca.crt" $folder) -}}
+{{- end -}}
+{{- $_ := set $known "admin" (dict "tls" $admin) -}}
+{{- end -}}
 {{- if .Values.backendTls.enabled -}}
 {{- $links := dict "enabled" true "ca" (printf "%s/backend-tls/ca.crt" $folder) -}}
 {{- if .Values.backendTls.clientCertificate -}}

@@ -77,10 +77,14 @@ envFrom:
       fieldPath: metadata.namespace
 {{- end }}
 {{ include "game-gateway.secretVariable" (list "GATEWAY__ADMIN__TOKEN" (include "game-gateway.adminSecret" .) .Values.admin.existingSecretTokenKey) }}
-{{- if ne (int .Values.containerPorts.admin) 9090 }}
+{{- if or .Values.adminTls.enabled (ne (int .Values.containerPorts.admin) 9090) }}
 # For `game-gateway admin` within the pod.
 - name: GATEWAY_ADMIN_URL
-  value: {{ printf "http://127.0.0.1:%d" (int .Values.containerPorts.admin) | quote }}
+  value: {{ printf "%s://127.0.0.1:%d" (ternary "https" "http" .Values.adminTls.enabled) (int .Values.containerPorts.admin) | quote }}
+{{- end }}
+{{- if and .Values.adminTls.enabled .Values.adminTls.caFilename }}
+- name: GATEWAY_ADMIN_CA
+  value: {{ printf "%s/admin-tls/%s" (include "game-gateway.folder" .) .Values.adminTls.caFilename | quote }}
 {{- end }}
 {{- if .Values.backendAuth.existingSecret }}
 {{ include "game-gateway.secretVariable" (list "GATEWAY__BACKEND__TOKEN" .Values.backendAuth.existingSecret .Values.backendAuth.existingSecretTokenKey) }}
@@ -125,6 +129,16 @@ tls-client-ca:
     secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
+{{- if .Values.adminTls.enabled }}
+admin-tls:
+  secret:
+    secretName: {{ .Values.adminTls.existingSecret | quote }}
+{{- with .Values.adminTls.clientCaSecret }}
+admin-client-ca:
+  secret:
+    secretName: {{ . | quote }}
+{{- end }}
+{{- end }}
 {{- if .Values.backendTls.enabled }}
 backend-tls:
   secret:
@@ -146,6 +160,10 @@ backend-tls:
   httpGet:
     path: {{ index . 3 }}
     port: admin
+    {{- if $root.Values.adminTls.enabled }}
+    # Without a client certificate, which probes do not need.
+    scheme: HTTPS
+    {{- end }}
   {{- range $field, $value := omit $probe "enabled" }}
   {{- if ne (toString $value) "" }}
   {{ $field }}: {{ $value }}

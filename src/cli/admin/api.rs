@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{Request, StatusCode, Uri};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, AsSendBody};
 
 /// Timeout of connecting.
@@ -42,12 +43,12 @@ impl Failure {
 /// Checks where the admin API is said to be; returns it without a slash at its end.
 ///
 /// # Errors
-/// It is no `http://host:port`.
+/// It is no `http://host:port` or `https://host:port`.
 pub(in crate::cli) fn check_url(text: &str) -> Result<String, String> {
     let wrong =
         || format!("invalid admin API address `{text}`, expected e.g. http://127.0.0.1:9090");
     let uri: Uri = text.parse().map_err(|_| wrong())?;
-    if uri.scheme_str() != Some("http")
+    if !matches!(uri.scheme_str(), Some("http" | "https"))
         || uri.host().is_none_or(str::is_empty)
         || uri.query().is_some()
     {
@@ -80,16 +81,21 @@ pub(in crate::cli) struct Api {
 }
 
 impl Api {
-    /// Makes a client of the API at `url` with `token`.
+    /// Makes a client of the API at `url` with `token`, and `tls` where it is https.
     ///
     /// # Errors
     /// The token cannot be sent.
-    pub(in crate::cli) fn new(url: &str, token: Option<String>) -> Result<Api, Failure> {
+    pub(in crate::cli) fn new(
+        url: &str,
+        token: Option<String>,
+        tls: Option<TlsConfig>,
+    ) -> Result<Api, Failure> {
         let token = token
             .map(|text| self::token(&text))
             .transpose()
             .map_err(Failure)?;
         let config = Agent::config_builder()
+            .tls_config(tls.unwrap_or_default())
             .http_status_as_error(false)
             .max_redirects(0)
             // A proxy for the world outside has no business here.

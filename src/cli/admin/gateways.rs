@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::api::{Api, Failure, check_url, token};
+use super::tls::TlsArgs;
 
 /// Default address of the admin API.
 const DEFAULT_URL: &str = "http://127.0.0.1:9090";
@@ -18,7 +19,7 @@ const TOKEN_VARIABLES: [&str; 2] = ["GATEWAY_ADMIN_TOKEN", "GATEWAY__ADMIN__TOKE
 /// Options of every command that asks gateways.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct GatewayArgs {
-    /// URL of the admin API, http only; once for each gateway, or several separated by commas. By default
+    /// URL of the admin API, http or https; once for each gateway, or several separated by commas. By default
     /// GATEWAY_ADMIN_URL or http://127.0.0.1:9090.
     #[arg(long, global = true, value_parser = check_url, value_delimiter = ',')]
     url: Vec<String>,
@@ -29,17 +30,21 @@ pub(in crate::cli) struct GatewayArgs {
     /// File with the bearer token.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "token", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 impl GatewayArgs {
     /// Returns a client of each gateway's API.
     ///
     /// # Errors
-    /// An address or token of the environment is unusable, or the token's file cannot be read.
+    /// An address or token of the environment is unusable, or a file of token or TLS cannot be read.
     pub(in crate::cli) fn apis(&self) -> Result<Vec<Api>, Failure> {
         let token = self.token()?;
         let urls = self.urls().map_err(Failure::answer)?;
-        let api = |url: &String| Api::new(url, token.clone());
+        let is_https = urls.iter().any(|url| url.starts_with("https:"));
+        let tls = is_https.then(|| self.tls.config()).transpose()?;
+        let api = |url: &String| Api::new(url, token.clone(), tls.clone());
         urls.iter().map(api).collect()
     }
 
@@ -81,7 +86,7 @@ impl GatewayArgs {
 }
 
 /// Returns an environment variable, unless it is empty, without the newline that a file or a here-document leaves.
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     let text = std::env::var(name).ok()?;
     let text = text.trim_end_matches(['\r', '\n']);
     (!text.is_empty()).then(|| text.to_owned())

@@ -63,13 +63,17 @@ impl fmt::Debug for Files {
 
 impl Files {
     pub(super) fn read(config: &Config) -> Files {
-        let (players, backend) = (&config.listen.tls, &config.backend.tls);
+        let (players, backend, admin) =
+            (&config.listen.tls, &config.backend.tls, &config.admin.tls);
         let several = players.certificate.iter().chain(players.key.iter());
         let single = [
             &players.client_ca,
             &backend.ca,
             &backend.certificate,
             &backend.key,
+            &admin.certificate,
+            &admin.key,
+            &admin.client_ca,
         ];
         let single = single.into_iter().flatten().map(PathBuf::as_path);
         let read = |path: &Path| (path.to_owned(), read(path));

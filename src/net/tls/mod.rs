@@ -16,8 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+pub use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 
 use crate::config::Config;
 use crate::session::rate::{Nanos, SharedBucket};
@@ -42,6 +43,7 @@ pub struct Tls {
     config: Arc<Config>,
     server: ArcSwapOption<ServerConfig>,
     client: ArcSwapOption<ClientConfig>,
+    admin: ArcSwapOption<ServerConfig>,
     /// Contents of the files at the last look, in force or not.
     seen: ArcSwap<Files>,
     handshakes: Arc<AtomicUsize>,
@@ -62,7 +64,7 @@ pub struct TlsSnapshot {
     pub reloads: u64,
     /// Times that changed files had mistakes.
     pub reload_failures: u64,
-    /// Earliest expiry of the players' certificates, in seconds since 1970; 0: there is none.
+    /// Earliest expiry of the certificates for players and for the admin API, in seconds since 1970; 0: there is none.
     pub expires_at: u64,
 }
 
@@ -70,6 +72,7 @@ pub struct TlsSnapshot {
 struct Loaded {
     server: Option<Arc<ServerConfig>>,
     client: Option<Arc<ClientConfig>>,
+    admin: Option<Arc<ServerConfig>>,
     expires_at: u64,
     warnings: Vec<String>,
 }
@@ -110,6 +113,7 @@ impl Tls {
             config: Arc::clone(config),
             server: ArcSwapOption::new(loaded.server),
             client: ArcSwapOption::new(loaded.client),
+            admin: ArcSwapOption::new(loaded.admin),
             seen: ArcSwap::from_pointee(files),
             handshakes: Arc::default(),
             max_handshakes: AtomicUsize::new(config.listen.tls.max_handshakes),
@@ -135,6 +139,7 @@ impl Tls {
             Ok(loaded) => {
                 self.server.store(loaded.server);
                 self.client.store(loaded.client);
+                self.admin.store(loaded.admin);
                 self.expires_at.store(loaded.expires_at, Ordering::Relaxed);
                 self.reloads.fetch_add(1, Ordering::Relaxed);
                 Reloaded::InForce {
@@ -161,6 +166,11 @@ impl Tls {
     /// Returns the configuration towards backends; none if links are plain.
     pub fn client(&self) -> Option<Arc<ClientConfig>> {
         self.client.load_full()
+    }
+
+    /// Returns the configuration of the admin API; none where that is plain.
+    pub fn admin(&self) -> Option<Arc<ServerConfig>> {
+        self.admin.load_full()
     }
 
     /// Takes over the limits of handshakes.
@@ -201,21 +211,22 @@ impl Loaded {
         let mut mistakes = Vec::new();
         let mut warnings = Vec::new();
         let mut expires_at = 0;
+        let mut show = |shown: server::Shown| {
+            for (path, end) in shown.ends {
+                warnings.extend(warning(end).map(|w| format!("{}: {w}", path.display())));
+                let end = end.map_or(0, |end| end.as_secs());
+                if end != 0 && (expires_at == 0 || end < expires_at) {
+                    expires_at = end;
+                }
+            }
+            Arc::new(shown.config)
+        };
         let server = if config.listen.tls.certificate.is_empty() {
             None
         } else {
-            let built = server::build(files, &config.listen.tls, &mut mistakes);
-            built.map(|shown| {
-                for (path, end) in shown.ends {
-                    warnings.extend(warning(end).map(|w| format!("{}: {w}", path.display())));
-                    let end = end.map_or(0, |end| end.as_secs());
-                    if end != 0 && (expires_at == 0 || end < expires_at) {
-                        expires_at = end;
-                    }
-                }
-                Arc::new(shown.config)
-            })
+            server::build(files, &config.listen.tls, &mut mistakes).map(&mut show)
         };
+        let admin = server::build_admin(files, &config.admin.tls, &mut mistakes).map(&mut show);
         let client = if config.backend.tls.enabled {
             client::build(files, &config.backend.tls, &mut mistakes).map(Arc::new)
         } else {
@@ -225,6 +236,7 @@ impl Loaded {
             Ok(Loaded {
                 server,
                 client,
+                admin,
                 expires_at,
                 warnings,
             })

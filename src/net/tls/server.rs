@@ -23,6 +23,7 @@ use super::files::{FileMistake, Files, end_of};
 use super::stream::Followed;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::ListenTls;
+use crate::config::admin::AdminTls;
 
 /// Protocols for ALPN: HTTP, and frames by their name as a WebSocket's subprotocol. The answer binds
 /// nobody, for the content is sniffed.
@@ -95,36 +96,92 @@ pub(super) fn build(
             certificates.push(Arc::new(certified));
         }
     }
-    let verifier = match &config.client_ca {
-        None => WebPkiClientVerifier::no_client_auth(),
-        Some(path) => {
-            let verifier = files.authorities(path).and_then(|roots| {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
-                verifier.build().map_err(|error| error.to_string())
-            });
-            let wrong = |why| mistakes.push(FileMistake::new("listen.tls.client_ca", path, why));
-            verifier.map_err(wrong).ok()?
-        }
-    };
+    let verifier = verifier(
+        files,
+        "listen.tls.client_ca",
+        &config.client_ca,
+        false,
+        mistakes,
+    )?;
     let (first, _) = ends.first()?;
     let wrong = |error: Error| {
         let why = format!("cannot be used: {error}");
         mistakes.push(FileMistake::new("listen.tls.certificate", first, why));
     };
-    let config = configure(certificates, verifier).map_err(wrong).ok()?;
+    let config = configure(certificates, verifier, &PROTOCOLS)
+        .map_err(wrong)
+        .ok()?;
     Some(Shown { config, ends })
+}
+
+/// Makes the configuration of the admin API's files. A client may have no certificate: probes have none, and what needs
+/// one says so.
+pub(super) fn build_admin(
+    files: &Files,
+    config: &AdminTls,
+    mistakes: &mut Vec<FileMistake>,
+) -> Option<Shown> {
+    let (certificate, key) = (config.certificate.as_ref()?, config.key.as_ref()?);
+    let certified = files.certified(
+        ("admin.tls.certificate", certificate),
+        ("admin.tls.key", key),
+        mistakes,
+    );
+    let verifier = verifier(
+        files,
+        "admin.tls.client_ca",
+        &config.client_ca,
+        true,
+        mistakes,
+    )?;
+    let certified = certified?;
+    let end = certified.end_entity_cert().ok().and_then(end_of);
+    let wrong = |error: Error| {
+        let why = format!("cannot be used: {error}");
+        mistakes.push(FileMistake::new("admin.tls.certificate", certificate, why));
+    };
+    let shown = vec![Arc::new(certified)];
+    let config = configure(shown, verifier, &PROTOCOLS[..1])
+        .map_err(wrong)
+        .ok()?;
+    Some(Shown {
+        config,
+        ends: vec![(certificate.clone(), end)],
+    })
+}
+
+/// Makes what checks the certificates of clients, by the authorities in this file.
+fn verifier(
+    files: &Files,
+    key: &'static str,
+    client_ca: &Option<PathBuf>,
+    is_optional: bool,
+    mistakes: &mut Vec<FileMistake>,
+) -> Option<Arc<dyn ClientCertVerifier>> {
+    let Some(path) = client_ca else {
+        return Some(WebPkiClientVerifier::no_client_auth());
+    };
+    let verifier = files.authorities(path).and_then(|roots| {
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider());
+        if is_optional {
+            verifier = verifier.allow_unauthenticated();
+        }
+        verifier.build().map_err(|error| error.to_string())
+    });
+    let wrong = |why| mistakes.push(FileMistake::new(key, path, why));
+    verifier.map_err(wrong).ok()
 }
 
 fn configure(
     certificates: Vec<Arc<CertifiedKey>>,
     verifier: Arc<dyn ClientCertVerifier>,
+    protocols: &[&[u8]],
 ) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&VERSIONS)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(Certificates(certificates)));
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     // Tickets are sealed with keys that live as long as this configuration: a client whose CA is no
     // longer trusted must not get in by TLS resumption.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -195,7 +252,7 @@ fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
     }
 }
 
-/// Performs the handshake with a player; `read` is the beginning of its first message.
+/// Performs the handshake with a client; `read` is the beginning of its first message.
 ///
 /// # Errors
 /// The player does not speak TLS or no supported version of it, lacks a required certificate, or has

@@ -79,6 +79,11 @@ impl TlsSocket {
         &mut self.0.get_mut().0.socket
     }
 
+    /// Returns true if the other side has shown a certificate, which was found to be good.
+    pub fn is_certified(&self) -> bool {
+        self.0.get_ref().1.peer_certificates().is_some()
+    }
+
     /// Returns true if it holds bytes that the network has not taken, or records of its own.
     #[inline]
     pub fn is_unflushed(&self) -> bool {
