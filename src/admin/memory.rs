@@ -18,7 +18,7 @@ use crate::labels::Label;
 use crate::memory::MemorySnapshot;
 
 /// Metrics of the budget.
-pub(super) const FAMILIES: [Family; 7] = [
+pub(super) const FAMILIES: [Family; 8] = [
     family(
         "memory_limit_bytes",
         "Bytes that all queues and buffers may have together",
@@ -28,6 +28,11 @@ pub(super) const FAMILIES: [Family; 7] = [
         "memory_held_bytes",
         "Bytes of queues and buffers, by part",
         MemoryParts,
+    ),
+    family(
+        "memory_held_peak_bytes",
+        "The most bytes of queues and buffers at a time since the start",
+        Budget(|m| m.most),
     ),
     family(
         "memory_pressure",
@@ -63,6 +68,8 @@ pub(super) struct Memory {
     limit_bytes: u64,
     /// Bytes held by all parts.
     held_bytes: u64,
+    /// The most bytes that were held at a time since the start, with up to 64 KiB a thread that were set aside for it.
+    peak_bytes: u64,
     /// What the gateway does about it: `none`, `rings` (replay rings shrink), `reading` (the players who hold the
     /// most are not read, too), `sessions` (new sessions are refused, too), `queues` (the largest queues end, too).
     #[schema(example = "none")]
@@ -76,6 +83,7 @@ impl From<MemorySnapshot> for Memory {
         Memory {
             limit_bytes: snapshot.limit,
             held_bytes: snapshot.held,
+            peak_bytes: snapshot.most,
             pressure: snapshot.pressure.label(),
             parts: snapshot.parts.into_iter().collect(),
         }

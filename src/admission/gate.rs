@@ -169,11 +169,18 @@ impl Gate {
         self.suspended.load(Ordering::Relaxed)
     }
 
-    /// Counts a suspended session until the returned guard is dropped.
+    /// Counts a suspended session until the returned guard is dropped; its memory only where there is room for it. It
+    /// is not new, for the session has it already.
     pub fn suspend(self: &Arc<Gate>) -> Suspension {
         self.suspended.fetch_add(1, Ordering::Relaxed);
-        memory::count(Part::Suspended, 0, SUSPENDED_BYTES);
-        Suspension(Arc::clone(self))
+        let is_held = !memory::is_scarce() || memory::admits(SUSPENDED_BYTES);
+        if is_held {
+            memory::count(Part::Suspended, 0, SUSPENDED_BYTES);
+        }
+        Suspension {
+            gate: Arc::clone(self),
+            is_held,
+        }
     }
 
     /// Counts a session that another gateway has taken over.
@@ -258,12 +265,18 @@ impl Drop for Permit {
 
 /// Guard of a counted suspended session.
 #[derive(Debug)]
-pub struct Suspension(Arc<Gate>);
+pub struct Suspension {
+    gate: Arc<Gate>,
+    /// Its memory is counted.
+    is_held: bool,
+}
 
 impl Drop for Suspension {
     fn drop(&mut self) {
-        self.0.suspended.fetch_sub(1, Ordering::Relaxed);
-        memory::count(Part::Suspended, SUSPENDED_BYTES, 0);
+        self.gate.suspended.fetch_sub(1, Ordering::Relaxed);
+        if self.is_held {
+            memory::count(Part::Suspended, SUSPENDED_BYTES, 0);
+        }
     }
 }
 

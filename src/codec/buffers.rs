@@ -15,13 +15,23 @@ const POOL_BYTES: usize = 4 * 1024 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Option<Box<[u8]>>> = const { RefCell::new(None) };
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { buffers: Vec::new(), bytes: 0 }) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new(POOL_BYTES)) };
 }
 
-#[derive(Default)]
 struct Pool {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
+    most: usize,
+}
+
+impl Pool {
+    const fn new(most: usize) -> Pool {
+        Pool {
+            buffers: Vec::new(),
+            bytes: 0,
+            most,
+        }
+    }
 }
 
 /// Lends the thread's scratch buffer of [`SCRATCH_BYTES`] to `work`. A nested call gets a fresh one.
@@ -51,7 +61,7 @@ pub fn give(mut buffer: Vec<u8>) {
         return;
     }
     POOL.with_borrow_mut(|pool| {
-        if pool.bytes + size <= POOL_BYTES {
+        if pool.bytes + size <= pool.most {
             buffer.clear();
             pool.bytes += size;
             pool.buffers.push(buffer);
@@ -68,9 +78,14 @@ pub fn grow_exactly(buffer: &mut BytesMut, bytes: usize) {
     }
 }
 
-/// Frees the pool of this thread.
-pub fn clear() {
-    POOL.set(Pool::default());
+/// Lets this thread pool buffers, or frees those that it has and pools none.
+pub fn pool(allowed: bool) {
+    POOL.with_borrow_mut(|pool| {
+        let most = if allowed { POOL_BYTES } else { 0 };
+        if pool.most != most {
+            *pool = Pool::new(most);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -96,10 +111,13 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_pool_is_empty_and_fills_again() {
+    fn nothing_is_pooled_where_that_is_not_allowed() {
         give(vec![1]);
-        clear();
+        pool(false);
         assert_eq!(take().capacity(), 0);
+        give(vec![1]);
+        assert_eq!(take().capacity(), 0);
+        pool(true);
         give(vec![1]);
         assert!(take().capacity() > 0);
     }

@@ -99,13 +99,15 @@ impl EndedSessions {
         }
     }
 
-    /// Remembers one more; the oldest gives way.
+    /// Remembers one more; the oldest gives way. Where there is no room for it, it is not remembered.
     pub fn push(&mut self, session: EndedSession) {
         self.forget_old(session.ended_s);
-        // The list would double.
-        let is_dear = memory::is_scarce() && self.sessions.len() == self.sessions.capacity();
-        if is_dear || self.sessions.len() == self.most {
+        while self.sessions.len() == self.most || self.lacks_room(&session) {
+            if self.sessions.is_empty() {
+                return;
+            }
             self.forget_first();
+            self.count();
         }
         let number = self.first + self.sessions.len() as u64;
         self.numbers.insert(session.session.session_id, number);
@@ -114,11 +116,20 @@ impl EndedSessions {
         self.count();
     }
 
+    fn lacks_room(&self, session: &EndedSession) -> bool {
+        // The list would double.
+        let doubles = self.sessions.len() == self.sessions.capacity();
+        memory::is_scarce() && (doubles || !memory::admits(session.bytes()))
+    }
+
     /// Sets the last words of the session that has ended last, if it is this one.
     pub fn set_last_words(&mut self, session_id: u64, words: LastWords) {
         if let Some(session) = self.sessions.back_mut()
             && session.session.session_id == session_id
         {
+            if memory::is_scarce() && !memory::admits(size_of::<LastWords>() + words.text.len()) {
+                return;
+            }
             self.beside -= session.bytes();
             session.last_words = Some(Box::new(words));
             self.beside += session.bytes();

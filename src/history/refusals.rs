@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::codec::code::Code;
 use crate::labels::Label;
-use crate::memory::{Held, Part};
+use crate::memory::{self, Held, Part};
 use crate::session::closing::Outcome;
 
 /// The most groups.
@@ -129,9 +129,13 @@ impl Refusals {
             return group.add(refusal, now_ms);
         }
         let group = RefusalGroup::new(refusal, now_ms);
-        if self.groups.len() < MAX_GROUPS {
+        let each = size_of::<RefusalGroup>() + TEXTS;
+        // The list doubles.
+        let doubles = self.groups.len() == self.groups.capacity();
+        let growth = if doubles { self.groups.len().max(4) } else { 0 };
+        let fits = !memory::is_scarce() || memory::admits(growth * each);
+        if self.groups.len() < MAX_GROUPS && fits {
             self.groups.push(group);
-            let each = size_of::<RefusalGroup>() + TEXTS;
             self.held.set(self.groups.capacity() * each);
         } else if let Some(least) = self.to_forget() {
             let before = std::mem::replace(&mut self.groups[least], group);

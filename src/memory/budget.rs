@@ -14,6 +14,8 @@ pub(super) struct Shared {
     limit: AtomicI64,
     /// Sum of what the meters have drawn.
     pub(super) sum: AtomicI64,
+    /// The largest sum so far.
+    most: AtomicI64,
     /// Bytes that connections have while they are idle, as far as workers have told.
     pub(super) idle: AtomicI64,
     /// Number of meters.
@@ -40,6 +42,9 @@ impl Shared {
 
     /// Decides from what is drawn whether readers ask.
     pub(super) fn learn(&self, sum: i64) {
+        if sum > self.most.load(Relaxed) {
+            self.most.fetch_max(sum, Relaxed);
+        }
         // Each thread may be taking something without a question just now.
         let unasked = UNASKED * self.meters as i64;
         let limit = self.limit();
@@ -66,6 +71,8 @@ pub struct MemorySnapshot {
     pub limit: u64,
     /// Bytes held by all parts.
     pub held: u64,
+    /// The most bytes that were held at a time since the start, with what threads had drawn ahead.
+    pub most: u64,
     /// How much of the bound that is.
     pub pressure: Pressure,
     /// Bytes held by each part.
@@ -78,6 +85,7 @@ impl MemoryBudget {
         let shared = Arc::new(Shared {
             limit: AtomicI64::new(signed(limit)),
             sum: AtomicI64::new(0),
+            most: AtomicI64::new(0),
             idle: AtomicI64::new(0),
             // The gateway's and the admin API's beside them.
             meters: workers + 2,
@@ -123,6 +131,7 @@ impl MemoryBudget {
         MemorySnapshot {
             limit: self.shared.limit() as u64,
             held: parts.iter().map(|(_, bytes)| bytes).sum(),
+            most: self.shared.most.load(Relaxed).max(0) as u64,
             pressure: self.pressure(),
             parts,
         }

@@ -74,7 +74,7 @@ proptest! {
             } else if meter.admits(bytes) {
                 model[thread] += bytes;
             } else {
-                let ahead = 2 * THREADS * STEP as usize;
+                let ahead = 2 * THREADS * STEP as usize + LIMIT / 64;
                 prop_assert!(all + bytes + ahead > LIMIT, "{bytes} beside {all}");
                 prop_assert!(meter.is_scarce());
             }
@@ -181,8 +181,12 @@ fn the_last_room_is_given_once() {
         });
         takers.map(|taker| taker.join().unwrap()).iter().sum()
     });
-    assert!(taken <= LIMIT, "{taken} of {LIMIT}");
-    assert!(budget.worker(0).room() < piece);
+    // What is set aside for those who cannot wait is left.
+    let most = LIMIT - LIMIT / 64;
+    assert!(
+        taken <= most && taken + THREADS * piece > most,
+        "{taken} of {most}"
+    );
 }
 
 /// What cannot be taken back must not stop those who hold nothing, on whatever threads it is.

@@ -58,6 +58,19 @@ impl Held {
         held
     }
 
+    /// A holder of so many bytes, counted by this thread's `meter`.
+    #[inline]
+    pub fn in_meter(meter: &Meter, part: Part, bytes: usize) -> Held {
+        meter.moves(part, 0, bytes);
+        Held { part, bytes }
+    }
+
+    /// Gives the bytes back in this thread's `meter`.
+    #[inline]
+    pub fn release(mut self, meter: &Meter) {
+        meter.moves(self.part, std::mem::take(&mut self.bytes), 0);
+    }
+
     /// Returns the number of bytes.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -39,12 +39,22 @@ pub struct Meter {
     drawn: AtomicI64,
     /// As of the last draw.
     pressure: AtomicU8,
+    /// Nothing is given back for now.
+    exchanges: AtomicBool,
     /// More is held than when somebody last looked, and too much.
     alarm: AtomicBool,
+    /// It was taken since. Another look before what the first one brings about would take back the same once more.
+    alarmed: AtomicBool,
     /// What all held when somebody last looked.
     looked_at: AtomicI64,
     /// Bytes that this thread's connections have while they are idle, as last told.
     idle: AtomicI64,
+}
+
+/// Returns how much of the budget those who ask may have together. The rest is for what cannot wait: the gateway's own
+/// frames, such as CLOSE, and sessions that lose their connections.
+fn most_asked_for(limit: i64) -> i64 {
+    limit - limit / 64
 }
 
 fn add(figure: &AtomicI64, n: i64) -> i64 {
@@ -62,7 +72,9 @@ impl Meter {
             total: AtomicI64::new(0),
             drawn: AtomicI64::new(0),
             pressure: AtomicU8::new(0),
+            exchanges: AtomicBool::new(false),
             alarm: AtomicBool::new(false),
+            alarmed: AtomicBool::new(false),
             looked_at: AtomicI64::new(0),
             idle: AtomicI64::new(0),
         }
@@ -91,6 +103,9 @@ impl Meter {
         let (total, limit) = (self.total.load(Relaxed), self.shared.limit());
         let ahead = STEP.min(limit / STEPS);
         let taken = total - self.drawn.load(Relaxed);
+        if taken < 0 && self.exchanges.load(Relaxed) {
+            return;
+        }
         let left = limit - self.shared.sum.load(Relaxed) - taken;
         // One that lacks room keeps nothing from others.
         let ahead = if left > UNASKED { ahead } else { 0 };
@@ -137,6 +152,15 @@ impl Meter {
         lacking <= 0 || self.draw(lacking) || bytes <= SMALL && self.is_stuck()
     }
 
+    /// Performs `work`, in which bytes that one holder gives back become another's: meanwhile no other thread gets
+    /// them.
+    pub fn exchange<R>(&self, work: impl FnOnce() -> R) -> R {
+        let before = self.exchanges.swap(true, Relaxed);
+        let result = work();
+        self.exchanges.store(before, Relaxed);
+        result
+    }
+
     /// Says how many bytes this thread's connections have while they are idle: 0 where it is of no interest.
     pub fn set_idle(&self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
@@ -154,8 +178,8 @@ impl Meter {
     /// Draws so many bytes more, or nothing where they do not fit.
     #[cold]
     fn draw(&self, bytes: i64) -> bool {
-        let limit = self.shared.limit();
-        let fits = |sum: i64| sum.checked_add(bytes).filter(|sum| *sum <= limit);
+        let most = most_asked_for(self.shared.limit());
+        let fits = |sum: i64| sum.checked_add(bytes).filter(|sum| *sum <= most);
         match self.shared.sum.fetch_update(Relaxed, Relaxed, fits) {
             Ok(before) => {
                 add(&self.drawn, bytes);
@@ -169,12 +193,6 @@ impl Meter {
         }
     }
 
-    /// Bytes that nobody has drawn.
-    pub fn room(&self) -> usize {
-        let left = self.shared.limit() - self.shared.sum.load(Relaxed);
-        usize::try_from(left).unwrap_or(0)
-    }
-
     /// How much all threads hold, as of this thread's last draw.
     #[inline]
     pub fn pressure(&self) -> Pressure {
@@ -182,12 +200,12 @@ impl Meter {
     }
 
     /// Tells whether so much more is held than at the last [`look`](Self::look) that something must be done
-    /// now. Once.
+    /// now. Once between two looks.
     #[inline]
     pub fn take_alarm(&self) -> bool {
         self.alarm.load(Relaxed) && {
             self.alarm.store(false, Relaxed);
-            true
+            !self.alarmed.swap(true, Relaxed)
         }
     }
 
@@ -196,6 +214,7 @@ impl Meter {
         self.publish();
         self.looked_at.store(self.shared.sum.load(Relaxed), Relaxed);
         self.alarm.store(false, Relaxed);
+        self.alarmed.store(false, Relaxed);
         self.pressure()
     }
 

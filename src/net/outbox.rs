@@ -14,6 +14,7 @@ use tokio::io::AsyncWrite;
 pub use super::slice::Slice;
 use super::slice::is_compact;
 use crate::codec::buffers;
+use crate::memory;
 
 /// Payloads of at least this many bytes are written from the buffer that they came in rather than
 /// copied: below it the copy is cheaper than one more slice.
@@ -74,6 +75,12 @@ struct Rest {
 }
 
 impl Rest {
+    /// Bytes of memory, with the places of the pieces where these are many.
+    fn held(&self) -> usize {
+        let places = self.pieces.capacity().saturating_sub(KEPT_PLACES);
+        self.held + places * size_of::<Piece>()
+    }
+
     fn push(&mut self, piece: Piece) {
         self.push_compact(piece);
         self.loose += 1;
@@ -85,7 +92,8 @@ impl Rest {
     }
 
     fn insert(&mut self, place: usize, piece: Piece) {
-        if self.pieces.capacity() == 0 {
+        let full = self.pieces.len() == self.pieces.capacity();
+        if full && (self.pieces.is_empty() || memory::is_scarce()) {
             // Most sessions never have two pieces here at a time: no room for four.
             self.pieces.reserve_exact(1);
         }
@@ -139,6 +147,10 @@ impl Rest {
 fn gather(buffer: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let fits = buffer.len() + bytes.len() <= GATHER_BYTES;
     if fits {
+        if buffer.capacity() - buffer.len() < bytes.len() && memory::is_scarce() {
+            // It would double, and so would the queues of all who read slowly.
+            buffer.reserve_exact(bytes.len());
+        }
         buffer.extend_from_slice(bytes);
     }
     fits
@@ -155,7 +167,7 @@ impl Outbox {
     /// Bytes of memory that the queue keeps, payloads that many share aside.
     #[inline]
     pub fn held(&self) -> usize {
-        let rest = self.rest.as_ref().map_or(0, |rest| rest.held);
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.held());
         self.first.capacity() + rest
     }
 

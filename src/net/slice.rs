@@ -38,6 +38,14 @@ impl Slice {
         self.buffer
     }
 
+    /// Bytes of memory that a queue keeps for it, once it is compact; 0 where that is counted for many.
+    pub fn kept(&self) -> usize {
+        match is_compact(self.bytes.len(), self.buffer) {
+            true => self.buffer,
+            false => self.bytes.len(),
+        }
+    }
+
     /// Returns bytes that keep no larger buffer alive.
     pub fn into_compact(self) -> Slice {
         if is_compact(self.bytes.len(), self.buffer) {

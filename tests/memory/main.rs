@@ -4,6 +4,7 @@
 mod support;
 
 mod alternating;
+mod backends;
 mod http;
 mod links;
 mod multicast;

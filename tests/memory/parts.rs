@@ -44,7 +44,7 @@ async fn parts_of_frames_keep_within_the_budget_and_do_not_stay() {
     let before = served.resident();
     let part = frame(65_000);
     served.fill(&mut senders, &part[..part.len() - 1]).await;
-    served.assert_never_over("parts of frames");
+    served.assert_never_over("parts of frames").await;
     served.assert_bounded("parts of frames", before).await;
 
     // Who has been here plays on, also with frames that come in two.
@@ -126,7 +126,7 @@ async fn parts_of_messages_keep_within_the_budget() {
         message.extend(&fragment);
     }
     served.fill(&mut senders, &message).await;
-    served.assert_never_over("parts of messages");
+    served.assert_never_over("parts of messages").await;
     served.assert_bounded("parts of messages", before).await;
 }
 
@@ -145,7 +145,7 @@ async fn bodies_that_nobody_wants_are_not_held() {
         }
         let before = served.resident();
         served.send_all(&mut senders, &request).await;
-        served.assert_never_over("bodies");
+        served.assert_never_over("bodies").await;
         served.assert_bounded("bodies", before).await;
         if path != "/game" {
             let held = served.held().await;
@@ -166,7 +166,7 @@ async fn long_heads_keep_within_the_budget() {
     let mut head = b"POST /game HTTP/1.1\r\nHost: a\r\nX: ".to_vec();
     head.extend([b'h'; 31_000]);
     served.fill(&mut senders, &head).await;
-    served.assert_never_over("heads");
+    served.assert_never_over("heads").await;
     served.assert_bounded("heads", before).await;
 }
 

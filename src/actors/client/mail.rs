@@ -18,8 +18,16 @@ impl Receive<LinkEvent> for Client {
     #[inline]
     fn receive(&mut self, msg: LinkEvent, ctx: &mut Context<Self>) {
         match msg {
-            LinkEvent::Deliver { head, tail, frames } => self.deliver(head, tail, frames, ctx),
-            LinkEvent::Bound { service, bind } => self.at_core(ctx, |core, step| {
+            LinkEvent::Deliver {
+                head,
+                tail,
+                frames,
+                held,
+            } => {
+                self.deliver(head, tail, frames, ctx);
+                self.take_over(held);
+            }
+            LinkEvent::Bound { service, bind, .. } => self.at_core(ctx, |core, step| {
                 core.bound(&service, bind, step);
             }),
             LinkEvent::Closed { service, close } => {
@@ -29,7 +37,7 @@ impl Receive<LinkEvent> for Client {
                     core.closed_on_link(&service, close, step);
                 });
             }
-            LinkEvent::Accepted { service, epoch } => {
+            LinkEvent::Accepted { service, epoch, .. } => {
                 self.trace(|| of_link(Name::Accepted, &service).detail(format!("epoch {epoch}")));
                 self.at_core(ctx, |core, step| core.accepted(&service, epoch, step));
             }
@@ -44,6 +52,7 @@ impl Receive<LinkEvent> for Client {
                 service,
                 link_id,
                 state,
+                ..
             } => {
                 self.trace(|| of_link(Name::ServiceLeft, &service));
                 self.at_core(ctx, |core, step| {

@@ -3,6 +3,7 @@
 //! Hot path: [`Client::count_memory`] runs behind every poll.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -11,7 +12,7 @@ use super::{Client, ClientEvent, Connection, Squeeze};
 use crate::codec::buffers;
 use crate::codec::{Decoded, client};
 use crate::history::Happening;
-use crate::memory::{self, Meter, Part, Pressure};
+use crate::memory::{self, Held, Meter, Part, Pressure};
 use crate::session::closing::Closing;
 use crate::supervision::Receive;
 
@@ -21,8 +22,6 @@ const HELD_BACK: Duration = Duration::from_secs(5);
 /// Bounds that the clients of a worker keep while memory is short, in bytes.
 #[derive(Debug)]
 pub struct Caps {
-    /// Memory was short at the last look.
-    pub short: Cell<bool>,
     /// A replay ring.
     pub ring: Cell<u32>,
     /// What a client may hold and still be read.
@@ -52,7 +51,6 @@ impl Default for Caps {
     fn default() -> Caps {
         let uncapped = || Cell::new(UNCAPPED);
         Caps {
-            short: Cell::new(false),
             ring: uncapped(),
             reading: uncapped(),
             parts_looked_at: Cell::new(0),
@@ -97,13 +95,39 @@ impl Client {
         let before = replay.get();
         if bytes != before as usize {
             let bytes = count(meter, Part::Replay, replay, bytes);
-            let mut cap = self.shared.caps.ring.get();
-            if bytes > before && meter.is_scarce() && meter.room() == 0 {
-                cap = cap.min(before);
-            }
+            let cap = self.shared.caps.ring.get();
             if bytes > cap {
                 self.squeeze_ring(cap);
             }
+        }
+    }
+
+    /// Lets the replay ring, which is to take so many bytes more, not grow where there is no room for that.
+    #[cold]
+    pub(super) fn bound_ring(&mut self, bytes: usize) {
+        let has = self.core.replay_bytes();
+        // It doubles.
+        let growth = bytes.max(has);
+        if self.core.has_ring() && !self.shared.scope.meter.admits(growth) {
+            self.squeeze_ring(u32::try_from(has).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Counts what a link has delivered as this client's own, once what is queued keeps no buffer much larger.
+    #[inline]
+    pub(super) fn take_over(&mut self, held: Held) {
+        let bytes = held.bytes();
+        if bytes > memory::STEP as usize
+            || bytes > memory::SMALL && self.shared.scope.meter.is_scarce()
+        {
+            self.outbox.compact();
+            let meter = Arc::clone(&self.shared.scope.meter);
+            meter.exchange(|| {
+                held.release(&meter);
+                self.count_memory();
+            });
+        } else {
+            held.release(&self.shared.scope.meter);
         }
     }
 

@@ -32,6 +32,9 @@ impl Client {
             // The backend was quicker than the news of its link.
             self.at_core(ctx, |core, step| core.announce(step));
         }
+        if self.shared.scope.meter.is_scarce() {
+            self.bound_ring(head.len() + tail.as_deref().map_or(0, <[u8]>::len));
+        }
         let sends = self
             .core
             .keep(&head, tail.as_deref().unwrap_or_default(), frames);

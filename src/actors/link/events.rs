@@ -9,6 +9,7 @@ use actix::prelude::*;
 
 use crate::actors::session_registry::Strayed;
 use crate::codec::link::Bind;
+use crate::memory::Held;
 use crate::net::outbox::Slice;
 use crate::session::core::BackendClose;
 use crate::session::link::LinkEnd;
@@ -25,9 +26,15 @@ pub enum LinkEvent {
         /// A large payload, written from the buffer in which it came.
         tail: Option<Slice>,
         frames: u32,
+        /// The memory that they take until the client counts it.
+        held: Held,
     },
     /// The backend has bound the session to a user or a realm.
-    Bound { service: Arc<str>, bind: Bind },
+    Bound {
+        service: Arc<str>,
+        bind: Bind,
+        held: Held,
+    },
     /// The backend ends the session, or does not take its OPEN after a resume; this link has
     /// forgotten it already.
     Closed {
@@ -35,17 +42,26 @@ pub enum LinkEvent {
         close: BackendClose,
     },
     /// The backend has taken the OPEN after a resume.
-    Accepted { service: Arc<str>, epoch: u32 },
+    Accepted {
+        service: Arc<str>,
+        epoch: u32,
+        held: Held,
+    },
     /// The backend has answered CLOSE 307 (protocol 2.4): nothing more comes over this link.
     Left {
         service: Arc<str>,
         link_id: u64,
         /// The session's state, where that began a move (protocol 2.5).
         state: Box<[u8]>,
+        held: Held,
     },
     /// The backend has taken the session's OPEN: it has said something of the session since, or
     /// answered a PING behind it.
-    Confirmed { service: Arc<str>, link_id: u64 },
+    Confirmed {
+        service: Arc<str>,
+        link_id: u64,
+        held: Held,
+    },
     /// The backend says ASSIGN or TRANSFER.
     Wish(Box<Strayed>),
     /// The backend leaves, and its sessions are to be moved.

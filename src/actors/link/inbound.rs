@@ -4,23 +4,22 @@
 
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Instant;
 
 use actix::prelude::*;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use tokio_util::io::poll_read_buf;
 
-use super::memory::LARGE_INBOX;
 use super::strays::Strays;
-use super::times::last_data;
 use super::{CLOSES_MARK, Link, LinkChange, LinkEvent};
 use crate::actors::session_registry::StrayFrame;
 use crate::codec::Decoded;
 use crate::codec::client::{self, Header};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Bind, Frame, FrameError, GOAWAY_MOVE, Kind, Multicast};
-use crate::metrics::{Count, DropReason};
-use crate::net::outbox::{Slice, VECTORED_BYTES};
+use crate::memory::{Held, Part};
+use crate::metrics::DropReason;
+use crate::net::outbox::Slice;
+use crate::scope::Scope;
 use crate::session::core::BackendClose;
 use crate::session::link::{Attached, Batch, Closed, LinkEnd, Recipient};
 use crate::supervision::CountedRecipient;
@@ -31,6 +30,8 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;
+/// Memory of a message to a client beside the frames in it.
+pub(super) const MESSAGE_BYTES: usize = 128;
 
 impl Link {
     /// Returns whether the backend asks for more answers than it reads. Clients' frames do not count:
@@ -54,6 +55,9 @@ impl Link {
             if self.socket.is_none() || self.owes_too_much() || self.must_pause(ctx) {
                 return Ok(());
             }
+            if self.lacks_room && !self.take_frames(None, ctx)? {
+                return Ok(());
+            }
             let wanted = match link::decode(&self.inbox, u32::MAX) {
                 // A large frame: read on in steps that double, believing its length only so far.
                 Ok(Decoded::Need(n)) if n > READ_BYTES => {
@@ -67,7 +71,7 @@ impl Link {
             let Some(socket) = &mut self.socket else {
                 return Ok(());
             };
-            let read = match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
+            match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
                 Poll::Pending => {
                     self.rests();
                     return Ok(());
@@ -79,15 +83,14 @@ impl Link {
                     }
                     self.counts.bytes_in.add(read as u64);
                     self.gauge.carried.bytes_in.add(read as u64);
-                    read
                 }
                 Poll::Ready(Err(error)) => return Err(self.io_error(&error)),
-            };
-            let sampled = self.sampler.due(self.gauge.carried.frames_in.get());
-            if let Err(error) = self.take_frames(sampled, ctx) {
-                return Err(self.protocol_error(error));
             }
-            if self.passed_on(read) {
+            let sampled = self.sampler.due(self.gauge.carried.frames_in.get());
+            if !self.take_frames(sampled, ctx)? {
+                return Ok(());
+            }
+            if self.scope.meter.is_scarce() {
                 break;
             }
         }
@@ -97,85 +100,13 @@ impl Link {
 
     /// Remembers how the backend broke the protocol; the pool says so.
     #[cold]
-    fn protocol_error(&mut self, error: FrameError) -> LinkEnd {
+    pub(super) fn protocol_error(&mut self, error: FrameError) -> LinkEnd {
         self.error.get_or_insert_with(|| error.to_string().into());
         LinkEnd::ProtocolError
     }
 
-    /// Handles all whole frames of the inbox and leaves the rest in it.
-    /// `sampled`: when they came, where one of them is to be timed.
-    fn take_frames(
-        &mut self,
-        sampled: Option<Instant>,
-        ctx: &mut Context<Self>,
-    ) -> Result<(), FrameError> {
-        let limit = self.scope.config.backend.max_link_payload;
-        let (mut end, mut large) = (0, false);
-        let broken = loop {
-            match link::decode(&self.inbox[end..], limit) {
-                Ok(Decoded::Frame(frame, used)) => {
-                    large |= frame.payload.len() >= VECTORED_BYTES;
-                    end += used;
-                }
-                Ok(Decoded::Need(_)) => break None,
-                Err(error) => break Some(error),
-            }
-        };
-        let timed = sampled.and_then(|read_at| Some((read_at, last_data(&self.inbox[..end])?)));
-        let mut strays = Strays::default();
-        let result = if large {
-            // Shared, so that large payloads are written from here rather than copied.
-            let buffer = self.inbox.capacity();
-            let chunk = self.inbox.split_to(end).freeze();
-            if self.inbox.capacity() > LARGE_INBOX && self.inbox.len() <= READ_BYTES {
-                // The rest of a large frame's buffer would stay, whatever comes from now on.
-                self.inbox = BytesMut::from(&self.inbox[..]);
-            }
-            self.take_chunk(&chunk, Some((&chunk, buffer)), &mut strays)
-        } else {
-            let inbox = std::mem::take(&mut self.inbox);
-            let result = self.take_chunk(&inbox[..end], None, &mut strays);
-            self.inbox = inbox;
-            self.inbox.advance(end);
-            result
-        };
-        let delivers = &self.scope.metrics.delivers;
-        self.sessions
-            .deliver(|attached| deliver(attached, None, delivers));
-        self.count_first_answers();
-        if let Some((read_at, session_id)) = timed {
-            self.time_frame(session_id, read_at);
-        }
-        self.relay(strays, ctx);
-        self.evacuate(ctx);
-        result.and(broken.map_or(Ok(()), Err))
-    }
-
-    /// Handles whole frames. `shared`: the same bytes, and the size of the buffer that they lie in.
-    fn take_chunk(
-        &mut self,
-        chunk: &[u8],
-        shared: Option<(&Bytes, usize)>,
-        strays: &mut Strays,
-    ) -> Result<(), FrameError> {
-        let (mut at, mut frames) = (0, 0);
-        while let Ok(Decoded::Frame(frame, used)) = link::decode(&chunk[at..], u32::MAX) {
-            at += used;
-            frames += 1;
-            let large = (frame.payload.len() >= VECTORED_BYTES).then_some(());
-            let tail = large.and(shared).map(|(chunk, buffer)| {
-                let payload = chunk.slice(at - frame.payload.len()..at);
-                Slice::new(payload, buffer)
-            });
-            self.take_frame(&frame, tail, strays)?;
-        }
-        self.counts.frames_in.add(frames);
-        self.gauge.carried.frames_in.add(frames);
-        Ok(())
-    }
-
     #[inline]
-    fn take_frame(
+    pub(super) fn take_frame(
         &mut self,
         frame: &Frame<'_>,
         tail: Option<Slice>,
@@ -280,7 +211,7 @@ impl Link {
             None => client::encode(head, &header, &self.service, payload),
             Some(tail) => {
                 client::encode_header(head, &header, &self.service, tail.len() as u32);
-                deliver(attached, Some(tail), &self.scope.metrics.delivers);
+                deliver(attached, Some(tail), &self.scope);
             }
         }
         Ok(())
@@ -296,7 +227,7 @@ impl Link {
         }
         match self.sessions.bind(id) {
             Recipient::Attached(attached) => {
-                deliver(attached, None, &self.scope.metrics.delivers);
+                deliver(attached, None, &self.scope);
                 if bind.realm_id != 0 {
                     // DATA right behind it must name the new realm already.
                     attached.realm_id = bind.realm_id;
@@ -304,6 +235,7 @@ impl Link {
                 attached.client.do_send(LinkEvent::Bound {
                     service: Arc::clone(&self.service),
                     bind,
+                    held: message(&self.scope),
                 });
             }
             Recipient::BeforeAccept => self.drop_frame(DropReason::BeforeAccept),
@@ -345,7 +277,7 @@ impl Link {
         mut attached: Attached<CountedRecipient<LinkEvent>>,
         event: LinkEvent,
     ) {
-        deliver(&mut attached, None, &self.scope.metrics.delivers);
+        deliver(&mut attached, None, &self.scope);
         self.detached();
         attached.client.do_send(event);
     }
@@ -358,9 +290,14 @@ impl Link {
         match self.sessions.accepted(id) {
             Some(attached) => {
                 // These are of the epoch before.
-                deliver(attached, None, &self.scope.metrics.delivers);
+                deliver(attached, None, &self.scope);
                 let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
-                let accepted = LinkEvent::Accepted { service, epoch };
+                let held = message(&self.scope);
+                let accepted = LinkEvent::Accepted {
+                    service,
+                    epoch,
+                    held,
+                };
                 attached.client.do_send(accepted);
             }
             None => self.drop_frame(DropReason::UnexpectedAccept),
@@ -374,6 +311,7 @@ impl Link {
             client.do_send(LinkEvent::Confirmed {
                 service: Arc::clone(&self.service),
                 link_id: self.id,
+                held: message(&self.scope),
             });
         }
     }
@@ -389,11 +327,23 @@ impl Link {
 pub(super) fn deliver(
     attached: &mut Attached<CountedRecipient<LinkEvent>>,
     tail: Option<Slice>,
-    delivers: &Count,
+    scope: &Scope,
 ) {
     if let Some(Batch { head, frames }) = attached.take_batch() {
-        delivers.one();
-        let batch = LinkEvent::Deliver { head, tail, frames };
-        attached.client.do_send(batch);
+        scope.metrics.delivers.one();
+        // A buffer may come from the pool, which is not counted.
+        let bytes = head.capacity().min(2 * head.len()) + tail.as_ref().map_or(0, Slice::kept);
+        let held = Held::in_meter(&scope.meter, Part::ClientQueues, MESSAGE_BYTES + bytes);
+        attached.client.do_send(LinkEvent::Deliver {
+            head,
+            tail,
+            frames,
+            held,
+        });
     }
+}
+
+/// Memory of a message that carries no frames.
+fn message(scope: &Scope) -> Held {
+    Held::in_meter(&scope.meter, Part::ClientQueues, MESSAGE_BYTES)
 }

@@ -20,11 +20,11 @@ const LARGE_QUEUE: usize = SCRATCH_BYTES;
 /// Only a large frame needs more room, in bytes.
 pub(super) const LARGE_INBOX: usize = 2 * SCRATCH_BYTES;
 /// Bytes of a read where there is no room for more.
-const LEAST_READ: usize = 8 * 1024;
+pub(super) const LEAST_READ: usize = 8 * 1024;
 /// Time between two looks at whether there is room for more.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Time in which others may give back what a large frame needs, before its link has to end.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The link ends if it still holds much, for memory is short.
 #[derive(Debug, Message)]
@@ -48,8 +48,7 @@ impl Link {
         let refused = self.refused.capacity() * size_of::<u64>();
         self.held_queue.set(self.outbox.held() + mailbox + refused);
         let socket = self.socket.as_ref().map_or(0, Socket::buffers);
-        self.held_input
-            .set(self.inbox.capacity() + socket + self.under_way);
+        self.held_input.set(self.inbox.capacity() + socket);
         if let Some(evictable) = &self.evictable {
             evictable.set(self.wanted_back());
         }
@@ -83,7 +82,7 @@ impl Link {
     }
 
     /// Has the socket looked at again in a while.
-    fn rest_for_a_while(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn rest_for_a_while(&mut self, ctx: &mut Context<Self>) {
         let since = Instant::now();
         let pause = self.pause.get_or_insert(Pause {
             since,
@@ -117,6 +116,7 @@ impl Link {
         // It doubles.
         if wanted > READ_BYTES && meter.admits(wanted.max(self.inbox.capacity())) {
             self.inbox.reserve(wanted);
+            self.count_memory();
             self.pause = None;
             return true;
         }
@@ -127,19 +127,10 @@ impl Link {
             return false;
         };
         buffers::grow_exactly(&mut self.inbox, step);
+        // Before anything else is asked for.
+        self.count_memory();
         self.pause = None;
         true
-    }
-
-    /// Counts bytes that were passed on as this link's own until their players have counted them. Returns true if the
-    /// link has read enough for a turn.
-    #[inline]
-    pub(super) fn passed_on(&mut self, bytes: usize) -> bool {
-        let is_scarce = self.scope.meter.is_scarce();
-        if is_scarce {
-            self.under_way += bytes;
-        }
-        is_scarce
     }
 
     /// Gives back an empty inbox while memory is scarce.

@@ -11,6 +11,8 @@ mod dial;
 mod ending;
 mod evacuation;
 mod events;
+mod fan_out;
+mod frames;
 mod gauge;
 mod inbound;
 mod lease;
@@ -49,6 +51,7 @@ use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
 pub use evacuation::{EvacuationSnapshot, StayCounts};
 pub use events::{LinkChange, LinkEvent, LinkReport};
+use fan_out::FanOut;
 pub use gauge::Gauge;
 use lease::Anchor;
 pub use lease::Lease;
@@ -112,8 +115,10 @@ pub struct Link {
     evictable: Option<Evictable>,
     /// The backend is not read, for memory is short.
     pause: Option<Pause>,
-    /// Bytes that were passed on to players in this turn, while memory is scarce.
-    under_way: usize,
+    /// Whole frames are left in the inbox, for want of room for what becomes of them.
+    lacks_room: bool,
+    /// The MULTICAST at the inbox's front, where it is passed on in parts.
+    fan_out: Option<FanOut>,
     /// What has come from the backend and is not a whole frame.
     held_input: Held,
     /// Its sessions on their way to other backends.

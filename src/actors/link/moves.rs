@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::inbound::deliver;
+use super::inbound::{MESSAGE_BYTES, deliver};
 use super::strays::Strays;
 use super::{Evacuate, Link, LinkEvent};
 use crate::actors::session_registry::{MoveWish, Stray, StrayFrame, Strayed};
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{self, Assign, Features, FrameError, Kind, MAX_STATE_BYTES, Transfer};
+use crate::memory::{Held, Part};
 use crate::metrics::DropReason;
 use crate::session::link::LeaveAnswered;
 use crate::supervision::Receive;
@@ -69,9 +70,11 @@ impl Link {
     /// Takes the answer to CLOSE 307; where that began a move it brings the session's state.
     pub(super) fn take_leave(&mut self, id: u64, payload: &[u8]) {
         let (service, link_id) = (Arc::clone(&self.service), self.id);
-        let left = |state| LinkEvent::Left {
+        let meter = Arc::clone(&self.scope.meter);
+        let left = |state: Box<[u8]>| LinkEvent::Left {
             service,
             link_id,
+            held: Held::in_meter(&meter, Part::ClientQueues, MESSAGE_BYTES + state.len()),
             state,
         };
         match self.sessions.leave_answered(id) {
@@ -80,7 +83,7 @@ impl Link {
                 // One byte more than may be shows that it is too large.
                 let state = payload.get(Notice::TEXT_AT..).unwrap_or_default();
                 let state = &state[..state.len().min(MAX_STATE_BYTES + 1)];
-                deliver(attached, None, &self.scope.metrics.delivers);
+                deliver(attached, None, &self.scope);
                 attached.client.do_send(left(state.into()));
             }
             LeaveAnswered::Forgotten => {}
@@ -134,11 +137,12 @@ impl Link {
     }
 
     fn pass_wish(&mut self, id: u64, wish: MoveWish, strays: &mut Strays) {
+        let bytes = wish.bytes();
         let wish = Box::new(wish);
         let origin = self.anchor.as_ref().map(|anchor| &anchor.link);
         match (self.sessions.get(id), origin) {
             (Some(attached), Some(origin)) => {
-                deliver(attached, None, &self.scope.metrics.delivers);
+                deliver(attached, None, &self.scope);
                 attached.client.do_send(LinkEvent::Wish(Box::new(Strayed {
                     service: Arc::clone(&self.service),
                     stray: Stray {
@@ -146,6 +150,7 @@ impl Link {
                         frame: StrayFrame::Move(wish),
                     },
                     origin: origin.clone().recipient(),
+                    held: Held::new(Part::ClientQueues, 2 * MESSAGE_BYTES + bytes),
                 })));
             }
             (None, _) | (_, None) => {

@@ -38,7 +38,6 @@ impl ActorFuture<Link> for Pump {
 impl Link {
     /// Moves bytes both ways as far as the socket allows.
     fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
-        self.under_way = 0;
         let result = self.poll_read(ctx, cx).and_then(|()| {
             let held = self.owes_too_much();
             self.poll_write(cx)?;

@@ -21,6 +21,9 @@ use crate::session::id::Homes;
 #[derive(Debug, Default)]
 pub(super) struct Strays(Vec<(usize, Relayed)>);
 
+/// Ids of one MULTICAST that the link does not carry, by their homes.
+pub(super) type Strangers = Vec<Vec<u64>>;
+
 impl Strays {
     pub(super) fn push(&mut self, homes: &Homes, session_id: u64, frame: StrayFrame) {
         let stray = Stray { session_id, frame };
@@ -36,14 +39,31 @@ impl Link {
         let mut shared = large.then(|| Slice::for_many(payload));
         let ids = recipients(multicast);
         let recipients = ids.len() as u64;
-        let mut strangers: Vec<Vec<u64>> = Vec::new();
+        let mut strangers = Strangers::default();
         for id in ids {
             if self.pass_data(id, payload, shared.clone()).is_err() {
-                let homes = self.shards.homes();
-                strangers.resize_with(self.shards.seats().len(), Vec::new);
-                strangers[homes.home(id)].push(id);
+                self.add_stranger(&mut strangers, id);
             }
         }
+        self.add_strays(strangers, &mut shared, payload, strays);
+        self.scope.metrics.multicast_recipients.add(recipients);
+    }
+
+    /// Adds an id that the link does not carry.
+    pub(super) fn add_stranger(&self, strangers: &mut Strangers, id: u64) {
+        let homes = self.shards.homes();
+        strangers.resize_with(self.shards.seats().len(), Vec::new);
+        strangers[homes.home(id)].push(id);
+    }
+
+    /// Has the payload of a MULTICAST passed on to those whom the link does not carry.
+    pub(super) fn add_strays(
+        &self,
+        strangers: Strangers,
+        shared: &mut Option<Slice>,
+        payload: &[u8],
+        strays: &mut Strays,
+    ) {
         for (home, session_ids) in strangers.into_iter().enumerate() {
             if !session_ids.is_empty() {
                 let payload = shared.get_or_insert_with(|| Slice::for_many(payload));
@@ -54,7 +74,6 @@ impl Link {
                 strays.0.push((home, many));
             }
         }
-        self.scope.metrics.multicast_recipients.add(recipients);
     }
 
     /// Passes frames for sessions that this link does not carry on to the shards at which these are
@@ -102,7 +121,7 @@ impl Link {
 }
 
 /// The sessions that a MULTICAST names, each once: "one DATA" is what each of them gets.
-fn recipients(multicast: &Multicast<'_>) -> SmallVec<[u64; 16]> {
+pub(super) fn recipients(multicast: &Multicast<'_>) -> SmallVec<[u64; 16]> {
     let mut ids: SmallVec<[u64; 16]> = multicast.sessions().collect();
     if !ids.is_sorted_by(|one, next| one < next) {
         ids.sort_unstable();

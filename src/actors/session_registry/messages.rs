@@ -13,7 +13,7 @@ use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
 use crate::memory::Held;
 use crate::metrics::{DropReason, WorkerMetrics};
-use crate::net::outbox::Slice;
+use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::net::socket::Socket;
 use crate::session::core::{BackendClose, ResumeRequest};
 use crate::supervision::{CountedRecipient, WeakCountedRecipient};
@@ -57,6 +57,9 @@ pub struct SessionMoved {
     /// For how long that is remembered.
     pub keep: Duration,
 }
+
+/// Memory of a message to a client about one frame, and of the header that it gets.
+const MESSAGE_BYTES: usize = 512;
 
 /// Frames that came on a link that does not carry their sessions.
 #[derive(Debug, Message)]
@@ -103,13 +106,27 @@ impl Relayed {
             Relayed::One(stray) => match &stray.frame {
                 StrayFrame::Data(payload) => size_of::<Relayed>() + payload.len(),
                 StrayFrame::Bind(_) | StrayFrame::Close(_) => size_of::<Relayed>(),
-                StrayFrame::Move(wish) => {
-                    let service = wish.service.as_ref().map_or(0, |service| service.len());
-                    size_of::<Relayed>() + size_of::<MoveWish>() + service + wish.endpoint.len()
-                }
+                StrayFrame::Move(wish) => size_of::<Relayed>() + wish.bytes(),
             },
             Relayed::Many { session_ids, .. } => session_ids.capacity() * size_of::<u64>(),
         }
+    }
+
+    /// Bytes of memory that what one session gets may take.
+    pub fn cost_of_one(&self) -> usize {
+        let data = match self {
+            Relayed::One(Stray {
+                frame: StrayFrame::Data(payload),
+                ..
+            }) => payload.len(),
+            // A copy for each, or a slice.
+            Relayed::Many { payload, .. } => payload.len().min(VECTORED_BYTES),
+            Relayed::One(stray) => match &stray.frame {
+                StrayFrame::Move(wish) => wish.bytes(),
+                _ => 0,
+            },
+        };
+        MESSAGE_BYTES + data
     }
 
     /// Returns the number of sessions concerned.
@@ -154,6 +171,14 @@ pub struct MoveWish {
     pub from: SocketAddr,
 }
 
+impl MoveWish {
+    /// Bytes of memory.
+    pub fn bytes(&self) -> usize {
+        let service = self.service.as_ref().map_or(0, |service| service.len());
+        size_of::<MoveWish>() + service + self.endpoint.len()
+    }
+}
+
 /// A message that reaches a session's client by way of the registry.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -176,6 +201,8 @@ pub struct Strayed {
     pub stray: Stray,
     /// The link, for when it must be refused.
     pub origin: CountedRecipient<StraysRefused>,
+    /// The memory that it takes until the client counts it.
+    pub held: Held,
 }
 
 /// Asks whose client has a session: its number, unique in the process.

@@ -6,16 +6,15 @@
 //! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
 mod messages;
+mod relaying;
 mod shards;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use serde_json::json;
 
-use crate::codec::code::Code;
 use crate::codec::peer::PeerGateway;
 use crate::supervision::{
     Inspectable, Receive, Registration, Rescued, Supervised, WeakCountedRecipient, mailbox,
@@ -48,6 +47,8 @@ pub struct Shard {
     moved: HashMap<u64, Moved, foldhash::fast::RandomState>,
     /// The same, the oldest first; some of them have come back since.
     moved_order: VecDeque<(Instant, u64)>,
+    /// Frames that wait for room to pass them on.
+    relays: VecDeque<Relay>,
 }
 
 #[derive(Debug)]
@@ -79,22 +80,6 @@ impl SessionRegistry {
         self.shard
             .sessions
             .retain(|_, entry| entry.client.upgrade().is_some());
-    }
-
-    /// Passes a stray on to its session's client.
-    ///
-    /// # Errors
-    /// Nobody here has that session.
-    fn pass_on(&self, stray: Stray, relay: &Relay) -> Result<(), u64> {
-        let entry = self.shard.sessions.get(&stray.session_id);
-        let client = entry.and_then(|entry| entry.client.upgrade());
-        let client = client.ok_or(stray.session_id)?;
-        client.do_send(ClientMessage::Stray(Strayed {
-            service: Arc::clone(&relay.service),
-            stray,
-            origin: relay.origin.clone(),
-        }));
-        Ok(())
     }
 
     /// Removes records of moved sessions that have expired.
@@ -143,6 +128,7 @@ impl Actor for SessionRegistry {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         ctx.run_later(LOOK_AGAIN, |registry, _| registry.forget_the_gone());
+        self.relay_on(ctx);
     }
 }
 
@@ -194,47 +180,6 @@ impl Receive<SessionMoved> for SessionRegistry {
             let (to, until) = (msg.to, Instant::now() + msg.keep);
             self.shard.moved.insert(msg.session_id, Moved { to, until });
             self.shard.moved_order.push_back((until, msg.session_id));
-        }
-    }
-}
-
-impl Receive<Relay> for SessionRegistry {
-    type Result = ();
-
-    fn receive(&mut self, mut msg: Relay, _: &mut Context<Self>) {
-        let mut unknown = Vec::new();
-        for relayed in std::mem::take(&mut msg.strays) {
-            match relayed {
-                Relayed::One(stray) => {
-                    let is_close = matches!(stray.frame, StrayFrame::Close(_));
-                    let is_move = matches!(stray.frame, StrayFrame::Move(_));
-                    match self.pass_on(stray, &msg) {
-                        Err(session_id) if is_move => msg.origin.do_send(StraysRefused {
-                            session_ids: vec![session_id],
-                            moved: Some(Code::NO_ROUTE),
-                        }),
-                        // A CLOSE that crossed ours on the way: a CLOSE is never answered.
-                        Err(session_id) if !is_close => unknown.push(session_id),
-                        Err(_) | Ok(()) => {}
-                    }
-                }
-                Relayed::Many {
-                    mut session_ids,
-                    payload,
-                } => {
-                    session_ids.retain(|&session_id| {
-                        let frame = StrayFrame::Data(payload.clone());
-                        self.pass_on(Stray { session_id, frame }, &msg).is_err()
-                    });
-                    unknown.append(&mut session_ids);
-                }
-            }
-        }
-        if !unknown.is_empty() {
-            msg.origin.do_send(StraysRefused {
-                session_ids: unknown,
-                moved: None,
-            });
         }
     }
 }

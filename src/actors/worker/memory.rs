@@ -22,11 +22,9 @@ impl Worker {
         let pressure = meter.look();
         self.look_at_history(pressure);
         let is_short = pressure > Pressure::None;
-        if self.shared.caps.short.replace(is_short) || is_short {
-            // Pooled buffers lie among those of the crowd: as long as they stay, the allocator can give back little
-            // of what lies between them.
-            buffers::clear();
-        }
+        // Pooled buffers lie among those of the crowd: as long as they stay, the allocator can give back little
+        // of what lies between them.
+        buffers::pool(!is_short);
         let over = |least: Pressure| match pressure >= least {
             true => Some(meter.share_over(least)),
             false => None,

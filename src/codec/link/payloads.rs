@@ -91,6 +91,11 @@ impl<'a> Multicast<'a> {
         Ok(Multicast { ids, payload })
     }
 
+    /// Returns how many sessions are named.
+    pub fn count(&self) -> usize {
+        self.ids.len() / 8
+    }
+
     /// Returns the sessions concerned, in the order sent.
     pub fn sessions(&self) -> impl Iterator<Item = u64> + 'a {
         self.ids

@@ -27,6 +27,11 @@ impl<L: Hold> Core<L> {
         self.replay().map_or(0, Replay::capacity)
     }
 
+    /// Tells whether frames to the client are kept for a resume.
+    pub fn has_ring(&self) -> bool {
+        self.replay().is_some()
+    }
+
     /// Bytes that wait for links.
     #[inline]
     pub fn waiting_bytes(&self) -> usize {
