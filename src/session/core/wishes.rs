@@ -169,6 +169,10 @@ impl<L: Hold> Core<L> {
         let Some(session) = self.session_mut() else {
             return Err(Code::NO_ROUTE);
         };
+        // MOVED 0 would have one whose own move is under way forget the session, which may yet come back.
+        if session.moving(by).is_some() {
+            return Err(Code::CONFLICT);
+        }
         if session.assign(service, to)? {
             return Ok(MoveAnswer::Now(Code::NORMAL));
         }

@@ -41,6 +41,15 @@ fn by_the_rules() {
 }
 
 #[test]
+fn no_assign_is_answered_with_0_while_its_backend_is_moved() {
+    let mut play = Play::with_session(0);
+    play.transfers();
+    // The backend could not tell that 0 from the move's.
+    let answer = play.at(|core, step| core.assign("game", "battle", TO, step));
+    assert_eq!(answer, MoveAnswer::Now(Code::CONFLICT));
+}
+
+#[test]
 fn assigned_before_its_first_use() {
     let mut play = Play::with_session(0);
     let mut assign =
