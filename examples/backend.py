@@ -5,23 +5,56 @@ Every DATA is echoed to its session. Some do more:
   bind USER REALM   tells the gateway who the session is, before the echo
   all TEXT          goes to every session of the service instead
   bye               ends the session with code 0
+  count             is answered with how many frames the session has sent, wherever it was then
+  assign SERVICE ENDPOINT   says where that service of this session goes
+  transfer [ENDPOINT]       has the session taken to another backend, its count with it
+The last two are answered with "moved CODE", unless the session is another backend's by then. On SIGTERM all sessions are
+moved to other backends; then it ends.
 """
 import argparse
 import asyncio
 import json
 import re
+import signal
 import struct
 import sys
 from types import SimpleNamespace
 
 HEADER = struct.Struct(">IBBHQ")  # payload_len, kind, flags, reserved, session_id
 DATA, HELLO, OPEN, CLOSE, PING, PONG, BIND, MULTICAST, GOAWAY, SUSPEND, ACCEPT = range(11)
-NORMAL, LEAVES_LINK, UNKNOWN_SESSION, STALE_OPEN, NOT_HERE = 0, 307, 404, 410, 421
-RESUMED = 1  # a flag of OPEN
+BOUND, FEATURES, ASSIGN, TRANSFER, MOVED = range(11, 16)
+NORMAL, LEAVES_LINK, MALFORMED, UNKNOWN_SESSION, STALE_OPEN, NOT_HERE = 0, 307, 400, 404, 410, 421
+RESUMED, TRANSFERRED = 1, 8  # flags of OPEN
 BIND_COMMAND = re.compile(rb"bind (\d{1,19}) (\d{1,9})")  # fits a u64 and a u32
+ASSIGN_COMMAND = re.compile(rb"assign [a-z0-9._-]{1,64} [!-~]{1,255}")
+TRANSFER_COMMAND = re.compile(rb"transfer( [!-~]{1,255})?")
 MAX_PAYLOAD = 16 * 1024 * 1024  # bytes; a link that announces more is closed
 
-sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: it has none)
+LEAVE_SECONDS = 20  # for its sessions to be moved
+
+sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: it has none), count, departing
+links = set()
+leaving = None  # the payload of GOAWAY, once it leaves
+
+
+def on_transfer(session):
+    """Returns the session's state: it goes on at another backend, if that one will have it."""
+    return struct.pack(">Q", session.count)
+
+
+def on_arrival(session, state):
+    """Takes a session over from another backend. Returns a code to refuse it with, None to take it."""
+    if len(state) != 8:
+        return MALFORMED
+    (session.count,) = struct.unpack(">Q", state)
+
+
+def leave(move):
+    """Takes no new sessions any more. Those that it has are moved to others, or else go on here."""
+    global leaving
+    leaving = b"\1" if move else b""
+    for link in links:
+        link.send(GOAWAY, 0, leaving)
 
 
 def suspend(key, session, milliseconds):
@@ -37,12 +70,23 @@ class Link:
         self.service, self.gateway = hello["service_type"], hello["gateway_id"]
         # A gateway whose host is gone sends no FIN: only its silence tells. Seconds; None: for ever.
         self.patience = 3 * hello.get("ping_interval_ms", 0) / 1000 or None
+        self.features_told = False
+        links.add(self)
+        if leaving is not None:
+            self.send(GOAWAY, 0, leaving)
 
     def send(self, kind, session_id=0, payload=b""):
         self.writer.write(HEADER.pack(len(payload), kind, 0, 0, session_id) + payload)
 
-    def close(self, session_id, code):
-        self.send(CLOSE, session_id, struct.pack(">HI", code, 0))
+    def close(self, session_id, code, text=b""):
+        self.send(CLOSE, session_id, struct.pack(">HI", code, 0) + text)
+
+    def assign(self, session_id, service, endpoint):
+        texts = (bytes([len(text)]) + text for text in (service, endpoint))
+        self.send(ASSIGN, session_id, b"".join(texts))
+
+    def transfer(self, session_id, endpoint=b""):
+        self.send(TRANSFER, session_id, bytes([len(endpoint)]) + endpoint)
 
     def take(self, kind, session_id, payload):
         key = (self.service, session_id)
@@ -50,13 +94,18 @@ class Link:
         here = session and session.link is self  # else a newer OPEN stands elsewhere
         if kind == PING:
             self.send(PONG, 0, payload)
+            if not self.features_told:
+                self.features_told = True
+                self.send(FEATURES, 0, b'{"features":["transfer"]}')
         elif kind == OPEN:
             self.take_open(key, session, payload)
         elif kind == DATA and session and session.link:  # else it ended while this was on its way
             self.take_data(key, session, payload)
         elif kind == CLOSE and payload[:2] == struct.pack(">H", LEAVES_LINK):
-            self.close(session_id, LEAVES_LINK)
+            session_moves = here and payload[6:] == b"move"
+            self.close(session_id, LEAVES_LINK, on_transfer(session) if session_moves else b"")
             if here:
+                session.departing = session_moves  # kept, for it may come back
                 self.leave(key, session)
         elif kind == CLOSE and payload[:2] == struct.pack(">H", NOT_HERE):
             if here:  # its gateway does not have it; else it goes on elsewhere
@@ -65,23 +114,43 @@ class Link:
             del sessions[key]
         elif kind == SUSPEND and here:
             suspend(key, session, struct.unpack(">I", payload)[0])
+        elif kind == MOVED and session and session.gateway == self.gateway:
+            (code,) = struct.unpack(">H", payload)
+            if session.departing and code == NORMAL:
+                del sessions[key]  # another backend's
+            elif session.link:
+                session.link.send(DATA, session_id, b"moved %d" % code)
 
     def leave(self, key, session):
         session.link = None
         suspend(key, session, self.window)
 
     def take_open(self, key, old, payload):
-        _realm, _user, _transport, flags, epoch = struct.unpack_from(">IQBBI", payload)
+        _realm, _user, _transport, flags, epoch, text = struct.unpack_from(">IQBBIB", payload)
         if old and (epoch < old.epoch or epoch == old.epoch and self.gateway != old.gateway):
             return self.close(key[1], STALE_OPEN)
-        if flags & RESUMED:
-            if not old:
-                return self.close(key[1], UNKNOWN_SESSION)
+        count = old.count if old else 0
+        session = SimpleNamespace(gateway=self.gateway, epoch=epoch, link=self, count=count, departing=False)
+        if flags & TRANSFERRED:
+            at = struct.calcsize(">IQBBIB") + text  # behind the client's address
+            if code := on_arrival(session, payload[at + 1 + payload[at]:]):
+                sessions.pop(key, None)
+                return self.close(key[1], code)
+        elif flags & RESUMED and not old:
+            return self.close(key[1], UNKNOWN_SESSION)
+        if flags & (RESUMED | TRANSFERRED):
             self.send(ACCEPT, key[1], struct.pack(">I", epoch))
-        sessions[key] = SimpleNamespace(gateway=self.gateway, epoch=epoch, link=self)
+        sessions[key] = session
 
     def take_data(self, key, session, payload):
-        if payload == b"bye":
+        session.count += 1
+        if payload == b"count":
+            session.link.send(DATA, key[1], b"%d" % session.count)
+        elif ASSIGN_COMMAND.fullmatch(payload):
+            session.link.assign(key[1], *payload.split()[1:])
+        elif TRANSFER_COMMAND.fullmatch(payload):
+            session.link.transfer(key[1], *payload.split()[1:])
+        elif payload == b"bye":
             session.link.close(key[1], NORMAL)
             del sessions[key]
         elif payload.startswith(b"all "):
@@ -123,6 +192,7 @@ async def serve_link(reader, writer):
     except (EOFError, ConnectionError, asyncio.TimeoutError, KeyError, TypeError, ValueError, struct.error) as error:
         print(f"link lost: {error!r}", file=sys.stderr)
     writer.close()
+    links.discard(link)
     for key, session in sessions.items():
         if link and session.link is link:
             link.leave(key, session)
@@ -132,8 +202,21 @@ async def main():
     parser = argparse.ArgumentParser(description="An echo backend for game-gateway.")
     parser.add_argument("--port", type=int, default=9001, help="0: any free one")
     server = await asyncio.start_server(serve_link, "127.0.0.1", parser.parse_args().port)
+    terminated = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
     print("listening on 127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await terminated.wait()
+    leave(move=True)
+    for _ in range(LEAVE_SECONDS * 10):
+        if not sessions:
+            break
+        await asyncio.sleep(0.1)
+    left = len(sessions)
+    for link in links:
+        link.writer.close()
+    while links:
+        await asyncio.sleep(0)
+    print("%d sessions cut off" % left, flush=True)
 
 
 if __name__ == "__main__":

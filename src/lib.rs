@@ -41,3 +41,7 @@ pub mod session;
 pub mod store;
 pub mod supervision;
 pub mod traces;
+
+#[cfg(doctest)]
+#[doc = include_str!("../docs/backends.md")]
+mod guide_for_backends {}

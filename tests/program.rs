@@ -588,6 +588,20 @@ fn the_examples_configuration_is_good() {
     }
 }
 
+/// The rules of docs/backends.md; its code is compiled as the library's documentation is.
+#[test]
+fn the_rules_of_the_guide_for_backends_are_good() {
+    let guide = include_str!("../docs/backends.md");
+    let rules = guide.split("\n```json\n").skip(1);
+    let rules: Vec<&str> = rules.filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(rules.len(), 2);
+    for rules in rules {
+        let (_directory, file) = configured(rules, "");
+        let (code, text) = run(&["check", "--config", &file]);
+        assert_eq!(code, 0, "{text}");
+    }
+}
+
 /// Runs a script in bash; returns what it prints.
 fn bash(script: &str) -> String {
     let program = env!("CARGO_BIN_EXE_game-gateway");

@@ -4,15 +4,16 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::framed::{ClientCodec, ClientFrame, LinkCodec, LinkFrame};
-use game_gateway::codec::link::{Bind, Kind, Multicast, OPEN_RESUMED, Open};
+use game_gateway::codec::link::{Bind, Kind, Multicast, OPEN_RESUMED, OPEN_TRANSFERRED, Open};
 use game_gateway::codec::{client, link};
+use game_gateway::sdk::client::{Client, Event, Options, Outgoing};
 use support::authority::Authority;
 use support::process::Process;
 
@@ -124,6 +125,74 @@ fn client_and_backend_through_the_gateway() {
     assert!(status.success(), "{}", gateway.output());
 }
 
+/// Sends `count`, and returns the number that is answered.
+async fn count(player: &mut Client) -> u64 {
+    player
+        .send(&Outgoing::to("game"), "count")
+        .await
+        .expect("sent");
+    loop {
+        match player.next().await.expect("an event") {
+            Event::Data(data) if data.payload.starts_with(b"moved ") => {}
+            Event::Data(data) => {
+                let text = String::from_utf8(data.payload.to_vec()).expect("text");
+                return text.parse().expect("a number");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_goes_from_backend_to_backend() {
+    let (mut first, one) = backend();
+    let (_second, two) = backend();
+    let directory = tempfile::tempdir().expect("a directory");
+    let routes = directory.path().join("routes.json");
+    let rules = serde_json::json!({
+        "rules": { "game": { "strategy": "round_robin", "endpoints": [one, two] } }
+    });
+    std::fs::write(&routes, rules.to_string()).expect("the routes");
+    let config = directory.path().join("gateway.toml");
+    let text = format!(
+        "gateway.workers = 1\nlisten.address = \"127.0.0.1:0\"\nadmin.address = \"127.0.0.1:0\"\n\
+         routes.file = {routes:?}\n"
+    );
+    std::fs::write(&config, text).expect("the configuration");
+    let gateway = Process::spawn(
+        Command::new(env!("CARGO_BIN_EXE_game-gateway"))
+            .args(["serve", "--config"])
+            .arg(&config),
+    );
+    let ready = gateway.wait_for_line("game-gateway ready: players on ");
+    let (players, _) = ready.split_once(", admin on ").expect("both addresses");
+    let options = Options {
+        wait_timeout: SILENCE,
+        ..Options::default()
+    };
+    let players: SocketAddr = players.parse().expect("an address");
+    let mut player = Client::connect(players, options).await.expect("connected");
+    let to = Outgoing::to("game");
+    assert_eq!(count(&mut player).await, 1);
+    player.send(&to, "transfer").await.expect("sent");
+    assert_eq!(count(&mut player).await, 3);
+    // Wherever it is by now.
+    player
+        .send(&to, format!("assign game {one}"))
+        .await
+        .expect("sent");
+    assert_eq!(count(&mut player).await, 5);
+    first.sigterm();
+    let status = tokio::task::block_in_place(|| first.wait_for_exit());
+    assert!(status.success(), "{}", first.output());
+    assert!(
+        first.output().contains("\n0 sessions cut off\n"),
+        "{}",
+        first.output()
+    );
+    assert_eq!(count(&mut player).await, 6);
+}
+
 /// A gateway's side of a link to backend.py.
 struct ScriptedLink {
     socket: TcpStream,
@@ -151,6 +220,7 @@ impl ScriptedLink {
         link.send(Kind::Hello, 0, hello.to_string().as_bytes());
         link.send(Kind::Ping, 0, b"?");
         link.expect(Kind::Pong, 0, b"?");
+        link.expect(Kind::Features, 0, br#"{"features":["transfer"]}"#);
         link
     }
 
@@ -161,6 +231,10 @@ impl ScriptedLink {
     }
 
     fn open(&mut self, session_id: u64, epoch: u32, flags: u8) {
+        self.open_with(session_id, epoch, flags, &[]);
+    }
+
+    fn open_with(&mut self, session_id: u64, epoch: u32, flags: u8, state: &[u8]) {
         let open = Open {
             realm_id: 1,
             user_id: 42,
@@ -168,8 +242,8 @@ impl ScriptedLink {
             flags,
             epoch,
             client: "203.0.113.9:51234",
-            previous_gateway: "",
-            state: &[],
+            previous_gateway: "gw-0",
+            state,
         };
         let mut payload = Vec::new();
         open.encode(&mut payload);
@@ -281,6 +355,67 @@ fn backend_knows_whose_session_it_is() {
     new.expect(Kind::Data, 7, b"there");
     old.open(7, 1, 0);
     old.expect_close(7, Code::GONE);
+}
+
+/// Returns CLOSE 307 with which a move begins, or its answer with a state.
+fn leaves(text: &[u8]) -> Vec<u8> {
+    [&notice(Code::LEAVES_LINK)[..], text].concat()
+}
+
+#[test]
+fn backend_hands_sessions_over_and_takes_them() {
+    let (_backend, address) = backend();
+    let mut link = ScriptedLink::connect(&address, "gw-0");
+    let state = |count: u64| count.to_be_bytes();
+    link.open(7, 1, 0);
+    link.send(Kind::Data, 7, b"transfer 10.0.0.1:7");
+    link.expect(Kind::Transfer, 7, b"\x0a10.0.0.1:7");
+    link.send(Kind::Moved, 7, &404_u16.to_be_bytes());
+    link.expect(Kind::Data, 7, b"moved 404");
+    // The new backend refuses it, and it comes back.
+    link.send(Kind::Close, 7, &leaves(b"move"));
+    link.expect(Kind::Close, 7, &leaves(&state(1)));
+    link.open(7, 3, OPEN_RESUMED);
+    link.send(Kind::Moved, 7, &503_u16.to_be_bytes());
+    link.expect(Kind::Accept, 7, &3_u32.to_be_bytes());
+    link.expect(Kind::Data, 7, b"moved 503");
+    link.send(Kind::Data, 7, b"count");
+    link.expect(Kind::Data, 7, b"2");
+    // Now it goes, and is not known any more.
+    link.send(Kind::Data, 7, b"transfer");
+    link.expect(Kind::Transfer, 7, b"\0");
+    link.send(Kind::Close, 7, &leaves(b"move"));
+    link.expect(Kind::Close, 7, &leaves(&state(3)));
+    link.send(Kind::Moved, 7, &0_u16.to_be_bytes());
+    link.open(7, 5, OPEN_RESUMED);
+    link.expect_close(7, Code::NO_ROUTE);
+    // Another one arrives, at first with a state that is none.
+    link.open_with(8, 2, OPEN_TRANSFERRED, b"cards");
+    link.expect_close(8, Code::MALFORMED);
+    link.open_with(8, 2, OPEN_TRANSFERRED, &state(41));
+    link.expect(Kind::Accept, 8, &2_u32.to_be_bytes());
+    link.send(Kind::Data, 8, b"count");
+    link.expect(Kind::Data, 8, b"42");
+    link.send(Kind::Data, 8, b"assign battle 10.0.0.2:7");
+    link.expect(Kind::Assign, 8, b"\x06battle\x0a10.0.0.2:7");
+    link.send(Kind::Moved, 8, &0_u16.to_be_bytes());
+    link.expect(Kind::Data, 8, b"moved 0");
+}
+
+#[test]
+fn backend_that_is_terminated_has_its_sessions_moved() {
+    let (mut backend, address) = backend();
+    let mut link = ScriptedLink::connect(&address, "gw-0");
+    link.open(7, 1, 0);
+    link.send(Kind::Ping, 0, b"!");
+    link.expect(Kind::Pong, 0, b"!");
+    backend.sigterm();
+    link.expect(Kind::Goaway, 0, &[1]);
+    link.send(Kind::Close, 7, &leaves(b"move"));
+    link.expect(Kind::Close, 7, &leaves(&0_u64.to_be_bytes()));
+    link.send(Kind::Moved, 7, &0_u16.to_be_bytes());
+    assert!(backend.wait_for_exit().success());
+    assert!(backend.output().contains("\n0 sessions cut off\n"));
 }
 
 /// Starts client.py; returns it and the gateway's side of its connection.

@@ -3,11 +3,13 @@
 //!
 //! * [`core`]: the backend without I/O: tables, frames of links, calls of the service.
 //! * [`Replies`]: the words of a service: DATA by session id alone, BIND, MULTICAST, CLOSE.
+//! * [`matches`]: a reference game server, whose state can be checked wherever it has been moved.
 //! * `link`: one task a link, which reads a buffer, has every frame in it handled under one lock, and
 //!   writes all that came of it at once.
 
 pub mod core;
 mod link;
+pub mod matches;
 
 use std::io;
 use std::net::SocketAddr;
@@ -58,8 +60,36 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn speak<R>(&self, service: &str, say: impl FnOnce(&mut Replies<'_>) -> R) -> Option<R> {
+        let mut state = self.lock();
+        let said = state.core.speak(service, say);
+        state.wake(None);
+        said
+    }
+
     fn now(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
+    }
+}
+
+/// A backend's voice and counters, for tasks that do not own it. Once it has stopped nobody hears it.
+#[derive(Debug, Clone)]
+pub struct Speaker(Arc<Shared>);
+
+impl Speaker {
+    /// Does what [`Backend::speak`] does.
+    pub fn speak<R>(&self, service: &str, say: impl FnOnce(&mut Replies<'_>) -> R) -> Option<R> {
+        self.0.speak(service, say)
+    }
+
+    /// Counts the links that are open.
+    pub fn links(&self) -> usize {
+        self.0.lock().core.link_count()
+    }
+
+    /// Returns the counters.
+    pub fn counts(&self) -> Counts {
+        self.0.lock().core.counts()
     }
 }
 
@@ -146,10 +176,12 @@ impl Backend {
 
     /// Speaks to sessions of `service` unasked. Returns `None` where no link for it has ever come.
     pub fn speak<R>(&self, service: &str, say: impl FnOnce(&mut Replies<'_>) -> R) -> Option<R> {
-        let mut state = self.shared.lock();
-        let said = state.core.speak(service, say);
-        state.wake(None);
-        said
+        self.shared.speak(service, say)
+    }
+
+    /// Returns a voice of this backend for other tasks.
+    pub fn speaker(&self) -> Speaker {
+        Speaker(Arc::clone(&self.shared))
     }
 
     /// Tells every gateway, now and on links to come, that this backend takes no new sessions; with `moves` that those
@@ -164,6 +196,17 @@ impl Backend {
     /// Returns how many sessions were cut off.
     pub async fn stop(self, window: Duration) -> usize {
         self.leave(false);
+        self.stop_when_empty(window).await
+    }
+
+    /// Stops as a server that is upgraded does: GOAWAY `01`, then up to `window` for the sessions to be moved to other
+    /// backends, or to end, then the links end. Returns how many sessions were cut off.
+    pub async fn retire(self, window: Duration) -> usize {
+        self.leave(true);
+        self.stop_when_empty(window).await
+    }
+
+    async fn stop_when_empty(self, window: Duration) -> usize {
         let end = tokio::time::Instant::now() + window;
         while self.sessions() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(STOP_POLL).await;

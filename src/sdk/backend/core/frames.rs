@@ -101,7 +101,7 @@ impl<S: Service> BackendCore<S> {
         let Some(info) = self.sessions[service].get(session_id) else {
             return false;
         };
-        let arrived = self.service.arrive(info, state);
+        let arrived = self.service.on_arrival(info, state);
         if let Err(code) = arrived {
             self.sessions[service].remove(session_id);
             self.counts.opens_refused += 1;
@@ -133,7 +133,7 @@ impl<S: Service> BackendCore<S> {
             here: Some((session_id, link)),
             closed: &mut self.closed,
         };
-        let state = self.service.hand_over(info, &mut out);
+        let state = self.service.on_transfer(info, &mut out);
         let answer = [&notice(Code::LEAVES_LINK, "")[..], &state].concat();
         self.links.push(link, Kind::Close, session_id, &answer);
         self.sessions[service].hand_over(session_id, until);
@@ -154,7 +154,7 @@ impl<S: Service> BackendCore<S> {
         match sessions.moved(&hello.gateway_id, session_id, code) {
             Moved::Away(info) => {
                 self.counts.moved_away += 1;
-                self.service.moved(&info, code);
+                self.service.departed(&info);
             }
             Moved::Told(info) => self.service.moved(info, code),
             Moved::Stray => self.counts.strays += 1,

@@ -54,8 +54,8 @@ impl Replies<'_> {
     }
 
     /// Asks to have this session taken to another backend, by the rules where `endpoint` is empty;
-    /// [`hand_over`](super::Service::hand_over) and [`moved`](super::Service::moved) follow. Returns false where
-    /// [`send`](Self::send) would.
+    /// [`on_transfer`](super::Service::on_transfer) and [`departed`](super::Service::departed) follow, or
+    /// [`moved`](super::Service::moved) says why not. Returns false where [`send`](Self::send) would.
     pub fn transfer(&mut self, session_id: u64, endpoint: &str) -> bool {
         let mut payload = Vec::new();
         Transfer { endpoint }.encode(&mut payload);

@@ -34,8 +34,8 @@ pub trait Service: Send + 'static {
 
     /// Gives the session's state away, at most 64 KiB: it is to go on at another backend, and all of its DATA has
     /// come. What is said in `out` is the last that its client gets from here. The session is to be kept until
-    /// [`moved`](Self::moved) says 0, for it may come back by [`opened`](Self::opened).
-    fn hand_over(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+    /// [`departed`](Self::departed), for it may come back by [`opened`](Self::opened).
+    fn on_transfer(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
         let _ = (session, out);
         Vec::new()
     }
@@ -45,13 +45,18 @@ pub trait Service: Send + 'static {
     ///
     /// # Errors
     /// This server will not have it; the other one gets it back and hears the code.
-    fn arrive(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+    fn on_arrival(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
         let _ = (session, state);
         Err(Code::NO_ROUTE)
     }
 
-    /// Takes note how an ASSIGN or TRANSFER of this session has ended. With 0 a session that was handed over is another
-    /// backend's, and forgotten here; [`ended`](Self::ended) does not follow.
+    /// Takes note that a session whose state was given away lives at another backend now, and is forgotten here;
+    /// [`ended`](Self::ended) does not follow.
+    fn departed(&mut self, session: &SessionInfo) {
+        let _ = session;
+    }
+
+    /// Takes note how an ASSIGN of this session has ended, or why its move or TRANSFER came to nothing: it is still here.
     fn moved(&mut self, session: &SessionInfo, code: Code) {
         let _ = (session, code);
     }
@@ -84,12 +89,16 @@ impl Service for Box<dyn Service> {
         (**self).transfers()
     }
 
-    fn hand_over(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
-        (**self).hand_over(session, out)
+    fn on_transfer(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+        (**self).on_transfer(session, out)
     }
 
-    fn arrive(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
-        (**self).arrive(session, state)
+    fn on_arrival(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+        (**self).on_arrival(session, state)
+    }
+
+    fn departed(&mut self, session: &SessionInfo) {
+        (**self).departed(session);
     }
 
     fn moved(&mut self, session: &SessionInfo, code: Code) {
