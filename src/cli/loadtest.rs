@@ -21,6 +21,7 @@ mod tally;
 mod track;
 mod wire;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -53,7 +54,7 @@ pub enum LoadtestError {
     #[error("backend on {address}: {error}")]
     Backend {
         /// Where.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         error: std::io::Error,
     },
@@ -99,14 +100,7 @@ pub fn run(args: &LoadtestArgs) -> ExitCode {
 pub fn drive(args: &LoadtestArgs) -> Result<Report, LoadtestError> {
     let plan = Arc::new(Plan::new(args)?);
     raise_file_limit(plan.sessions);
-    let _backend = match args.with_backend {
-        Some(address) => Some(echo::Echo::start(
-            address,
-            args.backend_protocol,
-            args.backend_threads,
-        )?),
-        None => None,
-    };
+    let _backends = backends(args)?;
     let shown = Shown::start(&plan.progress)?;
     let (ready, connected) = mpsc::channel();
     let drivers = Driver::share(&plan, &ready);
@@ -124,6 +118,13 @@ pub fn drive(args: &LoadtestArgs) -> Result<Report, LoadtestError> {
     }
     drop(shown);
     Ok(Report::new(args, &plan, total))
+}
+
+/// Starts the echo backends of `--with-backend`.
+fn backends(args: &LoadtestArgs) -> Result<Vec<echo::Echo>, LoadtestError> {
+    let settings = echo::Settings::new(args);
+    let start = |address: &SocketAddr| echo::Echo::start(*address, &settings);
+    args.with_backend.iter().map(start).collect()
 }
 
 /// Waits until every thread has connected its sessions, then gives all the same clock, and each

@@ -6,6 +6,7 @@ mod play;
 mod support;
 
 mod frozen;
+mod game_servers;
 mod refused;
 mod rolling;
 mod stage;

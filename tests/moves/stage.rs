@@ -39,7 +39,7 @@ pub(crate) struct Deployment {
     extra: String,
 }
 
-fn local() -> SocketAddr {
+pub(crate) fn local() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
@@ -86,9 +86,20 @@ impl Deployment {
     /// Starts so many gateways.
     pub(crate) async fn start(gateways: usize, extra: &str) -> Deployment {
         let servers = [Server::start().await, Server::start().await];
-        let directory = tempfile::tempdir().expect("a directory");
         let endpoints = [servers[0].address(), servers[1].address()];
-        set_routes(&directory, json!({ SERVICE: rule(&endpoints) }));
+        let rules = json!({ SERVICE: rule(&endpoints) });
+        Deployment::start_with(gateways, servers, rules, extra)
+    }
+
+    /// Starts so many gateways with these rules.
+    pub(crate) fn start_with(
+        gateways: usize,
+        servers: [Server; 2],
+        rules: Value,
+        extra: &str,
+    ) -> Deployment {
+        let directory = tempfile::tempdir().expect("a directory");
+        set_routes(&directory, rules);
         let place = |number| {
             let ports = [local(), local(), local()];
             Place {
@@ -203,17 +214,34 @@ impl Deployment {
 
     /// Waits until a metric of a gateway is as it must become.
     pub(crate) async fn until(&self, number: usize, name: &str, right: impl Fn(u64) -> bool) {
-        let admin = self.places[number].admin;
+        soon(async {
+            while !self.metric(number, name).await.is_some_and(&right) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a metric, summed over all gateways, is as it must become.
+    pub(crate) async fn until_all(&self, name: &str, right: impl Fn(u64) -> bool) {
         soon(async {
             loop {
-                let (_, body) = get(admin, "/metrics").await;
-                let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
-                if body.lines().find_map(value).is_some_and(&right) {
+                let mut sum = 0;
+                for number in 0..self.places.len() {
+                    sum += self.metric(number, name).await.unwrap_or_default();
+                }
+                if right(sum) {
                     return;
                 }
                 tokio::task::yield_now().await;
             }
         })
         .await;
+    }
+
+    async fn metric(&self, number: usize, name: &str) -> Option<u64> {
+        let (_, body) = get(self.places[number].admin, "/metrics").await;
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        body.lines().find_map(value)
     }
 }

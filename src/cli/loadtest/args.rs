@@ -100,18 +100,27 @@ pub struct LoadtestArgs {
     /// realm_id of the sessions; 0 sends none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub realm: u32,
+    /// Matches of so many players: each is a realm of its own, whose state the backend keeps and each player compares
+    /// at the end.
+    #[arg(long, value_name = "N", requires = "expect_moves", value_parser = clap::value_parser!(u32).range(1..))]
+    pub match_size: Option<u32>,
     /// Number of load generator threads; the sessions are divided among them.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub threads: usize,
     /// Print the report as one JSON object.
     #[arg(long)]
     pub json: bool,
-    /// Run an echo backend in this process on this address.
-    #[arg(long, value_name = "ADDR")]
-    pub with_backend: Option<SocketAddr>,
-    /// Run only the echo backend, until SIGINT, SIGTERM or the end of --duration.
+    /// Run an echo backend in this process on each of these addresses. With --expect-moves and several of them each in
+    /// turn is upgraded: its sessions move to the others, and it starts anew.
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub with_backend: Vec<SocketAddr>,
+    /// Run only the echo backend, until SIGINT, SIGTERM or the end of --duration. On SIGTERM its sessions move to other
+    /// backends first.
     #[arg(long, value_name = "ADDR", conflicts_with = "with_backend")]
     pub backend_only: Option<SocketAddr>,
+    /// Interval at which the echo backend sends a numbered frame to each player of a match.
+    #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
+    pub pushes: Option<Duration>,
     /// Protocol of the echo backend.
     #[arg(long, value_enum, default_value = "link")]
     pub backend_protocol: BackendProtocol,

@@ -2,11 +2,14 @@
 //!
 //! Each player has one frame outstanding and sends the next one when that was answered. A broken
 //! connection, a CLOSE that allows a resume, and GOAWAY are not errors but moves, which the client
-//! library performs; they are counted, and the silence of each player is measured.
+//! library performs; they are counted, and the silence of each player is measured. Moves to other backends are seen by
+//! nobody but these; so the echo backends of this process count them. With `--match-size` each player finally
+//! compares the state that its backend keeps of it with what it has sent and heard.
 
 mod book;
 mod player;
 mod report;
+mod upgrades;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +19,7 @@ use tokio::task::JoinSet;
 use super::args::{LoadtestArgs, Transport};
 use super::plan::{Clock, Plan};
 use super::progress::Shown;
-use super::{LoadtestError, echo, raise_file_limit};
+use super::{LoadtestError, raise_file_limit};
 use crate::sdk::client::session::{Session, SessionOptions, dial};
 use crate::sdk::client::{self, Options};
 use player::{Player, Schedule};
@@ -40,21 +43,16 @@ pub(super) fn drive(args: &LoadtestArgs) -> Result<MovesReport, LoadtestError> {
     let plan = Arc::new(Plan::new(args)?);
     raise_file_limit(plan.sessions);
     let shown = Shown::start(&plan.progress)?;
-    let _backend = match args.with_backend {
-        Some(address) => Some(echo::Echo::start(
-            address,
-            args.backend_protocol,
-            args.backend_threads,
-        )?),
-        None => None,
-    };
+    let backends = super::backends(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(plan.threads)
         .enable_all()
         .build()?;
-    let players = runtime.block_on(play(args.think, &plan));
-    drop(shown);
-    Ok(MovesReport::new(args, &plan, players?))
+    let (players, (backends, upgrades)) = runtime.block_on(async {
+        tokio::join!(play(args.think, &plan), upgrades::perform(backends, &plan))
+    });
+    drop((shown, backends));
+    Ok(MovesReport::new(args, &plan, players?, upgrades))
 }
 
 /// Lets all players play; returns their books.

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) user_base: u64,
     pub(super) resumable: bool,
     pub(super) realm: u32,
+    /// Players of a match; none: there are no matches.
+    pub(super) match_size: Option<u32>,
     pub(super) connect_rate: f64,
     pub(super) warmup: Duration,
     pub(super) duration: Duration,
@@ -120,6 +122,7 @@ impl Plan {
             user_base: args.user_base,
             resumable: args.resumable,
             realm: args.realm,
+            match_size: args.match_size,
             connect_rate: args.connect_rate,
             // The only frame of an idle session is to be measured.
             warmup: if args.idle {
@@ -150,6 +153,14 @@ impl Plan {
     pub(super) fn measured(&self) -> Duration {
         let early = self.progress.measured();
         early.map_or(self.duration, |early| early.min(self.duration))
+    }
+
+    /// Returns the realm of the session with that index.
+    pub(super) fn realm(&self, index: u32) -> u32 {
+        match self.match_size {
+            Some(size) => self.realm.max(1).saturating_add(index / size.max(1)),
+            None => self.realm,
+        }
     }
 
     /// Returns the transport of the session with that index.

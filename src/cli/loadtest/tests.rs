@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use clap::Parser;
 
-use super::echo::Echo;
+use super::echo::{Echo, Settings};
 use super::*;
 use crate::codec::Decoded;
 use crate::codec::client::{self, HEADER_LEN, Kind};
@@ -27,7 +27,7 @@ pub(super) fn load(target: SocketAddr, line: &str) -> Report {
 
 pub(super) fn raw_echo() -> Echo {
     let any = "127.0.0.1:0".parse().unwrap();
-    Echo::start(any, BackendProtocol::Raw, 1).unwrap()
+    Echo::start(any, &Settings::of(BackendProtocol::Raw)).unwrap()
 }
 
 pub(super) fn assert_clean(report: &Report) {
@@ -72,7 +72,7 @@ fn the_open_loop_sends_what_is_due_and_no_more() {
 #[test]
 fn idle_sessions_exchange_one_frame() {
     let echo = raw_echo();
-    let report = load(echo.address, "--sessions 20 --idle --duration 50ms");
+    let report = load(echo.address, "--sessions 20 --idle --duration 1s");
     assert_clean(&report);
     assert_eq!((report.connected, report.sent), (20, 20));
     assert!(report.latency_us.is_some());

@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio_rustls::TlsAcceptor;
 
-use super::echo::Echo;
+use super::echo::{Echo, Settings};
 use super::tests::{assert_clean, load, raw_echo};
 use super::*;
 
@@ -23,7 +23,7 @@ const SHORT: &str = " --sessions 4 --warmup 0ms --duration 100ms";
 #[test]
 fn websockets_carry_every_mode() {
     let any = "127.0.0.1:0".parse().unwrap();
-    let echo = Echo::start(any, BackendProtocol::Websocket, 1).unwrap();
+    let echo = Echo::start(any, &Settings::of(BackendProtocol::Websocket)).unwrap();
     for mode in ["--in-flight 3 --payload 70000", "--rate 500", "--idle"] {
         let report = load(
             echo.address,
@@ -189,7 +189,7 @@ fn tls_carries_every_transport() {
     let directory = TempDir::new().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let raw = raw_echo();
-    let messages = Echo::start(any, BackendProtocol::Websocket, 1).unwrap();
+    let messages = Echo::start(any, &Settings::of(BackendProtocol::Websocket)).unwrap();
     let http = http_server(|_, body| response(200, "", body));
     for (transport, backend) in [
         ("tcp", raw.address),

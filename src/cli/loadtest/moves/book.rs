@@ -27,6 +27,10 @@ pub(super) struct Book {
     pub(super) errors: u64,
     /// The session has begun.
     pub(super) started: bool,
+    /// Numbered frames that the backend has sent unasked: the next one's number.
+    pub(super) pushes: u64,
+    /// The state that the backend keeps of this player; none until it was compared.
+    pub(super) state: Option<State>,
     /// Why the session ended before the load did.
     pub(super) ended: Option<String>,
     /// The longest time that something was outstanding and nothing was heard.
@@ -34,6 +38,15 @@ pub(super) struct Book {
     outstanding: Option<Outstanding>,
     /// Frames that were given up after a gap, and may still be answered.
     given_up: Vec<u64>,
+}
+
+/// A state of a player, compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// To the byte what the player expects.
+    Same,
+    /// Anything else.
+    Different,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +92,27 @@ impl Book {
 
     fn heard(&mut self, since: Instant, now: Instant) {
         self.silence = self.silence.max(now.saturating_duration_since(since));
+    }
+
+    /// Records a numbered frame that was sent unasked.
+    pub(super) fn push(&mut self, number: u64) {
+        if number < self.pushes {
+            self.doubled += 1;
+            return;
+        }
+        let missing = number - self.pushes;
+        // What is missing behind a gap was told.
+        *(if self.gaps > 0 {
+            &mut self.told
+        } else {
+            &mut self.lost
+        }) += missing;
+        self.pushes = number + 1;
+    }
+
+    /// Tells whether each frame is accounted for by both sides, so that they can compare what they know.
+    pub(super) fn is_exact(&self) -> bool {
+        self.gaps == 0 && self.errors == 0 && self.ended.is_none()
     }
 
     /// Records a resume over another connection.
@@ -158,6 +192,19 @@ mod tests {
         book.ended("closed with 410".into(), now);
         book.close();
         assert_eq!((book.told, book.lost, book.errors), (2, 0, 1));
+    }
+
+    #[test]
+    fn frames_sent_unasked_are_numbered() {
+        let mut book = Book::default();
+        for number in [0, 1, 1, 4] {
+            book.push(number);
+        }
+        assert_eq!((book.pushes, book.doubled, book.lost), (5, 1, 2));
+        assert!(book.is_exact());
+        book.resumed(true, Instant::now());
+        book.push(6);
+        assert_eq!((book.lost, book.told, book.is_exact()), (2, 1, false));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout_at};
 
-use super::book::Book;
+use super::book::{Book, State};
 use crate::cli::loadtest::plan::Plan;
+use crate::sdk::backend::matches::{self, ASK_STATE, STATE};
 use crate::sdk::client::Outgoing;
 use crate::sdk::client::session::{End, Event, Session};
 
@@ -46,6 +47,8 @@ pub(super) struct Player {
     to: Outgoing,
     payload: usize,
     book: Book,
+    /// What the backend must know of this player; none where there are no matches.
+    part: Option<matches::Player>,
 }
 
 impl Player {
@@ -57,12 +60,13 @@ impl Player {
         Player {
             index,
             to: Outgoing {
-                realm_id: plan.realm,
+                realm_id: plan.realm(index),
                 user_id,
                 ..Outgoing::to(plan.service.clone())
             },
             payload: plan.payload,
             book: Book::default(),
+            part: (plan.match_size).map(|_| matches::Player::new(plan.realm(index))),
         }
     }
 
@@ -78,8 +82,7 @@ impl Player {
                 if Instant::now() >= schedule.stop {
                     break;
                 }
-                let sequence = self.book.send(Instant::now());
-                let frame = self.frame(sequence);
+                let frame = self.next_frame();
                 if !session.send(&self.to, frame).await {
                     // Why comes with the last event.
                     tracing::debug!(index = self.index, "the session takes nothing more");
@@ -100,7 +103,9 @@ impl Player {
             let Ok(event) = event else { break };
             let pause = match event {
                 Some(Event::Data(data)) => {
-                    self.answer(&data.payload);
+                    if !self.is_answer(&data.payload) {
+                        continue;
+                    }
                     schedule.think
                 }
                 Some(Event::Started(_)) => {
@@ -126,9 +131,60 @@ impl Player {
                 sleep(pause).await;
             }
         }
+        let answered = self.book.is_idle();
         self.book.close();
+        if answered {
+            self.compare(&mut session, schedule.end).await;
+        }
         session.close().await;
         self.book
+    }
+
+    /// Asks the backend for the state that it keeps of this player, and compares it.
+    async fn compare(&mut self, session: &mut Session, end: Instant) {
+        let exact = self.book.is_exact();
+        let Some(part) = self.part.as_mut().filter(|_| exact) else {
+            return;
+        };
+        if !session.send(&self.to, ASK_STATE).await {
+            return;
+        }
+        while let Ok(Some(event)) = timeout_at(end.into(), session.next()).await {
+            match event {
+                Event::Data(data) => {
+                    if let Some(number) = matches::Player::push_number(&data.payload) {
+                        self.book.push(number);
+                        continue;
+                    }
+                    part.pushed = self.book.pushes;
+                    let is_same = data.payload.strip_prefix(STATE) == Some(&part.encode());
+                    self.book.state = Some(match is_same {
+                        true => State::Same,
+                        false => State::Different,
+                    });
+                    return;
+                }
+                Event::Resumed { gap, .. } => {
+                    self.book.resumed(gap, Instant::now());
+                    if gap {
+                        return;
+                    }
+                }
+                Event::Started(_) | Event::Interrupted => {}
+                Event::Error(_) => return self.book.error(Instant::now()),
+                Event::Ended(end) => return self.book.ended(end.to_string(), Instant::now()),
+            }
+        }
+    }
+
+    /// Makes the next frame, and writes it down.
+    fn next_frame(&mut self) -> Vec<u8> {
+        let sequence = self.book.send(Instant::now());
+        let frame = self.frame(sequence);
+        if let Some(part) = &mut self.part {
+            part.hear(&frame);
+        }
+        frame
     }
 
     fn frame(&self, sequence: u64) -> Vec<u8> {
@@ -140,7 +196,12 @@ impl Player {
         frame
     }
 
-    fn answer(&mut self, payload: &[u8]) {
+    /// Writes down what came; returns false where the backend has sent it unasked.
+    fn is_answer(&mut self, payload: &[u8]) -> bool {
+        if let Some(number) = matches::Player::push_number(payload) {
+            self.book.push(number);
+            return false;
+        }
         let sequence = payload
             .get(4..)
             .and_then(|rest| rest.first_chunk())
@@ -149,5 +210,6 @@ impl Player {
             Some(sequence) => self.book.answer(sequence, Instant::now()),
             None => self.book.corrupted += 1,
         }
+        true
     }
 }

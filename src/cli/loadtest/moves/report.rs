@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::book::Book;
+use super::book::{Book, State};
+use super::upgrades::Upgrades;
 use crate::cli::loadtest::args::LoadtestArgs;
 use crate::cli::loadtest::plan::Plan;
 
@@ -25,7 +26,8 @@ pub struct PerSession {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MovesReport {
     /// Nothing lost without a word, doubled, reordered or corrupted, every session began and none
-    /// ended early, and something was answered.
+    /// ended early, something was answered, and where there are matches every player that was not told of a gap or an
+    /// error found its state as it must be.
     pub ok: bool,
     /// `HOST:PORT` as given.
     pub target: String,
@@ -59,6 +61,18 @@ pub struct MovesReport {
     pub moves: u64,
     /// The same of each session.
     pub moves_per_session: PerSession,
+    /// Numbered frames that backends have sent unasked.
+    pub pushes: u64,
+    /// Players whose backend keeps, to the byte, the state that they expect.
+    pub states_same: usize,
+    /// Players whose backend keeps another one.
+    pub states_different: usize,
+    /// Echo backends of this process that were replaced meanwhile.
+    pub backend_upgrades: u64,
+    /// Times that a session went on at another backend for that.
+    pub backend_moves: u64,
+    /// Sessions that were not moved in time.
+    pub backend_cut_off: u64,
     /// It was ended early, by Ctrl-C or SIGTERM.
     pub interrupted: bool,
     /// Moves after which frames may be missing.
@@ -82,8 +96,18 @@ fn per_session(mut figures: Vec<f64>) -> PerSession {
     }
 }
 
+fn states(books: &[Book], state: State) -> usize {
+    let found = books.iter().filter(|book| book.state == Some(state));
+    found.count()
+}
+
 impl MovesReport {
-    pub(super) fn new(args: &LoadtestArgs, plan: &Plan, books: Vec<Book>) -> MovesReport {
+    pub(super) fn new(
+        args: &LoadtestArgs,
+        plan: &Plan,
+        books: Vec<Book>,
+        upgrades: Upgrades,
+    ) -> MovesReport {
         let sum = |figure: fn(&Book) -> u64| books.iter().map(figure).sum::<u64>();
         let mut ended_early = BTreeMap::new();
         for why in books.iter().filter_map(|book| book.ended.clone()) {
@@ -110,6 +134,12 @@ impl MovesReport {
             errors: sum(|b| b.errors),
             moves: sum(|b| b.moves),
             moves_per_session: per_session(books.iter().map(|b| b.moves as f64).collect()),
+            pushes: sum(|b| b.pushes),
+            states_same: states(&books, State::Same),
+            states_different: states(&books, State::Different),
+            backend_upgrades: upgrades.backends,
+            backend_moves: upgrades.moves,
+            backend_cut_off: upgrades.cut_off,
             gaps: sum(|b| b.gaps),
             ended_early,
             longest_silence_ms: per_session(
@@ -118,7 +148,9 @@ impl MovesReport {
         };
         let faults = report.lost + report.doubled + report.reordered + report.corrupted;
         let all_played = report.started == report.sessions && report.ended_early.is_empty();
-        report.ok = faults == 0 && all_played && report.answered > 0;
+        let comparable = books.iter().filter(|book| book.is_exact()).count();
+        let all_same = plan.match_size.is_none() || report.states_same == comparable;
+        report.ok = faults == 0 && all_played && report.answered > 0 && all_same;
         report
     }
 
@@ -163,8 +195,19 @@ impl fmt::Display for MovesReport {
             ("errors", self.errors),
             ("moves", self.moves),
             ("gaps", self.gaps),
+            ("pushes", self.pushes),
+            ("states same", self.states_same as u64),
+            ("states other", self.states_different as u64),
+            ("backend moves", self.backend_moves),
         ] {
             writeln!(f, "  {name:<15} {count:>12}")?;
+        }
+        if self.backend_upgrades > 0 {
+            let (backends, cut_off) = (self.backend_upgrades, self.backend_cut_off);
+            writeln!(
+                f,
+                "  {backends} backends upgraded, {cut_off} sessions not moved in time"
+            )?;
         }
         for (why, count) in &self.ended_early {
             writeln!(f, "  ended early     {count:>12}  {why}")?;

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::loadtest::BackendProtocol;
-use crate::cli::loadtest::echo::Echo;
+use crate::cli::loadtest::echo::{Echo, Settings};
 use crate::config::{self, Config, Secret};
 use crate::run::{self, Running, Totals};
 
@@ -32,13 +32,15 @@ fn gateway(id: &str, players: &str, routes: &std::path::Path) -> Running {
     config.drain.window = Duration::from_secs(2);
     config.drain.accept_grace = Duration::ZERO;
     config.routes.file = routes.to_owned();
+    // Else backends that start after it are down until they are asked again.
+    config.backend.probe_interval = Duration::ZERO;
     run::start(config).unwrap()
 }
 
 #[test]
 fn players_move_when_their_gateway_goes() {
     let any = "127.0.0.1:0".parse().unwrap();
-    let backend = Echo::start(any, BackendProtocol::Link, 1).unwrap();
+    let backend = Echo::start(any, &Settings::of(BackendProtocol::Link)).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let routes = directory.path().join("routes.json");
     let rules = format!(
@@ -97,6 +99,34 @@ fn players_move_when_their_gateway_goes() {
     assert_eq!(json["moves_per_session"]["max"], 1.0);
     assert!(json["longest_silence_ms"]["max"].as_f64().unwrap() > 0.0);
     assert!(report.to_string().ends_with("ok"), "{report}");
+}
+
+#[test]
+fn backends_are_upgraded_in_turn() {
+    // Both at once, so that they are not the same.
+    let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [one, two] = free.map(|listener| listener.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let routes = directory.path().join("routes.json");
+    let rules = format!(
+        r#"{{"rules":{{"echo":{{"strategy":"consistent_hash","hash_key":"realm_id","endpoints":["{one}","{two}"]}}}}}}"#
+    );
+    std::fs::write(&routes, rules).unwrap();
+    let gateway = gateway("gw-a", "127.0.0.1:0", &routes);
+    let line = format!(
+        "--target {} --with-backend {one},{two} --sessions 20 --match-size 5 --pushes 20ms \
+         --transport tcp,websocket --think 20ms --duration 3s --warmup 0ms --connect-rate 1000/s \
+         --grace 30s",
+        gateway.players
+    );
+    let report = drive(&arguments(&line)).unwrap();
+    assert!(report.ok, "{report}");
+    let upgraded = (report.backend_upgrades, report.backend_cut_off);
+    assert_eq!(upgraded, (2, 0), "{report}");
+    assert_eq!((report.states_same, report.states_different), (20, 0));
+    assert_eq!((report.moves, report.errors, report.told), (0, 0, 0));
+    gateway.drain();
+    gateway.wait().unwrap();
 }
 
 #[test]
