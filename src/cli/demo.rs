@@ -1,5 +1,5 @@
 //! `game-gateway demo`: two gateways, sample backends and sample players in one process, on free
-//! loopback ports, with a live view. After a while a backend dies and a rule changes.
+//! loopback ports, with a live view. After a while a backend dies and a rule changes; later a game server is upgraded.
 
 mod backends;
 mod books;
@@ -50,7 +50,7 @@ const DRAIN_WINDOW: Duration = Duration::from_secs(1);
 const WORKERS: usize = 1;
 /// Names of the gateways.
 const GATEWAYS: [&str; 2] = ["demo-1", "demo-2"];
-/// Duration without a terminal, where nobody may be there to end it; the event comes after half of it.
+/// Duration without a terminal, where nobody may be there to end it; the events come after half of it and three quarters.
 const DURATION: Duration = Duration::from_secs(20);
 
 /// Run a demo: gateways, sample backends and sample players in one process.
@@ -239,7 +239,8 @@ async fn perform(
     let limit = args.limit(std::io::stdout().is_terminal());
     introduce(args.sessions, backends.len(), gateways, limit);
     let start = Instant::now();
-    let half = start + limit.unwrap_or(DURATION) / 2;
+    let whole = limit.unwrap_or(DURATION);
+    let (half, later) = (start + whole / 2, start + whole * 3 / 4);
     let end = async {
         match limit {
             Some(limit) => sleep_until((start + limit).into()).await,
@@ -250,9 +251,12 @@ async fn perform(
     tokio::pin!(end, interrupted);
     let mut screen = Screen::new();
     let mut ticks = interval_at((start + DRAW_INTERVAL).into(), DRAW_INTERVAL);
-    let mut changed = false;
+    let (mut changed, mut upgraded) = (false, false);
+    let mut upgrades = JoinSet::new();
     loop {
         tokio::select! {
+            // The events before the end, on the slowest machine too.
+            biased;
             _ = ticks.tick() => {
                 screen.draw(start.elapsed(), &backends, &books, totals(gateways));
             }
@@ -262,7 +266,18 @@ async fn perform(
                 backends.change().await?;
                 routes.write(&backends.rules())?;
             }
-            () = &mut end => break,
+            () = sleep_until(later.into()), if !upgraded => {
+                upgraded = true;
+                screen.say("game-realm-1 is upgraded: its matches move to game-realm-1-v2");
+                let upgrade = backends.upgrade(gateways.len()).await?;
+                routes.write(&backends.rules())?;
+                upgrades.spawn(upgrade);
+            }
+            Some(Ok(upgrade)) = upgrades.join_next() => {
+                screen.say(&format!("game-realm-1 has gone: {} sessions moved in {:.1?}", upgrade.moved, upgrade.took));
+                books.upgraded(upgrade);
+            }
+            () = &mut end, if upgrades.is_empty() => break,
             _ = &mut interrupted => break,
             _ = terminated.recv() => break,
         }
@@ -294,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_while_a_backend_dies() {
+    fn nothing_is_lost_while_a_backend_dies_and_another_is_upgraded() {
         let args = DemoArgs {
             duration: Some(Duration::from_secs(2)),
             sessions: 8,
@@ -312,5 +327,6 @@ mod tests {
         for transport in ["tcp", "websocket", "http"] {
             assert!(totals.answered_over[transport] > 0, "{transport}");
         }
+        assert_eq!(totals.upgrade.map(|upgrade| upgrade.cut_off), Some(0));
     }
 }

@@ -78,7 +78,7 @@ async fn a_browser_plays_with_the_demo() {
     assert_eq!(shown["markup"], false, "answers are text: {shown}");
     assert!(text("connected").contains(", session "), "{shown}");
     assert!(text("refusal").starts_with("chat: 404 "), "{shown}");
-    assert_eq!(text("move"), "game: game-realm-1 north", "{shown}");
+    assert_eq!(text("move"), "game: game-realm-1 1 north", "{shown}");
     // On the other gateway, with the login that the session has had on the first.
     assert!(text("cut").ends_with("leads to demo-2"), "{shown}");
     assert_eq!(
@@ -88,7 +88,7 @@ async fn a_browser_plays_with_the_demo() {
     );
     assert_eq!(
         (text("on").as_str(), text("gap").as_str()),
-        ("game: game-realm-1 south", ""),
+        ("game: game-realm-1 2 south", ""),
         "{shown}"
     );
     assert_eq!(text("end"), "The session has ended.", "{shown}");

@@ -2,10 +2,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::sdk::backend::{Backend, Replies, SessionInfo};
+use super::books::Upgrade;
+use crate::codec::code::Code;
+use crate::sdk::backend::matches::Matches;
+use crate::sdk::backend::{Backend, Replies, Service, SessionInfo, Speaker};
+
+/// Limit for the gateways to learn of a new server.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+/// Interval at which it is looked whether they have.
+const POLL: Duration = Duration::from_millis(10);
+/// Limit for the sessions of a server that is upgraded to be moved.
+const UPGRADE_WINDOW: Duration = Duration::from_secs(10);
 
 /// One sample server.
 #[derive(Debug)]
@@ -24,9 +35,53 @@ pub(super) struct Backends {
     game: [Sample; 2],
 }
 
+/// A game server: the answer is its name, the number of the frame in the player's match, and the frame.
+#[derive(Debug)]
+struct Game {
+    name: &'static str,
+    matches: Matches,
+}
+
+impl Service for Game {
+    fn data(&mut self, session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>) {
+        let heard = self.matches.hear(session, payload);
+        let number = heard.map_or(0, |player| player.heard);
+        let head = format!("{} {number} ", self.name);
+        out.send(session.session_id, &[head.as_bytes(), payload].concat());
+    }
+
+    fn opened(&mut self, session: &SessionInfo, out: &mut Replies<'_>) {
+        self.matches.opened(session, out);
+    }
+
+    fn transfers(&self) -> bool {
+        true
+    }
+
+    fn on_transfer(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+        self.matches.on_transfer(session, out)
+    }
+
+    fn on_arrival(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+        self.matches.on_arrival(session, state)
+    }
+
+    fn departed(&mut self, session: &SessionInfo) {
+        self.matches.departed(session);
+    }
+
+    fn ended(&mut self, session: &SessionInfo, code: Code) {
+        self.matches.ended(session, code);
+    }
+}
+
 impl Sample {
+    async fn game(name: &'static str) -> io::Result<Sample> {
+        let matches = Matches::default();
+        Sample::with(name, Game { name, matches }).await
+    }
+
     async fn start(name: &'static str) -> io::Result<Sample> {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         // Each answers with its name in front, and an account server says who the player is.
         let service = move |session: &SessionInfo, payload: &[u8], out: &mut Replies<'_>| {
             let id = session.session_id;
@@ -35,6 +90,11 @@ impl Sample {
             }
             out.send(id, &[name.as_bytes(), b" ", payload].concat());
         };
+        Sample::with(name, service).await
+    }
+
+    async fn with(name: &'static str, service: impl Service) -> io::Result<Sample> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let backend = Backend::start(any, service).await?;
         Ok(Sample {
             name,
@@ -53,8 +113,8 @@ impl Backends {
             ],
             version: vec![Sample::start("version-1").await?],
             game: [
-                Sample::start("game-realm-1").await?,
-                Sample::start("game-realm-2").await?,
+                Sample::game("game-realm-1").await?,
+                Sample::game("game-realm-2").await?,
             ],
         })
     }
@@ -66,6 +126,39 @@ impl Backends {
         }
         self.version.push(Sample::start("version-2").await?);
         Ok(())
+    }
+
+    /// Starts the successor of a game server, which the rules name from then on. Returns what moves the old one's
+    /// matches there, once so many gateways know it.
+    pub(super) async fn upgrade(
+        &mut self,
+        gateways: usize,
+    ) -> io::Result<impl Future<Output = Upgrade> + use<>> {
+        let new = Sample::game("game-realm-1-v2").await?;
+        let arrivals = new.running.as_ref().map(Backend::speaker);
+        let old = std::mem::replace(&mut self.game[0], new).running;
+        Ok(async move {
+            let known_by = Instant::now() + KNOWN_WITHIN;
+            let links = || arrivals.as_ref().map_or(0, Speaker::links);
+            while links() < gateways && Instant::now() < known_by {
+                tokio::time::sleep(POLL).await;
+            }
+            let start = Instant::now();
+            let (cut_off, moved) = match old {
+                Some(old) => {
+                    let counts = old.speaker();
+                    let cut_off = old.retire(UPGRADE_WINDOW).await;
+                    (cut_off, counts.counts().moved_away)
+                }
+                None => (0, 0),
+            };
+            let took = start.elapsed();
+            Upgrade {
+                moved,
+                cut_off,
+                took,
+            }
+        })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Sample> {

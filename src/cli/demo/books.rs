@@ -35,6 +35,19 @@ pub(super) struct Totals {
     pub(super) broken: u64,
     /// Players that did not finish in time.
     pub(super) left_behind: u64,
+    /// The upgrade of a game server, once it is done.
+    pub(super) upgrade: Option<Upgrade>,
+}
+
+/// Outcome of the upgrade of a game server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Upgrade {
+    /// Sessions that live at its successor.
+    pub(super) moved: u64,
+    /// Sessions that were neither moved nor ended in time.
+    pub(super) cut_off: usize,
+    /// From its word that it leaves until its last session was gone.
+    pub(super) took: Duration,
 }
 
 /// The outcome of the frame under way.
@@ -65,7 +78,8 @@ impl Totals {
     pub(super) fn is_clean(&self) -> bool {
         let all = |count: fn(&Frames) -> u64| self.services.values().map(count).sum::<u64>();
         let faults = all(|frames| frames.lost + frames.wrong) + self.broken + self.left_behind;
-        faults == 0 && all(|frames| frames.answered) > 0
+        let cut_off = self.upgrade.map_or(0, |upgrade| upgrade.cut_off);
+        faults == 0 && cut_off == 0 && all(|frames| frames.answered) > 0
     }
 }
 
@@ -117,6 +131,10 @@ impl Books {
 
     pub(super) fn left_behind(&self, players: u64) {
         self.open().totals.left_behind += players;
+    }
+
+    pub(super) fn upgraded(&self, upgrade: Upgrade) {
+        self.open().totals.upgrade = Some(upgrade);
     }
 
     pub(super) fn totals(&self) -> Totals {

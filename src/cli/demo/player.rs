@@ -25,6 +25,8 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const EXCHANGES: usize = 60;
 /// One session's services, over and over: the account server says who it is first.
 const SERVICES: [&str; 6] = ["account", "version", "game", "game", "game", "game"];
+/// The service that has matches.
+const GAME: &str = "game";
 /// Realms of the game.
 const REALMS: u32 = 2;
 
@@ -38,6 +40,9 @@ pub(super) struct Player {
     realm_id: u32,
     /// Of the newest frame; each has its own.
     sequence: u64,
+    /// Frames of this session that the game server must have counted, wherever the match is by now; none where an ERROR
+    /// leaves open if it has them all.
+    played: Option<u64>,
     /// The newest frame that was told missing, and by which code; its answer may yet come.
     missing: Option<(&'static str, String, Code)>,
 }
@@ -59,6 +64,7 @@ impl Player {
             user_id: number as u64,
             realm_id: 1 + number as u32 % REALMS,
             sequence: 0,
+            played: Some(0),
             missing: None,
         }
     }
@@ -80,6 +86,7 @@ impl Player {
                 }
             }
             self.missing = None;
+            self.played = Some(0);
         }
     }
 
@@ -116,6 +123,9 @@ impl Player {
         };
         let sent_at = Instant::now();
         self.books.sent(service);
+        if service == GAME {
+            self.played = self.played.map(|played| played + 1);
+        }
         let mut outcome = match client.send(&to, asked.clone()).await {
             Ok(()) => None,
             Err(_) => Some(self.fail(service)),
@@ -129,6 +139,9 @@ impl Player {
                 }
                 Ok(Event::Error(told)) if told.service == service || told.service.is_empty() => {
                     self.books.ended(service, Outcome::Told(told.code));
+                    if service == GAME {
+                        self.played = None;
+                    }
                     self.missing = Some((service, asked.clone(), told.code));
                     sleep(told.retry_after.max(PAUSE)).await;
                     Some(Ok(()))
@@ -163,18 +176,27 @@ impl Player {
         }
     }
 
-    fn is_answer(&self, data: &Data, service: &str, asked: &str) -> bool {
-        let Some((backend, echo)) = std::str::from_utf8(&data.payload)
-            .ok()
-            .and_then(|text| text.split_once(' '))
-        else {
+    fn is_answer(&mut self, data: &Data, service: &str, asked: &str) -> bool {
+        let text = std::str::from_utf8(&data.payload).unwrap_or_default();
+        let Some((backend, echo)) = text.split_once(' ') else {
             return false;
         };
-        let right_backend = match service {
-            "game" => backend == format!("game-realm-{}", self.realm_id),
-            _ => backend.starts_with(service),
-        };
-        data.service == service && right_backend && echo == asked
+        data.service == service
+            && match service {
+                GAME => self.is_move(backend, echo, asked),
+                _ => backend.starts_with(service) && echo == asked,
+            }
+    }
+
+    /// Tells whether a game server, or its successor, has answered from the match as it must be by now.
+    fn is_move(&mut self, backend: &str, echo: &str, asked: &str) -> bool {
+        let realm = format!("game-realm-{}", self.realm_id);
+        let successor = backend.strip_prefix(&realm);
+        let number = echo.split_once(' ').filter(|(_, echo)| *echo == asked);
+        let number = number.and_then(|(number, _)| number.parse().ok());
+        let played = number.filter(|number| self.played.is_none_or(|played| played == *number));
+        self.played = played.or(self.played);
+        matches!(successor, Some("" | "-v2")) && played.is_some()
     }
 
     /// Handles a frame that is not the answer to the frame under way.

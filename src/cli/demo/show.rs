@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
 use super::backends::Backends;
-use super::books::{Books, Frames, Totals};
+use super::books::{Books, Frames, Totals, Upgrade};
 use crate::codec::code::Code;
 use crate::run;
 
@@ -164,6 +164,17 @@ pub(super) fn summary(totals: &Totals) -> String {
         }
     }
     let _ = writeln!(text, "{} sessions ended in order", totals.sessions);
+    if let Some(Upgrade {
+        moved,
+        cut_off,
+        took,
+    }) = totals.upgrade
+    {
+        let _ = writeln!(
+            text,
+            "{moved} sessions went on at another game server with their matches, in {took:.1?}; {cut_off} were cut off"
+        );
+    }
     for (count, what) in [
         (totals.broken, "connections failed or ended without a word"),
         (totals.left_behind, "players did not finish in time"),
