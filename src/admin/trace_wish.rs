@@ -110,7 +110,8 @@ impl TraceWish {
             return Ok(TraceKey(rand::random()));
         };
         let wrong = || {
-            let message = format!("id: `{text}` is no trace's id; one has 16 hexadecimal digits");
+            let message =
+                format!("id: `{text}` is no trace's id; one has 16 lowercase hexadecimal digits");
             ApiError::bad_request(message)
         };
         TraceKey::parse(text).ok_or_else(wrong)

@@ -315,7 +315,7 @@ fn written(name: &str, number: Option<u64>, data: &impl Serialize) -> String {
 fn key_of(request: &HttpRequest) -> Result<TraceKey, ApiError> {
     let text = path_part(request, "id")?;
     let wrong = || {
-        let message = format!("`{text}` is no trace's id; one has 16 hexadecimal digits");
+        let message = format!("`{text}` is no trace's id; one has 16 lowercase hexadecimal digits");
         ApiError::bad_request(message)
     };
     TraceKey::parse(&text).ok_or_else(wrong)

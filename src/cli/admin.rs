@@ -268,7 +268,8 @@ impl<'a> Terminal<'a> {
 
     /// Deletes entries of a list, each on its own. `done`: what has become of them; `not`: of the others.
     fn remove(&self, list: &str, ids: &[String], done: &str, not: &str) -> Result<(), Failure> {
-        let (mut gone, mut failed) = (Vec::new(), Vec::new());
+        let mut gone = Vec::new();
+        let mut failed: Vec<(&String, Failure)> = Vec::new();
         for id in ids {
             match self.api.delete(&[list, id]) {
                 Ok(answer) => match everywhere::failure(&answer, false) {
@@ -285,15 +286,18 @@ impl<'a> Terminal<'a> {
             .collect();
         let answer = json!({done: gone, "failed": told});
         self.print(&answer, |answer| show::removed(answer, done))?;
-        match failed.into_iter().next() {
-            None => Ok(()),
-            Some((_, only)) if ids.len() == 1 => Err(only),
-            Some((id, first)) => {
-                let count = told.len();
-                let message = format!("{count} of {} {not}; {id}: {first}", ids.len());
-                Err(Failure::answer(message))
-            }
+        if ids.len() == 1 {
+            return failed.pop().map_or(Ok(()), |(_, only)| Err(only));
         }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        // Each may have failed for a reason of its own.
+        let mut message = format!("{} of {} {not}", failed.len(), ids.len());
+        for (id, failure) in &failed {
+            message += &format!("\n{id}: {failure}");
+        }
+        Err(Failure::answer(message))
     }
 
     fn talkers(&self, args: &TalkersArgs) -> Result<(), Failure> {

@@ -35,7 +35,7 @@ impl Lost {
     }
 }
 
-/// The id of a trace, 16 hexadecimal digits. Not a session's trace id, which log lines have.
+/// The id of a trace, 16 lowercase hexadecimal digits. Not a session's trace id, which log lines have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceKey(pub u64);
 

@@ -325,7 +325,9 @@ fn bans_are_found_and_what_is_wrong_with_them_is_said() {
     );
     assert_eq!(
         served.fails(&["unban", "4711", "nobody"]),
-        "2 of 2 bans not removed; user-4711: there is no ban user-4711 (404)"
+        "2 of 2 bans not removed\n\
+         user-4711: there is no ban user-4711 (404)\n\
+         user-nobody: there is no ban user-nobody (404)"
     );
 }
 
@@ -599,7 +601,7 @@ fn what_goes_wrong_is_one_line() {
     assert_eq!(with_token(&["kick", "7"]), "there is no session 7 (404)");
     assert_eq!(
         with_token(&["kick", "7", "8"]),
-        "2 of 2 sessions not kicked; 7: there is no session 7 (404)"
+        "2 of 2 sessions not kicked\n7: there is no session 7 (404)\n8: there is no session 8 (404)"
     );
     assert_eq!(
         with_token(&["kick", "gw-2:7"]),

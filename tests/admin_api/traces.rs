@@ -489,7 +489,7 @@ async fn mistakes_are_named() {
             let answer = request(gateway.admin, &line.replace("{}", id), &[], "").await;
             let said = answer.error(400, "bad_request");
             assert!(
-                said.ends_with("is no trace's id; one has 16 hexadecimal digits"),
+                said.ends_with("is no trace's id; one has 16 lowercase hexadecimal digits"),
                 "{said}"
             );
         }

@@ -299,11 +299,19 @@ fn the_log_of_a_gateway_says_who_has_set_the_routes() {
     let file = directory.path().join("routes.json");
     let set = |text: &str| {
         std::fs::write(&file, text).expect("written");
+        let message = ["--message", "draining gateway"];
         let mut command = routes(&["set", "--redis-url", &redis.url(), "--yes"]);
-        let status = command.arg(&file).env("USER", "alice").status();
+        let status = command
+            .args(message)
+            .arg(&file)
+            .env("USER", "alice")
+            .status();
         assert!(status.expect("it runs").success());
     };
     set(r#"{"rules":{},"realms":{"1":"127.0.0.1:1"}}"#);
+    // A name of its own, for what an author says must not pass for what the gateway says.
+    let said = "recorded_message=\"draining gateway\"";
+    wait_until(said, || gateway.output().contains(said));
     let who = "because=\"changed\" by=\"routes set by alice@";
     wait_until(who, || gateway.output().contains(who));
     // Another client's text is a line of its own, whatever is in it.

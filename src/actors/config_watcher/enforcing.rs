@@ -103,7 +103,8 @@ impl ConfigWatcher {
             because,
             by,
             recorded = recorded.as_ref().map(|it| it.number),
-            message = recorded
+            // Not `message`, which is the event's own text in a log of JSON.
+            recorded_message = recorded
                 .as_ref()
                 .map(|it| &*it.message)
                 .filter(|it| !it.is_empty()),
