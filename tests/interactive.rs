@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::address;
 use support::process::Process;
+use support::redis::RedisServer;
 use support::wire::{get, soon};
 use tempfile::TempDir;
 
@@ -276,6 +277,63 @@ fn top_shows_a_gateway_and_restores_the_terminal_however_it_ends() {
     assert_eq!(code, Some(101), "{shown}");
     let (_, message) = shown.split_once(RESTORED).expect("restored");
     assert!(message.contains("fault injection"), "{shown:?}");
+}
+
+/// Whoever sits at a terminal is shown what would change, and asked; anything but yes is no.
+#[test]
+fn a_rollback_is_asked_about_in_a_terminal() {
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let routes = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.arg("routes").args(arguments);
+        let done = command
+            .args(["--redis-url", &url])
+            .output()
+            .expect("it runs");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("UTF-8")
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    for port in [1, 2] {
+        let file = directory.path().join("routes.json");
+        let rule = format!(
+            r#"{{"rules": {{"game": {{"strategy": "round_robin", "endpoints": ["127.0.0.1:{port}"]}}}}}}"#
+        );
+        std::fs::write(&file, rule).expect("routes");
+        routes(&["set", file.to_str().expect("UTF-8")]);
+    }
+    let rollback = || {
+        let mut asked = Terminal::start(&format!("routes rollback 1 --redis-url {url}"));
+        asked.wait_for("write this? [y/N] ");
+        let shown = asked.shown.clone();
+        assert!(shown.contains("[127.0.0.1:2] -> [127.0.0.1:1]"), "{shown}");
+        asked
+    };
+    // The last one is the end of input.
+    for no in ["n\n", "\n", "yess\n", "\x04"] {
+        let mut asked = rollback();
+        asked.press(no);
+        let (code, shown) = asked.end();
+        assert_eq!(code, Some(1), "{shown}");
+        assert!(shown.contains("nothing was written"), "{shown}");
+    }
+    let versions = |count: usize| {
+        let history: Value = serde_json::from_str(&routes(&["history", "--json"])).expect("JSON");
+        assert_eq!(
+            history["versions"].as_array().map(Vec::len),
+            Some(count),
+            "{history}"
+        );
+    };
+    versions(2);
+    let mut asked = rollback();
+    asked.press("y\n");
+    let (code, shown) = asked.end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("written: version 3"), "{shown}");
+    versions(3);
+    assert!(routes(&["get"]).contains("127.0.0.1:1"));
 }
 
 #[test]

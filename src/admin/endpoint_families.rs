@@ -9,17 +9,17 @@ use super::family::{
 pub(super) const FAMILIES: [Family; 6] = [
     family(
         "endpoints_down",
-        "Endpoints that cannot be reached, and names that do not resolve, each by service",
+        "Endpoints that cannot be reached though no operator has taken them out, and names that do not resolve, each by service",
         Status(|s| s.endpoints.down),
     ),
     family(
         "endpoints_suspect",
-        "Endpoints whose PONG is overdue and that send nothing else, each by service",
+        "Endpoints in service whose PONG is overdue and that send nothing else, each by service",
         Status(|s| s.endpoints.suspect),
     ),
     family(
         "endpoints_breaker_open",
-        "Endpoints whose breaker is open, because they fail again and again or end new sessions with errors, each by service",
+        "Endpoints in service whose breaker is open, because they fail again and again or end new sessions with errors, each by service",
         Status(|s| s.endpoints.open),
     ),
     family(

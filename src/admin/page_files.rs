@@ -35,12 +35,16 @@ files! {
     "style.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
     "act.js" "text/javascript; charset=utf-8",
+    "actors.js" "text/javascript; charset=utf-8",
     "api.js" "text/javascript; charset=utf-8",
     "app.js" "text/javascript; charset=utf-8",
     "chart.js" "text/javascript; charset=utf-8",
+    "deployment.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
     "overview.js" "text/javascript; charset=utf-8",
     "sessions.js" "text/javascript; charset=utf-8",
+    "settings.js" "text/javascript; charset=utf-8",
+    "traces.js" "text/javascript; charset=utf-8",
     "views.js" "text/javascript; charset=utf-8",
 }
 

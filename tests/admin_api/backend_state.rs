@@ -73,6 +73,25 @@ async fn it_says_what_it_is_and_the_same_again_is_the_same() {
     }
 }
 
+/// Whoever has taken it out need not be told.
+#[tokio::test]
+async fn one_that_is_taken_out_is_not_counted_as_down() {
+    let routes =
+        r#"{"rules": {"game": {"strategy": "round_robin", "endpoints": ["127.0.0.1:1"]}}}"#;
+    let gateway = Gateway::start_with(routes, |config| {
+        config.backend.probe_interval = std::time::Duration::from_millis(50);
+    })
+    .await;
+    let down = "game_gateway_endpoints_down";
+    gateway.until(down, |endpoints| endpoints == 1).await;
+    for (state, counted) in [("maintenance", 0), ("ready", 1), ("drain", 0)] {
+        let path = "/api/v1/backends/127.0.0.1:1/state";
+        let wish = json!({ "state": state }).to_string();
+        assert_eq!(put(&gateway, path, &wish).await.status, 200);
+        gateway.until(down, |endpoints| endpoints == counted).await;
+    }
+}
+
 #[tokio::test]
 async fn mistakes_are_named_and_change_nothing() {
     let (gateway, path) = gateway().await;

@@ -56,10 +56,12 @@ impl Chromium {
         chromium.page = page["sessionId"].as_str().map(str::to_owned);
         chromium.command("Page.enable", json!({})).await;
         chromium.command("Runtime.enable", json!({})).await;
+        chromium.command("Log.enable", json!({})).await;
         chromium
     }
 
-    /// Reads the next message. An error that nobody catches in the page fails the test.
+    /// Reads the next message. An error that nobody catches in the page fails the test, and so does one in its console;
+    /// answers that are errors are not meant.
     async fn next(&mut self) -> Value {
         loop {
             let message = timeout(PATIENCE, self.socket.next()).await;
@@ -68,6 +70,13 @@ impl Chromium {
             if let Message::Text(text) = message {
                 let said: Value = serde_json::from_str(&text).expect("JSON");
                 assert_ne!(said["method"], "Runtime.exceptionThrown", "{said}");
+                let entry = &said["params"]["entry"];
+                let complains = entry["level"] == "error" && entry["source"] != "network";
+                let writes = &said["params"]["type"];
+                assert!(
+                    !complains && writes != "error" && writes != "warning",
+                    "{said}"
+                );
                 return said;
             }
         }

@@ -4,5 +4,8 @@
 mod support;
 
 mod chromium;
+mod deployment;
 mod operator;
 mod play;
+mod scene;
+mod views;

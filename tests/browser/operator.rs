@@ -1,151 +1,22 @@
 //! The page of the admin API as operators use it: in Chromium, against a gateway's process.
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Command;
-
-use game_gateway::codec::client::Header;
 use game_gateway::codec::link::Kind;
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::chromium::Chromium;
-use crate::support::process::Process;
-use crate::support::wire::{Backend, Link, Player, soon};
+use crate::scene::{Scene, addresses, serve};
+use crate::support::wire::soon;
 
-/// What the scripts below share. They wait for what the page shows, never for a time.
-const WORDS: &str = r###"
-  const until = (holds) => new Promise((resolve) => {
-    const look = () => { const found = holds(); found ? resolve(found) : setTimeout(look, 20); };
-    look();
-  });
-  const all = (what) => [...document.querySelectorAll(what)];
-  const text = (what) => document.querySelector(what)?.textContent ?? "";
-  const press = async (name) => (await until(() => all("button").find((b) => b.textContent === name && !b.hidden && !b.disabled))).click();
-  const fill = (form, values) => { [...form.querySelectorAll("input")].forEach((input, at) => { input.value = values[at] ?? ""; }); form.requestSubmit(); };
-  const answer = async (...values) => { const form = await until(() => document.querySelector("dialog form")); const asked = form.textContent; fill(form, values); return asked; };
-  const closed = () => until(() => !document.querySelector("dialog"));
-  const view = (name) => { location.hash = name; };
-  const cards = () => all("main h2").map((heading) => heading.textContent);
-  const card = (name) => all("main section").find((section) => section.querySelector("h2")?.textContent === name);
-"###;
 /// What must not run.
 const MARKUP: &str =
     r###"<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>"###;
 
-/// A gateway, two tokens, one backend, and a browser.
-struct Scene {
-    process: Process,
-    url: String,
-    players: SocketAddr,
-    routes: std::path::PathBuf,
-    backend: Backend,
-    chromium: Chromium,
-    _directory: TempDir,
-}
-
-fn serve(directory: &Path, admin: &str) -> Process {
-    let routes = directory.join("routes.json");
-    let config = format!(
-        r###"
-        gateway.id = "gw-test"
-        gateway.workers = 1
-        listen.address = "127.0.0.1:0"
-        admin.address = "{admin}"
-        admin.tokens = [{{name = "wall", role = "read", token = "look"}}, {{name = "anna", role = "operate", token = "touch"}}]
-        backend.probe_interval = "0s"
-        routes.file = {routes:?}
-        "###
-    );
-    let file = directory.join("gateway.toml");
-    std::fs::write(&file, config).expect("configuration");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
-    command
-        .env_remove("GATEWAY__ADMIN__TOKEN")
-        .env_remove("POD_NAME");
-    Process::spawn(command.arg("serve").arg("--config").arg(&file))
-}
-
-/// Waits until it listens; returns the players' address and the admin API's.
-fn addresses(process: &Process) -> (SocketAddr, String) {
-    let ready = process.wait_for_line("game-gateway ready: players on ");
-    let (players, admin) = ready.split_once(", admin on ").expect("both addresses");
-    (players.parse().expect("an address"), admin.to_owned())
-}
-
-impl Scene {
-    async fn begin() -> Scene {
-        let backend = Backend::start().await;
-        let directory = tempfile::tempdir().expect("a directory");
-        let routes = directory.path().join("routes.json");
-        std::fs::write(&routes, backend.routes()).expect("routes");
-        let process = serve(directory.path(), "127.0.0.1:0");
-        let (players, admin) = addresses(&process);
-        let mut chromium = Chromium::start().await;
-        let watch = "window.violations = []; document.addEventListener('securitypolicyviolation', \
-                     (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));";
-        let params = json!({ "source": watch });
-        chromium
-            .command("Page.addScriptToEvaluateOnNewDocument", params)
-            .await;
-        Scene {
-            process,
-            url: format!("http://{admin}/"),
-            players,
-            routes,
-            backend,
-            chromium,
-            _directory: directory,
-        }
-    }
-
-    async fn run(&mut self, script: &str) -> Value {
-        let script = format!("(async () => {{ {WORDS} {script} }})()");
-        self.chromium.run(&script).await
-    }
-
-    async fn sign_in(&mut self, token: &str) {
-        let url = self.url.clone();
-        self.chromium.open(&url).await;
-        let script = format!(
-            r###"const form = await until(() => document.querySelector("form")); fill(form, ["{token}"]);
-               await until(() => text("#live") === "live" && text(".verdict strong"));"###
-        );
-        self.run(&script).await;
-    }
-
-    /// Lets a player in, who claims to be this user; returns it, its backend's link and its session.
-    async fn player(&mut self, user_id: u64) -> (Player, Link, u64) {
-        let mut player = Player::connect_to(self.players).await;
-        let header = Header {
-            user_id,
-            ..Header::default()
-        };
-        player.send(header, "game", b"hello").await;
-        let mut link = self.backend.link().await;
-        let session_id = link.opened().await.session_id;
-        link.data().await;
-        (player, link, session_id)
-    }
-
-    /// Asserts that nothing of the page was blocked and nothing from outside has run; ends everything.
-    async fn end(mut self) {
-        let seen = self
-            .run("return [violations, window.hacked ?? null];")
-            .await;
-        assert_eq!(seen, json!([[], null]));
-        self.chromium.quit().await;
-        drop(self.process);
-    }
-}
-
 #[tokio::test]
 async fn an_operator_signs_in_looks_and_acts() {
     let mut scene = Scene::begin().await;
-    let url = scene.url.clone();
-    scene.chromium.open(&url).await;
+    let url = scene.page.url.clone();
+    scene.page.chromium.open(&url).await;
     let wrong = r###"fill(await until(() => document.querySelector("form")), ["wrong"]); return until(() => text("form .error"));"###;
     assert_eq!(scene.run(wrong).await, "The token is not known here.");
     scene.sign_in("touch").await;
@@ -233,7 +104,7 @@ async fn whoever_may_only_read_can_press_nothing_that_changes() {
           link.click();
           await until(() => link.hasAttribute("aria-current") && cards().length);
           if (link.hash === "#sessions") await until(() => text("tbody").includes("4711"));
-          left.push(...all("main button").filter((b) => !b.disabled && /drain|kick|ban|lift|change|undo|maintenance/i.test(b.textContent)).map((b) => b.textContent));
+          left.push(...all("main button").filter((b) => !b.disabled && /drain|kick|ban|lift|change|undo|maintenance|restart|trace|back/i.test(b.textContent)).map((b) => b.textContent));
         }
         view("#sessions");
         const kick = await until(() => all("main button").find((b) => b.textContent === "Kick"));
@@ -286,6 +157,7 @@ async fn on_a_phone_and_at_night() {
     let mut scene = Scene::begin().await;
     let screen = json!({"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": true});
     scene
+        .page
         .chromium
         .command("Emulation.setDeviceMetricsOverride", screen)
         .await;
@@ -304,6 +176,7 @@ async fn on_a_phone_and_at_night() {
     for scheme in ["light", "dark"] {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         scene
+            .page
             .chromium
             .command("Emulation.setEmulatedMedia", features)
             .await;
@@ -326,6 +199,7 @@ async fn by_keyboard() {
             let code = if key == "Escape" { 27 } else { 0 };
             let params = json!({"type": kind, "key": key, "windowsVirtualKeyCode": code, "text": if kind == "keyDown" { text } else { "" }});
             scene
+                .page
                 .chromium
                 .command("Input.dispatchKeyEvent", params)
                 .await;
@@ -357,6 +231,7 @@ async fn by_keyboard() {
 async fn it_says_when_it_is_out_of_date() {
     let mut scene = Scene::begin().await;
     let admin = scene
+        .page
         .url
         .trim_start_matches("http://")
         .trim_end_matches('/')

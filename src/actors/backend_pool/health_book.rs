@@ -23,7 +23,7 @@ struct Service {
     troubled: BTreeSet<SocketAddr>,
 }
 
-/// Numbers of endpoints that new sessions avoid, each by service.
+/// Numbers of endpoints that new sessions avoid and that no operator has taken out, each by service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EndpointCounts {
     /// No worker reaches them.
@@ -119,12 +119,13 @@ impl HealthBook {
         service.retries.may_retry(now)
     }
 
-    /// Returns how many endpoints of all services are in a state.
-    pub fn counts(&self, now: Instant) -> EndpointCounts {
+    /// Returns how many endpoints of all services are in a state, of those that operators want to have in service: who
+    /// has taken one out need not be told that it is down.
+    pub fn counts(&self, now: Instant, wanted: impl Fn(SocketAddr) -> bool) -> EndpointCounts {
         let services = self.services();
         let mut counts = EndpointCounts::default();
         let troubled = services.values().flat_map(|its| {
-            let entries = its.troubled.iter();
+            let entries = its.troubled.iter().filter(|endpoint| wanted(**endpoint));
             entries.filter_map(|endpoint| its.endpoints.get(endpoint))
         });
         for entry in troubled {

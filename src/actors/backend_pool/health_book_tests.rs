@@ -91,6 +91,18 @@ fn what_flaps_is_ejected_but_never_too_many() {
     assert_eq!(avoided(&book, &service, 0), [endpoint(2), endpoint(3)]);
 }
 
+#[test]
+fn those_that_operators_have_taken_out_are_not_counted() {
+    let (book, service) = (HealthBook::default(), service(3));
+    for number in [0, 1] {
+        let down = view(0, BackendHealth::Down);
+        book.report(&service.name, endpoint(number), down, Instant::now());
+    }
+    let down = |wanted: &dyn Fn(SocketAddr) -> bool| book.counts(Instant::now(), wanted).down;
+    assert_eq!(down(&|_| true), 2);
+    assert_eq!(down(&|address| address != endpoint(1)), 1);
+}
+
 /// Each time it is away for much longer than it is there, or one worker of two never reaches it: so it was never well
 /// for long, and the third failure is one in a row.
 #[test]

@@ -30,6 +30,7 @@ use crate::admission::Gate;
 use crate::config::Config;
 use crate::memory::MemoryBudget;
 use crate::net::tls::Tls;
+use crate::routing::health::OperatorState;
 use crate::store::pod::PodCounts;
 use crate::supervision::{Exhausted, Inspectable, Receive, Registration, Seat, mailbox};
 use drain::UnderWay;
@@ -131,7 +132,10 @@ impl Gateway {
 impl Gateway {
     /// How the endpoints are. A name that does not resolve is one that cannot be reached.
     fn endpoints(&self) -> EndpointCounts {
-        let mut counts = self.around.links.health.counts(Instant::now());
+        let links = &self.around.links;
+        let withdrawn = links.operator.withdrawn();
+        let wanted = |address| withdrawn.state(address) == OperatorState::Ready;
+        let mut counts = links.health.counts(Instant::now(), wanted);
         let table = self
             .routes
             .as_ref()

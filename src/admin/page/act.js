@@ -3,8 +3,8 @@
 import { ask } from "./api.js";
 import { h, say } from "./dom.js";
 
-/** What the holder of the token may do, and whether this gateway knows others; set at sign-in. */
-export const caller = { token: null, role: "operate", deployment: false };
+/** What the holder of the token may do, and whether this gateway knows others (once `known` is settled); set at sign-in. */
+export const caller = { token: null, role: "operate", deployment: false, known: Promise.resolve() };
 
 /** The path of a request that all gateways shall answer, where there are others. */
 export const everywhere = (path) => (caller.deployment ? `${path}${path.includes("?") ? "&" : "?"}deployment=true` : path);
@@ -74,9 +74,9 @@ function input({ value = "", hint, choices, required }) {
   return h("input", { value, placeholder: hint, required, autocomplete: "off", spellcheck: "false" });
 }
 
-/** Begins with a capital and ends with a full stop. */
+/** Begins with a capital, unless with the name of something, and ends with a full stop. */
 export function sentence(text) {
-  const begun = text.charAt(0).toUpperCase() + text.slice(1);
+  const begun = /^[a-z]+[\s,]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }
 
@@ -87,7 +87,7 @@ const REASON = { label: "Reason, for other operators", hint: "" };
 export const where = () => (caller.deployment ? { where: { label: "Where", value: "all", choices: [["all", "On all gateways"], ["here", "On this gateway"]] } } : {});
 
 /** Sends a change to this gateway, or to all; then it fails if not every one has done it. */
-async function change(method, path, body, given) {
+export async function change(method, path, body, given) {
   if (given.where !== "all") return ask(method, path, body);
   const done = await ask(method, everywhere(path), body);
   // What is not there need not be taken away.
@@ -95,7 +95,8 @@ async function change(method, path, body, given) {
   const bad = done.gateways.filter((one) => !one.answered || (one.status >= 300 && !gone(one)));
   if (bad.length) {
     const who = bad.map((one) => `${one.gateway_id ?? one.address}: ${one.why_not ?? one.answer?.error?.message ?? one.status}`);
-    throw new Error(`Not on all gateways. The others have done it. ${who.join("; ")}`);
+    const failure = new Error(`Not on all gateways. The others have done it. ${who.join("; ")}`);
+    throw Object.assign(failure, { partial: bad.length < done.gateways.length });
   }
   return done;
 }
@@ -195,7 +196,7 @@ export function backend_state(row, state) {
   const wanted = state === "move" ? { state: "drain", move: true } : { state };
   return confirm({
     title,
-    what: [`${row.endpoint}, in all its services. ${plural_sessions(row.sessions)} there in ${row.service} on this gateway.`, what],
+    what: [`${row.endpoint}, in all its services. ${plural_sessions(row.sessions)} there in ${row.service}${row.seen ? "" : " on this gateway"}.`, what],
     button,
     danger: state === "maintenance",
     fields,

@@ -72,8 +72,8 @@ export async function takes(path, parameter) {
 }
 
 /** Reads server-sent events up to their end, or until nothing comes for too long. */
-async function read(path, signal, event) {
-  const answer = await fetch(path, { headers: headers(), cache: "no-store", signal });
+async function read(path, signal, seen, event) {
+  const answer = await fetch(path, { headers: headers(seen ? { "Last-Event-ID": seen } : {}), cache: "no-store", signal });
   if (!answer.ok) throw await failure(answer);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -105,19 +105,19 @@ function parse(block, event) {
 }
 
 /**
- * Listens until it is closed, and connects again with back-off. `state` hears "open", or "lost" with the reason and the
+ * Listens until it is closed, and connects again with back-off, behind the last event that has a number. `state` hears "open", or "lost" with the reason and the
  * milliseconds up to the next attempt. A token that is refused ends it.
  */
 export function listen(path, event, state) {
-  let [closed, wait, wake] = [false, FIRST_WAIT, () => {}];
+  let [closed, wait, wake, seen] = [false, FIRST_WAIT, () => {}, ""];
   let attempt = new AbortController();
   (async () => {
     while (!closed) {
       attempt = new AbortController();
       let reason = "The connection to the gateway has ended.";
       try {
-        await read(path, attempt.signal, (name, data, id) => {
-          wait = FIRST_WAIT;
+        await read(path, attempt.signal, seen, (name, data, id) => {
+          [wait, seen] = [FIRST_WAIT, id || seen];
           if (name === "end") reason = "The gateway has stopped.";
           state("open");
           event(name, data, id);

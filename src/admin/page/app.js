@@ -1,12 +1,16 @@
 // The frame of the page: sign-in, live events, views, theme, keys.
 
 import { announce, caller, drain, open, sentence } from "./act.js";
+import { actors } from "./actors.js";
 import { get, has, listen, token } from "./api.js";
 import { POINTS } from "./chart.js";
+import { gateways } from "./deployment.js";
 import { h, look, say, words } from "./dom.js";
 import { overview } from "./overview.js";
-import { one_trace, session, sessions, traces } from "./sessions.js";
-import { actors, backends, bans, gateways, rules, settings } from "./views.js";
+import { session, sessions } from "./sessions.js";
+import { settings } from "./settings.js";
+import { one_trace, traces } from "./traces.js";
+import { backends, bans, rules } from "./views.js";
 
 /** Milliseconds without news after which the page says so. */
 const STALE = 5_000;
@@ -54,7 +58,7 @@ async function begin() {
   await list_views();
   // Others may take their time to answer.
   caller.deployment = false;
-  has("GET /api/v1/gateways").then(async (has) => has && (caller.deployment = (await get("/api/v1/gateways")).configured)).catch(() => {});
+  caller.known = has("GET /api/v1/gateways").then(async (has) => has && (caller.deployment = (await get("/api/v1/gateways")).configured)).catch(() => {});
   connect();
   route();
 }

@@ -123,6 +123,23 @@ export function meter(label, tall = false) {
   return { element, show };
 }
 
+/** A column of a table with a bar and a figure. `share` of an item is a number from 0 to 1, or that with a class. */
+export function bar_column(name, share, write) {
+  const bars = new WeakMap();
+  const node = () => {
+    const [bar, figure] = [meter(name), h("span")];
+    bar.element.setAttribute("aria-hidden", "true");
+    const element = h("span", {}, bar.element, figure);
+    bars.set(element, bar);
+    return element;
+  };
+  const update = (element, item) => {
+    bars.get(element).show([[share(item)].flat()]);
+    say(element.lastChild, write(item));
+  };
+  return { name, class: "bar", node, update };
+}
+
 /**
  * A table whose rows stay while their items do, so that focus and selection stay too. A column has a `name`, and `text`
  * of an item, or `node`, which makes an element once and gets a function that returns the item as it is now, with

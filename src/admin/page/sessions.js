@@ -1,16 +1,13 @@
-// Sessions: searched, told, kicked; and traces of them.
+// Sessions: searched, told, kicked.
 
-import { action, announce, ban, caller, confirm, everywhere, kick, sentence } from "./act.js";
-import { ask, get, has, listen, query, takes } from "./api.js";
-import { ago, at, bytes, card, count, facts, h, look, plural, say, short, span, table, words } from "./dom.js";
-import { repeat } from "./views.js";
+import { action, ban, caller, everywhere, kick } from "./act.js";
+import { get, has, query, takes } from "./api.js";
+import { ago, at, bytes, card, count, facts, h, look, plural, say, span, table, words } from "./dom.js";
+import { trace } from "./traces.js";
+import { problem, repeat } from "./views.js";
 
 const LIMIT = 100;
-/** Lines of a trace that are kept on the page. */
-const TRACE_LINES = 500;
 const STATE = { active: "good", suspended: "odd", ended: "hollow" };
-
-const problem = () => h("p", { class: "error", role: "alert" });
 
 const columns = (changed) => [
   { name: "Session", class: "mono", node: () => h("a"), update: (node, row) => { say(node, row.session_id); node.href = `#session/${encodeURIComponent(row.global_id)}`; } },
@@ -84,7 +81,7 @@ const EVENTS = {
 /** A player's story. */
 export function session(id) {
   const error = problem();
-  const [list, story, buttons] = [h("dl", { class: "facts" }), h("ol", { class: "timeline" }), h("div", { class: "row" })];
+  const [list, story, buttons] = [h("dl", { class: "facts" }), h("ol", { class: "timeline" }), h("div", { class: "row", hidden: true })];
   const title = h("span", { class: "note mono" }, id);
   let [looking, now] = [null, null];
   const user = () => now.user_id !== "0";
@@ -94,7 +91,8 @@ export function session(id) {
     [action("Kick", { class: "danger" }, () => kick(now).then(changed)), () => now.state !== "ended"],
     [action("Ban the user…", { class: "danger" }, () => ban({ user_id: now.user_id }).then(changed)), user],
     [action("Ban the address…", { class: "danger" }, () => ban({ address: host() }).then(changed)), () => true],
-    [action("Trace…", {}, () => trace({ session_id: now.session_id })), () => tracing && now.state !== "ended"],
+    [action("Trace the session…", {}, () => trace({ session: now.session_id })), () => tracing && now.state !== "ended"],
+    [action("Trace the user…", {}, () => trace({ user_id: now.user_id })), () => tracing && user()],
   ];
   let tracing = false;
   buttons.append(...actions.map(([button]) => button));
@@ -135,75 +133,4 @@ export function session(id) {
   };
   const element = h("div", { class: "grid" }, card("Session", "w6", title, h("div", { class: "stack" }, list, buttons, error)), card("Story", "w6", null, story));
   return { title: "Session", parent: "sessions", element, start: () => (looking = repeat(error, load)) };
-}
-
-/** Begins a trace, after a question. */
-function trace(who) {
-  const [kind, value] = Object.entries(who)[0] ?? [];
-  const fields = { for: { label: "For how long", value: "10m", required: true } };
-  if (!kind) fields.who = { label: "User id or address", hint: "4711, 192.0.2.7", required: true };
-  return confirm({
-    title: kind ? `Trace ${words(kind)} ${value}?` : "Begin a trace",
-    what: "Headers, sizes and decisions are recorded, payloads never.",
-    button: "Begin the trace",
-    fields,
-    run: async (given) => {
-      const target = kind ? who : /^\d+$/.test(given.who) ? { user_id: given.who } : { address: given.who };
-      const made = await ask("POST", "/api/v1/traces", { ...target, for: given.for });
-      announce("The trace has begun.");
-      location.hash = `#trace/${encodeURIComponent(made.id)}`;
-      return made;
-    },
-  });
-}
-
-const traced = (row) => (row.user_id ? `user ${row.user_id}` : row.session_id ? `session ${row.session_id}` : row.address ?? "–");
-
-export function traces() {
-  const error = problem();
-  let looking = null;
-  const rows = table("Traces", [
-    { name: "Whom", class: "mono", node: () => h("a"), update: (node, row) => { say(node, traced(row)); node.href = `#trace/${encodeURIComponent(row.id)}`; } },
-    { name: "State", text: (row) => (row.state === "running" ? `${span(row.remaining_seconds)} left` : row.state) },
-    { name: "Events", class: "number", text: (row) => short(row.events) },
-    { name: "Lost", class: "number", text: (row) => count(row.lost_events) },
-    { name: "By", class: "wrap note", text: (row) => `${row.by}, ${ago(row.since_seconds)}` },
-    { name: "Actions", class: "actions", unseen: true, node: (item) => action("End", {}, () => end(item())) },
-  ], { key: (row) => row.id, empty: "Nobody is traced." });
-  const end = async (row) => {
-    const done = await confirm({
-      title: `End the trace of ${traced(row)}?`, what: "Its events are forgotten.", button: "End the trace",
-      run: () => ask("DELETE", `/api/v1/traces/${encodeURIComponent(row.id)}`).then(() => true),
-    });
-    if (done) looking?.now();
-  };
-  const load = async () => rows.show((await get("/api/v1/traces")).traces);
-  const element = h("div", { class: "grid" }, error, card("Traces", "", action("Trace…", {}, () => trace({})), rows.element));
-  return { title: "Traces", element, start: () => (looking = repeat(error, load)), request: "GET /api/v1/traces" };
-}
-
-/** The events of one trace, live. */
-export function one_trace(id) {
-  const note = h("span", { class: "note", role: "status" });
-  const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "Events" });
-  const write = (event) => {
-    const { frame } = event;
-    const text = [
-      frame ? `${words(frame.direction)}: ${frame.kind} ${frame.service} ${bytes(frame.payload_bytes)}, ${frame.fate}` : words(event.event ?? "lost"),
-      event.service, event.endpoint, event.code, event.detail, event.events && `${event.events} events are missing`,
-      event.session_id && `session ${event.session_id}`, event.user_id && event.user_id !== "0" && `user ${event.user_id}`, event.client,
-    ].filter(Boolean).join(" · ");
-    const when = event.at_us ? event.at_us / 1000 : Date.now();
-    const follows = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 4;
-    lines.append(h("li", {}, h("time", {}, new Date(when).toLocaleTimeString("en-GB")), text));
-    while (lines.children.length > TRACE_LINES) lines.firstChild.remove();
-    if (follows) lines.scrollTop = lines.scrollHeight;
-  };
-  const state = (now, reason) => say(note, now === "open" ? "live" : now === "lost" ? reason : sentence(reason.message));
-  const element = h("div", { class: "grid" }, card("Trace", "", note, lines));
-  const start = () => {
-    const listening = listen(`/api/v1/traces/${encodeURIComponent(id)}/events`, (_, data) => write(data), state);
-    return { stop: () => listening.close() };
-  };
-  return { title: "Trace", parent: "traces", element, start };
 }

@@ -1,15 +1,15 @@
-// The other views: backends, actors, rules, bans, gateways, settings. Each asks for itself while it is shown.
+// More views: backends, rules, bans. Each asks for itself while it is shown.
 
-import { action, announce, confirm, lift, make_ban, sentence, where } from "./act.js";
+import { action, confirm, lift, make_ban, sentence, where } from "./act.js";
 import { ask, get, has, query } from "./api.js";
-import { ago, at, bytes, card, count, facts, h, look, plural, say, segments, short, span, table, time, words } from "./dom.js";
+import { ago, at, bytes, card, count, facts, h, say, segments, span, table, time, words } from "./dom.js";
 import { backend_columns, backend_key, evacuation, state_buttons } from "./overview.js";
 
 /** Milliseconds between two looks of a view that the live events do not feed. */
 const LOOK = 5_000;
 
 /** Calls a function now and every few seconds until it is stopped; its failures are written into a paragraph. */
-export function repeat(error, load) {
+export function repeat(error, load, pause = LOOK) {
   let [timer, stopped] = [null, false];
   const again = async () => {
     clearTimeout(timer);
@@ -19,13 +19,14 @@ export function repeat(error, load) {
     } catch (failure) {
       say(error, sentence(failure.message));
     }
-    if (!stopped) timer = setTimeout(again, LOOK);
+    if (!stopped) timer = setTimeout(again, pause);
   };
   again();
   return { now: again, stop: () => ((stopped = true), clearTimeout(timer)) };
 }
 
-const problem = () => h("p", { class: "error", role: "alert" });
+/** Makes the paragraph for what goes wrong. */
+export const problem = () => h("p", { class: "error", role: "alert" });
 
 export function backends() {
   let choice = "all";
@@ -53,74 +54,6 @@ export function backends() {
   });
   const element = h("div", { class: "grid" }, card("Backends", "", filter, rows.element, note));
   return { title: "Backends", element, show: ({ backends }) => { last = backends ?? last; draw(); } };
-}
-
-/** Writes the tree as a terminal does: pairs of the line before a name, and the actor. */
-function lines(node, before = "", mark = "") {
-  const inner = before + (mark === "├─ " ? "│  " : mark === "└─ " ? "   " : "");
-  const children = node.children.flatMap((child, place) =>
-    lines(child, inner, place === node.children.length - 1 ? "└─ " : "├─ "));
-  return [{ ...node, branch: before + mark }, ...children];
-}
-
-export function actors() {
-  const error = problem();
-  let [restarts, looking] = [false, null];
-  const restart = async (row) => {
-    const done = await confirm({
-      title: `Restart ${row.id}?`,
-      what: "It begins anew, with what its successor can take over, as after a panic. It is refused where something would be lost.",
-      button: "Restart",
-      danger: true,
-      run: () => ask("POST", `/api/v1/actors/${encodeURIComponent(row.id)}/restart`),
-    });
-    if (done) looking?.now();
-  };
-  const state = (row) => (row.state === "running" ? "good" : "odd");
-  const kinds = table("Kinds of actors", [
-    { name: "Kind", text: (row) => words(row.kind) },
-    { name: "Live", class: "number", text: (row) => count(row.live) },
-    { name: "Started", class: "number", text: (row) => count(row.started) },
-    { name: "Restarts", class: "number", text: (row) => count(row.restarts) },
-    { name: "Panics", class: "number", node: () => h("span"), update: (node, row) => { look(node, row.panics ? "bad-text" : ""); say(node, count(row.panics)); } },
-    { name: "Handled", class: "number", text: (row) => short(row.handled) },
-    { name: "Waiting", class: "number", text: (row) => count(row.waiting) },
-    { name: "Highest", class: "number", text: (row) => count(row.waiting_highest) },
-    { name: "Newest panic", class: "wrap note", text: (row) => row.last_error?.message ?? "" },
-  ], { key: (row) => row.kind });
-  const busiest = table("Busiest actors", [
-    { name: "Actor", class: "mono", text: (row) => row.id ?? "clients" },
-    { name: "For", text: (row) => row.name || "–" },
-    { name: "Worker", class: "number", text: (row) => row.worker ?? "–" },
-    { name: "Messages/s", class: "number", text: (row) => short(row.messages_per_second) },
-    { name: "Busy", class: "number", text: (row) => `${row.busy_percent}%` },
-    { name: "Waiting", class: "number", text: (row) => count(row.waiting) },
-  ], { key: (row) => row.id ?? `clients ${row.worker}`, empty: "Nobody is busy." });
-  const tree = table("Tree of actors", [
-    { name: "Actor", node: () => h("span", {}, h("span", { class: "tree" }), h("span", { class: "mono" })), update: (node, row) => { say(node.firstChild, row.branch); say(node.lastChild, row.id); } },
-    { name: "For", class: "mono", text: (row) => row.name || "–" },
-    { name: "State", node: () => h("span"), update: (node, row) => { look(node, `dot ${state(row)}`); say(node, words(row.state)); } },
-    { name: "Up", class: "number", text: (row) => span(row.uptime_seconds) },
-    { name: "Restarts", class: "number", text: (row) => count(row.restarts) },
-    { name: "Handled", class: "number", text: (row) => short(row.handled) },
-    { name: "Waiting", class: "number", text: (row) => count(row.waiting) },
-    { name: "Clients", class: "number", text: (row) => (row.clients === null ? "–" : count(row.clients)) },
-    { name: "Actions", class: "actions", unseen: true, node: (item) => action("Restart", { class: "danger", hidden: true }, () => restart(item())), update: (node, row) => { node.hidden = !restarts; node.setAttribute("aria-label", `Restart ${row.id}`); } },
-  ], { key: (row) => row.id, dense: true });
-  const busy = card("Busiest", "", null, busiest.element);
-  busy.hidden = true;
-  const element = h("div", { class: "grid" }, error, card("Tree", "", "who supervises whom", tree.element), busy, card("Kinds", "", null, kinds.element));
-  const load = async () => {
-    const answer = await get("/api/v1/actors");
-    restarts = await has("POST /api/v1/actors/{id}/restart");
-    kinds.show(answer.kinds);
-    tree.show(answer.tree ? lines(answer.tree) : []);
-    if (await has("GET /api/v1/actors/busiest")) {
-      busiest.show((await get("/api/v1/actors/busiest")).busiest);
-      busy.hidden = false;
-    }
-  };
-  return { title: "Actors", element, start: () => (looking = repeat(error, load)) };
 }
 
 export function rules() {
@@ -168,13 +101,14 @@ function history(changed) {
     { name: "What", class: "wrap", text: (row) => difference(row.difference) },
     { name: "Why", class: "wrap note", text: (row) => row.message ?? "" },
   ], { key: (row) => row.version, empty: "None since the start." });
+  let newest = null;
   const versions = table("Versions in Redis", [
     { name: "Version", class: "number", text: (row) => row.number },
     { name: "When", text: (row) => at(row.at_seconds) },
     { name: "By", class: "wrap", text: (row) => row.author ?? "not known" },
     { name: "What", class: "wrap", text: (row) => row.summary },
     { name: "Why", class: "wrap note", text: (row) => (row.rollback_to ? `${row.rollback_to} was put back. ` : "") + row.message },
-    { name: "Actions", class: "actions", unseen: true, node: (item) => action("Put back", {}, () => back(item())), update: (node, row) => node.setAttribute("aria-label", `Put version ${row.number} back`) },
+    { name: "Actions", class: "actions", unseen: true, node: (item) => action("Put back", {}, () => back(item())), update: (node, row) => { node.hidden = row.number === newest; node.setAttribute("aria-label", `Put version ${row.number} back`); } },
   ], { key: (row) => row.number });
   const back = async (row) => {
     const done = await confirm({
@@ -193,6 +127,7 @@ function history(changed) {
     if (!(await has(`GET ${PATH}`))) return;
     const past = await get(`${PATH}?limit=30`);
     changes.show(past.changes);
+    newest = past.versions[0]?.number;
     versions.show(past.versions);
     [cards[0].hidden, cards[1].hidden] = [false, past.versions.length === 0];
   };
@@ -256,72 +191,4 @@ export function bans() {
   };
   const element = h("div", { class: "grid" }, error, card("Bans", "", action("Ban…", { class: "danger" }, add), rows.element, more));
   return { title: "Bans", element, start: () => (looking = repeat(error, load)) };
-}
-
-export function gateways() {
-  const error = problem();
-  const rows = table("Gateways", [
-    { name: "Gateway", class: "mono", text: (row) => row.gateway_id ?? "–" },
-    { name: "Address", class: "mono", text: (row) => row.address ?? "this one" },
-    { name: "State", node: () => h("span"), update: (node, row) => { look(node, `dot ${!row.answered ? "bad" : row.info.state === "serving" ? "good" : "odd"}`); say(node, row.answered ? words(row.info.state) : row.why_not ?? "silent"); } },
-    { name: "Sessions", class: "number", text: (row) => count(row.info?.sessions) },
-    { name: "Connections", class: "number", text: (row) => count(row.info?.connections) },
-    { name: "Up", class: "number", text: (row) => span(row.info?.uptime_seconds) },
-    { name: "Version", text: (row) => row.info?.version ?? "–" },
-  ], { key: (row) => row.address ?? "" });
-  const note = h("p", { class: "note" });
-  const load = async () => {
-    const answer = await get("/api/v1/gateways");
-    rows.show(answer.gateways);
-    say(note, !answer.configured ? "peer.gateways says nothing of others, so this gateway is shown alone."
-      : [...answer.unresolved, answer.left_out ? `${plural(answer.left_out, "address was", "addresses were")} not asked.` : ""].filter(Boolean).join(" "));
-  };
-  const element = h("div", { class: "grid" }, error, card("Gateways of the deployment", "", null, rows.element, note));
-  return { title: "Gateways", element, start: () => repeat(error, load), request: "GET /api/v1/gateways" };
-}
-
-export function settings() {
-  const error = problem();
-  const level = log_level();
-  const parts = table("Memory by part", [
-    { name: "Part", text: ([part]) => words(part) },
-    { name: "Held", class: "number", text: ([, held]) => bytes(held) },
-  ], { key: ([part]) => part });
-  const keys = table("Configuration", [
-    { name: "Key", class: "mono", text: ([key]) => key },
-    { name: "Value", class: "wrap mono", text: ([, value]) => value.value ?? "–" },
-    { name: "Default", class: "wrap mono note", text: ([, value]) => (value.value === value.default ? "as here" : value.default ?? "–") },
-    { name: "Changes", text: ([, value]) => (value.live ? "live" : "at a restart") },
-  ], { key: ([key]) => key });
-  let all = [];
-  const search = h("input", { type: "search", placeholder: "Search keys", "aria-label": "Search keys", oninput: () => draw() });
-  const draw = () => keys.show(all.filter(([key]) => key.includes(search.value.trim())));
-  const load = async () => {
-    const [config, memory] = await Promise.all([get("/api/v1/config"), get("/api/v1/memory"), level.load()]);
-    all = Object.entries(config);
-    draw();
-    parts.show(Object.entries(memory.parts).sort(([, one], [, other]) => other - one));
-  };
-  const element = h("div", { class: "grid" }, error, level.element, card("Memory by part", "w4", null, parts.element), card("Configuration", "", search, keys.element));
-  return { title: "Settings", element, start: () => repeat(error, load) };
-}
-
-function log_level() {
-  const now = h("code");
-  const load = async () => say(now, (await get("/api/v1/log-level")).level);
-  const change = async () => {
-    await confirm({
-      title: "Change the log level?",
-      what: "It lasts until the next change or start. debug and trace cost time and write much.",
-      button: "Change",
-      fields: { level: { label: "Level, or target=level with commas between", value: now.textContent, required: true } },
-      run: async ({ level }) => {
-        say(now, (await ask("PUT", "/api/v1/log-level", { level })).level);
-        announce(`The log level is ${now.textContent}.`);
-        return true;
-      },
-    });
-  };
-  const element = card("Log level", "w8 top", action("Change…", {}, change), h("p", {}, "In force: ", now));
-  return { element, load };
 }

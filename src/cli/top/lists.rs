@@ -164,6 +164,8 @@ pub(super) enum Kind {
     Micros,
     /// Seconds.
     Age,
+    /// Percent of a thread.
+    Percent,
 }
 
 /// A column of a table.
@@ -236,10 +238,25 @@ const ACTORS: &[Column] = &[
     column("STATE", "/state", Kind::State, 1),
     column("UPTIME", "/uptime_seconds", Kind::Age, 6),
     column("RESTARTS", "/restarts", Kind::Count, 2),
+    column("BY HAND", "/restarts_by_hand", Kind::Count, 9),
     column("HANDLED", "/handled", Kind::Count, 5),
+    column("MSGS/s", "/messages_per_second", Kind::Rate, 1),
+    column("BUSY", "/busy_percent", Kind::Percent, 0),
     column("WAITING", "/waiting", Kind::Count, 1),
     column("HIGHEST", "/waiting_highest", Kind::Count, 7),
     column("CLIENTS", "/clients", Kind::Count, 3),
+    column(
+        "CLIENTS MSGS/s",
+        "/clients_load/messages_per_second",
+        Kind::Rate,
+        10,
+    ),
+    column(
+        "CLIENTS BUSY",
+        "/clients_load/busy_percent",
+        Kind::Percent,
+        3,
+    ),
     column("LAST ERROR", "/last_error/message", Kind::Text, 8),
 ];
 
@@ -289,6 +306,7 @@ impl Column {
             (Kind::Bytes, _) => units::bytes(number),
             (Kind::Micros, _) => units::latency(number / 1e6),
             (Kind::Age, _) => units::age(number as u64),
+            (Kind::Percent, _) => format!("{number:.1}%"),
         }
     }
 

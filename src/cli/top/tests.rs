@@ -214,7 +214,10 @@ fn the_selected_row_stays_in_sight() {
 #[test]
 fn the_tree_and_the_drain_are_drawn() {
     let mut state = looked(1);
-    let actor = |id: &str, children: Value| json!({"id": id, "state": "running", "restarts": 3, "children": children});
+    let actor = |id: &str, children: Value| {
+        json!({"id": id, "state": "running", "restarts": 3, "messages_per_second": 1074.7, "busy_percent": 93.66,
+            "clients_load": {"messages_per_second": 3.25, "busy_percent": 6.9}, "children": children})
+    };
     let tree = actor(
         "gateway-0",
         json!([actor("peers-0", json!([])), actor("worker-0", json!([]))]),
@@ -230,6 +233,9 @@ fn the_tree_and_the_drain_are_drawn() {
         text.contains("├─ peers-0") && text.contains("└─ worker-0"),
         "{text}"
     );
+    for load in ["MSGS/s", "1,075", "93.7%", "CLIENTS BUSY", "6.9%"] {
+        assert!(text.contains(load), "{load:?} in\n{text}");
+    }
     keys(&mut state, "7");
     let text = frame(&state, 100, 20);
     for part in [

@@ -9,13 +9,16 @@ use serde_json::Value;
 
 use super::super::lists::{Column, Kind, View};
 use super::super::state::{State, TableState};
-use super::super::theme::{Theme, mood_of};
+use super::super::theme::{Mood, Theme, mood_of};
 use super::waiting;
 
 /// The widest cell that is not cut while other columns need room.
 const MAX_CELL: usize = 40;
 /// The narrowest that a text is cut to.
 const MIN_TEXT: usize = 12;
+/// Percent of a thread from which on it is busy, and too busy.
+const BUSY: f64 = 50.0;
+const TOO_BUSY: f64 = 80.0;
 /// Columns between two cells.
 const GAP: usize = 2;
 
@@ -129,10 +132,20 @@ fn body(
         let text = aligned(&row[*place], *width, column.is_right()) + &" ".repeat(GAP);
         parts.push(match column.kind {
             Kind::State => Span::styled(text, theme.mood(mood_of(&row[*place]))),
+            Kind::Percent => Span::styled(text, theme.mood(mood_of_share(&row[*place]))),
             _ => Span::raw(text),
         });
     }
     Line::from(parts)
+}
+
+/// Returns the mood of a share of a thread.
+fn mood_of_share(text: &str) -> Mood {
+    match text.trim_end_matches('%').parse::<f64>() {
+        Ok(percent) if percent >= TOO_BUSY => Mood::Bad,
+        Ok(percent) if percent >= BUSY => Mood::Warning,
+        _ => Mood::Plain,
+    }
 }
 
 fn aligned(text: &str, width: usize, right: bool) -> String {

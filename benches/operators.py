@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""Measures what operators' looks at a gateway cost it, and its players.
+
+    benches/operators.py [watched|traced|listed ...] [--rounds 5] [--seconds 8] [--program target/release/game-gateway]
+
+watched  512 sessions, each with one frame of 64 B under way, and 100 one-shot sessions a second, whose ends are lines of the
+         access log. Each second /metrics is scraped, all actors, sessions, backends, talkers, refusals and the rest
+         are listed, and the page's stream of events is read; against none of it, and no access log.
+traced   10,000 sessions with users of their own, 10,000 frames a second. One user is traced, its events are read.
+listed   18,000 sessions, 6,000 frames a second. All of them are listed again and again, without a pause.
+
+One gateway with one worker, one load for all of a case; the rounds alternate (without, with; with, without). The figures are
+CPU time of the whole process for each frame of players, and round trips of one more player's DATA (500 a second, by
+a script, so with its own delays), and ratios of the same round. Client and gateway are processes of their own, each
+below 20,000 files.
+"""
+
+import argparse, json, os, re, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
+
+HEADER = struct.Struct(">HBBIIQQBBH")
+PLAYERS, ADMIN, BACKEND = 17431, 17432, 17433
+CROWD, OTHER = "127.0.6.1", "127.0.7.1"
+USERS = 1_000_000
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def ask(path, method="GET", body=None):
+    body = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"http://127.0.0.1:{ADMIN}{path}", body, headers, method=method)
+    with urllib.request.urlopen(request, timeout=600) as answer:
+        return answer.read()
+
+
+def metric(name):
+    lines = ask("/metrics").decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
+def until(what):
+    while not what():
+        time.sleep(0.05)
+
+
+def pages(path):
+    """Reads all pages of a list; returns the bytes."""
+    read, cursor = 0, ""
+    while cursor is not None:
+        page = ask(f"{path}{'&' if '?' in path else '?'}limit=1000{cursor}")
+        read += len(page)
+        found = re.search(rb'"next_cursor":"([^"]+)"', page)
+        cursor = f"&cursor={found[1].decode()}" if found else None
+    return read
+
+
+class Probe:
+    """Round trips of one player's DATA, 500 a second, each from when it was due."""
+
+    def __init__(self):
+        self.socket = socket.socket()
+        self.socket.bind((OTHER, 0))
+        self.socket.connect(("127.0.0.1", PLAYERS))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.trips = []
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        stream, due = self.socket.makefile("rb"), time.perf_counter()
+        while True:
+            due = max(due + 0.002, time.perf_counter() - 1)
+            time.sleep(max(0, due - time.perf_counter()))
+            self.socket.sendall(HEADER.pack(0xA747, 1, 0, 64, 0, 0, 0, 4, 0, 0) + b"echo" + bytes(64))
+            fields = HEADER.unpack(stream.read(HEADER.size))
+            stream.read(fields[7] + fields[3])
+            if fields[2] != 0:
+                sys.exit(f"the probe got a frame of kind {fields[2]}")
+            self.trips.append((due, (time.perf_counter() - due) * 1000))
+
+    def during(self, begin, end):
+        until(lambda: self.trips and self.trips[-1][0] >= end)
+        return sorted(trip for due, trip in self.trips if begin <= due <= end)
+
+
+class Repeated:
+    """Calls a function in a thread, each second or without a pause, until it is stopped."""
+
+    def __init__(self, what, pause=1.0):
+        self.stopped, self.times = threading.Event(), 0
+        self.thread = threading.Thread(target=self.run, args=(what, pause), daemon=True)
+        self.thread.start()
+
+    def run(self, what, pause):
+        due = time.perf_counter()
+        while not self.stopped.is_set():
+            what()
+            self.times += 1
+            due = max(due + pause, time.perf_counter())
+            self.stopped.wait(due - time.perf_counter())
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
+class Stream:
+    """Reads server-sent events until it is stopped."""
+
+    def __init__(self, path):
+        self.socket = socket.create_connection(("127.0.0.1", ADMIN))
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        self.read = 0
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while data := self.socket.recv(65536):
+            self.read += len(data)
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+
+
+class Watched:
+    """What a wall of dashboards does."""
+
+    load = ["--sessions", "512", "--payload", "64", "--in-flight", "1"]
+    more = ["--transport", "http", "--sessions", "8", "--rate", "100"]
+    sessions = 512
+
+    def begin(self):
+        ask("/api/v1/log-level", "PUT", {"level": "info"})
+        self.parts = [Stream("/api/v1/events"), Repeated(self.look)]
+
+    def look(self):
+        for path in ("/metrics", "/api/v1/actors", "/api/v1/actors/busiest", "/api/v1/backends", "/api/v1/top-talkers", "/api/v1/refusals",
+                     "/api/v1/bans", "/api/v1/memory", "/api/v1/routes", "/api/v1/info", "/api/v1/limits", "/api/v1/traces"):
+            ask(path)
+        for kind in ("client", "link", "backend_pool", "router", "worker"):
+            pages(f"/api/v1/actors?kind={kind}")
+        pages("/api/v1/sessions")
+
+    def end(self):
+        for part in self.parts:
+            part.stop()
+        ask("/api/v1/log-level", "PUT", {"level": "info,game_gateway::access=off"})
+
+
+class Traced:
+    """One user is followed."""
+
+    load = ["--sessions", "10000", "--rate", "10000", "--user-base", str(USERS), "--connect-rate", "2000"]
+    more = None
+    sessions = 10000
+
+    def begin(self):
+        wish = {"user_id": str(USERS + 4711), "for": "1h"}
+        self.id = json.loads(ask("/api/v1/traces", "POST", wish))["id"]
+        self.stream = Stream(f"/api/v1/traces/{self.id}/events")
+
+    def end(self):
+        if not self.stream.read:
+            sys.exit("the trace has recorded nothing")
+        ask(f"/api/v1/traces/{self.id}", "DELETE")
+        self.stream.stop()
+
+
+class Listed:
+    """Everybody is listed again and again."""
+
+    load = ["--sessions", "18000", "--rate", "6000", "--user-base", str(USERS), "--connect-rate", "3000"]
+    more = None
+    sessions = 18000
+    listings = 0
+
+    def begin(self):
+        self.part = Repeated(lambda: pages("/api/v1/sessions"), 0)
+
+    def end(self):
+        self.part.stop()
+        Listed.listings += self.part.times
+
+
+CASES = {"watched": Watched, "traced": Traced, "listed": Listed}
+
+
+def cpu(process):
+    with open(f"/proc/{process.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def window(gateway, probe, seconds):
+    """Returns CPU µs for each frame, p50 and p99 in ms of one window."""
+    frames, used, begin = metric("game_gateway_client_in_frames_total"), cpu(gateway), time.perf_counter()
+    time.sleep(seconds)
+    used, end = cpu(gateway) - used, time.perf_counter()
+    frames = metric("game_gateway_client_in_frames_total") - frames
+    trips = probe.during(begin, end)
+    return used * 1e6 / frames, trips[len(trips) // 2], trips[int(len(trips) * 0.99)]
+
+
+def run(name, args):
+    case, folder = CASES[name](), tempfile.mkdtemp()
+    with open(f"{folder}/routes.json", "w") as file:
+        json.dump({"rules": {"echo": {"strategy": "round_robin", "endpoints": [f"127.0.0.1:{BACKEND}"]}}}, file)
+    with open(f"{folder}/gateway.toml", "w") as file:
+        file.write(f'gateway.id = "operators"\ngateway.workers = 1\nlisten.address = "127.0.0.1:{PLAYERS}"\n'
+                   f'admin.address = "127.0.0.1:{ADMIN}"\nroutes.file = "{folder}/routes.json"\n'
+                   'limits.memory = "1GiB"\nsession.idle_timeout = "30m"\nlisten.sniff_timeout = "10m"\n')
+    started = [subprocess.Popen([args.program, "serve", "--config", f"{folder}/gateway.toml"],
+                                stdout=subprocess.DEVNULL, stderr=open(f"{folder}/log", "w"))]
+    gateway = started[0]
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", ADMIN)) == 0)
+        ask("/api/v1/log-level", "PUT", {"level": "info,game_gateway::access=off"})
+        target = [args.program, "loadtest", "--target", f"127.0.0.1:{PLAYERS}", "--duration", "2h"]
+        started.append(subprocess.Popen([args.program, "loadtest", "--backend-only", f"127.0.0.1:{BACKEND}"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        for options in (case.load, case.more):
+            if options:
+                started.append(subprocess.Popen(target + ["--bind", CROWD] + options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        # Not every connection of so many succeeds.
+        until(lambda: metric("game_gateway_sessions") >= case.sessions * 0.99)
+        probe = Probe()
+        time.sleep(5)
+        without, within = [], []
+        for number in range(args.rounds):
+            for looked in (number % 2 == 1, number % 2 == 0):
+                if looked:
+                    case.begin()
+                    # So that what begins it is not counted.
+                    time.sleep(1)
+                (within if looked else without).append(window(gateway, probe, args.seconds))
+                if looked:
+                    case.end()
+                    time.sleep(1)
+        count = metric("game_gateway_sessions")
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    report(name, count, without, within)
+    if name == "listed":
+        print(f"\n{Listed.listings * 18000:,} rows were listed.")
+
+
+def report(name, count, without, within):
+    print(f"\n{name}, {count:.0f} sessions, {len(without)} rounds\n\n"
+          "| | without | with | ratio in a round: median | lowest to highest |\n| --- | ---: | ---: | ---: | --- |")
+    for at, what in enumerate(("CPU µs a frame", "p50 ms", "p99 ms")):
+        one, other = [row[at] for row in without], [row[at] for row in within]
+        ratios = sorted(b / a for a, b in zip(one, other))
+        print(f"| {what} | {statistics.median(one):.2f} | {statistics.median(other):.2f} | {statistics.median(ratios):.3f} "
+              f"| {ratios[0]:.2f} to {ratios[-1]:.2f} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)} [all]")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--program", default="target/release/game-gateway")
+    args = parser.parse_args()
+    for name in args.cases or CASES:
+        if name not in CASES:
+            parser.error(f"no case {name}")
+        run(name, args)
+
+
+main()

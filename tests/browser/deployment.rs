@@ -1,0 +1,135 @@
+//! The page's view of a whole deployment, and of the routes in Redis.
+
+use std::process::Command;
+
+use game_gateway::config::{RouteSource, Secret};
+use serde_json::json;
+
+use crate::scene::Page;
+use crate::support::address;
+use crate::support::redis::RedisServer;
+use crate::support::wire::{Backend, Gateway, Player, ask, soon};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// Starts the gateways of one deployment.
+async fn gateways<const N: usize>(routes: &str, ids: [&str; N]) -> [Gateway; N] {
+    let addresses = ids.map(|_| address::fixed());
+    let all = addresses.map(|address| address.to_string()).join(",");
+    let start = async |at: usize| {
+        Gateway::start_with(routes, |config| {
+            config.gateway.id = ids[at].to_owned();
+            config.session.token_keys = vec![Secret::new(KEY.to_owned())];
+            config.peer.address = Some(addresses[at]);
+            config.peer.gateways = all.parse().expect("gateways");
+        })
+        .await
+    };
+    let mut started = Vec::new();
+    for at in 0..N {
+        started.push(start(at).await);
+    }
+    started.try_into().ok().expect("as many")
+}
+
+/// A player of this user, whose frame its backend has.
+async fn player(gateway: &Gateway, backend: &Backend, user_id: u64) -> Player {
+    let mut player = Player::connect(gateway).await;
+    let header = game_gateway::codec::client::Header {
+        user_id,
+        ..Default::default()
+    };
+    player.send(header, "game", b"hello").await;
+    let mut link = backend.link().await;
+    link.opened().await;
+    link.data().await;
+    tokio::spawn(async move { while link.next().await.is_some() {} });
+    player
+}
+
+#[tokio::test]
+async fn a_deployment_is_seen_and_told_as_one() {
+    let backend = Backend::start().await;
+    let [a, b] = gateways(&backend.routes(), ["gw-a", "gw-b"]).await;
+    let mut page = Page::of(&a.admin.to_string()).await;
+    page.open().await;
+    let begun = r###"view("#gateways");
+        await until(() => text("main [role=status]") === "0 sessions on 2 gateways");
+        view("#traces"); await press("Trace…"); const asked = await answer("4711", "10m"); await closed();
+        await until(() => text("main [role=status]") === "live on 2 gateways"); return asked;"###;
+    let asked = page.run(begun).await;
+    assert!(
+        asked
+            .as_str()
+            .is_some_and(|a| a.contains("On all gateways")),
+        "{asked}"
+    );
+    let _players = [
+        player(&a, &backend, 4711).await,
+        player(&b, &backend, 4711).await,
+    ];
+    let traced = r###"const log = document.querySelector(".log");
+        await until(() => log.textContent.includes("gw-a:") && log.textContent.includes("gw-b:"));
+        view("#sessions/4711"); await until(() => text("main [role=status]") === "2 sessions on all gateways");
+        view("#gateways");
+        await until(() => card("Backends, over all gateways")?.querySelectorAll("tbody td")[4]?.textContent === "2");
+        return text("main [role=status]");"###;
+    assert_eq!(page.run(traced).await, "2 sessions on 2 gateways");
+    let out = r###"await press("Maintenance"); await answer(); await closed();
+        const cells = () => [...card("Backends, over all gateways").querySelectorAll("tbody td")].map((cell) => cell.textContent);
+        await until(() => cells()[3] === "maintenance" && cells()[4] === "0");
+        const found = all("main button").filter((b) => !b.hidden).map((b) => b.textContent);
+        return found;"###;
+    assert_eq!(page.run(out).await, json!(["Ready", "Drain", "Move away"]));
+    let state = format!("GET /api/v1/backends/{}/state", backend.address);
+    let (_, there) = soon(ask(b.admin, &state, "")).await;
+    assert!(there.contains("maintenance"), "{there}");
+    page.end().await;
+}
+
+/// Writes routes to Redis as an operator does.
+fn set_routes(redis: &RedisServer, routes: &str, message: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("routes.json");
+    std::fs::write(&file, routes).expect("routes");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_game-gateway"));
+    command
+        .args(["routes", "set", "--yes", "--author", "anna", "--redis-url"])
+        .arg(redis.url())
+        .args(["--message", message])
+        .arg(file);
+    assert!(command.output().expect("it runs").status.success());
+}
+
+#[tokio::test]
+async fn a_bad_change_is_undone() {
+    let redis = RedisServer::start();
+    let rule = |port: u16| {
+        let rule = json!({"strategy": "round_robin", "endpoints": [format!("127.0.0.1:{port}")]});
+        json!({"rules": {"game": rule}}).to_string()
+    };
+    set_routes(&redis, &rule(1), "the first");
+    set_routes(&redis, &rule(2), "typing error");
+    let gateway = Gateway::start_with("{}", |config| {
+        config.routes.source = RouteSource::Redis;
+        config.redis.url = redis.url().parse().expect("a URL");
+    })
+    .await;
+    let mut page = Page::of(&gateway.admin.to_string()).await;
+    page.open().await;
+    let undone = r###"view("#rules"); const versions = await until(() => card("Versions in Redis"));
+        await until(() => card("Rules").textContent.includes("127.0.0.1:2") && versions.textContent.includes("typing error"));
+        const offered = all("main button").filter((b) => !b.hidden && b.textContent === "Put back").map((b) => b.getAttribute("aria-label"));
+        await press("Put back"); const asked = await answer("ticket 815"); await closed();
+        await until(() => card("Rules").textContent.includes("127.0.0.1:1") && versions.textContent.includes("ticket 815"));
+        await until(() => card("Changes").querySelectorAll("tbody tr").length === 2);
+        return [offered, asked, versions.querySelectorAll("tbody tr").length, card("Changes").textContent];"###;
+    let undone = page.run(undone).await;
+    assert_eq!(undone[0], json!(["Put version 1 back"]));
+    let asked = undone[1].as_str().expect("a question");
+    assert!(asked.starts_with("Put version 1 back?"), "{asked}");
+    assert_eq!(undone[2], 3);
+    let changes = undone[3].as_str().expect("a text");
+    assert!(changes.contains("ticket 815"), "{changes}");
+    page.end().await;
+}
