@@ -10,8 +10,8 @@ traced   10,000 sessions with users of their own, 10,000 frames a second. One us
 listed   18,000 sessions, 6,000 frames a second. All of them are listed again and again, without a pause.
 
 One gateway with one worker, one load for all of a case; the rounds alternate (without, with; with, without). The figures are
-CPU time of the whole process for each frame of players, and round trips of one more player's DATA (500 a second, by
-a script, so with its own delays), and ratios of the same round. Client and gateway are processes of their own, each
+CPU time of the whole process for each frame of players, and round trips of one more player's DATA (one under
+way, at most 500 a second, by a script, so with its own delays), and ratios of the same round. Client and gateway are processes of their own, each
 below 20,000 files.
 """
 
@@ -54,27 +54,33 @@ def pages(path):
 
 
 class Probe:
-    """Round trips of one player's DATA, 500 a second, each from when it was due."""
+    """Round trips of one player's DATA, one under way and at most 500 a second."""
 
     def __init__(self):
         self.socket = socket.socket()
         self.socket.bind((OTHER, 0))
         self.socket.connect(("127.0.0.1", PLAYERS))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.trips = []
-        threading.Thread(target=self.run, daemon=True).start()
+        self.trips, self.stopped = [], False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.stopped = True
+        self.thread.join()
 
     def run(self):
         stream, due = self.socket.makefile("rb"), time.perf_counter()
-        while True:
-            due = max(due + 0.002, time.perf_counter() - 1)
-            time.sleep(max(0, due - time.perf_counter()))
+        while not self.stopped:
+            due = max(due + 0.002, time.perf_counter())
+            time.sleep(due - time.perf_counter() if due > time.perf_counter() else 0)
+            sent = time.perf_counter()
             self.socket.sendall(HEADER.pack(0xA747, 1, 0, 64, 0, 0, 0, 4, 0, 0) + b"echo" + bytes(64))
             fields = HEADER.unpack(stream.read(HEADER.size))
             stream.read(fields[7] + fields[3])
             if fields[2] != 0:
                 sys.exit(f"the probe got a frame of kind {fields[2]}")
-            self.trips.append((due, (time.perf_counter() - due) * 1000))
+            self.trips.append((sent, (time.perf_counter() - sent) * 1000))
 
     def during(self, begin, end):
         until(lambda: self.trips and self.trips[-1][0] >= end)
@@ -236,6 +242,7 @@ def run(name, args):
                     case.end()
                     time.sleep(1)
         count = metric("game_gateway_sessions")
+        probe.stop()
     finally:
         for process in started:
             process.kill()
