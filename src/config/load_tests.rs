@@ -279,28 +279,23 @@ fn keys_of_the_peer_channel_go_together() {
 
 /// Returns other settings that a key requires.
 fn companions(key: &str) -> Vec<(&'static str, &'static str)> {
-    let variables: &[_] = if key.starts_with("listen.tls.") {
-        &[
-            "GATEWAY__LISTEN__TLS__CERTIFICATE",
-            "GATEWAY__LISTEN__TLS__KEY",
-        ]
-    } else if key.starts_with("backend.tls.") && key != "backend.tls.enabled" {
-        &[
-            "GATEWAY__BACKEND__TLS__CERTIFICATE",
-            "GATEWAY__BACKEND__TLS__KEY",
-        ]
-    } else if key.starts_with("peer.") {
+    const FILES: [(&str, &str); 6] = [
+        ("listen.tls.", "GATEWAY__LISTEN__TLS__CERTIFICATE"),
+        ("listen.tls.", "GATEWAY__LISTEN__TLS__KEY"),
+        ("backend.tls.", "GATEWAY__BACKEND__TLS__CERTIFICATE"),
+        ("backend.tls.", "GATEWAY__BACKEND__TLS__KEY"),
+        ("admin.tls.", "GATEWAY__ADMIN__TLS__CERTIFICATE"),
+        ("admin.tls.", "GATEWAY__ADMIN__TLS__KEY"),
+    ];
+    if key.starts_with("peer.") {
         const SECRET: &str = "0123456789abcdef0123456789abcdef";
         let keys = ("GATEWAY__SESSION__TOKEN_KEYS", SECRET);
         return vec![keys, ("GATEWAY__PEER__ADDRESS", "127.0.0.1:1")];
-    } else {
-        return Vec::new();
-    };
-    let mut all: Vec<_> = variables.iter().map(|v| (*v, "x")).collect();
-    if key.starts_with("backend") {
-        all.push(("GATEWAY__BACKEND__TLS__ENABLED", "true"));
     }
-    all
+    let with = |keys| key.starts_with(keys) && key != "backend.tls.enabled";
+    let files = FILES.iter().filter(|(keys, _)| with(*keys));
+    let enabled = with("backend.tls.").then_some(("GATEWAY__BACKEND__TLS__ENABLED", "true"));
+    files.map(|(_, file)| (*file, "x")).chain(enabled).collect()
 }
 
 #[test]
