@@ -117,9 +117,7 @@ impl Client {
     #[inline]
     pub(super) fn take_over(&mut self, held: Held) {
         let bytes = held.bytes();
-        if bytes > memory::STEP as usize
-            || bytes > memory::SMALL && self.shared.scope.meter.is_scarce()
-        {
+        if bytes > memory::STEP as usize || self.shared.scope.meter.is_scarce() {
             self.outbox.compact();
             let meter = Arc::clone(&self.shared.scope.meter);
             meter.exchange(|| {

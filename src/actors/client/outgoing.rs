@@ -116,7 +116,10 @@ impl Client {
             return;
         }
         match msg.stray.frame {
-            StrayFrame::Data(payload) => self.deliver_stray(&msg.service, payload, ctx),
+            StrayFrame::Data(payload) => {
+                self.deliver_stray(&msg.service, payload, ctx);
+                self.take_over(msg.held);
+            }
             StrayFrame::Bind(bind) => self.at_core(ctx, |core, step| {
                 core.bound(&msg.service, bind, step);
             }),

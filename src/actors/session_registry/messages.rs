@@ -126,7 +126,8 @@ impl Relayed {
                 _ => 0,
             },
         };
-        MESSAGE_BYTES + data
+        // The buffer that it is gathered in doubles.
+        MESSAGE_BYTES + 2 * data
     }
 
     /// Returns the number of sessions concerned.
