@@ -117,13 +117,14 @@ async fn a_bad_change_is_undone() {
     .await;
     let mut page = Page::of(&gateway.admin.to_string()).await;
     page.open().await;
-    let undone = r###"view("#rules"); const versions = await until(() => card("Versions in Redis"));
-        await until(() => card("Rules").textContent.includes("127.0.0.1:2") && versions.textContent.includes("typing error"));
+    // The page may make its first view twice: nothing of it is kept.
+    let undone = r###"view("#rules"); const versions = () => card("Versions in Redis")?.textContent ?? "";
+        await until(() => card("Rules")?.textContent.includes("127.0.0.1:2") && versions().includes("typing error"));
         const offered = all("main button").filter((b) => !b.hidden && b.textContent === "Put back").map((b) => b.getAttribute("aria-label"));
         await press("Put back"); const asked = await answer("ticket 815"); await closed();
-        await until(() => card("Rules").textContent.includes("127.0.0.1:1") && versions.textContent.includes("ticket 815"));
+        await until(() => card("Rules").textContent.includes("127.0.0.1:1") && versions().includes("ticket 815"));
         await until(() => card("Changes").querySelectorAll("tbody tr").length === 2);
-        return [offered, asked, versions.querySelectorAll("tbody tr").length, card("Changes").textContent];"###;
+        return [offered, asked, card("Versions in Redis").querySelectorAll("tbody tr").length, card("Changes").textContent];"###;
     let undone = page.run(undone).await;
     assert_eq!(undone[0], json!(["Put version 1 back"]));
     let asked = undone[1].as_str().expect("a question");
