@@ -41,6 +41,27 @@ pub struct Lacking<'a> {
     pub bytes: (&'a [u8], &'a [u8]),
 }
 
+impl Lacking<'_> {
+    /// No frame, where there should be some.
+    pub fn nothing() -> Lacking<'static> {
+        Lacking {
+            gap: true,
+            frames: 0,
+            bytes: (&[], &[]),
+        }
+    }
+
+    /// Returns the number of bytes.
+    pub fn len(&self) -> usize {
+        self.bytes.0.len() + self.bytes.1.len()
+    }
+
+    /// Tells whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl Replay {
     /// An empty ring of at most `limit` bytes.
     pub fn new(limit: usize) -> Replay {

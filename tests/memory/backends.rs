@@ -11,7 +11,7 @@ use crate::stage::Served;
 use crate::support::wire::{Player, soon};
 
 const PLAYERS: usize = 200;
-const SETTINGS: &str = "limits.memory = \"4MiB\"\nsession.outbound_queue = \"8MiB\"\n\
+const SETTINGS: &str = "limits.memory = \"8MiB\"\nsession.outbound_queue = \"8MiB\"\n\
     session.idle_timeout = \"1h\"\nbackend.probe_interval = \"0s\"";
 /// Rounds that are sent once queues have been ended.
 const ROUNDS: usize = 5;
@@ -109,7 +109,7 @@ fn multicast(sessions: &[u64], bytes: usize) -> Vec<u8> {
 #[tokio::test]
 async fn small_frames_keep_within_the_budget() {
     let crowd = Crowd::gather(1).await;
-    let round = frames(&crowd.sessions, Kind::Data, &[7; 8]).repeat(16);
+    let round = frames(&crowd.sessions, Kind::Data, &[7; 32]).repeat(32);
     crowd.flood("small frames", &round).await;
 }
 

@@ -9,6 +9,7 @@ mod http;
 mod links;
 mod multicast;
 mod parts;
+mod peer_floods;
 mod peers;
 mod pressure;
 mod rings;

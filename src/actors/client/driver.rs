@@ -14,6 +14,7 @@ use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::history::Happening;
 use crate::labels::Label;
+use crate::memory::{Held, Part};
 use crate::metrics::{DropReason, Resumed};
 use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
@@ -151,7 +152,8 @@ impl Client {
                 }
                 Effect::Reply { to, say } => {
                     self.trace(|| Decision::new(Name::AnswersGateway).detail(say.name()));
-                    self.shared.peers.reply(Reply { to, say });
+                    let held = Held::new(Part::Peers, say.bytes());
+                    self.shared.peers.reply(Reply { to, say, held });
                 }
                 Effect::Note(note) => self.note(note, session_id),
             }

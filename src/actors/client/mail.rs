@@ -6,6 +6,7 @@ use super::{CheckDeadline, Client, Connection, CutOff, GetOut, GiveUp, GoAway, K
 use crate::actors::link::LinkEvent;
 use crate::actors::peers::PeerResponse;
 use crate::actors::session_registry::ClientMessage;
+use crate::codec::peer::ToClaimant;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
@@ -93,10 +94,17 @@ impl Receive<ClientMessage> for Client {
 impl Receive<PeerResponse> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: PeerResponse, ctx: &mut Context<Self>) {
+    fn receive(&mut self, mut msg: PeerResponse, ctx: &mut Context<Self>) {
+        if let Some(ToClaimant::Handover(handed)) = &mut msg.said {
+            self.bound_handover(handed);
+        }
         self.at_core(ctx, |core, step| {
             core.peer_response(msg.call, msg.said, step);
         });
+        self.count_replay();
+        if let Some(held) = msg.held {
+            self.take_over(held);
+        }
     }
 }
 

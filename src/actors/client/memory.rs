@@ -10,6 +10,7 @@ use actix::prelude::*;
 
 use super::{Client, ClientEvent, Connection, Squeeze};
 use crate::codec::buffers;
+use crate::codec::peer::Handover;
 use crate::codec::{Decoded, client};
 use crate::history::Happening;
 use crate::memory::{self, Held, Meter, Part, Pressure};
@@ -110,6 +111,17 @@ impl Client {
         let growth = bytes.max(has);
         if self.core.has_ring() && !self.shared.scope.meter.admits(growth) {
             self.squeeze_ring(u32::try_from(has).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Takes a session that is handed over without its ring where there is no room for that: in the ring of this
+    /// client, and on the way to its player.
+    pub(super) fn bound_handover(&self, handed: &mut Handover) {
+        let (bytes, meter) = (3 * handed.ring.len(), &self.shared.scope.meter);
+        let asks = bytes > memory::SMALL || meter.is_scarce();
+        if asks && !meter.admits(bytes) {
+            handed.ring = Vec::new();
+            handed.gap = true;
         }
     }
 

@@ -243,8 +243,7 @@ impl Client {
     fn happened(&self, what: Happening) {
         // A session that has just come here is not on the card yet.
         self.trace(|| traced::decision(&what, 1));
-        let meter = &self.shared.scope.meter;
-        if !meter.is_scarce() || meter.admits(STORY_BYTES) {
+        if self.shared.has_room_for_a_note() {
             self.stats.happened(what, 1, self.shared.now_s());
         }
     }

@@ -2,7 +2,7 @@
 //! of theirs that nothing of this concerns them.
 
 use super::story::Detail;
-use super::{Client, ClientStats, WorkerScope};
+use super::{Client, ClientStats, STORY_BYTES, WorkerScope};
 use crate::codec::client::{self, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::codec::peer::{PeerGateway, ToOwner};
@@ -23,7 +23,14 @@ impl WorkerScope {
     /// Notes something that has happened to a session, so many times, and tells traces of it.
     pub(super) fn happened(&self, stats: &ClientStats, what: Happening, count: u32) {
         self.trace(stats, || decision(&what, count));
-        stats.happened(what, count, self.now_s());
+        if self.has_room_for_a_note() {
+            stats.happened(what, count, self.now_s());
+        }
+    }
+
+    pub(super) fn has_room_for_a_note(&self) -> bool {
+        let meter = &self.scope.meter;
+        !meter.is_scarce() || meter.admits(STORY_BYTES)
     }
 
     /// A client's address becomes known, or another one.

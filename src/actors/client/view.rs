@@ -7,7 +7,7 @@ use super::{ClientStats, WorkerScope};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::history::{Happening, Refusal};
-use crate::memory::Pressure;
+use crate::memory::{self, Pressure};
 use crate::session::core::{Host, Limits};
 use crate::session::token::{TokenBody, TokenError};
 
@@ -75,6 +75,11 @@ impl Host for View<'_> {
 
     fn short_of_memory(&self) -> bool {
         self.shared.scope.meter.pressure() >= Pressure::Sessions
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        let meter = &self.shared.scope.meter;
+        bytes <= memory::SMALL && !meter.is_scarce() || meter.admits(bytes)
     }
 
     fn drain_left(&self) -> Option<std::time::Duration> {

@@ -12,6 +12,7 @@ use super::{
 use crate::actors::session_registry::{ClientMessage, FindClient, Found, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, ToClaimant, ToOwner};
+use crate::memory::Held;
 use crate::supervision::Receive;
 
 /// Something that has come.
@@ -38,7 +39,7 @@ pub(super) fn how_it_ended(say: &ToClaimant) -> CallEnd {
 
 impl Peers {
     /// Another gateway answers a call that was made here.
-    pub(super) fn hear(&mut self, said: On<ToClaimant>) {
+    pub(super) fn hear(&mut self, said: On<ToClaimant>, held: Held) {
         let On {
             connection,
             call,
@@ -54,6 +55,7 @@ impl Peers {
             Some(client) => client.do_send(PeerResponse {
                 call,
                 said: Some(say),
+                held: Some(held),
             }),
             // The client that asked is gone: nothing comes of the promise.
             None if !ends => {
@@ -271,7 +273,8 @@ impl Receive<Call> for Peers {
             let connection = self.connection_to(&msg.to, ctx);
             let Some(connection) = connection.filter(|_| self.calls.len() < MAX_CALLS) else {
                 self.shared.counts.ended(CallEnd::Lost);
-                return msg.client.do_send(PeerResponse { call, said: None });
+                let (said, held) = (None, None);
+                return msg.client.do_send(PeerResponse { call, said, held });
             };
             self.calls.insert(call, (connection, msg.client));
         }

@@ -15,6 +15,7 @@ use super::wire::{Frames, TaskEnd, Wire};
 use super::{Peers, Shared};
 use crate::codec::peer::PeerGateway;
 use crate::codec::peer::wire::PeerFrame;
+use crate::memory::{Held, Part};
 use crate::net::path::{bound_unsent, fail_when_dead};
 use crate::net::peer::{self, HandshakeError, HandshakeFailure, Hello, Secured, VERSION};
 use crate::session::token::{KEY_ID_LEN, Keyring};
@@ -48,6 +49,8 @@ pub(super) struct Joined {
 pub(super) struct Arrived {
     pub(super) connection: u64,
     pub(super) frame: PeerFrame,
+    /// The memory that it takes.
+    pub(super) held: Held,
 }
 
 /// The connection is over, or is to be.
@@ -219,7 +222,11 @@ impl Line {
         let (number, own, tokens) = (self.number, &self.own, &self.shared.tokens);
         let write = async {
             while let Some(frame) = self.frames.next().await {
-                write_sealed(&mut output, &sealer.seal(&frame)).await?;
+                let mut at = 0;
+                write_sealed(&mut output, &sealer.seal_part(&frame, &mut at)).await?;
+                while at < frame.len() {
+                    write_sealed(&mut output, &sealer.seal_part(&frame, &mut at)).await?;
+                }
             }
             output.shutdown().await
         };
@@ -228,9 +235,12 @@ impl Line {
                 let bytes = opener.read(&mut input).await?;
                 let frame = PeerFrame::decode(&bytes);
                 let frame = frame.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+                let held = Held::new(Part::Peers, bytes.len());
+                drop(bytes);
                 let arrived = Arrived {
                     connection: number,
                     frame,
+                    held,
                 };
                 // One after the other, so that nothing piles up in the mailbox.
                 if own.send(arrived).await.is_err() {

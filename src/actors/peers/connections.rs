@@ -216,7 +216,8 @@ impl Peers {
                 if its {
                     let (call, said) = (*call, None);
                     counts.ended(CallEnd::Lost);
-                    client.do_send(PeerResponse { call, said });
+                    let held = None;
+                    client.do_send(PeerResponse { call, said, held });
                 }
                 !its
             });
@@ -314,12 +315,15 @@ impl Receive<Arrived> for Peers {
         } = msg.frame;
         let connection = msg.connection;
         match (dialled, said) {
-            (true, Said::ToClaimant(say)) => self.hear(On {
-                connection,
-                call,
-                session_id,
-                say,
-            }),
+            (true, Said::ToClaimant(say)) => {
+                let said = On {
+                    connection,
+                    call,
+                    session_id,
+                    say,
+                };
+                self.hear(said, msg.held);
+            }
             (false, Said::ToOwner(say)) => {
                 let said = On {
                     connection,

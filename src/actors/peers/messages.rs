@@ -9,6 +9,7 @@ use actix::prelude::*;
 
 use crate::codec::peer::{Caller, PeerGateway};
 use crate::codec::peer::{ToClaimant, ToOwner};
+use crate::memory::Held;
 use crate::supervision::CountedRecipient;
 
 /// Says something to the gateway that may have a session. The first one of a call is
@@ -44,6 +45,8 @@ pub struct PeerResponse {
     pub call: u64,
     /// What; `None`: the other gateway cannot be reached, or its connection is lost.
     pub said: Option<ToClaimant>,
+    /// The memory that it takes until the client counts it.
+    pub held: Option<Held>,
 }
 
 /// A message from the client that has a session to the one that called.
@@ -54,4 +57,6 @@ pub struct Reply {
     pub to: Caller,
     /// What.
     pub say: ToClaimant,
+    /// The memory that it takes until it waits to be written.
+    pub held: Held,
 }

@@ -157,7 +157,8 @@ impl Drop for Peers {
     fn drop(&mut self) {
         for (call, (_, client)) in std::mem::take(&mut self.calls) {
             self.shared.counts.ended(CallEnd::Lost);
-            client.do_send(PeerResponse { call, said: None });
+            let (said, held) = (None, None);
+            client.do_send(PeerResponse { call, said, held });
         }
         for (number, connection) in std::mem::take(&mut self.connections) {
             connections::tell_lost(number, connection.kind);

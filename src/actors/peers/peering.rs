@@ -111,6 +111,7 @@ impl Peering {
             client.do_send(PeerResponse {
                 call: number,
                 said: None,
+                held: None,
             });
         }
     }

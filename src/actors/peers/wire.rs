@@ -35,13 +35,16 @@ pub(super) struct TaskEnd {
 pub(super) struct Frames {
     frames: mpsc::UnboundedReceiver<Vec<u8>>,
     queued: Arc<Queued>,
+    /// Bytes of the frame that is being written.
+    under_way: usize,
 }
 
 impl Frames {
-    /// Returns the next frame; none when the other end writes no more.
+    /// Returns the next frame; none when the other end writes no more. It counts until the one after it is asked for.
     pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
+        self.queued.remove(std::mem::take(&mut self.under_way));
         let frame = self.frames.recv().await?;
-        self.queued.remove(frame.capacity() + FRAME_OVERHEAD);
+        self.under_way = frame.capacity() + FRAME_OVERHEAD;
         Some(frame)
     }
 }
@@ -63,7 +66,11 @@ impl Wire {
             ended: Some(ends),
             _alive: alive,
         };
-        let frames = Frames { frames, queued };
+        let frames = Frames {
+            frames,
+            queued,
+            under_way: 0,
+        };
         let task = TaskEnd {
             frames,
             gone,
@@ -142,11 +149,13 @@ mod tests {
         assert!(!wire.write(vec![0; 1]));
         let both = 149 + 2 * FRAME_OVERHEAD;
         assert_eq!((counts.queued_bytes(), held()), (both, both as i64));
+        // What is being written still counts.
         assert_eq!(task.frames.next().await, Some(vec![0; 99]));
+        assert_eq!(counts.queued_bytes(), both);
+        assert_eq!(task.frames.next().await, Some(vec![0; 50]));
         assert!(wire.write(vec![0; 1]));
         assert_eq!(counts.queued_bytes(), 51 + 2 * FRAME_OVERHEAD);
         drop(wire);
-        assert_eq!(task.frames.next().await, Some(vec![0; 50]));
         drop(task);
         assert_eq!((counts.queued_bytes(), held()), (0, 0));
     }

@@ -130,6 +130,14 @@ pub enum ToClaimant {
 }
 
 impl ToClaimant {
+    /// Bytes of what is handed over.
+    pub fn bytes(&self) -> usize {
+        match self {
+            ToClaimant::Handover(handed) => handed.ring.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Returns what it is, for operators.
     pub fn name(&self) -> &'static str {
         match self {

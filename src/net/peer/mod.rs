@@ -13,6 +13,7 @@
 mod handshake;
 mod hello;
 mod noise;
+mod room;
 mod sealed;
 mod version_1;
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::handshake::HandshakeError;
 use super::hello::{HelloError, Role};
+use super::room::Room;
 use crate::codec::peer::wire::MAX_FRAME_BYTES;
 use crate::session::token::{KEY_ID_LEN, Keyring};
 
@@ -26,6 +27,8 @@ const HANDSHAKE_LEN: usize = 48;
 const TAG_LEN: usize = 16;
 /// The most bytes of a frame in one message.
 const MAX_PART: usize = 65_535 - TAG_LEN;
+/// Bytes that a connection keeps for the next frame.
+const KEPT_BYTES: usize = 4096;
 /// Bytes of a frame's length.
 const PREFIX_LEN: usize = 4;
 
@@ -83,6 +86,7 @@ where
     let opener = Opener {
         state: Arc::clone(&state),
         message: Vec::new(),
+        room: Room::new(),
     };
     Ok((Sealer { state }, opener))
 }
@@ -113,24 +117,24 @@ pub(super) struct Sealer {
 pub(super) struct Opener {
     state: Shared,
     message: Vec<u8>,
+    room: Room,
 }
 
 impl Sealer {
-    /// Seals a frame; returns all of its messages, or nothing if the nonces are used up.
-    pub(super) fn seal(&mut self, frame: &[u8]) -> Vec<u8> {
-        let prefix = (frame.len() as u32).to_be_bytes();
-        let plain = [&prefix, frame].concat();
-        let mut out = Vec::with_capacity(plain.len() + 64);
-        let mut state = lock(&self.state);
-        for part in plain.chunks(MAX_PART) {
-            let (start, len) = (out.len() + 2, part.len() + TAG_LEN);
-            out.extend_from_slice(&(len as u16).to_be_bytes());
-            out.resize(start + len, 0);
-            if state.write_message(part, &mut out[start..]) != Ok(len) {
-                return Vec::new();
-            }
-        }
-        out
+    /// Seals what follows the first `at` bytes of a frame, as much as one message takes, and moves `at` behind that.
+    /// Returns nothing if the nonces are used up.
+    pub(super) fn seal_part(&mut self, frame: &[u8], at: &mut usize) -> Vec<u8> {
+        let first = ((frame.len() as u32).to_be_bytes(), *at == 0);
+        let prefix: &[u8] = if first.1 { &first.0 } else { &[] };
+        let rest = &frame[*at..];
+        let taken = rest.len().min(MAX_PART - prefix.len());
+        let part = [prefix, &rest[..taken]].concat();
+        let len = part.len() + TAG_LEN;
+        let mut out = vec![0; 2 + len];
+        out[..2].copy_from_slice(&(len as u16).to_be_bytes());
+        let sealed = lock(&self.state).write_message(&part, &mut out[2..]);
+        *at += taken;
+        if sealed == Ok(len) { out } else { Vec::new() }
     }
 }
 
@@ -155,6 +159,12 @@ impl Opener {
         // It grows as bytes come, whatever length was claimed.
         let mut frame = first.to_vec();
         while frame.len() < len {
+            if frame.capacity() - frame.len() < MAX_PART {
+                // Half as much again, but never more than the frame.
+                let more = (frame.len() / 2).max(MAX_PART).min(len - frame.len());
+                self.room.grow(frame.len() + more).await?;
+                frame.reserve_exact(more);
+            }
             let part = self.read_part(input).await?;
             if part.is_empty() {
                 return Err(wrong("empty part of a frame"));
@@ -164,6 +174,9 @@ impl Opener {
         if frame.len() > len {
             return Err(wrong("frame longer than its length says"));
         }
+        if self.message.capacity() > KEPT_BYTES {
+            self.message = Vec::new();
+        }
         Ok(frame)
     }
 
@@ -172,6 +185,7 @@ impl Opener {
         R: AsyncRead + Unpin,
     {
         let len = usize::from(input.read_u16().await?);
+        self.room.grow(len).await?;
         self.message.resize(len, 0);
         input.read_exact(&mut self.message).await?;
         let mut part = vec![0; len];
@@ -232,7 +246,7 @@ mod tests {
         let first = |state: HandshakeState| {
             let state = state.into_transport_mode().unwrap();
             let state = Arc::new(Mutex::new(state));
-            hex(&Sealer { state }.seal(b"game-gateway"))
+            hex(&Sealer { state }.seal_part(b"game-gateway", &mut 0))
         };
         assert_eq!(
             first(caller),

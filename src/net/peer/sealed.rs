@@ -25,9 +25,28 @@ pub(super) enum Opening {
 impl Sealer {
     /// Seals a frame; returns the bytes to send, or nothing if the nonces are used up.
     pub fn seal(&mut self, frame: &[u8]) -> Vec<u8> {
+        let (mut all, mut at) = (Vec::new(), 0);
+        loop {
+            let part = self.seal_part(frame, &mut at);
+            if part.is_empty() {
+                return part;
+            }
+            all.extend_from_slice(&part);
+            if at == frame.len() {
+                return all;
+            }
+        }
+    }
+
+    /// Seals what follows the first `at` bytes of a frame, as much as is sent in one piece, and moves `at` behind that.
+    /// Returns the bytes to send, or nothing if the nonces are used up.
+    pub fn seal_part(&mut self, frame: &[u8], at: &mut usize) -> Vec<u8> {
         match &mut self.0 {
-            Sealing::Version1(sealer) => sealer.seal(frame),
-            Sealing::Noise(sealer) => sealer.seal(frame),
+            Sealing::Version1(sealer) => {
+                *at = frame.len();
+                sealer.seal(frame)
+            }
+            Sealing::Noise(sealer) => sealer.seal_part(frame, at),
         }
     }
 }

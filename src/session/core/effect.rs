@@ -85,6 +85,10 @@ pub trait Host {
     fn refused(&self, _code: Code, _text: &str, _service: &str, _who: Bind) {}
     /// Tells whether so much memory is held that new sessions are refused.
     fn short_of_memory(&self) -> bool;
+    /// Tells whether there is memory for so many bytes more.
+    fn has_room(&self, _bytes: usize) -> bool {
+        true
+    }
     /// Returns the rest of a drain's window; none without a drain.
     fn drain_left(&self) -> Option<Duration>;
     /// The client's remote address.

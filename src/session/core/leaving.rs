@@ -10,6 +10,7 @@ use super::{Core, Effect, Hold, Millis, Note, Resume, State, Step};
 use crate::codec::code::Code;
 use crate::codec::peer::{Caller, Handover, MAX_RING_BYTES, ToClaimant};
 use crate::session::closing::Closing;
+use crate::session::replay::Lacking;
 use crate::session::state::Session;
 
 /// Limit of notices to a claimant about services that were bound since it asked. A client that resumes sends
@@ -194,7 +195,11 @@ impl<L: Hold> Core<L> {
         };
         let limit = MAX_RING_BYTES.min(step.limits().outbound_queue);
         resume.replay.set_limit(limit);
-        let lacking = resume.replay.since(has);
+        let mut lacking = resume.replay.since(has);
+        // Its copy, and that in the frame which carries it.
+        if !step.host.has_room(2 * lacking.len()) {
+            lacking = Lacking::nothing();
+        }
         let handed = Handover {
             gap: gap || lacking.gap,
             received: session.received(),
