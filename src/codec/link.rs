@@ -269,6 +269,11 @@ pub struct Open<'a> {
     pub state: &'a [u8],
 }
 
+/// The flags of an encoded OPEN's payload; 0 where it is none.
+pub fn open_flags(payload: &[u8]) -> u8 {
+    payload.get(13).copied().unwrap_or(0)
+}
+
 impl<'a> Open<'a> {
     /// Appends the payload. Texts over 255 bytes are cut; configuration keeps them shorter.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -28,8 +28,8 @@ pub struct Move<L> {
     pub to: Option<L>,
     /// The new one.
     pub endpoint: SocketAddr,
-    /// The service whose backend has asked, where that is not the old one.
-    pub asked_by: Option<Arc<str>>,
+    /// The service whose backend has asked, where that is not the old one, and that backend.
+    pub asked_by: Option<(Arc<str>, SocketAddr)>,
     /// What the client has sent since.
     pub waiting: Opening,
     /// Progress.
@@ -93,7 +93,7 @@ impl<L> Session<L> {
         &mut self,
         place: usize,
         endpoint: SocketAddr,
-        asked_by: Option<Arc<str>>,
+        asked_by: Option<(Arc<str>, SocketAddr)>,
         since: u64,
         until: u64,
     ) {
@@ -145,16 +145,16 @@ impl<L> Session<L> {
         })
     }
 
-    /// The move of a service has ended: `settle` makes its lease of it, or none, and what has waited is returned;
-    /// the service is open on that lease, or else is being opened anew for what has waited.
+    /// The move of a service has ended: `settle` says what is left of it. The service is open again, or else is being
+    /// opened anew for what has waited.
     pub fn end_move(
         &mut self,
         service: &str,
-        settle: impl FnOnce(Move<L>) -> (Option<L>, Opening),
+        settle: impl FnOnce(Move<L>) -> Rest<L>,
     ) -> Option<Settled> {
         let place = self.find(service)?;
         let bound = self.bound;
-        let Service { state, .. } = &mut self.services[place];
+        let Service { state, lost, .. } = &mut self.services[place];
         let moving = match std::mem::replace(state, State::Unbound) {
             State::Moving(moving) => moving,
             before => {
@@ -162,8 +162,11 @@ impl<L> Session<L> {
                 return None;
             }
         };
-        let (lease, mut waiting) = settle(*moving);
-        Some(match lease {
+        let rest = settle(*moving);
+        let mut waiting = rest.waiting;
+        waiting.lost = None;
+        *lost = rest.lost;
+        Some(match rest.open {
             Some(lease) => {
                 *state = State::Open(lease);
                 Settled::Open(place, waiting)
@@ -198,6 +201,17 @@ impl<L> Session<L> {
         self.services[place].state = State::Assigned(Box::new(endpoint));
         Ok(true)
     }
+}
+
+/// What is left of a move that has ended.
+#[derive(Debug)]
+pub struct Rest<L> {
+    /// The lease of the backend that has the session now.
+    pub open: Option<L>,
+    /// The lease on a link that was lost, whose backend may still have it.
+    pub lost: Option<L>,
+    /// What the client has sent meanwhile.
+    pub waiting: Opening,
 }
 
 /// What becomes of a service whose move has ended.

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{Attach, AwaitRoom, AwaitTurn, Lease, Link, LinkEvent, TellBound};
 use crate::codec::buffers::SCRATCH_BYTES;
-use crate::codec::link::{Bind, Kind};
+use crate::codec::link::{Bind, Kind, OPEN_TRANSFERRED, open_flags};
 use crate::session::link::Waiter;
 use crate::supervision::Receive;
 
@@ -42,6 +42,9 @@ impl Link {
         let sessions = &mut self.sessions;
         let attached = sessions.attach(session_id, msg.realm_id, msg.client, msg.resumes);
         attached.opened_us = now_us;
+        if open_flags(&msg.open) & OPEN_TRANSFERRED != 0 {
+            attached.arrives();
+        }
         if !msg.resumes {
             self.gauge.occupancy().session_opened();
         }

@@ -36,17 +36,20 @@ impl<L: Hold> Core<L> {
                 }
                 self.give_back(service, close.code, step);
             }
-            Stage::Returning { .. } => match close.code {
-                Code::NO_ROUTE => self.lost_both(service, step),
-                Code::GONE => {
-                    moving.from_lost = true;
-                    self.close(Closing::TakenElsewhere, step);
+            Stage::Returning { .. } => {
+                moving.from.silence();
+                match close.code {
+                    Code::NO_ROUTE => self.lost_both(service, step),
+                    Code::GONE => {
+                        moving.from_lost = true;
+                        self.close(Closing::TakenElsewhere, step);
+                    }
+                    _ => {
+                        moving.from_lost = true;
+                        return Some(close);
+                    }
                 }
-                _ => {
-                    moving.from_lost = true;
-                    return Some(close);
-                }
-            },
+            }
         }
         None
     }
@@ -70,6 +73,8 @@ impl<L: Hold> Core<L> {
             }
         } else if moving.to.as_ref().is_some_and(|to| to.link_id() == link_id) {
             self.give_back(service, Code::BAD_GATEWAY, step);
+        } else if moving.reaching {
+            moving.waiting.lost = Some(link_id);
         }
         true
     }
@@ -125,10 +130,14 @@ pub(super) fn end_moves<L: Hold>(session: &mut Session<L>, code: Code, step: &mu
         if let Some(mut to) = to {
             to.set_final_code(code);
         }
-        if from_lost || code == Code::LEAVES_LINK {
+        if code == Code::LEAVES_LINK {
+            // One that has it again leaves its link; the others have left it.
+            from.set_final_code(code);
             continue;
         }
         match stage {
+            // Its final CLOSE is all that it is owed.
+            _ if from_lost => {}
             Stage::Parting | Stage::Arriving { .. } => {
                 let epoch = session.epoch().saturating_add(1);
                 session.set_epoch(epoch);

@@ -11,8 +11,7 @@ use super::telling::open_payload;
 use super::{Core, Effect, Hold, Note, Pause, Reach, Step};
 use crate::codec::code::Code;
 use crate::codec::link::{MAX_STATE_BYTES, OPEN_RESUMED, OPEN_TRANSFERRED};
-use crate::session::moving::{Move, Settled, Stage, Stays};
-use crate::session::opening::Opening;
+use crate::session::moving::{Move, Rest, Settled, Stage, Stays};
 use crate::session::state::Session;
 
 impl<L: Hold> Core<L> {
@@ -21,7 +20,7 @@ impl<L: Hold> Core<L> {
         &mut self,
         service: &str,
         to: SocketAddr,
-        asked_by: Option<Arc<str>>,
+        asked_by: Option<(Arc<str>, SocketAddr)>,
         step: &mut Step<'_>,
     ) -> Result<(), Code> {
         let until = step.now + step.limits().connect_timeout;
@@ -121,6 +120,15 @@ impl<L: Hold> Core<L> {
             return Some(lease);
         };
         moving.reaching = false;
+        let lost = moving.waiting.lost;
+        // It has what is still owed to its backend, where the loss was told before.
+        let lease = match lease {
+            Some(mut lease) if lost == Some(lease.link_id()) => {
+                lease.set_final_code(Code::BAD_GATEWAY);
+                None
+            }
+            lease => lease,
+        };
         match (moving.stage, lease) {
             (Stage::Arriving { accepted, .. }, Some(lease)) => {
                 lease.retag(realm_id);
@@ -184,7 +192,11 @@ impl<L: Hold> Core<L> {
     fn arrived(&mut self, service: &str, step: &mut Step<'_>) {
         let end = |moving: Move<L>| {
             moving.from.tell_moved(Code::NORMAL);
-            (moving.to, moving.waiting)
+            Rest {
+                open: moving.to,
+                lost: None,
+                waiting: moving.waiting,
+            }
         };
         self.settle(service, Code::NORMAL, end, step);
     }
@@ -192,12 +204,15 @@ impl<L: Hold> Core<L> {
     /// The old backend has the session again.
     fn returned(&mut self, service: &str, why: Code, step: &mut Step<'_>) {
         let end = |mut moving: Move<L>| {
-            moving.from.comes_back();
             moving.from.stays(match why {
                 Code::TOO_LARGE => Stays::TooLarge,
                 _ => Stays::Refused,
             });
-            (Some(moving.from), moving.waiting)
+            Rest {
+                open: Some(moving.from),
+                lost: None,
+                waiting: moving.waiting,
+            }
         };
         self.settle(service, why, end, step);
     }
@@ -210,7 +225,16 @@ impl<L: Hold> Core<L> {
             if let Some(to) = &mut moving.to {
                 to.set_final_code(Code::BAD_GATEWAY);
             }
-            (None, moving.waiting)
+            // The old one may have the session all the same, and is owed its final CLOSE.
+            if !matches!(moving.stage, Stage::Returning { .. }) {
+                moving.from.comes_back();
+            }
+            moving.from.set_final_code(Code::BAD_GATEWAY);
+            Rest {
+                open: None,
+                lost: moving.from_lost.then_some(moving.from),
+                waiting: moving.waiting,
+            }
         };
         self.settle(service, Code::BAD_GATEWAY, end, step);
     }
@@ -220,7 +244,7 @@ impl<L: Hold> Core<L> {
         &mut self,
         service: &str,
         code: Code,
-        end: impl FnOnce(Move<L>) -> (Option<L>, Opening),
+        end: impl FnOnce(Move<L>) -> Rest<L>,
         step: &mut Step<'_>,
     ) {
         let Some(session) = self.session_mut() else {
@@ -245,9 +269,10 @@ impl<L: Hold> Core<L> {
             Some(Settled::Reopens(place)) => self.route_service(place, step),
             Some(Settled::Unbound) | None => {}
         }
-        if let Some(by) = asked_by
+        if let Some((by, at)) = asked_by
             && let Some(session) = self.session()
             && let Some((_, lease)) = session.open().find(|(name, _)| **name == by)
+            && lease.endpoint() == at
         {
             lease.tell_moved(code);
         }
@@ -281,6 +306,8 @@ impl<L: Hold> Core<L> {
             .session_mut()
             .and_then(|session| session.moving(service))
         {
+            // From here on it is owed a final CLOSE, whatever happens.
+            moving.from.comes_back();
             moving.from.reopen(open);
             moving.from.tell_moved(why);
             moving.stage = Stage::Returning {

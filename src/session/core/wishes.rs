@@ -190,7 +190,9 @@ impl<L: Hold> Core<L> {
             self.replace(service, to, step);
             return Ok(MoveAnswer::Now(Code::NORMAL));
         }
-        let asked_by = (*by != *service).then(|| by.into());
+        let asking = |(name, _): &(&Arc<str>, SocketAddr)| ***name == *by && *by != *service;
+        let asked_by = session.endpoints().find(asking);
+        let asked_by = asked_by.map(|(name, at)| (Arc::clone(name), at));
         self.begin_move(service, to, asked_by, step)?;
         Ok(MoveAnswer::Later)
     }

@@ -44,12 +44,20 @@ pub struct Sessions<C> {
     pub(super) left: HashSet<u64, RandomState>,
     /// OPENs (resumed) of sessions that were released before they were answered. The answers are still
     /// to come, and the session may be open elsewhere by then, or here anew.
-    given_up: HashMap<u64, u32, RandomState>,
+    given_up: HashMap<u64, GivenUp, RandomState>,
     pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
     /// `opened_us` of sessions that have been answered for the first time; the link takes them.
     pub first_answers: Vec<u32>,
+}
+
+/// OPENs of one session whose answers say nothing any more.
+#[derive(Debug, Default)]
+struct GivenUp {
+    opens: u32,
+    /// The ones among them that a CLOSE of any code refuses.
+    transferred: u32,
 }
 
 /// One session on a link.
@@ -74,6 +82,8 @@ pub struct Attached<C> {
 pub(super) enum Stage {
     OpenSent,
     Resuming,
+    /// As that, but its OPEN is one of a move, and any CLOSE refuses it (protocol 2.3).
+    Arriving,
     Open,
     /// It has left for another backend, and may come back (protocol 2.5).
     Parted,
@@ -89,6 +99,11 @@ pub struct Batch {
 }
 
 impl<C> Attached<C> {
+    /// Its OPEN has the flag transferred.
+    pub fn arrives(&mut self) {
+        self.stage = Stage::Arriving;
+    }
+
     /// Tells whether the backend has said nothing of a session that was opened anew.
     pub fn is_unheard(&self) -> bool {
         self.stage == Stage::OpenSent
@@ -222,26 +237,33 @@ impl<C> Sessions<C> {
         if unanswered && self.left.len() < MAX_LEFT {
             self.left.insert(session_id);
         }
-        self.give_up(session_id, attached.unanswered.into());
+        self.give_up(session_id, &attached, attached.unanswered);
         if let Some(code) = code.filter(|code| *code != Code::LEAVES_LINK) {
             self.unread.said(session_id, code);
         }
         true
     }
 
-    fn give_up(&mut self, session_id: u64, opens: u32) {
+    fn give_up(&mut self, session_id: u64, attached: &Attached<C>, opens: u16) {
         if opens > 0 && self.given_up.len() < MAX_LEFT {
-            *self.given_up.entry(session_id).or_default() += opens;
+            let given_up = self.given_up.entry(session_id).or_default();
+            given_up.opens += u32::from(opens);
+            given_up.transferred += u32::from(attached.stage == Stage::Arriving);
         }
     }
 
-    /// Tells whether an answer is to an OPEN that was given up.
-    fn answers_given_up(&mut self, session_id: u64) -> bool {
-        let Some(opens) = self.given_up.get_mut(&session_id) else {
+    /// Tells whether an answer is to an OPEN that was given up. `any`: also to a resumed one.
+    fn answers_given_up(&mut self, session_id: u64, any: bool) -> bool {
+        let Some(given_up) = self.given_up.get_mut(&session_id) else {
             return false;
         };
-        *opens -= 1;
-        if *opens == 0 {
+        if !any && given_up.transferred == 0 {
+            return false;
+        }
+        given_up.opens -= 1;
+        let rest = given_up.opens.min(given_up.transferred);
+        given_up.transferred = if any { rest } else { given_up.transferred - 1 };
+        if given_up.opens == 0 {
             self.given_up.remove(&session_id);
         }
         true
@@ -251,7 +273,7 @@ impl<C> Sessions<C> {
     pub fn confirm(&mut self, session_id: u64) -> Option<OpenState> {
         self.get(session_id).map(|attached| match attached.stage {
             Stage::Open | Stage::Parted => OpenState::Taken,
-            Stage::OpenSent | Stage::Resuming => OpenState::Unknown,
+            Stage::OpenSent | Stage::Resuming | Stage::Arriving => OpenState::Unknown,
         })
     }
 
@@ -261,14 +283,14 @@ impl<C> Sessions<C> {
         match attached.stage {
             Stage::OpenSent => attached.stage = Stage::Open,
             // It has taken the OPEN, but its frames count only behind ACCEPT.
-            Stage::Resuming | Stage::Open | Stage::Parted => {}
+            Stage::Resuming | Stage::Arriving | Stage::Open | Stage::Parted => {}
         }
         Some(&attached.client)
     }
 
     /// The backend has accepted the session's OPEN.
     pub fn accepted(&mut self, session_id: u64) -> Option<&mut Attached<C>> {
-        if self.answers_given_up(session_id) {
+        if self.answers_given_up(session_id, true) {
             return None;
         }
         let attached = self.get(session_id)?;
@@ -288,7 +310,7 @@ impl<C> Sessions<C> {
         };
         let attached = &mut self.attached[place as usize];
         match attached.stage {
-            Stage::Resuming => return Recipient::BeforeAccept,
+            Stage::Resuming | Stage::Arriving => return Recipient::BeforeAccept,
             Stage::Parted => return Recipient::Left,
             Stage::Open => {}
             // What comes before the answer to CLOSE 307 was said before the OPEN behind that was read.
@@ -313,7 +335,7 @@ impl<C> Sessions<C> {
         };
         let attached = &mut self.attached[place as usize];
         match attached.stage {
-            Stage::Resuming => Recipient::BeforeAccept,
+            Stage::Resuming | Stage::Arriving => Recipient::BeforeAccept,
             Stage::Parted => Recipient::Left,
             Stage::OpenSent | Stage::Open => Recipient::Attached(attached),
         }
@@ -330,9 +352,9 @@ impl<C> Sessions<C> {
     /// A CLOSE with another code than 307 came.
     pub fn closed(&mut self, session_id: u64, code: Code) -> Closed<C> {
         // "epoch lower than the one it keeps …: CLOSE 410"; "resumed, and it does not know the session:
-        // CLOSE 404".
+        // CLOSE 404"; "transferred …: CLOSE with a code of its own choice".
         let answers = matches!(code, Code::GONE | Code::NO_ROUTE);
-        if answers && self.answers_given_up(session_id) {
+        if self.answers_given_up(session_id, answers) {
             return Closed::Left;
         }
         // It has said its last word on the session, unless it gets that back.
@@ -344,8 +366,9 @@ impl<C> Sessions<C> {
         }
         match self.detach(session_id) {
             Some(attached) => {
+                let answers = answers || attached.stage == Stage::Arriving;
                 let opens = attached.unanswered.saturating_sub(answers.into());
-                self.give_up(session_id, opens.into());
+                self.give_up(session_id, &attached, opens);
                 match attached.stage == Stage::OpenSent && self.left.remove(&session_id) {
                     true => Closed::Crossed(attached),
                     false => Closed::Detached(attached),

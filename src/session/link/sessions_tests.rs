@@ -302,3 +302,26 @@ fn a_session_that_is_taken_back_before_its_close_307_is_answered() {
     assert!(link.accepted(7).is_none());
     assert_eq!(data(&mut link, 7, b'd'), "stranger");
 }
+
+#[test]
+fn a_transferred_session_is_refused_with_any_code() {
+    let arriving = |link: &mut Sessions<&'static str>| link.attach(7, 1, "seven", true).arrives();
+    let mut link = Sessions::default();
+    arriving(&mut link);
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    let closed = link.closed(7, Code::UNAVAILABLE);
+    assert!(matches!(closed, Closed::Detached(_)));
+    // That was the answer: the next OPEN has one of its own.
+    arriving(&mut link);
+    assert!(link.accepted(7).is_some());
+    assert_eq!(data(&mut link, 7, b'b'), "seven");
+    link.release(7, Some(Code::NORMAL));
+
+    // Given up before it was answered, its refusal ends nothing.
+    arriving(&mut link);
+    link.release(7, Some(Code::BAD_GATEWAY));
+    arriving(&mut link);
+    assert!(matches!(link.closed(7, Code::UNAVAILABLE), Closed::Left));
+    assert!(link.accepted(7).is_some());
+    assert!(matches!(link.closed(7, Code::KICKED), Closed::Detached(_)));
+}

@@ -20,7 +20,7 @@ impl<S: Service> BackendCore<S> {
             Some(Kind::Close) => {
                 let notice = Notice::decode(frame.payload, Code::NORMAL);
                 let moves = notice.code == Code::LEAVES_LINK && notice.text == MOVE;
-                if !(moves && self.hand_over(now, link, id)) {
+                if !(moves && (self.has_lost(link, id) || self.hand_over(now, link, id))) {
                     self.close(now, link, id, notice.code);
                 }
             }
@@ -139,6 +139,20 @@ impl<S: Service> BackendCore<S> {
         self.sessions[service].hand_over(session_id, until);
         self.forget_closed(service);
         true
+    }
+
+    /// Refuses to give a session's state to a gateway that another one has superseded; returns whether that is so.
+    fn has_lost(&mut self, link: LinkId, session_id: u64) -> bool {
+        let Some(hello) = self.links.greeting(link) else {
+            return false;
+        };
+        let info = self.sessions[hello.service].on_link(link, session_id);
+        let lost = info.is_some_and(|info| info.gateway_id != hello.gateway_id);
+        if lost {
+            let gone = notice(Code::GONE, "");
+            self.links.push(link, Kind::Close, session_id, &gone);
+        }
+        lost
     }
 
     fn moved(&mut self, link: LinkId, session_id: u64, payload: &[u8]) -> Result<(), FrameError> {

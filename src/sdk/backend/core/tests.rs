@@ -239,6 +239,23 @@ fn a_session_goes_on_over_a_link_of_another_gateway() {
 }
 
 #[test]
+fn whoever_was_superseded_by_another_gateway_gets_no_state() {
+    let mut script = Script::new();
+    let (old, new) = (script.link("a"), script.link("b"));
+    script.opens(old, 1, 1, 0, &["opened 1 1"]);
+    script.opens(new, 1, 2, OPEN_RESUMED, &["opened 1 2", "1: Accept 1 2"]);
+    let mut leave = Vec::new();
+    Notice {
+        code: Code::LEAVES_LINK,
+        retry_after_ms: 0,
+        text: link::MOVE,
+    }
+    .encode(&mut leave);
+    script.says(old, Kind::Close, 1, &leave, &["0: Close 1 410"]);
+    script.says(new, Kind::Data, 1, b"on", &["data 1 on", "1: Data 1 on"]);
+}
+
+#[test]
 fn a_suspended_session_is_resumed_or_ends_with_its_window() {
     let mut script = Script::new();
     let link = script.link("a");

@@ -24,7 +24,11 @@ impl Play {
     }
 
     pub(super) fn accepts(&mut self, epoch: u32) {
-        self.at(|core, step| core.accepted("game", epoch, step));
+        self.accepts_of("game", epoch);
+    }
+
+    pub(super) fn accepts_of(&mut self, service: &str, epoch: u32) {
+        self.at(|core, step| core.accepted(service, epoch, step));
     }
 
     pub(super) fn loses(&mut self, link: u64) {
@@ -175,11 +179,10 @@ fn the_old_link_is_lost() {
     play.says(&data("game", 0));
     play.heard();
     play.loses(OLD);
-    play.check(&[
-        "game.1: released",
-        "ERROR 502 game",
-        "route game OPEN epoch 1",
-    ]);
+    play.check(&["ERROR 502 game", "route game OPEN epoch 1"]);
+    // It may have the session still, as behind any lost link.
+    play.opens("game", 5);
+    play.check(&["game.1: released", "game.5: forward 1"]);
     // Behind that the new one has it, whoever else is gone.
     let mut play = Play::arriving(0);
     play.loses(OLD);
@@ -190,7 +193,19 @@ fn the_old_link_is_lost() {
     let mut play = Play::arriving(0);
     play.loses(OLD);
     play.closes("game", 503);
-    play.check(&["game.2: released", "game.1: released", "ERROR 502 game"]);
+    play.check(&["game.2: released", "ERROR 502 game"]);
+    play.at(|core, step| core.close(Closing::Kicked, step));
+    assert_eq!(play.heard()[0], "game.1: final CLOSE 440");
+    // Or the session ends.
+    let mut play = Play::arriving(0);
+    play.loses(OLD);
+    play.at(|core, step| core.close(Closing::Kicked, step));
+    play.check(&[
+        "game.2: final CLOSE 440",
+        "game.1: final CLOSE 440",
+        "unregister",
+        "close: 440",
+    ]);
 }
 
 #[test]
@@ -204,7 +219,31 @@ fn the_new_link_is_lost() {
     ]);
     // And then the old one.
     play.loses(OLD);
-    play.check(&["game.1: released", "ERROR 502 game"]);
+    play.check(&["ERROR 502 game"]);
+    // The news of the loss may come before that of the link, and behind its ACCEPT.
+    let mut play = Play::with_session(0);
+    play.transfers();
+    play.parts(b"");
+    play.accepts(2);
+    play.loses(NEW);
+    play.heard();
+    play.arrives();
+    play.check(&[
+        "game.2: final CLOSE 502",
+        "game.1: OPEN resumed epoch 3 from a",
+        "game.1: MOVED 502",
+    ]);
+}
+
+#[test]
+fn whoever_gets_it_back_is_owed_the_end() {
+    let mut play = Play::arriving(0);
+    play.closes("game", 503);
+    play.heard();
+    let log = Rc::clone(&play.log);
+    // As when its client's actor panics.
+    drop(play);
+    assert!(log.borrow().contains(&"game.1: final CLOSE 500".to_owned()));
 }
 
 #[test]
@@ -220,7 +259,12 @@ fn the_old_one_does_not_take_it_back() {
     play.check(&["game.1: released", "ERROR 502 game", "OPENED 1 epoch 3"]);
     let mut play = returning();
     play.waits(100);
-    play.check(&["game.1: released", "ERROR 502 game", "OPENED 1 epoch 3"]);
+    // It may have taken it.
+    play.check(&[
+        "game.1: final CLOSE 502",
+        "ERROR 502 game",
+        "OPENED 1 epoch 3",
+    ]);
     let mut play = returning();
     play.closes("game", 410);
     assert!(play.heard().contains(&"close: 410".to_owned()));
@@ -255,12 +299,12 @@ fn the_session_ends_meanwhile() {
         "unregister",
         "close: 440",
     ]);
-    // It is a backend that ends it: that one is told nothing.
+    // It is a backend that ends it: its link has forgotten the session, and says nothing.
     let mut play = Play::with_session(0);
     play.transfers();
     play.heard();
     play.closes("game", 440);
-    play.check(&["game.1: released", "unregister", "close: 440"]);
+    play.check(&["game.1: final CLOSE 440", "unregister", "close: 440"]);
     // The link comes when it is over.
     let mut play = Play::with_session(0);
     play.transfers();

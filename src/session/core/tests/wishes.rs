@@ -105,6 +105,24 @@ fn assigned_elsewhere() {
     play.accepts(2);
     play.check(&["game.1: MOVED 0", "game.1: released", "lobby.5: MOVED 0"]);
 
+    // Whoever has asked is elsewhere itself when that ends.
+    let mut play = Play::with_session(0);
+    play.says(&data("lobby", 0));
+    play.opens("lobby", 5);
+    play.at(|core, step| core.assign("lobby", "game", TO, step));
+    let from = endpoint("lobby");
+    play.at(|core, step| core.transfer("lobby", from, "10.8.8.8:1", step));
+    play.at(|core, step| core.left("lobby", 5, b"", step));
+    let mut lease = play.lease("lobby", 6);
+    lease.endpoint = "10.8.8.8:1".parse().unwrap();
+    play.at(|core, step| core.service_reached("lobby", Some(lease), step));
+    play.accepts_of("lobby", 2);
+    play.parts(b"");
+    play.arrives();
+    play.heard();
+    play.accepts(3);
+    play.check(&["game.1: MOVED 0", "game.1: released"]);
+
     // By its own backend.
     let mut play = Play::with_session(0);
     play.at(|core, step| core.assign("game", "game", TO, step));
