@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use game_gateway::codec::code::Code;
+use game_gateway::codec::link::MAX_STATE_BYTES;
 use game_gateway::sdk::backend::core::{BackendCore, LinkId, Replies, Service, SessionInfo};
 
+use crate::deeds::Deed;
 use crate::dice::Dice;
 use crate::network::Item;
 use crate::plan::Plan;
-use crate::wire::{BackendLearns, Millis, Payload, Seen, Side};
+use crate::wire::{BackendLearns, Millis, Payload, Side};
 use crate::world::{Event, SERVICES, World};
 
 /// How often a backend looks at its windows.
@@ -22,24 +24,12 @@ pub(crate) struct Backend {
     pub(crate) refuses: bool,
     /// Connections to it are not even refused.
     pub(crate) vanished: bool,
+    /// It does nothing until then.
+    pub(crate) hangs_until: Millis,
     pub(crate) links: BTreeMap<LinkId, (usize, Vec<u8>)>,
     pub(crate) seed: u64,
+    pub(crate) transfers: bool,
     pub(crate) at: usize,
-}
-
-/// What the game has seen and done, for the log.
-#[derive(Debug)]
-pub(crate) enum Deed {
-    Got(u64, Vec<u8>),
-    Sent {
-        id: u64,
-        payload: [u8; Payload::LEN],
-        multicast: bool,
-        written: bool,
-    },
-    Told(u64, BackendLearns),
-    Binds(u64, u64, u32),
-    Closes(u64, Code),
 }
 
 /// Answers with some frames, and numbers them.
@@ -52,6 +42,10 @@ pub(crate) struct Game {
     pub(crate) sessions: BTreeSet<u64>,
     /// It speaks first, also to those who come back.
     greets: bool,
+    /// It hands sessions over, and takes them.
+    transfers: bool,
+    /// States that it has given away.
+    gifts: u64,
     pub(crate) deeds: Vec<Deed>,
 }
 
@@ -102,6 +96,48 @@ impl Service for Game {
         }
     }
 
+    fn transfers(&self) -> bool {
+        self.transfers
+    }
+
+    fn on_transfer(&mut self, session: &SessionInfo, out: &mut Replies<'_>) -> Vec<u8> {
+        let id = session.session_id;
+        if self.dice.one_in(2) {
+            self.say(id, out);
+        }
+        // No two are alike.
+        self.gifts += 1;
+        let mut state = vec![self.at as u8];
+        state.extend(self.life.to_be_bytes());
+        state.extend(self.gifts.to_be_bytes());
+        let size = [13, 13, 20, 300, 300, MAX_STATE_BYTES, MAX_STATE_BYTES + 1];
+        state.resize(size[self.dice.index(size.len())], 7);
+        self.deeds.push(Deed::Gives(id, state.clone()));
+        state
+    }
+
+    fn on_arrival(&mut self, session: &SessionInfo, state: &[u8]) -> Result<(), Code> {
+        let id = session.session_id;
+        let codes = [404, 410, 440, 503, 4000];
+        let code = Code(codes[self.dice.index(codes.len())]);
+        let refused = self.dice.one_in(5).then_some(code);
+        self.deeds.push(Deed::Takes(id, state.to_vec(), refused));
+        if refused.is_some() {
+            self.sessions.remove(&id);
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn departed(&mut self, session: &SessionInfo) {
+        self.sessions.remove(&session.session_id);
+        self.moved(session, Code::NORMAL);
+    }
+
+    fn moved(&mut self, session: &SessionInfo, code: Code) {
+        let told = BackendLearns::Moved { code };
+        self.deeds.push(Deed::Told(session.session_id, told));
+    }
+
     fn suspended(&mut self, session: &SessionInfo) {
         self.deeds
             .push(Deed::Told(session.session_id, BackendLearns::Suspended));
@@ -119,13 +155,15 @@ impl Service for Game {
 impl Backend {
     pub(crate) fn new(at: usize, plan: &Plan) -> Backend {
         Backend {
-            core: BackendCore::new(game(at, 0, plan.seed)),
+            core: BackendCore::new(game((at, 0), plan.seed, plan.transfers)),
             life: 0,
             alive: true,
             refuses: false,
             vanished: false,
+            hangs_until: 0,
             links: BTreeMap::new(),
             seed: plan.seed,
+            transfers: plan.transfers,
             at,
         }
     }
@@ -139,10 +177,12 @@ impl Backend {
     }
 }
 
-pub(crate) fn game(at: usize, life: u32, seed: u64) -> Game {
+pub(crate) fn game((at, life): (usize, u32), seed: u64, transfers: bool) -> Game {
     let mut dice = Dice::new(seed, &[3, at as u64, u64::from(life)]);
     Game {
         greets: dice.one_in(3),
+        transfers,
+        gifts: 0,
         dice,
         at,
         life,
@@ -210,50 +250,8 @@ impl World {
         let (backend, service) = (at / SERVICES.len(), SERVICES[at % SERVICES.len()]);
         let deeds = std::mem::take(&mut self.backends[at].core.service().deeds);
         for deed in deeds {
-            let seen = match &deed {
-                Deed::Got(session_id, payload) => {
-                    self.counts.frames_up += 1;
-                    Seen::BackendGot {
-                        backend,
-                        service,
-                        session_id: *session_id,
-                        payload,
-                    }
-                }
-                Deed::Sent {
-                    id,
-                    payload,
-                    multicast,
-                    written,
-                } => Seen::BackendSent {
-                    backend,
-                    service,
-                    session_id: *id,
-                    payload,
-                    multicast: *multicast,
-                    written: *written,
-                },
-                Deed::Told(session_id, what) => Seen::BackendTold {
-                    backend,
-                    service,
-                    session_id: *session_id,
-                    what: *what,
-                },
-                Deed::Binds(session_id, user_id, realm_id) => Seen::BackendBinds {
-                    backend,
-                    service,
-                    session_id: *session_id,
-                    user_id: *user_id,
-                    realm_id: *realm_id,
-                },
-                Deed::Closes(session_id, code) => Seen::BackendCloses {
-                    backend,
-                    service,
-                    session_id: *session_id,
-                    code: *code,
-                },
-            };
-            self.log.see(self.now, &seen);
+            self.counts.frames_up += u64::from(matches!(deed, Deed::Got(..)));
+            self.log.see(self.now, &deed.seen(backend, service));
         }
         while let Some(link) = self.backends[at].core.next_ready() {
             let mut bytes = Vec::new();

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use game_gateway::codec::code::Code;
 use game_gateway::sdk::backend::core::BackendCore;
 
-use crate::backend::{Deed, game};
+use crate::backend::game;
+use crate::deeds::Deed;
+use crate::gateway::pool::endpoint;
 use crate::wire::{Millis, Payload, Seen, Side};
-use crate::world::{Event, SERVICES, World};
+use crate::world::{BACKENDS, Event, SERVICES, World};
 
 impl World {
     /// A session that a backend has, by chance.
@@ -114,8 +116,59 @@ impl World {
         true
     }
 
-    pub(crate) fn backend_goes_away(&mut self, at: usize) {
-        self.backends[at].core.leave(false);
+    /// TRANSFER of some session, to where `to` says.
+    pub(crate) fn backend_transfers(&mut self, at: usize, pick: u64, to: u64) -> bool {
+        let Some(id) = self.any_session(at, pick) else {
+            return false;
+        };
+        let (backend, service) = (at / SERVICES.len(), at % SERVICES.len());
+        let other = endpoint((backend + 1) % BACKENDS, service).to_string();
+        let to = match to % 10 {
+            0..=4 => other,
+            5..=6 => String::new(),
+            7 => endpoint(backend, service).to_string(),
+            8 => endpoint(backend, (service + 1) % SERVICES.len()).to_string(),
+            _ => "10.66.0.1:7000".to_owned(),
+        };
+        let core = &mut self.backends[at].core;
+        let said = core.speak(SERVICES[service], |out| out.transfer(id, &to));
+        self.backend_speaks(at);
+        said == Some(true)
+    }
+
+    /// ASSIGN of some session's service, to where `to` says.
+    pub(crate) fn backend_assigns(&mut self, at: usize, pick: u64, to: u64) -> bool {
+        let Some(id) = self.any_session(at, pick) else {
+            return false;
+        };
+        let its = at % SERVICES.len();
+        let service = match to % 8 {
+            0..=3 => SERVICES[(its + 1) % SERVICES.len()],
+            4..=6 => SERVICES[its],
+            _ => "lobby",
+        };
+        let place = SERVICES.iter().position(|name| *name == service);
+        let to = match (to >> 8) % 8 {
+            7 => "nowhere".to_owned(),
+            to => endpoint(to as usize % BACKENDS, place.unwrap_or(its)).to_string(),
+        };
+        let core = &mut self.backends[at].core;
+        let said = core.speak(SERVICES[its], |out| out.assign(id, service, &to));
+        self.backend_speaks(at);
+        said == Some(true)
+    }
+
+    /// Its process does nothing for a while.
+    pub(crate) fn backend_hangs(&mut self, at: usize, millis: Millis) {
+        let (backend, until) = (at / SERVICES.len(), self.now + millis);
+        self.see(&Seen::BackendUnreachable { backend, until });
+        let b = &mut self.backends[at];
+        b.hangs_until = b.hangs_until.max(until);
+    }
+
+    /// It takes no new sessions; `moves`: those that it has are to go.
+    pub(crate) fn backend_goes_away(&mut self, at: usize, moves: bool) {
+        self.backends[at].core.leave(moves);
         self.see(&Seen::BackendGoesAway {
             backend: at / SERVICES.len(),
         });
@@ -134,7 +187,8 @@ impl World {
             b.life += 1;
             b.alive = false;
             let links = std::mem::take(&mut b.links);
-            b.core = BackendCore::new(game(b.at, b.life, b.seed));
+            b.core = BackendCore::new(game((b.at, b.life), b.seed, b.transfers));
+            b.hangs_until = 0;
             for (_, (wire, _)) in links {
                 self.wires[wire].far = None;
                 self.cut_from(wire, Side::Remote, within);

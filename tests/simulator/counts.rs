@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use game_gateway::codec::code::Code;
 use game_gateway::session::closing::Closing;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -23,6 +24,9 @@ pub(crate) struct Counts {
     pub(crate) peers_silent: u64,
     pub(crate) supersedes: u64,
     pub(crate) registry_panics: u64,
+    pub(crate) wishes: u64,
+    pub(crate) moves: u64,
+    pub(crate) moves_failed: u64,
     pub(crate) sessions: u64,
     pub(crate) frames_up: u64,
     pub(crate) frames_down: u64,
@@ -31,6 +35,13 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn fault(&mut self, name: &'static str) {
         *self.faults.entry(name).or_default() += 1;
+    }
+
+    pub(crate) fn move_ended(&mut self, code: Code) {
+        match code {
+            Code::NORMAL => self.moves += 1,
+            _ => self.moves_failed += 1,
+        }
     }
 
     pub(crate) fn refused(&mut self, closing: &Closing) {
@@ -51,7 +62,7 @@ impl Counts {
         }
     }
 
-    pub(crate) fn numbers(&mut self) -> [(&'static str, &mut u64); 19] {
+    pub(crate) fn numbers(&mut self) -> [(&'static str, &mut u64); 22] {
         [
             ("events", &mut self.events),
             ("sessions", &mut self.sessions),
@@ -78,6 +89,9 @@ impl Counts {
             ),
             ("peer gateways that did not answer", &mut self.peers_silent),
             ("registry panics", &mut self.registry_panics),
+            ("ASSIGNs and TRANSFERs", &mut self.wishes),
+            ("moves to other backends", &mut self.moves),
+            ("moves that failed", &mut self.moves_failed),
         ]
     }
 }

@@ -78,7 +78,11 @@ impl World {
                 self.backends[core].vanished = true;
                 self.after(millis, Event::BackendOpens(core));
             }
-            What::BackendGoesAway { core } => self.backend_goes_away(core),
+            What::BackendGoesAway { core } => self.backend_goes_away(core, false),
+            What::Evacuate { core } => self.backend_goes_away(core, true),
+            What::BackendHangs { core, millis } => self.backend_hangs(core, millis),
+            What::Transfer { core, pick, to } => return self.backend_transfers(core, pick, to),
+            What::Assign { core, pick, to } => return self.backend_assigns(core, pick, to),
             What::CutClient { pick } => {
                 let wires = self.wires_where(|p| matches!(p, Purpose::Client { .. }));
                 let Some(wire) = choose(&wires, pick) else {

@@ -10,6 +10,7 @@ mod auditor;
 mod backend;
 mod backend_deeds;
 mod counts;
+mod deeds;
 mod dice;
 mod faults;
 mod gateway;

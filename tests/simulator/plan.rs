@@ -1,6 +1,7 @@
 //! All that is going to happen in a run, decided by its seed before it begins: how the world is, what
 //! applications do, and what goes wrong. Each item can be left out, which is how a failing run is shrunk.
 
+mod moves;
 mod staged;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,24 @@ pub(crate) enum What {
     },
     BackendGoesAway {
         core: usize,
+    },
+    /// GOAWAY 01.
+    Evacuate {
+        core: usize,
+    },
+    BackendHangs {
+        core: usize,
+        millis: Millis,
+    },
+    Transfer {
+        core: usize,
+        pick: u64,
+        to: u64,
+    },
+    Assign {
+        core: usize,
+        pick: u64,
+        to: u64,
     },
     CutClient {
         pick: u64,
@@ -136,6 +155,10 @@ impl What {
             What::BackendRefuses { .. } => "backend refuses connections",
             What::BackendVanishes { .. } => "backend unreachable",
             What::BackendGoesAway { .. } => "backend GOAWAY",
+            What::Evacuate { .. } => "backend GOAWAY 01",
+            What::BackendHangs { .. } => "backend hangs",
+            What::Transfer { .. } => "TRANSFER",
+            What::Assign { .. } => "ASSIGN",
             What::CutClient { .. } => "client connection cut",
             What::CutClientFromGateway { .. } => "client connection lost at the gateway",
             What::CutLink { .. } => "link lost",
@@ -157,7 +180,7 @@ impl What {
     }
 
     /// All names.
-    pub(crate) const FAULTS: [&'static str; 26] = [
+    pub(crate) const FAULTS: [&'static str; 30] = [
         "player closes",
         "player vanishes",
         "MULTICAST",
@@ -167,6 +190,10 @@ impl What {
         "backend refuses connections",
         "backend unreachable",
         "backend GOAWAY",
+        "backend GOAWAY 01",
+        "backend hangs",
+        "TRANSFER",
+        "ASSIGN",
         "client connection cut",
         "client connection lost at the gateway",
         "link lost",
@@ -209,6 +236,8 @@ pub(crate) struct Plan {
     resume_window: Millis,
     connect_timeout: Millis,
     stage: Option<Stage>,
+    /// Backends hand sessions over.
+    pub(crate) transfers: bool,
     pub(crate) items: Vec<(Millis, What)>,
     /// Items that are left out.
     pub(crate) masked: BTreeSet<usize>,
@@ -240,12 +269,14 @@ impl Plan {
             resume_window,
             connect_timeout: 2_000,
             stage: None,
+            transfers: false,
             items: Vec::new(),
             masked: BTreeSet::new(),
         };
         plan.applications(&mut dice);
         plan.faults(&mut dice);
         plan.be_staged();
+        plan.moves();
         plan
     }
 

@@ -93,9 +93,24 @@ pub(crate) enum Seen<'a> {
         session_id: u64,
         code: Code,
     },
+    /// A backend's application gives a session's state away.
+    BackendGives {
+        backend: usize,
+        service: &'a str,
+        session_id: u64,
+        state: &'a [u8],
+    },
+    /// A backend's application takes a session with its state over, or refuses it.
+    BackendTakes {
+        backend: usize,
+        service: &'a str,
+        session_id: u64,
+        state: &'a [u8],
+        refused: Option<Code>,
+    },
     /// A backend takes no new sessions from now on.
     BackendGoesAway { backend: usize },
-    /// Connections to a backend fail until then.
+    /// Connections to a backend fail, or it does nothing, until then.
     BackendUnreachable { backend: usize, until: Millis },
     /// A backend's process is gone, and all that it knew; its links are lost, for gateways a little later.
     BackendDied { backend: usize },
@@ -169,6 +184,8 @@ pub(crate) enum BackendLearns {
     Opened { epoch: u32, resumed: bool },
     /// Its player's connection is lost.
     Suspended,
+    /// Its ASSIGN or TRANSFER has ended like this.
+    Moved { code: Code },
     /// It is over.
     Ended { code: Code },
 }

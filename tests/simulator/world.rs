@@ -38,6 +38,7 @@ pub(crate) enum Event {
     LinkConnected { link: usize, good: bool },
     LinkOverdue(usize),
     LinkFlows(usize),
+    Evacuate(usize),
     OwedCloses(usize, PoolKey),
     PeerMail { gateway: usize },
     PeerDialled(usize),
@@ -196,11 +197,35 @@ impl World {
                 self.queue.push(Reverse(Due { at, ..due }));
                 continue;
             }
+            if let Some(core) = self.backend_of(due.event)
+                && self.backends[core].hangs_until > self.now
+            {
+                let at = self.backends[core].hangs_until;
+                self.queue.push(Reverse(Due { at, ..due }));
+                continue;
+            }
             self.events += 1;
             self.happen(due.event);
             self.deliver_words();
         }
         false
+    }
+
+    /// Whose process an event happens in, if it is a backend's.
+    fn backend_of(&self, event: Event) -> Option<usize> {
+        match event {
+            Event::Wire { wire, to, .. } => match (self.wires[wire].purpose, to) {
+                (
+                    Purpose::Link {
+                        backend, service, ..
+                    },
+                    Side::Remote,
+                ) => Some(backend * SERVICES.len() + service),
+                _ => None,
+            },
+            Event::BackendTimer(core) => Some(core),
+            _ => None,
+        }
     }
 
     /// Whose process an event happens in, if it is a gateway's.
@@ -221,7 +246,8 @@ impl World {
             Event::LinkMail(link)
             | Event::LinkConnected { link, .. }
             | Event::LinkOverdue(link)
-            | Event::LinkFlows(link) => Some(self.links[link].gateway),
+            | Event::LinkFlows(link)
+            | Event::Evacuate(link) => Some(self.links[link].gateway),
             Event::RegistryMail { gateway }
             | Event::PeerMail { gateway }
             | Event::PeersTick(gateway)
@@ -257,6 +283,7 @@ impl World {
             Event::LinkConnected { link, good } => self.link_connected(link, good),
             Event::LinkOverdue(link) => self.link_overdue(link),
             Event::LinkFlows(link) => self.link_flows(link),
+            Event::Evacuate(link) => self.evacuate_later(link),
             Event::OwedCloses(gateway, pool) => self.retry_farewells(gateway, pool),
             Event::PeerMail { gateway } => self.peer_mail(gateway),
             Event::PeerDialled(peer) => self.peer_dialled(peer),

@@ -43,6 +43,9 @@ impl Audit {
                     self.learns(backend, service, session_id, learn);
                 }
                 BackendLearns::Suspended => {}
+                BackendLearns::Moved { code } => {
+                    self.learns(backend, service, session_id, Learn::Moved(code.0));
+                }
                 BackendLearns::Ended { code } => {
                     self.ended_there(backend, service, session_id, code.0);
                 }

@@ -18,7 +18,7 @@ impl Audit {
         if link.backend != self.backend(link.backend.index) {
             return;
         }
-        let session_id = frame.session_id;
+        let (session_id, service, index) = (frame.session_id, link.service, link.backend.index);
         match &frame.what {
             LinkWhat::Hello { .. } => {
                 if let Some(link) = self.links.get_mut(&id) {
@@ -28,6 +28,7 @@ impl Audit {
             LinkWhat::Open {
                 epoch,
                 resumed,
+                transferred,
                 realm_id,
                 ..
             } => {
@@ -37,13 +38,15 @@ impl Audit {
                 {
                     link.realms.remove(&session_id);
                 }
-                self.open_heard(id, session_id, *epoch, *resumed);
+                self.open_heard(id, session_id, *epoch, (*resumed, *transferred));
             }
             LinkWhat::Data(payload) => self.data_heard(id, session_id, *payload),
+            LinkWhat::Close(307) if self.gives_there(id, frame) => {}
             LinkWhat::Close(code) => self.close_heard(id, session_id, *code),
+            LinkWhat::Moved(code) => self.moved_heard(id, session_id, *code),
             LinkWhat::Suspend(ms) => {
-                let (until, key) = (self.now.at + Millis::from(*ms), (link.service, session_id));
-                let entry = self.backends[link.backend.index].sessions.get_mut(&key);
+                let (until, key) = (self.now.at + Millis::from(*ms), (service, session_id));
+                let entry = self.backends[index].sessions.get_mut(&key);
                 if let Some(entry) = entry.filter(|entry| entry.link == Some(id)) {
                     entry.until = Some(until);
                 }
@@ -52,7 +55,13 @@ impl Audit {
         }
     }
 
-    fn open_heard(&mut self, id: u64, session_id: u64, epoch: u32, resumed: bool) {
+    fn open_heard(
+        &mut self,
+        id: u64,
+        session_id: u64,
+        epoch: u32,
+        (resumed, transferred): (bool, bool),
+    ) {
         let now = self.now.at;
         let Some(link) = self.links.get_mut(&id) else {
             return;
@@ -62,7 +71,7 @@ impl Audit {
         let entry = backend.sessions.get_mut(&key);
         let refusal = match &entry {
             Some(e) if epoch < e.epoch || (epoch == e.epoch && gateway != e.gateway) => Some(410),
-            None if resumed => Some(404),
+            None if resumed && !transferred => Some(404),
             Some(_) | None => None,
         };
         if let Some(code) = refusal {
@@ -90,6 +99,7 @@ impl Audit {
             leaving.retain(|(old, _)| *old != id);
         }
         let entry = Entry {
+            given: false,
             late: link.lost.is_some(),
             gateway,
             epoch,
@@ -261,6 +271,7 @@ impl Audit {
                 }
             }
             LinkWhat::Close(307) => {
+                self.state_said(id, frame);
                 let expired = self.links.get(&id).is_some_and(|link| {
                     let expired = &self.backends[link.backend.index].expired;
                     expired.contains(&(id, session_id))

@@ -17,7 +17,9 @@
 //! * the gateway has answered the frame: it does not have the session (2.3);
 //! * the session is over, and nothing of that backend came behind it.
 
-use super::model::{DownFrame, Life, LostLink, Moment, Process, Session, Told, UpFrame};
+use super::model::{
+    DownFrame, Life, LostLink, Moment, Process, SentError, Session, Standing, Told, UpFrame,
+};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -68,8 +70,18 @@ impl Audit {
                 error.code == 502 && error.service == service && behind && (held || left) && ahead
             })
         };
+        let told = |e: &SentError| e.code == 502 && e.service == service;
+        let moved = !life.errors.iter().any(told);
+        let gifts = self
+            .sessions
+            .get(&session_id)
+            .into_iter()
+            .flat_map(|s| &s.gifts);
+        let gifts = gifts.filter(|g| moved && g.service == service && g.is_taken());
         let behind = life.sent.iter().skip(at + 1).find(|later| {
-            let there = later.got.is_some_and(|(_, by)| by == backend);
+            // One that has given the session away has got all that came before.
+            let gave = gifts.clone().any(|g| g.by == backend);
+            let there = later.got.is_some_and(|(_, by)| by == backend || gave);
             later.service == service && there && later.era == era && !given_up(later)
         });
         let reordered = behind.is_some();
@@ -195,6 +207,7 @@ impl Audit {
                     || by_gap(session, life, frame, next)
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || to_belated(session, frame)
+                    || to_too_late(session, frame)
                     || to_a_lost_link(life, frame)
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
@@ -352,6 +365,12 @@ fn to_a_lost_link(life: &Life, frame: &DownFrame) -> bool {
 fn to_belated(session: &Session, frame: &DownFrame) -> bool {
     let place = frame.link.and_then(|link| session.places.get(&link));
     place.is_some_and(|place| place.belated)
+}
+
+/// A backend that was too late with its ACCEPT of a transferred session: another one has it (docs/simulation.md, limits).
+fn to_too_late(session: &Session, frame: &DownFrame) -> bool {
+    let place = frame.link.and_then(|link| session.places.get(&link));
+    place.is_some_and(|p| p.transferred && p.unanswered && p.standing == Standing::Closed)
 }
 
 fn by_error(

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use game_gateway::codec::Decoded;
 use game_gateway::codec::client::{self, FLAG_GAP, FLAG_RESUMABLE, Opened};
 use game_gateway::codec::code::{Code, Notice};
-use game_gateway::codec::link::{self, Bind, Multicast, OPEN_RESUMED, Open};
+use game_gateway::codec::link::{
+    self, Assign, Bind, Features, GOAWAY_MOVE, Multicast, OPEN_RESUMED, OPEN_TRANSFERRED, Open,
+    Transfer,
+};
 
 use crate::wire::Payload;
 
@@ -51,6 +54,8 @@ pub(crate) enum ClientWhat {
 pub(crate) struct LinkFrame {
     pub(crate) session_id: u64,
     pub(crate) what: LinkWhat,
+    /// The text of a CLOSE, the state at the end of an OPEN.
+    pub(crate) state: Box<[u8]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +63,9 @@ pub(crate) enum LinkWhat {
     Data(Option<Payload>),
     Open {
         epoch: u32,
+        /// Or transferred: it wants an answer.
         resumed: bool,
+        transferred: bool,
         user_id: u64,
         realm_id: u32,
     },
@@ -79,7 +86,13 @@ pub(crate) enum LinkWhat {
     Hello {
         resume_window: u64,
     },
-    Goaway,
+    /// Whether its sessions are to be moved.
+    Goaway(bool),
+    /// Whether it hands sessions over.
+    Features(bool),
+    Assign(Box<str>, Box<str>),
+    Transfer(Box<str>),
+    Moved(u16),
     Unknown(u8),
 }
 
@@ -135,7 +148,8 @@ impl LinkFrame {
                     epoch: open.epoch,
                     user_id: open.user_id,
                     realm_id: open.realm_id,
-                    resumed: open.flags & OPEN_RESUMED != 0,
+                    resumed: open.flags & (OPEN_RESUMED | OPEN_TRANSFERRED) != 0,
+                    transferred: open.flags & OPEN_TRANSFERRED != 0,
                 })
             }
             Some(link::Kind::Close) => {
@@ -169,18 +183,29 @@ impl LinkFrame {
                     resume_window: hello.resume_window_ms,
                 })
             }
-            Some(link::Kind::Goaway) => LinkWhat::Goaway,
-            Some(
-                link::Kind::Features
-                | link::Kind::Assign
-                | link::Kind::Transfer
-                | link::Kind::Moved,
-            )
-            | None => unknown,
+            Some(link::Kind::Goaway) => LinkWhat::Goaway(frame.payload == [GOAWAY_MOVE]),
+            Some(link::Kind::Features) => Features::decode(frame.payload)
+                .map_or(unknown, |features| LinkWhat::Features(features.transfer)),
+            Some(link::Kind::Assign) => Assign::decode(frame.payload).map_or(unknown, |assign| {
+                LinkWhat::Assign(assign.service.into(), assign.endpoint.into())
+            }),
+            Some(link::Kind::Transfer) => Transfer::decode(frame.payload)
+                .map_or(unknown, |to| LinkWhat::Transfer(to.endpoint.into())),
+            Some(link::Kind::Moved) => match frame.payload.first_chunk() {
+                Some(code) => LinkWhat::Moved(u16::from_be_bytes(*code)),
+                None => unknown,
+            },
+            None => unknown,
+        };
+        let state = match link::Kind::from_byte(frame.kind) {
+            Some(link::Kind::Open) => Open::decode(frame.payload).map_or(&[][..], |o| o.state),
+            Some(link::Kind::Close) => frame.payload.get(Notice::TEXT_AT..).unwrap_or_default(),
+            _ => &[],
         };
         LinkFrame {
             session_id: frame.session_id,
             what,
+            state: state.into(),
         }
     }
 }

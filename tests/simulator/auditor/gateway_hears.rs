@@ -1,7 +1,7 @@
 //! What a gateway hears on its links, and what it must say of lost connections.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Cause, LostLink, Moment, Process, Standing};
+use super::model::{Cause, LostLink, Moment, Place, Process, Standing};
 use super::{Audit, rules};
 use crate::wire::Payload;
 
@@ -14,6 +14,7 @@ impl Audit {
                 let place = self.place(id, session_id);
                 if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
                     (place.unanswered, place.accepted) = (false, now);
+                    self.move_answered(id, session_id, 0);
                 }
             }
             LinkWhat::Close(307) => {
@@ -21,10 +22,16 @@ impl Audit {
                 if place.standing == Standing::Left {
                     place.left_answered = Some(now);
                 }
+                self.state_heard(id, frame);
             }
+            LinkWhat::Assign(..) | LinkWhat::Transfer(_) => self.wish_heard(id, frame),
+            LinkWhat::Features(transfers) => self.features_heard(id, *transfers),
+            LinkWhat::Goaway(true) => self.evacuation_heard(id),
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
-                let refuses = matches!(code, 404 | 410);
+                // A transferred session may be refused with any code.
+                let arrives = place.of_move && place.unanswered;
+                let refuses = matches!(code, 404 | 410) || arrives;
                 // The refusal of its OPEN has crossed CLOSE 307, which a backend without the session does not
                 // answer (2.4): it is the last word there.
                 if refuses && place.standing == Standing::Left && place.unanswered {
@@ -33,13 +40,20 @@ impl Audit {
                 if refuses && place.answered() {
                     return;
                 }
+                let parted = place.parted && place.standing == Standing::Left;
                 match place.standing {
+                    // It has ended the session before it has read that it is to be moved.
+                    Standing::Left if parted && place.left_answered.is_none() => {
+                        self.ended_in_move(id, session_id, *code);
+                    }
                     Standing::Open => {
                         place.gives_up();
                         (place.standing, place.ended) = (Standing::ByBackend(*code), now);
                         let refused = std::mem::take(&mut place.unanswered);
-                        if !refused || !matches!(code, 404 | 410) {
+                        if !refused || !refuses {
                             self.session_ends(session_id);
+                        } else {
+                            self.move_answered(id, session_id, *code);
                         }
                     }
                     _ => place.strays += 1,
@@ -113,7 +127,14 @@ impl Audit {
         let links = &self.links;
         for session in self.sessions.values_mut() {
             let open = session.places.get(&id);
-            let Some(place) = open.filter(|p| p.standing == Standing::Open) else {
+            // One that has not answered yet loses nothing: the backend before it gets the session back (2.5). Nor has
+            // anybody the session where that one has not answered.
+            let has = |p: &&Place| match p.standing {
+                Standing::Open => !(p.of_move && p.unanswered && p.transferred),
+                Standing::Left => p.parted && p.left_answered.is_none(),
+                _ => false,
+            };
+            let Some(place) = open.filter(has) else {
                 continue;
             };
             // What it said of the session on a link that was cut was not seen; it goes on over another one.
@@ -176,6 +197,12 @@ impl Audit {
         let opened = conn.incarnation.and_then(|at| session.incarnations.get(at));
         let opened = opened.map_or(Moment::default(), |i| i.opened);
         let wanted = session.attempts.iter().any(|a| a.asked > opened);
+        // Whoever is to have it is told when that is known.
+        let wanted = wanted
+            || session
+                .moves
+                .iter()
+                .any(|m| m.ended.is_none_or(|at| at > since));
         let dead = self.gateway(gateway.index) != gateway;
         if wanted || dead || session.ended.is_some() || self.troubled(gateway.index, since) {
             return;

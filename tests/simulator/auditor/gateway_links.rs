@@ -23,14 +23,21 @@ impl Audit {
             LinkWhat::Open {
                 epoch,
                 resumed,
+                transferred,
                 user_id,
                 realm_id,
             } => {
-                self.open_said(id, session_id, *epoch, *resumed);
-                self.check_identity(id, session_id, (*user_id, *realm_id), *resumed);
+                let of_move = *resumed && self.opens_in_move(id, frame, (*epoch, *transferred));
+                self.open_said(id, session_id, (*epoch, *resumed), of_move);
+                self.place(id, session_id).transferred = *transferred;
+                if !self.bound_since(id, session_id) {
+                    self.check_identity(id, session_id, (*user_id, *realm_id), *resumed);
+                }
             }
             LinkWhat::Data(payload) => self.data_said(id, session_id, *payload),
+            LinkWhat::Close(307) if &*frame.state == b"move" => self.part_said(id, session_id),
             LinkWhat::Close(307) => self.leave_said(id, session_id),
+            LinkWhat::Moved(code) => self.moved_said(id, session_id, *code),
             LinkWhat::Close(code) => self.close_said(id, session_id, *code),
             LinkWhat::Suspend(_) => self.suspend_said(id, session_id),
             LinkWhat::Bound { user_id, realm_id } => {
@@ -39,7 +46,10 @@ impl Audit {
             LinkWhat::Bind { .. }
             | LinkWhat::Multicast(..)
             | LinkWhat::Accept(_)
-            | LinkWhat::Goaway
+            | LinkWhat::Goaway(_)
+            | LinkWhat::Features(_)
+            | LinkWhat::Assign(..)
+            | LinkWhat::Transfer(_)
             | LinkWhat::Unknown(_) => {
                 self.breach(&rules::L_KIND, format!("link {id}: {:?}", frame.what));
             }
@@ -51,7 +61,13 @@ impl Audit {
         session.places.entry(id).or_default()
     }
 
-    fn open_said(&mut self, id: u64, session_id: u64, epoch: u32, resumed: bool) {
+    fn open_said(
+        &mut self,
+        id: u64,
+        session_id: u64,
+        (epoch, resumed): (u32, bool),
+        of_move: bool,
+    ) {
         let now = self.now;
         let Some(link) = self.links.get(&id) else {
             return;
@@ -86,14 +102,16 @@ impl Audit {
                 self.suspect(session_id, other, &rules::L_TWO_LINKS, seen);
             }
         }
-        if resumed {
+        if of_move {
+            self.check_move_epoch(id, session_id, epoch);
+        } else if resumed {
             self.check_epoch(session_id, gateway, epoch);
         } else {
             let session = self.sessions.entry(session_id).or_default();
             // One that was asked for before a resume may still say the epoch before.
             let highest = session.incarnations.iter().map(|i| i.epoch).max();
             let highest = highest.unwrap_or(1).max(session.epoch.0);
-            let unseen = session.attempts.len() as u32;
+            let unseen = session.attempts.len() as u32 + session.unseen_epochs();
             if epoch == 0 || epoch > highest + unseen {
                 let seen = format!("session {session_id}: OPEN in epoch {epoch}");
                 return self.breach(&rules::EPOCH_SKIPPED, seen);
@@ -106,6 +124,7 @@ impl Audit {
         let place = self.place(id, session_id);
         place.crossed = place.standing == Standing::Left && place.left_answered.is_none();
         place.repeated = false;
+        (place.parted, place.of_move) = (false, of_move);
         place.standing = Standing::Open;
         place.opened = now;
         (place.left, place.left_answered, place.suspended) = (None, None, None);
@@ -210,7 +229,8 @@ impl Audit {
         };
         (up.forwarded, up.link) = (Some(now), Some(id));
         // What the connection before has brought may still go its way.
-        if resumes.is_some_and(|(_, since)| up.arrived_last > Some(since)) {
+        let early = place.of_move && place.unanswered;
+        if early || resumes.is_some_and(|(_, since)| up.arrived_last > Some(since)) {
             return self.breach(&rules::L_DATA_EARLY, seen());
         }
         if up.contradicts {
@@ -395,7 +415,8 @@ impl Audit {
                 .is_some_and(|l| (l.gateway, l.backend.index, l.service) == to && l.lost.is_some());
             // It may not have been read there.
             let unread = place.standing == Standing::Closed && !place.repeated;
-            lost && (unread || place.standing == Standing::Open)
+            let parted = place.standing == Standing::Left && place.parted;
+            lost && (unread || parted || place.standing == Standing::Open)
         });
         if let Some((_, place)) = owing {
             (place.standing, place.repeated) = (Standing::Closed, true);
@@ -437,7 +458,7 @@ impl Audit {
     }
 
     /// A gateway speaks for a session on a link: it must not have handed it over.
-    fn speaks_for(&mut self, id: u64, session_id: u64, what: &str) {
+    pub(super) fn speaks_for(&mut self, id: u64, session_id: u64, what: &str) {
         let link = self.links.get(&id).filter(|link| !link.full);
         let Some(gateway) = link.map(|link| link.gateway) else {
             return;

@@ -20,6 +20,7 @@ mod gateway_hears;
 mod gateway_links;
 mod identity;
 mod model;
+mod moves;
 mod owners;
 mod players;
 mod reasons;
@@ -51,6 +52,12 @@ pub(crate) struct Audit {
     causes: Vec<(Moment, Cause)>,
     /// SUSPENDs that are to be followed by the end of the connection within the same moment.
     suspends: Vec<(u64, u64)>,
+    /// Moves that have not ended: session, index.
+    moves: Vec<(u64, usize)>,
+    /// Moved to that link without a connection, and SUSPEND is due.
+    unsuspended: Vec<(Moment, u64, u64)>,
+    /// One whose end was not told.
+    untold: Option<String>,
     /// Breaches unless that link's final CLOSE, or CLOSE 307, of the session is only on its way inside.
     suspicions: Vec<Suspicion>,
     /// Connections that were lost, whose backends are to be told in time.
@@ -76,6 +83,9 @@ impl Audit {
             lives: BTreeMap::new(),
             causes: Vec::new(),
             suspends: Vec::new(),
+            moves: Vec::new(),
+            unsuspended: Vec::new(),
+            untold: None,
             suspicions: Vec::new(),
             lost: Vec::new(),
             quiet: None,
@@ -311,6 +321,7 @@ impl Auditor for Audit {
         if at > self.now.at {
             self.check_suspends();
             self.check_suspicions(self.now.at);
+            self.check_moves(self.now.at);
         }
         self.now = Moment { seq, at };
         match seen {
@@ -331,6 +342,22 @@ impl Auditor for Audit {
             | Seen::PlayerTold { .. }
             | Seen::PlayerCloses { .. }
             | Seen::PlayerGone { .. } => self.player(seen),
+            Seen::BackendGives {
+                backend,
+                service,
+                session_id,
+                state,
+            } => self.gives((*backend, service), *session_id, state),
+            Seen::BackendTakes {
+                backend,
+                service,
+                session_id,
+                state,
+                refused,
+            } => {
+                let refused = refused.map(|code| code.0);
+                self.takes((*backend, service), *session_id, state, refused);
+            }
             Seen::BackendGot { .. }
             | Seen::BackendSent { .. }
             | Seen::BackendTold { .. }
@@ -344,6 +371,7 @@ impl Auditor for Audit {
         if !self.is_broken() {
             self.check_suspends();
             self.check_suspicions(Millis::MAX);
+            self.check_moves(Millis::MAX);
             self.finished();
         }
         match self.violation {
@@ -386,6 +414,11 @@ impl Conn {
 }
 
 impl Link {
+    /// Whose link it is.
+    fn ends(&self) -> (Process, Process, usize) {
+        (self.gateway, self.backend, self.service)
+    }
+
     fn new(gateway: Process, backend: Process, service: usize) -> Link {
         Link {
             gateway,
@@ -397,6 +430,8 @@ impl Link {
             backend_lost: None,
             due: Default::default(),
             resume_window: 30_000,
+            transfers: false,
+            evacuated: false,
             greeted: false,
             full: false,
             cut: false,

@@ -109,6 +109,10 @@ pub(crate) struct Link {
     pub(crate) full: bool,
     /// It is dead, which nobody may know yet: what its gateway says here is not seen.
     pub(crate) cut: bool,
+    /// Its backend hands sessions over, as far as the gateway knows.
+    pub(crate) transfers: bool,
+    /// Its backend has said GOAWAY 01.
+    pub(crate) evacuated: bool,
     /// The backend has its HELLO.
     pub(crate) greeted: bool,
     /// Realms that the backend has bound here.
@@ -147,6 +151,12 @@ pub(crate) struct Place {
     pub(crate) closed: Option<Moment>,
     /// The backend's CLOSE has arrived, last.
     pub(crate) ended: Moment,
+    /// It was left for a move (protocol 2.5).
+    pub(crate) parted: bool,
+    /// Its newest OPEN was one of a move.
+    pub(crate) of_move: bool,
+    /// And had the flag transferred.
+    pub(crate) transferred: bool,
     /// Its OPEN came behind one of the same epoch on another link, which had been decided later.
     pub(crate) belated: bool,
     /// Its OPEN came behind a CLOSE 307 that was not answered: the backend may have ended the session before it
@@ -192,6 +202,9 @@ impl Default for Place {
             suspended: None,
             closed: None,
             ended: Moment::default(),
+            parted: false,
+            of_move: false,
+            transferred: false,
             belated: false,
             crossed: false,
             repeated: false,
@@ -259,6 +272,12 @@ pub(crate) struct Session {
     /// Tokens of earlier incarnations are used, since then.
     pub(crate) used: (usize, Moment),
     pub(crate) attempts: Vec<Attempt>,
+    /// Oldest first.
+    pub(crate) moves: Vec<Move>,
+    /// States that backends have given away, oldest first.
+    pub(crate) gifts: Vec<Gift>,
+    /// ASSIGNs and TRANSFERs that gateways have.
+    pub(crate) wishes: Vec<Wish>,
     /// The highest epoch of an OPEN, and since when.
     pub(crate) epoch: (u32, Moment),
     /// By link.
@@ -286,6 +305,55 @@ pub(crate) struct Session {
     pub(crate) closed: bool,
     /// Ended by a backend, an operator or its client, for all who look.
     pub(crate) ended: Option<Moment>,
+}
+
+/// A service on its way from one backend to another, by its gateway's frames.
+#[derive(Debug)]
+pub(crate) struct Move {
+    pub(crate) gateway: Process,
+    pub(crate) service: usize,
+    /// The link of the old backend.
+    pub(crate) from: u64,
+    /// The link of the new one, once its OPEN was said.
+    pub(crate) to: Option<u64>,
+    pub(crate) began: Moment,
+    /// What the old one has answered.
+    pub(crate) state: Option<(Moment, Box<[u8]>)>,
+    /// The session's highest epoch by then.
+    pub(crate) epoch: u32,
+    /// The new one's answer: 0 is ACCEPT.
+    pub(crate) answer: Option<(Moment, u16)>,
+    /// The old one has it back.
+    pub(crate) back: Option<Moment>,
+    /// MOVED was said, or nobody is left to say it to.
+    pub(crate) ended: Option<Moment>,
+}
+
+/// A state that a backend has given away.
+#[derive(Debug)]
+pub(crate) struct Gift {
+    pub(crate) service: usize,
+    pub(crate) by: Process,
+    pub(crate) state: Box<[u8]>,
+    pub(crate) given: Moment,
+    /// Who got it, where it was taken.
+    pub(crate) offered: Option<(Moment, Option<Process>)>,
+}
+
+impl Gift {
+    pub(crate) fn is_taken(&self) -> bool {
+        self.offered.is_some_and(|(_, by)| by.is_some())
+    }
+}
+
+/// An ASSIGN or TRANSFER.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    pub(crate) link: u64,
+    pub(crate) heard: Moment,
+    /// Codes that may answer it at once.
+    pub(crate) codes: Vec<u16>,
+    pub(crate) answered: bool,
 }
 
 /// A link that was lost with a session open there.
@@ -400,6 +468,7 @@ pub(crate) struct Backend {
 pub(crate) enum Learn {
     Opened { epoch: u32, resumed: bool },
     Data(Option<Payload>),
+    Moved(u16),
     Ended(u16),
 }
 
@@ -419,6 +488,8 @@ pub(crate) struct Entry {
     pub(crate) adrift: bool,
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
+    /// Its state is given away, and MOVED is still to come.
+    pub(crate) given: bool,
     /// The OPEN was read from a link that its gateway had lost before: what that gateway said since on
     /// another link may have been quicker, its final CLOSE too. Nobody can tell.
     pub(crate) late: bool,

@@ -94,7 +94,7 @@ impl Audit {
         owners.into_iter().flatten().any(|owner| {
             session.places.iter().any(|(number, place)| {
                 let by = self.links.get(number).map(|link| link.gateway);
-                by == Some(owner.gateway) && place.left > Some(owner.opened)
+                by == Some(owner.gateway) && place.left > Some(owner.opened) && !place.parted
             })
         })
     }

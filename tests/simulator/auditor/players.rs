@@ -172,8 +172,12 @@ impl Audit {
             let excused = this.is_some_and(lost) || abandoned || relayed;
             later.told.is_some() && (later.link == this || !excused)
         });
+        let stray = down.frames[at].stray;
         down.frames[at].told = Some(now);
         self.report.frames_down += 1;
+        if !stray {
+            self.check_turn(session_id, process, sent, service);
+        }
         if overtaken {
             self.breach(&rules::DOWN_ORDER, seen());
         }

@@ -37,6 +37,20 @@ impl Audit {
         })
     }
 
+    /// Tells whether this gateway, or a part of it, has stood still or failed since then.
+    pub(super) fn troubled_inside(&self, gateway: usize, since: Moment) -> bool {
+        self.causes.iter().any(|(at, cause)| match *cause {
+            Cause::Stalled(g, until) => g == gateway && until >= since.at,
+            Cause::GatewayDied(g) | Cause::Panicked(g) => g == gateway && *at >= since,
+            _ => false,
+        })
+    }
+
+    /// Tells whether something in the world is slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow)
+    }
+
     /// Tells whether every owner so far could be asked in time.
     pub(super) fn owners_are_asked(&self) -> bool {
         let apart = self.causes.iter().any(|(_, cause)| match cause {
@@ -167,7 +181,9 @@ impl Audit {
             session.attempts.iter().any(|a| a.asked.at <= due)
         });
         let lost = session.is_some_and(|s| !s.lost_links.is_empty());
-        if !(refused || slow || lost || self.backends_fail()) {
+        // A move may wait on a full link, unseen, until nobody has answered in time.
+        let unmoved = self.is_slow() && self.links.values().any(|link| link.transfers);
+        if !(refused || slow || lost || unmoved || self.backends_fail()) {
             let seen = format!("connection {id}: ERROR 502 of service {service:?}");
             self.breach(&rules::ERROR_UNFOUNDED, seen);
         }

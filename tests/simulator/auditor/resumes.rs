@@ -232,7 +232,7 @@ impl Audit {
             let live = link.gateway == last.gateway && link.lost.is_none() && !link.full;
             let stood = match place.standing {
                 Standing::Open => true,
-                Standing::Left => place.left > Some(last.opened),
+                Standing::Left => place.left > Some(last.opened) && !place.parted,
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
             (live && stood).then_some(link.service)
@@ -329,6 +329,7 @@ impl Audit {
             let standing = match place.standing {
                 Standing::Open => !claims,
                 // One that was left before, for another, was told as GAP then.
+                Standing::Left if place.parted => false,
                 Standing::Left => place.left > Some(since) && place.left_answered.is_none(),
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
@@ -391,7 +392,7 @@ impl Audit {
             .map_or(highest, |e| e.max(highest));
         // A resume without bindings, or one whose connection broke, raises it unseen.
         let unseen = session.attempts.iter().filter(|a| a.asked > since);
-        let most = highest + (unseen.count() as u32).max(1);
+        let most = highest + (unseen.count() as u32).max(1) + session.unseen_epochs();
         if epoch <= least || epoch > most {
             let seen = format!(
                 "session {session_id}: OPEN in epoch {epoch}, over {least}, at most {most}"

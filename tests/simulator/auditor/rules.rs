@@ -76,6 +76,17 @@ rules! {
     L_LEFT_OVER, "session left over at a backend", "3.1", "one OPEN, then one final CLOSE, or the end of its window";
     L_NO_SUSPEND, "lost connection untold to a backend", "3.2", "when a connection breaks without CLOSE the gateway sends SUSPEND";
 
+    // Moves.
+    M_UNASKED, "move that nobody asked for", "2.5", "because a matchmaker says so (ASSIGN), because its own backend does (TRANSFER), or because that one leaves";
+    M_STATE, "state lost or changed", "2.5", "the state at its end";
+    M_TWICE, "state offered twice", "2.5", "refused, or not answered: the old backend gets the session back";
+    M_LARGE, "state over the limit", "2.5", "the state: opaque, at most 65,536 bytes";
+    M_EPOCH, "epoch of a move not raised", "2.5", "OPEN with the flag transferred, the epoch raised by one";
+    M_MOVED, "MOVED with another code", "2.5", "MOVED with the reason";
+    M_UNTOLD, "end of a move untold", "2.5", "the old backend gets MOVED";
+    M_ORDER, "old backend behind the new one", "2.5", "the client has the old one's last DATA before the new one's first";
+    M_SUSPEND, "moved session not suspended", "2.5", "the new backend gets SUSPEND with what is left of the window behind its OPEN";
+
     // A backend by its library.
     B_ACCEPT, "answer to OPEN", "2.3", "ACCEPT before anything else for that session on that link; CLOSE 410 or 404 to what is not taken";
     B_307, "answer to CLOSE 307", "2.4", "the backend answers it once with CLOSE 307 behind its own last DATA for that session on that link";

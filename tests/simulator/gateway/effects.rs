@@ -57,7 +57,7 @@ impl World {
                 let id = chosen.unwrap_or_else(|| self.gateways[gateway].dice.next() | 1);
                 self.enter(client, gateway, id, chosen.is_some());
             }
-            Effect::Elsewhere(_) => {}
+            Effect::Elsewhere(elsewhere) => self.find_elsewhere(client, elsewhere),
             Effect::Enlist(id) => self.enter(client, gateway, id, true),
             Effect::Locate(session_id) => {
                 self.mail_registry(gateway, RegistryMail::Find { session_id, client });
@@ -87,8 +87,12 @@ impl World {
                     service: route.service.to_string(),
                     epoch: route.epoch,
                     tried: Vec::new(),
+                    assigned: route.assigned.is_some(),
                 };
-                self.route(attach);
+                match route.assigned {
+                    Some(endpoint) => self.reach(attach, endpoint),
+                    None => self.route(attach),
+                }
             }
             Effect::Reach(reach) => {
                 let attach = Attach {
@@ -100,6 +104,7 @@ impl World {
                     service: reach.service.to_string(),
                     epoch: 0,
                     tried: Vec::new(),
+                    assigned: true,
                 };
                 self.reach(attach, reach.endpoint);
             }
@@ -146,6 +151,7 @@ impl World {
             Note::UnexpectedAccept => self.counts.unexpected_accepts += 1,
             Note::Bound => self.counts.bound += 1,
             Note::BindFailed => self.counts.bind_failed += 1,
+            Note::MoveEnded { code, .. } => self.counts.move_ended(code),
             Note::ErrorMade(_) => self.counts.errors += 1,
             Note::SessionStarted { .. }
             | Note::SessionEnded(_)
@@ -154,7 +160,6 @@ impl World {
             | Note::ServicesChanged
             | Note::ServiceEnded
             | Note::MoveBegan
-            | Note::MoveEnded { .. }
             | Note::BannedUser { .. }
             | Note::FramesDropped(_)
             | Note::BadToken(_) => {}

@@ -1,6 +1,7 @@
 //! A client's mail: each letter is an event of the core.
 
 use game_gateway::codec::client::{self, Header};
+use game_gateway::codec::code::Code;
 use game_gateway::session::closing::Closing;
 
 use super::mail::{ClientMail, Found, LinkMail, Stray};
@@ -36,11 +37,26 @@ impl World {
             ClientMail::Accepted { service, epoch } => drop(self.step(client, |core, step| {
                 core.accepted(SERVICES[service], epoch, step);
             })),
-            ClientMail::Left { service } => {
+            ClientMail::Left {
+                service,
+                link,
+                state,
+            } => {
                 self.step(client, |core, step| {
-                    core.left(SERVICES[service], 0, &[], step)
+                    core.left(SERVICES[service], link as u64, &state, step)
                 });
             }
+            ClientMail::MoveAway { service, from } => drop(self.step(client, |core, step| {
+                core.move_away(SERVICES[service], from, step);
+            })),
+            ClientMail::Elsewhere {
+                service,
+                from,
+                asked,
+                found,
+            } => drop(self.step(client, |core, step| {
+                core.found_elsewhere(&service, from, asked, found, step);
+            })),
             ClientMail::Confirmed { service } => {
                 self.step(client, |core, step| core.confirmed(SERVICES[service], step));
             }
@@ -140,7 +156,10 @@ impl World {
             return;
         };
         if !c.core.uses(id, SERVICES[service]) {
-            return self.mail_link(link, LinkMail::Refuse(id));
+            return match stray {
+                Stray::Move(_) => self.mail_link(link, LinkMail::AnswerMoved(id, Code::NO_ROUTE)),
+                _ => self.mail_link(link, LinkMail::Refuse(id)),
+            };
         }
         self.counts.strays += 1;
         match stray {
@@ -161,6 +180,7 @@ impl World {
             Stray::Close(close) => drop(self.step(client, |core, step| {
                 core.closed_elsewhere(close, step);
             })),
+            Stray::Move(wish) => self.hear_wish(client, (service, id, link), &wish),
         }
     }
 

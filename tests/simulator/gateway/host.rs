@@ -9,7 +9,9 @@ use game_gateway::codec::link::Transport;
 use game_gateway::session::core::{Host, Limits};
 use game_gateway::session::token::{Keyring, TokenBody, TokenError};
 
+use super::pool;
 use crate::wire::Millis;
+use crate::world::{BACKENDS, SERVICES};
 
 /// Seconds since 1970 at the run's beginning.
 const EPOCH_SECONDS: u64 = 1_700_000_000;
@@ -68,8 +70,12 @@ impl Host for SimHost<'_> {
         self.keyring.open(token, unix_seconds(self.now))
     }
 
-    fn endpoint_allowed(&self, _: &str, _: &str) -> Result<SocketAddr, Code> {
-        Err(Code::NO_ROUTE)
+    fn endpoint_allowed(&self, service: &str, endpoint: &str) -> Result<SocketAddr, Code> {
+        let asked: Result<SocketAddr, _> = endpoint.parse();
+        let service = SERVICES.iter().position(|known| *known == service);
+        let mut those = (0..BACKENDS).filter_map(|backend| Some(pool::endpoint(backend, service?)));
+        let named = those.find(|endpoint| asked == Ok(*endpoint));
+        named.ok_or(Code::NO_ROUTE)
     }
 
     fn unix_seconds(&self) -> u64 {

@@ -10,6 +10,8 @@ use game_gateway::session::core::Hold;
 
 /// Bytes beyond which a link is full.
 pub(crate) const HIGH_WATERMARK: usize = 400;
+/// Sessions of one endpoint that a gateway moves at a time; one more is told 409.
+const MAX_MOVES: usize = 2;
 
 /// A lease's word to its link.
 #[derive(Debug)]
@@ -23,17 +25,38 @@ pub(crate) enum Word {
     Suspend(u32),
     Confirm,
     Leave,
+    /// CLOSE 307 with which a move begins.
+    Part,
+    TellMoved(Code),
     Release(Option<Code>),
 }
 
 /// What leases have said since it was looked at last, in order: link, session, word.
 pub(crate) type Post = Rc<RefCell<Vec<(usize, u64, Word)>>>;
 
+/// What a gateway knows of an endpoint, all its links together.
+#[derive(Debug, Default)]
+pub(crate) struct Endpoint {
+    /// The newest FEATURES say so.
+    pub(crate) transfers: Cell<bool>,
+    /// GOAWAY 01 came.
+    pub(crate) evacuated: Cell<bool>,
+    /// Its sessions that are being moved to others.
+    pub(crate) moves: Cell<usize>,
+}
+
+impl Endpoint {
+    pub(crate) fn room_for_moves(&self) -> usize {
+        MAX_MOVES.saturating_sub(self.moves.get())
+    }
+}
+
 /// All that the leases of one link share.
 #[derive(Debug)]
 pub(crate) struct Anchor {
     pub(crate) link: usize,
     pub(crate) endpoint: SocketAddr,
+    pub(crate) known: Rc<Endpoint>,
     /// Bytes that the link holds, those in its mail included.
     pub(crate) queued: Cell<usize>,
     /// Those who wait for room, those included whose word is in its mail.
@@ -53,6 +76,8 @@ pub(crate) struct Lease {
     pub(crate) session_id: u64,
     pub(crate) final_code: Code,
     pub(crate) silent: bool,
+    /// It counts among the moves of its endpoint.
+    pub(crate) moving: bool,
 }
 
 impl Lease {
@@ -62,12 +87,20 @@ impl Lease {
             session_id,
             final_code: Code::INTERNAL,
             silent: false,
+            moving: false,
         }
     }
 
     fn say(&self, word: Word) {
         let mut post = self.anchor.post.borrow_mut();
         post.push((self.anchor.link, self.session_id, word));
+    }
+
+    fn end_move(&mut self) {
+        if std::mem::take(&mut self.moving) {
+            let moves = &self.anchor.known.moves;
+            moves.set(moves.get() - 1);
+        }
     }
 }
 
@@ -129,22 +162,34 @@ impl Hold for Lease {
         self.final_code = code;
     }
 
-    // No backend here has the feature.
     fn transfers(&self) -> bool {
-        false
+        self.anchor.known.transfers.get()
     }
 
     fn part(&mut self) -> bool {
-        false
+        let known = &self.anchor.known;
+        if known.room_for_moves() == 0 {
+            return false;
+        }
+        known.moves.set(known.moves.get() + 1);
+        (self.moving, self.silent) = (true, true);
+        self.say(Word::Part);
+        true
     }
 
-    fn comes_back(&mut self) {}
+    fn comes_back(&mut self) {
+        self.silent = false;
+        self.end_move();
+    }
 
-    fn tell_moved(&self, _: Code) {}
+    fn tell_moved(&self, code: Code) {
+        self.say(Word::TellMoved(code));
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.end_move();
         self.say(Word::Release((!self.silent).then_some(self.final_code)));
     }
 }

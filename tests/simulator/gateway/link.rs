@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use game_gateway::codec::Decoded;
 use game_gateway::codec::code::Code;
-use game_gateway::codec::link::{self, Bind, Hello, Kind};
+use game_gateway::codec::link::{self, Bind, Hello, Kind, OPEN_TRANSFERRED, open_flags};
 use game_gateway::session::link::{OpenState, Sessions, Waiter, Waiting};
 
 use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
 use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
+use super::moves::Evacuation;
 use crate::wire::{Millis, Side};
 use crate::world::{SERVICES, World};
 
@@ -41,6 +42,7 @@ pub(crate) struct Link {
     pub(crate) outbox: Vec<u8>,
     pub(crate) stuffed_until: Millis,
     pub(crate) mail: Mailbox<LinkMail>,
+    pub(crate) evacuation: Evacuation,
 }
 
 impl Link {
@@ -54,6 +56,7 @@ impl Link {
         self.sessions = Sessions::default();
         self.waiting = Waiting::default();
         self.mail = Mailbox::default();
+        self.evacuation = Evacuation::default();
     }
 }
 
@@ -105,6 +108,7 @@ impl World {
                     self.enqueue_close(link, session_id, Code::NOT_HERE);
                 }
             }
+            LinkMail::AnswerMoved(session_id, code) => self.tell_moved(link, session_id, code),
         }
     }
 
@@ -117,12 +121,13 @@ impl World {
         }
         let l = &mut self.links[link];
         l.waiting.forget_bound(attach.session_id);
-        l.sessions.attach(
-            attach.session_id,
-            attach.realm_id,
-            attach.client,
-            attach.resumes,
-        );
+        let (id, client) = (attach.session_id, attach.client);
+        let attached = l
+            .sessions
+            .attach(id, attach.realm_id, client, attach.resumes);
+        if open_flags(&attach.open) & OPEN_TRANSFERRED != 0 {
+            attached.arrives();
+        }
         let lease = Lease::new(Rc::clone(&l.anchor), attach.session_id);
         self.enqueue(link, Kind::Open, attach.session_id, &attach.open);
         let mail = if attach.resumes {
@@ -191,6 +196,8 @@ impl World {
                     self.enqueue_close(link, id, Code::LEAVES_LINK);
                 }
             }
+            Word::Part => self.part_on_link(link, id),
+            Word::TellMoved(code) => self.tell_moved(link, id, code),
             Word::Release(code) => {
                 if l.sessions.release(id, code)
                     && let Some(code) = code
@@ -351,7 +358,7 @@ impl World {
                 }
                 LinkMail::Word(id, Word::Release(Some(code))) => self.farewell(link, id, code),
                 LinkMail::Farewell(id, code) => self.farewell(link, id, code),
-                LinkMail::Word(..) | LinkMail::Refuse(_) => {}
+                LinkMail::Word(..) | LinkMail::Refuse(_) | LinkMail::AnswerMoved(..) => {}
             }
         }
     }

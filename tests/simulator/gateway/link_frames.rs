@@ -3,7 +3,9 @@
 use game_gateway::codec::Decoded;
 use game_gateway::codec::client::{self, Header};
 use game_gateway::codec::code::{Code, Notice};
-use game_gateway::codec::link::{self, Bind, Frame, Kind, Multicast};
+use game_gateway::codec::link::{
+    self, Assign, Bind, Features, Frame, GOAWAY_MOVE, Kind, Multicast, Transfer,
+};
 use game_gateway::session::core::BackendClose;
 use game_gateway::session::link::{Batch, Closed, LeaveAnswered, Recipient};
 
@@ -43,11 +45,12 @@ impl World {
         }
     }
 
-    fn deliver_batch(&mut self, client: usize, batch: Batch) {
+    pub(super) fn deliver_batch(&mut self, client: usize, batch: Batch) {
         let Batch { head, frames } = batch;
         self.mail_client(client, ClientMail::Deliver { head, frames });
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one arm a kind")]
     fn link_frame(&mut self, link: usize, frame: &Frame<'_>) {
         let (id, service) = (frame.session_id, self.links[link].service);
         match Kind::from_byte(frame.kind) {
@@ -89,7 +92,35 @@ impl World {
                     self.link_data(link, id, multicast.payload);
                 }
             }
-            Some(Kind::Goaway) => self.link_leaves(link),
+            Some(Kind::Goaway) => {
+                if frame.payload.first() == Some(&GOAWAY_MOVE) {
+                    self.links[link].anchor.known.evacuated.set(true);
+                }
+                self.link_leaves(link);
+                self.evacuate_endpoint(link);
+            }
+            Some(Kind::Features) => {
+                if let Ok(features) = Features::decode(frame.payload) {
+                    self.links[link]
+                        .anchor
+                        .known
+                        .transfers
+                        .set(features.transfer);
+                    self.evacuate_endpoint(link);
+                }
+            }
+            Some(Kind::Assign) => {
+                let wish = Assign::decode(frame.payload);
+                self.link_wish(
+                    link,
+                    id,
+                    wish.map(|a| (Some(a.service.to_owned()), a.endpoint)),
+                );
+            }
+            Some(Kind::Transfer) => {
+                let wish = Transfer::decode(frame.payload);
+                self.link_wish(link, id, wish.map(|t| (None, t.endpoint)));
+            }
             Some(Kind::Accept) => {
                 let Some(epoch) = frame.payload.first_chunk() else {
                     return;
@@ -103,17 +134,7 @@ impl World {
                     self.mail_client(client, ClientMail::Accepted { service, epoch });
                 }
             }
-            Some(
-                Kind::Hello
-                | Kind::Open
-                | Kind::Suspend
-                | Kind::Bound
-                | Kind::Features
-                | Kind::Assign
-                | Kind::Transfer
-                | Kind::Moved,
-            )
-            | None => {}
+            Some(Kind::Hello | Kind::Open | Kind::Suspend | Kind::Bound | Kind::Moved) | None => {}
         }
     }
 
@@ -132,7 +153,7 @@ impl World {
         client::encode(&mut attached.head, &header, SERVICES[l.service], payload);
     }
 
-    fn stray(&mut self, link: usize, session_id: u64, stray: Stray) {
+    pub(super) fn stray(&mut self, link: usize, session_id: u64, stray: Stray) {
         let l = &self.links[link];
         let (gateway, service) = (l.gateway, l.service);
         let relay = RegistryMail::Relay {
@@ -149,13 +170,25 @@ impl World {
         let l = &mut self.links[link];
         let service = l.service;
         if notice.code == Code::LEAVES_LINK {
-            if let LeaveAnswered::Detached(mut attached) = l.sessions.leave_answered(id) {
-                if let Some(batch) = attached.take_batch() {
-                    self.deliver_batch(attached.client, batch);
+            let (client, batch, state): (_, _, Box<[u8]>) = match l.sessions.leave_answered(id) {
+                LeaveAnswered::Detached(mut attached) => {
+                    (attached.client, attached.take_batch(), Box::default())
                 }
-                self.mail_client(attached.client, ClientMail::Left { service });
+                LeaveAnswered::Parted(attached) => {
+                    let state = payload.get(Notice::TEXT_AT..).unwrap_or_default();
+                    (attached.client, attached.take_batch(), state.into())
+                }
+                LeaveAnswered::Forgotten | LeaveAnswered::Unexpected => return,
+            };
+            if let Some(batch) = batch {
+                self.deliver_batch(client, batch);
             }
-            return;
+            let left = ClientMail::Left {
+                service,
+                link,
+                state,
+            };
+            return self.mail_client(client, left);
         }
         let close = BackendClose {
             code: notice.code,
@@ -185,6 +218,8 @@ impl World {
         }
         if l.stage == Stage::Greeting {
             l.stage = Stage::Ready;
+            // One that said GOAWAY before is another one now.
+            l.anchor.known.evacuated.set(false);
         }
         self.pool_ready(link);
     }

@@ -2,6 +2,7 @@
 //! delays of the simulator's choice.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use game_gateway::codec::code::Code;
 use game_gateway::codec::link::Bind;
@@ -39,6 +40,16 @@ pub(crate) enum Stray {
     Data(Vec<u8>),
     Bind(Bind),
     Close(BackendClose),
+    Move(Wish),
+}
+
+/// ASSIGN or TRANSFER.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// None: TRANSFER.
+    pub(crate) service: Option<String>,
+    pub(crate) endpoint: String,
+    pub(crate) from: SocketAddr,
 }
 
 /// To a client.
@@ -59,6 +70,20 @@ pub(crate) enum ClientMail {
     },
     Left {
         service: usize,
+        link: usize,
+        state: Box<[u8]>,
+    },
+    /// Its backend leaves, and has it moved.
+    MoveAway {
+        service: usize,
+        from: SocketAddr,
+    },
+    /// Where the rules lead it.
+    Elsewhere {
+        service: String,
+        from: SocketAddr,
+        asked: bool,
+        found: Result<SocketAddr, Code>,
     },
     Confirmed {
         service: usize,
@@ -151,6 +176,8 @@ pub(crate) enum LinkMail {
     /// CLOSE for a session that this link does not carry.
     Farewell(u64, Code),
     Refuse(u64),
+    /// MOVED, at once.
+    AnswerMoved(u64, Code),
 }
 
 #[derive(Debug)]
@@ -164,6 +191,8 @@ pub(crate) struct Attach {
     pub(crate) epoch: u32,
     /// Backends that were tried before.
     pub(crate) tried: Vec<usize>,
+    /// A backend has said where it goes: there is no choice.
+    pub(crate) assigned: bool,
 }
 
 /// To the actor of the peer channel.

@@ -10,6 +10,7 @@ pub(crate) mod lease;
 pub(crate) mod link;
 pub(crate) mod link_frames;
 pub(crate) mod mail;
+pub(crate) mod moves;
 pub(crate) mod peer_wires;
 pub(crate) mod peers;
 pub(crate) mod pool;
@@ -17,6 +18,7 @@ pub(crate) mod registry;
 pub(crate) mod superseding;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use game_gateway::codec::peer::PeerGateway;
 
@@ -45,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) peer_mail: Mailbox<PeerMail>,
     /// Links by worker, service and backend.
     pub(crate) pools: BTreeMap<pool::PoolKey, pool::Pool>,
+    /// What is known of endpoints, by service and backend.
+    pub(crate) endpoints: BTreeMap<(usize, usize), Rc<lease::Endpoint>>,
     next_worker: usize,
 }
 
@@ -64,6 +68,7 @@ impl Gateway {
             calls: Calls::default(),
             peer_mail: Mailbox::default(),
             pools: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
             next_worker: 0,
         }
     }
@@ -152,6 +157,7 @@ impl World {
         g.calls = Calls::default();
         g.peer_mail = Mailbox::default();
         g.pools.clear();
+        g.endpoints.clear();
         for client in 0..self.clients.len() {
             if self.clients[client]
                 .as_ref()

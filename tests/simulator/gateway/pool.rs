@@ -11,6 +11,7 @@ use game_gateway::session::link::{Sessions, Waiting};
 use super::lease::Anchor;
 use super::link::{Link, Stage};
 use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
+use super::moves::Evacuation;
 use crate::network::Purpose;
 use crate::wire::Millis;
 use crate::world::{BACKENDS, Event, SERVICES, World};
@@ -38,14 +39,14 @@ pub(crate) fn endpoint(backend: usize, service: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, backend as u8, service as u8], 7000))
 }
 
-fn backend_at(endpoint: SocketAddr) -> usize {
+pub(crate) fn backend_at(endpoint: SocketAddr) -> usize {
     match endpoint {
         SocketAddr::V4(v4) => usize::from(v4.ip().octets()[2]),
         SocketAddr::V6(_) => 0,
     }
 }
 
-fn service_at(name: &str) -> usize {
+pub(crate) fn service_at(name: &str) -> usize {
     SERVICES
         .iter()
         .position(|service| *service == name)
@@ -62,8 +63,8 @@ impl World {
         let first = self.gateways[gateway].dice.index(BACKENDS);
         let mut order = (0..BACKENDS).map(|at| (first + at) % BACKENDS);
         match order.find(|backend| !attach.tried.contains(backend)) {
-            Some(backend) => self.bind(attach, backend),
-            None => {
+            Some(backend) if !attach.assigned => self.bind(attach, backend),
+            Some(_) | None => {
                 let result = Err(RouteFailed {
                     code: Code::BAD_GATEWAY,
                     text: "the backend cannot be reached",
@@ -79,6 +80,7 @@ impl World {
         }
     }
 
+    /// At the endpoint that is named, whatever the rules say.
     pub(crate) fn reach(&mut self, attach: Attach, endpoint: SocketAddr) {
         self.bind(attach, backend_at(endpoint));
     }
@@ -124,6 +126,8 @@ impl World {
             service,
         });
         self.wires[wire].near = Some(number);
+        let known = &mut self.gateways[gateway].endpoints;
+        let known = Rc::clone(known.entry((service, backend)).or_default());
         self.links.push(Link {
             gateway,
             worker,
@@ -135,6 +139,7 @@ impl World {
             anchor: Rc::new(Anchor {
                 link: number,
                 endpoint: endpoint(backend, service),
+                known,
                 queued: Cell::new(0),
                 waiting: Cell::new(0),
                 post: Rc::clone(&self.post),
@@ -144,6 +149,7 @@ impl World {
             inbox: Vec::new(),
             outbox: Vec::new(),
             stuffed_until: 0,
+            evacuation: Evacuation::default(),
             mail: Mailbox::default(),
         });
         let core = &self.backends[backend * SERVICES.len() + service];

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use game_gateway::codec::code::Code;
 use game_gateway::codec::peer::PeerGateway;
 use game_gateway::session::core::RegisterFailed;
 
@@ -90,6 +91,9 @@ impl World {
                             link,
                         },
                     ),
+                    None if matches!(stray, Stray::Move(_)) => {
+                        self.mail_link(link, LinkMail::AnswerMoved(session_id, Code::NO_ROUTE));
+                    }
                     // A CLOSE that crossed ours on the way: a CLOSE is never answered.
                     None if matches!(stray, Stray::Close(_)) => {}
                     None => self.mail_link(link, LinkMail::Refuse(session_id)),

@@ -1,6 +1,7 @@
 //! Small traces by hand: good ones, and for each rule one that breaks it.
 
 mod good;
+mod moves;
 mod resumes;
 mod single;
 mod trace;
@@ -13,7 +14,7 @@ type Bad = (&'static Rule, fn(&mut Trace));
 
 #[test]
 fn every_rule_can_be_broken() {
-    let bad = || single::BAD.iter().chain(resumes::BAD);
+    let bad = || single::BAD.iter().chain(resumes::BAD).chain(moves::BAD);
     for (rule, breaks) in bad() {
         let mut trace = Trace::new();
         breaks(&mut trace);

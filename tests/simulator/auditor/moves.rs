@@ -1,0 +1,611 @@
+//! Sessions that go on at other backends (protocol 2.5): whose turn it is, what is told, and the state on its way.
+
+use super::frames::{LinkFrame, LinkWhat};
+use super::gateway_links::INSIDE;
+use super::model::{Due, Gift, Learn, LostLink, Moment, Move, Process, Session, Standing, Wish};
+use super::{Audit, rules};
+use crate::wire::Millis;
+
+/// Longest state.
+const MAX_STATE: usize = 65_536;
+
+impl Session {
+    /// Epochs that moves may have raised and nobody has seen.
+    pub(super) fn unseen_epochs(&self) -> u32 {
+        2 * self.moves.len() as u32
+    }
+
+    pub(super) fn highest_epoch(&self) -> u32 {
+        let incarnations = self.incarnations.iter().map(|i| i.epoch).max();
+        incarnations.unwrap_or(1).max(self.epoch.0)
+    }
+
+    /// The move under way of a gateway's service.
+    fn moving(&mut self, gateway: Process, service: usize) -> Option<&mut Move> {
+        let mut moves = self.moves.iter_mut().rev();
+        moves.find(|m| (m.gateway, m.service) == (gateway, service) && m.ended.is_none())
+    }
+}
+
+impl Audit {
+    fn move_on(&mut self, id: u64, session_id: u64) -> Option<&mut Move> {
+        let link = self.links.get(&id)?;
+        let (gateway, service) = (link.gateway, link.service);
+        self.sessions.get_mut(&session_id)?.moving(gateway, service)
+    }
+
+    pub(super) fn features_heard(&mut self, id: u64, transfers: bool) {
+        let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
+            return;
+        };
+        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        for link in self.links.values_mut().filter(same) {
+            link.transfers = transfers;
+        }
+    }
+
+    pub(super) fn evacuation_heard(&mut self, id: u64) {
+        let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
+            return;
+        };
+        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        for link in self.links.values_mut().filter(same) {
+            link.evacuated = true;
+        }
+    }
+
+    /// An ASSIGN or TRANSFER has arrived at a gateway.
+    pub(super) fn wish_heard(&mut self, id: u64, frame: &LinkFrame) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, service) = (link.gateway, link.service);
+        let (transfers, own) = (link.transfers, link.backend.index);
+        let session = self.sessions.entry(frame.session_id).or_default();
+        let place = session.places.get(&id);
+        let open = place.is_some_and(|p| p.standing == Standing::Open && !p.unanswered);
+        let parted = session
+            .moving(gateway, service)
+            .is_some_and(|m| m.from == id);
+        let codes = match &frame.what {
+            LinkWhat::Assign(..) => vec![0, 404, 409, 503],
+            // There is no reason but another move, or a resume.
+            LinkWhat::Transfer(to) if transfers && is_other(to, own, service) => {
+                if open || parted {
+                    vec![409]
+                } else {
+                    vec![404, 409]
+                }
+            }
+            _ if transfers => vec![404, 409],
+            _ => vec![404, 409, 501],
+        };
+        session.wishes.push(Wish {
+            link: id,
+            heard: now,
+            codes,
+            answered: false,
+        });
+    }
+
+    /// CLOSE 307 with which a move begins.
+    pub(super) fn part_said(&mut self, id: u64, session_id: u64) {
+        let now = self.now;
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, service) = (link.gateway, link.service);
+        let (may, evacuated, full) = (link.transfers, link.evacuated, link.full);
+        let seen = format!("session {session_id}, link {id}: CLOSE 307 move");
+        let standing = self.place(id, session_id).standing;
+        match standing {
+            Standing::Open => {}
+            Standing::Left => return self.breach(&rules::L_AFTER_307, seen),
+            // The news may still be on its way inside the gateway.
+            Standing::ByBackend(_) => return,
+            Standing::Unopened | Standing::Closed => {
+                return self.breach(&rules::L_CLOSE_STRAY, seen);
+            }
+        }
+        let session = self.sessions.entry(session_id).or_default();
+        let asked = evacuated || !session.wishes.is_empty();
+        let founded = may && asked;
+        if !founded && !full {
+            return self.breach(&rules::M_UNASKED, seen);
+        }
+        session.moves.push(Move {
+            gateway,
+            service,
+            from: id,
+            to: None,
+            began: now,
+            state: None,
+            epoch: 0,
+            answer: None,
+            back: None,
+            ended: None,
+        });
+        self.moves.push((session_id, session.moves.len() - 1));
+        let place = self.place(id, session_id);
+        (place.standing, place.left, place.parted) = (Standing::Left, Some(now), true);
+        place.left_answered = None;
+        place.gives_up();
+        self.speaks_for(id, session_id, "CLOSE 307");
+    }
+
+    /// The highest epoch that the gateway of this link has opened the session in.
+    fn highest_here(&self, id: u64, session_id: u64) -> u32 {
+        let gateway = self.links.get(&id).map(|link| link.gateway);
+        let Some(session) = self.sessions.get(&session_id) else {
+            return 1;
+        };
+        let its = |link: &u64| self.links.get(link).map(|l| l.gateway) == gateway;
+        let places = session.places.iter().filter(|(link, _)| its(link));
+        let opens = places.filter_map(|(_, place)| place.resumed.map(|(epoch, _)| epoch));
+        let own = session
+            .incarnations
+            .iter()
+            .filter(|i| Some(i.gateway) == gateway);
+        opens.chain(own.map(|i| i.epoch)).max().unwrap_or(1)
+    }
+
+    /// The state has arrived at the gateway.
+    pub(super) fn state_heard(&mut self, id: u64, frame: &LinkFrame) {
+        let now = self.now;
+        let highest = self.highest_here(id, frame.session_id);
+        if let Some(moving) = self.move_on(id, frame.session_id)
+            && moving.from == id
+            && moving.back.is_none()
+            && moving.state.is_none()
+        {
+            moving.state = Some((now, frame.state.clone()));
+            moving.epoch = highest;
+        }
+    }
+
+    /// An OPEN that wants an answer is said; tells whether it is one of a move.
+    pub(super) fn opens_in_move(
+        &mut self,
+        id: u64,
+        frame: &LinkFrame,
+        (epoch, transferred): (u32, bool),
+    ) -> bool {
+        let (now, session_id) = (self.now, frame.session_id);
+        let full = self.links.get(&id).is_some_and(|link| link.full);
+        let seen = format!("session {session_id}, link {id}: OPEN in epoch {epoch}");
+        let Some(moving) = self.move_on(id, session_id) else {
+            // One that waited may come when its move is over.
+            if transferred && !full && !self.moved_lately(session_id) {
+                self.breach(&rules::M_UNASKED, seen);
+            }
+            let place = self.place(id, session_id);
+            return transferred || (place.parted && place.standing == Standing::Left);
+        };
+        if !transferred {
+            let back = moving.from == id;
+            if back {
+                moving.back = Some(now);
+            }
+            return back;
+        }
+        if moving.to.is_some() || moving.back.is_some() {
+            if !full {
+                self.breach(&rules::M_TWICE, seen);
+            }
+            return true;
+        }
+        moving.to = Some(id);
+        let state = moving.state.as_ref().map(|(_, state)| state.clone());
+        if frame.state.len() > MAX_STATE {
+            self.breach(&rules::M_LARGE, seen);
+        } else if state.is_none_or(|state| state != frame.state) && !full {
+            self.breach(&rules::M_STATE, seen);
+        }
+        true
+    }
+
+    /// Tells whether a BIND came when an OPEN of a move had been made: BOUND follows it.
+    pub(super) fn bound_since(&mut self, id: u64, session_id: u64) -> bool {
+        let made = self.move_on(id, session_id).and_then(|m| m.state.as_ref());
+        let Some(made) = made.map(|(at, _)| *at) else {
+            return false;
+        };
+        let session = self.sessions.get(&session_id);
+        let last = session.and_then(|session| session.bound.last());
+        last.is_some_and(|(since, ..)| *since > made)
+    }
+
+    fn moved_lately(&self, session_id: u64) -> bool {
+        let moves = self.sessions.get(&session_id).map(|s| &s.moves);
+        let late = self
+            .now
+            .at
+            .saturating_sub(self.scene.connect_timeout + INSIDE);
+        moves.is_some_and(|moves| moves.iter().any(|m| m.ended.is_none_or(|at| at.at >= late)))
+    }
+
+    /// "… the epoch raised by one", over every OPEN that was said when that was decided.
+    pub(super) fn check_move_epoch(&mut self, id: u64, session_id: u64, epoch: u32) {
+        let now = self.now;
+        let full = self.links.get(&id).is_some_and(|link| link.full);
+        let decided = self.move_on(id, session_id).map(|m| m.epoch);
+        let session = self.sessions.entry(session_id).or_default();
+        let highest = session.highest_epoch();
+        let most = highest + 1 + session.unseen_epochs() + session.attempts.len() as u32;
+        let least = decided.filter(|decided| *decided > 0).unwrap_or(1);
+        if (epoch <= least && !full) || epoch > most {
+            let seen = format!("session {session_id}: epoch {epoch} behind {least}");
+            return self.breach(&rules::M_EPOCH, seen);
+        }
+        if epoch > highest {
+            session.epoch = (epoch, now);
+        }
+    }
+
+    /// A backend has answered an OPEN of a move.
+    pub(super) fn move_answered(&mut self, id: u64, session_id: u64, code: u16) {
+        let now = self.now;
+        let Some(moving) = self.move_on(id, session_id) else {
+            return;
+        };
+        if moving.to != Some(id) || moving.back.is_some() {
+            return;
+        }
+        moving.answer = Some((now, code));
+        let (from, gateway, service, opened) =
+            (moving.from, moving.gateway, moving.service, moving.began);
+        if code == 0 && !self.is_connected(session_id, gateway) {
+            self.unsuspended.push((now, session_id, id));
+        }
+        if self.links.get(&from).is_none_or(|link| link.lost.is_some()) {
+            let session = self.sessions.entry(session_id).or_default();
+            if let Some(moving) = session.moving(gateway, service) {
+                moving.ended = Some(now);
+            }
+            if code != 0 {
+                // Neither has it.
+                session.lost_links.push(LostLink {
+                    since: now,
+                    opened,
+                    service,
+                    gateway,
+                });
+            }
+        }
+    }
+
+    /// Tells whether a gateway believes that the session's client is there.
+    fn is_connected(&self, session_id: u64, gateway: Process) -> bool {
+        self.conns.values().any(|conn| {
+            let its = conn.session == Some(session_id) && conn.gateway == gateway;
+            its && !conn.gone && conn.closed.is_none() && !conn.player_closed
+        })
+    }
+
+    /// A session that was moved without a connection is suspended at its new backend.
+    fn check_unsuspended(&mut self, now: Millis) {
+        let is_due = |(since, ..): &(Moment, u64, u64)| since.at + INSIDE < now;
+        while self.unsuspended.first().is_some_and(is_due) {
+            let (since, session_id, id) = self.unsuspended.remove(0);
+            let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
+            else {
+                continue;
+            };
+            let stands = link.lost.is_none() && !link.cut && !link.full;
+            let told = session.places.get(&id).is_none_or(|place| {
+                place.standing != Standing::Open || place.suspended > Some(since)
+            });
+            let back = session
+                .attempts
+                .iter()
+                .any(|a| a.asked.at + INSIDE >= since.at)
+                || self.is_connected(session_id, link.gateway);
+            let index = link.gateway.index;
+            let excused = self.is_ended(session_id)
+                || self.gateway(index) != link.gateway
+                || self.troubled_inside(index, since);
+            if stands && !told && !back && !excused {
+                let seen = format!("session {session_id}, link {id}");
+                return self.breach(&rules::M_SUSPEND, seen);
+            }
+        }
+    }
+
+    /// A player's application gets a frame that an old backend has said before it gave the session away: nothing that
+    /// the new one has said came before.
+    pub(super) fn check_turn(
+        &mut self,
+        session_id: u64,
+        of: Process,
+        sent: Moment,
+        service: usize,
+    ) {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return;
+        };
+        let told_of = |by: Process, since: Moment| {
+            let process = origin(by, service);
+            let frames = session
+                .down
+                .get(&process)
+                .into_iter()
+                .flat_map(|down| &down.frames);
+            let mut behind = frames.filter(|f| f.sent > since && f.told.is_some() && !f.stray);
+            behind.next().is_some()
+        };
+        let early = session.gifts.iter().any(|gift| {
+            let gave = origin(gift.by, service) == of && gift.service == service;
+            let taken = gift.offered.and_then(|(at, by)| Some((at, by?)));
+            let behind = taken.is_some_and(|(at, by)| told_of(by, at));
+            gave && sent < gift.given && behind
+        });
+        let lost = !session.lost_links.is_empty() || session.incarnations.iter().any(|i| i.gap);
+        if early && !lost {
+            let seen = format!("session {session_id}, backend {of:?}, sent {sent:?}");
+            self.breach(&rules::M_ORDER, seen);
+        }
+    }
+
+    /// The old backend has ended the session itself.
+    pub(super) fn ended_in_move(&mut self, id: u64, session_id: u64, code: u16) {
+        let now = self.now;
+        if let Some(moving) = self.move_on(id, session_id) {
+            moving.ended = Some(now);
+        }
+        if code != 410 {
+            self.session_ends(session_id);
+        }
+    }
+
+    /// MOVED is said to a backend: as the end of a move that it had or asked for, or as the answer to a wish.
+    pub(super) fn moved_said(&mut self, id: u64, session_id: u64, code: u16) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (full, ends) = (link.full, link.ends());
+        let began = self.ends_move(id, session_id, code);
+        let (links, timeout) = (&self.links, self.scene.connect_timeout);
+        let session = self.sessions.entry(session_id).or_default();
+        let same = |w: &Wish| links.get(&w.link).map(super::Link::ends) == Some(ends);
+        let fits = |w: &Wish| match began {
+            // On whatever link of that backend it came.
+            Some(began) => w.heard < began,
+            None => w.codes.contains(&code),
+        };
+        let mut wishes = session.wishes.iter_mut().filter(|w| same(w));
+        if let Some(wish) = wishes.find(|w| !w.answered && fits(w)) {
+            wish.answered = true;
+            return;
+        }
+        // The end of another backend's move, which this one has asked for.
+        let known = session
+            .moves
+            .iter()
+            .any(|m| m.began.at + 3 * timeout >= self.now.at);
+        let assigns = |w: &Wish| w.codes.contains(&503);
+        let mut wishes = session.wishes.iter_mut().filter(|w| same(w));
+        if began.is_none()
+            && let Some(wish) = wishes.find(|w| known && assigns(w))
+        {
+            wish.answered = true;
+            return;
+        }
+        // Several may be answered in another order. A session that has gone says 404.
+        let swapped = session.wishes.iter().any(|w| same(w) && fits(w));
+        let gone = code == 404 && !session.attempts.is_empty();
+        if began.is_none() && !swapped && !full && !gone && !self.is_ended(session_id) {
+            let seen = format!("session {session_id}, link {id}: MOVED {code}");
+            self.breach(&rules::M_MOVED, seen);
+        }
+    }
+
+    /// Tells whether that MOVED ends a move of the old backend on this link, and when that began.
+    fn ends_move(&mut self, id: u64, session_id: u64, code: u16) -> Option<Moment> {
+        let now = self.now;
+        let over = self.is_ended(session_id);
+        let trouble = self.backends_fail() || self.is_slow();
+        let timeout = self.scene.connect_timeout;
+        let session = self.sessions.get_mut(&session_id)?;
+        let mut moves = session.moves.iter_mut().rev();
+        let moving = moves.find(|m| m.from == id && m.ended.is_none())?;
+        let since = moving.state.as_ref().map_or(moving.began, |(at, _)| *at);
+        let late = now.at >= since.at + timeout;
+        let state = moving.state.as_ref().map_or(0, |(_, state)| state.len());
+        let fits = match (moving.answer, code) {
+            (Some((_, 0)), 0) => true,
+            (_, 0) => false,
+            // It has the session again first.
+            _ if moving.back.is_none() => false,
+            (_, 404) if over => true,
+            (None, 413) => state > MAX_STATE,
+            (None, 502) => state <= MAX_STATE && (late || trouble || over),
+            // The answer came behind the deadline.
+            (Some((_, refused)), code) => refused == code || (code == 502 && late),
+            (None, _) => false,
+        };
+        if fits {
+            moving.ended = Some(now);
+        }
+        fits.then_some(moving.began)
+    }
+
+    fn is_ended(&self, session_id: u64) -> bool {
+        let session = self.sessions.get(&session_id);
+        session.is_some_and(|session| session.ended.is_some() || self.is_over(session))
+    }
+
+    /// A backend's application gives a state away.
+    pub(super) fn gives(&mut self, (backend, service): (usize, &str), id: u64, state: &[u8]) {
+        let now = self.now;
+        let (by, Some(service)) = (self.backend(backend), self.service(service)) else {
+            return;
+        };
+        let session = self.sessions.entry(id).or_default();
+        session.gifts.push(Gift {
+            service,
+            by,
+            state: state.into(),
+            given: now,
+            offered: None,
+        });
+    }
+
+    /// A backend's answer to CLOSE 307 brings the state that its application has given.
+    pub(super) fn state_said(&mut self, id: u64, frame: &LinkFrame) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (backend, service) = (link.backend, link.service);
+        let session = self.sessions.get(&frame.session_id);
+        let gifts = session.into_iter().flat_map(|session| &session.gifts);
+        let mut its = gifts.filter(|g| (g.by, g.service) == (backend, service));
+        let given = its.any(|gift| gift.state == frame.state);
+        if !frame.state.is_empty() && !given {
+            let seen = format!("session {}, link {id}", frame.session_id);
+            self.breach(&rules::M_STATE, seen);
+        }
+    }
+
+    /// A backend's application gets a state, and takes it or does not.
+    pub(super) fn takes(
+        &mut self,
+        (backend, service): (usize, &str),
+        id: u64,
+        state: &[u8],
+        refused: Option<u16>,
+    ) {
+        let now = self.now;
+        let (by, Some(service)) = (self.backend(backend), self.service(service)) else {
+            return;
+        };
+        let seen = format!("session {id} at backend {backend}: {} bytes", state.len());
+        let session = self.sessions.entry(id).or_default();
+        let mut gifts = session.gifts.iter_mut().rev();
+        let its = |g: &&mut Gift| g.service == service && g.by != by && *g.state == *state;
+        let Some(gift) = gifts.find(its) else {
+            return self.breach(&rules::M_STATE, seen);
+        };
+        if gift.offered.is_some() {
+            return self.breach(&rules::M_TWICE, seen);
+        }
+        gift.offered = Some((now, refused.is_none().then_some(by)));
+        let Some(code) = refused else { return };
+        // Its library was to take it.
+        self.backends[backend].sessions.remove(&(service, id));
+        let learned = |(of, session, learn): &(usize, u64, Learn)| {
+            (*of, *session) == (service, id) && matches!(learn, Learn::Opened { .. })
+        };
+        let due = &mut self.backends[backend].due;
+        if let Some(at) = due.iter().rposition(learned) {
+            due.remove(at);
+        }
+        let its = self
+            .links
+            .values_mut()
+            .filter(|l| (l.backend, l.service) == (by, service));
+        let mut due = its.flat_map(|link| link.due.iter_mut());
+        let accept = |due: &&mut (u64, Due)| due.0 == id && matches!(due.1, Due::Accept(_));
+        if let Some(due) = due.find(accept) {
+            due.1 = Due::Close(code);
+        }
+    }
+
+    /// CLOSE 307 has arrived at a backend; tells whether that begins a move there.
+    pub(super) fn gives_there(&mut self, id: u64, frame: &LinkFrame) -> bool {
+        let now = self.now.at;
+        if &*frame.state != b"move" {
+            return false;
+        }
+        let Some(link) = self.links.get_mut(&id) else {
+            return false;
+        };
+        let key = (link.service, frame.session_id);
+        let gateway = link.gateway.index;
+        let entry = self.backends[link.backend.index].sessions.get_mut(&key);
+        let Some(entry) = entry else {
+            return false;
+        };
+        let left = entry.leaving.iter().position(|(left, _)| *left == id);
+        if let Some(at) = left.filter(|_| entry.gateway != gateway) {
+            // There is no state to give (2.5).
+            entry.leaving.remove(at);
+            link.due.push_back((frame.session_id, Due::Close(410)));
+            return true;
+        }
+        if entry.link != Some(id) {
+            return false;
+        }
+        (entry.link, entry.until) = (None, Some(now + link.resume_window));
+        entry.given = true;
+        link.due.push_back((frame.session_id, Due::Close(307)));
+        true
+    }
+
+    /// MOVED has arrived at a backend.
+    pub(super) fn moved_heard(&mut self, id: u64, session_id: u64, code: u16) {
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        let (gateway, key) = (link.gateway.index, (link.service, session_id));
+        let backend = &mut self.backends[link.backend.index];
+        let Some(entry) = backend.sessions.get(&key).filter(|e| e.gateway == gateway) else {
+            return;
+        };
+        let away = entry.given && code == 0;
+        if away {
+            backend.sessions.remove(&key);
+        }
+        let learn = Learn::Moved(code);
+        backend.due.push_back((key.0, session_id, learn));
+    }
+
+    /// Moves come to an end in time, and their ends are told.
+    pub(super) fn check_moves(&mut self, now: Millis) {
+        self.check_unsuspended(now);
+        let timeout = self.scene.connect_timeout;
+        let mut open = std::mem::take(&mut self.moves);
+        open.retain(|(session_id, index)| {
+            let session = self.sessions.get(session_id);
+            let Some(moving) = session.and_then(|session| session.moves.get(*index)) else {
+                return false;
+            };
+            let from = self.links.get(&moving.from);
+            let stands = from.is_some_and(|l| l.lost.is_none() && !l.cut && !l.full);
+            let gateway = moving.gateway;
+            let excused = !stands
+                || self.gateway(gateway.index) != gateway
+                || self.troubled_inside(gateway.index, moving.began);
+            if moving.ended.is_some() || excused {
+                return false;
+            }
+            let due = match (moving.state.as_ref(), moving.answer) {
+                (_, Some((at, _))) => at.at + INSIDE,
+                (Some((at, _)), None) => at.at + timeout + INSIDE,
+                (None, None) => moving.began.at + timeout + INSIDE,
+            };
+            if due < now {
+                let seen = format!("session {session_id}: {moving:?}");
+                self.untold.get_or_insert(seen);
+            }
+            due >= now
+        });
+        self.moves = open;
+        if let Some(seen) = self.untold.take() {
+            self.breach(&rules::M_UNTOLD, seen);
+        }
+    }
+}
+
+/// The process that sends frames of one service of a backend.
+fn origin(backend: Process, service: usize) -> Process {
+    let index = backend.index * 256 + service;
+    Process { index, ..backend }
+}
+
+/// Tells whether that is an endpoint of the service, but another than this one.
+fn is_other(text: &str, own: usize, service: usize) -> bool {
+    let ends = format!(".{service}:7000");
+    let own = format!("10.0.{own}.{service}:7000");
+    text.starts_with("10.0.") && text.ends_with(&ends) && text != own
+}
