@@ -274,6 +274,12 @@ pub fn open_flags(payload: &[u8]) -> u8 {
     payload.get(13).copied().unwrap_or(0)
 }
 
+/// The epoch of an encoded OPEN's payload; 0 where it is none.
+pub fn open_epoch(payload: &[u8]) -> u32 {
+    let epoch = payload.get(14..).and_then(|rest| rest.first_chunk());
+    epoch.map_or(0, |epoch| u32::from_be_bytes(*epoch))
+}
+
 impl<'a> Open<'a> {
     /// Appends the payload. Texts over 255 bytes are cut; configuration keeps them shorter.
     pub fn encode(&self, out: &mut Vec<u8>) {

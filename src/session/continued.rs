@@ -95,6 +95,34 @@ impl<L> Session<L> {
         })
     }
 
+    /// Tells whether the session was opened on this service at this endpoint (protocol 2.3): such a backend may answer
+    /// on another link too, also after the one that it was opened on is lost. One from which the service has gone
+    /// elsewhere may not.
+    pub fn uses(&self, service: &str, from: SocketAddr) -> bool
+    where
+        L: Hold,
+    {
+        let its = self.services.iter().find(|s| &*s.name == service);
+        its.is_some_and(|s| match &s.state {
+            State::Open(lease) => lease.endpoint() == from,
+            State::Moving(moving) => [moving.from.endpoint(), moving.endpoint].contains(&from),
+            // The news which backend it is may be on its way here.
+            State::Opening(_) => true,
+            State::Assigned(_) | State::Unbound => {
+                let lost = s.lost.as_ref().map(Hold::endpoint);
+                s.opened && lost.is_none_or(|lost| lost == from)
+            }
+        })
+    }
+
+    /// The services that have been assigned and not used yet.
+    pub fn assigned(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Assigned(to) => Some((&s.name, **to)),
+            State::Opening(_) | State::Open(_) | State::Moving(_) | State::Unbound => None,
+        })
+    }
+
     /// Gives up the services whose links were lost, or whose backends were too late: nobody else knows of them,
     /// so their backends hear the final CLOSE now. One that has been opened elsewhere meanwhile takes none from
     /// here.

@@ -60,6 +60,13 @@ impl<L> Session<L> {
         self.leave_opening(place, State::Unbound)
     }
 
+    /// The service may not be opened yet. An assignment stays.
+    pub fn deferred(&mut self, place: usize) -> Option<Box<Opening>> {
+        let assigned = self.opening(place)?.assigned;
+        let next = assigned.map_or(State::Unbound, |to| State::Assigned(Box::new(to)));
+        self.leave_opening(place, next)
+    }
+
     fn leave_opening(&mut self, place: usize, next: State<L>) -> Option<Box<Opening>> {
         let state = &mut self.services.get_mut(place)?.state;
         match std::mem::replace(state, next) {

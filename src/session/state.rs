@@ -339,16 +339,6 @@ impl<L> Session<L> {
         self.services.get_mut(place)?.lost.take()
     }
 
-    /// Tells whether the session was opened on this service (protocol 2.3): such a backend may answer on
-    /// another link too, also after the one that it was opened on is lost, and before the news that
-    /// it was opened has come here.
-    pub fn uses(&self, service: &str) -> bool {
-        let its = |s: &Service<L>| {
-            (s.opened || matches!(s.state, State::Opening(_))) && &*s.name == service
-        };
-        self.services.iter().any(its)
-    }
-
     /// A link is lost. Returns the place of the service that was open on it, which `is_its`
     /// recognises by its lease. A service that is still being opened remembers the loss until it
     /// hears of the link.

@@ -29,4 +29,5 @@ mod scene;
 mod sessions;
 mod stage;
 mod supervision;
+mod transfer_targets;
 mod transfers;

@@ -14,13 +14,14 @@ use crate::scene::{quiet, routes, talk};
 use crate::support::wire::{Backend, Gateway, Link, Player, soon};
 
 /// A session of `game` at one of two backends that hand sessions over.
-struct Scene {
-    gateway: Gateway,
-    player: Player,
-    old: Link,
-    new: Link,
-    new_address: String,
-    id: u64,
+pub(crate) struct Scene {
+    pub(crate) gateway: Gateway,
+    pub(crate) player: Player,
+    pub(crate) old: Link,
+    pub(crate) new: Link,
+    pub(crate) old_address: String,
+    pub(crate) new_address: String,
+    pub(crate) id: u64,
     _backends: [Backend; 2],
 }
 
@@ -30,7 +31,7 @@ async fn can_transfer(link: &mut Link) {
 }
 
 impl Scene {
-    async fn start(flags: u8) -> Scene {
+    pub(crate) async fn start(flags: u8) -> Scene {
         let backends = [Backend::start().await, Backend::start().await];
         let rules = routes(&[("game", Backend::rule(&[&backends[0], &backends[1]]))]);
         // Each is dialled, for a rule names it.
@@ -51,6 +52,7 @@ impl Scene {
         };
         let (is_first, open) = is_first.expect("OPEN");
         assert_eq!(open.kind, Kind::Open as u8);
+        let old_address = backends[usize::from(!is_first)].address.to_string();
         let new_address = backends[usize::from(is_first)].address.to_string();
         let (mut old, new) = if is_first { (one, two) } else { (two, one) };
         assert_eq!(&old.data().await.payload[..], b"hello");
@@ -59,26 +61,27 @@ impl Scene {
             player,
             old,
             new,
+            old_address,
             new_address,
             id: open.session_id,
             _backends: backends,
         }
     }
 
-    async fn transfer(&mut self, endpoint: &str) {
+    pub(crate) async fn transfer(&mut self, endpoint: &str) {
         let mut payload = Vec::new();
         Transfer { endpoint }.encode(&mut payload);
         self.old.send(Kind::Transfer, self.id, &payload).await;
     }
 
     /// Reads the CLOSE 307 with which a move begins.
-    async fn parts(&mut self) {
+    pub(crate) async fn parts(&mut self) {
         let frame = next(&mut self.old, Kind::Close).await;
         let notice = Notice::decode(&frame.payload, Code::KICKED);
         assert_eq!((notice.code, notice.text), (Code::LEAVES_LINK, "move"));
     }
 
-    async fn hands_over(&mut self, state: &[u8]) {
+    pub(crate) async fn hands_over(&mut self, state: &[u8]) {
         let mut payload = 307_u16.to_be_bytes().to_vec();
         payload.extend([0; 4]);
         payload.extend(state);
@@ -86,27 +89,27 @@ impl Scene {
     }
 
     /// Reads an OPEN with these flags on the new backend's link, and returns its epoch and state.
-    async fn opens(&mut self) -> (u32, Vec<u8>) {
+    pub(crate) async fn opens(&mut self) -> (u32, Vec<u8>) {
         let frame = next(&mut self.new, Kind::Open).await;
         let open = Open::decode(&frame.payload).expect("a payload");
         assert_eq!((frame.session_id, open.flags), (self.id, OPEN_TRANSFERRED));
         (open.epoch, open.state.to_vec())
     }
 
-    async fn moved(&mut self, code: u16) {
+    pub(crate) async fn moved(&mut self, code: u16) {
         let frame = next(&mut self.old, Kind::Moved).await;
         assert_eq!(frame.session_id, self.id);
         assert_eq!(&frame.payload[..], code.to_be_bytes());
     }
 }
 
-async fn next(link: &mut Link, kind: Kind) -> LinkFrame {
+pub(crate) async fn next(link: &mut Link, kind: Kind) -> LinkFrame {
     let frame = soon(link.next()).await.expect("a frame");
     assert_eq!(frame.kind, kind as u8, "{frame:?}");
     frame
 }
 
-async fn accepts(link: &mut Link, id: u64, epoch: u32) {
+pub(crate) async fn accepts(link: &mut Link, id: u64, epoch: u32) {
     link.send(Kind::Accept, id, &epoch.to_be_bytes()).await;
 }
 

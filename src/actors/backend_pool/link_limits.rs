@@ -14,6 +14,8 @@ use crate::actors::backend_pool::BackendPool;
 use crate::actors::backend_pool::health_book::HealthBook;
 use crate::actors::backend_pool::occupancies::Occupancies;
 use crate::actors::backend_pool::operator_book::OperatorBook;
+use crate::routing::ServiceRoute;
+use crate::routing::health::OperatorState;
 use crate::supervision::Seat;
 
 /// Links and departures, over the pools of all workers.
@@ -117,6 +119,18 @@ impl LinkLimits {
     pub fn is_leaving(&self, service: &Arc<str>, endpoint: SocketAddr) -> bool {
         let leaving = self.leaving();
         !leaving.is_empty() && leaving.contains_key(&(Arc::clone(service), endpoint))
+    }
+
+    /// Tells whether this endpoint may have one session more: nobody has said otherwise, and it has not all that it
+    /// may have.
+    pub fn takes_sessions(&self, service: &ServiceRoute, endpoint: SocketAddr) -> bool {
+        let is_full = |most| {
+            let full = self.occupancies.full(&service.name, most);
+            full.contains(&endpoint)
+        };
+        self.operator.state(endpoint) == OperatorState::Ready
+            && !self.is_leaving(&service.name, endpoint)
+            && !service.max_sessions.is_some_and(is_full)
     }
 }
 

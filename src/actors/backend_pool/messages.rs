@@ -21,8 +21,17 @@ pub struct Bind {
     pub client: CountedRecipient<LinkEvent>,
     /// The backend has the session already: it goes on, also where no new ones are taken.
     pub resumes: bool,
+    /// It awaits ACCEPT as that one does, but comes from another backend.
+    pub arrives: bool,
     /// The rule's limit of sessions at this endpoint. It does not hold for one that resumes.
     pub max_sessions: Option<u32>,
+}
+
+impl Bind {
+    /// Tells whether the backend has the session already.
+    pub(super) fn goes_on(&self) -> bool {
+        self.resumes && !self.arrives
+    }
 }
 
 /// Reason for which a session gets no link here.

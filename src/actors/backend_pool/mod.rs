@@ -207,9 +207,9 @@ impl BackendPool {
             return Err(BindFailed::Leaving);
         }
         // One that goes on is there already.
-        let most = bind.max_sessions.filter(|_| !bind.resumes);
+        let most = bind.max_sessions.filter(|_| !bind.goes_on());
         let claim = self.occupancy.claim(most).ok_or(BindFailed::Full)?;
-        let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.resumes;
+        let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.goes_on();
         let slot = self
             .best()
             .or_else(|| self.state.links.iter().find(leaving));

@@ -23,10 +23,10 @@ impl BackendPool {
     pub(super) fn is_closed_to(&self, bind: &Bind) -> bool {
         match self.operator_state() {
             OperatorState::Maintenance => true,
-            OperatorState::Drain => !bind.resumes,
+            OperatorState::Drain => !bind.goes_on(),
             OperatorState::Ready => {
                 let limits = &self.shared.limits;
-                !bind.resumes && limits.is_leaving(&self.service.name, self.endpoint)
+                !bind.goes_on() && limits.is_leaving(&self.service.name, self.endpoint)
             }
         }
     }
@@ -64,10 +64,10 @@ impl BackendPool {
         }
         if state != OperatorState::Ready {
             // A dropped answer sends them elsewhere.
-            let stays = |resumes| resumes && state == OperatorState::Drain;
+            let stays = |goes_on| goes_on && state == OperatorState::Drain;
             self.state
                 .waiting
-                .retain(|waiter| stays(waiter.bind.resumes));
+                .retain(|waiter| stays(waiter.bind.goes_on()));
         }
     }
 

@@ -1,19 +1,20 @@
 //! A session's way to its links: `Resolve` to the router, `Bind` to a pool, and back with a lease.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
 use super::ending::retry_after_ms;
-use super::{Changed, Client};
+use super::{Changed, Client, WorkerScope};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::link::{Lease, LinkEvent};
 use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
 use crate::metrics::Routed;
-use crate::routing::Why;
+use crate::routing::{ServiceRoute, Why};
 use crate::session::closing::Retry;
 use crate::session::core::{Elsewhere, Hold, Reach, Route, RouteFailed};
 use crate::supervision::{CountedRecipient, Seat};
@@ -51,6 +52,7 @@ impl Client {
         let router = self.shared.router.clone();
         let client = self.registration.address(ctx).recipient();
         let began = Instant::now();
+        let rule = self.shared.rule(&service);
         let opening = async move {
             match assigned {
                 None => {
@@ -58,7 +60,8 @@ impl Client {
                     found.map(|(lease, why)| (lease, Some(why)))
                 }
                 Some(endpoint) => {
-                    let link = assigned_link(router, endpoint, resolve, open, client).await;
+                    let rule = rule.as_deref();
+                    let link = assigned_link(router, endpoint, rule, resolve, open, client).await;
                     link.map(|lease| (lease, None))
                 }
             }
@@ -88,7 +91,9 @@ impl Client {
             realm_id,
             open,
             vouched,
+            arrives,
         } = reach;
+        let rule = self.shared.rule(&service);
         let at = PoolAt {
             service: Arc::clone(&service),
             endpoint,
@@ -100,7 +105,8 @@ impl Client {
             open,
             client: self.registration.address(ctx).recipient(),
             resumes: true,
-            max_sessions: None,
+            arrives,
+            max_sessions: rule.and_then(|rule| rule.max_sessions),
         };
         let step = move |name, service: &str| {
             let step = Decision::new(name).service(service).endpoint(endpoint);
@@ -110,12 +116,12 @@ impl Client {
         let opening = link_at(self.shared.router.clone(), at, bind);
         ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
             let name = match lease {
-                Some(_) => Name::Reached,
-                None => Name::NotReached,
+                Ok(_) => Name::Reached,
+                Err(_) => Name::NotReached,
             };
             client.trace(|| step(name, &service));
             client.at_core(ctx, |core, step| {
-                core.service_reached(&service, lease, step)
+                core.service_reached(&service, lease.ok(), step)
             });
             ctx.notify(Changed);
         }));
@@ -141,19 +147,46 @@ impl Client {
             tried: vec![from],
             is_retry: false,
         };
-        let router = self.shared.router.clone();
-        let finding = async move { router.ask(|| resolve.clone()).await };
+        let finding = find_endpoint(Rc::clone(&self.shared), resolve);
         ctx.spawn(finding.into_actor(self).map(move |found, client, ctx| {
-            let found = match found {
-                Ok(Ok(resolved)) => Ok(resolved.endpoint),
-                Ok(Err(unresolved)) => Err(unresolved.code),
-                Err(_) => Err(Code::BAD_GATEWAY),
-            };
             client.at_core(ctx, |core, step| {
                 core.found_elsewhere(&service, from, asked, found, step);
             });
         }));
     }
+}
+
+impl WorkerScope {
+    /// The rule of a service that is in force.
+    fn rule(&self, service: &str) -> Option<Arc<ServiceRoute>> {
+        let table = self.scope.routes.load();
+        table.as_ref()?.service(service).cloned()
+    }
+
+    /// Tells whether an endpoint of a service takes sessions that it does not have.
+    pub(super) fn takes_sessions(&self, service: &str, endpoint: SocketAddr) -> bool {
+        let rule = self.rule(service);
+        rule.is_none_or(|rule| self.backends.takes_sessions(&rule, endpoint))
+    }
+}
+
+/// Finds where a session may be moved: the endpoint that the rules say first of those that take it.
+async fn find_endpoint(shared: Rc<WorkerScope>, mut resolve: Resolve) -> Result<SocketAddr, Code> {
+    // The router sends a session to one of those where no other is left.
+    let mut none = None;
+    while resolve.tried.len() <= MAX_ENDPOINTS_TRIED {
+        let endpoint = match shared.router.ask(|| resolve.clone()).await {
+            Ok(Ok(resolved)) => resolved.endpoint,
+            Ok(Err(unresolved)) => return Err(none.unwrap_or(unresolved.code)),
+            Err(_) => return Err(Code::BAD_GATEWAY),
+        };
+        if shared.takes_sessions(&resolve.service, endpoint) {
+            return Ok(endpoint);
+        }
+        none = Some(Code::UNAVAILABLE);
+        resolve.tried.push(endpoint);
+    }
+    Err(Code::UNAVAILABLE)
 }
 
 /// The outcome of routing, for traces.
@@ -188,20 +221,50 @@ impl From<Unresolved> for RouteFailed {
     }
 }
 
-/// A link to the endpoint that a session is bound to; `None` where it cannot be reached.
-async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Option<Lease> {
-    let pool = router.ask(|| at.clone()).await.ok()??;
-    pool.ask(|| bind.clone()).await.ok()?.ok()
+/// A link to the endpoint that a session is bound to.
+async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Result<Lease, RouteFailed> {
+    let Ok(Some(pool)) = router.ask(|| at.clone()).await else {
+        return Err(unreachable(0));
+    };
+    let answer = pool.ask(|| bind.clone()).await;
+    answer.map_err(|_| unreachable(0))?.map_err(refused)
+}
+
+fn unreachable(retry_after_ms: u32) -> RouteFailed {
+    RouteFailed {
+        code: Code::BAD_GATEWAY,
+        text: "the backend cannot be reached",
+        retry_after_ms,
+    }
+}
+
+fn refused(why: BindFailed) -> RouteFailed {
+    match why {
+        BindFailed::Unreachable { retry_after_ms } => unreachable(retry_after_ms),
+        BindFailed::Leaving => RouteFailed {
+            text: "the backend takes no new sessions",
+            ..unreachable(retry_after_ms(Retry::Spread))
+        },
+        BindFailed::NoLinkLeft | BindFailed::Crowded | BindFailed::Full => RouteFailed {
+            code: Code::UNAVAILABLE,
+            text: "the service is over capacity",
+            retry_after_ms: retry_after_ms(Retry::Spread),
+        },
+    }
 }
 
 /// A link to the endpoint that a backend has assigned the session to.
 async fn assigned_link(
     router: Seat<Router>,
     endpoint: SocketAddr,
+    rule: Option<&ServiceRoute>,
     resolve: Resolve,
     open: Vec<u8>,
     client: CountedRecipient<LinkEvent>,
 ) -> Result<Lease, RouteFailed> {
+    if rule.is_some_and(|rule| rule.require_bind) && !resolve.is_bound {
+        return Err(Unresolved::NOT_BOUND.into());
+    }
     let at = PoolAt {
         service: resolve.service,
         endpoint,
@@ -213,13 +276,10 @@ async fn assigned_link(
         open,
         client,
         resumes: false,
-        max_sessions: None,
+        arrives: false,
+        max_sessions: rule.and_then(|rule| rule.max_sessions),
     };
-    let lease = link_at(router, at, bind).await.ok_or(RouteFailed {
-        code: Code::BAD_GATEWAY,
-        text: "the backend cannot be reached",
-        retry_after_ms: 0,
-    })?;
+    let lease = link_at(router, at, bind).await?;
     lease.room().await;
     Ok(lease)
 }
@@ -232,11 +292,6 @@ async fn find_link(
     open: Vec<u8>,
     client: CountedRecipient<LinkEvent>,
 ) -> Result<(Lease, Why), RouteFailed> {
-    let unreachable = |retry_after_ms| RouteFailed {
-        code: Code::BAD_GATEWAY,
-        text: "the backend cannot be reached",
-        retry_after_ms,
-    };
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failed = unreachable(retry_after_ms(Retry::Spread));
     let mut is_retry = false;
@@ -261,6 +316,7 @@ async fn find_link(
             open: open.clone(),
             client: client.clone(),
             resumes: false,
+            arrives: false,
             max_sessions: resolved.max_sessions,
         };
         let answer = resolved.pool.ask(bind).await;
@@ -271,18 +327,7 @@ async fn find_link(
                 lease.room().await;
                 return Ok((lease, resolved.why));
             }
-            Ok(Err(BindFailed::Unreachable { retry_after_ms })) => unreachable(retry_after_ms),
-            Ok(Err(BindFailed::Leaving)) => RouteFailed {
-                text: "the backend takes no new sessions",
-                ..unreachable(retry_after_ms(Retry::Spread))
-            },
-            Ok(Err(BindFailed::NoLinkLeft | BindFailed::Crowded | BindFailed::Full)) => {
-                RouteFailed {
-                    code: Code::UNAVAILABLE,
-                    text: "the service is over capacity",
-                    retry_after_ms: retry_after_ms(Retry::Spread),
-                }
-            }
+            Ok(Err(why)) => refused(why),
             Err(_) => unreachable(retry_after_ms(Retry::Spread)),
         };
         tried.push(resolved.endpoint);

@@ -2,6 +2,7 @@
 //!
 //! Hot path: what a link delivers is kept for a resume where there may be one, and queued.
 
+use std::net::SocketAddr;
 use std::task::{Context as TaskContext, Waker};
 use std::time::Instant;
 
@@ -107,7 +108,7 @@ impl Client {
 
     /// A backend's frame that came by way of the registry.
     pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
-        if !self.core.uses(msg.stray.session_id, &msg.service) {
+        if !self.core.uses(msg.stray.session_id, &msg.service, msg.from) {
             let is_move = matches!(msg.stray.frame, StrayFrame::Move(_));
             msg.origin.do_send(StraysRefused {
                 session_ids: vec![msg.stray.session_id],
@@ -127,7 +128,7 @@ impl Client {
                 core.closed_elsewhere(close, step);
             }),
             StrayFrame::Move(wish) => {
-                let answer = self.wish_to_move(&msg.service, &wish, ctx);
+                let answer = self.wish_to_move(&msg.service, msg.from, &wish, ctx);
                 if let MoveAnswer::Now(code) = answer {
                     msg.origin.do_send(StraysRefused {
                         session_ids: vec![msg.stray.session_id],
@@ -142,6 +143,7 @@ impl Client {
     fn wish_to_move(
         &mut self,
         service: &str,
+        from: SocketAddr,
         wish: &MoveWish,
         ctx: &mut Context<Self>,
     ) -> MoveAnswer {
@@ -149,7 +151,7 @@ impl Client {
         self.at_core(ctx, |core, step| {
             answer = match &wish.service {
                 Some(assigned) => core.assign(service, assigned, &wish.endpoint, step),
-                None => core.transfer(service, wish.from, &wish.endpoint, step),
+                None => core.transfer(service, from, &wish.endpoint, step),
             };
         });
         answer

@@ -107,6 +107,10 @@ impl Host for View<'_> {
         allowed.ok_or(Code::NO_ROUTE)
     }
 
+    fn takes_sessions(&self, service: &str, endpoint: SocketAddr) -> bool {
+        self.shared.takes_sessions(service, endpoint)
+    }
+
     fn unix_seconds(&self) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         now.unwrap_or_default().as_secs()

@@ -14,6 +14,7 @@ use super::memory::Caps;
 use super::stats;
 use super::story::Place;
 use super::users::Users;
+use crate::actors::backend_pool::LinkLimits;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
 use crate::actors::session_registry::Shards;
@@ -68,6 +69,8 @@ pub struct WorkerScope {
     pub router: Seat<Router>,
     /// The peer gateways.
     pub peers: Peering,
+    /// What is known of backends, over all workers.
+    pub backends: Arc<LinkLimits>,
     /// The bounds that session cores keep.
     pub limits: Limits,
     /// Limits of what is read from a client; replaced when the configuration is reloaded.
@@ -109,6 +112,7 @@ impl WorkerScope {
         shards: Shards,
         router: Seat<Router>,
         peers: Peering,
+        backends: Arc<LinkLimits>,
         worker: SeatRecipient<ClientEvent>,
     ) -> WorkerScope {
         let workers = scope.config.gateway.worker_count();
@@ -120,6 +124,7 @@ impl WorkerScope {
             shards,
             router,
             peers,
+            backends,
             worker,
             timers: RefCell::default(),
             started: Instant::now(),

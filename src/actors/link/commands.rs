@@ -9,7 +9,7 @@ use super::{
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{Kind, MOVE};
+use crate::codec::link::{Kind, MOVE, open_epoch};
 use crate::metrics::DropReason;
 use crate::session::link::{OpenState, Phase};
 use crate::supervision::Receive;
@@ -57,7 +57,7 @@ impl Receive<Reopen> for Link {
 
     fn receive(&mut self, msg: Reopen, _: &mut Context<Self>) {
         // One that it has lost meanwhile is told by the end of the session that is on its way.
-        if self.sessions.reopen(msg.session_id) {
+        if self.sessions.reopen(msg.session_id, open_epoch(&msg.open)) {
             self.waiting.forget_bound(msg.session_id);
             self.enqueue(Kind::Open, msg.session_id, &msg.open);
         }

@@ -287,11 +287,12 @@ impl Link {
             let (kind, len) = (Kind::Accept, payload.len());
             return Err(FrameError::BadPayload { kind, len });
         };
-        match self.sessions.accepted(id) {
+        let epoch = u32::from_be_bytes(*epoch);
+        match self.sessions.accepted(id, epoch) {
             Some(attached) => {
                 // These are of the epoch before.
                 deliver(attached, None, &self.scope);
-                let (service, epoch) = (Arc::clone(&self.service), u32::from_be_bytes(*epoch));
+                let service = Arc::clone(&self.service);
                 let held = message(&self.scope);
                 let accepted = LinkEvent::Accepted {
                     service,

@@ -130,7 +130,6 @@ impl Link {
         let wish = MoveWish {
             service,
             endpoint: endpoint.into(),
-            from: self.endpoint,
         };
         self.pass_wish(id, wish, strays);
         Ok(())
@@ -145,6 +144,7 @@ impl Link {
                 deliver(attached, None, &self.scope);
                 attached.client.do_send(LinkEvent::Wish(Box::new(Strayed {
                     service: Arc::clone(&self.service),
+                    from: self.endpoint,
                     stray: Stray {
                         session_id: id,
                         frame: StrayFrame::Move(wish),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{Attach, AwaitRoom, AwaitTurn, Lease, Link, LinkEvent, TellBound};
 use crate::codec::buffers::SCRATCH_BYTES;
-use crate::codec::link::{Bind, Kind, OPEN_TRANSFERRED, open_flags};
+use crate::codec::link::{Bind, Kind, OPEN_TRANSFERRED, open_epoch, open_flags};
 use crate::session::link::Waiter;
 use crate::supervision::Receive;
 
@@ -41,9 +41,11 @@ impl Link {
         let now_us = self.now_us();
         let sessions = &mut self.sessions;
         let attached = sessions.attach(session_id, msg.realm_id, msg.client, msg.resumes);
-        attached.opened_us = now_us;
+        if !msg.resumes {
+            attached.mark = now_us;
+        }
         if open_flags(&msg.open) & OPEN_TRANSFERRED != 0 {
-            attached.arrives();
+            attached.arrives(open_epoch(&msg.open));
         }
         if !msg.resumes {
             self.gauge.occupancy().session_opened();

@@ -94,6 +94,7 @@ impl Link {
                 // What nobody takes is counted when it is dropped.
                 registry.do_send(Relay {
                     service: self.service.clone(),
+                    from: self.endpoint,
                     strays,
                     origin: self.registration.address(ctx).recipient(),
                     held: Held::new(Part::Relayed, bytes),

@@ -82,6 +82,15 @@ pub struct Unresolved {
     pub retry_after_ms: u32,
 }
 
+impl Unresolved {
+    /// The service's rule has `require_bind`, and no backend has identified the session.
+    pub const NOT_BOUND: Unresolved = Unresolved {
+        code: Code::NOT_BOUND,
+        text: "the service needs a bound session",
+        retry_after_ms: 0,
+    };
+}
+
 /// A new table is in force for all that is routed from now on.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]

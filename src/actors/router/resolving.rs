@@ -57,10 +57,7 @@ impl Router {
             && service.require_bind
             && !msg.is_bound
         {
-            return Err(refused(
-                Code::NOT_BOUND,
-                "the service needs a bound session",
-            ));
+            return Err(Unresolved::NOT_BOUND);
         }
         let mut dead = self.dead.get(&msg.service).cloned().unwrap_or_default();
         let (mut full, mut returning) = (BTreeSet::new(), BTreeMap::new());

@@ -67,6 +67,8 @@ const MESSAGE_BYTES: usize = 512;
 pub struct Relay {
     /// The link's service.
     pub service: Arc<str>,
+    /// Its backend.
+    pub from: SocketAddr,
     /// The frames, in order; all their sessions are at home here.
     pub strays: Vec<Relayed>,
     /// The link, for what must be refused.
@@ -168,8 +170,6 @@ pub struct MoveWish {
     pub service: Option<Box<str>>,
     /// Where to, as it says.
     pub endpoint: Box<str>,
-    /// The backend.
-    pub from: SocketAddr,
 }
 
 impl MoveWish {
@@ -198,6 +198,8 @@ pub enum ClientMessage {
 pub struct Strayed {
     /// The service whose backend sent it.
     pub service: Arc<str>,
+    /// That backend.
+    pub from: SocketAddr,
     /// The frame.
     pub stray: Stray,
     /// The link, for when it must be refused.

@@ -110,6 +110,7 @@ impl SessionRegistry {
         let client = client.ok_or(stray.session_id)?;
         client.do_send(ClientMessage::Stray(Strayed {
             service: Arc::clone(&relay.service),
+            from: relay.from,
             stray,
             origin: relay.origin.clone(),
             held: Held::new(Part::Relayed, cost),

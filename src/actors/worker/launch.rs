@@ -66,7 +66,7 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
     let (slot, routes) = (RescueSlot::default(), Arc::clone(&scope));
     let pools = backend_pool::Shared {
         shards: shards.clone(),
-        limits,
+        limits: Arc::clone(&limits),
         router: router.recipient(),
     };
     supervision::supervise(router.clone(), routing, budget(), move |registration| {
@@ -84,6 +84,7 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
         shards,
         router,
         peers,
+        limits,
         seat.recipient(),
     ));
     supervision::supervise(seat, worker, budget, move |registration| {

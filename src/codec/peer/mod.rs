@@ -202,6 +202,9 @@ pub struct Handover {
     /// The service that the client's last DATA named; empty where none has, or an older gateway does not
     /// tell.
     pub last_service: String,
+    /// The services that a backend has assigned and the client has not used yet, and where they go; empty where an
+    /// older gateway does not tell.
+    pub assigned: Vec<Binding>,
 }
 
 /// The longest ring that is handed over, in bytes; of a longer one the oldest frames give way first.

@@ -13,8 +13,10 @@ use crate::codec::link::Bind;
 pub const MAX_FRAME_BYTES: usize = MAX_RING_BYTES + 64 * 1024;
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 255;
-/// More than all else of a hand-over has beside its ring and its starts, in bytes.
+/// More than all else of a hand-over has beside its ring, its starts and its assignments, in bytes.
 const MAX_REST: usize = 512;
+/// More than a binding has, in bytes.
+const MAX_BINDING: usize = 128;
 
 /// Content of one frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +185,10 @@ pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
 fn put_particulars(out: &mut Vec<u8>, particulars: &Particulars) {
     out.extend_from_slice(&particulars.bound.encode());
     out.extend_from_slice(&particulars.newest.encode());
-    let bindings = &particulars.bindings;
+    put_bindings(out, &particulars.bindings);
+}
+
+fn put_bindings(out: &mut Vec<u8>, bindings: &[Binding]) {
     let bindings = &bindings[..bindings.len().min(usize::from(u8::MAX))];
     out.push(bindings.len() as u8);
     for binding in bindings {
@@ -194,7 +199,8 @@ fn put_particulars(out: &mut Vec<u8>, particulars: &Particulars) {
 
 fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
     // What a last small field would double.
-    out.reserve_exact(handed.ring.len() + 12 * handed.starts.len().min(255) + MAX_REST);
+    let lists = 12 * handed.starts.len().min(255) + MAX_BINDING * handed.assigned.len().min(255);
+    out.reserve_exact(handed.ring.len() + lists + MAX_REST);
     out.push(u8::from(handed.gap));
     out.extend_from_slice(&handed.received.to_be_bytes());
     let starts = &handed.starts[..handed.starts.len().min(usize::from(u8::MAX))];
@@ -209,6 +215,7 @@ fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
     out.extend_from_slice(&(handed.ring.len() as u32).to_be_bytes());
     out.extend_from_slice(&handed.ring);
     put_text(out, &handed.last_service);
+    put_bindings(out, &handed.assigned);
 }
 
 /// Rest of the input. Nothing is allocated by what a length merely claims.
@@ -319,19 +326,22 @@ impl Rest<'_> {
     }
 
     fn particulars(&mut self) -> Result<Particulars, Malformed> {
-        let (bound, newest, bindings) = (self.bind()?, self.bind()?, self.u8()?);
+        Ok(Particulars {
+            bound: self.bind()?,
+            newest: self.bind()?,
+            bindings: self.bindings()?,
+        })
+    }
+
+    fn bindings(&mut self) -> Result<Vec<Binding>, Malformed> {
+        let bindings = self.u8()?;
         let binding = |_| {
             Ok(Binding {
                 service: self.service()?,
                 endpoint: self.text()?.parse().map_err(|_| Malformed)?,
             })
         };
-        let bindings = (0..bindings).map(binding).collect::<Result<_, _>>()?;
-        Ok(Particulars {
-            bound,
-            newest,
-            bindings,
-        })
+        (0..bindings).map(binding).collect()
     }
 
     fn hand_over(&mut self) -> Result<Handover, Malformed> {
@@ -347,6 +357,11 @@ impl Rest<'_> {
         } else {
             self.text()?
         };
+        // Nor of assignments.
+        let assigned = match self.0.is_empty() {
+            true => Vec::new(),
+            false => self.bindings()?,
+        };
         Ok(Handover {
             gap,
             received,
@@ -356,6 +371,7 @@ impl Rest<'_> {
             bound,
             newest,
             last_service,
+            assigned,
         })
     }
 }

@@ -71,6 +71,7 @@ fn everything() -> Vec<Said> {
             bound: particulars().bound,
             newest: particulars().newest,
             last_service: "game".to_owned(),
+            assigned: particulars().bindings,
         })),
         ToClaimant::Refused,
         ToClaimant::Ended { code: 408 },
@@ -121,20 +122,25 @@ fn what_a_later_version_adds_is_skipped() {
 #[test]
 fn every_cut_is_malformed() {
     for said in everything() {
-        let older_end = match &said {
-            // Where the release before ended.
-            Said::ToClaimant(ToClaimant::Handover(handed)) => 1 + handed.last_service.len(),
-            _ => 0,
+        // Where older releases ended.
+        let older_ends = match &said {
+            Said::ToClaimant(ToClaimant::Handover(handed)) => {
+                let (mut handed, last) = (handed.clone(), handed.last_service.len());
+                handed.assigned.clear();
+                let none = frame(Said::ToClaimant(ToClaimant::Handover(handed))).encode();
+                vec![none.len() - 1, none.len() - 2 - last]
+            }
+            _ => vec![],
         };
         let bytes = frame(said).encode();
-        for cut in (0..bytes.len()).filter(|cut| older_end == 0 || cut + older_end != bytes.len()) {
+        for cut in (0..bytes.len()).filter(|cut| !older_ends.contains(cut)) {
             assert_eq!(PeerFrame::decode(&bytes[..cut]), Err(Malformed), "{cut}");
         }
     }
 }
 
 #[test]
-fn a_handover_of_the_release_before_names_no_last_service() {
+fn a_handover_of_an_older_release_names_no_last_service_and_no_assignments() {
     let handed = Handover {
         received: 5,
         ring: b"frames".to_vec(),
@@ -142,8 +148,10 @@ fn a_handover_of_the_release_before_names_no_last_service() {
     };
     let expected = frame(Said::ToClaimant(ToClaimant::Handover(Box::new(handed))));
     let bytes = expected.encode();
-    let older = &bytes[..bytes.len() - 1];
-    assert_eq!(PeerFrame::decode(older), Ok(expected));
+    for lacks in [1, 2] {
+        let older = &bytes[..bytes.len() - lacks];
+        assert_eq!(PeerFrame::decode(older), Ok(expected.clone()));
+    }
 }
 
 #[test]
@@ -205,11 +213,12 @@ fn a_handover_takes_no_more_than_it_is_long() {
     let handed = Handover {
         ring: vec![7; 300_000],
         last_service: "s".repeat(64),
+        assigned: vec![particulars().bindings[1].clone(); 40],
         ..Handover::default()
     };
     let bytes = frame(Said::ToClaimant(ToClaimant::Handover(Box::new(handed)))).encode();
     assert!(
-        bytes.capacity() < bytes.len() + 1024,
+        bytes.capacity() < bytes.len() + 1024 + 40 * 128,
         "{}",
         bytes.capacity()
     );

@@ -5,7 +5,7 @@ use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
 use crate::codec::buffers;
 use crate::codec::code::Code;
-use crate::codec::peer::Handover;
+use crate::codec::peer::{Binding, Handover};
 use crate::session::closing::Closing;
 use crate::session::numbering::Numbering;
 use crate::session::replay::Replay;
@@ -77,6 +77,10 @@ impl<L: Hold> Core<L> {
             session.count_on(handed.received);
             session.identify(handed.bound, handed.newest);
             session.name_last(&handed.last_service);
+            for Binding { service, endpoint } in &handed.assigned {
+                // Where it is open by now, or there are too many, that stands.
+                let _ = session.assign(service, *endpoint);
+            }
         }
         session.bind(claim.bound);
         if session.bound() != before {

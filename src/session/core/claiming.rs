@@ -277,6 +277,7 @@ impl<L: Hold> Core<L> {
                 realm_id,
                 open,
                 vouched,
+                arrives: false,
             }));
         }
         self.go_on(step);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::limits::Limits;
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::codec::peer::{Caller, PeerGateway, ToClaimant, ToOwner};
@@ -23,8 +24,7 @@ pub trait Hold {
     fn endpoint(&self) -> SocketAddr;
     /// Sends whole link frames.
     fn forward(&self, bytes: Vec<u8>, frames: u32);
-    /// Tells whether the link takes more from the client now. It does not while others wait, unless it is the
-    /// client's turn.
+    /// Tells whether the link takes more from the client now; while others wait only in its turn.
     fn has_room(&self, in_turn: bool) -> bool;
     /// Asks for [`Core::link_has_room`](super::Core::link_has_room); `in_turn`: before all others.
     fn await_room(&self, in_turn: bool);
@@ -76,8 +76,7 @@ pub trait Host {
     fn admits_session(&self) -> bool {
         true
     }
-    /// Returns true if this user is banned; 0 is nobody. Asked when a session's user becomes known or another
-    /// one, never for each frame.
+    /// Returns true if this user is banned; 0 is nobody. Asked when a session's user changes, not for each frame.
     fn bans_user(&self, _user_id: u64) -> bool {
         false
     }
@@ -105,36 +104,14 @@ pub trait Host {
     /// # Errors
     /// 404: there is no such service or endpoint, or the service's rule does not allow it.
     fn endpoint_allowed(&self, service: &str, endpoint: &str) -> Result<SocketAddr, Code>;
+    /// Tells whether an endpoint of a service takes sessions that it does not have: a move leads nowhere else.
+    fn takes_sessions(&self, _service: &str, _endpoint: SocketAddr) -> bool {
+        true
+    }
     /// Seconds since 1970.
     fn unix_seconds(&self) -> u64;
     /// Draws a number for a call to a peer gateway, unique in the process.
     fn next_call(&self) -> u64;
-}
-
-/// Bounds and durations that the core keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
-    /// `session.max_services`.
-    pub max_services: u8,
-    /// `session.trust_client_ids`.
-    pub trust_client_ids: bool,
-    /// `session.idle_timeout`.
-    pub idle_timeout: Millis,
-    /// `session.resume_window`; zero: no session can be resumed.
-    pub resume_window: Millis,
-    /// `backend.connect_timeout`: what a backend has for ACCEPT, and for CLOSE 307.
-    pub connect_timeout: Millis,
-    /// `session.replay_bytes`.
-    pub replay_bytes: usize,
-    /// `session.outbound_queue`, in bytes.
-    pub outbound_queue: usize,
-}
-
-impl Limits {
-    /// Returns the timeout for answers of peer gateways (protocol 3.2, case 3).
-    pub fn peer_timeout(&self) -> Millis {
-        3 * self.connect_timeout
-    }
 }
 
 /// One event's surroundings: the time, the gateway, and the effects so far. The driver executes the
@@ -317,6 +294,8 @@ pub struct Reach {
     pub open: Vec<u8>,
     /// A live owner says that the session is there. Only a token does otherwise, and tokens outlive rules.
     pub vouched: bool,
+    /// It is moved there: its backend has nothing of it, and must take new sessions.
+    pub arrives: bool,
 }
 
 /// How a session has ended here.

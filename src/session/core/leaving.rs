@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::owning::particulars;
 use super::{Core, Effect, Hold, Millis, Note, Resume, State, Step};
 use crate::codec::code::Code;
-use crate::codec::peer::{Caller, Handover, MAX_RING_BYTES, ToClaimant};
+use crate::codec::peer::{Binding, Caller, Handover, MAX_RING_BYTES, ToClaimant};
 use crate::session::closing::Closing;
 use crate::session::replay::Lacking;
 use crate::session::state::Session;
@@ -200,7 +200,12 @@ impl<L: Hold> Core<L> {
         if !step.host.has_room(2 * lacking.len()) {
             lacking = Lacking::nothing();
         }
+        let assigned = session.assigned().map(|(service, endpoint)| Binding {
+            service: service.to_string(),
+            endpoint,
+        });
         let handed = Handover {
+            assigned: assigned.collect(),
             gap: gap || lacking.gap,
             received: session.received(),
             starts: resume.numbering.starts().to_vec(),

@@ -55,6 +55,7 @@ mod effect;
 mod ending;
 mod inbound;
 mod leaving;
+mod limits;
 mod metering;
 mod move_failures;
 mod moving;
@@ -81,10 +82,11 @@ pub use backends::BackendClose;
 use claiming::Claim;
 use confirming::Confirming;
 pub use effect::{
-    Effect, Elsewhere, Ended, Hold, Host, Limits, Millis, Note, OpenedFrame, Reach, Route, Step,
+    Effect, Elsewhere, Ended, Hold, Host, Millis, Note, OpenedFrame, Reach, Route, Step,
 };
 pub use inbound::Inbound;
 use leaving::Leaving;
+pub use limits::Limits;
 use metering::Meter;
 pub use metering::ReadLimits;
 pub use opening::{RegisterFailed, RouteFailed};
@@ -387,10 +389,10 @@ impl<L: Hold> Core<L> {
         self.session().into_iter().flat_map(Session::endpoints)
     }
 
-    /// Tells whether a backend of this service may speak of the session, on any link.
-    pub fn uses(&self, session_id: u64, service: &str) -> bool {
+    /// Tells whether the backend of this service at `from` may speak of the session, on any link.
+    pub fn uses(&self, session_id: u64, service: &str, from: SocketAddr) -> bool {
         self.session()
-            .is_some_and(|s| s.id() == session_id && s.uses(service))
+            .is_some_and(|s| s.id() == session_id && s.uses(service, from))
     }
 }
 

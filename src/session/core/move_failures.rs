@@ -34,7 +34,12 @@ impl<L: Hold> Core<L> {
                 if let Some(to) = &mut moving.to {
                     to.silence();
                 }
-                self.give_back(service, close.code, step);
+                // MOVED 0 would say that it has moved.
+                let why = match close.code.0 {
+                    ..400 => Code::BAD_GATEWAY,
+                    _ => close.code,
+                };
+                self.give_back(service, why, step);
             }
             Stage::Returning { .. } => {
                 moving.from.silence();

@@ -89,6 +89,7 @@ impl<L: Hold> Core<L> {
                 realm_id,
                 open,
                 vouched: true,
+                arrives: true,
             };
             step.push(Effect::Reach(reach));
         }
@@ -190,8 +191,15 @@ impl<L: Hold> Core<L> {
 
     /// Step 4: the session lives at the new backend.
     fn arrived(&mut self, service: &str, step: &mut Step<'_>) {
-        let end = |moving: Move<L>| {
-            moving.from.tell_moved(Code::NORMAL);
+        let end = |mut moving: Move<L>| {
+            match moving.from_lost {
+                // It may keep what it has handed over, and have other links, which bring it a final CLOSE.
+                true => {
+                    moving.from.comes_back();
+                    moving.from.set_final_code(Code::NORMAL);
+                }
+                false => moving.from.tell_moved(Code::NORMAL),
+            }
             Rest {
                 open: moving.to,
                 lost: None,

@@ -187,7 +187,10 @@ impl<L: Hold> Core<L> {
             return;
         };
         let place = session.find(service);
-        let failed = place.and_then(|place| session.failed(place));
+        let failed = place.and_then(|place| match why.code {
+            Code::NOT_BOUND => session.deferred(place),
+            _ => session.failed(place),
+        });
         self.unpause(Pause::Opening, step);
         step.note(Note::BindFailed);
         for _ in 0..failed.map_or(0, |opening| opening.frames) {

@@ -99,6 +99,9 @@ impl<L: Hold> Core<L> {
         if to == from {
             return Err(Code::NO_ROUTE);
         }
+        if !step.host.takes_sessions(service, to) {
+            return Err(Code::UNAVAILABLE);
+        }
         self.begin_move(service, to, None, step)
     }
 
@@ -173,19 +176,24 @@ impl<L: Hold> Core<L> {
         if session.moving(by).is_some() {
             return Err(Code::CONFLICT);
         }
-        if session.assign(service, to)? {
-            return Ok(MoveAnswer::Now(Code::NORMAL));
-        }
         if session.moving(service).is_some() {
             return Err(Code::CONFLICT);
+        }
+        let is_there =
+            |(name, lease): (&Arc<str>, &L)| **name == *service && lease.endpoint() == to;
+        if session.open().any(is_there) {
+            return Ok(MoveAnswer::Now(Code::NORMAL));
+        }
+        if !step.host.takes_sessions(service, to) {
+            return Err(Code::UNAVAILABLE);
+        }
+        if session.assign(service, to)? {
+            return Ok(MoveAnswer::Now(Code::NORMAL));
         }
         let open = session.open().find(|(name, _)| ***name == *service);
         let Some((_, lease)) = open else {
             return Err(Code::NO_ROUTE);
         };
-        if lease.endpoint() == to {
-            return Ok(MoveAnswer::Now(Code::NORMAL));
-        }
         if !lease.transfers() {
             self.replace(service, to, step);
             return Ok(MoveAnswer::Now(Code::NORMAL));

@@ -11,6 +11,12 @@ pub(super) enum Leaving {
     ToMove,
 }
 
+impl Stage {
+    pub(super) fn awaits_accept(self) -> bool {
+        matches!(self, Stage::Resuming | Stage::Arriving)
+    }
+}
+
 /// Session that a backend's CLOSE 307 concerns.
 #[derive(Debug)]
 pub enum LeaveAnswered<'a, C> {
@@ -27,13 +33,13 @@ pub enum LeaveAnswered<'a, C> {
 impl<C> Sessions<C> {
     /// Resumes a session on the link that it has, or takes it back from a move. Returns whether it is attached, so
     /// that OPEN is to be sent.
-    pub fn reopen(&mut self, session_id: u64) -> bool {
+    pub fn reopen(&mut self, session_id: u64, epoch: u32) -> bool {
         let Some(attached) = self.get(session_id) else {
             return false;
         };
         attached.unanswered = attached.unanswered.saturating_add(1);
         if attached.stage == Stage::Parted {
-            attached.stage = Stage::Resuming;
+            (attached.stage, attached.mark) = (Stage::Resuming, epoch);
         }
         // The answer to CLOSE 307 is still to come, and ends nothing any more.
         let unanswered = std::mem::replace(&mut attached.leaving, Leaving::No) == Leaving::ToMove;

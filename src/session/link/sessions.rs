@@ -48,7 +48,7 @@ pub struct Sessions<C> {
     pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
-    /// `opened_us` of sessions that have been answered for the first time; the link takes them.
+    /// `mark` of new sessions that have been answered for the first time; the link takes them.
     pub first_answers: Vec<u32>,
 }
 
@@ -70,8 +70,9 @@ pub struct Attached<C> {
     /// Frames to the client, already encoded.
     pub head: Vec<u8>,
     frames: u32,
-    /// When its OPEN was sent, by any clock of the link's; the first answer is told by it.
-    pub opened_us: u32,
+    /// Of a new session when its OPEN was sent, by any clock of the link's, until it is answered; of one that is moved
+    /// the epoch of its OPEN, which no other OPEN has.
+    pub mark: u32,
     /// OPENs (resumed) that the backend has not answered.
     pub(super) unanswered: u16,
     pub(super) stage: Stage,
@@ -100,8 +101,8 @@ pub struct Batch {
 
 impl<C> Attached<C> {
     /// Its OPEN has the flag transferred.
-    pub fn arrives(&mut self) {
-        self.stage = Stage::Arriving;
+    pub fn arrives(&mut self, epoch: u32) {
+        (self.stage, self.mark) = (Stage::Arriving, epoch);
     }
 
     /// Tells whether the backend has said nothing of a session that was opened anew.
@@ -182,7 +183,7 @@ impl<C> Sessions<C> {
             realm_id,
             head: Vec::new(),
             frames: 0,
-            opened_us: 0,
+            mark: 0,
             unanswered: u16::from(resumes),
             stage: if resumes {
                 Stage::Resuming
@@ -281,7 +282,7 @@ impl<C> Sessions<C> {
     pub fn confirmed(&mut self, session_id: u64) -> Option<&C> {
         let attached = self.get(session_id)?;
         match attached.stage {
-            Stage::OpenSent => attached.stage = Stage::Open,
+            Stage::OpenSent => (attached.stage, attached.mark) = (Stage::Open, 0),
             // It has taken the OPEN, but its frames count only behind ACCEPT.
             Stage::Resuming | Stage::Arriving | Stage::Open | Stage::Parted => {}
         }
@@ -289,8 +290,12 @@ impl<C> Sessions<C> {
     }
 
     /// The backend has accepted the session's OPEN.
-    pub fn accepted(&mut self, session_id: u64) -> Option<&mut Attached<C>> {
-        if self.answers_given_up(session_id, true) {
+    pub fn accepted(&mut self, session_id: u64, epoch: u32) -> Option<&mut Attached<C>> {
+        let waits = |s: &mut Attached<C>| s.mark == epoch && s.stage.awaits_accept();
+        if self.get(session_id).is_some_and(waits) {
+            // A backend that was told the end of one before may never answer that.
+            self.given_up.remove(&session_id);
+        } else if self.answers_given_up(session_id, true) {
             return None;
         }
         let attached = self.get(session_id)?;
@@ -317,7 +322,7 @@ impl<C> Sessions<C> {
             Stage::OpenSent if self.left.contains(&session_id) => {}
             Stage::OpenSent => {
                 attached.stage = Stage::Open;
-                self.first_answers.push(attached.opened_us);
+                self.first_answers.push(std::mem::take(&mut attached.mark));
             }
         }
         if attached.frames == 0 {

@@ -87,12 +87,12 @@ fn before_accept_nothing_counts() {
     // The PONG says that the OPEN is taken, not that what comes is behind it.
     assert_eq!(link.confirmed(7), Some(&"seven"));
     assert_eq!(data(&mut link, 7, b'b'), "before ACCEPT");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert_eq!(link.confirm(7), Some(OpenState::Taken));
     assert_eq!(data(&mut link, 7, b'c'), "seven");
     assert!(matches!(link.bind(7), Recipient::Attached(_)));
     assert_eq!(delivered(&mut link), [("seven", b"c".to_vec(), 1)]);
-    assert!(link.accepted(8).is_none());
+    assert!(link.accepted(8, 2).is_none());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_session_may_come_back_before_the_backend_has_answered_its_leaving() {
     link.attach(7, 1, "seven again", true);
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
     assert_eq!(leave_answered(&mut link), "forgotten");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert_eq!(data(&mut link, 7, b'b'), "seven again");
 }
 
@@ -164,9 +164,9 @@ fn the_answer_to_an_open_that_was_given_up_is_no_word_on_the_session() {
     let mut link = link(true);
     assert!(link.release(7, Some(Code::BAD_GATEWAY)));
     link.attach(7, 1, "seven again", true);
-    assert!(link.accepted(7).is_none());
+    assert!(link.accepted(7, 2).is_none());
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert!(matches!(link.closed(7, Code::GONE), Closed::Detached(_)));
 }
 
@@ -181,13 +181,13 @@ fn what_a_backend_ends_itself_is_ended_although_an_open_was_given_up() {
 #[test]
 fn every_open_that_was_given_up_has_an_answer() {
     let mut link = link(false);
-    assert!(link.reopen(7));
-    assert!(link.reopen(7));
-    assert!(link.accepted(7).is_some());
-    assert!(link.reopen(7));
+    assert!(link.reopen(7, 2));
+    assert!(link.reopen(7, 2));
+    assert!(link.accepted(7, 2).is_some());
+    assert!(link.reopen(7, 2));
     assert!(link.release(7, Some(Code::BAD_GATEWAY)));
-    assert!(!link.reopen(7));
-    assert!(link.accepted(7).is_none());
+    assert!(!link.reopen(7, 2));
+    assert!(link.accepted(7, 2).is_none());
     assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
     assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Stranger));
 }
@@ -195,7 +195,7 @@ fn every_open_that_was_given_up_has_an_answer() {
 #[test]
 fn a_backend_that_ends_a_session_still_refuses_the_opens_under_way() {
     let mut link = link(true);
-    assert!(link.reopen(7));
+    assert!(link.reopen(7, 2));
     assert!(matches!(link.closed(7, Code::KICKED), Closed::Detached(_)));
     assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
     assert!(matches!(link.closed(7, Code::NO_ROUTE), Closed::Left));
@@ -207,10 +207,10 @@ fn a_session_that_comes_back_waits_for_the_answer_to_its_own_open() {
     let mut link = link(true);
     assert!(link.release(7, Some(Code::LEAVES_LINK)));
     link.attach(7, 1, "seven again", true);
-    assert!(link.accepted(7).is_none());
+    assert!(link.accepted(7, 2).is_none());
     assert_eq!(leave_answered(&mut link), "forgotten");
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
 }
 
 #[test]
@@ -272,10 +272,10 @@ fn a_session_that_is_moved_may_come_back() {
     assert_eq!(leave_answered(&mut link), "unexpected");
     assert_eq!(data(&mut link, 7, b'c'), "left");
     assert!(matches!(link.closed(7, Code::KICKED), Closed::Left));
-    assert!(link.accepted(7).is_none() && !link.takes_bound(7));
-    assert!(link.reopen(7));
+    assert!(link.accepted(7, 2).is_none() && !link.takes_bound(7));
+    assert!(link.reopen(7, 2));
     assert_eq!(data(&mut link, 7, b'd'), "before ACCEPT");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert_eq!(data(&mut link, 7, b'e'), "seven");
     // It is gone for good.
     link.part(7);
@@ -289,23 +289,23 @@ fn a_session_that_is_taken_back_before_its_close_307_is_answered() {
     let mut link = link(false);
     data(&mut link, 7, b'a');
     link.part(7);
-    assert!(link.reopen(7));
+    assert!(link.reopen(7, 2));
     assert_eq!(data(&mut link, 7, b'b'), "seven", "its last words");
     assert_eq!(leave_answered(&mut link), "forgotten");
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert_eq!(data(&mut link, 7, b'c'), "seven");
     // Released meanwhile, it is answered all the same.
     link.part(7);
-    link.reopen(7);
+    link.reopen(7, 2);
     assert!(link.release(7, Some(Code::KICKED)));
     assert_eq!(leave_answered(&mut link), "forgotten");
-    assert!(link.accepted(7).is_none());
+    assert!(link.accepted(7, 2).is_none());
     assert_eq!(data(&mut link, 7, b'd'), "stranger");
 }
 
 #[test]
 fn a_transferred_session_is_refused_with_any_code() {
-    let arriving = |link: &mut Sessions<&'static str>| link.attach(7, 1, "seven", true).arrives();
+    let arriving = |link: &mut Sessions<&'static str>| link.attach(7, 1, "seven", true).arrives(1);
     let mut link = Sessions::default();
     arriving(&mut link);
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
@@ -313,7 +313,7 @@ fn a_transferred_session_is_refused_with_any_code() {
     assert!(matches!(closed, Closed::Detached(_)));
     // That was the answer: the next OPEN has one of its own.
     arriving(&mut link);
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert_eq!(data(&mut link, 7, b'b'), "seven");
     link.release(7, Some(Code::NORMAL));
 
@@ -322,6 +322,29 @@ fn a_transferred_session_is_refused_with_any_code() {
     link.release(7, Some(Code::BAD_GATEWAY));
     arriving(&mut link);
     assert!(matches!(link.closed(7, Code::UNAVAILABLE), Closed::Left));
-    assert!(link.accepted(7).is_some());
+    assert!(link.accepted(7, 2).is_some());
     assert!(matches!(link.closed(7, Code::KICKED), Closed::Detached(_)));
+}
+
+#[test]
+fn an_open_that_was_given_up_may_never_be_answered() {
+    let mut link = Sessions::default();
+    let opens = |link: &mut Sessions<&'static str>, epoch| {
+        let attached = link.attach(7, 1, "seven", true);
+        attached.arrives(epoch);
+    };
+    opens(&mut link, 2);
+    link.release(7, Some(Code::BAD_GATEWAY));
+    opens(&mut link, 4);
+    assert!(link.accepted(7, 4).is_some());
+    assert_eq!(data(&mut link, 7, b'a'), "seven");
+    // Nothing that it says is taken for the answer any more.
+    assert!(matches!(link.closed(7, Code::GONE), Closed::Detached(_)));
+
+    opens(&mut link, 6);
+    link.release(7, Some(Code::BAD_GATEWAY));
+    opens(&mut link, 8);
+    assert!(link.accepted(7, 6).is_none());
+    assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
+    assert!(link.accepted(7, 8).is_some());
 }

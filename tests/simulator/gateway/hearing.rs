@@ -152,10 +152,11 @@ impl World {
     }
 
     fn hear_stray(&mut self, client: usize, service: usize, id: u64, stray: Stray, link: usize) {
+        let from = self.links[link].anchor.endpoint;
         let Some(Some(c)) = self.clients.get_mut(client) else {
             return;
         };
-        if !c.core.uses(id, SERVICES[service]) {
+        if !c.core.uses(id, SERVICES[service], from) {
             return match stray {
                 Stray::Move(_) => self.mail_link(link, LinkMail::AnswerMoved(id, Code::NO_ROUTE)),
                 _ => self.mail_link(link, LinkMail::Refuse(id)),

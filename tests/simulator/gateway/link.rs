@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use game_gateway::codec::Decoded;
 use game_gateway::codec::code::Code;
-use game_gateway::codec::link::{self, Bind, Hello, Kind, OPEN_TRANSFERRED, open_flags};
+use game_gateway::codec::link::{
+    self, Bind, Hello, Kind, OPEN_TRANSFERRED, open_epoch, open_flags,
+};
 use game_gateway::session::link::{OpenState, Sessions, Waiter, Waiting};
 
 use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
@@ -126,7 +128,7 @@ impl World {
             .sessions
             .attach(id, attach.realm_id, client, attach.resumes);
         if open_flags(&attach.open) & OPEN_TRANSFERRED != 0 {
-            attached.arrives();
+            attached.arrives(open_epoch(&attach.open));
         }
         let lease = Lease::new(Rc::clone(&l.anchor), attach.session_id);
         self.enqueue(link, Kind::Open, attach.session_id, &attach.open);
@@ -176,7 +178,7 @@ impl World {
                 }
             }
             Word::Reopen(open) => {
-                if l.sessions.reopen(id) {
+                if l.sessions.reopen(id, open_epoch(&open)) {
                     l.waiting.forget_bound(id);
                     self.enqueue(link, Kind::Open, id, &open);
                 }

@@ -126,7 +126,7 @@ impl World {
                     return;
                 };
                 let epoch = u32::from_be_bytes(*epoch);
-                if let Some(attached) = self.links[link].sessions.accepted(id) {
+                if let Some(attached) = self.links[link].sessions.accepted(id, epoch) {
                     let (client, batch) = (attached.client, attached.take_batch());
                     if let Some(batch) = batch {
                         self.deliver_batch(client, batch);

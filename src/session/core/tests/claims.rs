@@ -36,7 +36,7 @@ fn opening() -> Play {
 }
 
 /// One that has claimed.
-fn claiming() -> Play {
+pub(super) fn claiming() -> Play {
     let mut play = opening();
     play.reaches("game", 1);
     play.at(|core, step| core.accepted("game", 4, step));

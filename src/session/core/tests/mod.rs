@@ -10,6 +10,7 @@ mod lives;
 mod moves;
 mod owners;
 mod rates;
+mod targets;
 mod telling;
 mod wishes;
 mod words;
@@ -42,6 +43,8 @@ struct Around {
     /// The user that tokens say is bound.
     token_user: Cell<u64>,
     calls: Cell<u64>,
+    /// A backend that takes no new sessions.
+    closed: Cell<Option<SocketAddr>>,
 }
 
 impl Host for Around {
@@ -83,6 +86,9 @@ impl Host for Around {
     }
     fn endpoint_allowed(&self, _: &str, endpoint: &str) -> Result<SocketAddr, Code> {
         endpoint.parse().map_err(|_| Code::NO_ROUTE)
+    }
+    fn takes_sessions(&self, _: &str, endpoint: SocketAddr) -> bool {
+        self.closed.get() != Some(endpoint)
     }
     fn unix_seconds(&self) -> u64 {
         1_000
@@ -157,6 +163,7 @@ impl Play {
                 banned: Cell::default(),
                 token_user: Cell::default(),
                 calls: Cell::new(0),
+                closed: Cell::default(),
             },
             now: 0,
             log: Log::default(),

@@ -88,7 +88,11 @@ fn replied(say: &ToClaimant) -> String {
         ToClaimant::HoldsMore { .. } => "holds more".into(),
         ToClaimant::Handover(handed) => {
             let gap = if handed.gap { " GAP" } else { "" };
-            format!("hand over received {}{gap}", handed.received)
+            let assigned = handed.assigned.iter();
+            let assigned: String = assigned
+                .map(|to| format!(" {} at {}", to.service, to.endpoint))
+                .collect();
+            format!("hand over received {}{gap}{assigned}", handed.received)
         }
         ToClaimant::Ended { code } => format!("ended {code}"),
         ToClaimant::Moved { gateway, .. } => format!("moved to {gateway}"),

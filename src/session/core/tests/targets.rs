@@ -1,0 +1,126 @@
+//! Where a service may go, and who may speak of it behind that (protocol 2.3, 2.5).
+
+use super::moves::{NEW, OLD, TO};
+use super::*;
+use crate::codec::peer::Handover;
+
+impl Play {
+    fn assigns(&mut self, service: &str, to: &str) -> MoveAnswer {
+        self.at(|core, step| core.assign("game", service, to, step))
+    }
+}
+
+#[test]
+fn nobody_goes_where_no_new_sessions_are_taken() {
+    let mut play = Play::with_session(0);
+    play.around.closed.set(Some(TO.parse().unwrap()));
+    let refused = MoveAnswer::Now(Code::UNAVAILABLE);
+    assert_eq!(play.transfers(), refused);
+    assert_eq!(play.assigns("game", TO), refused);
+    assert_eq!(play.assigns("battle", TO), refused);
+    play.says(&data("battle", 0));
+    play.check(&["route battle OPEN epoch 1"]);
+    // What is there stays there.
+    play.around.closed.set(Some(endpoint("game")));
+    let here = endpoint("game").to_string();
+    assert_eq!(play.assigns("game", &here), MoveAnswer::Now(Code::NORMAL));
+    play.says(&data("game", 0));
+    play.check(&["game.1: forward 1"]);
+}
+
+#[test]
+fn a_refusal_is_never_taken_for_a_move() {
+    for (refusal, told) in [(0, 502), (205, 502), (399, 502), (400, 400), (1000, 1000)] {
+        let mut play = Play::arriving(0);
+        play.closes("game", refusal);
+        play.check(&[
+            "game.2: released",
+            "game.1: OPEN resumed epoch 3 from a",
+            &format!("game.1: MOVED {told}"),
+        ]);
+    }
+}
+
+#[test]
+fn who_has_handed_over_has_no_say() {
+    let (old, new) = (endpoint("game"), TO.parse().unwrap());
+    let speaks = |play: &Play| [old, new].map(|from| play.core.uses(7, "game", from));
+    let mut play = Play::with_session(0);
+    assert_eq!(speaks(&play), [true, false]);
+    play.transfers();
+    play.parts(b"");
+    play.arrives();
+    // Each of them may have the session.
+    assert_eq!(speaks(&play), [true, true]);
+    play.accepts(2);
+    assert_eq!(speaks(&play), [false, true]);
+    assert!(!play.core.uses(8, "game", new) && !play.core.uses(7, "chat", new));
+    // Behind the loss of its link on another one too.
+    play.loses(NEW);
+    assert_eq!(speaks(&play), [false, true]);
+    play.says(&data("game", 0));
+    play.opens("game", OLD);
+    assert_eq!(speaks(&play), [true, false]);
+}
+
+#[test]
+fn an_assignment_waits_for_who_must_be_bound_first() {
+    let mut play = Play::with_session(0);
+    play.assigns("battle", TO);
+    let not_bound = RouteFailed {
+        code: Code::NOT_BOUND,
+        text: "",
+        retry_after_ms: 0,
+    };
+    let route = format!("route battle to {TO} OPEN epoch 1");
+    for _ in 0..2 {
+        play.says(&data("battle", 0));
+        play.at(|core, step| core.service_failed("battle", not_bound, step));
+        play.check(&[&route, "ERROR 401 battle"]);
+    }
+    // Where that one cannot be reached, the rules decide.
+    play.says(&data("battle", 0));
+    let code = Code::BAD_GATEWAY;
+    let lost = RouteFailed { code, ..not_bound };
+    play.at(|core, step| core.service_failed("battle", lost, step));
+    play.heard();
+    play.says(&data("battle", 0));
+    play.check(&["route battle OPEN epoch 1"]);
+}
+
+#[test]
+fn an_assignment_goes_with_the_session_to_another_gateway() {
+    let mut play = Play::with_resumable();
+    play.assigns("battle", TO);
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
+    play.at(|core, step| core.confirmed("game", step));
+    let (count, places) = (0, vec![("game".into(), true)]);
+    play.peer("b", ToOwner::Claim { count, places });
+    play.at(|core, step| core.confirmed("game", step));
+    play.heard();
+    play.at(|core, step| core.left("game", OLD, &[], step));
+    let handed = format!("to b: hand over received 1 battle at {TO}");
+    assert!(play.heard().contains(&handed));
+
+    let mut play = super::claims::claiming();
+    let assigned = |service: &str| Binding {
+        service: service.into(),
+        endpoint: TO.parse().unwrap(),
+    };
+    let handed = Handover {
+        received: 1,
+        starts: vec![(1, 0)],
+        last_service: "game".into(),
+        // One that is open here says nothing.
+        assigned: vec![assigned("battle"), assigned("game")],
+        ..Handover::default()
+    };
+    play.answers(1, ToClaimant::Handover(Box::new(handed)));
+    play.heard();
+    play.says(&data("", 0));
+    play.says(&data("battle", 0));
+    play.check(&[
+        "game.1: forward 1",
+        &format!("route battle to {TO} OPEN epoch 4"),
+    ]);
+}
