@@ -15,9 +15,9 @@ use super::ids::{
 };
 use super::openapi::Finished;
 use super::{
-    actors, backend_state, backends, bans, config, drain, gateways, limits, live, log_level,
-    memory, page_files, pages, probes, refusals, route_changes, routes, sessions, top_talkers,
-    traces, whoami,
+    actors, assign, backend_state, backends, bans, config, drain, gateways, limits, live,
+    log_level, memory, page_files, pages, probes, refusals, route_changes, routes, sessions,
+    top_talkers, traces, whoami,
 };
 
 /// A path and its methods, GET standing for HEAD too.
@@ -67,6 +67,7 @@ endpoints! {
     "/api/v1/actors/{id}/restart" => POST actors::restart;
     "/api/v1/sessions" => GET sessions::list;
     "/api/v1/sessions/{id}" => GET sessions::one, DELETE sessions::kick;
+    "/api/v1/sessions/{id}/assign" => POST assign::assign;
     "/api/v1/top-talkers" => GET top_talkers::list;
     "/api/v1/refusals" => GET refusals::list;
     "/api/v1/backends" => GET backends::list;

@@ -24,9 +24,10 @@ use super::params::Upload;
 use super::top_talkers::WINDOW;
 
 /// Paths whose answer may be had from every gateway, with what is made of the answers.
-const EVERYWHERE: [(&str, Manner); 16] = [
+const EVERYWHERE: [(&str, Manner); 17] = [
     ("/api/v1/info", Manner::Each),
     ("/api/v1/sessions/{id}", Manner::Found),
+    ("/api/v1/sessions/{id}/assign", Manner::Found),
     ("/api/v1/top-talkers", Manner::Each),
     ("/api/v1/refusals", Manner::Each),
     ("/api/v1/backends", Manner::Each),
@@ -124,7 +125,7 @@ pub(super) async fn everywhere(
     } else {
         // What is wrong here is wrong everywhere: then nobody is told to change anything.
         let own = Own::of(next.call(request).await?).await?;
-        let is_found = manner == Manner::Found && own.is_success();
+        let is_found = manner == Manner::Found && (own.is_success() || own.has_it());
         let goes_on = !own.is_refusal() && !is_found;
         let round = if goes_on { Some(others.await) } else { None };
         (own, round)
@@ -260,6 +261,11 @@ impl Own {
         )
     }
 
+    /// Whether it says that what is asked for is here, and that it does not do what was wanted.
+    fn has_it(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     fn with(self, answer: impl FnOnce(&Own) -> HttpResponse) -> ServiceResponse<BoxBody> {
         let new = answer(&self);
         self.response.into_response(new)
@@ -334,7 +340,8 @@ fn found(own: Own, round: Round) -> ServiceResponse<BoxBody> {
     for reply in round.replies {
         let name = reply.name();
         match reply.outcome {
-            Ok(answered) if is_success(answered.answer.status) => {
+            // The one that has it may also say why it does not do what was wanted.
+            Ok(answered) if is_success(answered.answer.status) || answered.answer.status == 409 => {
                 let status = StatusCode::from_u16(answered.answer.status);
                 let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::OK));
                 let answer = match answered.answer.body {

@@ -7,7 +7,7 @@
 //! * [`access`]: who may ask. [`params`], [`ids`] and [`wishes`]: what they say. [`errors`]: what is wrong.
 //! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
-//! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`refusals`], [`top_talkers`],
+//! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`assign`], [`refusals`], [`top_talkers`],
 //!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`limits`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
 //!   [`event_streams`], [`page_files`] and [`pages`] for people.
 
@@ -16,6 +16,7 @@ mod access;
 mod actor_families;
 mod actors;
 mod answering;
+mod assign;
 mod backend_state;
 mod backends;
 mod ban_wish;

@@ -233,7 +233,9 @@ fn answer(
         Err(busy @ (NoRoute::AllFull | NoRoute::AllWithdrawn)) => {
             (None, busy.to_string(), Some(Code::UNAVAILABLE.0))
         }
-        Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_))) => return Err(refused(no_route)),
+        Err(no_route @ (NoRoute::NoRule | NoRoute::NoRealm(_) | NoRoute::NotAssigned)) => {
+            return Err(refused(no_route));
+        }
     };
     let mut health = endpoint.and_then(|endpoint| its.get(&endpoint).copied());
     // Where nothing else is left, what is dead is tried all the same.

@@ -157,12 +157,12 @@ pub(super) async fn kick(
     }
 }
 
-fn no_session(id: u64) -> ApiError {
+pub(super) fn no_session(id: u64) -> ApiError {
     ApiError::not_found(format!("there is no session {id}"))
 }
 
 /// Returns the session id of the path, if it is one of this gateway.
-fn session_here(desk: &Desk, request: &HttpRequest) -> Result<u64, ApiError> {
+pub(super) fn session_here(desk: &Desk, request: &HttpRequest) -> Result<u64, ApiError> {
     let text = path_part(request, "id")?;
     let Some(SessionId { gateway, id }) = SessionId::parse(&text) else {
         let message = format!(

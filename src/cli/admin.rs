@@ -5,6 +5,7 @@ mod actors;
 pub(super) mod api;
 mod args;
 mod arrange;
+mod assign;
 mod backend;
 mod bans;
 mod drain;
@@ -136,6 +137,7 @@ impl<'a> Terminal<'a> {
                 self.print(&self.api.get(&["sessions", id], &[])?, recent::story)
             }
             Command::Kick { ids } => self.remove("sessions", ids, "kicked", "sessions not kicked"),
+            Command::Assign(args) => self.assign(args),
             Command::Ban(args) => self.ban(args),
             Command::Unban(args) => self.unban(args),
             Command::Bans(args) => self.bans(args),

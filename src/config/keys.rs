@@ -103,7 +103,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 81] = [
+pub const KEYS: [Key; 82] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -211,6 +211,9 @@ pub const KEYS: [Key; 81] = [
     }),
     sets("backend.max_ejected_percent", |c| {
         Field::Small(&mut c.backend.max_ejected_percent)
+    }),
+    sets("backend.max_assigned_endpoints", |c| {
+        Field::Count(&mut c.backend.max_assigned_endpoints)
     }),
     sets("backend.resolve_interval", |c| {
         Field::Duration(&mut c.backend.resolve_interval)

@@ -5,6 +5,7 @@
 //! The inspector repeats the question until a page is full, the workers have no more clients, or
 //! its deadline has passed.
 
+mod assigning;
 mod backends;
 mod bans;
 mod busiest;

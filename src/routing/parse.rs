@@ -160,6 +160,10 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         let message = format!("{strategy} requires at least one endpoint");
         reader.missing(value, "endpoints", message);
     }
+    if strategy == StrategyKind::Assigned && no_endpoints && assignable.is_empty() {
+        let message = "assigned requires endpoints or assignable networks";
+        reader.missing(value, "assignable", message.to_owned());
+    }
     Some(Rule {
         strategy,
         endpoints,

@@ -102,7 +102,7 @@ fn every_mistake_at_once_with_its_place() {
       "realms": {"0": "a:1", "x": "a", "01": "a:1", "4294967296": "a:1", "1": "a:1", "1": "a:1"}
     }"#;
     let expected = [
-        r#"line 4: rules.game.strategy: must be one of round_robin, consistent_hash, realm_based, not "random""#,
+        r#"line 4: rules.game.strategy: must be one of round_robin, consistent_hash, realm_based, assigned, not "random""#,
         r#"line 6: rules.game.endpoints[0]: invalid endpoint "host": missing port, expected host:port"#,
         "line 7: rules.game.endpoints[1].weight: must be 1 to 100, not 0",
         r#"line 8: rules.game.endpoints[2].address: invalid endpoint "a:0": invalid port "0", expected 1 to 65535"#,
@@ -179,7 +179,7 @@ fn rules_alone() {
     assert_eq!(
         told_of_rule("{}"),
         [
-            "line 1: rules.game.strategy: missing, expected one of round_robin, consistent_hash, realm_based"
+            "line 1: rules.game.strategy: missing, expected one of round_robin, consistent_hash, realm_based, assigned"
         ]
     );
     assert_eq!(
@@ -341,5 +341,24 @@ fn many_mistakes_are_counted() {
     for mistakes in [parse_file(&text).unwrap_err(), parser.finish().unwrap_err()] {
         assert_eq!(mistakes.len(), 1_001);
         assert_eq!(mistakes[1_000].to_string(), "and 2000 more");
+    }
+}
+
+#[test]
+fn an_assigned_rule_leads_somewhere() {
+    let parse = |rest: &str| {
+        let text = format!(r#"{{"rules": {{"battle": {{"strategy": "assigned"{rest}}}}}}}"#);
+        parse_file(&text)
+    };
+    let mistakes = parse("").expect_err("nobody could be assigned");
+    let said: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    let expected =
+        "line 1: rules.battle.assignable: assigned requires endpoints or assignable networks";
+    assert_eq!(said, [expected]);
+    for rest in [
+        r#", "assignable": ["10.1.0.0/16"]"#,
+        r#", "endpoints": ["10.1.0.1:1"]"#,
+    ] {
+        parse(rest).expect("a rule");
     }
 }

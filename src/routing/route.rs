@@ -101,6 +101,9 @@ pub enum NoRoute {
     /// The service is `realm_based`, and this realm is 0 or not mapped (404).
     #[error("realm {0} is not mapped")]
     NoRealm(u32),
+    /// The service is `assigned`, and nobody has said where this session goes (404).
+    #[error("nobody has assigned an endpoint")]
+    NotAssigned,
     /// There are endpoints, but none of their names has an address (502).
     #[error("no endpoint's name has an address")]
     Unresolved,

@@ -180,6 +180,14 @@ impl<L> Session<L> {
         })
     }
 
+    /// The service at `place` has lost its link, and goes to the same endpoint when it is named next.
+    pub fn assign_again(&mut self, place: usize, endpoint: SocketAddr) {
+        let state = &mut self.services[place].state;
+        if matches!(state, State::Unbound) {
+            *state = State::Assigned(Box::new(endpoint));
+        }
+    }
+
     /// Notes where a service goes when it is named next.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod support;
 
 mod access;
 mod actors;
+mod assign;
 mod backend_state;
 mod bad_input;
 mod bans;

@@ -16,7 +16,7 @@ use crate::support::wire::{Backend, Gateway, Link, Player, ask, soon};
 
 /// How a backend takes part in moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(crate) enum Manner {
     /// It hands sessions over, and takes those of others.
     Able,
     /// It hands them over, and takes none.
@@ -84,15 +84,15 @@ fn counting(backend: Backend, manner: Manner) {
 }
 
 /// Two backends of `game`, and players, who begin at the first one.
-struct Scene {
-    gateway: Gateway,
-    players: Vec<Player>,
-    one: SocketAddr,
-    two: SocketAddr,
+pub(crate) struct Scene {
+    pub(crate) gateway: Gateway,
+    pub(crate) players: Vec<Player>,
+    pub(crate) one: SocketAddr,
+    pub(crate) two: SocketAddr,
 }
 
 impl Scene {
-    async fn start(manners: [Manner; 2], players: usize) -> Scene {
+    pub(crate) async fn start(manners: [Manner; 2], players: usize) -> Scene {
         let backends = [Backend::start().await, Backend::start().await];
         let [one, two] = backends.each_ref().map(|backend| backend.address);
         let rule = Backend::rule(&[&backends[0], &backends[1]]);
@@ -123,7 +123,7 @@ impl Scene {
     }
 
     /// Waits for a row of this backend that is right.
-    async fn until(&self, address: SocketAddr, right: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, address: SocketAddr, right: impl Fn(&Value) -> bool) -> Value {
         soon(async {
             loop {
                 let (_, answer) = self.gateway.get("/api/v1/backends").await;
@@ -142,7 +142,7 @@ impl Scene {
     }
 
     /// Checks that everybody goes on from this count.
-    async fn all_go_on_from(&mut self, before: u64) {
+    pub(crate) async fn all_go_on_from(&mut self, before: u64) {
         for player in &mut self.players {
             player.data("game", b"again").await;
             assert_eq!(count(player).await, before + 1);

@@ -219,8 +219,10 @@ impl BackendPool {
 
     /// Tries an endpoint that is down sooner than planned, for those who wait.
     pub(super) fn retry_at(&mut self, sooner: Instant, ctx: &mut Context<Self>) {
+        // A retired pool's timer does nothing while nobody waits, so it may be over.
+        let is_retired = self.state.retired;
         if let Health::Down { retry_at, .. } = &mut self.state.health
-            && sooner < *retry_at
+            && (sooner < *retry_at || is_retired)
         {
             *retry_at = sooner;
             let wait = sooner.saturating_duration_since(Instant::now());

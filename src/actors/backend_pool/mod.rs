@@ -316,7 +316,7 @@ impl BackendPool {
             }
             wanted
         });
-        if retired && self.state.links.is_empty() {
+        if retired && self.state.links.is_empty() && self.state.waiting.is_empty() {
             if !std::mem::take(&mut self.state.is_fresh) {
                 ctx.stop();
             }

@@ -11,7 +11,7 @@ use super::ending::retry_after_ms;
 use super::{Changed, Client, WorkerScope};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::link::{Lease, LinkEvent};
-use crate::actors::router::{PoolAt, Resolve, Router, Unresolved};
+use crate::actors::router::{By, NoPool, PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
 use crate::metrics::Routed;
 use crate::routing::{ServiceRoute, Why};
@@ -97,7 +97,11 @@ impl Client {
         let at = PoolAt {
             service: Arc::clone(&service),
             endpoint,
-            vouched,
+            by: match vouched {
+                true if self.core.is_moving(&service) => By::Assignment,
+                true => By::Gateway,
+                false => By::Token,
+            },
         };
         let bind = Bind {
             session_id,
@@ -223,11 +227,26 @@ impl From<Unresolved> for RouteFailed {
 
 /// A link to the endpoint that a session is bound to.
 async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Result<Lease, RouteFailed> {
-    let Ok(Some(pool)) = router.ask(|| at.clone()).await else {
-        return Err(unreachable(0));
-    };
-    let answer = pool.ask(|| bind.clone()).await;
-    answer.map_err(|_| unreachable(0))?.map_err(refused)
+    // A pool that nobody has used any more may end just now; then there is a fresh one.
+    for _ in 0..2 {
+        let pool = router.ask(|| at.clone()).await;
+        let pool = pool.map_err(|_| unreachable(0))?.map_err(no_pool)?;
+        if let Ok(bound) = pool.ask(|| bind.clone()).await {
+            return bound.map_err(refused);
+        }
+    }
+    Err(unreachable(0))
+}
+
+fn no_pool(why: NoPool) -> RouteFailed {
+    match why {
+        NoPool::Unknown => unreachable(0),
+        NoPool::TooMany => RouteFailed {
+            code: Code::UNAVAILABLE,
+            text: "too many assigned backends",
+            retry_after_ms: retry_after_ms(Retry::Spread),
+        },
+    }
 }
 
 fn unreachable(retry_after_ms: u32) -> RouteFailed {
@@ -268,7 +287,7 @@ async fn assigned_link(
     let at = PoolAt {
         service: resolve.service,
         endpoint,
-        vouched: true,
+        by: By::Assignment,
     };
     let bind = Bind {
         session_id: resolve.session_id,

@@ -18,6 +18,7 @@
 //! links delivered goes out in one write. An idle client owns no buffer.
 
 mod access;
+mod assigning;
 mod driver;
 mod ending;
 mod entering;
@@ -42,7 +43,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::BytesMut;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::link::Lease;
 use crate::admission::{Permit, Suspension};
@@ -56,6 +57,7 @@ use crate::session::core::{Core, Ended};
 use crate::supervision::{Inspectable, Registration, mailbox};
 use crate::traces::Name;
 
+pub use assigning::Assigned;
 use ending::Ending;
 pub use memory::{Caps, LEAST_READING, LEAST_WHILE_QUEUES_END, UNCAPPED};
 use pump::Pump;
@@ -112,6 +114,21 @@ pub enum Squeeze {
 pub struct Kick {
     /// Which; another one of this client is left alone.
     pub session_id: u64,
+}
+
+/// An operator says where a service of the session goes, as a backend does by ASSIGN. The answer is dropped where the
+/// client has another session.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Assign {
+    /// Which session.
+    pub session_id: u64,
+    /// Its service.
+    pub service: Box<str>,
+    /// Where to, as the operator says.
+    pub endpoint: Box<str>,
+    /// For the operator; an error is the code of MOVED.
+    pub answer: oneshot::Sender<Result<Assigned, Code>>,
 }
 
 /// An operator has banned the session's user, or the connection's address.

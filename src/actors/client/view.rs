@@ -8,6 +8,7 @@ use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
 use crate::history::{Happening, Refusal};
 use crate::memory::{self, Pressure};
+use crate::routing::StrategyKind;
 use crate::session::core::{Host, Limits};
 use crate::session::token::{TokenBody, TokenError};
 
@@ -109,6 +110,12 @@ impl Host for View<'_> {
 
     fn takes_sessions(&self, service: &str, endpoint: SocketAddr) -> bool {
         self.shared.takes_sessions(service, endpoint)
+    }
+
+    fn is_assigned(&self, service: &str) -> bool {
+        let table = self.shared.scope.routes.load();
+        let rule = table.as_ref().and_then(|table| table.service(service));
+        rule.is_some_and(|rule| rule.strategy() == StrategyKind::Assigned)
     }
 
     fn unix_seconds(&self) -> u64 {

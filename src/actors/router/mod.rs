@@ -45,17 +45,36 @@ pub struct Resolve {
 }
 
 /// Asks for the links to one endpoint, wherever the rules would send a session now: a binding lasts
-/// while its endpoint lives (protocol 3.1). `None`: there is no such service, or only a token names the endpoint,
-/// which may be a day old: it must not be shown the backends' secret.
+/// while its endpoint lives (protocol 3.1).
 #[derive(Debug, Clone, Message)]
-#[rtype(result = "Option<Seat<BackendPool>>")]
+#[rtype(result = "Result<Seat<BackendPool>, NoPool>")]
 pub struct PoolAt {
     /// The service.
     pub service: Arc<str>,
     /// The endpoint.
     pub endpoint: SocketAddr,
-    /// The gateway that has the session names it.
-    pub vouched: bool,
+    /// Who names it.
+    pub by: By,
+}
+
+/// Who names an endpoint that a session goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// A token, which may be a day old: where no rule names the endpoint it must not be shown the backends' secret.
+    Token,
+    /// The gateway that has the session.
+    Gateway,
+    /// A backend or an operator, within what the rule allows.
+    Assignment,
+}
+
+/// Why there are no links to an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPool {
+    /// There is no such service, or only a token names the endpoint.
+    Unknown,
+    /// As many endpoints that no rule names are used as may be.
+    TooMany,
 }
 
 /// Where a session goes.
@@ -128,7 +147,8 @@ pub struct State {
     /// The table that sessions are routed by.
     table: Option<Arc<RouteTable>>,
     pools: Pools,
-    /// Pools for sessions of peer gateways to endpoints that no rule names here. They end by themselves.
+    /// Pools for sessions of peer gateways, or that were assigned, to endpoints that no rule names here. They end by
+    /// themselves.
     visited: HashMap<(Arc<str>, SocketAddr), Seat<BackendPool>>,
 }
 
@@ -170,12 +190,23 @@ impl Router {
     }
 
     /// Returns the pool to an endpoint that no rule names.
-    fn visit(&mut self, service: &Arc<ServiceRoute>, endpoint: SocketAddr) -> Seat<BackendPool> {
+    fn visit(
+        &mut self,
+        service: &Arc<ServiceRoute>,
+        endpoint: SocketAddr,
+        by: By,
+    ) -> Result<Seat<BackendPool>, NoPool> {
         self.state.visited.retain(|_, pool| !pool.is_over());
         let place = (Arc::clone(&service.name), endpoint);
+        let most = self.scope.config.backend.max_assigned_endpoints;
+        let is_full = self.state.visited.len() >= most;
+        // Sessions of other gateways have one there already, and would be lost.
+        if is_full && by == By::Assignment && !self.state.visited.contains_key(&place) {
+            return Err(NoPool::TooMany);
+        }
         let start = || backend_pool::start(&self.scope, &self.shared, service, endpoint, false);
         let pools = &mut self.state.visited;
-        pools.entry(place).or_insert_with(start).clone()
+        Ok(pools.entry(place).or_insert_with(start).clone())
     }
 }
 
@@ -210,20 +241,20 @@ impl Receive<Resolve> for Router {
 }
 
 impl Receive<PoolAt> for Router {
-    type Result = Option<Seat<BackendPool>>;
+    type Result = Result<Seat<BackendPool>, NoPool>;
 
     fn receive(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
-        let table = self.table()?;
-        let service = table.service(&msg.service)?;
+        let table = self.table().ok_or(NoPool::Unknown)?;
+        let service = table.service(&msg.service).ok_or(NoPool::Unknown)?;
         if table.names_for(&msg.service, msg.endpoint) {
-            return Some(self.pool(service, msg.endpoint));
+            return Ok(self.pool(service, msg.endpoint));
         }
-        if !msg.vouched {
+        if msg.by == By::Token {
             tracing::debug!(service = %msg.service, endpoint = %msg.endpoint,
                 "a token names an endpoint that no rule names; it is not dialled");
-            return None;
+            return Err(NoPool::Unknown);
         }
-        Some(self.visit(service, msg.endpoint))
+        self.visit(service, msg.endpoint, msg.by)
     }
 }
 

@@ -32,6 +32,7 @@ fn unresolved(no: NoRoute) -> Unresolved {
     match no {
         NoRoute::NoRule => refused(Code::NO_ROUTE, "no such service"),
         NoRoute::NoRealm(_) => refused(Code::NO_ROUTE, "no such realm"),
+        NoRoute::NotAssigned => refused(Code::NO_ROUTE, "no backend is assigned"),
         NoRoute::Unresolved => refused(Code::BAD_GATEWAY, "the backend's name has no address"),
         NoRoute::AllTried => refused(Code::BAD_GATEWAY, "no backend can be reached"),
         NoRoute::AllFull => busy("the service is over capacity"),

@@ -44,8 +44,8 @@ pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAskin
 pub use launch::{WorkerParams, launch};
 pub use marking::{MarkTraced, TracedMarked};
 pub use queries::{
-    ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient, ReadSession,
-    SessionsSnapshot,
+    AssignSession, ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient,
+    ReadSession, SessionsSnapshot,
 };
 pub use recent::{EndedSnapshot, ListEnded, ListRefusals, ReadEnded, RefusalsSnapshot};
 pub use sampling::{ClientsSampled, SampleClients};

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Seated, Worker};
 use crate::actors::client::{
-    Kick, SessionFilter, SessionSnapshot, SessionStory, slot_of, worker_of,
+    Assign, Kick, SessionFilter, SessionSnapshot, SessionStory, slot_of, worker_of,
 };
 use crate::supervision::{
     ActorSnapshot, ActorState, Inspectable, Kind, Load, Receive, Registration, Supervised, mailbox,
@@ -90,6 +90,16 @@ pub struct KickSession {
     pub session_id: u64,
     /// The number of its client.
     pub client_number: u64,
+}
+
+/// Says where a service of a session goes. `false`: it is not here.
+#[derive(Debug, Message)]
+#[rtype(result = "bool")]
+pub struct AssignSession {
+    /// The number of its client.
+    pub client_number: u64,
+    /// What its client is told.
+    pub assign: Assign,
 }
 
 /// Asks for one client, as an actor.
@@ -251,6 +261,17 @@ impl Receive<KickSession> for Worker {
         let seated = self.session(session_id, msg.client_number);
         seated
             .inspect(|s| s.client.do_send(Kick { session_id }))
+            .is_some()
+    }
+}
+
+impl Receive<AssignSession> for Worker {
+    type Result = bool;
+
+    fn receive(&mut self, msg: AssignSession, _: &mut Context<Self>) -> bool {
+        let seated = self.session(msg.assign.session_id, msg.client_number);
+        seated
+            .map(|seated| seated.client.do_send(msg.assign))
             .is_some()
     }
 }

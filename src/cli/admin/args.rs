@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::actor_args::ActorsArgs;
 use super::arrange::{RowArgs, sort_keys};
+use super::assign::AssignArgs;
 use super::backend::BackendArgs;
 use super::bans::{BanArgs, BansArgs, UnbanArgs};
 use super::drain::DrainArgs;
@@ -83,6 +84,8 @@ pub(super) enum Command {
         #[arg(required = true)]
         ids: Vec<String>,
     },
+    /// Send a service of a session, or of a user's sessions, to an endpoint.
+    Assign(AssignArgs),
     /// Ban an address, a network or a user on this gateway; connections and sessions that are there end.
     Ban(BanArgs),
     /// Remove bans.
@@ -119,7 +122,7 @@ impl Command {
     fn changes(&self) -> bool {
         match self {
             Command::RestartActor { .. } | Command::Kick { .. } => true,
-            Command::Ban(_) | Command::Unban(_) | Command::Trace(_) => true,
+            Command::Assign(_) | Command::Ban(_) | Command::Unban(_) | Command::Trace(_) => true,
             Command::Drain(args) => !args.status || args.wait,
             Command::Backend(args) => args.state.is_some(),
             Command::Limits(args) => args.changes(),

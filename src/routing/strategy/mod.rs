@@ -4,6 +4,7 @@
 //! A new strategy is one more file, which implements [`Choose`], and one more line in the list of
 //! `strategies` below. Its name in a rule is that of its file.
 
+mod assigned;
 mod choice;
 mod consistent_hash;
 mod realm_based;
@@ -19,6 +20,7 @@ use utoipa::ToSchema;
 use super::route::{Avoid, NoRoute, Query, Why};
 use super::rules::Rule;
 
+pub use assigned::Word;
 pub(super) use choice::{Choice, Shares};
 pub use consistent_hash::Hashed;
 pub use realm_based::Realm;
@@ -240,6 +242,8 @@ strategies! {
     consistent_hash::ConsistentHash because Hashed,
     /// Where the realm map sends the session's realm.
     realm_based::RealmBased because Realm,
+    /// Where a backend or an operator says (ASSIGN); nowhere without.
+    assigned::Assigned because Word,
 }
 
 impl fmt::Display for StrategyKind {

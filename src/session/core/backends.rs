@@ -97,13 +97,17 @@ impl<L: Hold> Core<L> {
         if self.lost_in_move(service, link_id, step) {
             return;
         }
+        let mut at = None;
+        let is_its = |lease: &L| lease.link_id() == link_id;
         if let Some(session) = self.session_mut()
-            && session
-                .lost(service, link_id, |lease| lease.link_id() == link_id)
-                .is_some()
+            && let Some(place) = session.lost(service, link_id, is_its)
         {
             for lease in session.leases().filter(|lease| lease.link_id() == link_id) {
                 lease.set_final_code(Code::BAD_GATEWAY);
+                at = Some(lease.endpoint());
+            }
+            if let Some(at) = at.filter(|_| step.host.is_assigned(service)) {
+                session.assign_again(place, at);
             }
             step.note(Note::ServicesChanged);
             let text = "the backend's link was lost; answers may be missing";

@@ -108,6 +108,10 @@ pub trait Host {
     fn takes_sessions(&self, _service: &str, _endpoint: SocketAddr) -> bool {
         true
     }
+    /// Tells whether nothing but ASSIGN leads to this service, so that one is kept behind a lost link.
+    fn is_assigned(&self, _service: &str) -> bool {
+        false
+    }
     /// Seconds since 1970.
     fn unix_seconds(&self) -> u64;
     /// Draws a number for a call to a peer gateway, unique in the process.

@@ -15,6 +15,12 @@ use crate::session::moving::{Move, Rest, Settled, Stage, Stays};
 use crate::session::state::Session;
 
 impl<L: Hold> Core<L> {
+    /// Tells whether this service is being moved to another backend.
+    pub fn is_moving(&self, service: &str) -> bool {
+        let mut moves = self.session().into_iter().flat_map(Session::moves);
+        moves.any(|(name, _)| **name == *service)
+    }
+
     /// Step 1: the session leaves the old backend in order.
     pub(super) fn begin_move(
         &mut self,

@@ -191,6 +191,12 @@ impl<L: Hold> Core<L> {
             Code::NOT_BOUND => session.deferred(place),
             _ => session.failed(place),
         });
+        let to = failed.as_ref().and_then(|opening| opening.assigned);
+        if let (Some(place), Some(to)) = (place, to)
+            && step.host.is_assigned(service)
+        {
+            session.assign_again(place, to);
+        }
         self.unpause(Pause::Opening, step);
         step.note(Note::BindFailed);
         for _ in 0..failed.map_or(0, |opening| opening.frames) {
