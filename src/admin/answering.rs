@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix_http::Request;
 use actix_web::HttpMessage;
@@ -17,12 +18,14 @@ use super::access::Vouched;
 use super::connection::Application;
 use super::errors::ApiError;
 use super::params::Upload;
-use crate::actors::peers::AskedByPeer;
+use crate::actors::peers::{AskedByPeer, MAX_ANSWERING};
 use crate::codec::peer::{Answer, MAX_ANSWER_BODY, Question};
 use crate::config::admin::Role;
 
 /// Questions that are answered at a time; others wait.
 const MAX_AT_A_TIME: usize = 16;
+/// Queues of changes, so that one that takes long is not in the way of those of other subjects.
+const LANES: usize = 8;
 /// Paths that may be asked for begin with this.
 const API: &str = "/api/v1/";
 
@@ -32,24 +35,58 @@ pub(super) async fn answer_all(
     application: Rc<Application>,
 ) {
     let turns = Arc::new(Semaphore::new(MAX_AT_A_TIME));
+    let lanes: [_; LANES] = std::array::from_fn(|_| lane(&application));
     while let Some(asked) = questions.recv().await {
+        if asked.until.is_some() {
+            // Where the lane is full, the asker is told that there was no answer.
+            let _ = lanes[lane_of(&asked.question.path)].try_send(asked);
+            continue;
+        }
         let Ok(turn) = Arc::clone(&turns).acquire_owned().await else {
             return;
         };
         let application = Rc::clone(&application);
         rt::spawn(async move {
-            let AskedByPeer {
-                gateway,
-                question,
-                answer,
-            } = asked;
-            let most = (question.most as usize).min(MAX_ANSWER_BODY);
-            let answered = one(&application, gateway, question, most).await;
-            // Who has asked may be gone.
-            let _ = answer.send(answered);
+            answer(&application, asked).await;
             drop(turn);
         });
     }
+}
+
+/// Makes the changes that are sent here one after the other, in their order.
+fn lane(application: &Rc<Application>) -> mpsc::Sender<AskedByPeer> {
+    let (lane, mut changes) = mpsc::channel::<AskedByPeer>(MAX_ANSWERING);
+    let application = Rc::clone(application);
+    rt::spawn(async move {
+        while let Some(asked) = changes.recv().await {
+            answer(&application, asked).await;
+        }
+    });
+    lane
+}
+
+/// Returns the lane of a path: one for all changes of a subject, `bans` or `drain`.
+fn lane_of(path: &str) -> usize {
+    let subject = path.trim_start_matches(API).split(['/', '?']).next();
+    let letters = subject.unwrap_or_default().bytes().map(usize::from);
+    letters.sum::<usize>() % LANES
+}
+
+async fn answer(application: &Application, asked: AskedByPeer) {
+    let AskedByPeer {
+        gateway,
+        question,
+        until,
+        answer,
+    } = asked;
+    let most = (question.most as usize).min(MAX_ANSWER_BODY);
+    let answered = if until.is_some_and(|until| Instant::now() >= until) {
+        refusal(&ApiError::timeout("nobody waits for this change any more"))
+    } else {
+        one(application, gateway, question, most).await
+    };
+    // Who has asked may be gone.
+    let _ = answer.send(answered);
 }
 
 async fn one(application: &Application, gateway: String, asked: Question, most: usize) -> Answer {

@@ -21,12 +21,12 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError};
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::access::{self, Certified};
+use super::access::Certified;
 use super::errors::ApiError;
 use super::params::{MAX_BODY, Upload};
+use super::turns::Turns;
 use super::visitors::Visit;
 use crate::net::http::{
     Body, Broken, CONTINUE, Head, MALFORMED_HOST, Manner, READ_BYTES, Stream, is_host, read_head,
@@ -45,28 +45,25 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Time for which input is discarded behind the last response; longer where an upload may go on.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AFTER_UPLOAD: Duration = Duration::from_secs(5);
-/// Requests being answered at a time, except for those of probes.
-const MAX_ANSWERING: usize = 32;
 
 /// The application, and the turns of those who ask it.
 pub(super) struct Application {
     service: BoxService<Request, ServiceResponse, Error>,
-    turns: Semaphore,
+    turns: Turns,
 }
 
 impl Application {
     pub(super) fn new(service: BoxService<Request, ServiceResponse, Error>) -> Application {
         Application {
             service,
-            turns: Semaphore::new(MAX_ANSWERING),
+            turns: Turns::new(),
         }
     }
 
     async fn answer(&self, request: Request) -> HttpResponse {
-        // Nobody closes it; and who could not wait for a turn would be answered all the same.
-        let _turn = match access::is_probe(request.path()) {
-            true => None,
-            false => self.turns.acquire().await.ok(),
+        let _turn = match self.turns.take(request.head()).await {
+            Ok(turn) => turn,
+            Err(error) => return error.error_response(),
         };
         self.answer_at_once(request).await
     }

@@ -105,7 +105,7 @@ pub(super) async fn list(desk: &Desk, wanted: &Wanted<'_>) -> Result<DeploymentS
         .await;
     page.note(&round);
     let mut gateways = vec![(key(&desk.config.gateway.id), None)];
-    for reply in round.replies {
+    for reply in &round.replies {
         if let (Ok(_), Some(name)) = (&reply.outcome, &reply.gateway) {
             gateways.push((key(name), Some(reply.address)));
         }
@@ -262,12 +262,13 @@ impl DeploymentSessions {
             let asked = desk
                 .deployment
                 .ask_one(address, Ask::get(wanted.caller, &path));
-            let Some(reply) = asked.await else {
+            let asked = asked.await;
+            let Some(reply) = &*asked else {
                 return Ok(None); // The address has become this gateway's own.
             };
             let name = reply.name();
-            let answer = match reply.outcome {
-                Ok(answered) => answered.answer,
+            let answer = match &reply.outcome {
+                Ok(answered) => &answered.answer,
                 Err(why) => {
                     self.missing(name, why.to_string());
                     return Ok(None);

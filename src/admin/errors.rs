@@ -136,6 +136,15 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
     }
 
+    /// Returns the error for what is asked by too many at the moment.
+    pub(super) fn busy(message: &str) -> ApiError {
+        let second = header::HeaderValue::from_static("1");
+        ApiError {
+            header: Some((header::RETRY_AFTER, second)),
+            ..ApiError::unavailable("busy", message)
+        }
+    }
+
     pub(super) fn timeout(message: impl Into<String>) -> ApiError {
         ApiError::unavailable("timeout", message)
     }

@@ -20,6 +20,7 @@ use super::answering::is_success;
 use super::deployment::{Ask, Reply, Round, check_path};
 use super::endpoints::takes;
 use super::errors::ApiError;
+use super::gateways::GATEWAYS;
 use super::params::Upload;
 use super::top_talkers::WINDOW;
 
@@ -45,6 +46,7 @@ const EVERYWHERE: [(&str, Manner); 17] = [
 ];
 /// The query parameter.
 const PARAMETER: &str = "deployment";
+const ASKS_ALL: &str = "deployment=true";
 
 /// What is made of the answers of all gateways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +100,12 @@ pub(super) fn manner(pattern: &str) -> Option<Manner> {
     known.map(|(_, manner)| *manner)
 }
 
+/// Returns true if a request waits for other gateways.
+pub(super) fn asks_others(path: &str, query: Option<&str>) -> bool {
+    let wanted = |query: &str| query.split('&').any(|pair| pair == ASKS_ALL);
+    path == GATEWAYS || query.is_some_and(wanted)
+}
+
 /// Puts a request with `deployment=true` to all gateways.
 pub(super) async fn everywhere(
     mut request: ServiceRequest,
@@ -133,8 +141,8 @@ pub(super) async fn everywhere(
     let round = round.filter(|_| !own.is_refusal());
     Ok(match (manner, round) {
         (_, None) => own.response,
-        (Manner::Each, Some(round)) => own.with(|own| each(&asked, own, round)),
-        (Manner::Found, Some(round)) => found(own, round),
+        (Manner::Each, Some(round)) => own.with(|own| each(&asked, own, &round)),
+        (Manner::Found, Some(round)) => found(own, &round),
     })
 }
 
@@ -204,7 +212,7 @@ fn taken_off(query: &str) -> Option<(Result<bool, ApiError>, String)> {
     let (its, rest): (Vec<&str>, Vec<&str>) = query.split('&').partition(is_it);
     let wanted = match its[..] {
         [] => return None,
-        ["deployment=true"] => Ok(true),
+        [ASKS_ALL] => Ok(true),
         ["deployment=false"] => Ok(false),
         [one] => {
             let value = one.split_once('=').map_or("", |(_, value)| value);
@@ -272,7 +280,7 @@ impl Own {
     }
 }
 
-fn each(asked: &Asked, own: &Own, round: Round) -> HttpResponse {
+fn each(asked: &Asked, own: &Own, round: &Round) -> HttpResponse {
     let mut gateways = vec![GatewayAnswer {
         gateway_id: Some(asked.desk.config.gateway.id.clone()),
         address: None,
@@ -282,7 +290,7 @@ fn each(asked: &Asked, own: &Own, round: Round) -> HttpResponse {
         cut: false,
         answer: raw(&own.body),
     }];
-    gateways.extend(round.replies.into_iter().map(GatewayAnswer::of));
+    gateways.extend(round.replies.iter().map(GatewayAnswer::of));
     let answered = gateways.iter().filter(|g| g.answered).count();
     let good = |g: &GatewayAnswer| g.status.is_some_and(is_success);
     let all = gateways.iter().all(good) && round.unresolved.is_empty() && round.left_out == 0;
@@ -294,15 +302,15 @@ fn each(asked: &Asked, own: &Own, round: Round) -> HttpResponse {
         answered,
         unanswered: gateways.len() - answered,
         gateways,
-        unresolved: round.unresolved,
+        unresolved: round.unresolved.clone(),
         left_out: round.left_out,
     })
 }
 
 impl GatewayAnswer {
-    pub(super) fn of(reply: Reply) -> GatewayAnswer {
+    pub(super) fn of(reply: &Reply) -> GatewayAnswer {
         let mut row = GatewayAnswer {
-            gateway_id: reply.gateway,
+            gateway_id: reply.gateway.clone(),
             address: Some(reply.address.to_string()),
             answered: false,
             why_not: None,
@@ -310,10 +318,10 @@ impl GatewayAnswer {
             cut: false,
             answer: None,
         };
-        match reply.outcome {
+        match &reply.outcome {
             Err(why) => row.why_not = Some(why.to_string()),
             Ok(answered) => {
-                let answer = answered.answer;
+                let answer = &answered.answer;
                 row.answered = true;
                 (row.status, row.cut) = (Some(answer.status), answer.cut);
                 row.answer = raw(&answer.body);
@@ -329,24 +337,24 @@ fn raw(body: &[u8]) -> Option<Box<RawValue>> {
 }
 
 /// Gives the answer of a gateway that has what was asked for.
-fn found(own: Own, round: Round) -> ServiceResponse<BoxBody> {
+fn found(own: Own, round: &Round) -> ServiceResponse<BoxBody> {
     if own.is_success() {
         return own.response;
     }
-    let mut missing = round.unresolved;
+    let mut missing = round.unresolved.clone();
     if own.status != StatusCode::NOT_FOUND {
         missing.push("this gateway".to_owned());
     }
-    for reply in round.replies {
+    for reply in &round.replies {
         let name = reply.name();
-        match reply.outcome {
+        match &reply.outcome {
             // The one that has it may also say why it does not do what was wanted.
             Ok(answered) if is_success(answered.answer.status) || answered.answer.status == 409 => {
                 let status = StatusCode::from_u16(answered.answer.status);
                 let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::OK));
-                let answer = match answered.answer.body {
+                let answer = match &answered.answer.body {
                     body if body.is_empty() => answer.finish(),
-                    body => answer.content_type(ContentType::json()).body(body),
+                    body => answer.content_type(ContentType::json()).body(body.clone()),
                 };
                 return own.response.into_response(answer);
             }

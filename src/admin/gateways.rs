@@ -12,6 +12,8 @@ use super::errors::{ApiError, ErrorBody};
 use super::params::{Nothing, Query};
 use super::probes::info_of;
 
+/// The path of this.
+pub(super) const GATEWAYS: &str = "/api/v1/gateways";
 /// What each gateway is asked for.
 pub(super) const INFO: &str = "/api/v1/info";
 
@@ -94,14 +96,14 @@ pub(super) async fn list(
     };
     if answer.configured && !caller.is_through_a_gateway() {
         let round = desk.deployment.ask_others(Ask::get(&caller, INFO)).await;
-        answer.gateways.extend(round.replies.into_iter().map(row));
-        (answer.unresolved, answer.left_out) = (round.unresolved, round.left_out);
+        answer.gateways.extend(round.replies.iter().map(row));
+        (answer.unresolved, answer.left_out) = (round.unresolved.clone(), round.left_out);
     }
     Ok(web::Json(answer))
 }
 
-fn row(reply: Reply) -> GatewayRow {
-    let (info, why_not) = match reply.outcome {
+fn row(reply: &Reply) -> GatewayRow {
+    let (info, why_not) = match &reply.outcome {
         Err(why) => (None, Some(why.to_string())),
         Ok(answered) if is_success(answered.answer.status) => {
             match serde_json::from_slice(&answered.answer.body) {
@@ -115,7 +117,7 @@ fn row(reply: Reply) -> GatewayRow {
         }
     };
     GatewayRow {
-        gateway_id: reply.gateway,
+        gateway_id: reply.gateway.clone(),
         address: Some(reply.address.to_string()),
         answered: info.is_some(),
         why_not,

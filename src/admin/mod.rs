@@ -2,10 +2,11 @@
 //! never reaches into them; so however many ask, players do not notice.
 //!
 //! * [`server`]: its thread and port. [`visitors`]: its connections, and who gives way. [`mod@connection`]: one of
-//!   them, request by request.
+//!   them, request by request. [`turns`]: how many are answered at a time.
 //! * [`endpoints`]: every path with its methods, once; the API's document is made of it.
 //! * [`access`]: who may ask. [`params`], [`ids`] and [`wishes`]: what they say. [`errors`]: what is wrong.
-//! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them;
+//! * [`answering`]: what other gateways ask for operators of theirs. [`deployment`]: what this one asks them,
+//!   over [`shared_reads`] and [`silences`];
 //!   [`everywhere`]: requests with `deployment=true`, [`deployment_sessions`]: those for sessions.
 //! * One module for each subject: [`probes`], [`gateways`], [`actors`], [`sessions`], [`assign`], [`refusals`], [`top_talkers`],
 //!   [`backends`], [`backend_state`], [`routes`], [`route_changes`], [`drain`], [`bans`], [`limits`], [`traces`], [`log_level`], [`config`], [`memory`]; [`live`], over
@@ -53,11 +54,14 @@ mod routes;
 mod server;
 mod service_families;
 mod sessions;
+mod shared_reads;
+mod silences;
 mod timing_families;
 mod top_talkers;
 mod trace_event;
 mod trace_wish;
 mod traces;
+mod turns;
 mod visitors;
 mod whoami;
 mod wishes;

@@ -4,6 +4,7 @@
 mod support;
 
 mod all_gateways;
+mod hanging;
 mod stage;
 mod stopped;
 mod terminal;

@@ -89,20 +89,31 @@ pub(crate) async fn player(gateway: SocketAddr, user_id: u64) -> Player {
 
 /// Sends JSON with one more header; returns status and text.
 pub(crate) async fn shown(to: &Gateway, line: &str, header: &str, body: &str) -> (u16, String) {
+    let (head, body) = shown_at(to.admin, line, header, body).await;
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
+    (status.expect("a status"), body)
+}
+
+/// Sends JSON with one more header; returns the head and the body of the answer.
+pub(crate) async fn shown_at(
+    to: SocketAddr,
+    line: &str,
+    header: &str,
+    body: &str,
+) -> (String, String) {
     let text = format!(
         "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    let mut socket = soon(TcpStream::connect(to.admin)).await.expect("connected");
+    let mut socket = soon(TcpStream::connect(to)).await.expect("connected");
     socket.write_all(text.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     soon(socket.read_to_string(&mut answer))
         .await
         .expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok());
-    (status.expect("a status"), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 /// Asks with a method, a path and a body; returns status and JSON.

@@ -42,6 +42,7 @@ impl Peers {
             those(&|c| matches!(c.kind, Side::Dialled { .. }) && c.used.elapsed() > idle);
         unused.retain(|number| !self.calls.values().any(|(on, _)| on == number));
         self.forget_questions();
+        self.forget_unconfirmed();
         for connection in silent {
             self.lose(connection, Some("it does not answer".to_owned()));
         }
@@ -272,6 +273,7 @@ impl Receive<Accepted> for Peers {
             at: None,
             calls: HashMap::new(),
             answering: 0,
+            unconfirmed: HashMap::new(),
         };
         self.admit(number, wire, side);
     }
@@ -335,9 +337,11 @@ impl Receive<Arrived> for Peers {
             }
             (false, Said::Question(asked)) => self.take_question(connection, call, *asked, ctx),
             (true, Said::Answer(answer)) => self.answered(connection, call, answer),
+            (true, Said::Ready) => self.proceed(connection, call),
+            (false, Said::Proceed) => self.take_confirmed(connection, call, ctx),
             // Of a later version, or from the wrong end: nothing that this end has to do.
-            (true, Said::ToOwner(_) | Said::Question(_))
-            | (false, Said::ToClaimant(_) | Said::Answer(_))
+            (true, Said::ToOwner(_) | Said::Question(_) | Said::Proceed)
+            | (false, Said::ToClaimant(_) | Said::Answer(_) | Said::Ready)
             | (_, Said::Unknown(_)) => {
                 self.shared.counts.skipped();
             }

@@ -32,7 +32,7 @@ use self::refusals::Refusals;
 use self::superseding::Owed;
 use self::wire::Wire;
 use super::session_registry::{ClientMessage, Shards};
-use crate::codec::peer::PeerGateway;
+use crate::codec::peer::{PeerGateway, Question};
 use crate::config::{Config, PeerChannel};
 use crate::session::token::Keyring;
 use crate::supervision::{CountedRecipient, Inspectable, Registration, Supervised, mailbox};
@@ -113,6 +113,8 @@ enum Side {
         calls: HashMap<u64, Served>,
         /// Questions for operators that are being answered.
         answering: usize,
+        /// Changes among them that wait for the asking gateway's PROCEED, by call, with when READY was said.
+        unconfirmed: HashMap<u64, (Question, Instant)>,
     },
 }
 

@@ -3,7 +3,7 @@
 //! They travel on connections of their own, dialled by address alone: who is there is known when the handshake is
 //! over. The actor carries them; the admin API's thread answers, by the functions that answer HTTP.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::clock::timeout;
 use actix::prelude::*;
@@ -78,6 +78,8 @@ pub struct AskedByPeer {
     pub gateway: String,
     /// What it asks.
     pub question: Question,
+    /// A change that has not begun by then is not made; `None`: it is none.
+    pub until: Option<Instant>,
     /// Takes the answer.
     pub answer: oneshot::Sender<Answer>,
 }
@@ -106,13 +108,15 @@ impl Peers {
         if let Some(refusal) = refusal {
             return self.fail_questions(connection, refusal);
         }
+        self.forget_questions();
         let its = self.asked.iter_mut();
         let its = its.filter(|(_, asked)| asked.connection == connection);
-        let frames: Vec<PeerFrame> = its
-            .filter_map(|(call, asked)| Some(question(*call, asked.unsaid.take()?)))
-            .collect();
-        for frame in &frames {
-            self.write(connection, frame);
+        let its = its.filter_map(|(call, asked)| Some((*call, asked.unsaid.take()?)));
+        let mut unsaid: Vec<(u64, Question)> = its.collect();
+        // In the order in which they were asked.
+        unsaid.sort_unstable_by_key(|(call, _)| *call);
+        for (call, asked) in unsaid {
+            self.write(connection, &frame(call, Said::Question(Box::new(asked))));
         }
     }
 
@@ -128,6 +132,16 @@ impl Peers {
     /// Forgets questions whose answers nobody waits for any more.
     pub(super) fn forget_questions(&mut self) {
         self.asked.retain(|_, asked| !asked.answer.is_closed());
+    }
+
+    /// Another gateway is about to make a change: it is told to while somebody waits for that, and only then. So one
+    /// that has hung does not make, when it is back, what was taken for not done and perhaps changed again since.
+    pub(super) fn proceed(&mut self, connection: u64, call: u64) {
+        let its = |asked: &&Asked| asked.connection == connection && asked.unsaid.is_none();
+        let asked = self.asked.get(&call).filter(its);
+        if asked.is_some_and(|asked| !asked.answer.is_closed()) {
+            self.write(connection, &frame(call, Said::Proceed));
+        }
     }
 
     /// Another gateway has answered.
@@ -155,12 +169,71 @@ impl Peers {
         let _ = asked.answer.send(Ok(answer));
     }
 
-    /// Has a question of another gateway answered, if not too many are.
+    /// Has a question of another gateway answered, if not too many are; a change when its asker has confirmed it.
     pub(super) fn take_question(
         &mut self,
         connection: u64,
         call: u64,
         question: Question,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(Connection {
+            kind:
+                Side::Accepted {
+                    answering,
+                    unconfirmed,
+                    ..
+                },
+            ..
+        }) = self.connections.get_mut(&connection)
+        else {
+            return;
+        };
+        if *answering + unconfirmed.len() >= MAX_OF_ONE {
+            self.write_answer(connection, call, unavailable("too many questions"));
+        } else if question.is_change() {
+            unconfirmed.insert(call, (question, Instant::now()));
+            self.write(connection, &frame(call, Said::Ready));
+        } else {
+            self.have_answered(connection, call, question, None, ctx);
+        }
+    }
+
+    /// Has a change made that its asker still waits for.
+    pub(super) fn take_confirmed(&mut self, connection: u64, call: u64, ctx: &mut Context<Self>) {
+        let confirmed = match self.connections.get_mut(&connection) {
+            Some(Connection {
+                kind: Side::Accepted { unconfirmed, .. },
+                ..
+            }) => unconfirmed.remove(&call),
+            _ => None,
+        };
+        // The word may be as old as the time for which this gateway has hung.
+        let until = |at: Instant| at + self.shared.config.peer.channel.patience;
+        match confirmed {
+            Some((question, at)) => {
+                self.have_answered(connection, call, question, Some(until(at)), ctx);
+            }
+            None => self.shared.counts.skipped(),
+        }
+    }
+
+    /// Forgets changes that nobody has confirmed in time.
+    pub(super) fn forget_unconfirmed(&mut self) {
+        let patience = self.shared.config.peer.channel.patience;
+        for connection in self.connections.values_mut() {
+            if let Side::Accepted { unconfirmed, .. } = &mut connection.kind {
+                unconfirmed.retain(|_, (_, at)| at.elapsed() < patience);
+            }
+        }
+    }
+
+    fn have_answered(
+        &mut self,
+        connection: u64,
+        call: u64,
+        question: Question,
+        until: Option<Instant>,
         ctx: &mut Context<Self>,
     ) {
         let Some(Connection {
@@ -179,9 +252,10 @@ impl Peers {
         let asked = AskedByPeer {
             gateway: at.gateway.clone(),
             question,
+            until,
             answer,
         };
-        if *answering >= MAX_OF_ONE || self.shared.answering.try_send(asked).is_err() {
+        if self.shared.answering.try_send(asked).is_err() {
             return self.write_answer(connection, call, unavailable("too many questions"));
         }
         *answering += 1;
@@ -200,20 +274,15 @@ impl Peers {
     }
 
     fn write_answer(&mut self, connection: u64, call: u64, answer: Answer) {
-        let frame = PeerFrame {
-            call,
-            session_id: NO_SESSION,
-            said: Said::Answer(answer),
-        };
-        self.write(connection, &frame);
+        self.write(connection, &frame(call, Said::Answer(answer)));
     }
 }
 
-fn question(call: u64, question: Question) -> PeerFrame {
+fn frame(call: u64, said: Said) -> PeerFrame {
     PeerFrame {
         call,
         session_id: NO_SESSION,
-        said: Said::Question(Box::new(question)),
+        said,
     }
 }
 

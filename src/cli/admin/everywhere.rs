@@ -65,18 +65,23 @@ fn is_good(row: &Value) -> bool {
     row["status"].as_u64().is_some_and(|status| status < 300)
 }
 
-fn name(row: &Value) -> String {
+/// Returns a gateway's id, or where it was asked if that is not known.
+pub(super) fn name(row: &Value) -> String {
     let known = |member: &str| Some(&row[member]).filter(|value| !value.is_null());
     let named = known("gateway_id").or_else(|| known("address"));
     named.map_or_else(|| "this gateway".to_owned(), show::cell)
 }
 
 fn why(row: &Value) -> String {
-    let message = match &row["why_not"] {
+    format!("{}: {}", name(row), reason(row))
+}
+
+/// Returns the reason why a gateway has not answered, or its error.
+pub(super) fn reason(row: &Value) -> String {
+    show::cell(match &row["why_not"] {
         Value::Null => &row["answer"]["error"]["message"],
         why => why,
-    };
-    format!("{}: {}", name(row), show::cell(message))
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `admin trace`: begins a trace, prints its events as they come, and deletes it at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::super::output::{self, Reader};
 use super::api::{Api, Failure};
 use super::args::{given, network, window};
-use super::show;
+use super::{everywhere, show};
 
 /// Interval between two questions for events, and between two looks for a signal.
 const LOOK: Duration = Duration::from_millis(300);
@@ -68,7 +68,10 @@ pub(super) fn run(args: &TraceArgs, apis: &[Api], json: bool) -> Result<bool, Fa
     let id = format!("{:016x}", rand::random::<u64>());
     let mut traced = Vec::new();
     let outcome = begin(args, apis, &id, &mut traced);
-    let outcome = outcome.and_then(|all| follow(&mut traced, json, &interrupted).map(|()| all));
+    let outcome = outcome.and_then(|all| {
+        follow(&mut traced, json, &interrupted)?;
+        Ok(all && traced.iter().all(|traced| traced.was_whole))
+    });
     for traced in &traced {
         // It ends by itself where this fails.
         let _ = traced.api.delete(&["traces", &id]);
@@ -88,7 +91,8 @@ fn begin<'a>(
     for api in apis {
         match api.send("POST", &["traces"], Some(&body)) {
             Ok(answer) => {
-                for (gateway, why) in silent(&answer) {
+                let silent = silent(&answer);
+                for (gateway, why) in &silent {
                     all = false;
                     output::complain(format_args!("warning: {gateway} is not traced: {why}"));
                 }
@@ -96,6 +100,8 @@ fn begin<'a>(
                     api,
                     id: id.to_owned(),
                     next: BTreeMap::new(),
+                    missing: silent.into_iter().map(|(gateway, _)| gateway).collect(),
+                    was_whole: true,
                 });
             }
             Err(failure) if apis.len() == 1 => return Err(failure),
@@ -119,18 +125,8 @@ fn begin<'a>(
 fn silent(answer: &Value) -> Vec<(String, String)> {
     let mut silent = Vec::new();
     for gateway in show::list(answer, "gateways") {
-        let name = match show::cell(&gateway["gateway_id"]) {
-            unknown if unknown == "-" => show::cell(&gateway["address"]),
-            name => name,
-        };
         if gateway["status"] != 201 {
-            let why = &gateway["answer"]["error"]["message"];
-            let why = if why.is_null() {
-                &gateway["why_not"]
-            } else {
-                why
-            };
-            silent.push((name, show::cell(why)));
+            silent.push((everywhere::name(gateway), everywhere::reason(gateway)));
         }
     }
     for worker in show::list(answer, "silent_workers") {
@@ -174,6 +170,10 @@ struct Traced<'a> {
     id: String,
     /// Where to go on, by gateway.
     next: BTreeMap<String, u64>,
+    /// Gateways that do not tell anything now, which was said.
+    missing: BTreeSet<String>,
+    /// All that have begun have told everything so far.
+    was_whole: bool,
 }
 
 impl Traced<'_> {
@@ -199,8 +199,32 @@ impl Traced<'_> {
             if gateway["status"] == 200 {
                 is_over &= self.take(gateway["answer"].clone(), events);
             }
+            self.watch(gateway);
         }
         Ok(is_over)
+    }
+
+    /// Says when a gateway has nothing to tell any more, and when it has again.
+    fn watch(&mut self, gateway: &Value) {
+        let name = everywhere::name(gateway);
+        if gateway["status"] == 200 {
+            if self.missing.remove(&name) {
+                output::complain(format_args!("{name} tells again what it has traced"));
+            }
+            return;
+        }
+        if self.missing.contains(&name) {
+            return;
+        }
+        self.was_whole = false;
+        let why = match gateway["status"].as_u64() {
+            Some(404) => {
+                "it has no such trace: it has started anew, or the trace was deleted".to_owned()
+            }
+            _ => everywhere::reason(gateway),
+        };
+        output::complain(format_args!("warning: events of {name} are missing: {why}"));
+        self.missing.insert(name);
     }
 
     /// Takes one gateway's page. Returns true if it is the last one.

@@ -31,6 +31,13 @@ pub struct Question {
     pub most: u32,
 }
 
+impl Question {
+    /// Returns true if it may change something.
+    pub fn is_change(&self) -> bool {
+        !matches!(&*self.method, "GET" | "HEAD")
+    }
+}
+
 /// The answer to a [`Question`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

@@ -40,6 +40,10 @@ pub enum Said {
     Question(Box<Question>),
     /// Sent by the callee.
     Answer(Answer),
+    /// Sent by the callee: it would make the change of the question with this call now.
+    Ready,
+    /// Sent by the caller: it still waits for that change.
+    Proceed,
     /// A kind that this version does not know.
     Unknown(u8),
 }
@@ -56,6 +60,7 @@ const SUPERSEDE: u8 = 4;
 const END: u8 = 5;
 const WITHDRAW: u8 = 6;
 const QUESTION: u8 = 7;
+const PROCEED: u8 = 8;
 const HOLDS: u8 = 65;
 const MOVED: u8 = 66;
 const BUSY: u8 = 67;
@@ -66,6 +71,7 @@ const HAND_OVER: u8 = 71;
 const REFUSED: u8 = 72;
 const ENDED: u8 = 73;
 const ANSWER: u8 = 74;
+const READY: u8 = 75;
 
 impl PeerFrame {
     /// Encodes the frame.
@@ -84,6 +90,8 @@ impl PeerFrame {
                 put_answer(&mut out, answer);
                 ANSWER
             }
+            Said::Ready => READY,
+            Said::Proceed => PROCEED,
             Said::Unknown(kind) => *kind,
         };
         out
@@ -102,6 +110,8 @@ impl PeerFrame {
             HOLDS..=ENDED => Said::ToClaimant(rest.said_to_claimant(kind)?),
             QUESTION => Said::Question(Box::new(rest.question()?)),
             ANSWER => Said::Answer(rest.answer()?),
+            READY => Said::Ready,
+            PROCEED => Said::Proceed,
             _ => Said::Unknown(kind),
         };
         Ok(PeerFrame {

@@ -83,6 +83,8 @@ fn everything() -> Vec<Said> {
             cut: true,
             body: b"{}".to_vec(),
         }),
+        Said::Ready,
+        Said::Proceed,
     ];
     let to_owner = to_owner.into_iter().map(Said::ToOwner);
     to_owner
