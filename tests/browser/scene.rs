@@ -95,6 +95,8 @@ pub(crate) fn serve(directory: &Path, admin: &str) -> Process {
         admin.address = "{admin}"
         admin.tokens = [{{name = "wall", role = "read", token = "look"}}, {{name = "anna", role = "operate", token = "touch"}}]
         backend.probe_interval = "0s"
+        # A scripted backend answers a PING only while a test reads its link.
+        backend.ping_interval = "10m"
         routes.file = {routes:?}
         "###
     );
