@@ -668,7 +668,7 @@ fn bad_usage_is_2() {
     for arguments in [
         &[][..],
         &["nonsense"],
-        &["--url", "https://127.0.0.1:9090", "actors"],
+        &["--url", "ftp://127.0.0.1:9090", "actors"],
         &["--url", "nonsense", "actors"],
         &["--token", "two words", "actors"],
         &["actors", "--kind", "nonsense"],

@@ -268,6 +268,7 @@ mod tests {
     #[test]
     fn urls() {
         assert_eq!(check_url("http://h:1/"), Ok("http://h:1".to_owned()));
+        assert_eq!(check_url("https://h:1"), Ok("https://h:1".to_owned()));
         assert_eq!(
             check_url("http://[::1]:1/below"),
             Ok("http://[::1]:1/below".to_owned())
@@ -275,7 +276,6 @@ mod tests {
         for wrong in [
             "",
             "h:1",
-            "https://h:1",
             "http://",
             "http://h:1?a",
             "ftp://h",
