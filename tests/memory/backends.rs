@@ -12,7 +12,7 @@ use crate::support::wire::{Player, soon};
 
 const PLAYERS: usize = 200;
 const SETTINGS: &str = "limits.memory = \"8MiB\"\nsession.outbound_queue = \"8MiB\"\n\
-    session.idle_timeout = \"1h\"\nbackend.probe_interval = \"0s\"";
+    session.idle_timeout = \"1h\"\nlisten.dead_after = \"1h\"\nbackend.probe_interval = \"0s\"";
 /// Rounds that are sent once queues have been ended.
 const ROUNDS: usize = 5;
 
@@ -86,6 +86,8 @@ impl Crowd {
         while rest > 0 {
             soon(self.link.write_all(round)).await.expect("sent");
             rest -= usize::from(self.served.metric(ended).await > 0);
+            let players = self.served.metric("game_gateway_sessions").await;
+            assert!(players > 0, "{what}: nobody is left");
         }
         self.served.assert_never_over(what).await;
     }

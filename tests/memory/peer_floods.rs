@@ -25,7 +25,7 @@ const RING: usize = 1_000_000;
 
 async fn serve(channel: std::net::SocketAddr) -> Served {
     let settings = format!(
-        "limits.memory = \"16MiB\"\nsession.outbound_queue = \"8MiB\"\nbackend.probe_interval = \"0s\"\n\
+        "limits.memory = \"16MiB\"\nsession.outbound_queue = \"8MiB\"\nlisten.dead_after = \"1h\"\nbackend.probe_interval = \"0s\"\n\
          session.token_keys = [\"{KEY}\"]\npeer.address = \"{channel}\""
     );
     Served::start(&settings).await
