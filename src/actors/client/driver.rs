@@ -283,7 +283,7 @@ impl Client {
         scope.metrics.sessions_suspended.one();
         self.permit = None;
         if let Connection::Absent(suspension) = &mut self.connection {
-            suspension.get_or_insert_with(|| scope.gate.suspend());
+            suspension.get_or_insert_with(|| Box::new(scope.gate.suspend()));
         }
         self.stats.set_suspended(true);
         self.trace(|| Decision::new(Name::Suspended));

@@ -183,8 +183,9 @@ enum Connection {
     Entering(Box<Entering>),
     /// Frames come and go.
     Frames,
-    /// No connection; the session waits for its player (it counts as suspended) or is on its way.
-    Absent(Option<Suspension>),
+    /// No connection; the session waits for its player (it counts as suspended) or is on its way. Boxed, for it
+    /// would be the largest part of a client.
+    Absent(Option<Box<Suspension>>),
     /// The end has begun.
     Ending(Ending),
 }
