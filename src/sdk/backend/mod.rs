@@ -3,7 +3,7 @@
 //!
 //! * [`core`]: the backend without I/O: tables, frames of links, calls of the service.
 //! * [`Replies`]: the words of a service: DATA by session id alone, BIND, MULTICAST, CLOSE.
-//! * [`matches`]: a reference game server, whose state can be checked wherever it has been moved.
+//! * [`mod@matches`]: a reference game server, whose state can be checked wherever it has been moved.
 //! * `link`: one task a link, which reads a buffer, has every frame in it handled under one lock, and
 //!   writes all that came of it at once.
 
