@@ -88,9 +88,15 @@ impl Served {
 
     /// Returns the single line of a failing command on stderr.
     pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let line = self.fails_for_each(arguments);
+        assert_eq!(line.lines().count(), 1, "{line}");
+        line
+    }
+
+    /// Returns the lines of a command that fails for several things.
+    fn fails_for_each(&self, arguments: &[&str]) -> String {
         let (code, _, err) = self.admin(arguments);
         assert_eq!(code, 1, "{arguments:?}: {err}");
-        assert_eq!(err.lines().count(), 1, "{err}");
         err.trim_end()
             .strip_prefix("game-gateway admin: ")
             .expect("who says it")
@@ -324,10 +330,10 @@ fn bans_are_found_and_what_is_wrong_with_them_is_said() {
         "there is no ban user-4711 (404)"
     );
     assert_eq!(
-        served.fails(&["unban", "4711", "nobody"]),
+        served.fails_for_each(&["unban", "4711", "nobody"]),
         "2 of 2 bans not removed\n\
          user-4711: there is no ban user-4711 (404)\n\
-         user-nobody: there is no ban user-nobody (404)"
+         nobody: `nobody` is no ban's id; one is for example 192.0.2.0-24 or user-42 (400)"
     );
 }
 
@@ -588,7 +594,7 @@ async fn drained_and_undone_and_ended_by_a_signal() {
 }
 
 #[test]
-fn what_goes_wrong_is_one_line() {
+fn what_goes_wrong_is_one_line_for_each_thing() {
     let served = serve("admin.token = \"sesame\"", ROUTES);
     assert_eq!(served.fails(&["actors"]), "a bearer token is needed (401)");
     assert_eq!(
@@ -600,7 +606,7 @@ fn what_goes_wrong_is_one_line() {
     assert_eq!(with_token(&["session", "7"]), "there is no session 7 (404)");
     assert_eq!(with_token(&["kick", "7"]), "there is no session 7 (404)");
     assert_eq!(
-        with_token(&["kick", "7", "8"]),
+        served.fails_for_each(&["--token", "sesame", "kick", "7", "8"]),
         "2 of 2 sessions not kicked\n7: there is no session 7 (404)\n8: there is no session 8 (404)"
     );
     assert_eq!(
