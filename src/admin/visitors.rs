@@ -1,5 +1,6 @@
-//! The connections of the admin API, which are few: a newcomer is always let in, and the one that has made
-//! the gateway wait for longest gives way. So neither idle connections nor slow readers keep a probe out.
+//! The connections of the admin API, which are few: a newcomer is always let in, and one of the address that has most
+//! gives way, of those the one that has made the gateway wait for longest. So neither idle connections, nor slow
+//! readers, nor many requests keep a probe out.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -15,6 +16,8 @@ use tokio::sync::Notify;
 pub const MAX_CONNECTIONS: usize = 128;
 /// Bytes of all responses that are being written.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
+/// The part of all connections that may be newcomers before one of those has to give way.
+const NEWCOMERS: usize = 4;
 
 /// All connections.
 pub(super) struct Visitors {
@@ -33,6 +36,8 @@ struct Visitor {
     address: IpAddr,
     /// The gateway is working for it, and it is not the gateway that waits.
     is_served: bool,
+    /// Its first request has not come yet.
+    is_new: bool,
     /// The number of the change since which that is so.
     since: u64,
     /// Bytes of its response.
@@ -75,6 +80,7 @@ impl Visitors {
         let visitor = Visitor {
             address,
             is_served: false,
+            is_new: true,
             since: self.change(),
             held: 0,
             end: Rc::clone(&end),
@@ -97,8 +103,9 @@ impl Visitors {
         self.left.notified().await;
     }
 
-    /// Tells a connection to end: one that the gateway waits for rather than one that it works for, of
-    /// the address that has most of them, the one that has lasted longest.
+    /// Tells a connection to end, of the address that has most of them: one that the gateway waits for rather than one
+    /// that it works for, the one that has lasted longest. Newcomers go last, as long as they are few: their requests
+    /// are on their way.
     pub(super) fn give_way(&self) {
         self.end_one(|_, _| true);
     }
@@ -107,9 +114,14 @@ impl Visitors {
     fn end_one(&self, may: impl Fn(usize, &Visitor) -> bool) -> bool {
         let mut list = self.list.borrow_mut();
         let of = |address| list.iter().filter(|(_, v)| v.address == address).count();
+        let few = list.iter().filter(|(_, v)| v.is_new).count() <= self.most / NEWCOMERS;
+        let class = |v: &Visitor| match v.is_new && few {
+            true => 0,
+            false if v.is_served => 1,
+            false => 2,
+        };
         let candidates = list.iter().filter(|(key, v)| !v.is_leaving && may(*key, v));
-        let chosen =
-            candidates.max_by_key(|(_, v)| (!v.is_served, of(v.address), Reverse(v.since)));
+        let chosen = candidates.max_by_key(|(_, v)| (of(v.address), class(v), Reverse(v.since)));
         let Some(key) = chosen.map(|(key, _)| key) else {
             return false;
         };
@@ -132,6 +144,7 @@ impl Visit {
     pub(super) fn is_served(&self, is_served: bool) {
         let visitor = &mut self.visitors.list.borrow_mut()[self.key];
         (visitor.is_served, visitor.since) = (is_served, self.visitors.change());
+        visitor.is_new &= !is_served;
     }
 
     /// Notes that a response of so many bytes waits for its reader. Others give way if it is too much with theirs.
@@ -212,16 +225,31 @@ mod tests {
         // It has asked again.
         visits[1].is_served(false);
         assert_eq!(one_more(&visitors, &mut visits, at(1)).await, 2);
-        // Among them all only the last is not served: it goes.
-        for visit in &visits[..MAX_CONNECTIONS - 1] {
+        // Among them all only one is not served: it goes.
+        for visit in &visits {
             visit.is_served(true);
         }
-        let last = MAX_CONNECTIONS - 1;
-        assert_eq!(one_more(&visitors, &mut visits, at(1)).await, last);
-        // Where all are, one of them goes.
-        visits[last].is_served(true);
-        assert_eq!(one_more(&visitors, &mut visits, at(1)).await, 0);
-        assert_eq!(visitors.closed().load(Relaxed), 3);
+        visits[9].is_served(false);
+        assert_eq!(one_more(&visitors, &mut visits, at(1)).await, 9);
+        assert_eq!(visitors.closed().load(Relaxed), 2);
+    }
+
+    /// Whoever has just come may be a probe, whose request is on its way.
+    #[tokio::test]
+    async fn newcomers_stay_while_they_are_few() {
+        let visitors = Rc::new(Visitors::new(MAX_CONNECTIONS));
+        // Each at an address of its own, and all are served.
+        let mut visits = full(&visitors, |n| at(n as u8)).await;
+        for visit in &visits {
+            visit.is_served(true);
+        }
+        for n in 0..=MAX_CONNECTIONS / NEWCOMERS {
+            let address = at((MAX_CONNECTIONS + n) as u8);
+            assert_eq!(one_more(&visitors, &mut visits, address).await, 0);
+        }
+        let oldest = MAX_CONNECTIONS - MAX_CONNECTIONS / NEWCOMERS - 1;
+        let address = at(255);
+        assert_eq!(one_more(&visitors, &mut visits, address).await, oldest);
     }
 
     #[tokio::test]
@@ -230,6 +258,11 @@ mod tests {
         let mut visits = full(&visitors, |n| at(if n < 50 { n as u8 } else { 200 })).await;
         assert_eq!(one_more(&visitors, &mut visits, at(201)).await, 50);
         assert_eq!(one_more(&visitors, &mut visits, at(202)).await, 50);
+        // Also where it is asked for much, and nobody else for anything.
+        for visit in &visits[50..] {
+            visit.is_served(true);
+        }
+        assert_eq!(one_more(&visitors, &mut visits, at(203)).await, 50);
     }
 
     #[tokio::test]

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::{Arc, Barrier};
 
 use game_gateway::config::{Config, Secret};
+use game_gateway::supervision::Fault;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -80,6 +82,32 @@ async fn a_crowd_from_one_address_makes_room_itself() {
     let _crowd = crowd(gateway.admin, b"").await;
     assert_eq!(get(gateway.admin, "/health").await.status, 200);
     is_answered(&mut alone).await;
+}
+
+/// Nor by one for whose requests the gateway works for long, and which goes on coming.
+#[tokio::test]
+async fn a_crowd_that_asks_much_makes_room_itself() {
+    let gateway = gateway(|_| ()).await;
+    // What asks the workers for an answer waits a second from now on.
+    let barrier = Arc::new(Barrier::new(2));
+    gateway
+        .inspector()
+        .inject("router-0", Fault::Stall(Arc::clone(&barrier)));
+    let _crowd = crowd(gateway.admin, &HEALTH.repeat(20)).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket
+        .bind("127.0.0.2:0".parse().expect("an address"))
+        .expect("bound");
+    let mut probe = soon(socket.connect(gateway.admin))
+        .await
+        .expect("the admin port");
+    let _more = crowd(gateway.admin, b"").await;
+    soon(probe.write_all(HEALTH)).await.expect("sent");
+    let status = Response::read(&mut probe).await.status;
+    assert!([200, 503].contains(&status), "{status}");
+    tokio::task::spawn_blocking(move || barrier.wait())
+        .await
+        .expect("it goes on");
 }
 
 /// A gateway in a process of its own, whose memory can be looked at.
