@@ -5,18 +5,28 @@ use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::{Assign, Bind, Kind};
 
 use crate::scene::{quiet, routes, talk};
-use crate::support::wire::{Backend, Gateway, Player};
+use crate::support::wire::{Backend, Gateway, Player, get, soon};
 use crate::transfers::{Scene, accepts, next};
+
+/// Waits until the gateway knows that this backend leaves.
+async fn leaves(gateway: &Gateway, address: &str) {
+    let line = format!(
+        r#"game_gateway_endpoint_health{{service_type="game",endpoint_address="{address}",state="leaving"}} 1"#
+    );
+    soon(async {
+        // The row is there from then on.
+        while !get(gateway.admin, "/metrics").await.1.contains(&line) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn nobody_is_moved_to_a_backend_that_leaves() {
     let mut scene = Scene::start(0).await;
     scene.new.send(Kind::Goaway, 0, &[]).await;
-    let leaving = format!(
-        r#"game_gateway_endpoint_health{{service_type="game",endpoint_address="{}",state="leaving"}}"#,
-        scene.new_address
-    );
-    scene.gateway.until(&leaving, |n| n == 1).await;
+    leaves(&scene.gateway, &scene.new_address).await;
     let to = scene.new_address.clone();
     let (id, mut assign) = (scene.id, Vec::new());
     let (service, endpoint) = ("game", to.as_str());
