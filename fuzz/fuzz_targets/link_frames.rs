@@ -7,7 +7,9 @@ use actix_codec::Encoder;
 use bytes::{Bytes, BytesMut};
 use game_gateway::codec::Decoded;
 use game_gateway::codec::framed::{LinkCodec, LinkFrame};
-use game_gateway::codec::link::{Bind, HEADER_LEN, Hello, Kind, Multicast, Open, decode};
+use game_gateway::codec::link::{
+    Assign, Bind, Features, HEADER_LEN, Hello, Kind, Multicast, Open, Transfer, decode,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// Below the longest input, so that payloads over the limit are tried too.
@@ -69,6 +71,9 @@ fn payload(kind: Option<Kind>, payload: &[u8]) {
         Some(Kind::Open) => open(payload),
         Some(Kind::Bind) => bind(payload),
         Some(Kind::Multicast) => multicast(payload),
+        Some(Kind::Features) => features(payload),
+        Some(Kind::Assign) => assign(payload),
+        Some(Kind::Transfer) => transfer(payload),
         _ => {}
     }
 }
@@ -88,7 +93,8 @@ fn open(payload: &[u8]) {
     open.encode(&mut encoded);
     // Bytes behind the known ones are for later versions.
     assert_eq!(encoded, payload[..encoded.len()]);
-    for cut in 0..encoded.len() {
+    // A state goes on to the end, wherever that is.
+    for cut in 0..encoded.len() - open.state.len() {
         assert!(Open::decode(&payload[..cut]).is_err(), "cut at {cut}");
     }
 }
@@ -108,4 +114,35 @@ fn multicast(payload: &[u8]) {
     let mut encoded = Vec::new();
     Multicast::encode(&mut encoded, &ids, multicast.payload);
     assert_eq!(encoded, payload);
+}
+
+fn features(payload: &[u8]) {
+    if let Ok(features) = Features::decode(payload) {
+        assert_eq!(Features::decode(&features.encode()), Ok(features));
+    }
+}
+
+fn assign(payload: &[u8]) {
+    let Ok(assign) = Assign::decode(payload) else {
+        return;
+    };
+    let mut encoded = Vec::new();
+    assign.encode(&mut encoded);
+    // Bytes behind the known ones are for later versions.
+    assert_eq!(encoded, payload[..encoded.len()]);
+    for cut in 0..encoded.len() {
+        assert!(Assign::decode(&payload[..cut]).is_err(), "cut at {cut}");
+    }
+}
+
+fn transfer(payload: &[u8]) {
+    let Ok(transfer) = Transfer::decode(payload) else {
+        return;
+    };
+    let mut encoded = Vec::new();
+    transfer.encode(&mut encoded);
+    assert_eq!(encoded, payload[..encoded.len()]);
+    for cut in 0..encoded.len() {
+        assert!(Transfer::decode(&payload[..cut]).is_err(), "cut at {cut}");
+    }
 }
