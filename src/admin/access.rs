@@ -33,6 +33,8 @@ const PAGES_BELOW: [&str; 2] = ["/api/docs/", "/page/"];
 
 /// The target of the lines about what was changed, and by whom.
 pub(super) const AUDIT: &str = "game_gateway::audit";
+/// Characters of a request's path in such a line.
+const MAX_LOGGED_PATH: usize = 256;
 
 /// Headers by which a proxy says that it asks for somebody else.
 const FORWARDED: [&str; 6] = [
@@ -201,9 +203,14 @@ fn is_certified(request: &ServiceRequest) -> bool {
 /// Refuses a change to somebody who may only read, and notes the attempt.
 fn forbid_change(request: &ServiceRequest, token: &str) -> ApiError {
     let caller = Caller::of(request.request());
-    let (method, path) = (request.method(), request.path());
+    let (method, path) = (request.method(), logged(request.path()));
     tracing::info!(target: AUDIT, by = %caller, %method, path, "a change is refused: the token may only read");
     ApiError::forbidden(&format!("the token `{token}` may only read"))
+}
+
+/// Returns as much of a path as a log line takes: one that asks for nothing may be as long as a request's head.
+fn logged(path: &str) -> String {
+    path.chars().take(MAX_LOGGED_PATH).collect()
 }
 
 /// Returns the token that a request shows.
@@ -255,6 +262,12 @@ fn is_loopback(host: &str) -> bool {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
+
+    #[test]
+    fn a_long_path_does_not_fill_the_log() {
+        assert_eq!(logged("/api/v1/drain"), "/api/v1/drain");
+        assert_eq!(logged(&"/ä".repeat(9_000)), "/ä".repeat(128));
+    }
 
     #[test]
     fn hosts_of_this_machine() {
