@@ -18,7 +18,7 @@ use super::access::Vouched;
 use super::connection::Application;
 use super::errors::ApiError;
 use super::params::Upload;
-use crate::actors::peers::{AskedByPeer, MAX_ANSWERING};
+use crate::actors::peers::{AskedByPeer, MAX_ANSWERING, tell_not_made};
 use crate::codec::peer::{Answer, MAX_ANSWER_BODY, Question};
 use crate::config::admin::Role;
 
@@ -81,6 +81,7 @@ async fn answer(application: &Application, asked: AskedByPeer) {
     } = asked;
     let most = (question.most as usize).min(MAX_ANSWER_BODY);
     let answered = if until.is_some_and(|until| Instant::now() >= until) {
+        tell_not_made(&gateway, &question);
         refusal(&ApiError::timeout("nobody waits for this change any more"))
     } else {
         one(application, gateway, question, most).await

@@ -149,6 +149,7 @@ async fn a_gateway_that_hangs_costs_its_own_answer_alone() {
     a.all_answer().await;
     let (_, bans) = tell_at(c.admin, "GET /api/v1/bans", "").await;
     assert_eq!(bans["bans"], json!([]));
+    says_what_it_has_not_done(&c).await;
     let (_, banned) = a.tell("POST /api/v1/bans?deployment=true", ban).await;
     assert!(
         members(&banned, "gateways", "status").into_iter().all(done),
@@ -161,4 +162,15 @@ async fn a_gateway_that_hangs_costs_its_own_answer_alone() {
     let line = output.lines().find(|line| line.contains(audit));
     let line = line.unwrap_or_else(|| panic!("no {audit:?} in {output}"));
     assert!(line.contains(" through gw-a"), "{line}");
+}
+
+/// Waits until the log says that the change which was asked for while it hung is not made.
+async fn says_what_it_has_not_done(c: &Server) {
+    let not_made = "a change is not made: who asked for it no longer waits gateway=\"gw-a\"";
+    soon(async {
+        while !c.process.output().contains(not_made) {
+            tell_at(c.admin, "GET /api/v1/info", "").await;
+        }
+    })
+    .await;
 }

@@ -9,7 +9,9 @@ use super::calls::On;
 use super::connection::{self, Accepted, Arrived, Joined, Lost};
 use super::peering::CallEnd;
 use super::wire::Wire;
-use super::{Connection, Flush, NO_SESSION, NoAnswer, PeerResponse, Peers, Side, refusals};
+use super::{
+    Connection, Flush, NO_SESSION, NoAnswer, PeerResponse, Peers, Side, refusals, tell_not_made,
+};
 use crate::actors::session_registry::{ClientMessage, PeerRequest};
 use crate::codec::peer::wire::{PeerFrame, Said};
 use crate::codec::peer::{Caller, PeerGateway, ToOwner};
@@ -234,11 +236,15 @@ pub(super) fn tell_lost(connection: u64, side: Side) {
     let Side::Accepted {
         at: Some(at),
         calls,
+        unconfirmed,
         ..
     } = side
     else {
         return;
     };
+    for (question, _) in unconfirmed.values() {
+        tell_not_made(&at.gateway, question);
+    }
     for (call, served) in calls {
         if let Some(client) = served.client {
             client.do_send(ClientMessage::Peer(Box::new(PeerRequest {

@@ -41,7 +41,9 @@ pub use launch::{Listening, launch, listen};
 pub use messages::{Call, CancelCall, PeerResponse, Reply};
 pub use neighbours::{MAX_NEIGHBOURS, Neighbours};
 pub use peering::{CallEnd, PeerCounts, Peering};
-pub use questions::{Answering, AskGateway, AskedByPeer, MAX_ANSWERING, NoAnswer, PeerAnswer};
+pub use questions::{
+    Answering, AskGateway, AskedByPeer, MAX_ANSWERING, NoAnswer, PeerAnswer, tell_not_made,
+};
 
 /// A session id that no session has: a gateway that is asked for it shows that it answers.
 const NO_SESSION: u64 = 0;

@@ -222,8 +222,16 @@ impl Peers {
     pub(super) fn forget_unconfirmed(&mut self) {
         let patience = self.shared.config.peer.channel.patience;
         for connection in self.connections.values_mut() {
-            if let Side::Accepted { unconfirmed, .. } = &mut connection.kind {
-                unconfirmed.retain(|_, (_, at)| at.elapsed() < patience);
+            if let Side::Accepted {
+                at, unconfirmed, ..
+            } = &mut connection.kind
+            {
+                let late =
+                    |_: &u64, (_, since): &mut (Question, Instant)| since.elapsed() >= patience;
+                for (_, (question, _)) in unconfirmed.extract_if(late) {
+                    let gateway = at.as_ref().map_or("", |at| &at.gateway);
+                    tell_not_made(gateway, &question);
+                }
             }
         }
     }
@@ -276,6 +284,15 @@ impl Peers {
     fn write_answer(&mut self, connection: u64, call: u64, answer: Answer) {
         self.write(connection, &frame(call, Said::Answer(answer)));
     }
+}
+
+/// Says that a change is not made, for the gateway through which it was asked no longer waits for it.
+pub fn tell_not_made(gateway: &str, question: &Question) {
+    let Question {
+        by, method, path, ..
+    } = question;
+    let path = format_args!("{path:.256}");
+    tracing::warn!(gateway, by, method, %path, "a change is not made: who asked for it no longer waits");
 }
 
 fn frame(call: u64, said: Said) -> PeerFrame {
