@@ -25,8 +25,15 @@ fn question(method: &str, path: &str, may_change: bool) -> Question {
 }
 
 impl Neighbour {
+    /// Asks, and confirms a change, as who asks for one must.
     async fn asks(&mut self, question: Question) -> Answer {
+        let change = question.is_change();
         self.say(7, 0, Said::Question(Box::new(question))).await;
+        if change {
+            let ready = self.frame().await;
+            assert!(matches!(ready.said, Said::Ready), "{:?}", ready.said);
+            self.say(7, 0, Said::Proceed).await;
+        }
         let frame = self.frame().await;
         match frame.said {
             Said::Answer(answer) => answer,
