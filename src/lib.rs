@@ -40,6 +40,7 @@ pub mod sdk;
 pub mod session;
 pub mod store;
 pub mod supervision;
+pub mod telemetry;
 pub mod traces;
 
 #[cfg(doctest)]

@@ -15,6 +15,7 @@ use crate::net::tls::Tls;
 use crate::routing::RouteTable;
 use crate::session::token::Keyring;
 use crate::supervision::{ActorId, ActorRegistry, Budget, Kind};
+use crate::telemetry::Spans;
 use crate::traces::Traces;
 
 /// Environment of one worker's actors.
@@ -40,6 +41,8 @@ pub struct Scope {
     pub refusals: Arc<RefusalLog>,
     /// What operators have recorded of some sessions.
     pub traces: Arc<Traces>,
+    /// Spans of sampled sessions, on their way to a collector.
+    pub spans: Arc<Spans>,
     /// Lets connections be turned away when no file is left.
     pub spare: Arc<SpareFiles>,
     /// The TLS configuration in force, for players and to backends.

@@ -10,8 +10,8 @@ use super::family::{
 };
 use super::{
     actor_families, bans, endpoint_families as endpoints, event_streams, memory,
-    peer_families as peers, process_families as process, service_families as services,
-    timing_families as timings, traces,
+    otlp_families as otlp, peer_families as peers, process_families as process,
+    service_families as services, timing_families as timings, traces,
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
@@ -21,6 +21,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &bans::FAMILIES,
     &event_streams::FAMILIES,
     &traces::FAMILIES,
+    &otlp::FAMILIES,
     &peers::FAMILIES,
     &services::FAMILIES,
     &endpoints::FAMILIES,
@@ -33,6 +34,7 @@ const OTHERS: usize = memory::FAMILIES.len()
     + bans::FAMILIES.len()
     + event_streams::FAMILIES.len()
     + traces::FAMILIES.len()
+    + otlp::FAMILIES.len()
     + peers::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()

@@ -42,6 +42,7 @@ mod log_level;
 mod memory;
 mod metrics;
 mod openapi;
+mod otlp_families;
 mod page_files;
 mod pages;
 mod params;

@@ -204,6 +204,9 @@ pub struct Hello {
     /// `backend.token`, where configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Which sessions are sampled for traces, where a backend is to know: 14 hexadecimal digits (protocol 2.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_threshold: Option<String>,
 }
 
 /// Transport of a client, as in OPEN.

@@ -22,6 +22,7 @@ fn hello_is_the_json_of_the_document() {
         resume_window_ms: 30_000,
         ping_interval_ms: 5_000,
         token: None,
+        trace_threshold: None,
     };
     let json = serde_json::to_string(&hello).unwrap();
     assert_eq!(

@@ -37,6 +37,7 @@ impl Loading {
         self.resume(&config);
         self.peer(&config);
         self.tls(&config);
+        self.otlp(&config);
     }
 
     /// Records a contradiction between these keys, unless one of them has a mistake of its own.
@@ -138,6 +139,7 @@ impl Loading {
             ("backend.resolve_interval", c.backend.resolve_interval),
             ("redis.refresh", c.redis.refresh),
             ("redis.timeout", c.redis.timeout),
+            ("otlp.timeout", c.otlp.timeout),
         ];
         for (key, value) in positive {
             self.require(&[key], !value.is_zero(), "must be longer than 0");
@@ -268,6 +270,25 @@ impl Loading {
                 "the first requires the second to be true",
             );
         }
+    }
+
+    fn otlp(&mut self, c: &Config) {
+        let otlp = &c.otlp;
+        self.require(
+            &["otlp.headers"],
+            otlp.has_good_headers(),
+            "expected name=value, with commas, in printable ASCII",
+        );
+        self.require(
+            &["otlp.service_name"],
+            !otlp.service_name.is_empty(),
+            "must not be empty; omit the key instead",
+        );
+        self.require(
+            &["otlp.tell_backends", "otlp.endpoint"],
+            !otlp.tell_backends || otlp.endpoint.is_some(),
+            "the first requires the second: without a collector nothing is sampled",
+        );
     }
 
     fn addresses(&mut self, c: &Config) {

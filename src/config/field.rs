@@ -97,6 +97,11 @@ impl Field<'_> {
             Field::Networks(field) => *field = text.parse()?,
             Field::HostPorts(field) => *field = text.parse()?,
             Field::Origins(field) => *field = text.parse()?,
+            Field::OptionalCollector(field) => {
+                *field = (!text.is_empty()).then(|| text.parse()).transpose()?;
+            }
+            Field::Share(field) => *field = text.parse()?,
+            Field::Attributes(field) => *field = text.parse()?,
             Field::Tokens(field) => *field = text.parse()?,
         }
         Ok(())
@@ -134,6 +139,9 @@ impl Field<'_> {
             Field::Networks(field) => field.to_string(),
             Field::HostPorts(field) => field.to_string(),
             Field::Origins(field) => field.to_string(),
+            Field::OptionalCollector(field) => shown(field),
+            Field::Share(field) => field.to_string(),
+            Field::Attributes(field) => field.to_string(),
             Field::Tokens(field) => field.to_string(),
         }
     }
@@ -148,6 +156,7 @@ impl Field<'_> {
                 | Field::Size32(_)
                 | Field::OptionalSize(_)
                 | Field::OptionalCount(_)
+                | Field::Share(_)
         )
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Config, HostPort, HostPorts, LogFormat, NamedTokens, Networks, Origins, Paths, RedisUrl,
-    RouteSource, Secret,
+    Attributes, CollectorUrl, Config, HostPort, HostPorts, LogFormat, NamedTokens, Networks,
+    Origins, Paths, RedisUrl, RouteSource, Secret, Share,
 };
 
 /// One key.
@@ -69,6 +69,12 @@ pub enum Field<'a> {
     Networks(&'a mut Networks),
     /// Origins, with commas.
     Origins(&'a mut Origins),
+    /// The URL of a collector, or nothing.
+    OptionalCollector(&'a mut Option<CollectorUrl>),
+    /// A number from 0 to 1.
+    Share(&'a mut Share),
+    /// Names with values, with commas.
+    Attributes(&'a mut Attributes),
     /// Tables of tokens, as JSON; shown without the tokens.
     Tokens(&'a mut NamedTokens),
 }
@@ -103,7 +109,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 82] = [
+pub const KEYS: [Key; 90] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -303,5 +309,21 @@ pub const KEYS: [Key; 82] = [
     sets("log.format", |c| Field::Format(&mut c.log.format)),
     sets("log.access_per_second", |c| {
         Field::Count(&mut c.log.access_per_second)
+    }),
+    sets("otlp.endpoint", |c| {
+        Field::OptionalCollector(&mut c.otlp.endpoint)
+    }),
+    sets("otlp.sample", |c| Field::Share(&mut c.otlp.sample)),
+    sets("otlp.headers", |c| Field::Secrets(&mut c.otlp.headers)),
+    sets("otlp.timeout", |c| Field::Duration(&mut c.otlp.timeout)),
+    sets("otlp.ca", |c| Field::OptionalPath(&mut c.otlp.ca)),
+    sets("otlp.service_name", |c| {
+        Field::Text(&mut c.otlp.service_name)
+    }),
+    sets("otlp.attributes", |c| {
+        Field::Attributes(&mut c.otlp.attributes)
+    }),
+    sets("otlp.tell_backends", |c| {
+        Field::Flag(&mut c.otlp.tell_backends)
     }),
 ];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{GONE, KEYS, Key, unwrapped};
+use super::keys::{Field, GONE, KEYS, Key, unwrapped};
 use super::{Config, LogFormat};
 
 /// Prefix of the environment variables that override keys.
@@ -259,11 +259,14 @@ fn flatten<'a, 'i>(
 
 /// Returns a TOML value as the environment would write it; lists with commas.
 fn text_of(key: &Key, value: &DeValue<'_>) -> Result<String, String> {
-    let number = (key.field)(&mut Config::default()).is_number();
+    let mut defaults = Config::default();
+    let field = (key.field)(&mut defaults);
+    let (number, is_share) = (field.is_number(), matches!(field, Field::Share(_)));
     match value {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Boolean(flag) => Ok(flag.to_string()),
         DeValue::Integer(n) if number || n.as_str() == "0" => Ok(n.as_str().replace('_', "")),
+        DeValue::Float(n) if is_share => Ok(n.as_str().replace('_', "")),
         DeValue::Array(items) if items.iter().any(|item| item.get_ref().is_table()) => {
             Ok(json_of(value).to_string())
         }

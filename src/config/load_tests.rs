@@ -314,6 +314,8 @@ fn every_key_can_be_set_from_file_and_environment() {
             _ if key.name == "admin.tokens" => "[]".to_owned(),
             _ if key.name == "session.max_suspended" => "7".to_owned(),
             _ if key.name == "limits.memory" => "1GiB".to_owned(),
+            _ if key.name == "otlp.endpoint" => "http://collector:4318".to_owned(),
+            _ if key.name.starts_with("otlp.") => "name=value".to_owned(),
             _ if key.name.starts_with("peer.") => "127.0.0.1:1".to_owned(),
             _ if networks.contains(&key.name) => "10.0.0.0/8,::1".to_owned(),
             _ => "x".to_owned(),

@@ -4,6 +4,7 @@
 //! * [`field`]: their values.
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`lists`]: networks, origins and files.
+//! * [`otlp`]: where spans go, and of which sessions.
 //! * [`redis_url`]: the URL of Redis, with its password masked.
 //! * [`reload`](mod@reload): the same again, while the gateway runs.
 //! * [`units`]: durations and sizes as people write them.
@@ -14,6 +15,7 @@ mod field;
 pub mod keys;
 pub mod lists;
 pub mod load;
+pub mod otlp;
 pub mod peer;
 pub mod redis_url;
 mod reload;
@@ -27,6 +29,7 @@ pub use crate::codec::network::{Network, Networks};
 pub use admin::{Admin, NamedTokens};
 pub use lists::{Origins, Paths};
 pub use load::{Mistake, Place, change, environment, host_name, load, log_format};
+pub use otlp::{Attributes, CollectorUrl, Otlp, Share};
 pub use peer::{HostPort, HostPorts, Peer, PeerChannel};
 pub use redis_url::RedisUrl;
 pub use reload::{Reloaded, reload};
@@ -51,6 +54,7 @@ pub struct Config {
     pub drain: Drain,
     pub admin: Admin,
     pub log: Log,
+    pub otlp: Otlp,
     /// The file that it was loaded from, if it was.
     pub file: Option<PathBuf>,
 }
@@ -386,6 +390,7 @@ impl Default for Config {
                 format: LogFormat::Text,
                 access_per_second: 100,
             },
+            otlp: Otlp::default(),
             file: None,
         }
     }

@@ -34,6 +34,7 @@ use crate::session::token::Keyring;
 use crate::store::pod::{Pod, PodCounts, keep_cost};
 use crate::store::token_keys;
 use crate::supervision::{ActorRegistry, Budget, CountedAddr, LOOK_INTERVAL, ROOT, Seat};
+use crate::telemetry::Exporter;
 use crate::traces::Traces;
 
 /// Interval at which bans, orders, traces and changes of limits that are over are looked for.
@@ -59,6 +60,7 @@ pub(super) struct Parts {
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) links: Arc<LinkLimits>,
     pub(super) traces: Arc<Traces>,
+    pub(super) exporter: Option<Arc<Exporter>>,
 }
 
 impl Parts {
@@ -115,6 +117,7 @@ pub(super) async fn start_actors(
         token_keys: Arc::clone(&token_keys),
         memory: Arc::clone(&parts.memory),
         links: parts.links,
+        exporter: send_spans(parts.exporter),
     };
     let (gateway, panicked) = entry.start_watched(move |registration| {
         Gateway::new(
@@ -179,6 +182,8 @@ async fn start_workers(
     peering: &Peering,
 ) -> io::Result<()> {
     let spare = Arc::new(SpareFiles::new());
+    let exporter = parts.exporter.as_ref();
+    let spans = exporter.map_or_else(Arc::default, |exporter| Arc::clone(exporter.spans()));
     let refusals = Arc::<RefusalLog>::default();
     let access = Arc::new(AccessLog::new(parts.config.log.access_per_second));
     for (worker, listener) in listeners.into_iter().enumerate() {
@@ -194,6 +199,7 @@ async fn start_workers(
             access: Arc::clone(&access),
             refusals: Arc::clone(&refusals),
             traces: Arc::clone(&parts.traces),
+            spans: Arc::clone(&spans),
             meter: Arc::clone(parts.memory.worker(worker)),
             actors: Arc::clone(&parts.actors),
             budget: Arc::clone(budget),
@@ -296,6 +302,14 @@ async fn sweep_traces(traces: Arc<Traces>) {
             tracing::info!(trace = %id, by, events, lost = lost.all(), "a trace is over");
         }
     }
+}
+
+/// Starts to send spans to the collector, where there is one.
+fn send_spans(exporter: Option<Arc<Exporter>>) -> Option<Arc<Exporter>> {
+    if let Some(exporter) = &exporter {
+        actix::spawn(Arc::clone(exporter).keep_sending());
+    }
+    exporter
 }
 
 /// Starts to report the pod's cost to Kubernetes.

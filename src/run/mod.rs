@@ -29,6 +29,7 @@ use crate::net::tls::{FileMistake, Tls};
 use crate::store::pod::Pod;
 use crate::store::{admin_tokens, token_keys};
 use crate::supervision::{self, ActorRegistry, CountedAddr};
+use crate::telemetry;
 
 pub use crate::admin::Logging;
 
@@ -61,6 +62,9 @@ pub enum StartError {
     /// The keys of resume tokens are not good.
     #[error("{0}")]
     TokenKeys(String),
+    /// Authorities of a collector cannot be used.
+    #[error("{0}")]
+    Otlp(String),
     /// The pod cannot be named whose cost is to be told.
     #[error("{0}")]
     Kubernetes(String),
@@ -182,6 +186,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let peering = peers.as_ref().map(|peers| peers.peering().clone());
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
     let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
+    let exporter = telemetry::start(&config).map_err(StartError::Otlp)?;
     let services = Arc::new(ServiceBook::new(count));
 
     let parts = Parts {
@@ -200,13 +205,13 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         routes: Arc::default(),
         links: Arc::default(),
         traces: Arc::default(),
+        exporter,
         tokens: Arc::new(tokens),
         peers,
         pod: pod(&config)?,
     };
     let inspector = parts.inspector();
     let live = Arc::new(parts.live());
-    supervision::record_panics();
     let (first_load, loaded) = mpsc::channel();
     let (system, gateway) = spawn_system(parts, Arc::clone(&live), first_load)?;
     let sources = Sources {
@@ -254,6 +259,7 @@ fn spawn_system(
     live: Arc<LiveConfig>,
     first_load: mpsc::Sender<()>,
 ) -> Result<(JoinHandle<io::Result<()>>, CountedAddr<Gateway>), StartError> {
+    supervision::record_panics();
     let (started, ready) = mpsc::channel();
     let run = move || {
         let system = System::new();

@@ -12,7 +12,7 @@ use crate::support::redis::RedisServer;
 use crate::tools::{HELM, object, objects, parse, rendered, set_up, set_ups};
 
 /// Keys that have values of their own in the chart, and are refused below `config`.
-const CHARTS_OWN: [&str; 22] = [
+const CHARTS_OWN: [&str; 23] = [
     "gateway.id",
     "listen.tls.certificate",
     "listen.tls.key",
@@ -35,6 +35,7 @@ const CHARTS_OWN: [&str; 22] = [
     "admin.tls.client_ca",
     "listen.address",
     "kubernetes.pod_deletion_cost",
+    "otlp.headers",
 ];
 
 /// Of each set-up everything is taken but Redis, which is not there.
@@ -153,6 +154,7 @@ fn values_keep_their_types() {
         "config.session.outbound_queue=2MiB",
         "config.session.trust_client_ids=true",
         "config.log.level=info\\,game_gateway=debug",
+        "config.otlp.sample=0.05",
         "config.redis.prefix=a \"quoted\" <name>: \\\\",
     ]);
     let map = object(&objects, "ConfigMap", "gg-game-gateway");

@@ -140,6 +140,10 @@ fn secrets_in_the_configuration() {
         "backendAuth.existingSecret",
     );
     refused(&["config.redis.url=redis://a:b@c:1"], "set externalRedis");
+    refused(
+        &["config.otlp.headers={authorization=secret}"],
+        "set GATEWAY__OTLP__HEADERS in extraEnvVars",
+    );
 }
 
 #[test]

@@ -118,6 +118,7 @@ async fn by_a_backend() {
         resume_window_ms: 30_000,
         ping_interval_ms: 5_000,
         token: None,
+        trace_threshold: None,
     };
     let hello = serde_json::to_vec(&hello).expect("JSON");
     let mut open = Vec::new();

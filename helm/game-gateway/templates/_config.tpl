@@ -107,13 +107,13 @@
 {{- end -}}
 {{- end -}}
 
-{{/* A value of TOML. Helm parses numbers of YAML as floats, but all of the program's are integers. */}}
+{{/* A value of TOML. Helm parses numbers of YAML as floats; most of the program's are integers. */}}
 {{- define "game-gateway.tomlValue" -}}
 {{- if kindIs "slice" . -}}
 [{{ range $at, $entry := . }}{{ if $at }}, {{ end }}{{ include "game-gateway.tomlValue" $entry }}{{ end }}]
 {{- else if kindIs "map" . -}}
 { {{- range $at, $key := keys . | sortAlpha }}{{ if $at }}, {{ end }}{{ $key }} = {{ include "game-gateway.tomlValue" (get $ $key) }}{{ end -}} }
-{{- else if kindIs "float64" . -}}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) -}}
 {{ printf "%.0f" . }}
 {{- else -}}
 {{ toRawJson . }}

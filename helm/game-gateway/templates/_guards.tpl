@@ -38,6 +38,7 @@
   "redis.sentinel_password" "set externalRedis.sentinel.password or externalRedis.existingSecret, which are kept in a Secret"
   "redis.ca" "set externalRedis.tls.existingSecret"
   "peer.advertise" "set peer.advertiseHost"
+  "otlp.headers" "set GATEWAY__OTLP__HEADERS in extraEnvVars, from a Secret"
   "kubernetes.pod_deletion_cost" "set scaleDown.podDeletionCost.enabled" -}}
 {{- range $key, $advice := $instead -}}
 {{- $at := $.Values.config -}}

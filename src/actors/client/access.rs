@@ -22,6 +22,7 @@ impl Client {
             is_over.detail(ended.why.label())
         });
         let ended = self.stats.session_ended(ended, self.shared.now_ms());
+        self.span_session(&ended);
         // A resume that came to nothing: the session was never here.
         let was_here = ended.code != Code::LEAVES_LINK || ended.why == ClosingLabel::Replaced;
         if !was_here {
@@ -50,6 +51,7 @@ impl Client {
 
     /// Remembers the CLOSE that has ended the session.
     pub(super) fn note_last_words(&self, closing: &Closing, session_id: u64) {
+        self.span_claim_failed(closing);
         let outcome = closing.outcome();
         let words = match closing {
             Closing::ByClient(code) => LastWords::new(Speaker::Player, *code, ""),

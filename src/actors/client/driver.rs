@@ -123,10 +123,7 @@ impl Client {
                 }
                 Effect::Register { chosen } => self.register(chosen, ctx),
                 Effect::Locate(session_id) => self.locate(session_id, ctx),
-                Effect::Enlist(session_id) => {
-                    self.enlist(session_id, ctx);
-                    self.look_for_traces();
-                }
+                Effect::Enlist(session_id) => self.enlist(session_id, ctx),
                 Effect::Unregister => self.unregister(),
                 Effect::Moved(to) => self.moved(to),
                 Effect::Route(route) => self.route(route, ctx),
@@ -269,6 +266,7 @@ impl Client {
         self.stats.session_id.set(session_id);
         self.stats.session_starts(resumable, self.shared.now_ms());
         self.look_for_traces();
+        self.span_session_starts(session_id, taken_up);
         if taken_up {
             self.note_resume(Happening::TakenUp);
         } else {
@@ -307,13 +305,16 @@ impl Client {
                 let how = if gap { Resumed::Gap } else { Resumed::Exact };
                 metrics.sessions_resumed.add(how, 1);
                 self.show_identity();
+                self.span_resumed(gap, took);
                 let from = self.stats.remote();
                 self.note_resume(Happening::Resumed { gap, from });
             }
             Note::HandedOver { took } => {
                 scope.gate.handed_over();
                 metrics.handover.observe(Duration::from_millis(took));
+                self.span_handover(true, took);
             }
+            Note::NotHandedOver { took } => self.span_handover(false, took),
             Note::ServicesChanged => {
                 let now_s = self.shared.now_s();
                 self.stats.set_services(self.core.endpoints(), now_s);
@@ -331,13 +332,11 @@ impl Client {
             }
             Note::BindFailed => metrics.bind_failures.one(),
             Note::MoveBegan => metrics.moves_begun.one(),
-            Note::MoveEnded { code, took } => {
-                metrics.moves_ended.add(code, 1);
-                metrics.moving.observe(Duration::from_millis(took));
-            }
+            Note::MoveEnded { .. } => self.move_ended(note),
             Note::ErrorMade(code) => metrics.errors_sent.add(code, 1),
             Note::Goaway => {
                 metrics.goaways.one();
+                self.span_asked_away();
                 self.happened(Happening::AskedAway);
             }
             Note::Paused => {
@@ -356,6 +355,22 @@ impl Client {
                 tracing::debug!(session_id, %error, "RESUME with a bad token");
             }
         }
+    }
+
+    fn move_ended(&self, note: Note) {
+        let Note::MoveEnded {
+            code,
+            took,
+            from,
+            to,
+        } = note
+        else {
+            return;
+        };
+        let metrics = &self.shared.scope.metrics;
+        metrics.moves_ended.add(code, 1);
+        metrics.moving.observe(Duration::from_millis(took));
+        self.span_move(code, from, to, took);
     }
 
     /// Shows who the session is.

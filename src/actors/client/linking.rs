@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::ending::retry_after_ms;
+use super::opens::Opens;
 use super::{Changed, Client, WorkerScope};
 use crate::actors::backend_pool::{Bind, BindFailed};
 use crate::actors::link::{Lease, LinkEvent};
@@ -53,33 +54,46 @@ impl Client {
         let client = self.registration.address(ctx).recipient();
         let began = Instant::now();
         let rule = self.shared.rule(&service);
+        let mut opens = Opens::of(&self.stats);
         let opening = async move {
-            match assigned {
+            let result = match assigned {
                 None => {
-                    let found = find_link(router, resolve, open, client).await;
+                    let found = find_link(router, resolve, open, client, &mut opens).await;
                     found.map(|(lease, why)| (lease, Some(why)))
                 }
                 Some(endpoint) => {
-                    let rule = rule.as_deref();
+                    let (rule, began) = (rule.as_deref(), opens.begins());
                     let link = assigned_link(router, endpoint, rule, resolve, open, client).await;
+                    opens.ended(
+                        began,
+                        endpoint,
+                        link.as_ref().err().map(|failed| failed.text),
+                    );
                     link.map(|lease| (lease, None))
                 }
-            }
-        };
-        ctx.spawn(opening.into_actor(self).map(move |result, client, ctx| {
-            let how = match result {
-                Ok(_) => Routed::Found,
-                Err(_) => Routed::Refused,
             };
-            let (metrics, took) = (&client.shared.scope.metrics, began.elapsed());
-            metrics.route.observe(how, took);
-            client.trace(|| routed(&service, &result, took));
-            client.at_core(ctx, |core, step| match result {
-                Ok((lease, _)) => core.service_opened(&service, epoch, lease, step),
-                Err(why) => core.service_failed(&service, why, step),
-            });
-            ctx.notify(Changed);
-        }));
+            (result, opens)
+        };
+        ctx.spawn(
+            opening
+                .into_actor(self)
+                .map(move |(result, opens), client, ctx| {
+                    let how = match result {
+                        Ok(_) => Routed::Found,
+                        Err(_) => Routed::Refused,
+                    };
+                    let (metrics, took) = (&client.shared.scope.metrics, began.elapsed());
+                    metrics.route.observe(how, took);
+                    client.trace(|| routed(&service, &result, took));
+                    let led = result.as_ref().map(|(lease, why)| (lease.endpoint(), *why));
+                    client.span_route(&service, led, took, opens);
+                    client.at_core(ctx, |core, step| match result {
+                        Ok((lease, _)) => core.service_opened(&service, epoch, lease, step),
+                        Err(why) => core.service_failed(&service, why, step),
+                    });
+                    ctx.notify(Changed);
+                }),
+        );
     }
 
     /// Opens a service at the endpoint that it is bound to.
@@ -117,18 +131,33 @@ impl Client {
             step.detail(if vouched { "its gateway says so" } else { "" })
         };
         self.trace(|| step(Name::Reaching, &service));
-        let opening = link_at(self.shared.router.clone(), at, bind);
-        ctx.spawn(opening.into_actor(self).map(move |lease, client, ctx| {
-            let name = match lease {
-                Ok(_) => Name::Reached,
-                Err(_) => Name::NotReached,
-            };
-            client.trace(|| step(name, &service));
-            client.at_core(ctx, |core, step| {
-                core.service_reached(&service, lease.ok(), step)
-            });
-            ctx.notify(Changed);
-        }));
+        let (router, mut opens) = (self.shared.router.clone(), Opens::of(&self.stats));
+        let opening = async move {
+            let began = opens.begins();
+            let lease = link_at(router, at, bind).await;
+            opens.ended(
+                began,
+                endpoint,
+                lease.as_ref().err().map(|failed| failed.text),
+            );
+            (lease, opens)
+        };
+        ctx.spawn(
+            opening
+                .into_actor(self)
+                .map(move |(lease, opens), client, ctx| {
+                    client.span_reach(&service, opens);
+                    let name = match lease {
+                        Ok(_) => Name::Reached,
+                        Err(_) => Name::NotReached,
+                    };
+                    client.trace(|| step(name, &service));
+                    client.at_core(ctx, |core, step| {
+                        core.service_reached(&service, lease.ok(), step)
+                    });
+                    ctx.notify(Changed);
+                }),
+        );
     }
 
     /// Looks for another endpoint that a session may be moved to.
@@ -310,6 +339,7 @@ async fn find_link(
     resolve: Resolve,
     open: Vec<u8>,
     client: CountedRecipient<LinkEvent>,
+    opens: &mut Opens,
 ) -> Result<(Lease, Why), RouteFailed> {
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failed = unreachable(retry_after_ms(Retry::Spread));
@@ -338,10 +368,12 @@ async fn find_link(
             arrives: false,
             max_sessions: resolved.max_sessions,
         };
+        let began = opens.begins();
         let answer = resolved.pool.ask(bind).await;
         is_retry = matches!(answer, Ok(Err(BindFailed::Unreachable { .. })) | Err(_));
         failed = match answer {
             Ok(Ok(lease)) => {
+                opens.ended(began, resolved.endpoint, None);
                 // What has gathered meanwhile follows at once.
                 lease.room().await;
                 return Ok((lease, resolved.why));
@@ -349,6 +381,7 @@ async fn find_link(
             Ok(Err(why)) => refused(why),
             Err(_) => unreachable(retry_after_ms(Retry::Spread)),
         };
+        opens.ended(began, resolved.endpoint, Some(failed.text));
         tried.push(resolved.endpoint);
     }
     Err(failed)

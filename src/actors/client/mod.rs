@@ -25,12 +25,16 @@ mod entering;
 mod entry_view;
 mod linking;
 mod mail;
+mod marks;
 mod memory;
+mod opens;
 mod outgoing;
 mod pump;
 mod registering;
 mod sample;
 mod snapshot;
+mod span_ends;
+mod spans;
 mod stats;
 mod story;
 mod traced;
@@ -312,6 +316,7 @@ impl Drop for Client {
                 resumes: 0,
             });
         }
+        self.forget_spans();
         self.unregister();
         self.holds_nothing();
         self.shared

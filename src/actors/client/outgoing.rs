@@ -40,14 +40,24 @@ impl Client {
             .core
             .keep(&head, tail.as_deref().unwrap_or_default(), frames);
         self.count_replay();
-        if self.stats.is_traced() {
-            let fate = if sends { Fate::Sent } else { Fate::Kept };
-            self.trace_frames(&head, Direction::ToClient, fate);
+        if self.stats.is_watched() {
+            self.watch_delivery(&head, sends);
         }
         if !sends {
             buffers::give(head);
         } else if !self.send(head, tail, frames) {
             self.close(Closing::TooSlow, ctx);
+        }
+    }
+
+    #[cold]
+    fn watch_delivery(&self, frames: &[u8], sends: bool) {
+        if self.stats.is_traced() {
+            let fate = if sends { Fate::Sent } else { Fate::Kept };
+            self.trace_frames(frames, Direction::ToClient, fate);
+        }
+        if self.stats.awaits_answer() {
+            self.span_first_answer(frames);
         }
     }
 

@@ -24,6 +24,8 @@ impl Client {
     /// Enters a session that is to come here.
     pub(super) fn enlist(&mut self, session_id: u64, ctx: &mut Context<Self>) {
         self.enter(session_id, 1, ctx);
+        self.span_claim(session_id);
+        self.look_for_traces();
     }
 
     fn draw(&self) -> u64 {
@@ -63,6 +65,7 @@ impl Client {
 
     /// Asks who has the session that this connection wants back.
     pub(super) fn locate(&mut self, session_id: u64, ctx: &mut Context<Self>) {
+        self.span_connect(session_id);
         let home = self.shared.shards.home(session_id).clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };
         ctx.spawn(answer.into_actor(self).map(move |answer, client, ctx| {

@@ -27,11 +27,6 @@ enum Resumable {
     Suspended,
 }
 
-/// Mark of a client: a backend has bound the user.
-const BOUND: u8 = 1;
-/// Mark of a client: a trace may concern it.
-const TRACED: u8 = 2;
-
 /// One client's card.
 pub struct ClientStats {
     /// Unique in the process.
@@ -48,7 +43,7 @@ pub struct ClientStats {
     /// 0: no session.
     pub(super) session_id: Cell<u64>,
     resumable: Cell<Resumable>,
-    marks: Cell<u8>,
+    pub(super) marks: Cell<u8>,
     pub(super) realm_id: Cell<u32>,
     pub(super) user_id: Cell<u64>,
     pub(super) frames_in: Cell<u64>,
@@ -171,34 +166,6 @@ impl ClientStats {
     /// The session's user, bound or claimed; 0: none.
     pub fn user_id(&self) -> u64 {
         self.user_id.get()
-    }
-
-    /// Sets or takes off a mark. They share a byte, for one more would cost each client eight.
-    #[inline]
-    fn mark(&self, mark: u8, is_set: bool) {
-        let others = self.marks.get() & !mark;
-        self.marks.set(if is_set { others | mark } else { others });
-    }
-
-    /// Tells whether a backend has bound the user.
-    fn is_bound(&self) -> bool {
-        self.marks.get() & BOUND != 0
-    }
-
-    #[inline]
-    pub(super) fn set_bound(&self, is_bound: bool) {
-        self.mark(BOUND, is_bound);
-    }
-
-    /// Tells whether a trace may concern the client.
-    #[inline]
-    pub fn is_traced(&self) -> bool {
-        self.marks.get() & TRACED != 0
-    }
-
-    /// Notes whether a trace may concern the client.
-    pub fn set_traced(&self, is_traced: bool) {
-        self.mark(TRACED, is_traced);
     }
 
     /// Returns whose events a trace would get.

@@ -31,7 +31,7 @@ pub struct Place<'a> {
 
 impl Place<'_> {
     /// Returns a time in seconds since 1970.
-    fn at(&self, worker_s: u32) -> u64 {
+    pub(super) fn at(&self, worker_s: u32) -> u64 {
         (self.epoch + Duration::from_secs(worker_s.into())).as_secs()
     }
 }

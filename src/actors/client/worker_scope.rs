@@ -1,7 +1,7 @@
 //! State that the clients of one worker share with it, on its thread alone.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -11,6 +11,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::Notify;
 
 use super::memory::Caps;
+use super::spans::OpenSpans;
 use super::stats;
 use super::story::Place;
 use super::users::Users;
@@ -103,6 +104,8 @@ pub struct WorkerScope {
     untold: RefCell<RefusalSums>,
     ended: RefCell<EndedSessions>,
     users: RefCell<Users>,
+    /// Of clients whose sessions are sampled, by slot.
+    pub(super) open_spans: RefCell<HashMap<u32, Box<OpenSpans>>>,
 }
 
 impl WorkerScope {
@@ -142,6 +145,7 @@ impl WorkerScope {
             untold: RefCell::default(),
             ended: RefCell::new(EndedSessions::new(workers)),
             users: RefCell::default(),
+            open_spans: RefCell::default(),
         }
     }
 

@@ -10,6 +10,8 @@ use super::status::State;
 use crate::actors::worker::ClientCounts;
 use crate::admission::Gate;
 use crate::config::units::show_duration;
+use crate::session::trace_id::{SpanId, TraceId};
+use crate::telemetry::{self, Span, UnixNanos};
 
 /// Begins to drain.
 ///
@@ -193,6 +195,27 @@ impl UnderWay {
     /// Returns the number of connections cut off.
     pub(super) fn cut_off_count(&self) -> usize {
         self.cut_off
+    }
+
+    /// Returns the drain as a span that ends now.
+    pub(super) fn span(&self, progress: &DrainSnapshot, is_undone: bool) -> Span {
+        let end = telemetry::now();
+        let took = UnixNanos::try_from(self.began.elapsed().as_nanos()).unwrap_or(end);
+        let (trace, id) = (TraceId::new(rand::random()), SpanId::new(rand::random()));
+        let by = match self.by {
+            Initiator::Signal => "signal",
+            Initiator::Admin => "admin",
+        };
+        Span::new(trace, id, "drain_gateway", (end.saturating_sub(took), end))
+            .with("game_gateway.by", by)
+            .with(
+                "game_gateway.connections_at_begin",
+                self.connections_at_begin as u64,
+            )
+            .with("game_gateway.left", progress.left)
+            .with("game_gateway.moved", progress.moved)
+            .with("game_gateway.cut_off", progress.cut_off)
+            .with("game_gateway.undone", is_undone)
     }
 
     fn left(&self, gate: &Gate) -> u64 {

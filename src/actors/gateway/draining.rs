@@ -58,6 +58,7 @@ impl Gateway {
             if go_on_accepting {
                 self.state = State::Drained;
                 self.stop_ticks(ctx);
+                self.span_drain(false);
                 tracing::info!(
                     cut_off = connections,
                     "drained; waiting to be undone or ended"
@@ -127,6 +128,16 @@ impl Gateway {
         // Sessions that were handed over last are still on their way.
         let closing = async move { (closing.await, peers.await) };
         let closing = actix::clock::timeout(CLOSE_TIMEOUT, closing);
+        self.span_drain(false);
+        let exporter = self.around.exporter.clone();
+        let closing = async move {
+            let closed = closing.await;
+            // Behind the links: by now sessions have ended.
+            if let Some(exporter) = exporter {
+                exporter.finish().await;
+            }
+            closed
+        };
         ctx.spawn(closing.into_actor(self).map(|result, gateway, _| {
             if result.is_err() {
                 tracing::warn!("some links did not take their last frames in time");
@@ -135,6 +146,15 @@ impl Gateway {
             tracing::info!(cut_off, "drained");
             System::current().stop_with_code(i32::from(gateway.failed));
         }));
+    }
+
+    /// Has a drain that is over recorded as a span, in a trace of its own.
+    fn span_drain(&self, is_undone: bool) {
+        if let (Some(exporter), Some(drain)) = (&self.around.exporter, &self.drain) {
+            exporter
+                .spans()
+                .record(drain.span(&self.progress(), is_undone));
+        }
     }
 
     fn progress(&self) -> DrainSnapshot {
@@ -229,7 +249,11 @@ impl Receive<CancelDrain> for Gateway {
         {
             return Err(BySignal);
         }
-        if self.drain.take().is_some() {
+        if self.drain.is_some() {
+            if self.state != State::Drained {
+                self.span_drain(true);
+            }
+            self.drain = None;
             self.stop_ticks(ctx);
             self.state = State::Serving;
             self.gate.allow_sessions();

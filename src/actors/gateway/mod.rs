@@ -33,6 +33,7 @@ use crate::net::tls::Tls;
 use crate::routing::health::OperatorState;
 use crate::store::pod::PodCounts;
 use crate::supervision::{Exhausted, Inspectable, Receive, Registration, Seat, mailbox};
+use crate::telemetry::Exporter;
 use drain::UnderWay;
 
 pub use drain::{AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator};
@@ -77,6 +78,8 @@ pub struct Surroundings {
     pub memory: Arc<MemoryBudget>,
     /// How the backends' endpoints are.
     pub links: Arc<LinkLimits>,
+    /// The way to the collector of spans, where there is one.
+    pub exporter: Option<Arc<Exporter>>,
 }
 
 /// The actor.
@@ -261,6 +264,12 @@ impl Receive<AskStatus> for Gateway {
             memory: self.around.memory.pressure(),
             endpoints: self.endpoints(),
             pod: Arc::clone(&self.around.pod),
+            spans: self
+                .around
+                .exporter
+                .as_ref()
+                .map(|exporter| exporter.spans().counts())
+                .unwrap_or_default(),
         }
     }
 }

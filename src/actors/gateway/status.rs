@@ -12,6 +12,7 @@ use crate::actors::peers::PeerCounts;
 use crate::memory::Pressure;
 use crate::net::tls::TlsSnapshot;
 use crate::store::pod::PodCounts;
+use crate::telemetry::SpanCounts;
 
 /// Status of the gateway.
 #[derive(Debug, Clone, MessageResponse)]
@@ -42,6 +43,8 @@ pub struct StatusSnapshot {
     pub endpoints: EndpointCounts,
     /// Counters of updates of the pod deletion cost.
     pub pod: Arc<PodCounts>,
+    /// Counts of spans for a collector.
+    pub spans: SpanCounts,
 }
 
 impl StatusSnapshot {

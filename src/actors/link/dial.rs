@@ -58,6 +58,7 @@ impl Link {
             resume_window_ms: config.session.resume_window.as_millis() as u64,
             ping_interval_ms: config.backend.ping_interval.as_millis() as u64,
             token: config.backend.token.as_ref().map(|t| t.expose().to_owned()),
+            trace_threshold: self.scope.spans.told_to_backends(),
         };
         match serde_json::to_vec(&hello) {
             Ok(json) => self.enqueue(Kind::Hello, 0, &json),

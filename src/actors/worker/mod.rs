@@ -352,6 +352,7 @@ impl Receive<CloseLinks> for Worker {
     type Result = ResponseFuture<()>;
 
     fn receive(&mut self, _: CloseLinks, _: &mut Context<Self>) -> ResponseFuture<()> {
+        self.shared.end_spans();
         let closing = self.shared.router.send(router::CloseLinks);
         Box::pin(async move {
             // A router that is gone has no links.

@@ -25,6 +25,7 @@ impl Server {
             resume_window_ms: 30_000,
             ping_interval_ms: 5_000,
             token: None,
+            trace_threshold: None,
         };
         let mut server = Server {
             core,

@@ -42,6 +42,7 @@ impl Link {
             resume_window_ms: 30_000,
             ping_interval_ms,
             token: None,
+            trace_threshold: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap();
         self.send(Kind::Hello, 0, &hello).await;

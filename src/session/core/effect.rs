@@ -344,6 +344,11 @@ pub enum Note {
         /// Since its client was not read any more.
         took: Millis,
     },
+    /// It was to be, and stays: the peer gateway has not come back for it.
+    NotHandedOver {
+        /// Likewise.
+        took: Millis,
+    },
     /// The services or their endpoints have changed.
     ServicesChanged,
     /// A service was ended, for its backend is in maintenance.
@@ -367,6 +372,10 @@ pub enum Note {
         code: Code,
         /// Since it began.
         took: Millis,
+        /// The old backend.
+        from: SocketAddr,
+        /// The new one.
+        to: SocketAddr,
     },
     /// An ERROR was made.
     ErrorMade(Code),

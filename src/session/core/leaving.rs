@@ -236,6 +236,8 @@ impl<L: Hold> Core<L> {
         leaving: Leaving,
         step: &mut Step<'_>,
     ) {
+        let took = step.now.saturating_sub(leaving.since);
+        step.note(Note::NotHandedOver { took });
         let mut tell_backends = leaving.connected;
         if let Stage::Parting { left, .. } = &leaving.stage {
             // Backends have it suspended since CLOSE 307.

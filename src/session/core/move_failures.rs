@@ -125,12 +125,15 @@ pub(super) fn end_moves<L: Hold>(session: &mut Session<L>, code: Code, step: &mu
             stage,
             since,
             from_lost,
+            endpoint,
             ..
         } = *moving;
         let took: Millis = step.now.saturating_sub(since);
         step.note(Note::MoveEnded {
             code: Code::NO_ROUTE,
             took,
+            from: from.endpoint(),
+            to: endpoint,
         });
         if let Some(mut to) = to {
             to.set_final_code(code);

@@ -268,6 +268,7 @@ impl<L: Hold> Core<L> {
             return;
         };
         let (asked_by, since) = (moving.asked_by.take(), moving.since);
+        let (from, to) = (moving.from.endpoint(), moving.endpoint);
         let bound = session.bound();
         match session.end_move(service, end) {
             Some(Settled::Open(place, waiting)) => {
@@ -291,7 +292,12 @@ impl<L: Hold> Core<L> {
             lease.tell_moved(code);
         }
         let took = step.now.saturating_sub(since);
-        step.note(Note::MoveEnded { code, took });
+        step.note(Note::MoveEnded {
+            code,
+            took,
+            from,
+            to,
+        });
         step.note(Note::ServicesChanged);
         self.suspend_opened(service, step);
         self.unpause(Pause::Opening, step);

@@ -193,13 +193,19 @@ impl<L: Hold> Core<L> {
     /// A promise was not kept: backends may have sent frames to nowhere. The connection, if there is one,
     /// ends, and the next resume is told GAP.
     pub(super) fn promise_broken(&mut self, step: &mut Step<'_>) {
-        let replay_bytes = step.limits().replay_bytes;
+        let limits = step.limits();
+        let (replay_bytes, peer_timeout) = (limits.replay_bytes, limits.peer_timeout());
         let Some((_, resume)) = self.owned() else {
             return;
         };
         resume.torn = true;
-        resume.promise = None;
+        let promise = resume.promise.take();
         resume.replay.set_limit(replay_bytes);
+        // One that was claimed is told by `stay`.
+        if let Some(promise) = promise {
+            let took = (step.now + peer_timeout).saturating_sub(promise.until);
+            step.note(Note::NotHandedOver { took });
+        }
         match self.take_state() {
             State::Active {
                 session,

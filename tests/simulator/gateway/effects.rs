@@ -156,6 +156,7 @@ impl World {
             Note::SessionStarted { .. }
             | Note::SessionEnded(_)
             | Note::Suspended
+            | Note::NotHandedOver { .. }
             | Note::WaitsAgain
             | Note::ServicesChanged
             | Note::ServiceEnded

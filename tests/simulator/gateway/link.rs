@@ -315,6 +315,7 @@ impl World {
             resume_window_ms: self.limits.resume_window,
             ping_interval_ms: 5_000,
             token: None,
+            trace_threshold: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap();
         self.enqueue(link, Kind::Hello, 0, &hello);

@@ -76,6 +76,7 @@ impl Script {
             resume_window_ms: 30_000,
             ping_interval_ms: 5_000,
             token: None,
+            trace_threshold: None,
         };
         self.feed(link, Kind::Hello, 0, &serde_json::to_vec(&hello).unwrap())
     }

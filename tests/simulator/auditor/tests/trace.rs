@@ -252,6 +252,7 @@ impl Trace {
             resume_window_ms: 30_000,
             ping_interval_ms: 5_000,
             token: None,
+            trace_threshold: None,
         };
         let hello = serde_json::to_vec(&hello).unwrap_or_default();
         self.to(link, &on_link(LinkKind::Hello, 0, &hello));
