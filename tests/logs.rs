@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use game_gateway::config::LogFormat;
 use game_gateway::logging::{FLUSH_TIMEOUT, Log};
@@ -97,11 +97,16 @@ impl Served {
 
     /// Sends a request to the admin API; returns status and body.
     fn ask(&self, line: &str, body: &str) -> (u16, String) {
+        self.ask_with("", line, body)
+    }
+
+    /// The same with a header more.
+    fn ask_with(&self, header: &str, line: &str, body: &str) -> (u16, String) {
         let mut socket = TcpStream::connect(self.admin).expect("the admin port");
         socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
         let length = body.len();
         let head = format!(
-            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+            "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         socket.write_all(head.as_bytes()).expect("sent");
@@ -175,6 +180,31 @@ fn a_stderr_that_nobody_reads_stops_nothing() {
     served.until_version(2);
     assert_eq!(served.terminate().code(), Some(0));
     drop(stderr);
+}
+
+/// A line a second tells of changes that a token may not make, and misses none.
+#[test]
+fn changes_that_are_refused_fill_no_log() {
+    const CHANGES: u64 = 300;
+    let tokens = r#"admin.tokens = [{ name = "wall", role = "read", token = "wall-token" }]"#;
+    let (served, mut stderr) = Served::start(tokens, Stdio::null());
+    let begun = Instant::now();
+    for n in 0..CHANGES {
+        let header = "Authorization: Bearer wall-token\r\n";
+        let line = format!("POST /api/v1/drain?{n}");
+        assert_eq!(served.ask_with(header, &line, "").0, 403);
+    }
+    let (mut told, mut lines) = (0, 0);
+    while told < CHANGES {
+        let line = wait_for(&mut stderr, "a change is refused");
+        assert!(line.contains("by=\"wall at 127.0.0.1:"), "{line}");
+        let (_, changes) = line.trim_end().split_once("changes=").expect("a number");
+        told += changes.parse::<u64>().expect("a number");
+        lines += 1;
+    }
+    assert_eq!(told, CHANGES);
+    let most = 1 + begun.elapsed().as_secs();
+    assert!(lines <= most, "{lines} lines in {most} s");
 }
 
 #[test]

@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq;
 
 use super::Desk;
 use super::errors::ApiError;
+use super::refused_changes::RefusedChange;
 use crate::config::admin::Role;
 use crate::store::admin_tokens::AdminToken;
 
@@ -90,6 +91,17 @@ impl Caller {
     /// Returns the name of the token; none where none is needed.
     pub(super) fn token(&self) -> Option<&str> {
         self.token.as_deref()
+    }
+
+    /// Returns whose share of what is bounded they take: their token's, or their address's where none is needed.
+    pub(super) fn holder(&self) -> String {
+        match (&self.through, &self.token, self.address) {
+            (Some(vouched), ..) => vouched.gateway.clone(),
+            (None, Some(token), _) => token.to_string(),
+            (None, None, address) => {
+                address.map_or_else(String::new, |a| a.ip().to_canonical().to_string())
+            }
+        }
     }
 
     /// Returns what they may do.
@@ -203,8 +215,14 @@ fn is_certified(request: &ServiceRequest) -> bool {
 /// Refuses a change to somebody who may only read, and notes the attempt.
 fn forbid_change(request: &ServiceRequest, token: &str) -> ApiError {
     let caller = Caller::of(request.request());
-    let (method, path) = (request.method(), logged(request.path()));
-    tracing::info!(target: AUDIT, by = %caller, %method, path, "a change is refused: the token may only read");
+    if let Some(desk) = request.app_data::<web::Data<Desk>>() {
+        let refused = RefusedChange {
+            by: caller.to_string(),
+            method: request.method().to_string(),
+            path: logged(request.path()),
+        };
+        desk.refused_changes.note(&caller.holder(), refused);
+    }
     ApiError::forbidden(&format!("the token `{token}` may only read"))
 }
 

@@ -1,11 +1,12 @@
 //! Server-sent events: answers that go on until their reader leaves.
 //!
-//! Their number is bounded. The connection asks for an event only when the one before it has been taken, and ends where
+//! Their number is bounded, of all and of those of one token, so that others find room. The connection asks for an event only when the one before it has been taken, and ends where
 //! that takes too long ([`super::connection`]); so a source that can run ahead of its reader bounds what waits, by a
 //! queue with an end. Beside the events a comment comes now and then, so that a dead connection is noticed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use actix_web::HttpResponse;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
+use super::access::Caller;
 use super::errors::ApiError;
 use super::family::{
     Family,
@@ -25,6 +27,8 @@ use super::family::{
 
 /// Event streams at a time, where there are connections for twice as many.
 const MAX_STREAMS: usize = 64;
+/// One in so many is kept free for other tokens than one. Fifty people may share one, with a page open for each.
+const SHARE_FOR_OTHERS: usize = 8;
 /// Time between two comments.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const COMMENT: Bytes = Bytes::from_static(b": still there\n\n");
@@ -56,17 +60,33 @@ pub(super) struct EventStreams {
 #[derive(Debug)]
 struct Counts {
     most: usize,
-    open: AtomicUsize,
+    /// Open ones, by who has them: a token, or an address where none is needed.
+    open: Mutex<HashMap<String, usize>>,
     refused: AtomicU64,
+}
+
+impl Counts {
+    fn open(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One stream's count among the open ones.
 #[derive(Debug)]
-struct Seat(Arc<Counts>);
+struct Seat {
+    counts: Arc<Counts>,
+    holder: String,
+}
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        let mut open = self.counts.open();
+        if let Some(own) = open.get_mut(&self.holder) {
+            *own -= 1;
+            if *own == 0 {
+                open.remove(&self.holder);
+            }
+        }
     }
 }
 
@@ -75,7 +95,7 @@ impl EventStreams {
     pub(super) fn new(connections: usize) -> EventStreams {
         let counts = Counts {
             most: (connections / 2).clamp(1, MAX_STREAMS),
-            open: AtomicUsize::new(0),
+            open: Mutex::default(),
             refused: AtomicU64::new(0),
         };
         EventStreams {
@@ -86,7 +106,7 @@ impl EventStreams {
 
     /// Returns how many are open.
     pub(super) fn open(&self) -> usize {
-        self.counts.open.load(Relaxed)
+        self.counts.open().values().sum()
     }
 
     /// Returns how many were refused because too many were open.
@@ -94,20 +114,23 @@ impl EventStreams {
         self.counts.refused.load(Relaxed)
     }
 
-    fn seat(&self) -> Result<Seat, ApiError> {
-        let most = self.counts.most;
-        let free = |open: usize| (open < most).then_some(open + 1);
-        if self
-            .counts
-            .open
-            .fetch_update(Relaxed, Relaxed, free)
-            .is_ok()
-        {
-            return Ok(Seat(Arc::clone(&self.counts)));
-        }
-        self.counts.refused.fetch_add(1, Relaxed);
-        let message =
-            format!("{most} event streams are open, and no more are allowed at a time: close one");
+    fn seat(&self, holder: String) -> Result<Seat, ApiError> {
+        let counts = &self.counts;
+        let (most, mut open) = (counts.most, counts.open());
+        let of_one = (most - most / SHARE_FOR_OTHERS).max(1);
+        let own = open.get(&holder).copied().unwrap_or(0);
+        let message = if open.values().sum::<usize>() >= most {
+            format!("{most} event streams are open, and no more are allowed at a time: close one")
+        } else if own >= of_one {
+            format!(
+                "{own} event streams of {holder} are open, and no more are allowed of one token or address: close one"
+            )
+        } else {
+            *open.entry(holder.clone()).or_default() += 1;
+            let counts = Arc::clone(counts);
+            return Ok(Seat { counts, holder });
+        };
+        counts.refused.fetch_add(1, Relaxed);
         Err(ApiError::unavailable("too_many_streams", message))
     }
 
@@ -117,17 +140,19 @@ impl EventStreams {
     /// Too many streams are open.
     pub(super) fn respond(
         &self,
+        caller: &Caller,
         events: impl Stream<Item = Bytes> + 'static,
     ) -> Result<HttpResponse, ApiError> {
-        self.respond_with(HEARTBEAT, events)
+        self.respond_to(caller.holder(), HEARTBEAT, events)
     }
 
-    fn respond_with(
+    fn respond_to(
         &self,
+        holder: String,
         heartbeat: Duration,
         events: impl Stream<Item = Bytes> + 'static,
     ) -> Result<HttpResponse, ApiError> {
-        let seat = self.seat()?;
+        let seat = self.seat(holder)?;
         let mut heartbeat = interval_at(Instant::now() + heartbeat, heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let feed = Feed {
@@ -207,14 +232,22 @@ mod tests {
         Some(String::from_utf8(piece.expect("no error").to_vec()).expect("UTF-8"))
     }
 
+    fn respond(
+        streams: &EventStreams,
+        holder: &str,
+        events: impl Stream<Item = Bytes> + 'static,
+    ) -> Result<HttpResponse, ApiError> {
+        streams.respond_to(holder.to_owned(), HEARTBEAT, events)
+    }
+
     fn open(streams: &EventStreams, events: impl Stream<Item = Bytes> + 'static) -> BoxBody {
-        streams.respond(events).expect("room").into_body()
+        respond(streams, "one", events).expect("room").into_body()
     }
 
     #[tokio::test]
     async fn their_number_is_bounded_and_one_that_is_left_makes_room() {
         let streams = EventStreams::new(7);
-        let open = || streams.respond(stream::pending());
+        let open = || respond(&streams, "one", stream::pending());
         let mut kept: Vec<_> = (0..3).map(|_| open().expect("room")).collect();
         let refused = open().expect_err("three are open");
         assert_eq!(
@@ -227,6 +260,29 @@ mod tests {
         assert_eq!((streams.open(), streams.refused()), (3, 1));
         assert_eq!(EventStreams::new(1000).counts.most, MAX_STREAMS);
         assert_eq!(EventStreams::new(0).counts.most, 1);
+    }
+
+    #[tokio::test]
+    async fn one_token_leaves_room_for_others() {
+        let streams = EventStreams::new(32);
+        let open = |holder| respond(&streams, holder, stream::pending());
+        let mut kept: Vec<_> = (0..14).map(|_| open("ops").expect("room")).collect();
+        let refused = open("ops").expect_err("fourteen of sixteen").to_string();
+        assert!(
+            refused.starts_with("14 event streams of ops are open"),
+            "{refused}"
+        );
+        let others = [open("page"), open("192.0.2.7")].map(|other| other.expect("room"));
+        let refused = open("page").expect_err("sixteen").to_string();
+        assert!(
+            refused.starts_with("16 event streams are open"),
+            "{refused}"
+        );
+        kept.pop();
+        kept.push(open("ops").expect("room"));
+        drop((kept, others));
+        assert_eq!((streams.open(), streams.refused()), (0, 2));
+        assert!(streams.counts.open().is_empty(), "nobody is remembered");
     }
 
     #[tokio::test]
@@ -247,7 +303,7 @@ mod tests {
     async fn comments_while_nothing_happens() {
         let streams = EventStreams::new(2);
         let soon = Duration::from_millis(1);
-        let answer = streams.respond_with(soon, stream::pending());
+        let answer = streams.respond_to("one".to_owned(), soon, stream::pending());
         let mut body = answer.expect("room").into_body();
         for _ in 0..3 {
             assert_eq!(text(&mut body).await.as_deref(), Some(": still there\n\n"));

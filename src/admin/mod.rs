@@ -50,6 +50,7 @@ mod peer_families;
 mod probes;
 mod process_families;
 mod refusals;
+mod refused_changes;
 mod route_changes;
 mod routes;
 mod server;
@@ -91,6 +92,7 @@ use event_streams::EventStreams;
 use family::ProcessFigures;
 use live::Live;
 use process_families::OsFigures;
+use refused_changes::RefusedChanges;
 
 pub use families::FAMILIES;
 pub use family::Family;
@@ -164,6 +166,7 @@ struct Desk {
     /// A rollback of the routes is under way.
     rolling_back: Arc<AtomicBool>,
     event_streams: EventStreams,
+    refused_changes: RefusedChanges,
     live: Live,
     deployment: Deployment,
 }
@@ -193,6 +196,7 @@ impl Desk {
             samples: top_talkers::Samples::default(),
             rolling_back: Arc::default(),
             event_streams,
+            refused_changes: RefusedChanges::default(),
             live: Live::default(),
         }
     }

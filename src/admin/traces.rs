@@ -257,6 +257,7 @@ pub(super) async fn end(
 pub(super) async fn events(
     desk: web::Data<Desk>,
     request: HttpRequest,
+    caller: Caller,
     Query(which): Query<Which>,
 ) -> Result<HttpResponse, ApiError> {
     let limit = limit(which.limit)?;
@@ -269,7 +270,7 @@ pub(super) async fn events(
     let seen = request.headers().get(LAST_EVENT);
     let seen = seen.and_then(|number| number.to_str().ok()?.parse().ok());
     desk.event_streams
-        .respond(pieces(desk.clone(), trace, seen.unwrap_or(0)))
+        .respond(&caller, pieces(desk.clone(), trace, seen.unwrap_or(0)))
 }
 
 /// Returns the events of a trace behind one, up to its end. It runs ahead of its reader by nothing: who is late finds

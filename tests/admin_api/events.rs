@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::http::{get, request};
 use crate::support::wire::{Backend, Gateway, Player, soon};
@@ -18,7 +18,17 @@ struct Events {
 
 impl Events {
     async fn open(admin: SocketAddr) -> Events {
-        let mut socket = soon(TcpStream::connect(admin)).await.expect("the port");
+        Events::over(soon(TcpStream::connect(admin)).await.expect("the port")).await
+    }
+
+    /// Opens one from another address.
+    async fn open_from(address: [u8; 4], admin: SocketAddr) -> Events {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((address, 0).into()).expect("an address");
+        Events::over(soon(socket.connect(admin)).await.expect("the port")).await
+    }
+
+    async fn over(mut socket: TcpStream) -> Events {
         let asked = "GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
         soon(socket.write_all(asked.as_bytes()))
             .await
@@ -117,8 +127,18 @@ async fn their_number_is_bounded_and_others_are_answered_all_the_same() {
     let backend = Backend::start().await;
     let gateway = Gateway::start(&backend.routes()).await;
     let mut open = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..56 {
         open.push(Events::open(gateway.admin).await);
+    }
+    let refused = get(gateway.admin, "/api/v1/events").await;
+    let why = refused.error(503, "too_many_streams");
+    assert!(
+        why.starts_with("56 event streams of 127.0.0.1 are open"),
+        "{why}"
+    );
+    // Others find room all the same.
+    for _ in 0..8 {
+        open.push(Events::open_from([127, 0, 0, 2], gateway.admin).await);
     }
     let refused = get(gateway.admin, "/api/v1/events").await;
     let why = refused.error(503, "too_many_streams");
@@ -128,7 +148,7 @@ async fn their_number_is_bounded_and_others_are_answered_all_the_same() {
         gateway
             .metric("game_gateway_refused_event_streams_total")
             .await,
-        1
+        2
     );
     // Idle connections fill the rest; none of the streams makes room for them.
     let mut idle = Vec::new();
@@ -146,7 +166,7 @@ async fn their_number_is_bounded_and_others_are_answered_all_the_same() {
     gateway
         .until("game_gateway_event_streams", |open| open == 63)
         .await;
-    let mut more = Events::open(gateway.admin).await;
+    let mut more = Events::open_from([127, 0, 0, 2], gateway.admin).await;
     assert!(more.next().await.is_some());
     open[0]
         .until("gateway", |data| data["event_streams"] == 64)

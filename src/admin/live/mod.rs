@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Desk;
+use super::access::Caller;
 use super::errors::{ApiError, ErrorBody};
 use super::event_streams::event;
 use super::params::{Nothing, Query};
@@ -210,7 +211,7 @@ async fn rank_talkers(desk: web::Data<Desk>) {
 /// changed. `history` comes first and once; `end` says that the gateway stops.
 ///
 /// The answer ends with its connection. A comment comes every 10 s; an event must be read within 30 s. At most 64
-/// streams are open at a time.
+/// streams are open at a time, and 56 of one token.
 #[utoipa::path(get, path = "/api/v1/events", tag = "gateway", responses(
     (status = 200, description = "Server-sent events. The schema has a member for each, with its data.",
         body = LiveEvents, content_type = "text/event-stream"),
@@ -218,9 +219,10 @@ async fn rank_talkers(desk: web::Data<Desk>) {
 ))]
 pub(super) async fn events(
     desk: web::Data<Desk>,
+    caller: Caller,
     _: Query<Nothing>,
 ) -> Result<HttpResponse, ApiError> {
-    desk.event_streams.respond(desk.live.events())
+    desk.event_streams.respond(&caller, desk.live.events())
 }
 
 #[cfg(test)]
