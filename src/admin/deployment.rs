@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::access::Caller;
 use super::errors::ApiError;
 use super::gateways::INFO;
+use super::question_families::QuestionTimes;
 use super::shared_reads::SharedReads;
 use super::silences::{Missing, Silences};
 use crate::actors::peers::{AskGateway, NoAnswer, PeerAnswer, Peering};
@@ -24,6 +25,7 @@ use crate::codec::peer::{Answer, MAX_ANSWER_BODY, MAX_PATH, Question};
 use crate::config::Config;
 use crate::config::admin::Role;
 use crate::memory::Held;
+use crate::metrics::HistogramSnapshot;
 
 /// Different reads of the whole deployment, or of one gateway of it, that are under way; others wait.
 const MAX_ROUNDS: usize = 4;
@@ -51,6 +53,8 @@ struct Asker {
     /// Addresses at which this gateway itself has answered.
     own: RefCell<HashSet<SocketAddr>>,
     silences: Silences,
+    /// How long gateways took to answer, or not to.
+    times: QuestionTimes,
     rounds: Semaphore,
     rounds_under_way: SharedReads<Subject, Round>,
     questions_under_way: SharedReads<(SocketAddr, Subject), Option<Reply>>,
@@ -166,6 +170,7 @@ impl Deployment {
             names: RefCell::default(),
             own: RefCell::default(),
             silences: Silences::default(),
+            times: QuestionTimes::default(),
             rounds: Semaphore::new(MAX_ROUNDS),
             rounds_under_way: SharedReads::default(),
             questions_under_way: SharedReads::default(),
@@ -175,6 +180,11 @@ impl Deployment {
     /// Returns true if this gateway knows where others are.
     pub(super) fn is_on(&self) -> bool {
         self.0.is_configured && self.0.peering.own().is_some()
+    }
+
+    /// Returns how long gateways took to answer questions, or not to.
+    pub(super) fn times(&self) -> Vec<(&'static str, HistogramSnapshot)> {
+        self.0.times.snapshots()
     }
 
     /// Checks that others can be asked.
@@ -304,11 +314,14 @@ impl Asker {
             question,
             patience,
         };
+        let begun = Instant::now();
+        let asked = self.peering.ask(ask).await;
+        self.times.count(&asked, begun.elapsed());
         let PeerAnswer {
             gateway,
             answer,
             held,
-        } = self.peering.ask(ask).await?;
+        } = asked?;
         self.names.borrow_mut().insert(at, gateway);
         Ok(Answered {
             answer,

@@ -23,6 +23,7 @@ use super::errors::ApiError;
 use super::gateways::GATEWAYS;
 use super::params::Upload;
 use super::top_talkers::WINDOW;
+use super::traces;
 
 /// Paths whose answer may be had from every gateway, with what is made of the answers.
 const EVERYWHERE: [(&str, Manner); 17] = [
@@ -35,7 +36,7 @@ const EVERYWHERE: [(&str, Manner); 17] = [
     ("/api/v1/backends/{address}/state", Manner::Each),
     ("/api/v1/bans", Manner::Each),
     ("/api/v1/bans/{id}", Manner::Each),
-    ("/api/v1/traces", Manner::Each),
+    (traces::PATH, Manner::Each),
     ("/api/v1/traces/{id}", Manner::Each),
     ("/api/v1/traces/{id}/events", Manner::Each),
     ("/api/v1/routes", Manner::Each),
@@ -121,13 +122,13 @@ pub(super) async fn everywhere(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     let prepared = prepare(&mut request, wanted, &query);
-    let asked = match prepared {
+    let mut asked = match prepared {
         Ok(Some(asked)) => asked,
         Ok(None) => return Ok(next.call(request).await?.map_into_boxed_body()),
         Err(error) => return Ok(request.into_response(error.error_response())),
     };
-    let others = asked.desk.deployment.ask_others(asked.ask());
     let (own, round) = if asked.method.is_safe() {
+        let others = asked.desk.deployment.ask_others(asked.ask());
         let (own, round) = futures_util::future::join(next.call(request), others).await;
         (Own::of(own?).await?, Some(round))
     } else {
@@ -135,7 +136,11 @@ pub(super) async fn everywhere(
         let own = Own::of(next.call(request).await?).await?;
         let is_found = manner == Manner::Found && (own.is_success() || own.has_it());
         let goes_on = !own.is_refusal() && !is_found;
-        let round = if goes_on { Some(others.await) } else { None };
+        asked.call_it_like(&own);
+        let round = match goes_on {
+            true => Some(asked.desk.deployment.ask_others(asked.ask()).await),
+            false => None,
+        };
         (own, round)
     };
     let round = round.filter(|_| !own.is_refusal());
@@ -156,6 +161,16 @@ struct Asked {
 }
 
 impl Asked {
+    /// What has begun here gets the same id everywhere.
+    fn call_it_like(&mut self, own: &Own) {
+        if self.path == traces::PATH
+            && own.is_success()
+            && let Some(body) = traces::with_id_of(&own.body, &self.body)
+        {
+            self.body = body;
+        }
+    }
+
     fn ask(&self) -> Ask<'_> {
         let takes = match self.path.starts_with("/api/v1/top-talkers") {
             // They measure for so long first.

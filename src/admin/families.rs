@@ -11,7 +11,8 @@ use super::family::{
 use super::{
     actor_families, bans, endpoint_families as endpoints, event_streams, memory,
     otlp_families as otlp, peer_families as peers, process_families as process,
-    service_families as services, timing_families as timings, traces,
+    question_families as questions, service_families as services, timing_families as timings,
+    traces,
 };
 
 /// Every family but `build_info`. Directions are the gateway's: `in` is what it read.
@@ -22,6 +23,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &event_streams::FAMILIES,
     &traces::FAMILIES,
     &otlp::FAMILIES,
+    &questions::FAMILIES,
     &peers::FAMILIES,
     &services::FAMILIES,
     &endpoints::FAMILIES,
@@ -35,6 +37,7 @@ const OTHERS: usize = memory::FAMILIES.len()
     + event_streams::FAMILIES.len()
     + traces::FAMILIES.len()
     + otlp::FAMILIES.len()
+    + questions::FAMILIES.len()
     + peers::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()

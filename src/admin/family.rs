@@ -62,6 +62,8 @@ pub(super) enum Source {
     Timing(fn(&WorkerMetrics) -> &Histogram),
     /// A histogram for each worker.
     TimingByWorker(fn(&WorkerMetrics) -> &Histogram),
+    /// Times of questions to other gateways, by outcome.
+    QuestionTimings,
     /// A histogram for each value of one label, summed over the workers.
     Timed(&'static str, fn(&WorkerMetrics) -> TimedBy<'_>),
 }
@@ -96,6 +98,7 @@ impl Source {
             | Source::KindTiming(_)
             | Source::Timing(_)
             | Source::TimingByWorker(_)
+            | Source::QuestionTimings
             | Source::Timed(..) => MetricType::Histogram,
         }
     }

@@ -52,6 +52,8 @@ pub(super) struct Figures {
     pub(super) process: ProcessFigures,
     pub(super) memory: MemorySnapshot,
     pub(super) services: ServiceFigures,
+    /// Times of questions to other gateways, by outcome.
+    pub(super) questions: Vec<(&'static str, HistogramSnapshot)>,
 }
 
 impl Figures {
@@ -108,6 +110,10 @@ impl Figures {
                 Some(value) => ConstGauge::new(value).encode(encoder),
                 None => Ok(()),
             },
+            QuestionTimings => self.questions.iter().try_for_each(|(outcome, times)| {
+                let labels = [("outcome", *outcome)];
+                encode_histogram(times, encoder.encode_family(&labels)?)
+            }),
             Timing(_) | TimingByWorker(_) | Timed(..) => self.encode_timing(family, encoder),
             LinkTotal(_) | ServiceCounter(_) | ServiceTiming(_) | ServiceSessions
             | EndpointGauge(_) | EndpointStates(_) => self.encode_service(family, encoder),
@@ -315,6 +321,7 @@ mod tests {
             process: ProcessFigures::default(),
             memory,
             services: ServiceFigures::default(),
+            questions: Vec::new(),
         };
         let text = encode(Form::Prometheus, figures).unwrap();
         assert!(

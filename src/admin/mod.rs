@@ -49,6 +49,7 @@ mod params;
 mod peer_families;
 mod probes;
 mod process_families;
+mod question_families;
 mod refusals;
 mod refused_changes;
 mod route_changes;

@@ -98,6 +98,7 @@ pub(super) async fn metrics(
         process: desk.process(),
         memory: desk.memory.snapshot(),
         services: ServiceFigures::new(desk.services.sums(), &rows),
+        questions: desk.deployment.times(),
     };
     let text = exposition::encode(form, figures);
     let text = text.map_err(|_| ApiError::internal("cannot write the metrics"))?;

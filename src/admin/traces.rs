@@ -27,6 +27,8 @@ use crate::admission::unix_seconds;
 use crate::config::units::show_duration;
 use crate::traces::{Trace, TraceKey};
 
+/// Where traces begin.
+pub(super) const PATH: &str = "/api/v1/traces";
 /// Interval at which a stream looks for events.
 const LOOK: Duration = Duration::from_millis(200);
 /// The most events of one piece of a stream.
@@ -123,6 +125,14 @@ pub(super) struct Which {
     limit: Option<u16>,
 }
 
+/// Returns a wish with the id of the trace that has begun by it here, for others.
+pub(super) fn with_id_of(begun: &[u8], wish: &[u8]) -> Option<Bytes> {
+    let begun: serde_json::Value = serde_json::from_slice(begun).ok()?;
+    let mut wish: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(wish).ok()?;
+    wish.insert("id".to_owned(), begun.get("id")?.clone());
+    serde_json::to_vec(&wish).ok().map(Bytes::from)
+}
+
 impl TraceSnapshot {
     fn of(trace: &Trace, desk: &Desk) -> TraceSnapshot {
         let (now, target) = (desk.inspector.traces.now(), trace.target());
@@ -150,8 +160,8 @@ impl TraceSnapshot {
 /// Traces a user, an address or network, or a session for a time, 10 minutes where it is not said.
 ///
 /// It records headers of frames, their sizes, and what is decided about sessions, never payloads, tokens or secrets.
-/// It concerns those who are there and those who come, on this gateway, or, with `deployment=true` and an `id`, on all
-/// of its deployment. 32 may be under way.
+/// It concerns those who are there and those who come, on this gateway, or, with `deployment=true`, on all of its
+/// deployment, by one id. 32 may be under way.
 #[utoipa::path(post, path = "/api/v1/traces", tag = "traces", request_body = TraceWish, responses(
     (status = 201, description = "It has begun.", body = MadeTrace),
     (status = 409, description = "32 are under way, or one with this `id`.", body = ErrorBody),

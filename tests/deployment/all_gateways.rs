@@ -282,6 +282,11 @@ async fn a_player_is_traced_on_every_gateway() {
     for row in 0..2 {
         assert_eq!(pages["gateways"][row]["answer"]["lost"], 0, "{pages}");
     }
+    // Without an id it has that of the gateway that was asked.
+    let wish = r#"{"user_id": "4712"}"#;
+    let (_, begun) = tell(&all.a, "POST /api/v1/traces?deployment=true", wish).await;
+    let id = |row: usize| begun["gateways"][row]["answer"]["id"].as_str();
+    assert!(id(0).is_some() && id(0) == id(1), "{begun}");
     let endless = "/api/v1/traces/00c0ffee00c0ffee/events?deployment=true";
     assert_eq!(get(&all.b, endless).await.0, 400);
     let gone = "DELETE /api/v1/traces/00c0ffee00c0ffee?deployment=true";
