@@ -257,6 +257,11 @@ const OWN: [Family; 65] = [
         Labelled("code", |m| listed(&m.moves_ended)),
     ),
     family(
+        "moved_frames",
+        "MOVED frames sent to backends, by code: answers to ASSIGN and TRANSFER, and how moves have ended",
+        Labelled("code", |m| listed(&m.moved_told)),
+    ),
+    family(
         "moves_under_way",
         "Sessions that are being moved to other backends now",
         Gauge(|m| m.moves_now()),

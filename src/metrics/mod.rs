@@ -196,6 +196,7 @@ pub struct WorkerMetrics {
     pub handover: Histogram,
     pub moves_begun: Count,
     pub moves_ended: Listed<Code>,
+    pub moved_told: Listed<Code>,
     pub moving: Histogram,
     pub frames: Timed<Way>,
 }
@@ -277,6 +278,7 @@ impl Default for WorkerMetrics {
             handover: Histogram::default(),
             moves_begun: count(),
             moves_ended: by_code(),
+            moved_told: by_code(),
             moving: Histogram::default(),
             frames: Timed::default(),
         }

@@ -105,7 +105,7 @@ impl<L> Session<L> {
         let its = self.services.iter().find(|s| &*s.name == service);
         its.is_some_and(|s| match &s.state {
             State::Open(lease) => lease.endpoint() == from,
-            State::Moving(moving) => [moving.from.endpoint(), moving.endpoint].contains(&from),
+            State::Moving(moving) => moving.may_be_with(from),
             // The news which backend it is may be on its way here.
             State::Opening(_) => true,
             State::Assigned(_) | State::Unbound => {

@@ -15,6 +15,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::core::Hold;
 use super::opening::Opening;
 use super::state::{Service, Session, State};
 use crate::codec::code::Code;
@@ -85,6 +86,18 @@ pub enum Stage {
         /// Why the new one has not got it.
         why: Code,
     },
+}
+
+impl<L: Hold> Move<L> {
+    /// Tells whether the backend at `from` may have the session now, as far as is known here. The new one may not before
+    /// its OPEN is on its way, nor after it was given up: what it says then is of an OPEN before.
+    pub fn may_be_with(&self, from: SocketAddr) -> bool {
+        let arrives = match self.stage {
+            Stage::Arriving { accepted, .. } => accepted || self.to.is_some(),
+            Stage::Parting | Stage::Returning { .. } => false,
+        };
+        from == self.from.endpoint() || arrives && from == self.endpoint
+    }
 }
 
 impl<L> Session<L> {

@@ -88,8 +88,14 @@ impl Link {
     #[cold]
     fn cost_of_other(&self, frame: &Frame<'_>) -> usize {
         if frame.kind != Kind::Multicast as u8 {
-            // Texts, names and states are copied.
-            return self.cost_of_one(0) + frame.payload.len().min(READ_BYTES);
+            // Texts, names and states are copied: a state for the session, into its OPEN, and into the queue of the
+            // new backend, which doubles.
+            let copies = if frame.kind == Kind::Close as u8 {
+                4
+            } else {
+                1
+            };
+            return self.cost_of_one(0) + copies * frame.payload.len().min(READ_BYTES);
         }
         // One that is malformed is said to be so when it is taken.
         Multicast::decode(frame.payload).map_or(0, |multicast| {

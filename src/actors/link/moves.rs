@@ -166,6 +166,8 @@ impl Link {
     }
 
     pub(super) fn tell_moved(&mut self, session_id: u64, code: Code) {
+        self.sessions.moved(session_id, code);
+        self.scope.metrics.moved_told.add(code, 1);
         self.enqueue(Kind::Moved, session_id, &code.0.to_be_bytes());
     }
 }

@@ -1,6 +1,7 @@
 //! Sessions that leave a link by CLOSE 307, for good or for a move, and come back (protocol 2.4, 2.5).
 
 use super::sessions::{Attached, MAX_LEFT, Sessions, Stage};
+use crate::codec::code::Code;
 
 /// Whether CLOSE 307 is sent and not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,14 @@ pub(super) enum Leaving {
 impl Stage {
     pub(super) fn awaits_accept(self) -> bool {
         matches!(self, Stage::Resuming | Stage::Arriving)
+    }
+}
+
+impl<C> Attached<C> {
+    /// Tells whether ACCEPT may answer an OPEN of this session. Of a move only that of its own epoch does.
+    pub(super) fn is_asked(&self, epoch: u32) -> bool {
+        let of_another = self.stage == Stage::Arriving && self.mark != epoch;
+        self.unanswered > 0 && self.stage != Stage::Parted && !of_another
     }
 }
 
@@ -68,6 +77,15 @@ impl<C> Sessions<C> {
                 true
             }
             None => false,
+        }
+    }
+
+    /// MOVED is sent. One that has handed its session over keeps it until it is told: where it may not have read MOVED 0
+    /// when the link is lost, it is owed a final CLOSE.
+    pub fn moved(&mut self, session_id: u64, code: Code) {
+        let gone = |s: &mut Attached<C>| s.stage == Stage::Parted;
+        if code == Code::NORMAL && self.get(session_id).is_some_and(gone) {
+            self.unread.said(session_id, code);
         }
     }
 

@@ -298,10 +298,7 @@ impl<C> Sessions<C> {
         } else if self.answers_given_up(session_id, true) {
             return None;
         }
-        let attached = self.get(session_id)?;
-        if attached.stage == Stage::Parted {
-            return None;
-        }
+        let attached = self.get(session_id).filter(|s| s.is_asked(epoch))?;
         attached.stage = Stage::Open;
         attached.unanswered = attached.unanswered.saturating_sub(1);
         Some(attached)

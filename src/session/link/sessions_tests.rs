@@ -232,6 +232,38 @@ fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
 }
 
 #[test]
+fn moved_0_that_may_not_have_been_read_is_owed_as_a_final_close() {
+    let mut link = link(false);
+    assert!(link.part(7));
+    // To an assignment that it has asked for; it goes on with its own session.
+    link.moved(7, Code::NORMAL);
+    leave_answered(&mut link);
+    link.moved(7, Code::NORMAL);
+    link.release(7, None);
+    assert_eq!(link.unread_closes(), [(7, Code::NORMAL)]);
+    // One that has read it forgets the session.
+    let mut link = self::link(false);
+    link.part(7);
+    leave_answered(&mut link);
+    link.moved(7, Code::NORMAL);
+    link.release(7, None);
+    link.ping();
+    link.pong();
+    assert_eq!(link.unread_closes(), []);
+}
+
+#[test]
+fn accept_answers_an_open_that_asks_for_it() {
+    let mut link = link(false);
+    assert!(link.accepted(7, 1).is_none());
+    link.attach(8, 1, "eight", true).arrives(4);
+    assert!(link.accepted(8, 2).is_none());
+    assert_eq!(data(&mut link, 8, b'a'), "before ACCEPT");
+    assert!(link.accepted(8, 4).is_some());
+    assert!(link.accepted(8, 4).is_none());
+}
+
+#[test]
 fn a_session_that_was_opened_anew_is_not_ended_by_what_was_owed() {
     let mut link = link(false);
     link.release(7, Some(Code::BAD_GATEWAY));

@@ -48,7 +48,10 @@ fn who_has_handed_over_has_no_say() {
     let mut play = Play::with_session(0);
     assert_eq!(speaks(&play), [true, false]);
     play.transfers();
+    assert_eq!(speaks(&play), [true, false]);
     play.parts(b"");
+    // The new one has not been asked yet.
+    assert_eq!(speaks(&play), [true, false]);
     play.arrives();
     // Each of them may have the session.
     assert_eq!(speaks(&play), [true, true]);
@@ -60,6 +63,21 @@ fn who_has_handed_over_has_no_say() {
     assert_eq!(speaks(&play), [false, true]);
     play.says(&data("game", 0));
     play.opens("game", OLD);
+    assert_eq!(speaks(&play), [true, false]);
+}
+
+#[test]
+fn who_was_given_up_has_no_say() {
+    let (old, new) = (endpoint("game"), TO.parse().unwrap());
+    let speaks = |play: &Play| [old, new].map(|from| play.core.uses(7, "game", from));
+    let mut play = Play::arriving(0);
+    play.closes("game", 503);
+    assert_eq!(speaks(&play), [true, false]);
+    play.accepts(3);
+    assert_eq!(speaks(&play), [true, false]);
+    // What it said of the OPEN before may come while it is to get the session again.
+    play.transfers();
+    play.parts(b"");
     assert_eq!(speaks(&play), [true, false]);
 }
 
