@@ -31,6 +31,9 @@ pub struct Move<L> {
     pub endpoint: SocketAddr,
     /// The service whose backend has asked, where that is not the old one, and that backend.
     pub asked_by: Option<(Arc<str>, SocketAddr)>,
+    /// How another service's move has ended that the old backend has asked for. It is told behind the end of its own:
+    /// MOVED 0 would have it forget the session, which may yet come back.
+    pub owed: Option<Code>,
     /// What the client has sent since.
     pub waiting: Opening,
     /// Progress.
@@ -98,6 +101,35 @@ impl<L: Hold> Move<L> {
         };
         from == self.from.endpoint() || arrives && from == self.endpoint
     }
+
+    /// Tells the old backend what it was not to hear before the end of its own move.
+    pub fn tell_owed(&mut self) {
+        if let Some(code) = self.owed.take() {
+            self.from.tell_moved(code);
+        }
+    }
+}
+
+impl<L: Hold> Session<L> {
+    /// Tells the backend at `by` how the move of another service has ended that it has asked for; while its own
+    /// service is being moved, later.
+    pub fn answer(&mut self, (by, at): &(Arc<str>, SocketAddr), code: Code) {
+        let Some(service) = self.services.iter_mut().find(|s| s.name == *by) else {
+            return;
+        };
+        match &mut service.state {
+            State::Open(lease) if lease.endpoint() == *at => lease.tell_moved(code),
+            State::Moving(moving) if moving.from.endpoint() == *at => match moving.stage {
+                Stage::Parting | Stage::Arriving { .. } => moving.owed = Some(code),
+                Stage::Returning { .. } => moving.from.tell_moved(code),
+            },
+            State::Open(_)
+            | State::Moving(_)
+            | State::Opening(_)
+            | State::Assigned(_)
+            | State::Unbound => {}
+        }
+    }
 }
 
 impl<L> Session<L> {
@@ -117,6 +149,7 @@ impl<L> Session<L> {
                 to: None,
                 endpoint,
                 asked_by,
+                owed: None,
                 waiting: Opening::default(),
                 stage: Stage::Parting,
                 reaching: false,

@@ -25,6 +25,12 @@ impl<L: Hold> Core<L> {
             return Some(close);
         };
         match moving.stage {
+            // It has a newer OPEN of another gateway, and no state to give. That one must not be overtaken by giving the
+            // other moves of this session back.
+            Stage::Parting if close.code == Code::GONE => {
+                moving.from_lost = true;
+                self.close(Closing::TakenElsewhere, step);
+            }
             // The old one has ended the session before it has read that it is to be moved.
             Stage::Parting => {
                 moving.from_lost = true;

@@ -204,7 +204,10 @@ impl<L: Hold> Core<L> {
                     moving.from.comes_back();
                     moving.from.set_final_code(Code::NORMAL);
                 }
-                false => moving.from.tell_moved(Code::NORMAL),
+                false => {
+                    moving.from.tell_moved(Code::NORMAL);
+                    moving.tell_owed();
+                }
             }
             Rest {
                 open: moving.to,
@@ -284,12 +287,8 @@ impl<L: Hold> Core<L> {
             Some(Settled::Reopens(place)) => self.route_service(place, step),
             Some(Settled::Unbound) | None => {}
         }
-        if let Some((by, at)) = asked_by
-            && let Some(session) = self.session()
-            && let Some((_, lease)) = session.open().find(|(name, _)| **name == by)
-            && lease.endpoint() == at
-        {
-            lease.tell_moved(code);
+        if let (Some(by), Some(session)) = (asked_by, self.session_mut()) {
+            session.answer(&by, code);
         }
         let took = step.now.saturating_sub(since);
         step.note(Note::MoveEnded {
@@ -330,6 +329,7 @@ impl<L: Hold> Core<L> {
             moving.from.comes_back();
             moving.from.reopen(open);
             moving.from.tell_moved(why);
+            moving.tell_owed();
             moving.stage = Stage::Returning {
                 epoch,
                 accepted: false,

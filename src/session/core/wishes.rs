@@ -172,6 +172,10 @@ impl<L: Hold> Core<L> {
         let Some(session) = self.session_mut() else {
             return Err(Code::NO_ROUTE);
         };
+        // "Any backend that has the session open": one that was given up meanwhile could not be told how it ends.
+        if by != service && !session.endpoints().any(|(name, _)| **name == *by) {
+            return Err(Code::NO_ROUTE);
+        }
         // MOVED 0 would have one whose own move is under way forget the session, which may yet come back.
         if session.moving(by).is_some() {
             return Err(Code::CONFLICT);

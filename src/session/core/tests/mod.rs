@@ -2,6 +2,7 @@
 //! peer gateways, in words. Words to links stand before the others of the same event, for they are said
 //! at once. `tests/simulator` has all of them together.
 
+mod answers;
 mod bans;
 mod claims;
 mod crossings;

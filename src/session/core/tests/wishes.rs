@@ -83,7 +83,8 @@ fn an_assignment_leaves_what_was_named_last() {
     let mut play = Play::with_session(0);
     play.loses(OLD);
     play.heard();
-    play.at(|core, step| core.assign("game", "battle", TO, step));
+    // By an operator.
+    play.at(|core, step| core.assign("battle", "battle", TO, step));
     play.says(&data("", 0));
     play.check(&["route game OPEN epoch 1"]);
 }
