@@ -122,7 +122,13 @@ impl World {
             return false;
         };
         let (backend, service) = (at / SERVICES.len(), at % SERVICES.len());
-        let other = endpoint((backend + 1) % BACKENDS, service).to_string();
+        let fleet = self.plan.fleet > 0 && backend < BACKENDS && (to >> 8).is_multiple_of(2);
+        let other = if fleet {
+            BACKENDS
+        } else {
+            (backend + 1) % BACKENDS
+        };
+        let other = endpoint(other, service).to_string();
         let to = match to % 10 {
             0..=4 => other,
             5..=6 => String::new(),
@@ -150,7 +156,7 @@ impl World {
         let place = SERVICES.iter().position(|name| *name == service);
         let to = match (to >> 8) % 8 {
             7 => "nowhere".to_owned(),
-            to => endpoint(to as usize % BACKENDS, place.unwrap_or(its)).to_string(),
+            to => endpoint(to as usize % self.plan.backends(), place.unwrap_or(its)).to_string(),
         };
         let core = &mut self.backends[at].core;
         let said = core.speak(SERVICES[its], |out| out.assign(id, service, &to));

@@ -8,7 +8,7 @@ use crate::plan::What;
 use crate::wire::{Millis, Seen, Side};
 use crate::world::{Event, SERVICES, World};
 
-fn choose(those: &[usize], pick: u64) -> Option<usize> {
+pub(crate) fn choose(those: &[usize], pick: u64) -> Option<usize> {
     those
         .get((pick % those.len().max(1) as u64) as usize)
         .copied()
@@ -28,7 +28,7 @@ impl World {
     }
 
     /// Clients of gateways that live, by choice.
-    fn clients_where(
+    pub(crate) fn clients_where(
         &self,
         wanted: impl Fn(&crate::gateway::client::Client) -> bool,
     ) -> Vec<usize> {
@@ -170,6 +170,22 @@ impl World {
                 self.wires[wire].delay.1 += millis;
             }
             What::Thief { pick, gateway } => return self.steal(pick, gateway),
+            What::OrderMoves {
+                gateway,
+                core,
+                millis,
+            } => return self.order_moves(gateway, core, millis),
+            What::OperatorAssigns { pick, to } => return self.operator_assigns(pick, to),
+            What::Ban {
+                gateway,
+                user_id,
+                millis,
+            } => return self.ban(gateway, user_id, millis),
+            What::MemoryShort {
+                gateway,
+                millis,
+                ring,
+            } => return self.memory_is_short(gateway, millis, ring),
         }
         true
     }

@@ -18,6 +18,7 @@ mod leftovers;
 mod log;
 mod many;
 mod network;
+mod plain;
 mod plan;
 mod player;
 mod run;

@@ -2,6 +2,7 @@
 //! applications do, and what goes wrong. Each item can be left out, which is how a failing run is shrunk.
 
 mod moves;
+mod orders;
 mod staged;
 
 use std::collections::BTreeSet;
@@ -139,6 +140,27 @@ pub(crate) enum What {
         pick: u64,
         gateway: usize,
     },
+    /// An operator's drain with `move`.
+    OrderMoves {
+        gateway: usize,
+        core: usize,
+        millis: Millis,
+    },
+    /// An operator's ASSIGN.
+    OperatorAssigns {
+        pick: u64,
+        to: u64,
+    },
+    Ban {
+        gateway: usize,
+        user_id: u64,
+        millis: Millis,
+    },
+    MemoryShort {
+        gateway: usize,
+        millis: Millis,
+        ring: usize,
+    },
 }
 
 impl What {
@@ -176,11 +198,15 @@ impl What {
             What::PeersParted { .. } => "peer gateways parted",
             What::PeersSlow { .. } => "peer connection slow",
             What::Thief { .. } => "used token shown",
+            What::OrderMoves { .. } => "drain of a backend with move",
+            What::OperatorAssigns { .. } => "assigned by an operator",
+            What::Ban { .. } => "ban",
+            What::MemoryShort { .. } => "memory short",
         })
     }
 
     /// All names.
-    pub(crate) const FAULTS: [&'static str; 30] = [
+    pub(crate) const FAULTS: [&'static str; 34] = [
         "player closes",
         "player vanishes",
         "MULTICAST",
@@ -211,6 +237,10 @@ impl What {
         "peer gateways parted",
         "peer connection slow",
         "used token shown",
+        "drain of a backend with move",
+        "assigned by an operator",
+        "ban",
+        "memory short",
     ];
 }
 
@@ -238,6 +268,10 @@ pub(crate) struct Plan {
     stage: Option<Stage>,
     /// Backends hand sessions over.
     pub(crate) transfers: bool,
+    /// Servers of each service that its rule does not name, but allows.
+    pub(crate) fleet: usize,
+    /// Players whose sessions cannot be resumed: one bit each.
+    plain: u64,
     pub(crate) items: Vec<(Millis, What)>,
     /// Items that are left out.
     pub(crate) masked: BTreeSet<usize>,
@@ -270,6 +304,8 @@ impl Plan {
             connect_timeout: 2_000,
             stage: None,
             transfers: false,
+            fleet: 0,
+            plain: 0,
             items: Vec::new(),
             masked: BTreeSet::new(),
         };
@@ -277,6 +313,7 @@ impl Plan {
         plan.faults(&mut dice);
         plan.be_staged();
         plan.moves();
+        plan.orders();
         plan
     }
 
@@ -401,6 +438,11 @@ impl Plan {
             replay_bytes: self.replay_bytes,
             outbound_queue: self.outbound_queue.max(self.replay_bytes),
         }
+    }
+
+    /// Backends, those included that no rule names.
+    pub(crate) fn backends(&self) -> usize {
+        BACKENDS + self.fleet
     }
 
     /// The range of delays of a new connection.

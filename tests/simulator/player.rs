@@ -13,6 +13,7 @@ use game_gateway::sdk::client::session::core::{Effect, SessionCore, SessionOptio
 
 use crate::dice::Dice;
 use crate::network::{Item, Purpose};
+use crate::plain::{PlainCore, PlayerCore};
 use crate::plan::Plan;
 use crate::wire::{Millis, Payload, Seen, Side};
 use crate::world::{Event, GATEWAYS, SERVICES, World};
@@ -22,7 +23,9 @@ const MAX_LIVES: u32 = 6;
 
 pub(crate) struct Player {
     at: usize,
-    pub(crate) core: Option<SessionCore>,
+    pub(crate) core: Option<PlayerCore>,
+    /// Its sessions cannot be resumed.
+    plain: bool,
     pub(crate) life: u32,
     pub(crate) dice: Dice,
     number: u64,
@@ -48,6 +51,7 @@ impl Player {
         Player {
             at,
             core: None,
+            plain: plan.is_plain(at),
             life: 0,
             dice: Dice::new(plan.seed, &[4, at as u64]),
             number: 0,
@@ -70,7 +74,10 @@ impl World {
         let p = &mut self.players[player];
         let mut core = SessionCore::new(p.options.clone(), p.dice.next(), now);
         core.timer(now);
-        p.core = Some(core);
+        p.core = Some(match p.plain {
+            true => PlayerCore::Plain(PlainCore::new()),
+            false => PlayerCore::Resumable(Box::new(core)),
+        });
         p.number = 0;
         p.shown = None;
         self.counts.sessions += 1;
@@ -83,7 +90,7 @@ impl World {
     pub(crate) fn player_acts(&mut self, player: usize) {
         loop {
             let p = &mut self.players[player];
-            let Some(effect) = p.core.as_mut().and_then(SessionCore::next_effect) else {
+            let Some(effect) = p.core.as_mut().and_then(PlayerCore::next_effect) else {
                 break;
             };
             match effect {
@@ -94,7 +101,7 @@ impl World {
             }
         }
         let p = &mut self.players[player];
-        if let Some(due) = p.core.as_ref().and_then(SessionCore::deadline)
+        if let Some(due) = p.core.as_ref().and_then(PlayerCore::deadline)
             && due < p.armed
         {
             p.armed = due;

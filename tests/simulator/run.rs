@@ -6,7 +6,7 @@ use crate::counts::Counts;
 use crate::log::{Detail, Log};
 use crate::plan::Plan;
 use crate::wire::{Auditor, Violation};
-use crate::world::{BACKENDS, GATEWAYS, SERVICES, World};
+use crate::world::{GATEWAYS, SERVICES, World};
 
 /// What became of a run.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) fn run(plan: &Plan, detail: Detail) -> Outcome {
     let scene = crate::wire::Scene {
         players: plan.players,
         gateways: GATEWAYS,
-        backends: BACKENDS,
+        backends: plan.backends(),
         services: SERVICES.to_vec(),
         resume_window: plan.limits().resume_window,
         connect_timeout: plan.limits().connect_timeout,

@@ -138,6 +138,24 @@ pub(crate) enum Seen<'a> {
     DrainEnds { gateway: usize },
     /// An operator ends a session.
     Kicked { gateway: usize, session_id: u64 },
+    /// An operator has a gateway move the sessions that it has at a backend, and send no others there; `on`: from
+    /// now on, else no longer.
+    Ordered {
+        gateway: usize,
+        backend: usize,
+        service: usize,
+        on: bool,
+    },
+    /// An operator says where a service of a session goes.
+    Assigned { gateway: usize, session_id: u64 },
+    /// A gateway has no sessions of this user; `on`: from now on, else no longer.
+    Banned {
+        gateway: usize,
+        user_id: u64,
+        on: bool,
+    },
+    /// A gateway is short of memory until then.
+    MemoryShort { gateway: usize, until: Millis },
     /// A gateway has no room for a suspended session any more.
     GivenUp { gateway: usize, session_id: u64 },
     /// Two gateways do not reach each other until `until`.

@@ -40,6 +40,9 @@ pub(crate) enum Event {
     LinkFlows(usize),
     Evacuate(usize),
     OwedCloses(usize, PoolKey),
+    OrderEnds { gateway: usize, core: usize },
+    BanEnds { gateway: usize, user_id: u64 },
+    MemoryEases { gateway: usize },
     PeerMail { gateway: usize },
     PeerDialled(usize),
     PeerCheck(usize),
@@ -137,7 +140,7 @@ impl World {
 
     /// Everybody who takes part, and all that is planned.
     fn people(&mut self) {
-        for at in 0..BACKENDS * SERVICES.len() {
+        for at in 0..self.plan.backends() * SERVICES.len() {
             self.backends.push(Backend::new(at, &self.plan));
             self.at(1000, Event::BackendTimer(at));
         }
@@ -252,6 +255,9 @@ impl World {
             | Event::PeerMail { gateway }
             | Event::PeersTick(gateway)
             | Event::OwedCloses(gateway, _)
+            | Event::OrderEnds { gateway, .. }
+            | Event::BanEnds { gateway, .. }
+            | Event::MemoryEases { gateway }
             | Event::DrainStep { gateway, .. } => Some(gateway),
             Event::PeerDialled(peer) | Event::PeerCheck(peer) => Some(self.peers[peer].from),
             Event::Accept { wire } => match self.wires[wire].purpose {
@@ -285,6 +291,9 @@ impl World {
             Event::LinkFlows(link) => self.link_flows(link),
             Event::Evacuate(link) => self.evacuate_later(link),
             Event::OwedCloses(gateway, pool) => self.retry_farewells(gateway, pool),
+            Event::OrderEnds { gateway, core } => self.order_ends(gateway, core),
+            Event::BanEnds { gateway, user_id } => self.ban_ends(gateway, user_id),
+            Event::MemoryEases { gateway } => self.memory_eases(gateway),
             Event::PeerMail { gateway } => self.peer_mail(gateway),
             Event::PeerDialled(peer) => self.peer_dialled(peer),
             Event::PeerCheck(peer) => self.peer_check(peer),

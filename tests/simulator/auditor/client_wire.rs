@@ -87,6 +87,7 @@ impl Audit {
             return self.breach(&rules::C_RECEIVED, seen);
         }
         conn.received = received;
+        conn.renewed = Some(self.now);
         let incarnation = conn.incarnation;
         if let Some(session) = self.sessions.get_mut(&frame.session_id) {
             let opened = incarnation.and_then(|at| session.incarnations.get_mut(at));
@@ -112,6 +113,7 @@ impl Audit {
         };
         let session_id = *conn.session.get_or_insert(frame.session_id);
         let conn_life = conn.life.map(|life| (conn.player, life));
+        let plain = conn.form == Form::Plain;
         let seen = || format!("connection {id}: {frame:?}");
         if session_id != frame.session_id || frame.user_id != 0 || service.is_none() {
             return self.breach(&rules::C_DATA, seen());
@@ -119,6 +121,12 @@ impl Audit {
         let ClientWhat::Data { payload, .. } = frame.what else {
             return;
         };
+        if let Some(life) = conn_life.filter(|_| plain) {
+            let session = self.sessions.entry(session_id).or_default();
+            session.of.get_or_insert(life);
+            let life = self.lives.entry(life).or_default();
+            life.session.get_or_insert(session_id);
+        }
         let session = self.sessions.entry(session_id).or_default();
         if conn_life.is_some() && session.of.is_some() && session.of != conn_life {
             return self.breach(&rules::DOWN_STRANGE, seen());

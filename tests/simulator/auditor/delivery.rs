@@ -165,6 +165,13 @@ impl Audit {
     fn check_up(&mut self, of: (usize, u32), all_before: Option<Moment>) {
         let services = self.scene.services.len();
         let refused = self.scene.slow || self.backends_fail();
+        let id = self.lives.get(&of).and_then(|life| life.session);
+        let session = id.and_then(|id| self.sessions.get(&id));
+        let places = session.into_iter().flat_map(|session| {
+            let replaced = |id: &&u64| self.is_replaced(session, **id);
+            session.places.keys().filter(replaced).copied()
+        });
+        let replaced: Vec<u64> = places.collect();
         let Some(life) = self.lives.get_mut(&of) else {
             return;
         };
@@ -173,7 +180,8 @@ impl Audit {
             for at in 0..life.sent.len() {
                 let frame = &life.sent[at];
                 let missing = frame.service == service && frame.got.is_none();
-                if missing && !excused_up(life, at, all_before, refused) {
+                let replaced = frame.link.is_some_and(|id| replaced.contains(&id));
+                if missing && !replaced && !excused_up(life, at, all_before, refused) {
                     lost.get_or_insert((service, at));
                 }
             }
@@ -205,6 +213,7 @@ impl Audit {
                 let over = all_before.is_none_or(|all| frame.sent >= all);
                 let excused = (next.is_none() && over)
                     || by_gap(session, life, frame, next)
+                    || self.to_beside(session, frame)
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || to_belated(session, frame)
                     || to_too_late(session, frame)
@@ -271,6 +280,17 @@ impl Audit {
             );
             self.breach(&rules::LOSS_UNTOLD, seen);
         }
+    }
+
+    /// The frame was sent to a gateway that has taken the session by its token beside an owner that could not be asked,
+    /// and that raised the epoch by a move: it goes on past that one (docs/simulation.md, limits).
+    fn to_beside(&self, session: &Session, frame: &DownFrame) -> bool {
+        let link = frame.link.and_then(|id| self.links.get(&id));
+        let gateway = link.map(|link| link.gateway);
+        let claims = session.attempts.iter().any(|attempt| {
+            Some(attempt.gateway) == gateway && attempt.asked < frame.sent && !attempt.succeeded
+        });
+        claims && !session.moves.is_empty() && !self.owners_are_asked()
     }
 
     fn check_owed_errors(&mut self) {

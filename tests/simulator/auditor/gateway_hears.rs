@@ -85,7 +85,7 @@ impl Audit {
     }
 
     /// "The gateway takes DATA, BIND and CLOSE for a session only from a service that the session was opened on,
-    /// on any link of it" (protocol 2.3).
+    /// on any link of it" (protocol 2.3): from the backend that has it, not from one that it was not moved to.
     fn uses(&self, id: u64, session_id: u64) -> bool {
         let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
         else {
@@ -93,8 +93,7 @@ impl Audit {
         };
         session.places.iter().any(|(number, place)| {
             let other = self.links.get(number);
-            let same =
-                other.is_some_and(|o| (o.gateway, o.service) == (link.gateway, link.service));
+            let same = other.is_some_and(|other| other.ends() == link.ends());
             let has = match place.standing {
                 Standing::Open => true,
                 Standing::Left => place.left_answered.is_none(),

@@ -1,7 +1,9 @@
 //! What a gateway says on its links of each session, and what it hears there.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Attempt, Link, Moment, Place, Process, Session, Standing, Suspicion};
+use super::model::{
+    Attempt, Conn, Form, Link, Moment, Place, Process, Session, Standing, Suspicion,
+};
 use super::rules::Rule;
 use super::{Audit, rules};
 use crate::wire::{Millis, Payload};
@@ -28,6 +30,7 @@ impl Audit {
                 realm_id,
             } => {
                 let of_move = *resumed && self.opens_in_move(id, frame, (*epoch, *transferred));
+                self.check_assigned(id, session_id, *resumed);
                 self.open_said(id, session_id, (*epoch, *resumed), of_move);
                 self.place(id, session_id).transferred = *transferred;
                 if !self.bound_since(id, session_id) {
@@ -107,18 +110,7 @@ impl Audit {
         } else if resumed {
             self.check_epoch(session_id, gateway, epoch);
         } else {
-            let session = self.sessions.entry(session_id).or_default();
-            // One that was asked for before a resume may still say the epoch before.
-            let highest = session.incarnations.iter().map(|i| i.epoch).max();
-            let highest = highest.unwrap_or(1).max(session.epoch.0);
-            let unseen = session.attempts.len() as u32 + session.unseen_epochs();
-            if epoch == 0 || epoch > highest + unseen {
-                let seen = format!("session {session_id}: OPEN in epoch {epoch}");
-                return self.breach(&rules::EPOCH_SKIPPED, seen);
-            }
-            if epoch > session.epoch.0 {
-                session.epoch = (epoch, now);
-            }
+            self.check_first_epoch(session_id, epoch);
         }
         self.speaks_for(id, session_id, "OPEN");
         let place = self.place(id, session_id);
@@ -139,6 +131,23 @@ impl Audit {
         }
         let session = self.sessions.entry(session_id).or_default();
         session.final_closes.insert((gateway, backend, service), 0);
+    }
+
+    /// The epoch of an OPEN that follows no resume and no move.
+    fn check_first_epoch(&mut self, session_id: u64, epoch: u32) {
+        let (now, hidden) = (self.now, self.hidden_epochs(session_id));
+        let session = self.sessions.entry(session_id).or_default();
+        // One that was asked for before a resume may still say the epoch before.
+        let highest = session.incarnations.iter().map(|i| i.epoch).max();
+        let highest = highest.unwrap_or(1).max(session.epoch.0);
+        let unseen = session.attempts.len() as u32 + session.unseen_epochs() + hidden;
+        if epoch == 0 || epoch > highest + unseen {
+            let seen = format!("session {session_id}: OPEN in epoch {epoch}");
+            return self.breach(&rules::EPOCH_SKIPPED, seen);
+        }
+        if epoch > session.epoch.0 {
+            session.epoch = (epoch, now);
+        }
     }
 
     /// Waits for what may be on its way inside a gateway before that is a breach.
@@ -236,7 +245,20 @@ impl Audit {
         if up.contradicts {
             return self.breach(&rules::C_BOUND, seen());
         }
+        self.check_banned(id, session_id);
+        self.meets_plain(of, gateway, session_id);
         self.speaks_for(id, session_id, "DATA");
+    }
+
+    /// A client that gets no OPENED: its session is known by its first DATA.
+    fn meets_plain(&mut self, (player, life): (usize, u32), gateway: Process, session_id: u64) {
+        let its = |conn: &&mut Conn| {
+            let plain = conn.form == Form::Plain && conn.session.is_none();
+            plain && (conn.player, conn.life, conn.gateway) == (player, Some(life), gateway)
+        };
+        if let Some(conn) = self.conns.values_mut().find(its) {
+            conn.session = Some(session_id);
+        }
     }
 
     fn leave_said(&mut self, id: u64, session_id: u64) {
@@ -251,10 +273,9 @@ impl Audit {
         // What waited on a full link was decided before, maybe by an owner before.
         let own = own.map_or(Moment::default(), |i| i.opened);
         let own = if full { own.min(place.opened) } else { own };
-        let asked = session
-            .attempts
-            .iter()
-            .any(|a| !a.succeeded || (a.gateway != gateway && a.asked > own));
+        let mut attempts = session.attempts.iter();
+        let asked = attempts.any(|a| !a.succeeded || (a.gateway != gateway && a.asked > own))
+            || session.told_gone.contains(&gateway);
         let place = session.places.entry(id).or_default();
         let seen = format!("session {session_id}, link {id}: CLOSE 307");
         if place.standing == Standing::Unopened && self.pays_owed_close(id, session_id) {
@@ -349,6 +370,9 @@ impl Audit {
             return;
         };
         let owned = session.incarnations.iter().any(|i| i.gateway == gateway);
+        if session.attempts.is_empty() {
+            return; // Nobody claims it: it was moved.
+        }
         let own = |a: &&Attempt| a.gateway == gateway && a.asked < since;
         let asked = session.attempts.iter().rfind(own);
         let goes_on = |asked: &Attempt| {

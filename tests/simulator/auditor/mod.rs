@@ -21,6 +21,7 @@ mod gateway_links;
 mod identity;
 mod model;
 mod moves;
+mod operators;
 mod owners;
 mod players;
 mod reasons;
@@ -28,12 +29,23 @@ mod resumes;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::{Auditor, Millis, Report, Scene, Seen, Side, Violation, WireEvent};
 use model::{Backend, Cause, Conn, Form, Life, Link, Moment, Process, Session, Suspicion};
 use rules::Rule;
+use wishes::Ends;
+
+/// A user has no sessions at a gateway.
+#[derive(Debug)]
+struct Ban {
+    gateway: Process,
+    user_id: u64,
+    since: Moment,
+    until: Option<Moment>,
+}
 
 /// Judges one run.
 #[derive(Debug)]
@@ -56,8 +68,17 @@ pub(crate) struct Audit {
     moves: Vec<(u64, usize)>,
     /// Moved to that link without a connection, and SUSPEND is due.
     unsuspended: Vec<(Moment, u64, u64)>,
+    /// Told by MOVED 404 on that link that the session ends.
+    ending: Vec<(Moment, u64, u64)>,
     /// One whose end was not told.
     untold: Option<String>,
+    /// ASSIGNs and TRANSFERs that are to be answered in time.
+    unanswered: Vec<(Moment, u64, Ends)>,
+    /// Connections whose client is to get a fresh OPENED, for a service of it was moved.
+    unrenewed: Vec<(Moment, u64)>,
+    /// Gateway, backend and service that an operator has had moved away.
+    ordered: BTreeSet<(usize, usize, usize)>,
+    bans: Vec<Ban>,
     /// Breaches unless that link's final CLOSE, or CLOSE 307, of the session is only on its way inside.
     suspicions: Vec<Suspicion>,
     /// Connections that were lost, whose backends are to be told in time.
@@ -85,7 +106,12 @@ impl Audit {
             suspends: Vec::new(),
             moves: Vec::new(),
             unsuspended: Vec::new(),
+            ending: Vec::new(),
             untold: None,
+            unanswered: Vec::new(),
+            unrenewed: Vec::new(),
+            ordered: BTreeSet::new(),
+            bans: Vec::new(),
             suspicions: Vec::new(),
             lost: Vec::new(),
             quiet: None,
@@ -176,8 +202,12 @@ impl Audit {
                     {
                         session.lost = Some(self.now);
                     }
+                    let plain = (conn.form == Form::Plain).then_some(conn.session).flatten();
                     if broke && conn.incarnation.is_some() {
                         self.lost.push((self.now, id));
+                    }
+                    if let Some(id) = plain {
+                        self.session_ends(id);
                     }
                 }
                 return;
@@ -363,6 +393,10 @@ impl Auditor for Audit {
             | Seen::BackendTold { .. }
             | Seen::BackendBinds { .. }
             | Seen::BackendCloses { .. } => self.application(seen),
+            Seen::Ordered { .. }
+            | Seen::Assigned { .. }
+            | Seen::Banned { .. }
+            | Seen::MemoryShort { .. } => self.operator(seen),
             _ => self.fault(seen),
         }
     }
@@ -409,6 +443,7 @@ impl Conn {
             owed_errors: Vec::new(),
             contradicted: false,
             first_realms: Vec::new(),
+            renewed: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::frames::{ClientFrame, LinkFrame, Stream};
 use super::rules::Rule;
+use super::wishes::{Answers, Ends};
 use crate::wire::{Millis, Payload};
 
 /// Number of a seen event, from 1; the real order.
@@ -68,6 +69,8 @@ pub(crate) struct Conn {
     pub(crate) contradicted: bool,
     /// Realms that it named before its session had an id.
     pub(crate) first_realms: Vec<u32>,
+    /// Its newest OPENED.
+    pub(crate) renewed: Option<Moment>,
 }
 
 /// The kind of a connection, by its first frame.
@@ -278,6 +281,13 @@ pub(crate) struct Session {
     pub(crate) gifts: Vec<Gift>,
     /// ASSIGNs and TRANSFERs that gateways have.
     pub(crate) wishes: Vec<Wish>,
+    pub(crate) answers: BTreeMap<Ends, Answers>,
+    /// Gateways that a backend has told, in a move, that the session has gone on elsewhere.
+    pub(crate) told_gone: BTreeSet<Process>,
+    /// Where a service goes when it is opened next: an ASSIGN was answered with MOVED 0.
+    pub(crate) assigned_to: BTreeMap<usize, (Moment, usize)>,
+    /// An operator has said where a service of it goes.
+    pub(crate) assigned: bool,
     /// The highest epoch of an OPEN, and since when.
     pub(crate) epoch: (u32, Moment),
     /// By link.
@@ -351,6 +361,8 @@ impl Gift {
 pub(crate) struct Wish {
     pub(crate) link: u64,
     pub(crate) heard: Moment,
+    /// Of ASSIGN: service and backend, where they are some.
+    pub(crate) assigns: Option<(usize, usize)>,
     /// Codes that may answer it at once.
     pub(crate) codes: Vec<u16>,
     pub(crate) answered: bool,
@@ -511,4 +523,8 @@ pub(crate) enum Cause {
     /// Some connection, link, or part of a gateway is slow from now on.
     Slow,
     BackendUnreachable(usize, Millis),
+    /// An operator drains a backend.
+    Ordered,
+    /// Until then.
+    MemoryShort(usize, Millis),
 }

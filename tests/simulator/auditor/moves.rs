@@ -2,7 +2,9 @@
 
 use super::frames::{LinkFrame, LinkWhat};
 use super::gateway_links::INSIDE;
-use super::model::{Due, Gift, Learn, LostLink, Moment, Move, Process, Session, Standing, Wish};
+use super::model::{
+    Due, Gift, Incarnation, Learn, LostLink, Moment, Move, Process, Session, Standing, Wish,
+};
 use super::{Audit, rules};
 use crate::wire::Millis;
 
@@ -34,6 +36,24 @@ impl Audit {
         self.sessions.get_mut(&session_id)?.moving(gateway, service)
     }
 
+    /// Epochs that moves may have raised whose frames wait on full links.
+    pub(super) fn hidden_epochs(&self, session_id: u64) -> u32 {
+        let places = self.sessions.get(&session_id).map(|s| &s.places);
+        let links = places.into_iter().flat_map(|places| places.keys());
+        let links = links.filter_map(|id| self.links.get(id));
+        2 * links.filter(|link| link.full && link.transfers).count() as u32
+    }
+
+    /// Tells whether an ASSIGN has had a backend closed that hands nothing over: what was under way there may be
+    /// missing, and no ERROR says so.
+    pub(super) fn is_replaced(&self, session: &Session, id: u64) -> bool {
+        let asked = session.assigned || session.wishes.iter().any(|w| w.codes.contains(&503));
+        let place = session.places.get(&id);
+        let closed = place.is_some_and(|place| place.standing == Standing::Closed);
+        let link = self.links.get(&id);
+        asked && closed && link.is_some_and(|link| !link.transfers)
+    }
+
     pub(super) fn features_heard(&mut self, id: u64, transfers: bool) {
         let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
             return;
@@ -62,12 +82,19 @@ impl Audit {
         };
         let (gateway, service) = (link.gateway, link.service);
         let (transfers, own) = (link.transfers, link.backend.index);
+        let ends = link.ends();
+        self.wishes(ends, frame.session_id);
         let session = self.sessions.entry(frame.session_id).or_default();
         let place = session.places.get(&id);
         let open = place.is_some_and(|p| p.standing == Standing::Open && !p.unanswered);
         let parted = session
             .moving(gateway, service)
             .is_some_and(|m| m.from == id);
+        let assigns = match &frame.what {
+            LinkWhat::Assign(service, to) => self.assigns(service, to),
+            _ => None,
+        };
+        let session = self.sessions.entry(frame.session_id).or_default();
         let codes = match &frame.what {
             LinkWhat::Assign(..) => vec![0, 404, 409, 503],
             // There is no reason but another move, or a resume.
@@ -82,6 +109,7 @@ impl Audit {
             _ => vec![404, 409, 501],
         };
         session.wishes.push(Wish {
+            assigns,
             link: id,
             heard: now,
             codes,
@@ -96,7 +124,10 @@ impl Audit {
             return;
         };
         let (gateway, service) = (link.gateway, link.service);
-        let (may, evacuated, full) = (link.transfers, link.evacuated, link.full);
+        let ends = link.ends();
+        let key = (gateway.index, link.backend.index, service);
+        let evacuated = link.evacuated || self.ordered.contains(&key);
+        let (may, full) = (link.transfers, link.full);
         let seen = format!("session {session_id}, link {id}: CLOSE 307 move");
         let standing = self.place(id, session_id).standing;
         match standing {
@@ -109,11 +140,13 @@ impl Audit {
             }
         }
         let session = self.sessions.entry(session_id).or_default();
-        let asked = evacuated || !session.wishes.is_empty();
+        let asked = evacuated || session.assigned || !session.wishes.is_empty();
         let founded = may && asked;
         if !founded && !full {
             return self.breach(&rules::M_UNASKED, seen);
         }
+        self.moves_unasked(ends, session_id, evacuated);
+        let session = self.sessions.entry(session_id).or_default();
         session.moves.push(Move {
             gateway,
             service,
@@ -358,8 +391,11 @@ impl Audit {
             moving.ended = Some(now);
         }
         if code != 410 {
-            self.session_ends(session_id);
+            return self.session_ends(session_id);
         }
+        let gateway = self.links.get(&id).map(|link| link.gateway);
+        let session = self.sessions.entry(session_id).or_default();
+        session.told_gone.extend(gateway);
     }
 
     /// MOVED is said to a backend: as the end of a move that it had or asked for, or as the answer to a wish.
@@ -369,17 +405,25 @@ impl Audit {
         };
         let (full, ends) = (link.full, link.ends());
         let began = self.ends_move(id, session_id, code);
+        self.answers(ends, session_id, code);
+        if began.is_some() && code == 0 && !full {
+            self.owes_opened(ends.0, session_id);
+        }
+        let unavailable = self.may_be_unavailable();
         let (links, timeout) = (&self.links, self.scene.connect_timeout);
         let session = self.sessions.entry(session_id).or_default();
         let same = |w: &Wish| links.get(&w.link).map(super::Link::ends) == Some(ends);
         let fits = |w: &Wish| match began {
             // On whatever link of that backend it came.
             Some(began) => w.heard < began,
-            None => w.codes.contains(&code),
+            None => w.codes.contains(&code) || (code == 503 && unavailable),
         };
         let mut wishes = session.wishes.iter_mut().filter(|w| same(w));
         if let Some(wish) = wishes.find(|w| !w.answered && fits(w)) {
             wish.answered = true;
+            if let Some(assigned) = wish.assigns.filter(|_| code == 0 && began.is_none()) {
+                self.assigned(session_id, ends, assigned);
+            }
             return;
         }
         // The end of another backend's move, which this one has asked for.
@@ -398,7 +442,9 @@ impl Audit {
         // Several may be answered in another order. A session that has gone says 404.
         let swapped = session.wishes.iter().any(|w| same(w) && fits(w));
         let gone = code == 404 && !session.attempts.is_empty();
-        if began.is_none() && !swapped && !full && !gone && !self.is_ended(session_id) {
+        // A move whose frames wait on another link.
+        let hidden = full || self.hidden_epochs(session_id) > 0;
+        if began.is_none() && !swapped && !hidden && !gone && !self.is_ended(session_id) {
             let seen = format!("session {session_id}, link {id}: MOVED {code}");
             self.breach(&rules::M_MOVED, seen);
         }
@@ -416,27 +462,55 @@ impl Audit {
         let since = moving.state.as_ref().map_or(moving.began, |(at, _)| *at);
         let late = now.at >= since.at + timeout;
         let state = moving.state.as_ref().map_or(0, |(_, state)| state.len());
+        let mut ends = false;
         let fits = match (moving.answer, code) {
             (Some((_, 0)), 0) => true,
             (_, 0) => false,
             // It has the session again first.
             _ if moving.back.is_none() => false,
-            (_, 404) if over => true,
             (None, 413) => state > MAX_STATE,
             (None, 502) => state <= MAX_STATE && (late || trouble || over),
             // The answer came behind the deadline.
-            (Some((_, refused)), code) => refused == code || (code == 502 && late),
-            (None, _) => false,
+            (Some((_, refused)), code) if refused == code => true,
+            (Some(_), 502) => late,
+            // The session ends here: the final CLOSE follows.
+            (_, 404) => {
+                ends = true;
+                true
+            }
+            (Some(_) | None, _) => false,
         };
         if fits {
             moving.ended = Some(now);
         }
-        fits.then_some(moving.began)
+        let began = moving.began;
+        if ends {
+            self.ending.push((now, session_id, id));
+        }
+        fits.then_some(began)
     }
 
-    fn is_ended(&self, session_id: u64) -> bool {
+    /// MOVED 404 to a backend that has the session again says that it ends: the final CLOSE follows.
+    fn check_ending(&mut self, now: Millis) {
+        let is_due = |(since, ..): &(Moment, u64, u64)| since.at.saturating_add(INSIDE) < now;
+        while self.ending.first().is_some_and(is_due) {
+            let (since, session_id, id) = self.ending.remove(0);
+            let link = self.links.get(&id);
+            let stands = link.is_some_and(|l| l.lost.is_none() && !l.cut && !l.full);
+            let session = self.sessions.get(&session_id);
+            let place = session.and_then(|session| session.places.get(&id));
+            let goes_on = place.is_some_and(|place| place.standing == Standing::Open);
+            let gateway = link.map_or(0, |link| link.gateway.index);
+            if stands && goes_on && !self.troubled_inside(gateway, since) {
+                let seen = format!("session {session_id}, link {id}: MOVED 404, and no CLOSE");
+                self.breach(&rules::M_MOVED, seen);
+            }
+        }
+    }
+
+    pub(super) fn is_ended(&self, session_id: u64) -> bool {
         let session = self.sessions.get(&session_id);
-        session.is_some_and(|session| session.ended.is_some() || self.is_over(session))
+        session.is_some_and(|session| self.is_over(session) || self.is_banned(session))
     }
 
     /// A backend's application gives a state away.
@@ -567,6 +641,9 @@ impl Audit {
     /// Moves come to an end in time, and their ends are told.
     pub(super) fn check_moves(&mut self, now: Millis) {
         self.check_unsuspended(now);
+        self.check_ending(now);
+        self.check_answers_of_wishes(now);
+        self.check_renewed(now);
         let timeout = self.scene.connect_timeout;
         let mut open = std::mem::take(&mut self.moves);
         open.retain(|(session_id, index)| {
@@ -577,9 +654,17 @@ impl Audit {
             let from = self.links.get(&moving.from);
             let stands = from.is_some_and(|l| l.lost.is_none() && !l.cut && !l.full);
             let gateway = moving.gateway;
+            // It was passed over since, and has nothing to say any more; or a part of it fails while the frame is on
+            // its way inside.
+            let passed_over = session.is_some_and(|session| {
+                let later = |i: &&Incarnation| i.opened.at + INSIDE >= moving.began.at;
+                let mut later = session.incarnations.iter().filter(later);
+                later.any(|i| i.gateway != gateway)
+            });
             let excused = !stands
+                || passed_over
                 || self.gateway(gateway.index) != gateway
-                || self.troubled_inside(gateway.index, moving.began);
+                || self.failed_inside(gateway.index, moving.began.at.saturating_sub(INSIDE));
             if moving.ended.is_some() || excused {
                 return false;
             }

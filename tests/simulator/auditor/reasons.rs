@@ -28,7 +28,7 @@ impl Audit {
                 | Cause::Drained(g)
                 | Cause::LinkLost(g) => g == gateway,
                 Cause::Parted(a, b, _) => a == gateway || b == gateway,
-                Cause::Slow => false,
+                Cause::Slow | Cause::Ordered | Cause::MemoryShort(..) => false,
                 Cause::BackendDied(_) | Cause::BackendGone(_) | Cause::BackendUnreachable(..) => {
                     true
                 }
@@ -42,6 +42,15 @@ impl Audit {
         self.causes.iter().any(|(at, cause)| match *cause {
             Cause::Stalled(g, until) => g == gateway && until >= since.at,
             Cause::GatewayDied(g) | Cause::Panicked(g) => g == gateway && *at >= since,
+            _ => false,
+        })
+    }
+
+    /// The same, by the clock: some of it may have been decided before, and was on its way.
+    pub(super) fn failed_inside(&self, gateway: usize, since: Millis) -> bool {
+        self.causes.iter().any(|(at, cause)| match *cause {
+            Cause::Stalled(g, until) => g == gateway && until >= since,
+            Cause::GatewayDied(g) | Cause::Panicked(g) => g == gateway && at.at >= since,
             _ => false,
         })
     }
@@ -63,7 +72,9 @@ impl Audit {
             Cause::LinkLost(_)
             | Cause::BackendDied(_)
             | Cause::BackendGone(_)
-            | Cause::BackendUnreachable(..) => false,
+            | Cause::BackendUnreachable(..)
+            | Cause::Ordered
+            | Cause::MemoryShort(..) => false,
         });
         self.scene.peer_channel && !self.scene.slow && !apart
     }
@@ -112,7 +123,8 @@ impl Audit {
         let life = session.of.and_then(|of| self.lives.get(&of));
         let errors = life.map_or(0, |life| life.errors.len()) + session.lost_links.len();
         let bytes = lacking.count() * FRAME_BYTES + errors * ERROR_BYTES;
-        let full = bytes > self.scene.replay_bytes;
+        let short = self.was_short(owner.gateway, since) || self.was_short(conn.gateway, since);
+        let full = bytes > self.scene.replay_bytes || short;
         let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
         // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
         let over = session.ended.is_some_and(|ended| ended > since);
@@ -189,6 +201,20 @@ impl Audit {
         }
     }
 
+    /// Tells whether some backend may have been known to take no sessions.
+    pub(super) fn may_be_unavailable(&self) -> bool {
+        let takes_none = |cause: &Cause| matches!(cause, Cause::BackendGone(_) | Cause::Ordered);
+        self.causes.iter().any(|(_, cause)| takes_none(cause))
+    }
+
+    /// Tells whether memory was short at this gateway since then.
+    pub(super) fn was_short(&self, gateway: Process, since: Moment) -> bool {
+        self.causes.iter().any(|(_, cause)| match *cause {
+            Cause::MemoryShort(at, until) => at == gateway.index && until >= since.at,
+            _ => false,
+        })
+    }
+
     /// Tells whether some backend could not be reached, or some link was lost.
     pub(super) fn backends_fail(&self) -> bool {
         self.causes.iter().any(|(_, cause)| {
@@ -198,6 +224,7 @@ impl Audit {
                     | Cause::BackendGone(_)
                     | Cause::BackendUnreachable(..)
                     | Cause::LinkLost(_)
+                    | Cause::Ordered
             )
         })
     }
@@ -220,7 +247,7 @@ impl Audit {
             return;
         };
         let session = life.session.and_then(|id| self.sessions.get(&id));
-        let ended = session.is_some_and(|session| session.ended.is_some());
+        let ended = session.is_some_and(|s| s.ended.is_some() || self.is_banned(s));
         let lost = session.and_then(|session| session.lost);
         let away = life.interrupted.min(lost.or(life.interrupted));
         let away = away.map_or(0, |at| now.at - at.at);
@@ -238,7 +265,11 @@ impl Audit {
             End::Closed(told) if told.code.0 == 205 && crossed => true,
             End::Local | End::Lost => true,
             End::Closed(_) => {
-                let trouble = !self.causes.is_empty() || !self.scene.peer_channel;
+                // Neither drains of backends nor short memory end a session.
+                let ends =
+                    |cause: &Cause| !matches!(cause, Cause::Ordered | Cause::MemoryShort(..));
+                let trouble = self.causes.iter().any(|(_, cause)| ends(cause));
+                let trouble = trouble || !self.scene.peer_channel;
                 let begun = life.session.is_some();
                 // Where news take so long, an owner may be passed over that could not be asked in time: its
                 // backends say so (docs/simulation.md, limits).

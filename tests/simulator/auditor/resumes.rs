@@ -244,7 +244,17 @@ impl Audit {
                 its && place.standing == Standing::Open
             })
         };
-        bound.filter(|service| !open(service)).collect()
+        // An owner in between, whose OPENED nobody saw, may have had it elsewhere by an ASSIGN.
+        let replaced = |service: &usize| {
+            session.places.iter().any(|(number, place)| {
+                let link = self.links.get(number);
+                let its = link.is_some_and(|link| link.service == *service);
+                its && place.closed > Some(last.opened) && self.is_replaced(session, *number)
+            })
+        };
+        bound
+            .filter(|service| !open(service) && !replaced(service))
+            .collect()
     }
 
     /// A binding was dropped, and the ERROR that tells it did not come with OPENED.

@@ -85,7 +85,14 @@ rules! {
     M_MOVED, "MOVED with another code", "2.5", "MOVED with the reason";
     M_UNTOLD, "end of a move untold", "2.5", "the old backend gets MOVED";
     M_ORDER, "old backend behind the new one", "2.5", "the client has the old one's last DATA before the new one's first";
+    M_UNANSWERED, "ASSIGN or TRANSFER unanswered", "2.5", "MOVED: how its ASSIGN or TRANSFER ended";
+    M_AGAIN, "MOVED without an ASSIGN or TRANSFER", "2.5", "MOVED comes when that has ended, to the one that asked and to the one that had it";
+    M_OPENED, "no OPENED behind a move", "2.5", "a RESUMABLE client gets a fresh OPENED";
+    M_ASSIGNED, "assigned service opened elsewhere", "2.5", "where the service is not open in this session, its next DATA that names it goes there";
     M_SUSPEND, "moved session not suspended", "2.5", "the new backend gets SUSPEND with what is left of the window behind its OPEN";
+
+    // Operators.
+    BANNED, "banned user served", "7, z", "every session that a ban concerns ends with CLOSE 440";
 
     // A backend by its library.
     B_ACCEPT, "answer to OPEN", "2.3", "ACCEPT before anything else for that session on that link; CLOSE 410 or 404 to what is not taken";

@@ -96,6 +96,10 @@ impl World {
             keyring: &self.keyring,
             now: self.now,
             calls: &self.calls,
+            backends: self.plan.backends(),
+            known: &gateway.endpoints,
+            banned: &gateway.banned,
+            short: gateway.ring_bound(self.now).is_some(),
         };
         let mut step = Step {
             now: self.now,
@@ -103,6 +107,9 @@ impl World {
             effects: &mut effects,
         };
         let result = event(&mut c.core, &mut step);
+        if let Some(ring) = gateway.ring_bound(self.now) {
+            c.core.squeeze_replay(ring);
+        }
         self.clients[client] = Some(c);
         self.deliver_words();
         for effect in effects.drain(..) {

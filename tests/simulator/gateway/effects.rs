@@ -87,6 +87,7 @@ impl World {
                     service: route.service.to_string(),
                     epoch: route.epoch,
                     tried: Vec::new(),
+                    arrives: false,
                     assigned: route.assigned.is_some(),
                 };
                 match route.assigned {
@@ -104,6 +105,7 @@ impl World {
                     service: reach.service.to_string(),
                     epoch: 0,
                     tried: Vec::new(),
+                    arrives: reach.arrives,
                     assigned: true,
                 };
                 self.reach(attach, reach.endpoint);

@@ -85,7 +85,8 @@ impl World {
             } => drop(self.step(client, |core, step| {
                 core.peer_request(caller, session_id, said, step);
             })),
-            ClientMail::Heard { call, said } => {
+            ClientMail::Heard { call, mut said } => {
+                self.bound_handover(client, &mut said);
                 self.step(client, |core, step| core.peer_response(call, said, step));
             }
             ClientMail::Registered(id, result) => {
@@ -118,6 +119,28 @@ impl World {
                     self.step(client, |core, step| core.close(Closing::Kicked, step));
                 }
             }
+            ClientMail::Ban(user_id) => {
+                let its = self.clients[client]
+                    .as_ref()
+                    .and_then(|c| c.core.identity());
+                if its.is_some_and(|its| its.user_id == user_id) {
+                    self.step(client, |core, step| core.close(Closing::Banned, step));
+                }
+            }
+            ClientMail::Assign {
+                session_id,
+                service,
+                endpoint,
+            } => {
+                let its = self.clients[client].as_ref().map(|c| c.core.session_id());
+                if its == Some(session_id) {
+                    let service = SERVICES[service];
+                    // In the service's own name, so that no other backend hears MOVED.
+                    self.step(client, |core, step| {
+                        core.assign(service, service, &endpoint, step)
+                    });
+                }
+            }
             ClientMail::GoAway => drop(self.step(client, |core, step| core.ask_away(step))),
             ClientMail::GiveUp => drop(self.step(client, |core, step| core.give_up(step))),
             ClientMail::CutOff => {
@@ -144,9 +167,11 @@ impl World {
         let Some(Some(c)) = self.clients.get_mut(client) else {
             return;
         };
-        if c.core.keep(head, &[], frames)
-            && let Some(wire) = c.wire
-        {
+        let is_sent = c.core.keep(head, &[], frames);
+        if let Some(ring) = self.gateways[c.gateway].ring_bound(self.now) {
+            c.core.squeeze_replay(ring);
+        }
+        if is_sent && let Some(wire) = c.wire {
             self.send(wire, Side::Remote, head.to_vec());
         }
     }

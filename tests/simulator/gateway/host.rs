@@ -1,7 +1,9 @@
 //! The gateway as the core sees it.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use game_gateway::codec::code::Code;
@@ -9,9 +11,10 @@ use game_gateway::codec::link::Transport;
 use game_gateway::session::core::{Host, Limits};
 use game_gateway::session::token::{Keyring, TokenBody, TokenError};
 
+use super::lease::Endpoint;
 use super::pool;
 use crate::wire::Millis;
-use crate::world::{BACKENDS, SERVICES};
+use crate::world::SERVICES;
 
 /// Seconds since 1970 at the run's beginning.
 const EPOCH_SECONDS: u64 = 1_700_000_000;
@@ -26,6 +29,11 @@ pub(crate) struct SimHost<'a> {
     pub(crate) keyring: &'a Keyring,
     pub(crate) now: Millis,
     pub(crate) calls: &'a Cell<u64>,
+    pub(crate) backends: usize,
+    pub(crate) known: &'a BTreeMap<(usize, usize), Rc<Endpoint>>,
+    pub(crate) banned: &'a BTreeSet<u64>,
+    /// No memory is left.
+    pub(crate) short: bool,
 }
 
 /// Seconds since 1970 at a moment of the run.
@@ -47,7 +55,15 @@ impl Host for SimHost<'_> {
     }
 
     fn short_of_memory(&self) -> bool {
-        false
+        self.short
+    }
+
+    fn has_room(&self, _: usize) -> bool {
+        !self.short
+    }
+
+    fn bans_user(&self, user_id: u64) -> bool {
+        self.banned.contains(&user_id)
     }
 
     fn refuses_sessions(&self) -> bool {
@@ -73,9 +89,16 @@ impl Host for SimHost<'_> {
     fn endpoint_allowed(&self, service: &str, endpoint: &str) -> Result<SocketAddr, Code> {
         let asked: Result<SocketAddr, _> = endpoint.parse();
         let service = SERVICES.iter().position(|known| *known == service);
-        let mut those = (0..BACKENDS).filter_map(|backend| Some(pool::endpoint(backend, service?)));
+        let mut those =
+            (0..self.backends).filter_map(|backend| Some(pool::endpoint(backend, service?)));
         let named = those.find(|endpoint| asked == Ok(*endpoint));
         named.ok_or(Code::NO_ROUTE)
+    }
+
+    fn takes_sessions(&self, service: &str, endpoint: SocketAddr) -> bool {
+        let key = (pool::service_at(service), pool::backend_at(endpoint));
+        let known = self.known.get(&key);
+        known.is_none_or(|known| known.takes_sessions())
     }
 
     fn unix_seconds(&self) -> u64 {

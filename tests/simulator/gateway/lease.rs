@@ -41,11 +41,19 @@ pub(crate) struct Endpoint {
     pub(crate) transfers: Cell<bool>,
     /// GOAWAY 01 came.
     pub(crate) evacuated: Cell<bool>,
+    /// GOAWAY came, with or without `01`.
+    pub(crate) leaves: Cell<bool>,
+    /// An operator drains it, and has its sessions moved.
+    pub(crate) ordered: Cell<bool>,
     /// Its sessions that are being moved to others.
     pub(crate) moves: Cell<usize>,
 }
 
 impl Endpoint {
+    pub(crate) fn takes_sessions(&self) -> bool {
+        !self.leaves.get() && !self.ordered.get()
+    }
+
     pub(crate) fn room_for_moves(&self) -> usize {
         MAX_MOVES.saturating_sub(self.moves.get())
     }

@@ -220,6 +220,7 @@ impl World {
             l.stage = Stage::Ready;
             // One that said GOAWAY before is another one now.
             l.anchor.known.evacuated.set(false);
+            l.anchor.known.leaves.set(false);
         }
         self.pool_ready(link);
     }
@@ -227,6 +228,7 @@ impl World {
     fn link_leaves(&mut self, link: usize) {
         if !self.links[link].is_dead() {
             self.links[link].stage = Stage::Leaving;
+            self.links[link].anchor.known.leaves.set(true);
             self.pool_leaves(link);
         }
     }

@@ -126,6 +126,14 @@ pub(crate) enum ClientMail {
         lease: Option<Lease>,
     },
     Kick(u64),
+    /// A user is banned: maybe the session's.
+    Ban(u64),
+    /// An operator says where a service goes.
+    Assign {
+        session_id: u64,
+        service: usize,
+        endpoint: String,
+    },
     GoAway,
     GiveUp,
     CutOff,
@@ -191,6 +199,8 @@ pub(crate) struct Attach {
     pub(crate) epoch: u32,
     /// Backends that were tried before.
     pub(crate) tried: Vec<usize>,
+    /// It is moved there: its backend must take new sessions.
+    pub(crate) arrives: bool,
     /// A backend has said where it goes: there is no choice.
     pub(crate) assigned: bool,
 }

@@ -11,13 +11,14 @@ pub(crate) mod link;
 pub(crate) mod link_frames;
 pub(crate) mod mail;
 pub(crate) mod moves;
+pub(crate) mod orders;
 pub(crate) mod peer_wires;
 pub(crate) mod peers;
 pub(crate) mod pool;
 pub(crate) mod registry;
 pub(crate) mod superseding;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use game_gateway::codec::peer::PeerGateway;
@@ -49,6 +50,9 @@ pub(crate) struct Gateway {
     pub(crate) pools: BTreeMap<pool::PoolKey, pool::Pool>,
     /// What is known of endpoints, by service and backend.
     pub(crate) endpoints: BTreeMap<(usize, usize), Rc<lease::Endpoint>>,
+    pub(crate) banned: BTreeSet<u64>,
+    /// No memory is left until then, and a replay ring may have so many bytes.
+    pub(crate) short: (Millis, usize),
     next_worker: usize,
 }
 
@@ -69,6 +73,8 @@ impl Gateway {
             peer_mail: Mailbox::default(),
             pools: BTreeMap::new(),
             endpoints: BTreeMap::new(),
+            banned: BTreeSet::new(),
+            short: (0, 0),
             next_worker: 0,
         }
     }
@@ -76,6 +82,12 @@ impl Gateway {
     pub(crate) fn worker(&mut self) -> usize {
         self.next_worker += 1;
         self.next_worker % crate::world::WORKERS
+    }
+
+    /// Bytes that a replay ring may have, while memory is short.
+    pub(crate) fn ring_bound(&self, now: Millis) -> Option<usize> {
+        let (until, ring) = self.short;
+        (until > now).then_some(ring)
     }
 
     /// How long a letter waits in a mailbox.
@@ -158,6 +170,8 @@ impl World {
         g.peer_mail = Mailbox::default();
         g.pools.clear();
         g.endpoints.clear();
+        g.banned.clear();
+        g.short = (0, 0);
         for client in 0..self.clients.len() {
             if self.clients[client]
                 .as_ref()

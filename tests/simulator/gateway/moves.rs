@@ -6,7 +6,6 @@ use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::{FrameError, Kind, MOVE};
 use game_gateway::session::core::{Elsewhere, MoveAnswer};
 
-use super::link::Stage;
 use super::mail::{ClientMail, LinkMail, Stray, Wish};
 use super::pool::{backend_at, endpoint, service_at};
 use crate::wire::Millis;
@@ -101,19 +100,22 @@ impl World {
         let gateway = c.gateway;
         let service = service_at(&elsewhere.service);
         let left = backend_at(elsewhere.from);
-        let leaves = |backend: usize| {
-            self.links.iter().any(|l| {
-                let same = (l.gateway, l.backend, l.service) == (gateway, backend, service);
-                same && l.stage == Stage::Leaving
-            })
+        let known = &self.gateways[gateway].endpoints;
+        let takes = |backend: &usize| {
+            let known = known.get(&(service, *backend));
+            known.is_none_or(|known| known.takes_sessions())
         };
-        let mut others = (0..BACKENDS).filter(|backend| *backend != left && !leaves(*backend));
-        let found = others.next().map(|backend| endpoint(backend, service));
+        let mut others = (0..BACKENDS).filter(|backend| *backend != left);
+        let none = match others.clone().next() {
+            Some(_) => Code::UNAVAILABLE,
+            None => Code::NO_ROUTE,
+        };
+        let found = others.find(takes).map(|backend| endpoint(backend, service));
         let found = ClientMail::Elsewhere {
             service: elsewhere.service.to_string(),
             from: elsewhere.from,
             asked: elsewhere.asked,
-            found: found.ok_or(Code::NO_ROUTE),
+            found: found.ok_or(none),
         };
         self.mail_client(client, found);
     }
@@ -124,6 +126,10 @@ impl World {
             let l = &self.links[link];
             (l.gateway, l.backend, l.service)
         };
+        self.evacuate_all(gateway, backend, service);
+    }
+
+    pub(super) fn evacuate_all(&mut self, gateway: usize, backend: usize, service: usize) {
         for other in 0..self.links.len() {
             let l = &self.links[other];
             if (l.gateway, l.backend, l.service) == (gateway, backend, service) {
@@ -141,7 +147,8 @@ impl World {
     fn evacuate(&mut self, link: usize) {
         let l = &mut self.links[link];
         let known = &l.anchor.known;
-        let asked = known.evacuated.get() && known.transfers.get();
+        let wanted = known.evacuated.get() || known.ordered.get();
+        let asked = wanted && known.transfers.get();
         if !asked || l.is_dead() || l.evacuation.timed {
             return;
         }

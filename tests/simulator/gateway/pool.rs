@@ -61,8 +61,17 @@ impl World {
         };
         let gateway = c.gateway;
         let first = self.gateways[gateway].dice.index(BACKENDS);
-        let mut order = (0..BACKENDS).map(|at| (first + at) % BACKENDS);
-        match order.find(|backend| !attach.tried.contains(backend)) {
+        let service = service_at(&attach.service);
+        let order = (0..BACKENDS).map(|at| (first + at) % BACKENDS);
+        let known = &self.gateways[gateway].endpoints;
+        let ordered = |backend: &usize| {
+            let known = known.get(&(service, *backend));
+            known.is_some_and(|known| known.ordered.get())
+        };
+        let mut left = order.filter(|backend| !attach.tried.contains(backend));
+        // One that is drained takes sessions where no other is left.
+        let first = left.clone().find(|backend| !ordered(backend));
+        match first.or_else(|| left.next()) {
             Some(backend) if !attach.assigned => self.bind(attach, backend),
             Some(_) | None => {
                 let result = Err(RouteFailed {
@@ -96,10 +105,12 @@ impl World {
         let link = self.gateways[gateway].pools.entry(key).or_default().link;
         match link.map(|link| (link, self.links[link].stage)) {
             Some((link, Stage::Ready)) => self.mail_link(link, LinkMail::Attach(Box::new(attach))),
-            Some((link, Stage::Leaving)) if attach.resumes && self.links[link].greeted => {
+            Some((link, Stage::Leaving))
+                if attach.resumes && !attach.arrives && self.links[link].greeted =>
+            {
                 self.mail_link(link, LinkMail::Attach(Box::new(attach)));
             }
-            Some((_, Stage::Leaving)) if !attach.resumes => {
+            Some((_, Stage::Leaving)) if !attach.resumes || attach.arrives => {
                 self.bind_failed(attach, "the backend takes no new sessions")
             }
             Some((_, Stage::Connecting | Stage::Greeting | Stage::Leaving)) => {

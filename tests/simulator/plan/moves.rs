@@ -37,12 +37,12 @@ impl Plan {
         }
     }
 
-    fn moves_at(&mut self, at: Millis, what: What) {
+    pub(super) fn moves_at(&mut self, at: Millis, what: What) {
         self.items.push((at.min(self.quiet_at - 1), what));
     }
 
     /// A backend, or another, says where sessions go; maybe several at a time.
-    fn begin_moves(&mut self, at: Millis, service: usize, dice: &mut Dice) {
+    pub(super) fn begin_moves(&mut self, at: Millis, service: usize, dice: &mut Dice) {
         let backend = dice.index(BACKENDS);
         let (core, pick) = (backend * SERVICES.len() + service, dice.next());
         for _ in 0..[1, 1, 1, 2, 3][dice.index(5)] {
@@ -115,7 +115,7 @@ impl Plan {
     }
 }
 
-fn says_of(player: usize, service: usize, count: u64) -> What {
+pub(super) fn says_of(player: usize, service: usize, count: u64) -> What {
     What::PlayerSays {
         player,
         service,

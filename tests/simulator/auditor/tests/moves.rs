@@ -3,7 +3,7 @@
 use game_gateway::codec::client::Kind;
 use game_gateway::codec::code::{Code, Notice};
 use game_gateway::codec::link::{
-    Features, Kind as LinkKind, MOVE, OPEN_TRANSFERRED, Open, Transfer,
+    Assign, Bind, Features, Kind as LinkKind, MOVE, OPEN_TRANSFERRED, Open, Transfer,
 };
 
 use super::Bad;
@@ -27,6 +27,11 @@ fn arrival(epoch: u32, state: &[u8]) -> Vec<u8> {
     }
     .encode(&mut payload);
     on_link(LinkKind::Open, ID, &payload)
+}
+
+fn bind(user_id: u64) -> Vec<u8> {
+    let realm_id = 0;
+    on_link(LinkKind::Bind, ID, &Bind { user_id, realm_id }.encode())
 }
 
 fn moved(code: u16) -> Vec<u8> {
@@ -104,6 +109,7 @@ fn a_move_in_order() {
     t.parts();
     let link = t.arrives();
     t.is_told();
+    t.down(0, &opened(1, false, b"t2"));
     t.wait(10);
     t.passes_up(0, link, 2);
     t.leaves(0, link);
@@ -178,6 +184,49 @@ pub(super) const BAD: &[Bad] = &[
         t.told(first);
         t.down(0, &data_down(2));
         t.told(payload_down(2));
+    }),
+    (&rules::M_UNANSWERED, |t| {
+        t.begin();
+        t.asks_for_a_move();
+        t.wait(100_000);
+        t.passes_up(0, 0, 2);
+    }),
+    (&rules::M_AGAIN, |t| {
+        t.begin();
+        t.parts();
+        t.arrives();
+        t.is_told();
+        t.to(0, &moved(409));
+    }),
+    (&rules::M_OPENED, |t| {
+        t.begin();
+        t.wait(1_000);
+        t.parts();
+        t.arrives();
+        t.is_told();
+        t.wait(1_000);
+        t.passes_up(0, 1, 2);
+    }),
+    (&rules::BANNED, |t| {
+        t.begin();
+        t.from(0, &bind(7));
+        t.see(&Seen::Banned {
+            gateway: 0,
+            user_id: 7,
+            on: true,
+        });
+        t.wait(1_000);
+        t.passes_up(0, 0, 2);
+    }),
+    (&rules::M_ASSIGNED, |t| {
+        t.begin();
+        let mut assign = Vec::new();
+        let (service, endpoint) = (SERVICES[1], "10.0.1.1:7000");
+        Assign { service, endpoint }.encode(&mut assign);
+        t.from(0, &on_link(LinkKind::Assign, ID, &assign));
+        t.to(0, &moved(0));
+        let link = t.link(0, 0, 1);
+        t.to(link, &open(1, false));
     }),
     (&rules::M_SUSPEND, |t| {
         t.begin();
