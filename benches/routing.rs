@@ -36,6 +36,7 @@ fn rule(strategy: StrategyKind, endpoints: usize) -> Rule {
         max_connections: None,
         max_sessions: None,
         assignable: Default::default(),
+        assignments: None,
     }
 }
 

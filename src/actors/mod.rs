@@ -3,6 +3,7 @@
 //! Commands live with their receiver, events with their emitter, and imports point one way, in the
 //! order of ARCHITECTURE.md. What travels the other way travels as a recipient of an event.
 
+pub mod assignment_reader;
 pub mod backend_pool;
 pub mod certificate_watcher;
 pub mod client;

@@ -9,7 +9,7 @@ use super::family::{
     family, joined, listed, owned,
 };
 use super::{
-    actor_families, bans, endpoint_families as endpoints, event_streams, memory,
+    actor_families, assignments, bans, endpoint_families as endpoints, event_streams, memory,
     otlp_families as otlp, peer_families as peers, process_families as process,
     question_families as questions, service_families as services, timing_families as timings,
     traces,
@@ -24,6 +24,7 @@ pub const FAMILIES: [Family; OWN.len() + OTHERS] = joined(&[
     &traces::FAMILIES,
     &otlp::FAMILIES,
     &questions::FAMILIES,
+    &assignments::FAMILIES,
     &peers::FAMILIES,
     &services::FAMILIES,
     &endpoints::FAMILIES,
@@ -38,6 +39,7 @@ const OTHERS: usize = memory::FAMILIES.len()
     + traces::FAMILIES.len()
     + otlp::FAMILIES.len()
     + questions::FAMILIES.len()
+    + assignments::FAMILIES.len()
     + peers::FAMILIES.len()
     + services::FAMILIES.len()
     + endpoints::FAMILIES.len()

@@ -121,6 +121,12 @@ pub(super) struct ProcessFigures {
     pub(super) traces: u64,
     pub(super) trace_events: u64,
     pub(super) trace_lost_events: u64,
+    /// Entries of the cache of assignments.
+    pub(super) assignments: u64,
+    pub(super) assignments_connected: u64,
+    pub(super) assignment_notifications: u64,
+    pub(super) malformed_assignments: u64,
+    pub(super) disallowed_assignments: u64,
     pub(super) os: OsFigures,
 }
 

@@ -18,6 +18,7 @@ mod actor_families;
 mod actors;
 mod answering;
 mod assign;
+mod assignments;
 mod backend_state;
 mod backends;
 mod ban_wish;
@@ -215,6 +216,7 @@ impl Desk {
         }
         .of_bans(self)
         .of_traces(self)
+        .of_assignments(self)
     }
 
     /// Asks the gateway.

@@ -10,10 +10,12 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::assignments::AssignmentsSnapshot;
 use super::errors::{ApiError, ErrorBody};
 use super::ids::{DecimalId, ServiceName};
 use super::params::{Nothing, Query};
 use super::{Desk, in_time};
+use crate::actors::assignment_reader::{Assigned, Unassigned};
 use crate::actors::backend_pool::{BackendHealth, Breaker, ejectable};
 use crate::actors::config_watcher::RoutesLoaded;
 use crate::codec::code::Code;
@@ -55,6 +57,8 @@ pub(super) struct Routes {
     recorded: Option<Version>,
     /// Changes are noticed at once, because the file's directory is watched or Redis subscribed.
     watching: bool,
+    /// Users' assignments in Redis; `null` where the routes are in a file.
+    assignments: Option<AssignmentsSnapshot>,
     /// By service_type, in the form of the routes file.
     rules: BTreeMap<String, Rule>,
     /// Number of realms.
@@ -74,8 +78,15 @@ pub(super) async fn in_force(
     _: Query<Nothing>,
 ) -> Result<HttpResponse, ApiError> {
     let loaded = desk.status().await?.routes;
+    let assignments = desk.assignments().await?;
     // Thousands of rules are megabytes of text, and this thread answers `/health`.
-    let written = web::block(move || serde_json::to_vec(&loaded.map(routes).unwrap_or_default()));
+    let written = web::block(move || {
+        let routes = loaded.map(routes).unwrap_or_default();
+        serde_json::to_vec(&Routes {
+            assignments,
+            ..routes
+        })
+    });
     match written.await {
         Ok(Ok(json)) => Ok(HttpResponse::Ok()
             .content_type(ContentType::json())
@@ -107,6 +118,7 @@ fn routes(loaded: RoutesLoaded) -> Routes {
         },
         recorded: loaded.recorded.as_deref().cloned(),
         watching: loaded.watching,
+        assignments: None,
         rules: data.map(|data| data.rules.clone()).unwrap_or_default(),
         realms_total: realms.map_or(0, |realms| realms.len()),
         realms: shown.map(|(id, name)| (id, name.to_string())).collect(),
@@ -183,6 +195,12 @@ pub(super) async fn resolve(
     let backends = in_time(desk.inspector.backends()).await?;
     let percent = desk.config.backend.max_ejected_percent;
     let withdrawn = desk.inspector.operator.withdrawn();
+    let service = table.service(&which.service.0);
+    if service.is_some_and(|service| service.reads_assignments) {
+        let user_id = which.user_id.map_or(0, |id| id.0);
+        let (found, why) = desk.assigned(&which.service.0, user_id).await?;
+        return assigned(&which, &table, &backends, &withdrawn, found, why).map(web::Json);
+    }
     answer(&which, &table, &backends, &withdrawn, percent).map(web::Json)
 }
 
@@ -255,6 +273,52 @@ fn answer(
         strategy: explained.service.strategy(),
         endpoint: endpoint.map(|endpoint| endpoint.to_string()),
         health,
+        why,
+        error_code,
+        require_bind: explained.service.require_bind,
+        candidates: candidates(&explained, &its, withdrawn),
+    })
+}
+
+/// Answers where Redis says that a user's sessions go.
+fn assigned(
+    which: &Which,
+    table: &RouteTable,
+    backends: &[BackendSnapshot],
+    withdrawn: &Withdrawn,
+    found: Result<Assigned, Unassigned>,
+    mut why: String,
+) -> Result<Resolution, ApiError> {
+    let service = which.service.0.as_str();
+    let question = Question {
+        service,
+        realm_id: 0,
+        user_id: 0,
+        session_id: 0,
+    };
+    let explained = (table.explain(&question, &Avoid::NOTHING)).map_err(refused)?;
+    let rows = backends.iter().filter(|backend| backend.service == service);
+    let its: BTreeMap<SocketAddr, BackendHealth> = rows
+        .filter_map(|backend| Some((backend.address?, backend.health)))
+        .collect();
+    let (endpoint, mut error_code) = match found {
+        Ok(assigned) => (Some(assigned.endpoint), None),
+        Err(Unassigned::Nowhere { .. }) => {
+            let code = Code::NO_ROUTE.0;
+            let message = format!("{why}; a player would get ERROR {code}");
+            return Err(ApiError::no_route(message));
+        }
+        Err(Unassigned::Unknown) => (None, Some(Code::UNAVAILABLE.0)),
+    };
+    if endpoint.is_some_and(|to| withdrawn.state(to) != OperatorState::Ready) {
+        why.push_str("; it is withdrawn by an operator");
+        error_code = Some(Code::BAD_GATEWAY.0);
+    }
+    Ok(Resolution {
+        service: service.to_owned(),
+        strategy: explained.service.strategy(),
+        endpoint: endpoint.map(|endpoint| endpoint.to_string()),
+        health: endpoint.and_then(|endpoint| its.get(&endpoint).copied()),
         why,
         error_code,
         require_bind: explained.service.require_bind,

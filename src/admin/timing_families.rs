@@ -6,11 +6,16 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 8] = [
+pub(super) const FAMILIES: [Family; 9] = [
     family(
         "route_seconds",
         "Time from a session's wish for a service to its link there, or to the refusal, by outcome",
         Timed("outcome", |m| m.route.iter().collect()),
+    ),
+    family(
+        "assignment_lookup_seconds",
+        "Time of the look-up of a user's assignment in Redis for a session that waits for it, by outcome",
+        Timed("outcome", |m| m.looked_up.iter().collect()),
     ),
     family(
         "connect_seconds",

@@ -157,6 +157,13 @@ mod tests {
             "{findings:?}"
         );
 
+        let rule = r#"{"rules": {"battle": {"strategy": "assigned", "assignments": "redis", "endpoints": ["h:1"]}}}"#;
+        std::fs::write(&routes, rule).unwrap();
+        let findings = check(Some(&toml), std::iter::empty());
+        let warns =
+            |w: &String| w.contains("rules.battle.assignments: no assignments without Redis");
+        assert!(findings.warnings.iter().any(warns), "{findings:?}");
+
         std::fs::write(&toml, "nonsense = 1").unwrap();
         let findings = check(Some(&toml), std::iter::empty());
         assert_eq!((findings.mistakes.len(), findings.good.len()), (1, 0));

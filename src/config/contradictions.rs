@@ -17,6 +17,9 @@ const DEAD_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::
 
 const MIB: usize = 1024 * 1024;
 
+/// Assignments of users that may be kept: below it nobody is safe from strangers.
+const MAX_ASSIGNMENTS: RangeInclusive<usize> = 16..=16_777_216;
+
 /// The longest `redis.prefix`, in bytes.
 const MAX_PREFIX: usize = 256;
 
@@ -169,6 +172,15 @@ impl Loading {
             &["redis.prefix"],
             printable(&redis.prefix) && redis.prefix.len() <= MAX_PREFIX,
             format!("must be at most {MAX_PREFIX} printable ASCII characters without spaces"),
+        );
+        self.require(
+            &["redis.max_assignments"],
+            MAX_ASSIGNMENTS.contains(&redis.max_assignments),
+            format!(
+                "must be {} to {}",
+                MAX_ASSIGNMENTS.start(),
+                MAX_ASSIGNMENTS.end()
+            ),
         );
     }
 

@@ -109,7 +109,7 @@ pub(super) const GONE: [(&str, &str); 1] = [(
 )];
 
 /// All keys, in the order of the documents.
-pub const KEYS: [Key; 90] = [
+pub const KEYS: [Key; 93] = [
     sets("gateway.id", |c| Field::Text(&mut c.gateway.id)),
     sets("gateway.workers", |c| Field::Count(&mut c.gateway.workers)),
     sets("listen.address", |c| Field::Address(&mut c.listen.address)),
@@ -170,6 +170,15 @@ pub const KEYS: [Key; 90] = [
     sets("redis.prefix", |c| Field::Text(&mut c.redis.prefix)),
     sets("redis.refresh", |c| Field::Duration(&mut c.redis.refresh)),
     sets("redis.timeout", |c| Field::Duration(&mut c.redis.timeout)),
+    sets("redis.max_assignments", |c| {
+        Field::Count(&mut c.redis.max_assignments)
+    }),
+    sets("redis.assignment_ttl", |c| {
+        Field::Duration(&mut c.redis.assignment_ttl)
+    }),
+    sets("redis.assignment_negative_ttl", |c| {
+        Field::Duration(&mut c.redis.assignment_negative_ttl)
+    }),
     sets("session.idle_timeout", |c| {
         Field::Duration(&mut c.session.idle_timeout)
     }),

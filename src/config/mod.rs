@@ -158,6 +158,9 @@ pub struct Redis {
     pub prefix: String,
     pub refresh: Duration,
     pub timeout: Duration,
+    pub max_assignments: usize,
+    pub assignment_ttl: Duration,
+    pub assignment_negative_ttl: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -356,6 +359,9 @@ impl Default for Config {
                 prefix: "game-gateway:".to_owned(),
                 refresh: 10 * SECOND,
                 timeout: 2 * SECOND,
+                max_assignments: 65_536,
+                assignment_ttl: 10 * SECOND,
+                assignment_negative_ttl: SECOND,
             },
             session: Session::default(),
             backend: Backend {

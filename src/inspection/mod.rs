@@ -23,6 +23,7 @@ use std::time::Duration;
 use actix::clock::{Instant, timeout};
 use futures_util::future::join_all;
 
+use crate::actors::assignment_reader::Assignments;
 use crate::actors::backend_pool::OperatorBook;
 use crate::actors::client::{SessionFilter, worker_of};
 use crate::actors::session_registry::{FindClientNumber, Shards};
@@ -73,6 +74,8 @@ pub struct Inspector {
     pub routes: Arc<RoutesInForce>,
     /// What operators have said of endpoints.
     pub operator: Arc<OperatorBook>,
+    /// Users' assignments in Redis.
+    pub assignments: Assignments,
     /// What is recorded of some sessions.
     pub traces: Arc<Traces>,
 }

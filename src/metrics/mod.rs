@@ -20,7 +20,7 @@ use crate::session::closing::ClosingLabel;
 use crate::session::link::LinkEnd;
 
 pub use histogram::{BOUNDS_US, Histogram, HistogramSnapshot, Timed};
-pub use reasons::{AcceptError, DropReason, Resumed, Routed};
+pub use reasons::{AcceptError, DropReason, LookedUp, Resumed, Routed};
 pub use recent::{Percentiles, Recent, RecentTimes};
 pub use sampling::{SAMPLED, Sample, Sampler, Way};
 pub use services::{MAX_SERVICES, OTHER_SERVICES, ServiceBook, ServiceCounts, ServiceSums};
@@ -191,6 +191,7 @@ pub struct WorkerMetrics {
     pub recent_lag: Recent,
     pub handshake: Histogram,
     pub route: Timed<Routed>,
+    pub looked_up: Timed<LookedUp>,
     pub connect: Histogram,
     pub resume: Histogram,
     pub handover: Histogram,
@@ -273,6 +274,7 @@ impl Default for WorkerMetrics {
             recent_lag: Recent::new(RECENT_LAG),
             handshake: Histogram::default(),
             route: Timed::default(),
+            looked_up: Timed::default(),
             connect: Histogram::default(),
             resume: Histogram::default(),
             handover: Histogram::default(),
@@ -316,6 +318,7 @@ mod tests {
         check::<Transport>();
         check::<Resumed>();
         check::<Routed>();
+        check::<LookedUp>();
         check::<Way>();
         check::<LinkEnd>();
         check::<ClosingLabel>();

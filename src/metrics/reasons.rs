@@ -104,4 +104,30 @@ pub enum Routed {
     Refused,
 }
 
+/// How the look-up of a user's assignment in Redis ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookedUp {
+    /// It was known.
+    Known,
+    /// It was known that there is none.
+    KnownNone,
+    /// Redis has said it.
+    Read,
+    /// Redis has said that there is none.
+    ReadNone,
+    /// Redis cannot be asked; it is the last one that is known.
+    LastGood,
+    /// Redis cannot be asked, and none is known.
+    Failed,
+}
+
+labels!(LookedUp {
+    Known => "known",
+    KnownNone => "known_none",
+    Read => "read",
+    ReadNone => "read_none",
+    LastGood => "last_good",
+    Failed => "failed",
+});
+
 labels!(Routed { Found => "found", Refused => "refused", });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::rules::{RoutingData, Rule, WeightedEndpoint};
+use super::rules::{AssignmentSource, RoutingData, Rule, WeightedEndpoint};
 
 /// Names of rules and realms in a summary.
 const SUMMARY_NAMES: usize = 5;
@@ -247,6 +247,8 @@ fn members(rule: &Rule) -> Vec<(&'static str, String)> {
     };
     let endpoints: Vec<String> = rule.endpoints.iter().map(endpoint).collect();
     let number = |limit: Option<u32>| limit.map_or("none".to_owned(), |n| n.to_string());
+    let assignable: Vec<String> = rule.assignable.iter().map(ToString::to_string).collect();
+    let assignments = rule.assignments.map_or("none", AssignmentSource::name);
     vec![
         ("strategy", rule.strategy.to_string()),
         ("endpoints", format!("[{}]", endpoints.join(", "))),
@@ -259,6 +261,8 @@ fn members(rule: &Rule) -> Vec<(&'static str, String)> {
         ),
         ("max_connections", number(rule.max_connections)),
         ("max_sessions", number(rule.max_sessions)),
+        ("assignable", format!("[{}]", assignable.join(", "))),
+        ("assignments", assignments.to_owned()),
     ]
 }
 

@@ -34,6 +34,6 @@ pub use name_failures::NameFailures;
 pub use parse::{RealmsParser, parse_file, parse_rules};
 pub use realm_map::{RealmMap, RealmMapBuilder};
 pub use route::{Avoid, Cause, NoRoute, Query, Route, Standing, Why};
-pub use rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
+pub use rules::{AssignmentSource, HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
 pub use strategy::{Explained, StrategyKind};
 pub use table::{RouteTable, ServiceRoute};

@@ -9,7 +9,9 @@ use crate::codec::network::{Network, Networks};
 use super::endpoint::{EndpointName, EndpointNameError};
 use super::reader::{Reader, Value, conclude, member_path, note, quoted};
 use super::realm_map::{self, RealmMap, RealmMapBuilder};
-use super::rules::{HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
+use super::rules::{
+    AssignmentSource, HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint,
+};
 use super::strategy::StrategyKind;
 
 /// Rules by service name.
@@ -128,6 +130,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
     let mut max_connections = None;
     let mut max_sessions = None;
     let mut assignable = Networks::default();
+    let mut assignments = None;
     let members = reader.object(value)?;
     for (name, member) in &members {
         match name.as_str() {
@@ -147,6 +150,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
                 let networks = elements.iter().filter_map(|e| read_network(reader, e));
                 assignable = networks.collect();
             }
+            "assignments" => assignments = reader.choice(member, &AssignmentSource::NAMED),
             _ => reader.unknown(member),
         }
     }
@@ -156,6 +160,11 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         reader.missing(value, "strategy", message);
     }
     let strategy = strategy?;
+    if let Some((_, member)) = members.iter().find(|(name, _)| name == "assignments")
+        && strategy != StrategyKind::Assigned
+    {
+        reader.warn(member, "ignored, only the strategy assigned uses it");
+    }
     if no_endpoints && strategy.needs_endpoints() {
         let message = format!("{strategy} requires at least one endpoint");
         reader.missing(value, "endpoints", message);
@@ -173,6 +182,7 @@ fn read_rule<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Rule> {
         max_connections,
         max_sessions,
         assignable,
+        assignments,
     })
 }
 

@@ -54,6 +54,7 @@ fn a_whole_document() {
         max_connections: Some(u32::MAX),
         max_sessions: Some(500),
         assignable: "10.1.0.0/16,2001:db8::/32".parse().unwrap(),
+        assignments: None,
     };
     assert_eq!(data.rules["chat.eu"], chat);
     let account = &data.rules["account"];
@@ -361,4 +362,34 @@ fn an_assigned_rule_leads_somewhere() {
     ] {
         parse(rest).expect("a rule");
     }
+}
+
+#[test]
+fn assignments_in_redis() {
+    let rule = |strategy: &str, assignments: &str| {
+        let text = format!(
+            r#"{{"rules":{{"battle":{{"strategy":"{strategy}","endpoints":["h:1"],"assignments":{assignments}}}}}}}"#
+        );
+        parse_file(&text)
+    };
+    let mut parsed = rule("assigned", r#""redis""#).unwrap();
+    assert_eq!(parsed.warnings, []);
+    assert!(parsed.data.rules["battle"].reads_assignments());
+    let json = serde_json::to_string(&parsed.data).unwrap();
+    assert_eq!(parse_file(&json).unwrap().data, parsed.data);
+    parsed.warn_without_redis();
+    let warning = "rules.battle.assignments: no assignments without Redis (routes.source = \"redis\"): only ASSIGN and \
+                   operators assign";
+    assert_eq!(parsed.warnings[0].to_string(), warning);
+
+    let mut parsed = rule("round_robin", r#""redis""#).unwrap();
+    assert!(!parsed.data.rules["battle"].reads_assignments());
+    let warning = "line 1: rules.battle.assignments: ignored, only the strategy assigned uses it";
+    assert_eq!(parsed.warnings[0].to_string(), warning);
+    parsed.warn_without_redis();
+    assert_eq!(parsed.warnings.len(), 1);
+
+    let mistakes = rule("assigned", r#""file""#).unwrap_err();
+    let text = "line 1: rules.battle.assignments: must be one of redis, not \"file\"";
+    assert_eq!(mistakes[0].to_string(), text);
 }

@@ -184,10 +184,15 @@ impl<'a> Reader<'a> {
 
     /// Warns that this member is not known here.
     pub(super) fn unknown(&mut self, value: &Value<'a>) {
+        self.warn(value, "unknown member, ignored");
+    }
+
+    /// Records a warning about this value.
+    pub(super) fn warn(&mut self, value: &Value<'a>, message: impl Into<String>) {
         let warning = Mistake {
             at: value.at.clone(),
             line: Some(self.line(value)),
-            message: "unknown member, ignored".to_owned(),
+            message: message.into(),
         };
         note(&mut self.warnings, &mut self.more_warnings, warning);
     }

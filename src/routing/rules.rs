@@ -50,6 +50,26 @@ impl fmt::Display for HashKey {
     }
 }
 
+/// Where the strategy `assigned` finds users' assignments, beside what ASSIGN and operators say of single sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssignmentSource {
+    /// A hash in Redis, user id to `host:port`.
+    Redis,
+}
+
+impl AssignmentSource {
+    /// Every source with its name in a rule.
+    pub const NAMED: [(&'static str, AssignmentSource); 1] = [("redis", AssignmentSource::Redis)];
+
+    /// Returns the name in a rule.
+    pub fn name(self) -> &'static str {
+        match self {
+            AssignmentSource::Redis => "redis",
+        }
+    }
+}
+
 /// An endpoint of a rule, and its share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct WeightedEndpoint {
@@ -95,10 +115,20 @@ pub struct Rule {
     )]
     #[schema(value_type = Vec<String>, example = json!(["10.1.0.0/16"]))]
     pub assignable: Networks,
+    /// Where `assigned` finds users' assignments; none: only ASSIGN and operators say where a session goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assignments: Option<AssignmentSource>,
 }
 
 fn as_texts<S: Serializer>(networks: &Networks, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(networks.iter().map(ToString::to_string))
+}
+
+impl Rule {
+    /// Returns true if it wants users' assignments from Redis.
+    pub fn reads_assignments(&self) -> bool {
+        self.strategy == StrategyKind::Assigned && self.assignments.is_some()
+    }
 }
 
 /// Everything that routes are made of.
@@ -158,4 +188,18 @@ pub struct Parsed {
     pub data: RoutingData,
     /// Members that are not known and ignored, such as those of later versions.
     pub warnings: Vec<Mistake>,
+}
+
+impl Parsed {
+    /// Adds a warning for each rule that wants something from Redis, for where the data is used without it.
+    pub fn warn_without_redis(&mut self) {
+        let rules = self.data.rules.iter();
+        let reading = rules.filter(|(_, rule)| rule.reads_assignments());
+        self.warnings.extend(reading.map(|(service, _)| Mistake {
+            at: format!("rules.{service}.assignments"),
+            line: None,
+            message: "no assignments without Redis (routes.source = \"redis\"): only ASSIGN and operators assign"
+                .to_owned(),
+        }));
+    }
 }

@@ -40,6 +40,8 @@ pub struct ServiceRoute {
     pub max_connections: Option<u32>,
     /// Limit of sessions at each endpoint, on this gateway; none: no limit.
     pub max_sessions: Option<u32>,
+    /// Users' assignments in Redis say where its sessions go.
+    pub reads_assignments: bool,
     /// Names of the rule's endpoints that no address is known for, with their weights.
     pub unresolved: Vec<(EndpointName, u8)>,
     /// The addresses of the rule's endpoints.
@@ -103,6 +105,7 @@ impl ServiceRoute {
             require_bind: rule.require_bind,
             max_connections: rule.max_connections,
             max_sessions: rule.max_sessions,
+            reads_assignments: rule.reads_assignments(),
             unresolved,
             shares,
             strategy,

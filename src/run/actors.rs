@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::reload::{Live, keep_fresh};
+use crate::actors::assignment_reader::{self, Assignments};
 use crate::actors::backend_pool::{LinkLimits, OperatorBook};
 use crate::actors::certificate_watcher;
 use crate::actors::config_watcher::{self, Audience};
@@ -59,6 +60,7 @@ pub(super) struct Parts {
     pub(super) pod: Option<Pod>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) links: Arc<LinkLimits>,
+    pub(super) assignments: Assignments,
     pub(super) traces: Arc<Traces>,
     pub(super) exporter: Option<Arc<Exporter>>,
 }
@@ -73,6 +75,7 @@ impl Parts {
             routes: Arc::clone(&self.routes),
             traces: Arc::clone(&self.traces),
             operator: Arc::clone(&self.links.operator),
+            assignments: self.assignments.clone(),
         }
     }
 }
@@ -146,7 +149,8 @@ pub(super) async fn start_actors(
     );
     let audience = Audience {
         routers: parts.routers,
-        in_force: parts.routes,
+        in_force: Arc::clone(&parts.routes),
+        assignments: parts.assignments.seat().cloned(),
         operator,
         gateway: gateway.recipient(),
     };
@@ -161,7 +165,9 @@ pub(super) async fn start_actors(
     }
     let actors = Arc::clone(&parts.actors);
     // What comes from Redis is decoded on a thread that nobody else waits for.
+    let (assignments, routes) = (parts.assignments, parts.routes);
     Arbiter::new().spawn_fn(move || {
+        assignment_reader::launch(&config, &assignments, &routes, &actors, Arc::clone(&budget));
         config_watcher::launch(&config, &actors, budget, watchers.routes, audience);
     });
     Ok(gateway)
@@ -214,6 +220,7 @@ async fn start_workers(
             shards: parts.shards.clone(),
             limits: Arc::clone(&parts.links),
             peers: peering.clone(),
+            assignments: parts.assignments.clone(),
         };
         let (launched, answer) = oneshot::channel();
         Arbiter::new().spawn_fn(move || {

@@ -14,13 +14,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use arc_swap::ArcSwap;
 
+use crate::actors::assignment_reader::Assignments;
 use crate::actors::config_watcher::Reload;
 use crate::actors::gateway::{Drain, Gateway};
 use crate::actors::peers::{self};
 use crate::actors::session_registry::Shards;
 use crate::admin::{self, Admin, Sources};
 use crate::admission::{Doors, FileBudget, Gate, LiveConfig};
-use crate::config::Config;
+use crate::config::{Config, RouteSource};
 use crate::inspection::Inspector;
 use crate::memory::{MemoryBudget, available};
 use crate::metrics::{ServiceBook, WorkerMetrics};
@@ -204,6 +205,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         workers: vec_of(count),
         routes: Arc::default(),
         links: Arc::default(),
+        assignments: assignments(&config),
         traces: Arc::default(),
         exporter,
         tokens: Arc::new(tokens),
@@ -274,6 +276,14 @@ fn spawn_system(
         .spawn(run)?;
     let gateway = ready.recv().map_err(|_| StartError::Ended)??;
     Ok((system, gateway))
+}
+
+/// Returns the way to users' assignments, which are where the routing data is.
+fn assignments(config: &Config) -> Assignments {
+    match config.routes.source {
+        RouteSource::Redis => Assignments::in_redis(),
+        RouteSource::File => Assignments::default(),
+    }
 }
 
 /// Returns the pod whose deletion cost is reported to Kubernetes, if that is enabled.

@@ -40,6 +40,7 @@ impl<L> Session<L> {
         self.services.push(Service {
             name,
             opened: false,
+            by_assign: false,
             lost: None,
             state: State::Opening(Opening::telling(self.bound)),
         });
@@ -115,12 +116,34 @@ impl<L> Session<L> {
         })
     }
 
-    /// The services that have been assigned and not used yet.
-    pub fn assigned(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)> {
+    /// The services of which ASSIGN has said where they go: those that have not been used yet, and those that are open
+    /// there.
+    pub fn assigned(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)>
+    where
+        L: Hold,
+    {
         self.services.iter().filter_map(|s| match &s.state {
             State::Assigned(to) => Some((&s.name, **to)),
+            State::Open(lease) if s.by_assign => Some((&s.name, lease.endpoint())),
             State::Opening(_) | State::Open(_) | State::Moving(_) | State::Unbound => None,
         })
+    }
+
+    /// Tells whether ASSIGN has said where the service at `place` is, or was until its link was lost.
+    pub fn is_by_assign(&self, place: usize) -> bool {
+        self.services.get(place).is_some_and(|s| s.by_assign)
+    }
+
+    /// Notes whether ASSIGN has said where a service is.
+    pub fn set_by_assign(&mut self, service: &str, by_assign: bool) {
+        if let Some(place) = self.find(service) {
+            self.services[place].by_assign = by_assign;
+        }
+    }
+
+    /// Tells whether the service at `place` was open before.
+    pub fn was_opened(&self, place: usize) -> bool {
+        self.services.get(place).is_some_and(|s| s.opened)
     }
 
     /// Gives up the services whose links were lost, or whose backends were too late: nobody else knows of them,

@@ -51,7 +51,9 @@ impl<L> Session<L> {
     /// The service's link is there: from now on frames go to `lease`. Returns what waited.
     pub fn opened(&mut self, place: usize, lease: L) -> Option<Box<Opening>> {
         let opening = self.leave_opening(place, State::Open(lease))?;
-        self.services[place].opened = true;
+        let service = &mut self.services[place];
+        service.opened = true;
+        service.by_assign = opening.assigned.is_some();
         Some(opening)
     }
 

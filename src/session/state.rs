@@ -60,6 +60,8 @@ pub(super) struct Service<L> {
     pub(super) name: Arc<str>,
     /// A backend of it has seen OPEN.
     pub(super) opened: bool,
+    /// ASSIGN has said where it is open.
+    pub(super) by_assign: bool,
     /// The lease on a link that was lost: its backend may still have the session, and is owed its
     /// final CLOSE until the service is opened again.
     pub(super) lost: Option<L>,
@@ -259,6 +261,7 @@ impl<L> Session<L> {
         let fresh = Service {
             name: service.into(),
             opened: false,
+            by_assign: false,
             lost: None,
             state: State::Unbound,
         };

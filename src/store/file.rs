@@ -67,7 +67,10 @@ pub fn read(path: &Path) -> Result<Parsed, ReadError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Parsed, ReadError> {
-    parse_file(text).map_err(|mistakes| ReadError::Mistaken(path.to_owned(), mistakes))
+    let mut parsed =
+        parse_file(text).map_err(|mistakes| ReadError::Mistaken(path.to_owned(), mistakes))?;
+    parsed.warn_without_redis();
+    Ok(parsed)
 }
 
 /// The contents of a file without mistakes, so that they are not parsed again.

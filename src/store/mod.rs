@@ -1,6 +1,7 @@
 //! The sources of routing data. No actors: everything here reads once, and the caller decides when.
 //!
 //! * [`admin_tokens`]: the tokens of the admin API.
+//! * [`assignments`]: what is known of users' assignments in Redis.
 //! * [`mod@file`]: the routes file.
 //! * [`pod`]: the deletion cost of this gateway's own pod in Kubernetes.
 //! * [`redis`]: two keys in Redis, and notifications of changes.
@@ -10,6 +11,7 @@
 use std::fmt;
 
 pub mod admin_tokens;
+pub mod assignments;
 pub mod file;
 pub mod names;
 pub mod pod;

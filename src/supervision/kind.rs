@@ -13,6 +13,8 @@ pub enum Kind {
     Gateway,
     /// Reads and watches the routing data.
     ConfigWatcher,
+    /// Reads users' assignments in Redis, where the routing data is there.
+    AssignmentReader,
     /// Reads and watches the files of TLS, where it is configured.
     CertificateWatcher,
     /// Speaks to the other gateways of the deployment, where that is configured.
@@ -33,9 +35,10 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, parents first.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Gateway,
         Kind::ConfigWatcher,
+        Kind::AssignmentReader,
         Kind::CertificateWatcher,
         Kind::Peers,
         Kind::Worker,
@@ -49,9 +52,11 @@ impl Kind {
     /// Returns why actors of this kind are not restarted by hand; `None`: they are, for nothing is lost by it.
     pub fn restart_refused(self) -> Option<&'static str> {
         match self {
-            Kind::ConfigWatcher | Kind::CertificateWatcher | Kind::Router | Kind::BackendPool => {
-                None
-            }
+            Kind::ConfigWatcher
+            | Kind::AssignmentReader
+            | Kind::CertificateWatcher
+            | Kind::Router
+            | Kind::BackendPool => None,
             Kind::Gateway => Some("it is the root: the process would end; drain it instead"),
             Kind::Peers => Some("resumes that just ask another gateway would find a gap"),
             Kind::Worker => Some("connections that just come to it would be lost"),
@@ -68,6 +73,7 @@ impl Kind {
         match self {
             Kind::Gateway => "gateway",
             Kind::ConfigWatcher => "config_watcher",
+            Kind::AssignmentReader => "assignment_reader",
             Kind::CertificateWatcher => "certificate_watcher",
             Kind::Peers => "peers",
             Kind::Worker => "worker",

@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod admin_api;
+mod assignments;
 mod changes;
 mod history;
 mod mistakes;

@@ -24,6 +24,7 @@ mod ending;
 mod entering;
 mod entry_view;
 mod linking;
+mod looking_up;
 mod mail;
 mod marks;
 mod memory;
@@ -40,6 +41,7 @@ mod story;
 mod traced;
 mod users;
 mod view;
+mod ways;
 mod worker_scope;
 
 use std::rc::Rc;

@@ -20,13 +20,14 @@ use smallvec::SmallVec;
 
 use super::Client;
 use super::opens::Opens;
+use super::traced::Word;
+use crate::actors::link::Lease;
 use crate::codec::client;
 use crate::codec::code::Code;
 use crate::labels::Label;
 use crate::memory::{Held, Part};
-use crate::routing::Why;
 use crate::session::closing::Closing;
-use crate::session::core::{Millis, RouteFailed};
+use crate::session::core::{Hold, Millis, RouteFailed};
 use crate::session::trace_id::{SessionTrace, SpanId};
 use crate::telemetry::{Span, SpanKind, UnixNanos, now};
 
@@ -141,15 +142,14 @@ impl Client {
     pub(super) fn span_route(
         &self,
         service: &Arc<str>,
-        routed: Result<(SocketAddr, Option<Why>), &RouteFailed>,
+        routed: &Result<(Lease, Word), RouteFailed>,
         took: Duration,
         opens: Opens,
     ) {
         let end = now();
         let route = self.span("route", (before(end, took), end), |span| match routed {
-            Ok((endpoint, why)) => {
-                let why = why.map_or("assigned by a backend".to_owned(), |why| why.to_string());
-                at(span, service, endpoint).with("game_gateway.why", why)
+            Ok((lease, word)) => {
+                at(span, service, lease.endpoint()).with("game_gateway.why", word.to_string())
             }
             Err(failed) => span
                 .with("game_gateway.service", &**service)

@@ -1,14 +1,20 @@
 //! A client that a trace concerns: its frames and what is decided about it become events. All others know by a mark
 //! of theirs that nothing of this concerns them.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::story::Detail;
 use super::{Client, ClientStats, STORY_BYTES, WorkerScope};
+use crate::actors::link::Lease;
 use crate::codec::client::{self, Kind};
 use crate::codec::code::{Code, Notice};
 use crate::codec::peer::{PeerGateway, ToOwner};
 use crate::history::Happening;
 use crate::labels::Label;
 use crate::memory::Pressure;
+use crate::routing::Why;
+use crate::session::core::{Hold, RouteFailed};
 use crate::traces::{Decision, Direction, Fate, Frame, Name, Subject, What};
 
 impl WorkerScope {
@@ -203,4 +209,41 @@ pub(super) fn name(what: &Happening) -> Name {
         Happening::HeldBack => Name::HeldBack,
         Happening::RingCut => Name::RingCut,
     }
+}
+
+/// By whose word a session goes to an endpoint.
+pub(super) enum Word {
+    Rules(Why),
+    /// ASSIGN, of a backend or an operator.
+    Session,
+    /// The user's assignment in Redis.
+    Redis,
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Word::Rules(why) => why.fmt(f),
+            Word::Session => f.write_str("assigned by a backend or an operator"),
+            Word::Redis => f.write_str("assigned in Redis"),
+        }
+    }
+}
+
+/// The outcome of routing, for traces.
+pub(super) fn routed(
+    service: &str,
+    result: &Result<(Lease, Word), RouteFailed>,
+    took: Duration,
+) -> Decision {
+    let micros = took.as_micros();
+    match result {
+        Ok((lease, why)) => Decision::new(Name::Routed)
+            .endpoint(lease.endpoint())
+            .detail(format!("{why}, after {micros} µs")),
+        Err(failed) => Decision::new(Name::RouteFailed)
+            .code(failed.code.0)
+            .detail(format!("{}, after {micros} µs", failed.text)),
+    }
+    .service(service)
 }

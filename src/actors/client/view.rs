@@ -112,10 +112,12 @@ impl Host for View<'_> {
         self.shared.takes_sessions(service, endpoint)
     }
 
-    fn is_assigned(&self, service: &str) -> bool {
+    fn is_assigned(&self, service: &str, by_assign: bool) -> bool {
         let table = self.shared.scope.routes.load();
         let rule = table.as_ref().and_then(|table| table.service(service));
-        rule.is_some_and(|rule| rule.strategy() == StrategyKind::Assigned)
+        rule.is_some_and(|rule| {
+            rule.strategy() == StrategyKind::Assigned && (by_assign || !rule.reads_assignments)
+        })
     }
 
     fn unix_seconds(&self) -> u64 {

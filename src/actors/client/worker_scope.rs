@@ -15,6 +15,7 @@ use super::spans::OpenSpans;
 use super::stats;
 use super::story::Place;
 use super::users::Users;
+use crate::actors::assignment_reader::Assignments;
 use crate::actors::backend_pool::LinkLimits;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
@@ -72,6 +73,8 @@ pub struct WorkerScope {
     pub peers: Peering,
     /// What is known of backends, over all workers.
     pub backends: Arc<LinkLimits>,
+    /// Users' assignments in Redis.
+    pub assignments: Assignments,
     /// The bounds that session cores keep.
     pub limits: Limits,
     /// Limits of what is read from a client; replaced when the configuration is reloaded.
@@ -116,6 +119,7 @@ impl WorkerScope {
         router: Seat<Router>,
         peers: Peering,
         backends: Arc<LinkLimits>,
+        assignments: Assignments,
         worker: SeatRecipient<ClientEvent>,
     ) -> WorkerScope {
         let workers = scope.config.gateway.worker_count();
@@ -128,6 +132,7 @@ impl WorkerScope {
             router,
             peers,
             backends,
+            assignments,
             worker,
             timers: RefCell::default(),
             started: Instant::now(),

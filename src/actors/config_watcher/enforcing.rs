@@ -76,6 +76,10 @@ impl ConfigWatcher {
             // One that is just being rebuilt takes the table that is in force.
             router.do_send(RoutesChanged(Arc::clone(&table)));
         }
+        if let Some(reader) = &self.audience.assignments {
+            // One that is just being rebuilt looks at the table that is in force.
+            reader.do_send(RoutesChanged(Arc::clone(&table)));
+        }
         self.state.told.version = version;
         self.state.told.services = table.data().rules.len();
         self.state.told.loaded_at = Some(SystemTime::now());

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::source::Source;
 use super::{Cause, ConfigWatcher, OneAtATime, RoutesLoaded};
+use crate::actors::assignment_reader::AssignmentReader;
 use crate::actors::backend_pool::OperatorBook;
 use crate::actors::router::Router;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub struct Audience {
     pub routers: Vec<Seat<Router>>,
     /// Where a router that takes over finds the table.
     pub in_force: Arc<RoutesInForce>,
+    /// It follows the services whose rules read assignments; none without Redis.
+    pub assignments: Option<Seat<AssignmentReader>>,
     /// It applies orders by name to the addresses of each new table.
     pub operator: Arc<OperatorBook>,
     /// It gets the news of each attempt to load; the first when that has ended.

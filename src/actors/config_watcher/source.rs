@@ -15,7 +15,7 @@ use crate::routing::{Mistake, Parsed, RoutingData};
 use crate::store::names::Host;
 use crate::store::redis::change::history;
 use crate::store::redis::pieces::{Contents, Reader};
-use crate::store::redis::{Gathered, Keys, News, Server, connect::Connected, follow};
+use crate::store::redis::{Channels, Gathered, Keys, News, Server, connect::Connected, follow};
 use crate::store::{Refused, file};
 use crate::supervision::CountedAddr;
 
@@ -225,9 +225,10 @@ impl Source {
             Source::File(path) => watch_directory(path, watcher),
             Source::Redis { server, keys, .. } => {
                 let (server, keys) = (Arc::clone(server), Arc::clone(keys));
+                let channels = keys.routing_channels(server.database());
                 let follower = async move {
-                    let tell = |news| watcher.do_send(SourceNews::from(news));
-                    match follow(&server, &keys, tell).await {}
+                    let tell = |news| watcher.do_send(SourceNews::of(news, &channels));
+                    match follow(&server, &channels, tell).await {}
                 };
                 // The actor's own: it ends with the actor.
                 ctx.spawn(actix::fut::wrap_future(follower));
@@ -237,11 +238,17 @@ impl Source {
     }
 }
 
-impl From<News> for SourceNews {
-    fn from(news: News) -> SourceNews {
+impl SourceNews {
+    fn of(news: News, channels: &Channels) -> SourceNews {
         match news {
             News::Connected(connected) => SourceNews::Connected(connected),
-            News::Notified { messages, by } => SourceNews::Changed { messages, by },
+            News::Notified(batch) => SourceNews::Changed {
+                messages: batch.len() as u64,
+                // The last writer's own words; the server's say only that a key was written.
+                by: (batch.into_iter().rev())
+                    .find(|it| channels.notify.contains(&it.channel))
+                    .map(|it| it.text),
+            },
             News::Lost(why) => SourceNews::Lost(why),
         }
     }

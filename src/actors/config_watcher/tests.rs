@@ -50,6 +50,7 @@ fn watch(file: &Path) -> (Seat<ConfigWatcher>, UnboundedReceiver<RoutesLoaded>) 
     let audience = Audience {
         routers: Vec::new(),
         in_force: Arc::default(),
+        assignments: None,
         operator: Arc::default(),
         gateway: ear.recipient(),
     };

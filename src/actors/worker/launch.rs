@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::accepting::Failures;
 use super::{State, Worker, WorkerScope};
+use crate::actors::assignment_reader::Assignments;
 use crate::actors::backend_pool::{self, LinkLimits};
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
@@ -27,6 +28,7 @@ pub struct WorkerParams {
     pub shards: Shards,
     pub limits: Arc<LinkLimits>,
     pub peers: Peering,
+    pub assignments: Assignments,
 }
 
 /// Starts a worker, its session registry and its router on this thread, leaves first. It accepts
@@ -43,6 +45,7 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
         shards,
         limits,
         peers,
+        assignments,
     } = params;
     memory::count_on_this_thread(&scope.meter);
     let listener = TcpListener::from_std(listener)?;
@@ -85,6 +88,7 @@ pub fn launch(params: WorkerParams) -> std::io::Result<()> {
         router,
         peers,
         limits,
+        assignments,
         seat.recipient(),
     ));
     supervision::supervise(seat, worker, budget, move |registration| {

@@ -66,7 +66,7 @@ pub(super) enum Command {
         /// Actor id, e.g. router-0.
         id: String,
     },
-    /// Restart an actor: config_watcher-0, certificate_watcher-0, a router or a backend pool. Nothing is lost by it.
+    /// Restart an actor: config_watcher-0, assignment_reader-0, certificate_watcher-0, a router or a backend pool. Nothing is lost by it.
     RestartActor {
         /// Actor id, e.g. router-0.
         id: String,

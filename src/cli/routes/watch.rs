@@ -42,7 +42,8 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
         // The receiver lives as long as this function.
         let _ = tell.send(item);
     };
-    let follower = follow(&place.server, &place.keys, tell);
+    let channels = place.keys.routing_channels(place.server.database());
+    let follower = follow(&place.server, &channels, tell);
     let mut follower = std::pin::pin!(follower);
     let mut shown = Shown::default();
     let mut connection: Option<Arc<Connected>> = None;
@@ -56,7 +57,7 @@ async fn print_changes(place: &Place) -> Result<(), Failure> {
         while let Some(next) = item.take() {
             match next {
                 News::Connected(connected) => connection = Some(connected),
-                News::Notified { .. } => {}
+                News::Notified(_) => {}
                 News::Lost(why) => {
                     connection = None;
                     shown.trouble(format!("redis: {why}"))?;

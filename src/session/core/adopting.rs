@@ -78,6 +78,11 @@ impl<L: Hold> Core<L> {
             session.identify(handed.bound, handed.newest);
             session.name_last(&handed.last_service);
             for Binding { service, endpoint } in &handed.assigned {
+                let here =
+                    |(name, at): (&std::sync::Arc<str>, _)| **name == **service && at == *endpoint;
+                if session.endpoints().any(here) {
+                    session.set_by_assign(service, true);
+                }
                 // Where it is open by now, or there are too many, that stands.
                 let _ = session.assign(service, *endpoint);
             }

@@ -106,7 +106,8 @@ impl<L: Hold> Core<L> {
                 lease.set_final_code(Code::BAD_GATEWAY);
                 at = Some(lease.endpoint());
             }
-            if let Some(at) = at.filter(|_| step.host.is_assigned(service)) {
+            let by_assign = session.is_by_assign(place);
+            if let Some(at) = at.filter(|_| step.host.is_assigned(service, by_assign)) {
                 session.assign_again(place, at);
             }
             step.note(Note::ServicesChanged);

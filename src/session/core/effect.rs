@@ -108,8 +108,9 @@ pub trait Host {
     fn takes_sessions(&self, _service: &str, _endpoint: SocketAddr) -> bool {
         true
     }
-    /// Tells whether nothing but ASSIGN leads to this service, so that one is kept behind a lost link.
-    fn is_assigned(&self, _service: &str) -> bool {
+    /// Tells whether a session that was at an endpoint of this service goes there again behind a lost link, because
+    /// nothing but ASSIGN leads there. `by_assign`: ASSIGN has said where it was; else it may be assigned elsewhere.
+    fn is_assigned(&self, _service: &str, _by_assign: bool) -> bool {
         false
     }
     /// Seconds since 1970.
@@ -260,6 +261,8 @@ pub struct Route {
     pub epoch: u32,
     /// Where it goes, whatever the rules say.
     pub assigned: Option<SocketAddr>,
+    /// It was open in this session before.
+    pub again: bool,
     /// The payload of OPEN.
     pub open: Vec<u8>,
 }

@@ -76,6 +76,7 @@ impl<L: Hold> Core<L> {
             return;
         };
         let assigned = session.opening(place).and_then(|o| o.assigned);
+        let again = session.was_opened(place);
         let route = Route {
             service: Arc::clone(session.name(place)),
             session_id: session.id(),
@@ -84,6 +85,7 @@ impl<L: Hold> Core<L> {
             is_bound: session.is_bound(),
             epoch,
             assigned,
+            again,
             open: open_payload(session, epoch, 0, "", &[], step),
         };
         step.push(Effect::Route(route));
@@ -193,7 +195,7 @@ impl<L: Hold> Core<L> {
         });
         let to = failed.as_ref().and_then(|opening| opening.assigned);
         if let (Some(place), Some(to)) = (place, to)
-            && step.host.is_assigned(service)
+            && step.host.is_assigned(service, true)
         {
             session.assign_again(place, to);
         }

@@ -123,10 +123,11 @@ impl<L: Hold> Core<L> {
             }
             let its = |(name, at): (&Arc<str>, SocketAddr)| **name == *service && at == from;
             let is_here = session.endpoints().any(its);
-            match is_here {
-                true => self.begin_move(service, to, None, step),
-                false => Err(Code::NO_ROUTE),
+            if !is_here {
+                return Err(Code::NO_ROUTE);
             }
+            session.set_by_assign(service, false);
+            self.begin_move(service, to, None, step)
         });
         if let (false, Err(code)) = (asked, begun) {
             self.stays(service, from, code);
@@ -186,6 +187,7 @@ impl<L: Hold> Core<L> {
         let is_there =
             |(name, lease): (&Arc<str>, &L)| **name == *service && lease.endpoint() == to;
         if session.open().any(is_there) {
+            session.set_by_assign(service, true);
             return Ok(MoveAnswer::Now(Code::NORMAL));
         }
         if !step.host.takes_sessions(service, to) {
@@ -206,6 +208,9 @@ impl<L: Hold> Core<L> {
         let asked_by = session.endpoints().find(asking);
         let asked_by = asked_by.map(|(name, at)| (Arc::clone(name), at));
         self.begin_move(service, to, asked_by, step)?;
+        if let Some(session) = self.session_mut() {
+            session.set_by_assign(service, true);
+        }
         Ok(MoveAnswer::Later)
     }
 

@@ -18,7 +18,6 @@ use futures_util::stream::{Stream, StreamExt};
 use rand::Rng;
 use redis::aio::{PubSub, PubSubSink};
 
-use super::Keys;
 use super::connect::{Connected, Server};
 
 /// Interval between two checks of the connections, by which a silent server is noticed.
@@ -35,27 +34,56 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Characters of a notification that are kept.
 const MAX_WORDS: usize = 100;
+/// Notifications that are told of together.
+const MAX_BATCH: usize = 1024;
+
+/// The channels that tell of changes of some keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channels {
+    /// On which writers announce changes.
+    pub notify: Vec<String>,
+    /// Of the server's keyspace notifications.
+    pub keyspace: Vec<String>,
+}
+
+impl Channels {
+    /// Returns the channels of these keys.
+    pub fn of<K: std::fmt::Display>(keys: impl IntoIterator<Item = K>, database: u32) -> Channels {
+        let both = |key: K| {
+            (
+                format!("{key}:notify"),
+                format!("__keyspace@{database}__:{key}"),
+            )
+        };
+        let (notify, keyspace) = keys.into_iter().map(both).unzip();
+        Channels { notify, keyspace }
+    }
+}
+
+/// A message on one of the channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// Where it came.
+    pub channel: String,
+    /// Its text, as one short line.
+    pub text: String,
+}
 
 /// An event of the subscription.
 pub enum News {
     /// Subscribed; changes before that are to be read over this connection.
     Connected(Arc<Connected>),
-    /// Something may have changed.
-    Notified {
-        /// Number of notifications, one or more.
-        messages: u64,
-        /// What the last writer says of itself; none: only the server has said that a key was written.
-        by: Option<String>,
-    },
+    /// Something may have changed; one notification or more.
+    Notified(Vec<Notification>),
     /// The subscription was lost or failed, with the reason. The next attempt follows.
     Lost(String),
 }
 
-/// Follows both keys without end; passes events to `tell`.
-pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infallible {
+/// Follows these channels without end; passes events to `tell`.
+pub async fn follow(server: &Server, channels: &Channels, tell: impl Fn(News)) -> Infallible {
     let mut backoff = MIN_BACKOFF;
     loop {
-        let Err(why) = subscription(server, keys, &tell, &mut backoff).await;
+        let Err(why) = subscription(server, channels, &tell, &mut backoff).await;
         tell(News::Lost(why));
         let shortened = rand::rng().random_range(0.5..=1.0);
         tokio::time::sleep(backoff.mul_f64(shortened)).await;
@@ -66,7 +94,7 @@ pub async fn follow(server: &Server, keys: &Keys, tell: impl Fn(News)) -> Infall
 /// Runs one subscription; the error says why it ended.
 async fn subscription(
     server: &Server,
-    keys: &Keys,
+    channels: &Channels,
     tell: &impl Fn(News),
     backoff: &mut Duration,
 ) -> Result<Infallible, String> {
@@ -74,23 +102,27 @@ async fn subscription(
     // A server that is still loading its data takes connections, but is not there yet.
     server.is_alive(&connected).await?;
     let mut subscriber = server.subscriber(&connected).await?;
-    subscribe(server, keys, &mut subscriber).await?;
+    subscribe(server, channels, &mut subscriber).await?;
     let (mut sink, messages) = subscriber.split();
     tell(News::Connected(Arc::clone(&connected)));
     tokio::select! {
-        why = listen(keys, messages, tell) => Err(why),
+        why = listen(messages, tell) => Err(why),
         ended = check(server, &connected, &mut sink, backoff) => ended,
     }
 }
 
-async fn subscribe(server: &Server, keys: &Keys, subscriber: &mut PubSub) -> Result<(), String> {
-    for channel in keys.notify_channels() {
-        let subscribed = server.in_time(subscriber.subscribe(&channel)).await;
+async fn subscribe(
+    server: &Server,
+    channels: &Channels,
+    subscriber: &mut PubSub,
+) -> Result<(), String> {
+    for channel in &channels.notify {
+        let subscribed = server.in_time(subscriber.subscribe(channel)).await;
         subscribed.map_err(|error| format!("channel {channel}: {error}"))?;
     }
-    for channel in keys.keyspace_channels(server.database()) {
+    for channel in &channels.keyspace {
         // Many users may not; writers' own notifications and the refresh are enough.
-        if let Err(error) = server.in_time(subscriber.subscribe(&channel)).await {
+        if let Err(error) = server.in_time(subscriber.subscribe(channel)).await {
             tracing::debug!(channel, error, "no keyspace notifications");
         }
     }
@@ -98,31 +130,27 @@ async fn subscribe(server: &Server, keys: &Keys, subscriber: &mut PubSub) -> Res
 }
 
 /// Makes one event of all notifications that have arrived together.
-async fn listen(
-    keys: &Keys,
-    messages: impl Stream<Item = redis::Msg>,
-    tell: &impl Fn(News),
-) -> String {
-    let channels = keys.notify_channels();
+async fn listen(messages: impl Stream<Item = redis::Msg>, tell: &impl Fn(News)) -> String {
     let mut incoming = std::pin::pin!(messages);
     while let Some(first) = incoming.next().await {
-        let (mut messages, mut by) = (1, writer(&channels, &first));
-        while let Some(Some(next)) = incoming.next().now_or_never() {
-            messages += 1;
-            by = writer(&channels, &next).or(by);
+        let mut batch = vec![notification(&first)];
+        while batch.len() < MAX_BATCH
+            && let Some(Some(next)) = incoming.next().now_or_never()
+        {
+            batch.push(notification(&next));
         }
-        tell(News::Notified { messages, by });
+        tell(News::Notified(batch));
     }
     "connection closed".to_owned()
 }
 
-/// Returns a writer's own words, as one short line.
-fn writer(channels: &[String], message: &redis::Msg) -> Option<String> {
-    let own = |channel: &String| message.get_channel_name() == channel;
-    channels.iter().find(|channel| own(channel))?;
+fn notification(message: &redis::Msg) -> Notification {
     let text = String::from_utf8_lossy(message.get_payload_bytes());
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    Some(text.chars().take(MAX_WORDS).map(plain).collect())
+    Notification {
+        channel: message.get_channel_name().to_owned(),
+        text: text.chars().take(MAX_WORDS).map(plain).collect(),
+    }
 }
 
 async fn check(

@@ -1,5 +1,6 @@
 //! Routing data in Redis (protocol section 4). No actors.
 //!
+//! * [`assign`]: assignments of users, read one by one.
 //! * [`change`]: what is there is replaced, and the history with it.
 //! * [`connect`]: to the server, or through sentinels to the master.
 //! * [`document`]: the routes file that is the same as both keys.
@@ -12,6 +13,7 @@
 use crate::routing::Parsed;
 use crate::store::Refused;
 
+pub mod assign;
 pub mod change;
 pub mod connect;
 pub mod document;
@@ -25,7 +27,7 @@ pub mod write;
 pub use change::{Current, Note};
 pub use connect::Server;
 pub use document::Document;
-pub use follow::{News, follow};
+pub use follow::{Channels, News, Notification, follow};
 pub use read::{Documents, Gathered, read};
 pub use versions::{Index, Origin, Version};
 
@@ -48,6 +50,8 @@ pub struct Keys {
     pub realms: String,
     /// A string: the index of the history.
     pub history: String,
+    /// What the key of a service's assignments begins with: a hash, user id to `host:port`.
+    pub assignments: String,
 }
 
 impl Keys {
@@ -57,6 +61,7 @@ impl Keys {
             rules: format!("{prefix}routing:rules"),
             realms: format!("{prefix}realm:mapping"),
             history: format!("{prefix}routing:history"),
+            assignments: format!("{prefix}assign:"),
         }
     }
 
@@ -65,13 +70,18 @@ impl Keys {
         format!("{}:{number}", self.history)
     }
 
-    /// Returns the channels on which writers announce changes.
+    /// Returns the key with the assignments of a service.
+    pub fn assignments_of(&self, service: &str) -> String {
+        format!("{}{service}", self.assignments)
+    }
+
+    /// Returns the channels on which writers announce changes of the routing data.
     pub fn notify_channels(&self) -> [String; 2] {
         [&self.rules, &self.realms].map(|key| format!("{key}:notify"))
     }
 
-    /// Returns the channels of the server's keyspace notifications.
-    pub fn keyspace_channels(&self, database: u32) -> [String; 2] {
-        [&self.rules, &self.realms].map(|key| format!("__keyspace@{database}__:{key}"))
+    /// Returns all channels that tell of them.
+    pub fn routing_channels(&self, database: u32) -> Channels {
+        Channels::of([&self.rules, &self.realms], database)
     }
 }

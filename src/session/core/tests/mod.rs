@@ -46,6 +46,8 @@ struct Around {
     calls: Cell<u64>,
     /// A backend that takes no new sessions.
     closed: Cell<Option<SocketAddr>>,
+    /// Nothing but ASSIGN, or another source of assignments, leads to services.
+    assigns: Cell<bool>,
 }
 
 impl Host for Around {
@@ -90,6 +92,9 @@ impl Host for Around {
     }
     fn takes_sessions(&self, _: &str, endpoint: SocketAddr) -> bool {
         self.closed.get() != Some(endpoint)
+    }
+    fn is_assigned(&self, _: &str, by_assign: bool) -> bool {
+        self.assigns.get() && by_assign
     }
     fn unix_seconds(&self) -> u64 {
         1_000
@@ -165,6 +170,7 @@ impl Play {
                 token_user: Cell::default(),
                 calls: Cell::new(0),
                 closed: Cell::default(),
+                assigns: Cell::default(),
             },
             now: 0,
             log: Log::default(),

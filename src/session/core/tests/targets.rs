@@ -107,6 +107,39 @@ fn an_assignment_waits_for_who_must_be_bound_first() {
 }
 
 #[test]
+fn behind_a_lost_link_only_a_word_in_the_session_counts() {
+    let (here, again) = (endpoint("game").to_string(), "route game OPEN epoch 1");
+    let assigned = format!("route game to {here} OPEN epoch 1");
+    for by_assign in [false, true] {
+        let mut play = Play::with_session(0);
+        play.around.assigns.set(true);
+        if by_assign {
+            assert_eq!(play.assigns("game", &here), MoveAnswer::Now(Code::NORMAL));
+        }
+        for link in [OLD, NEW] {
+            play.loses(link);
+            play.heard();
+            play.says(&data("game", 0));
+            play.check(&[if by_assign { &assigned } else { again }]);
+            play.opens("game", NEW);
+        }
+    }
+    // Where its own backend gives it away, other words count again.
+    let mut play = Play::with_session(0);
+    play.around.assigns.set(true);
+    play.assigns("game", &here);
+    let to = TO.parse().unwrap();
+    play.at(|core, step| core.found_elsewhere("game", endpoint("game"), false, Ok(to), step));
+    play.parts(b"");
+    play.arrives();
+    play.accepts(2);
+    play.loses(NEW);
+    play.heard();
+    play.says(&data("game", 0));
+    play.check(&["route game OPEN epoch 2"]);
+}
+
+#[test]
 fn an_assignment_goes_with_the_session_to_another_gateway() {
     let mut play = Play::with_resumable();
     play.assigns("battle", TO);
