@@ -23,6 +23,7 @@ static TOKEN: LazyLock<Vec<u8>> = LazyLock::new(|| {
         }],
         owner: "gw-0".into(),
         peer: String::new(),
+        assigned: Vec::new(),
         expires: u64::MAX,
     })
 });

@@ -129,6 +129,14 @@ impl<L> Session<L> {
         })
     }
 
+    /// The services of which ASSIGN has said where they go, and that have not been used yet.
+    pub fn unused_assignments(&self) -> impl Iterator<Item = (&Arc<str>, SocketAddr)> {
+        self.services.iter().filter_map(|s| match &s.state {
+            State::Assigned(to) => Some((&s.name, **to)),
+            State::Opening(_) | State::Open(_) | State::Moving(_) | State::Unbound => None,
+        })
+    }
+
     /// Tells whether ASSIGN has said where the service at `place` is, or was until its link was lost.
     pub fn is_by_assign(&self, place: usize) -> bool {
         self.services.get(place).is_some_and(|s| s.by_assign)

@@ -177,6 +177,7 @@ async fn sessions_that_are_handed_over_keep_within_the_budget() {
             bindings: vec![binding(backend)],
             owner: NAME.to_owned(),
             peer: at.to_string(),
+            assigned: Vec::new(),
             expires: u64::MAX,
         });
         let mut payload = 0_u64.to_be_bytes().to_vec();

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use game_gateway::codec::link::{Kind, Open};
+use game_gateway::codec::link::{Assign, Kind, Open};
 use game_gateway::config::{Config, Secret};
 
-use crate::stage::{Answer, Scene, Ticket, opened, resume, resume_on, says};
+use crate::stage::{Answer, Scene, Ticket, begin, opened, resume, resume_on, says};
 use crate::support::wire::{Backend, Gateway, Link, Player};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -71,6 +71,44 @@ async fn another_gateway_takes_it_up_with_a_gap() {
         gap: false,
     };
     assert_eq!(opened(&mut player, &mut ticket).await, answer);
+}
+
+#[tokio::test]
+async fn an_assignment_outlives_its_gateway() {
+    let (backend, battle) = (Backend::start().await, Backend::start().await);
+    let assigned = r#"{"strategy":"assigned","assignable":["127.0.0.0/8"]}"#;
+    let game = Backend::rule(&[&backend]);
+    let routes = format!(r#"{{"rules":{{"game":{game},"battle":{assigned}}}}}"#);
+    let first = Gateway::start_with(&routes, shared).await;
+    let mut player = Player::connect(&first).await;
+    begin(&mut player, "game", b"1").await;
+    let mut link = backend.link().await;
+    let id = link.opened().await.session_id;
+    link.data().await;
+    let mut ticket = Ticket::default();
+    opened(&mut player, &mut ticket).await;
+    let mut payload = Vec::new();
+    let endpoint = &battle.address.to_string();
+    let service = "battle";
+    Assign { service, endpoint }.encode(&mut payload);
+    link.send(Kind::Assign, id, &payload).await;
+    // Its content has changed.
+    opened(&mut player, &mut ticket).await;
+
+    let second = Gateway::start_with(&routes, |config| {
+        shared(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await;
+    let mut player = resume(&second, &ticket, 0).await;
+    let mut link = backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    accept(&mut link, id, 2).await;
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+    player.data("battle", b"here").await;
+    let mut fight = battle.link().await;
+    assert_eq!(fight.opened().await.session_id, id);
+    assert_eq!(&fight.data().await.payload[..], b"here");
 }
 
 #[tokio::test]

@@ -197,6 +197,7 @@ pub(crate) fn ticket(
         }],
         owner: "gw-neighbour".into(),
         peer: owner.local_addr().expect("bound").to_string(),
+        assigned: Vec::new(),
         expires: u64::MAX,
     });
     Ticket { session_id, token }

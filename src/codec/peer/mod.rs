@@ -202,8 +202,8 @@ pub struct Handover {
     /// The service that the client's last DATA named; empty where none has, or an older gateway does not
     /// tell.
     pub last_service: String,
-    /// The services that a backend has assigned and the client has not used yet, and where they go; empty where an
-    /// older gateway does not tell.
+    /// The services that ASSIGN has sent somewhere, and where: those that the client has not used yet, and those that are
+    /// open there; empty where an older gateway does not tell.
     pub assigned: Vec<Binding>,
 }
 

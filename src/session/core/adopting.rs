@@ -1,5 +1,8 @@
 //! The end of a resume: the session is here and so is its client. OPENED, what the client lacks, and on.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use super::places::Attempt;
 use super::telling::tell_opened;
 use super::{Core, Effect, Hold, Note, Pause, Resume, State, Step};
@@ -77,15 +80,15 @@ impl<L: Hold> Core<L> {
             session.count_on(handed.received);
             session.identify(handed.bound, handed.newest);
             session.name_last(&handed.last_service);
-            for Binding { service, endpoint } in &handed.assigned {
-                let here =
-                    |(name, at): (&std::sync::Arc<str>, _)| **name == **service && at == *endpoint;
-                if session.endpoints().any(here) {
-                    session.set_by_assign(service, true);
-                }
-                // Where it is open by now, or there are too many, that stands.
-                let _ = session.assign(service, *endpoint);
-            }
+            take_assignments(&mut session, &handed.assigned);
+        } else {
+            // A token may be a day old, and rules have changed since.
+            let mut assigned = std::mem::take(&mut claim.token.assigned);
+            assigned.retain(|Binding { service, endpoint }| {
+                let allowed = (step.host).endpoint_allowed(service, &endpoint.to_string());
+                allowed == Ok(*endpoint)
+            });
+            take_assignments(&mut session, &assigned);
         }
         session.bind(claim.bound);
         if session.bound() != before {
@@ -184,6 +187,18 @@ impl<L: Hold> Core<L> {
             until: step.now + window,
             code,
         };
+    }
+}
+
+/// Takes over what ASSIGN has said elsewhere.
+fn take_assignments<L: Hold>(session: &mut Session<L>, assigned: &[Binding]) {
+    for Binding { service, endpoint } in assigned {
+        let is_here = |(name, at): (&Arc<str>, SocketAddr)| **name == **service && at == *endpoint;
+        if session.endpoints().any(is_here) {
+            session.set_by_assign(service, true);
+        }
+        // Where it is open by now, or there are too many, that stands.
+        let _ = session.assign(service, *endpoint);
     }
 }
 

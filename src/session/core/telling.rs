@@ -253,6 +253,7 @@ fn token<L: Hold>(session: &Session<L>, step: &Step<'_>) -> TokenBody {
         bound: session.bound(),
         newest: session.newest(),
         bindings: session.endpoints().map(binding).collect(),
+        assigned: session.unused_assignments().map(binding).collect(),
         owner: step.host.gateway_id().to_owned(),
         peer: step.host.peer_address().unwrap_or_default().to_owned(),
         expires: step.host.unix_seconds() + LIFETIME_SECONDS,

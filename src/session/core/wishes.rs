@@ -193,7 +193,13 @@ impl<L: Hold> Core<L> {
         if !step.host.takes_sessions(service, to) {
             return Err(Code::UNAVAILABLE);
         }
+        let was_assigned = session
+            .assigned()
+            .any(|(name, at)| **name == *service && at == to);
         if session.assign(service, to)? {
+            if !was_assigned {
+                self.renew_token(step);
+            }
             return Ok(MoveAnswer::Now(Code::NORMAL));
         }
         let open = session.open().find(|(name, _)| ***name == *service);

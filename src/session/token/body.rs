@@ -7,6 +7,9 @@ use crate::codec::peer::Binding;
 /// The most bindings that a token holds: `session.max_services` is no larger.
 const MAX_BINDINGS: usize = 64;
 
+/// The most bytes of assignments in a token. Those beyond it are left out: a token that is too long resumes nothing.
+const MAX_ASSIGNED_BYTES: usize = 512;
+
 /// All that a gateway needs to take a session over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenBody {
@@ -20,6 +23,8 @@ pub struct TokenBody {
     pub newest: Bind,
     /// The services in use.
     pub bindings: Vec<Binding>,
+    /// The services that ASSIGN has sent somewhere and the client has not used yet, as far as there is room.
+    pub assigned: Vec<Binding>,
     /// The gateway that has the session.
     pub owner: String,
     /// Where other gateways reach that one, `host:port`; empty: nowhere.
@@ -47,8 +52,16 @@ impl TokenBody {
         text(out, &self.peer);
         out.push(self.bindings.len().min(MAX_BINDINGS) as u8);
         for binding in self.bindings.iter().take(MAX_BINDINGS) {
-            text(out, &binding.service);
-            text(out, &binding.endpoint.to_string());
+            encode(out, binding);
+        }
+        // Behind what gateways of the release before read, and only where there is something.
+        let begins = out.len();
+        for binding in &self.assigned {
+            let end = out.len();
+            encode(out, binding);
+            if out.len() - begins > MAX_ASSIGNED_BYTES {
+                return out.truncate(end);
+            }
         }
     }
 
@@ -69,13 +82,21 @@ impl TokenBody {
                     .map(|_| rest.binding())
                     .collect::<Result<_, _>>()?
             },
+            assigned: {
+                let mut assigned = Vec::new();
+                while !rest.0.is_empty() {
+                    assigned.push(rest.binding()?);
+                }
+                assigned
+            },
         };
-        if rest.0.is_empty() {
-            Ok(body)
-        } else {
-            Err(TokenError::Malformed)
-        }
+        Ok(body)
     }
+}
+
+fn encode(out: &mut Vec<u8>, binding: &Binding) {
+    text(out, &binding.service);
+    text(out, &binding.endpoint.to_string());
 }
 
 /// A length of one byte, and the text; it is cut at 255 bytes, which configuration keeps it below.

@@ -22,6 +22,7 @@ fn body() -> TokenBody {
             service: "game".into(),
             endpoint: "10.0.0.7:9300".parse().unwrap(),
         }],
+        assigned: Vec::new(),
         owner: "gw-0".into(),
         peer: "10.0.0.1:7001".into(),
         expires: 1_000_000,
@@ -98,7 +99,14 @@ fn the_largest_body_fits() {
     let ring = ring(&[SECRET]);
     let token = ring.seal(&large);
     assert!(token.len() <= MAX_TOKEN_LEN);
-    assert_eq!(ring.open(&token, 0), Ok(large));
+    assert_eq!(ring.open(&token, 0), Ok(large.clone()));
+    // Assignments give way.
+    large.assigned = vec![large.bindings[0].clone(); 64];
+    let token = ring.seal(&large);
+    assert!((1..=MAX_TOKEN_LEN).contains(&token.len()));
+    let opened = ring.open(&token, 0).unwrap();
+    assert_eq!(opened.bindings, large.bindings);
+    assert_eq!(opened.assigned, large.assigned[..4]);
 }
 
 proptest! {
@@ -118,8 +126,10 @@ proptest! {
             a
         };
         let bindings = services.into_iter().map(|(service, endpoint)| Binding { service, endpoint: plain(endpoint) });
+        let mut bindings: Vec<Binding> = bindings.collect();
+        let assigned = bindings.split_off(bindings.len() / 2);
         let body = TokenBody {
-            session_id, epoch, bound: bind(0), newest: bind(1), bindings: bindings.collect(), owner, peer, expires,
+            session_id, epoch, bound: bind(0), newest: bind(1), bindings, assigned, owner, peer, expires,
         };
         let ring = ring(&[SECRET]);
         prop_assert_eq!(ring.open(&ring.seal(&body), 0), Ok(body));

@@ -46,6 +46,10 @@ struct Around {
     calls: Cell<u64>,
     /// A backend that takes no new sessions.
     closed: Cell<Option<SocketAddr>>,
+    /// One that the rules do not allow.
+    forbidden: Cell<Option<SocketAddr>>,
+    /// What tokens say is assigned.
+    token_assigned: Vec<Binding>,
     /// Nothing but ASSIGN, or another source of assignments, leads to services.
     assigns: Cell<bool>,
 }
@@ -85,10 +89,13 @@ impl Host for Around {
         let owner = String::from_utf8_lossy(owner).into_owned();
         let mut token = token_of(u32::from(*epoch), &owner);
         token.bound.user_id = self.token_user.get();
+        token.assigned = self.token_assigned.clone();
         Ok(token)
     }
     fn endpoint_allowed(&self, _: &str, endpoint: &str) -> Result<SocketAddr, Code> {
-        endpoint.parse().map_err(|_| Code::NO_ROUTE)
+        let parsed: Option<SocketAddr> = endpoint.parse().ok();
+        let allowed = parsed.filter(|to| self.forbidden.get() != Some(*to));
+        allowed.ok_or(Code::NO_ROUTE)
     }
     fn takes_sessions(&self, _: &str, endpoint: SocketAddr) -> bool {
         self.closed.get() != Some(endpoint)
@@ -119,6 +126,7 @@ fn token_of(epoch: u32, owner: &str) -> TokenBody {
             service: "game".into(),
             endpoint: endpoint("game"),
         }],
+        assigned: Vec::new(),
         owner: owner.into(),
         peer: format!("{owner}:9"),
         expires: 2_000,
@@ -170,6 +178,8 @@ impl Play {
                 token_user: Cell::default(),
                 calls: Cell::new(0),
                 closed: Cell::default(),
+                forbidden: Cell::default(),
+                token_assigned: Vec::new(),
                 assigns: Cell::default(),
             },
             now: 0,

@@ -140,6 +140,42 @@ fn behind_a_lost_link_only_a_word_in_the_session_counts() {
 }
 
 #[test]
+fn an_assignment_outlives_its_gateway_where_the_rules_still_allow_it() {
+    let mut play = Play::new();
+    let assigned = |service: &str, to: SocketAddr| Binding {
+        service: service.into(),
+        endpoint: to,
+    };
+    let (to, dropped) = (TO.parse().unwrap(), endpoint("dropped"));
+    play.around.forbidden.set(Some(dropped));
+    play.around.token_assigned = vec![assigned("battle", to), assigned("chat", dropped)];
+    play.says(&resume(0, 1, "b"));
+    play.at(|core, step| core.located_elsewhere(None, step));
+    play.at(|core, step| core.registered(Ok(7), step));
+    play.answers(1, ToClaimant::Unknown);
+    play.reaches("game", 1);
+    play.accepts(2);
+    play.heard();
+    play.says(&data("battle", 0));
+    play.says(&data("chat", 0));
+    play.check(&[
+        &format!("route battle to {TO} OPEN epoch 2"),
+        "route chat OPEN epoch 2",
+    ]);
+}
+
+#[test]
+fn a_client_that_resumes_gets_a_token_with_the_assignment() {
+    let mut play = Play::with_resumable();
+    for (to, told) in [(TO, true), (TO, false), ("10.8.8.8:1", true)] {
+        assert_eq!(play.assigns("battle", to), MoveAnswer::Now(Code::NORMAL));
+        let opened = format!("OPENED 1 epoch 1 battle at {to}");
+        let heard = play.heard();
+        assert_eq!(heard, Vec::from_iter(told.then_some(opened)));
+    }
+}
+
+#[test]
 fn an_assignment_goes_with_the_session_to_another_gateway() {
     let mut play = Play::with_resumable();
     play.assigns("battle", TO);

@@ -39,7 +39,11 @@ pub(super) fn words(effect: &Effect) -> Option<String> {
         Effect::SendOpened(opened) => {
             let gap = if opened.gap { " GAP" } else { "" };
             let epoch = opened.token.as_ref().map_or(0, |token| token.epoch);
-            format!("OPENED {} epoch {epoch}{gap}", opened.received)
+            let assigned = opened.token.iter().flat_map(|token| &token.assigned);
+            let assigned: String = assigned
+                .map(|it| format!(" {} at {}", it.service, it.endpoint))
+                .collect();
+            format!("OPENED {} epoch {epoch}{gap}{assigned}", opened.received)
         }
         Effect::Replay { frames, .. } => format!("replay {frames}"),
         Effect::LeaveConnection(closing) => format!("leave connection: {}", code_of(closing)),
