@@ -1,12 +1,12 @@
 //! The page of the admin API as operators use it: in Chromium, against a gateway's process.
 
-use game_gateway::codec::link::Kind;
+use game_gateway::codec::link::{Features, Kind, OPEN_TRANSFERRED, Open};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::scene::{Scene, addresses, serve};
-use crate::support::wire::soon;
+use crate::support::wire::{Backend, soon};
 
 /// What must not run.
 const MARKUP: &str =
@@ -91,6 +91,53 @@ async fn a_drain_is_seen_and_undone() {
     let undone = r###"await press("Undo"); await answer(); await closed();
         await until(() => text("#state") === "serving" && card("Drain").hidden); return text("#said");"###;
     scene.run(undone).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_backend_is_emptied_by_a_button() {
+    let mut scene = Scene::begin().await;
+    scene.sign_in("touch").await;
+    let (mut player, mut link, id) = scene.player(4711).await;
+    let features = Features { transfer: true }.encode();
+    link.send(Kind::Features, 0, &features).await;
+    let other = Backend::start().await;
+    let (old, new) = (scene.backend.address, other.address);
+    let rule = Backend::rule(&[&scene.backend, &other]);
+    let routes = format!(r#"{{"rules":{{"game":{rule}}}}}"#);
+    std::fs::write(&scene.routes, routes).expect("routes");
+    let pressed = format!(
+        r###"view("#backends");
+        await until(() => text("tbody").includes("{new}") && text("tbody").includes("{old}"));
+        const name = "Move away: {old} of game";
+        const away = () => all("main button").find((b) => b.getAttribute("aria-label") === name && !b.hidden && !b.disabled);
+        (await until(away)).click(); const asked = await answer(); await closed(); return asked;"###
+    );
+    let asked = scene.run(&pressed).await;
+    let asked = asked.as_str().expect("a question");
+    assert!(asked.contains("go on at other backends"), "{asked}");
+    assert_eq!(link.closed().await, (id, 307));
+    let state = [&307_u16.to_be_bytes()[..], &[0; 4], b"the state"].concat();
+    link.send(Kind::Close, id, &state).await;
+    let mut there = other.link().await;
+    let open = there.opened().await;
+    let open = Open::decode(&open.payload).expect("a payload");
+    assert_eq!(
+        (open.flags, open.state),
+        (OPEN_TRANSFERRED, &b"the state"[..])
+    );
+    there
+        .send(Kind::Accept, id, &open.epoch.to_be_bytes())
+        .await;
+    let moved = format!(
+        r###"const row = () => all("tbody tr").find((row) => row.textContent.includes("{old}"));
+        const cells = () => [...row().querySelectorAll("td")].map((cell) => cell.textContent);
+        await until(() => row()?.textContent.includes("1 moved away"));
+        await until(() => cells()[3] === "0"); return cells()[2];"###
+    );
+    assert_eq!(scene.run(&moved).await, "drain");
+    player.data("game", b"on").await;
+    assert_eq!(&there.data().await.payload[..], b"on");
     scene.end().await;
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::stage::{Deployment, get, members, shown, tell};
+use crate::support::wire::Backend;
 
 const OLD: &str = "it is too old: it does not know questions of other gateways";
 
@@ -90,6 +91,48 @@ async fn a_session_is_found_and_kicked_on_whatever_gateway() {
     // It has ended, and is still told of.
     let (_, ended) = get(&all.a, "/api/v1/sessions?state=ended&deployment=true").await;
     assert_eq!(members(&ended, "sessions", "global_id"), [&json!(id)]);
+}
+
+#[tokio::test]
+async fn a_session_is_assigned_a_backend_on_whatever_gateway() {
+    let all = Deployment::start().await;
+    for gateway in [&all.a, &all.b] {
+        let (_, routes) = get(gateway, "/api/v1/routes").await;
+        let mut rules = routes["rules"].clone();
+        rules["battle"] = json!({"strategy": "assigned", "assignable": ["127.0.0.0/8"]});
+        gateway.set_routes(&json!({ "rules": rules }).to_string());
+        let version = "game_gateway_routes_version";
+        gateway.until(version, |version| version > 1).await;
+    }
+    let (wrong, battle) = (Backend::start().await, Backend::start().await);
+    let mut on_b = all.player(&all.b, 4711).await;
+    let (_, page) = get(&all.b, "/api/v1/sessions").await;
+    let ids = members(&page, "sessions", "global_id");
+    let id = ids[0].as_str().expect("an id").to_owned();
+    let number = id.trim_start_matches("gw-b:");
+    let to = |endpoint: &str| json!({"service": "battle", "endpoint": endpoint}).to_string();
+    // By the whole id, and by its number alone; the last word counts.
+    for (wanted, backend) in [(id.as_str(), &wrong), (number, &battle)] {
+        let line = format!("POST /api/v1/sessions/{wanted}/assign");
+        let body = to(&backend.address.to_string());
+        let (status, error) = tell(&all.a, &line, &body).await;
+        assert_eq!(status, 404, "only if it is asked for: {error}");
+        let (status, done) = tell(&all.a, &format!("{line}?deployment=true"), &body).await;
+        assert_eq!((status, &done["outcome"]), (200, &json!("noted")), "{done}");
+    }
+    on_b.data("battle", b"here").await;
+    let mut link = battle.link().await;
+    assert_eq!(link.opened().await.session_id.to_string(), number);
+    assert_eq!(&link.data().await.payload[..], b"here");
+    // The one that has it says what is wrong, and one that has not answered may have what nobody has.
+    let line = format!("POST /api/v1/sessions/{id}/assign?deployment=true");
+    let (status, error) = tell(&all.a, &line, &to("10.1.2.3:7000")).await;
+    assert_eq!(status, 409, "{error}");
+    let line = "POST /api/v1/sessions/17/assign?deployment=true";
+    let (status, error) = tell(&all.a, line, &to(&battle.address.to_string())).await;
+    assert_eq!(status, 503, "{error}");
+    let message = error["error"]["message"].as_str().expect("a message");
+    assert!(message.contains(OLD), "{message}");
 }
 
 fn address_of_old(page: &Value) -> String {
