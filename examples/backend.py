@@ -9,7 +9,8 @@ Every DATA is echoed to its session. Some do more:
   assign SERVICE ENDPOINT   says where that service of this session goes
   transfer [ENDPOINT]       has the session taken to another backend, its count with it
 The last two are answered with "moved CODE", unless the session is another backend's by then. On SIGTERM all sessions are
-moved to other backends; then it ends.
+moved to other backends; then it ends. With --control a cluster asks over HTTP: GET /ready, and GET /leave, which is
+answered when all sessions are elsewhere.
 """
 import argparse
 import asyncio
@@ -18,6 +19,7 @@ import re
 import signal
 import struct
 import sys
+import time
 from types import SimpleNamespace
 
 HEADER = struct.Struct(">IBBHQ")  # payload_len, kind, flags, reserved, session_id
@@ -31,6 +33,7 @@ TRANSFER_COMMAND = re.compile(rb"transfer( [!-~]{1,255})?")
 MAX_PAYLOAD = 16 * 1024 * 1024  # bytes; a link that announces more is closed
 
 LEAVE_SECONDS = 20  # for its sessions to be moved
+HTTP_SECONDS = 5  # for the head of a request
 
 sessions = {}  # (service_type, session_id) -> gateway, epoch, link (None: it has none), count, departing
 links = set()
@@ -57,6 +60,22 @@ def leave(move):
         link.send(GOAWAY, 0, leaving)
 
 
+async def empty():
+    """Waits until no session is left and every gateway has taken all that was said. Returns how many are left."""
+    end, asked = time.monotonic() + LEAVE_SECONDS, False
+    while time.monotonic() < end:
+        if not sessions and not asked:
+            # A gateway that has not heard of GOAWAY yet may just have opened a session.
+            for link in links:
+                link.unanswered += 1
+                link.send(PING)
+        elif not sessions and not any(link.unanswered for link in links):
+            break
+        asked = not sessions
+        await asyncio.sleep(0.05)
+    return len(sessions)
+
+
 def suspend(key, session, milliseconds):
     """Forgets the session after a while. With a link it may still be sent to: the gateway keeps that."""
     # Unless another OPEN has replaced the value in the meantime.
@@ -71,6 +90,7 @@ class Link:
         # A gateway whose host is gone sends no FIN: only its silence tells. Seconds; None: for ever.
         self.patience = 3 * hello.get("ping_interval_ms", 0) / 1000 or None
         self.features_told = False
+        self.unanswered = 0  # PINGs of this side
         links.add(self)
         if leaving is not None:
             self.send(GOAWAY, 0, leaving)
@@ -97,6 +117,8 @@ class Link:
             if not self.features_told:
                 self.features_told = True
                 self.send(FEATURES, 0, b'{"features":["transfer"]}')
+        elif kind == PONG:
+            self.unanswered = max(self.unanswered - 1, 0)
         elif kind == OPEN:
             self.take_open(key, session, payload)
         elif kind == DATA and session and session.link:  # else it ended while this was on its way
@@ -198,20 +220,39 @@ async def serve_link(reader, writer):
             link.leave(key, session)
 
 
+async def serve_control(reader, writer):
+    try:
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), HTTP_SECONDS)
+        status, text = b"404 Not Found", b"expected /ready or /leave"
+        if head.startswith(b"GET /ready "):
+            status, text = (b"503 Service Unavailable", b"leaving") if leaving is not None else (b"200 OK", b"ready")
+        elif head.startswith(b"GET /leave "):
+            leave(move=True)
+            left = await empty()
+            status, text = b"504 Gateway Timeout" if left else b"200 OK", b"%d sessions left" % left
+        writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(text), text))
+        await writer.drain()
+    except (EOFError, ConnectionError, asyncio.LimitOverrunError, asyncio.TimeoutError):
+        pass  # nobody to answer
+    writer.close()
+
+
 async def main():
     parser = argparse.ArgumentParser(description="An echo backend for game-gateway.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=9001, help="0: any free one")
-    server = await asyncio.start_server(serve_link, "127.0.0.1", parser.parse_args().port)
+    parser.add_argument("--control", type=int, metavar="PORT", help="for a cluster's requests over HTTP")
+    options = parser.parse_args()
+    server = await asyncio.start_server(serve_link, options.host, options.port)
+    if options.control is not None:
+        control = await asyncio.start_server(serve_control, options.host, options.control)
+        print("control on %s:%d" % control.sockets[0].getsockname()[:2], flush=True)
     terminated = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
-    print("listening on 127.0.0.1:%d" % server.sockets[0].getsockname()[1], flush=True)
+    print("listening on %s:%d" % server.sockets[0].getsockname()[:2], flush=True)
     await terminated.wait()
     leave(move=True)
-    for _ in range(LEAVE_SECONDS * 10):
-        if not sessions:
-            break
-        await asyncio.sleep(0.1)
-    left = len(sessions)
+    left = await empty()
     for link in links:
         link.writer.close()
     while links:

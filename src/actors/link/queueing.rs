@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{Attach, AwaitRoom, AwaitTurn, Lease, Link, LinkEvent, TellBound};
 use crate::codec::buffers::SCRATCH_BYTES;
 use crate::codec::link::{Bind, Kind, OPEN_TRANSFERRED, open_epoch, open_flags};
-use crate::session::link::Waiter;
+use crate::session::link::{Phase, Waiter};
 use crate::supervision::Receive;
 
 /// Places in the queue beyond which new sessions are sent away.
@@ -30,7 +30,10 @@ pub(super) enum Newcomer {
 impl Link {
     /// Adds a session, and sends its OPEN.
     pub(super) fn attach(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        if msg.answer.is_closed() || self.lifecycle.is_ending() {
+        let arrives = open_flags(&msg.open) & OPEN_TRANSFERRED != 0;
+        // Sent before GOAWAY was heard of: the backend may end as soon as its PING behind that is answered.
+        let comes_late = self.lifecycle.phase() == Phase::Leaving && (!msg.resumes || arrives);
+        if msg.answer.is_closed() || self.lifecycle.is_ending() || comes_late {
             // The client is gone, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
             self.idle.retell();
@@ -44,7 +47,7 @@ impl Link {
         if !msg.resumes {
             attached.mark = now_us;
         }
-        if open_flags(&msg.open) & OPEN_TRANSFERRED != 0 {
+        if arrives {
             attached.arrives(open_epoch(&msg.open));
         }
         if !msg.resumes {

@@ -36,7 +36,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Interval at which [`Backend::stop`] counts its sessions.
+/// Interval at which a backend that stops counts its sessions.
 const STOP_POLL: Duration = Duration::from_millis(20);
 
 /// Everything that the links of a backend share.
@@ -67,6 +67,39 @@ impl Shared {
         said
     }
 
+    fn leave(&self, moves: bool) {
+        let mut state = self.lock();
+        state.core.leave(moves);
+        state.wake(None);
+    }
+
+    /// Waits until no session is left and every gateway has taken all that was said, up to `window`; returns how many
+    /// sessions are left.
+    async fn empty(&self, window: Duration) -> usize {
+        let end = tokio::time::Instant::now() + window;
+        let mut is_asked = false;
+        loop {
+            let sessions = {
+                let mut state = self.lock();
+                let sessions = state.core.session_count();
+                if sessions == 0 && !is_asked {
+                    // A gateway that has not heard yet may just have opened a session, and what was said last may lie
+                    // unwritten.
+                    state.core.ask_all();
+                    state.wake(None);
+                } else if sessions == 0 && state.core.all_have_answered() {
+                    return 0;
+                }
+                sessions
+            };
+            is_asked = sessions == 0;
+            if tokio::time::Instant::now() >= end {
+                return sessions;
+            }
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    }
+
     fn now(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
@@ -80,6 +113,22 @@ impl Speaker {
     /// Does what [`Backend::speak`] does.
     pub fn speak<R>(&self, service: &str, say: impl FnOnce(&mut Replies<'_>) -> R) -> Option<R> {
         self.0.speak(service, say)
+    }
+
+    /// Does what [`Backend::leave`] does.
+    pub fn leave(&self, moves: bool) {
+        self.0.leave(moves);
+    }
+
+    /// Returns true once it has said that it takes no new sessions.
+    pub fn is_leaving(&self) -> bool {
+        self.0.lock().core.is_leaving()
+    }
+
+    /// Waits, up to `window`, until no session is left and every gateway has taken all that was said to it: behind
+    /// [`leave`](Self::leave) nothing comes any more. Returns how many sessions are left.
+    pub async fn empty(&self, window: Duration) -> usize {
+        self.0.empty(window).await
     }
 
     /// Counts the links that are open.
@@ -187,31 +236,26 @@ impl Backend {
     /// Tells every gateway, now and on links to come, that this backend takes no new sessions; with `moves` that those
     /// which it has are to be moved to others, else they go on.
     pub fn leave(&self, moves: bool) {
-        let mut state = self.shared.lock();
-        state.core.leave(moves);
-        state.wake(None);
+        self.shared.leave(moves);
     }
 
-    /// Stops in order: GOAWAY, then up to `window` for the sessions to end, then the links end.
-    /// Returns how many sessions were cut off.
+    /// Stops in order: GOAWAY, then up to `window` for the sessions to end and for every gateway to have heard of it,
+    /// then the links end. Returns how many sessions were cut off.
     pub async fn stop(self, window: Duration) -> usize {
         self.leave(false);
         self.stop_when_empty(window).await
     }
 
     /// Stops as a server that is upgraded does: GOAWAY `01`, then up to `window` for the sessions to be moved to other
-    /// backends, or to end, then the links end. Returns how many sessions were cut off.
+    /// backends, or to end, and for every gateway to have heard of it, then the links end. Returns how many sessions
+    /// were cut off.
     pub async fn retire(self, window: Duration) -> usize {
         self.leave(true);
         self.stop_when_empty(window).await
     }
 
     async fn stop_when_empty(self, window: Duration) -> usize {
-        let end = tokio::time::Instant::now() + window;
-        while self.sessions() > 0 && tokio::time::Instant::now() < end {
-            tokio::time::sleep(STOP_POLL).await;
-        }
-        let left = self.sessions();
+        let left = self.shared.empty(window).await;
         self.abort().await;
         left
     }

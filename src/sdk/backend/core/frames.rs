@@ -32,7 +32,7 @@ impl<S: Service> BackendCore<S> {
                     self.links.push(link, Kind::Features, 0, &features);
                 }
             }
-            Some(Kind::Pong) => {}
+            Some(Kind::Pong) => self.links.answered(link),
             Some(
                 Kind::Data
                 | Kind::Hello

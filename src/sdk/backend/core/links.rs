@@ -22,6 +22,8 @@ pub(super) struct Greeting {
     pub(super) ping_interval_ms: u64,
     /// FEATURES is sent.
     pub(super) features_told: bool,
+    /// PINGs of this side that the gateway has not answered yet.
+    pub(super) unanswered: u32,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +73,30 @@ impl Links {
             .get_mut(link)
             .and_then(|slot| slot.greeting.as_mut());
         greeting.is_some_and(|greeting| !std::mem::replace(&mut greeting.features_told, true))
+    }
+
+    /// Sends a PING on every link whose HELLO was taken.
+    pub(super) fn ping_all(&mut self) {
+        let greeted: Vec<LinkId> = self.greeted().map(|(link, _)| link).collect();
+        for link in greeted {
+            if let Some(greeting) = self.slots[link].greeting.as_mut() {
+                greeting.unanswered += 1;
+            }
+            self.push(link, Kind::Ping, 0, &[]);
+        }
+    }
+
+    /// Takes a PONG.
+    pub(super) fn answered(&mut self, link: LinkId) {
+        let slot = self.slots.get_mut(link);
+        if let Some(greeting) = slot.and_then(|slot| slot.greeting.as_mut()) {
+            greeting.unanswered = greeting.unanswered.saturating_sub(1);
+        }
+    }
+
+    /// Tells whether no PING is unanswered.
+    pub(super) fn all_have_answered(&self) -> bool {
+        self.greeted().all(|(_, greeting)| greeting.unanswered == 0)
     }
 
     /// Lists the links whose HELLO was taken.
@@ -124,4 +150,35 @@ impl Links {
             std::mem::swap(&mut slot.outbox, into);
         }
     }
+}
+
+#[test]
+fn every_gateway_whose_link_stands_must_answer() {
+    let mut links = Links::default();
+    let greeted = |links: &mut Links| {
+        let greeting = Greeting {
+            gateway_id: "a".into(),
+            service: 0,
+            resume_window_ms: 0,
+            ping_interval_ms: 0,
+            features_told: false,
+            unanswered: 0,
+        };
+        let link = links.insert();
+        links.greet(link, greeting);
+        link
+    };
+    let (one, other) = (greeted(&mut links), greeted(&mut links));
+    links.ping_all();
+    links.ping_all();
+    // One who comes later was asked nothing, nor was one without HELLO.
+    let (late, silent) = (greeted(&mut links), links.insert());
+    for link in [late, silent, one, one, one] {
+        assert!(!links.all_have_answered());
+        // One too many is nobody else's answer.
+        links.answered(link);
+    }
+    assert!(!links.all_have_answered());
+    links.remove(other);
+    assert!(links.all_have_answered());
 }

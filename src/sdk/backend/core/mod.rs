@@ -195,6 +195,22 @@ impl<S: Service> BackendCore<S> {
         }
     }
 
+    /// Returns true once it has said that it takes no new sessions.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Asks every gateway for a sign that it has taken all that was said to it: a PING on each link, which is answered
+    /// in the order of the link's frames. What the gateway has sent before it heard of a GOAWAY comes before that too.
+    pub fn ask_all(&mut self) {
+        self.links.ping_all();
+    }
+
+    /// Returns true if every gateway that was asked has answered, or its link is gone.
+    pub fn all_have_answered(&self) -> bool {
+        self.links.all_have_answered()
+    }
+
     /// Speaks to sessions of `service` unasked. Returns `None` where no link for it has ever come.
     pub fn speak<R>(
         &mut self,
@@ -243,6 +259,7 @@ impl<S: Service> BackendCore<S> {
             resume_window_ms: hello.resume_window_ms,
             ping_interval_ms: hello.ping_interval_ms,
             features_told: false,
+            unanswered: 0,
         };
         self.links.greet(link, greeting);
         if let Some(goaway) = self.leaving {
