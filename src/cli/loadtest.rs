@@ -8,6 +8,7 @@
 mod args;
 mod closed;
 mod connect;
+mod control;
 mod drive;
 mod echo;
 mod moves;

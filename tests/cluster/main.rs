@@ -8,6 +8,7 @@ mod support;
 mod play;
 
 mod bad_input;
+mod game_servers;
 mod rolling;
 mod routes;
 mod scaling;

@@ -1,7 +1,7 @@
 //! A cluster with the program and the chart under test, and the parts of a release in it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -20,6 +20,12 @@ pub(crate) fn start() -> Cluster {
         tools: root.join("target/chart-tools/bin"),
         directory: root.join("helm"),
     })
+}
+
+/// Returns the path of an example.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    examples.join(name)
 }
 
 /// Returns the gateway's pods that are not terminating, by their names.

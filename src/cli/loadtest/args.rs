@@ -118,6 +118,10 @@ pub struct LoadtestArgs {
     /// backends first.
     #[arg(long, value_name = "ADDR", conflicts_with = "with_backend")]
     pub backend_only: Option<SocketAddr>,
+    /// With --backend-only: address for a cluster's requests. `GET /ready` is answered 200 while the backend takes
+    /// sessions; `GET /leave` has them moved to other backends, and is answered when none is left.
+    #[arg(long, value_name = "ADDR", requires = "backend_only")]
+    pub control: Option<SocketAddr>,
     /// Interval at which the echo backend sends a numbered frame to each player of a match.
     #[arg(long, value_parser = parse_duration, value_name = "DURATION")]
     pub pushes: Option<Duration>,

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite;
 
-use super::LoadtestError;
 use super::args::{BackendProtocol, LoadtestArgs};
+use super::{LoadtestError, control};
 use crate::cli::output;
 use crate::sdk::backend::Backend;
 use crate::sdk::backend::matches::Matches;
@@ -22,10 +22,10 @@ use crate::sdk::backend::matches::Matches;
 /// Room for one read, in bytes.
 const READ_BYTES: usize = 64 << 10;
 /// Pause after a failed accept, so that a lack of descriptors does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Limit for the sessions of a backend that is upgraded to be moved; shorter than a pod's usual grace period.
-const UPGRADE_WINDOW: Duration = Duration::from_secs(20);
+pub(super) const UPGRADE_WINDOW: Duration = Duration::from_secs(20);
 
 /// What an echo backend does.
 #[derive(Debug, Clone)]
@@ -210,6 +210,15 @@ pub(super) fn run_only(address: SocketAddr, args: &LoadtestArgs) -> Result<(), L
             .await
             .map_err(|error| LoadtestError::Backend { address, error })?;
         output::complain(format_args!("echo backend on {}", server.address()));
+        if let Some(address) = args.control {
+            let Server::Link(game) = &server else {
+                let text = "--control: expected --backend-protocol link".to_owned();
+                return Err(LoadtestError::Usage(text));
+            };
+            control::start(address, game.backend.speaker())
+                .await
+                .map_err(|error| LoadtestError::Backend { address, error })?;
+        }
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let time_up = async {

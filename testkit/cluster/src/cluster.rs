@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::journal::Journal;
 use crate::store::Store;
-use crate::{api, control, kubelet, services};
+use crate::{api, control, kubelet, names, services};
 
 /// Timeout of anything; only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -42,6 +42,8 @@ pub struct Cluster {
     pub store: Arc<Store>,
     /// Logs and exits of the pods.
     pub journal: Arc<Journal>,
+    /// Headless Services have names. Not so where the system keeps port 53 for root.
+    pub has_names: bool,
     setup: Setup,
     home: TempDir,
     _parts: JoinSet<()>,
@@ -59,9 +61,19 @@ impl Cluster {
         let mut parts = JoinSet::new();
         parts.spawn(control::run(store.clone()));
         parts.spawn(services::run(store.clone()));
-        let program = setup.program.clone();
-        parts.spawn(kubelet::run(store.clone(), journal.clone(), program));
         let home = tempfile::tempdir().expect("a directory");
+        let resolver = names::open(home.path()).map(|(socket, file)| {
+            parts.spawn(names::run(store.clone(), socket));
+            file
+        });
+        let has_names = resolver.is_some();
+        let program = setup.program.clone();
+        parts.spawn(kubelet::run(
+            store.clone(),
+            journal.clone(),
+            program,
+            resolver,
+        ));
         let kubeconfig = format!(
             "{{apiVersion: v1, kind: Config, current-context: c, \
              contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
@@ -72,6 +84,7 @@ impl Cluster {
         Cluster {
             store,
             journal,
+            has_names,
             setup,
             home,
             _parts: parts,

@@ -13,6 +13,8 @@ pub struct PodEnd {
     pub code: Option<i32>,
     /// It took longer than its grace period.
     pub killed: bool,
+    /// Its `preStop` has failed, or was not over in time.
+    pub hook_failed: bool,
 }
 
 #[derive(Default)]

@@ -7,6 +7,8 @@ mod control;
 mod defaults;
 mod journal;
 mod kubelet;
+mod late;
+mod names;
 mod selector;
 mod services;
 mod store;

@@ -1,7 +1,7 @@
 //! Services: an address of its own for each, and a balancer there that follows the pods' readiness
 //! a moment late, as every node of a true cluster does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,16 +9,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
 
 use crate::addresses;
 use crate::control::is_true;
+use crate::late::Late;
 use crate::selector::has_labels;
 use crate::store::{Key, Store};
 
-/// From a pod's change of readiness to the balancers' knowing of it. Kubernetes gives no bound; a
-/// second is usual.
-const ENDPOINTS_DELAY: Duration = Duration::from_millis(700);
 /// Timeout of connecting to a pod.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -87,25 +84,37 @@ async fn start(
     tasks
 }
 
-/// Returns the addresses of the ready pods of a Service. One that is being deleted does not count.
+/// Returns the addresses of the ready pods of a Service.
 fn ready_endpoints(store: &Store, service: &Key, target: &Value) -> Vec<SocketAddr> {
     let Some(service) = store.get(service) else {
         return Vec::new();
     };
-    let (pods, _) = store.list("pods", service["metadata"]["namespace"].as_str());
+    let pods = ready_pods(store, &service);
+    pods.iter()
+        .filter_map(|pod| endpoint(pod, target))
+        .collect()
+}
+
+/// Returns the ready pods of a Service. One that is being deleted does not count.
+pub(crate) fn ready_pods(store: &Store, service: &Value) -> Vec<Arc<Value>> {
+    let (mut pods, _) = store.list("pods", service["metadata"]["namespace"].as_str());
     let unready_too = service["spec"]["publishNotReadyAddresses"] == true;
-    let mine = pods.iter().filter(|pod| {
+    pods.retain(|pod| {
         has_labels(pod, &service["spec"]["selector"])
             && pod["metadata"]["deletionTimestamp"].is_null()
             && (unready_too || is_true(pod, "Ready"))
     });
-    mine.filter_map(|pod| endpoint(pod, target)).collect()
+    pods
 }
 
 fn endpoint(pod: &Value, target: &Value) -> Option<SocketAddr> {
-    let address: Ipv4Addr = pod["status"]["podIP"].as_str()?.parse().ok()?;
     let port = container_port(pod, target)?;
-    Some((address, port).into())
+    Some((address(pod)?, port).into())
+}
+
+/// Returns a pod's address, once it has one.
+pub(crate) fn address(pod: &Value) -> Option<Ipv4Addr> {
+    pod["status"]["podIP"].as_str()?.parse().ok()
 }
 
 /// Returns the number of a port, which may be given by its name.
@@ -126,17 +135,15 @@ pub(crate) fn container_port(pod: &Value, port: &Value) -> Option<u16> {
 /// one that finds no pod is closed.
 async fn balance(store: Arc<Store>, service: Key, target: Value, listener: TcpListener) {
     let mut versions = store.versions();
-    let mut known = ready_endpoints(&store, &service, &target);
-    let mut in_force = known.clone();
-    let mut to_come: VecDeque<(Instant, Vec<SocketAddr>)> = VecDeque::new();
+    let mut endpoints = Late::new(ready_endpoints(&store, &service, &target));
     let mut connections = JoinSet::new();
     let mut turn = 0;
     loop {
-        let due = to_come.front().map(|(when, _)| *when);
         tokio::select! {
             accepted = listener.accept() => {
                 let (near, _) = accepted.expect("a connection");
                 turn += 1;
+                let in_force = endpoints.in_force();
                 if !in_force.is_empty() {
                     connections.spawn(carry(near, in_force[turn % in_force.len()]));
                 }
@@ -145,15 +152,9 @@ async fn balance(store: Arc<Store>, service: Key, target: Value, listener: TcpLi
                 if changed.is_err() {
                     return;
                 }
-                let newest = ready_endpoints(&store, &service, &target);
-                if newest != known {
-                    known.clone_from(&newest);
-                    to_come.push_back((Instant::now() + ENDPOINTS_DELAY, newest));
-                }
+                endpoints.becomes(ready_endpoints(&store, &service, &target));
             }
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                in_force = to_come.pop_front().expect("what was due").1;
-            }
+            () = endpoints.passes() => {}
             Some(_) = connections.join_next() => {}
         }
     }

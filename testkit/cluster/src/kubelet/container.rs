@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
 use testkit_process::Process;
 use tokio::time::Instant;
 
+use super::pre_stop::PreStop;
 use crate::journal::Journal;
 
 /// Interval at which a program is polled.
@@ -27,6 +27,8 @@ pub(super) struct Exit {
     pub(super) code: Option<i32>,
     /// It had to be killed.
     pub(super) killed: bool,
+    /// Its `preStop` has failed, or was not over in time.
+    pub(super) hook_failed: bool,
 }
 
 impl<'a> Container<'a> {
@@ -59,20 +61,23 @@ impl<'a> Container<'a> {
         Exit {
             code: status.code(),
             killed,
+            hook_failed: false,
         }
     }
 
     /// Ends it as Kubernetes does: what `preStop` says, SIGTERM, and SIGKILL when the grace period,
     /// which begins with `preStop`, is over.
-    pub(super) async fn stop(mut self, lifecycle: &Value, grace: Duration) -> Exit {
+    pub(super) async fn stop(mut self, pre_stop: &PreStop, grace: Duration) -> Exit {
         let end = Instant::now() + grace;
-        let sleep = lifecycle["preStop"]["sleep"]["seconds"]
-            .as_u64()
-            .unwrap_or(0);
-        let asleep = Instant::now() + Duration::from_secs(sleep);
-        while Instant::now() < asleep.min(end) && self.runs() {
-            tokio::time::sleep(LOOK).await;
-        }
+        let mut hook = std::pin::pin!(pre_stop.run());
+        let good = loop {
+            if Instant::now() >= end || !self.runs() {
+                break false;
+            }
+            if let Ok(good) = tokio::time::timeout(LOOK, &mut hook).await {
+                break good;
+            }
+        };
         if self.runs() {
             self.process.sigterm();
         }
@@ -83,6 +88,9 @@ impl<'a> Container<'a> {
         if killed {
             self.process.signal("KILL");
         }
-        self.exit(killed)
+        Exit {
+            hook_failed: !good,
+            ..self.exit(killed)
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -18,12 +18,37 @@ const IN_IMAGE: [&str; 3] = [
     "/usr/local/bin/game-gateway",
 ];
 
+/// A program of other images, for which this machine's stands.
+const PYTHON: &str = "python3";
+
+/// What every container is made of.
+pub(super) struct Image<'a> {
+    pub(super) program: &'a Path,
+    /// The container's `/etc/resolv.conf`; none: that of this machine.
+    pub(super) resolver: &'a Option<PathBuf>,
+}
+
+impl Image<'_> {
+    /// Returns the command that runs a program, without arguments.
+    fn command(&self, program: &Path) -> Command {
+        let Some(resolver) = self.resolver else {
+            return Command::new(program);
+        };
+        // The C library knows no other place, and only a namespace of mounts makes it another file.
+        let script = r#"mount --bind "$0" /etc/resolv.conf && exec "$@""#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script]);
+        command.arg(resolver).arg(program);
+        command
+    }
+}
+
 /// Returns the command of a pod's container, or the reason if something that it needs is missing.
 pub(super) fn command(
     store: &Store,
     pod: &Value,
     address: Ipv4Addr,
-    program: &Path,
+    image: &Image<'_>,
     translation: &Translation,
 ) -> Result<Command, String> {
     let container = &pod["spec"]["containers"][0];
@@ -41,11 +66,15 @@ pub(super) fn command(
             .collect()
     };
     let mut arguments = list("command");
-    if !arguments.is_empty() && !IN_IMAGE.contains(&arguments.remove(0).as_str()) {
-        return Err(format!("the image has no {}", container["command"][0]));
-    }
+    let program = match arguments.first().map(String::as_str) {
+        None => image.program,
+        Some(name) if IN_IMAGE.contains(&name) => image.program,
+        Some(PYTHON) => Path::new(PYTHON),
+        Some(name) => return Err(format!("the image has no {name}")),
+    };
+    let mut arguments = arguments.split_off(1.min(arguments.len()));
     arguments.extend(list("args"));
-    let mut command = Command::new(program);
+    let mut command = image.command(program);
     command.args(arguments).env_clear();
     for (name, value) in &variables {
         command.env(name, translation.text(value));

@@ -7,6 +7,7 @@
 mod container;
 mod environment;
 mod pod;
+mod pre_stop;
 mod probes;
 mod translation;
 mod volumes;
@@ -29,17 +30,25 @@ struct Kubelet {
     journal: Arc<Journal>,
     /// Contents of the image.
     program: PathBuf,
+    /// The pods' `/etc/resolv.conf`; none: that of this machine.
+    resolver: Option<PathBuf>,
     /// Where the pods have their files.
     root: TempDir,
 }
 
 /// Runs all pods until the task is aborted, which kills them.
-pub(crate) async fn run(store: Arc<Store>, journal: Arc<Journal>, program: PathBuf) {
+pub(crate) async fn run(
+    store: Arc<Store>,
+    journal: Arc<Journal>,
+    program: PathBuf,
+    resolver: Option<PathBuf>,
+) {
     let mut versions = store.versions();
     let kubelet = Arc::new(Kubelet {
         store,
         journal,
         program,
+        resolver,
         root: tempfile::tempdir().expect("a directory"),
     });
     let mut known = HashSet::new();

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::container::{Container, Exit, LOOK};
+use super::pre_stop::PreStop;
 use super::probes::{Probes, Purpose};
 use super::translation::Translation;
 use super::{Kubelet, environment, volumes};
@@ -40,6 +41,7 @@ struct Pod {
     object: Arc<Value>,
     address: Ipv4Addr,
     directory: PathBuf,
+    pre_stop: PreStop,
     restarts: usize,
     written: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
     writes: usize,
@@ -56,6 +58,7 @@ pub(super) async fn run(kubelet: Arc<Kubelet>, object: Arc<Value>) {
         },
         directory: kubelet.root.path().join(text("uid")),
         address: addresses::fresh(),
+        pre_stop: PreStop::Nothing,
         restarts: 0,
         written: BTreeMap::new(),
         writes: 0,
@@ -131,10 +134,17 @@ impl Pod {
         {
             return Err("a Service has no address yet".to_owned());
         }
+        self.pre_stop = PreStop::of(&self.object, self.address)?;
         self.refresh()?;
         let translation = self.translation();
-        let (store, program) = (&self.kubelet.store, &self.kubelet.program);
-        environment::command(store, &self.object, self.address, program, &translation)
+        let Kubelet {
+            store,
+            program,
+            resolver,
+            ..
+        } = &*self.kubelet;
+        let image = environment::Image { program, resolver };
+        environment::command(store, &self.object, self.address, &image, &translation)
     }
 
     /// Writes the volumes where what they hold has changed.
@@ -158,8 +168,10 @@ impl Pod {
         translation.own_address(self.address);
         for service in self.kubelet.store.list("services", None).0 {
             let text = |field: &str| service["metadata"][field].as_str().unwrap_or("");
-            if let Some(address) = service["spec"]["clusterIP"].as_str() {
-                translation.service(text("name"), text("namespace"), address);
+            match service["spec"]["clusterIP"].as_str() {
+                // The name of a headless one is for the pods' own resolver.
+                None | Some("None") => {}
+                Some(address) => translation.service(text("name"), text("namespace"), address),
             }
         }
         translation
@@ -195,8 +207,7 @@ impl Pod {
                     (Purpose::Readiness, good) => self.note("Running", running.clone(), good),
                     (Purpose::Liveness, true) => {}
                     (Purpose::Startup | Purpose::Liveness, false) => {
-                        let lifecycle = &self.object["spec"]["containers"][0]["lifecycle"];
-                        return Ended::ByItself(container.stop(lifecycle, self.grace()).await);
+                        return Ended::ByItself(container.stop(&self.pre_stop, self.grace()).await);
                     }
                 },
             }
@@ -204,12 +215,12 @@ impl Pod {
     }
 
     async fn stop(&self, container: Container<'_>) -> PodEnd {
-        let lifecycle = &self.object["spec"]["containers"][0]["lifecycle"];
-        let exit = container.stop(lifecycle, self.grace()).await;
+        let exit = container.stop(&self.pre_stop, self.grace()).await;
         PodEnd {
             pod: self.key.name.clone(),
             code: exit.code,
             killed: exit.killed,
+            hook_failed: exit.hook_failed,
         }
     }
 

@@ -82,14 +82,14 @@ impl Probes {
 }
 
 #[derive(Debug, Clone)]
-struct Question {
+pub(super) struct Question {
     address: SocketAddr,
     /// None: that the port is open is enough.
     path: Option<String>,
 }
 
 impl Question {
-    fn of(probe: &Value, pod: &Value, address: Ipv4Addr) -> Question {
+    pub(super) fn of(probe: &Value, pod: &Value, address: Ipv4Addr) -> Question {
         let http = probe["httpGet"].is_object();
         let asked = if http {
             &probe["httpGet"]
@@ -105,7 +105,7 @@ impl Question {
         }
     }
 
-    async fn answered(&self) -> std::io::Result<bool> {
+    pub(super) async fn answered(&self) -> std::io::Result<bool> {
         let mut socket = TcpStream::connect(self.address).await?;
         let Some(path) = &self.path else {
             return Ok(true);
