@@ -104,6 +104,24 @@ fn kubernetes_takes_every_object() {
     }
 }
 
+/// So are the examples, which the chart knows nothing of.
+#[test]
+fn kubernetes_takes_the_examples() {
+    let images = [
+        concat!("localhost/game-gateway:", env!("CARGO_PKG_VERSION")),
+        "docker.io/library/python:",
+    ];
+    for (name, image) in ["game-server", "backend"].into_iter().zip(images) {
+        let file = repository(&format!("examples/{name}.yaml"));
+        let text = fs::read_to_string(&file).expect("the example");
+        assert!(text.contains(image), "{name}: {image}");
+        for version in KUBERNETES {
+            let passed = validated(version, &file);
+            assert_eq!(passed, parse(&text).len(), "{name} for {version}");
+        }
+    }
+}
+
 /// Returns the number of valid objects of a file.
 pub(crate) fn validated(version: &str, file: &Path) -> usize {
     let mut validate = tool("kubernetes-validate");

@@ -46,6 +46,23 @@ async fn a_link_takes_sessions_only_after_its_first_pong() {
     assert_eq!(&player.answer().await.payload[..], b"welcome");
 }
 
+/// Those who wait for the link are told of GOAWAY later than it.
+#[tokio::test]
+async fn no_session_is_opened_behind_goaway() {
+    let backend = Backend::start().await;
+    let gateway = Gateway::start(&backend.routes()).await;
+    let mut player = player(&gateway, "game", b"hello").await;
+    let mut link = Link::new(backend.accept().await);
+    link.next_raw().await.expect("HELLO");
+    let ping = link.next_raw().await.expect("PING");
+    link.send(Kind::Goaway, 0, b"").await;
+    link.send(Kind::Pong, 0, &ping.payload).await;
+    assert_eq!(player.error().await, (502, "game".to_owned()));
+    link.send(Kind::Ping, 0, b"anything?").await;
+    let pong = link.next_raw().await.expect("PONG");
+    assert_eq!(pong.kind, Kind::Pong as u8);
+}
+
 #[tokio::test]
 async fn a_backend_that_accepts_and_says_nothing_is_502() {
     let backend = Backend::start().await;
