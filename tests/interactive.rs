@@ -402,3 +402,23 @@ fn top_without_a_terminal_is_an_error_or_one_frame() {
     assert_eq!(gone.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&gone.stderr).lines().count(), 1);
 }
+
+#[test]
+fn nobody_drains_all_gateways_by_accident() {
+    // Nobody listens there: the question comes first.
+    let drain = "admin --url http://127.0.0.1:1 drain --deployment";
+    for (no, expected) in [
+        ("n\n", "nothing was drained"),
+        ("\n", "nothing was drained"),
+        ("y\n", "http://127.0.0.1:1: "),
+    ] {
+        let mut asked = Terminal::start(drain);
+        asked.wait_for("so that none takes players? [y/N] ");
+        asked.press(no);
+        let (code, shown) = asked.end();
+        assert!(code == Some(1) && shown.contains(expected), "{shown}");
+    }
+    let sure = Terminal::start(&format!("{drain} --yes"));
+    let (code, shown) = sure.end();
+    assert!(code == Some(1) && !shown.contains("[y/N]"), "{shown}");
+}

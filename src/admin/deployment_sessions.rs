@@ -15,6 +15,7 @@ use super::access::Caller;
 use super::answering::is_success;
 use super::deployment::{Ask, Round, check_path};
 use super::errors::ApiError;
+use super::found::ended_at;
 use super::gateways::INFO;
 use super::{Desk, in_time};
 use crate::actors::client::{SessionFilter, SessionSnapshot, SessionState};
@@ -168,22 +169,9 @@ async fn ended(desk: &Desk, wanted: &Wanted<'_>) -> Result<DeploymentSessions, A
         }
     }
     page.sessions
-        .sort_by_cached_key(|row| std::cmp::Reverse(ended_at(row)));
+        .sort_by_cached_key(|row| std::cmp::Reverse(ended_at(row.get().as_bytes())));
     page.sessions.truncate(wanted.limit);
     Ok(page)
-}
-
-fn ended_at(row: &RawValue) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Row {
-        end: Option<End>,
-    }
-    #[derive(Deserialize)]
-    struct End {
-        at_seconds: u64,
-    }
-    let row: Row = serde_json::from_str(row.get()).ok()?;
-    Some(row.end?.at_seconds)
 }
 
 impl DeploymentSessions {

@@ -5,13 +5,15 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Desk;
 use super::access::{AUDIT, Caller};
 use super::errors::{ApiError, ErrorBody};
 use super::params::{Body, Nothing, Query};
-use crate::actors::gateway::{AskDrain, CancelDrain, Drain, DrainSnapshot, Initiator};
+use super::wishes;
+use crate::actors::gateway::{AskDrain, Asked, CancelDrain, Drain, DrainSnapshot, Initiator};
 use crate::config::units::parse_duration;
 
 /// Parameters of a drain.
@@ -25,6 +27,10 @@ pub(super) struct Wish {
         example = "30s"
     )]
     window: Option<String>,
+    /// The reason, for operators: up to 256 characters on one line.
+    #[serde(default, deserialize_with = "wishes::given")]
+    #[schema(value_type = String, max_length = 256, pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*$", example = "upgrade")]
+    reason: Option<Value>,
 }
 
 /// Progress of a drain.
@@ -58,16 +64,21 @@ pub(super) async fn begin(
     _: Query<Nothing>,
     Body(wish): Body<Wish>,
 ) -> Result<HttpResponse, ApiError> {
-    let window = wish.and_then(|wish| wish.window);
-    let window = window.map(|text| read_window(&text)).transpose()?;
+    let wish = wish.unwrap_or_default();
+    let reason = wishes::reason(&wish.reason, "upgrade")?;
+    let window = wish.window.map(|text| read_window(&text)).transpose()?;
     let drain = Drain {
         by: Initiator::Admin,
         window,
+        asked: Some(Asked {
+            by: caller.to_string(),
+            reason: reason.clone(),
+        }),
     };
     let begun = desk.ask(drain).await?;
     let begun = begun.map_err(|error| ApiError::conflict(error.to_string()))?;
     let window = &begun.progress.window;
-    tracing::info!(target: AUDIT, by = %caller, window, "a drain is asked for over the admin API");
+    tracing::info!(target: AUDIT, by = %caller, window, reason, "a drain is asked for over the admin API");
     let status = if begun.now {
         StatusCode::ACCEPTED
     } else {

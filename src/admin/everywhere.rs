@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
@@ -20,6 +19,7 @@ use super::answering::is_success;
 use super::deployment::{Ask, Reply, Round, check_path};
 use super::endpoints::takes;
 use super::errors::ApiError;
+use super::found::{Anywhere, anywhere, found};
 use super::gateways::GATEWAYS;
 use super::params::Upload;
 use super::top_talkers::WINDOW;
@@ -54,7 +54,7 @@ const ASKS_ALL: &str = "deployment=true";
 pub(super) enum Manner {
     /// They are listed.
     Each,
-    /// The first one is given that is no error.
+    /// The first one is given that is no error; what has ended only where nothing goes on.
     Found,
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn everywhere(
     let Some((manner, (wanted, query))) = wanted else {
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
-    let prepared = prepare(&mut request, wanted, &query);
+    let prepared = prepare(&mut request, manner, wanted, &query);
     let mut asked = match prepared {
         Ok(Some(asked)) => asked,
         Ok(None) => return Ok(next.call(request).await?.map_into_boxed_body()),
@@ -190,6 +190,7 @@ impl Asked {
 /// Takes the parameter off a request. `None`: it is for this gateway alone.
 fn prepare(
     request: &mut ServiceRequest,
+    manner: Manner,
     wanted: Result<bool, ApiError>,
     query: &str,
 ) -> Result<Option<Asked>, ApiError> {
@@ -208,6 +209,13 @@ fn prepare(
     let desk = request.app_data::<web::Data<Desk>>().ok_or_else(missing)?;
     let (desk, caller) = (desk.clone(), Caller::of(request.request()));
     desk.deployment.check(&caller)?;
+    let path = match manner {
+        Manner::Each => path,
+        Manner::Found => {
+            request.extensions_mut().insert(Anywhere);
+            anywhere(&path)
+        }
+    };
     check_path(&path)?;
     let upload = request.extensions().get::<Upload>().cloned();
     let body = upload.map_or(Ok(Bytes::new()), |Upload(body)| body);
@@ -240,10 +248,10 @@ fn taken_off(query: &str) -> Option<(Result<bool, ApiError>, String)> {
 }
 
 /// This gateway's own answer.
-struct Own {
-    response: ServiceResponse<BoxBody>,
-    status: StatusCode,
-    body: Bytes,
+pub(super) struct Own {
+    pub(super) response: ServiceResponse<BoxBody>,
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
 }
 
 impl Own {
@@ -272,7 +280,7 @@ impl Own {
         })
     }
 
-    fn is_success(&self) -> bool {
+    pub(super) fn is_success(&self) -> bool {
         self.status.is_success()
     }
 
@@ -349,42 +357,6 @@ impl GatewayAnswer {
 /// The body of an answer as it is; `None`: there is none, or it is not JSON.
 fn raw(body: &[u8]) -> Option<Box<RawValue>> {
     serde_json::from_slice(body).ok()
-}
-
-/// Gives the answer of a gateway that has what was asked for.
-fn found(own: Own, round: &Round) -> ServiceResponse<BoxBody> {
-    if own.is_success() {
-        return own.response;
-    }
-    let mut missing = round.unresolved.clone();
-    if own.status != StatusCode::NOT_FOUND {
-        missing.push("this gateway".to_owned());
-    }
-    for reply in &round.replies {
-        let name = reply.name();
-        match &reply.outcome {
-            // The one that has it may also say why it does not do what was wanted.
-            Ok(answered) if is_success(answered.answer.status) || answered.answer.status == 409 => {
-                let status = StatusCode::from_u16(answered.answer.status);
-                let mut answer = HttpResponse::build(status.unwrap_or(StatusCode::OK));
-                let answer = match &answered.answer.body {
-                    body if body.is_empty() => answer.finish(),
-                    body => answer.content_type(ContentType::json()).body(body.clone()),
-                };
-                return own.response.into_response(answer);
-            }
-            Ok(answered) if answered.answer.status == 404 => {}
-            Ok(answered) => missing.push(format!("{name}: status {}", answered.answer.status)),
-            Err(why) => missing.push(format!("{name}: {why}")),
-        }
-    }
-    if missing.is_empty() && round.left_out == 0 {
-        return own.response;
-    }
-    let missing = missing.join("; ");
-    let message = format!("not found where there was an answer; without one: {missing}");
-    let error = ApiError::timeout(message);
-    own.response.into_response(error.error_response())
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ use crate::admission::{Change, Changed, changeable, shown, unix_seconds};
 use crate::config::Config;
 use crate::config::units::show_duration;
 
+/// The key of which there may be less than is wanted: each connection takes an open file.
+const SEATS: &str = "listen.max_connections";
+
 /// The limits that can be changed, by key.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Limits {
@@ -34,6 +37,9 @@ struct Limit {
     /// The value of the configuration.
     #[schema(example = "0")]
     configured: String,
+    /// What keeps the value in force under the one that is wanted: `open files`; `null`: nothing.
+    #[schema(example = "open files")]
+    lowered_by: Option<&'static str>,
     /// The change at run time; `null`: the configuration's value is in force.
     change: Option<ChangeSnapshot>,
 }
@@ -208,9 +214,15 @@ fn limits(desk: &Desk) -> Limits {
         by: change.by.clone(),
         reason: change.reason.clone(),
     };
+    let seats = desk.gate.limit();
     let limits = changeable().map(|key| {
+        let is_lowered = key.name == SEATS && seats < in_force.listen.max_connections;
         let limit = Limit {
-            value: shown(&in_force, key),
+            value: match is_lowered {
+                true => seats.to_string(),
+                false => shown(&in_force, key),
+            },
+            lowered_by: is_lowered.then_some("open files"),
             configured: shown(&configured, key),
             change: changes.get(key.name).map(one),
         };

@@ -35,6 +35,7 @@ mod event_streams;
 mod everywhere;
 mod families;
 mod family;
+mod found;
 mod gateways;
 mod ids;
 mod limits;
@@ -152,6 +153,7 @@ struct Desk {
     config: Arc<Config>,
     tokens: Vec<AdminToken>,
     doors: Arc<Doors>,
+    gate: Arc<Gate>,
     live_config: Arc<LiveConfig>,
     gateway: CountedAddr<Gateway>,
     metrics: Vec<Arc<WorkerMetrics>>,
@@ -184,6 +186,7 @@ impl Desk {
             config: sources.config,
             tokens: sources.tokens,
             doors: sources.doors,
+            gate: sources.gate,
             live_config: sources.live_config,
             gateway: sources.gateway,
             metrics: sources.metrics,

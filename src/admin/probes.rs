@@ -113,6 +113,8 @@ pub(super) async fn metrics(
 pub(super) struct Info {
     version: &'static str,
     gateway_id: String,
+    /// Whether it knows others of its deployment: `peer.gateways` is configured.
+    deployment: bool,
     /// Seconds since 1970.
     start_time_seconds: u64,
     uptime_seconds: u64,
@@ -154,6 +156,7 @@ pub(super) async fn info_of(desk: &Desk) -> Result<Info, ApiError> {
     Ok(Info {
         version: env!("CARGO_PKG_VERSION"),
         gateway_id: desk.config.gateway.id.clone(),
+        deployment: desk.deployment.is_on(),
         start_time_seconds: since_1970.as_secs(),
         uptime_seconds: desk.started.elapsed().as_secs(),
         workers: desk.metrics.len(),

@@ -12,6 +12,7 @@ mod drain;
 mod everywhere;
 pub(super) mod gateways;
 mod gathered;
+mod here;
 mod limits;
 mod paint;
 mod progress;
@@ -22,7 +23,7 @@ mod tls;
 mod trace;
 mod watch;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,7 +74,9 @@ fn ask(args: &AdminArgs) -> Result<bool, Failure> {
     }
     if let [api] = &apis[..] {
         let terminal = Terminal::new(api, args.json, false);
-        return terminal.run(&args.command).map(|()| true);
+        let outcome = terminal.run(&args.command);
+        terminal.say_where(&args.command, outcome.is_err());
+        return outcome.map(|()| true);
     }
     gathered::print(&ask_all(&apis, args), args.json).map_err(Failure::output)
 }
@@ -112,6 +115,8 @@ struct Terminal<'a> {
     json: bool,
     /// What was said, where it is not printed at once.
     gathered: Option<RefCell<Said>>,
+    /// Whether a list that was asked for is empty.
+    found_nothing: Cell<bool>,
 }
 
 impl<'a> Terminal<'a> {
@@ -120,6 +125,7 @@ impl<'a> Terminal<'a> {
             api,
             json,
             gathered: gather.then(RefCell::default),
+            found_nothing: Cell::default(),
         }
     }
 
@@ -193,7 +199,8 @@ impl<'a> Terminal<'a> {
         if answer["configured"] == false {
             self.note("peer.gateways is not configured: this gateway knows no other");
         }
-        self.print(&answer, show::gateways)
+        self.print(&answer, show::gateways)?;
+        everywhere::silent(&answer).map_or(Ok(()), Err)
     }
 
     fn sessions(&self, args: &SessionsArgs) -> Result<(), Failure> {
@@ -209,6 +216,7 @@ impl<'a> Terminal<'a> {
             ));
         }
         self.more(&page);
+        self.note_empty(&page, "sessions");
         self.print(&page, show::sessions)
     }
 
@@ -322,6 +330,7 @@ impl<'a> Terminal<'a> {
             wanted.apply_to(part, "refusals", Arrangement::limit(args.limit, false));
         }
         self.silent(&page, "their refusals are missing");
+        self.note_empty(&page, "refusals");
         self.print(&page, recent::refusals)
     }
 

@@ -1,7 +1,7 @@
 //! What subcommands print. A reader that has gone, such as `head`, has seen enough: that is no failure.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 /// Whether somebody still reads what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,4 +38,19 @@ pub(super) fn say(line: impl Display) {
 pub(super) fn complain(line: impl Display) {
     // Nobody is left who could be told.
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Asks for confirmation at a terminal; scripts are not asked.
+///
+/// # Errors
+/// The answer cannot be read.
+pub(super) fn agreed(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    // Without a terminal nobody is asked.
+    let _ = write!(io::stderr(), "{question} [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

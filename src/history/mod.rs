@@ -8,4 +8,4 @@ mod story;
 pub use ended::{EndedSession, EndedSessions, KEPT_FOR, SessionRecord, UsedService};
 pub use refusal_log::{RefusalLog, RefusalSums};
 pub use refusals::{Forgotten, Refusal, RefusalGroup, Refusals};
-pub use story::{Event, Happening, LastWords, Speaker, Story};
+pub use story::{Event, Happening, LastWords, ServiceMove, Speaker, Story};

@@ -27,12 +27,14 @@ pub enum Happening {
         /// The player's address.
         from: SocketAddr,
     },
-    /// It came from another gateway.
-    TakenUp,
+    /// It came from this gateway.
+    TakenUp(Box<str>),
     /// It went to this gateway.
     HandedOver(Box<str>),
     /// A service is not at this endpoint any more.
     Left(Arc<str>, SocketAddr),
+    /// A service is at another endpoint: it was moved.
+    Moved(Box<ServiceMove>),
     /// The player was asked to go elsewhere.
     AskedAway,
     /// The player was told ERROR.
@@ -52,6 +54,17 @@ pub enum Happening {
     HeldBack,
     /// The replay ring was cut down because memory was short.
     RingCut,
+}
+
+/// A service of a session that is at another endpoint now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceMove {
+    /// The service.
+    pub service: Arc<str>,
+    /// Where it was.
+    pub from: SocketAddr,
+    /// Where it is.
+    pub to: SocketAddr,
 }
 
 /// The same thing, once or more often.
@@ -164,6 +177,15 @@ impl Story {
     /// The events, those that began first first.
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The gateway that the session went to last, if it went to one.
+    pub fn handed_over_to(&self) -> Option<&str> {
+        let mut newest_first = self.events.iter().rev();
+        newest_first.find_map(|event| match &event.what {
+            Happening::HandedOver(to) => Some(&**to),
+            _ => None,
+        })
     }
 
     /// Returns how much has given way to newer events.

@@ -6,11 +6,17 @@ use std::path::Path;
 pub const LEAST: usize = 64 * 1024 * 1024;
 /// Share of the memory that the process may use.
 const SHARE: u64 = 4;
+/// The default is a multiple of this, for it is shown to people.
+const ROUND: u64 = 1024 * 1024;
 
 /// Returns the default of `limits.memory`: a quarter of what the process may use, by its cgroups or else the
-/// machine, at least [`LEAST`].
+/// machine, in whole MiB, at least [`LEAST`].
 pub fn default_limit() -> usize {
-    let share = usable(Path::new("/")) / SHARE;
+    share_of(usable(Path::new("/")))
+}
+
+fn share_of(usable: u64) -> usize {
+    let share = usable / SHARE / ROUND * ROUND;
     usize::try_from(share).unwrap_or(usize::MAX).max(LEAST)
 }
 
@@ -52,6 +58,12 @@ fn group_limit(root: &Path, line: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_default_is_whole_mebibytes() {
+        assert_eq!(share_of(24_683_656 * 1024), 6026 * 1024 * 1024);
+        assert_eq!(share_of(0), LEAST);
+    }
 
     fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();

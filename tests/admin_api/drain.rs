@@ -58,6 +58,8 @@ async fn players_go_on_and_it_can_be_undone() {
     let idle = get(at, "/api/v1/drain").await.json();
     let keys = [
         "by",
+        "asked_by",
+        "reason",
         "began_seconds",
         "window",
         "remaining_seconds",
@@ -69,9 +71,12 @@ async fn players_go_on_and_it_can_be_undone() {
         (&json!("serving"), &json!(1))
     );
 
-    let begun = request(at, "POST /api/v1/drain", &[], "").await;
+    let begun = send(at, "POST /api/v1/drain", r#"{"reason":"upgrade"}"#).await;
     assert_eq!(begun.status, 202, "{begun:?}");
     let begun = begun.json();
+    assert_eq!(begun["reason"], "upgrade");
+    let asked_by = begun["asked_by"].as_str().expect("a name");
+    assert!(asked_by.starts_with("127.0.0.1:"), "{asked_by}");
     assert_eq!(
         (&begun["by"], &begun["window"]),
         (&json!("admin"), &json!("1h"))
@@ -83,6 +88,9 @@ async fn players_go_on_and_it_can_be_undone() {
     assert!(body.contains("draining"), "{body}");
     assert_eq!(get(at, "/health").await.status, 200);
     refused(&gateway).await;
+    // Who is refused has not left.
+    gateway.until("game_gateway_connections", |n| n == 1).await;
+    assert_eq!(get(at, "/api/v1/drain").await.json()["left"], 0);
     player.data("", b"I stay").await;
     assert_eq!(&link.data().await.payload[..], b"I stay");
 

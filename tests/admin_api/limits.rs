@@ -33,6 +33,20 @@ async fn values(gateway: &Gateway) -> Value {
 }
 
 #[tokio::test]
+async fn seats_are_in_force_as_far_as_there_are_files() {
+    let gateway = gateway().await;
+    let wanted = 1_000_000_000_000_u64;
+    let body = json!({"values": {"listen.max_connections": wanted}});
+    let answer = patch(&gateway, &body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let seats = limit(&gateway, "listen.max_connections").await;
+    assert_eq!(seats["lowered_by"], "open files", "{seats}");
+    let in_force = gateway.metric("game_gateway_connections_limit").await;
+    assert_eq!(seats["value"], in_force.to_string(), "{seats}");
+    assert_eq!(limit(&gateway, PER_IP).await["lowered_by"], Value::Null);
+}
+
+#[tokio::test]
 async fn a_change_is_in_force_and_is_taken_back() {
     let gateway = gateway().await;
     let body = json!({"values": {PER_IP: 1, "limits.deny": ["192.0.2.0/24", "198.51.100.7"]},

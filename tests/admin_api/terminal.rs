@@ -409,14 +409,18 @@ async fn a_drain_that_is_waited_for_shows_its_progress_and_its_end() {
     player.data("game", b"hello").await;
     let mut link = backend.link().await;
     link.opened().await;
-    let (code, out, err) = served.admin(&["drain", "--window", "1s", "--wait"]);
+    let (code, out, err) =
+        served.admin(&["drain", "--window", "1s", "--reason", "upgrade", "--wait"]);
     assert_eq!(code, 0, "{err}");
     assert!(
-        out.ends_with("\ndrained; 1 connections were cut off\n"),
+        out.ends_with("\ndrained; 1 connections were cut off\n") && out.contains("upgrade"),
         "{out}"
     );
     let first = err.lines().next().unwrap_or_default();
-    assert!(first.contains(": 1 connections, 0 have left"), "{err}");
+    assert!(
+        first.contains(": 1 connections are here, 0 have left, 0 were cut off;"),
+        "{err}"
+    );
     assert_eq!(player.closed().await.0, 503);
     drop(player);
     // Everybody is gone, and the progress says so.

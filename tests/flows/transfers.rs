@@ -139,6 +139,13 @@ async fn a_session_goes_on_with_its_state() {
     talk(&mut scene.player, "game", &mut scene.new).await;
     let moved = r#"game_gateway_moves_total{code="0"}"#;
     scene.gateway.until(moved, |n| n == 1).await;
+    let (_, story) = scene.gateway.get(&format!("/api/v1/sessions/{id}")).await;
+    let told = format!("game from {} to {to}", scene.old_address);
+    assert!(
+        story.contains("\"service_moved\"") && story.contains(&told),
+        "{story}"
+    );
+    assert!(!story.contains("service_left"), "{story}");
     assert_eq!(
         scene.gateway.metric("game_gateway_moves_under_way").await,
         0

@@ -268,7 +268,8 @@ impl Client {
         self.look_for_traces();
         self.span_session_starts(session_id, taken_up);
         if taken_up {
-            self.note_resume(Happening::TakenUp);
+            let from = self.core.claims_of().unwrap_or("unknown");
+            self.note_resume(Happening::TakenUp(from.into()));
         } else {
             let resumes = if resumable { "" } else { "not " };
             let how = || format!("over {}, {resumes}resumable", transport.label());

@@ -14,7 +14,7 @@ use super::story::{Facts, Place, SessionStory};
 use super::{SessionFilter, SessionSnapshot, SessionState, TransportName};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
-use crate::history::{EndedSession, Happening, SessionRecord, Story, UsedService};
+use crate::history::{EndedSession, Happening, ServiceMove, SessionRecord, Story, UsedService};
 use crate::session::core::Ended;
 use crate::traces::Subject;
 
@@ -197,13 +197,18 @@ impl ClientStats {
         let owned =
             services.map(|(name, endpoint)| (Arc::clone(name), endpoint, since(name, endpoint)));
         let now: Services = owned.collect();
-        for (name, endpoint, _) in &before {
-            if !now
-                .iter()
-                .any(|used| used.0 == *name && used.1 == *endpoint)
-            {
-                self.happened(Happening::Left(Arc::clone(name), *endpoint), 1, now_s);
-            }
+        for (name, from, _) in &before {
+            // A link that is lost leaves nothing; only a move puts another endpoint in its place.
+            let what = match now.iter().find(|used| used.0 == *name) {
+                Some((_, to, _)) if to == from => continue,
+                Some((_, to, _)) => Happening::Moved(Box::new(ServiceMove {
+                    service: Arc::clone(name),
+                    from: *from,
+                    to: *to,
+                })),
+                None => Happening::Left(Arc::clone(name), *from),
+            };
+            self.happened(what, 1, now_s);
         }
         self.services.set(now);
     }

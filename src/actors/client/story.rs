@@ -109,6 +109,9 @@ pub struct SessionEnd {
     pub reason: &'static str,
     /// The code that its backends were told; 307: it goes on elsewhere.
     pub code: u16,
+    /// The gateway that goes on with it; `null`: none is known that does.
+    #[schema(example = "gw-b")]
+    pub moved_to: Option<String>,
     /// The CLOSE that ended it; `null`: its connection just ended, or was lost before.
     pub last_words: Option<LastWordsSnapshot>,
 }
@@ -189,6 +192,7 @@ impl SessionSnapshot {
             code: words.code.0,
             text: words.text.to_string(),
         };
+        let moved_to = ended.story.as_ref().and_then(|s| s.handed_over_to());
         SessionSnapshot {
             state: SessionState::Ended,
             end: Some(SessionEnd {
@@ -196,6 +200,7 @@ impl SessionSnapshot {
                 age_seconds: place.now_s.saturating_sub(ended.ended_s).into(),
                 reason: ended.why.label(),
                 code: ended.code.0,
+                moved_to: moved_to.map(str::to_owned),
                 last_words: ended.last_words.as_deref().map(words),
             }),
             ..SessionSnapshot::new(&ended.session, ended.ended_s, place)
@@ -248,9 +253,13 @@ impl fmt::Display for Detail<'_> {
             Happening::Disconnected(why) => f.write_str(why.label()),
             Happening::Resumed { gap: false, from } => write!(f, "from {from}, exactly"),
             Happening::Resumed { gap: true, from } => write!(f, "from {from}, with a gap"),
-            Happening::TakenUp => f.write_str("from another gateway"),
+            Happening::TakenUp(from) => write!(f, "from gateway {from}"),
             Happening::HandedOver(to) => write!(f, "to gateway {to}"),
             Happening::Left(service, endpoint) => write!(f, "{service} at {endpoint}"),
+            Happening::Moved(moved) => {
+                let (service, from, to) = (&moved.service, moved.from, moved.to);
+                write!(f, "{service} from {from} to {to}")
+            }
             Happening::AskedAway => f.write_str("this gateway drains"),
             Happening::Refused {
                 code,

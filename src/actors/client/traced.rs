@@ -189,6 +189,10 @@ pub(super) fn decision(what: &Happening, count: u32) -> Decision {
             service,
         } => decision.code(code.0).service(service).detail(&**reason),
         Happening::Left(service, endpoint) => decision.service(service).endpoint(*endpoint),
+        Happening::Moved(moved) => {
+            let told = decision.service(&moved.service).endpoint(moved.to);
+            told.detail(format!("from {}", moved.from))
+        }
         _ if count == 1 => decision.detail(Detail(what).to_string()),
         _ => decision.detail(format!("{count}: {}", Detail(what))),
     }
@@ -199,9 +203,10 @@ pub(super) fn name(what: &Happening) -> Name {
     match what {
         Happening::Disconnected(_) => Name::Disconnected,
         Happening::Resumed { .. } => Name::Resumed,
-        Happening::TakenUp => Name::TakenUp,
+        Happening::TakenUp(_) => Name::TakenUp,
         Happening::HandedOver(_) => Name::HandedOver,
         Happening::Left(..) => Name::ServiceLeft,
+        Happening::Moved(_) => Name::ServiceMoved,
         Happening::AskedAway => Name::AskedAway,
         Happening::Refused { .. } => Name::Refused,
         Happening::OverRate => Name::OverRate,

@@ -18,13 +18,24 @@ use crate::telemetry::{self, Span, UnixNanos};
 /// A drain begun by a signal ends the process when it is done. One begun by the admin API does not and
 /// can be undone; a second request changes its window, if it names one. A signal takes over a drain of
 /// the admin API.
-#[derive(Debug, Clone, Copy, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Begun, BySignal>")]
 pub struct Drain {
     /// Initiator of this request.
     pub by: Initiator,
     /// Time that clients may stay; `None` is `drain.window`.
     pub window: Option<Duration>,
+    /// Who asks for it, and why; `None`: a signal.
+    pub asked: Option<Asked>,
+}
+
+/// The operator behind a drain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Who, as the audit log has it.
+    pub by: String,
+    /// Why; empty: not said.
+    pub reason: String,
 }
 
 impl Drain {
@@ -33,6 +44,7 @@ impl Drain {
         Drain {
             by: Initiator::Signal,
             window: None,
+            asked: None,
         }
     }
 }
@@ -76,8 +88,14 @@ pub struct Begun {
 pub struct DrainSnapshot {
     /// Where the gateway is in its life; `serving`: it does not drain.
     pub state: State,
-    /// Who has begun it; `null`: it does not drain. So are the next four.
+    /// What has begun it; `null`: it does not drain. So are the next six.
     pub by: Option<Initiator>,
+    /// Who has asked for it last, of the admin API; `null`: a signal.
+    #[schema(example = "anna at 127.0.0.1:50614")]
+    pub asked_by: Option<String>,
+    /// The reason that was given; empty: none.
+    #[schema(example = "upgrade")]
+    pub reason: Option<String>,
     /// When it began, in seconds since 1970.
     pub began_seconds: Option<u64>,
     /// How long clients may stay, as a duration.
@@ -89,7 +107,8 @@ pub struct DrainSnapshot {
     pub connections_at_begin: Option<u64>,
     /// Connections now.
     pub connections: u64,
-    /// Connections that have ended since without being cut off, refused newcomers included.
+    /// Connections of the drain's beginning, and of its accept grace, that have ended since without being cut off.
+    /// Newcomers that are refused do not count.
     pub left: u64,
     /// Connections that were cut off at the window's end.
     pub cut_off: u64,
@@ -105,6 +124,7 @@ pub struct DrainSnapshot {
 #[derive(Debug)]
 pub(super) struct UnderWay {
     pub(super) by: Initiator,
+    asked: Option<Asked>,
     began: Instant,
     began_at: SystemTime,
     window: Duration,
@@ -113,6 +133,8 @@ pub(super) struct UnderWay {
     ends: Instant,
     connections_at_begin: usize,
     entered_at_begin: u64,
+    /// The same when the accept grace was over; `None`: it is not.
+    entered_at_grace: Option<u64>,
     /// Connections that had left when the others were cut off.
     left: Option<u64>,
     cut_off: usize,
@@ -122,10 +144,11 @@ pub(super) struct UnderWay {
 }
 
 impl UnderWay {
-    pub(super) fn begin(by: Initiator, window: Duration, grace: Duration, gate: &Gate) -> UnderWay {
+    pub(super) fn begin(drain: Drain, window: Duration, grace: Duration, gate: &Gate) -> UnderWay {
         let began = Instant::now();
         UnderWay {
-            by,
+            by: drain.by,
+            asked: drain.asked,
             began,
             began_at: SystemTime::now(),
             window,
@@ -133,12 +156,23 @@ impl UnderWay {
             ends: began + window,
             connections_at_begin: gate.connections(),
             entered_at_begin: gate.entered(),
+            entered_at_grace: None,
             left: None,
             cut_off: 0,
             moved_at_begin: gate.handed_over_count(),
             remaining: None,
             counted_at: began,
         }
+    }
+
+    /// Notes who has asked again.
+    pub(super) fn asked_again(&mut self, asked: Option<Asked>) {
+        self.asked = asked;
+    }
+
+    /// The accept grace is over: who comes from now on is refused, and does not count.
+    pub(super) fn grace_ends(&mut self, gate: &Gate) {
+        self.entered_at_grace.get_or_insert(gate.entered());
     }
 
     /// Sets the window, counted from the beginning of the drain.
@@ -149,7 +183,7 @@ impl UnderWay {
 
     /// Lets a signal take over. The end comes no later than announced and within the signal's window.
     pub(super) fn take_over(&mut self, window: Duration) {
-        self.by = Initiator::Signal;
+        (self.by, self.asked) = (Initiator::Signal, None);
         let latest = Instant::now() + window;
         if latest < self.ends {
             self.ends = latest;
@@ -219,9 +253,15 @@ impl UnderWay {
     }
 
     fn left(&self, gate: &Gate) -> u64 {
-        let came = self.connections_at_begin as u64 + (gate.entered() - self.entered_at_begin);
-        self.left
-            .unwrap_or_else(|| came.saturating_sub(gate.connections() as u64))
+        let entered = self.entered_at_grace.unwrap_or_else(|| gate.entered());
+        let came = self.connections_at_begin as u64 + (entered - self.entered_at_begin);
+        let all = gate.connections() as u64;
+        // Until the grace is over who has no session yet may still begin one.
+        let here = match (self.entered_at_grace, &self.remaining) {
+            (Some(_), Some(last)) => all.min(last.resumable + last.plain + last.http),
+            _ => all,
+        };
+        self.left.unwrap_or_else(|| came.saturating_sub(here))
     }
 }
 
@@ -229,9 +269,12 @@ impl UnderWay {
 pub(super) fn progress(state: State, drain: Option<&UnderWay>, gate: &Gate) -> DrainSnapshot {
     let since_1970 = |at: SystemTime| at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let remaining = |drain: &UnderWay| drain.ends.saturating_duration_since(Instant::now());
+    let asked = drain.and_then(|drain| drain.asked.as_ref());
     DrainSnapshot {
         state,
         by: drain.map(|d| d.by),
+        asked_by: asked.map(|asked| asked.by.clone()),
+        reason: asked.map(|asked| asked.reason.clone()),
         began_seconds: drain.map(|d| since_1970(d.began_at).as_secs()),
         window: drain.map(|d| show_duration(d.window)),
         remaining_seconds: drain.map(|d| remaining(d).as_millis().div_ceil(1000) as u64),

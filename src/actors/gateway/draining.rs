@@ -34,6 +34,7 @@ impl Gateway {
         let nobody = self.gate.is_empty() && self.gate.suspended() == 0;
         if self.state == State::Draining && drain.grace_is_over() {
             self.state = State::Refusing;
+            drain.grace_ends(&self.gate);
             self.gate.refuse_sessions();
             tracing::info!(connections, "no session starts any more");
         }
@@ -167,15 +168,20 @@ impl Gateway {
         ctx: &mut Context<Self>,
     ) -> Result<Begun, BySignal> {
         let window = msg.window.unwrap_or(self.config.drain.window);
-        let now = self.drain.is_none();
+        let (now, by) = (self.drain.is_none(), msg.by);
         match &mut self.drain {
             None => {
                 let grace = self.config.drain.accept_grace;
                 self.state = State::Draining;
-                let drain = UnderWay::begin(msg.by, window, grace, &self.gate);
+                let drain = UnderWay::begin(msg, window, grace, &self.gate);
                 self.gate.drain_until(drain.ends());
                 self.drain = Some(drain);
-                tracing::info!(by = ?msg.by, ?window, connections = self.gate.connections(), "draining");
+                tracing::info!(
+                    ?by,
+                    ?window,
+                    connections = self.gate.connections(),
+                    "draining"
+                );
                 self.start_ticks(ctx);
             }
             Some(drain) => match (drain.by, msg.by) {
@@ -186,6 +192,7 @@ impl Gateway {
                 (Initiator::Admin, Initiator::Admin) => {
                     // Once everybody is gone a window means nothing any more.
                     if msg.window.is_some() && self.state != State::Drained {
+                        drain.asked_again(msg.asked);
                         drain.set_window(window);
                         self.gate.drain_until(drain.ends());
                     }

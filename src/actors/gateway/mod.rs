@@ -36,7 +36,7 @@ use crate::supervision::{Exhausted, Inspectable, Receive, Registration, Seat, ma
 use crate::telemetry::Exporter;
 use drain::UnderWay;
 
-pub use drain::{AskDrain, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator};
+pub use drain::{AskDrain, Asked, Begun, BySignal, CancelDrain, Drain, DrainSnapshot, Initiator};
 pub use status::{State, StatusSnapshot};
 
 /// Within this every worker answers, or the process is not healthy.

@@ -115,6 +115,11 @@ impl Api {
         Api { deployment, ..self }
     }
 
+    /// Tells whether all gateways of the deployment are asked.
+    pub(in crate::cli) fn is_for_all(&self) -> bool {
+        self.deployment
+    }
+
     /// Sets the timeout of one answer.
     pub(in crate::cli) fn answer_within(&mut self, timeout: Duration) {
         self.timeout = timeout;

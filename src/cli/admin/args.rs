@@ -119,7 +119,7 @@ pub(super) enum Command {
 
 impl Command {
     /// Returns whether the command changes something, and so is not for `--watch`.
-    fn changes(&self) -> bool {
+    pub(super) fn changes(&self) -> bool {
         match self {
             Command::RestartActor { .. } | Command::Kick { .. } => true,
             Command::Assign(_) | Command::Ban(_) | Command::Unban(_) | Command::Trace(_) => true,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::api::Failure;
 use super::args::{given, object, window};
 use super::progress::Progress;
-use super::{Terminal, WAIT_STEP, show};
+use super::{Terminal, WAIT_STEP, everywhere, show};
 use crate::routing::EndpointName;
 
 #[derive(Debug, Args)]
@@ -66,6 +66,14 @@ impl Terminal<'_> {
             }
         }
         progress.end();
+        if args.state.is_none() {
+            // Nothing was changed: there is no state before.
+            for part in everywhere::parts(&mut answer) {
+                if let Some(members) = part.as_object_mut() {
+                    members.remove("before");
+                }
+            }
+        }
         self.print(&answer, show::members)
     }
 }

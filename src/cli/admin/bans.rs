@@ -108,6 +108,7 @@ impl Terminal<'_> {
         let wanted = wanted.needs_all().then_some(&wanted);
         let page = self.pages("bans", &args.filters(), args.limit, args.all, wanted)?;
         self.more(&page);
+        self.note_empty(&page, "bans");
         self.print(&page, show::bans)
     }
 }

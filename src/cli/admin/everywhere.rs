@@ -61,6 +61,13 @@ pub(super) fn failure(answer: &Value, whatever: bool) -> Option<Failure> {
     (!failed.is_empty()).then(|| Failure::answer(message))
 }
 
+/// Says which gateways of a list of them have not answered.
+pub(super) fn silent(answer: &Value) -> Option<Failure> {
+    let rows = show::list(answer, "gateways").filter(|row| row["answered"] == false);
+    let silent: Vec<String> = rows.map(why).collect();
+    (!silent.is_empty()).then(|| Failure::answer(silent.join("; ")))
+}
+
 fn is_good(row: &Value) -> bool {
     row["status"].as_u64().is_some_and(|status| status < 300)
 }

@@ -57,6 +57,9 @@ pub(super) fn story(answer: &Value) -> String {
         head["ended"] = json!(format!("{} s ago", cell(&end["age_seconds"])));
         head["end_reason"] = end["reason"].clone();
         head["end_code"] = end["code"].clone();
+        if !end["moved_to"].is_null() {
+            head["moved_to"] = end["moved_to"].clone();
+        }
         let words = &end["last_words"];
         if !words.is_null() {
             let part = |name: &str| cell(&words[name]);

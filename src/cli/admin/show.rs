@@ -119,9 +119,24 @@ pub(in crate::cli) fn cell(value: &Value) -> String {
                 (Some(service), Some(endpoint), ..) => format!("{service}={endpoint}"),
                 (_, _, Some(address), Some(weight)) if weight == "1" => address,
                 (_, _, Some(address), Some(weight)) => format!("{address}*{weight}"),
-                _ => value.to_string(),
+                _ => values_of(members),
             }
         }
+    }
+}
+
+/// Formats an object in a cell; what is not there is left out.
+fn values_of(members: &serde_json::Map<String, Value>) -> String {
+    let there = members.iter().filter(|(_, value)| !value.is_null());
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::Object(members) => format!("{name} ({})", values_of(members)),
+        value => format!("{name} {}", cell(value)),
+    };
+    let text = there.map(one).collect::<Vec<_>>().join(", ");
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
     }
 }
 
@@ -169,10 +184,11 @@ pub(super) fn backends(answer: &Value) -> String {
 pub(super) fn progress(answer: &Value) -> String {
     let count = |name: &str| cell(&answer[name]);
     format!(
-        "{}: {} connections, {} have left, {} sessions moved, {} wait for their players",
+        "{}: {} connections are here, {} have left, {} were cut off; {} sessions have moved, {} wait for their players",
         count("state"),
         count("connections"),
         count("left"),
+        count("cut_off"),
         count("moved"),
         count("suspended"),
     )
@@ -280,7 +296,11 @@ mod tests {
                 json!([{"address": "h:1", "weight": 1}, {"address": "i:1", "weight": 9}]),
                 "h:1 i:1*9",
             ),
-            (json!({"other": 1}), "{\"other\":1}"),
+            (json!({"other": 1, "none": null}), "other 1"),
+            (
+                json!({"moved": 3, "stay": {"no_backend": 1}, "more": {}}),
+                "more (-), moved 3, stay (no_backend 1)",
+            ),
         ] {
             assert_eq!(cell(&value), text);
         }

@@ -1,6 +1,5 @@
 //! `game-gateway routes set` and `rollback`: the difference is shown, agreed to, and written with a version.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -134,7 +133,7 @@ async fn replace(
     if how.dry_run {
         return say("nothing was written: --dry-run");
     }
-    if !how.yes && !agreed()? {
+    if !how.yes && !output::agreed("write this?")? {
         return Err("nothing was written".into());
     }
     let (server, keys) = (&place.server, &place.keys);
@@ -178,16 +177,4 @@ fn user_of_this_process() -> Option<String> {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     });
     Some(name.unwrap_or_else(|| format!("uid-{uid}")))
-}
-
-/// Asks for confirmation at a terminal; scripts are not asked.
-fn agreed() -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
-    }
-    // Without a terminal nobody is asked.
-    let _ = write!(std::io::stderr(), "write this? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

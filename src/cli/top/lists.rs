@@ -176,6 +176,16 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// Where room is short, columns with the highest number go first; 0 stays.
     pub(super) rank: u8,
+    /// Characters that it is cut to before others go; 0: it is not cut for them.
+    pub(super) least: usize,
+}
+
+/// A column of sentences or lists: it gives room to others.
+const fn prose(title: &'static str, pointer: &'static str, least: usize, rank: u8) -> Column {
+    Column {
+        least,
+        ..column(title, pointer, Kind::Text, rank)
+    }
 }
 
 const fn column(title: &'static str, pointer: &'static str, kind: Kind, rank: u8) -> Column {
@@ -184,6 +194,7 @@ const fn column(title: &'static str, pointer: &'static str, kind: Kind, rank: u8
         pointer,
         kind,
         rank,
+        least: 0,
     }
 }
 
@@ -191,43 +202,43 @@ const BACKENDS: &[Column] = &[
     column("SERVICE", "/service", Kind::Text, 0),
     column("ENDPOINT", "/endpoint", Kind::Text, 0),
     column("HEALTH", "/health", Kind::State, 0),
-    column("STATE", "/operator_state", Kind::State, 5),
-    column("BREAKER", "/breaker", Kind::State, 6),
-    column("LINKS", "/links", Kind::Count, 8),
+    column("STATE", "/operator_state", Kind::State, 4),
+    column("BREAKER", "/breaker", Kind::State, 7),
+    column("LINKS", "/links", Kind::Count, 9),
     column("SESSIONS", "/sessions", Kind::Count, 1),
-    column("WAIT", "/waiting_sessions", Kind::Count, 9),
-    column("ANSWER p50", "/first_answer/p50_us", Kind::Micros, 4),
+    column("WAIT", "/waiting_sessions", Kind::Count, 10),
+    column("ANSWER p50", "/first_answer/p50_us", Kind::Micros, 3),
     column("p99", "/first_answer/p99_us", Kind::Micros, 2),
-    column("CONNECT", "/connect/p50_us", Kind::Micros, 11),
-    column("RTT", "/rtt_us", Kind::Micros, 3),
-    column("PING AGE", "/ping_age_us", Kind::Micros, 10),
-    column("QUEUED", "/queued_bytes", Kind::Bytes, 7),
-    column("LAST ERROR", "/last_error", Kind::Text, 12),
+    column("CONNECT", "/connect/p50_us", Kind::Micros, 12),
+    column("RTT", "/rtt_us", Kind::Micros, 5),
+    column("PING AGE", "/ping_age_us", Kind::Micros, 11),
+    column("QUEUED", "/queued_bytes", Kind::Bytes, 8),
+    prose("LAST ERROR", "/last_error", 12, 6),
 ];
 
 const SESSIONS: &[Column] = &[
     column("SESSION", "/session_id", Kind::Text, 0),
     column("USER", "/user_id", Kind::Count, 1),
-    column("REALM", "/realm_id", Kind::Count, 5),
+    column("REALM", "/realm_id", Kind::Count, 6),
     column("IDENTITY", "/identity", Kind::Text, 9),
-    column("STATE", "/state", Kind::State, 3),
+    column("STATE", "/state", Kind::State, 2),
     column("BY", "/transport", Kind::Text, 7),
-    column("CLIENT", "/client", Kind::Text, 2),
+    column("CLIENT", "/client", Kind::Text, 5),
     column("WORKER", "/worker", Kind::Count, 11),
     column("AGE", "/age_seconds", Kind::Age, 4),
     column("FRAMES IN", "/frames_in", Kind::Count, 8),
     column("OUT", "/frames_out", Kind::Count, 8),
     column("QUEUED", "/queued_bytes", Kind::Bytes, 10),
-    column("SERVICES", "/services", Kind::Text, 6),
+    prose("SERVICES", "/services", 20, 3),
 ];
 
 const TALKERS: &[Column] = &[
     column("NAME", "/name", Kind::Text, 0),
-    column("USER", "/user_id", Kind::Count, 4),
+    column("USER", "/user_id", Kind::Count, 2),
     column("ADDRESS", "/address", Kind::Text, 3),
     column("SESSIONS", "/sessions", Kind::Count, 5),
-    column("FRAMES IN/s", "/frames_in_per_second", Kind::Rate, 2),
-    column("OUT/s", "/frames_out_per_second", Kind::Rate, 2),
+    column("FRAMES IN/s", "/frames_in_per_second", Kind::Rate, 4),
+    column("FRAMES OUT/s", "/frames_out_per_second", Kind::Rate, 4),
     column("BYTES IN/s", "/bytes_in_per_second", Kind::Bytes, 1),
     column("OUT/s", "/bytes_out_per_second", Kind::Bytes, 1),
 ];
@@ -262,12 +273,12 @@ const ACTORS: &[Column] = &[
 
 const REFUSALS: &[Column] = &[
     column("CODE", "/code", Kind::Count, 0),
-    column("REASON", "/reason", Kind::Text, 0),
+    prose("REASON", "/reason", 16, 0),
     column("SERVICE", "/service", Kind::Text, 1),
-    column("REALM", "/realm_id", Kind::Count, 3),
+    column("REALM", "/realm_id", Kind::Count, 2),
     column("COUNT", "/count", Kind::Count, 0),
-    column("AGO", "/age_seconds", Kind::Age, 2),
-    column("LAST USER", "/last_user_id", Kind::Count, 4),
+    column("AGO", "/age_seconds", Kind::Age, 4),
+    column("LAST USER", "/last_user_id", Kind::Count, 3),
     column("LAST CLIENT", "/last_client", Kind::Text, 5),
 ];
 

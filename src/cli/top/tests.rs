@@ -83,6 +83,66 @@ fn the_overview_shows_figures_rates_and_percentiles() {
     }
 }
 
+/// The titles of a view of eighty columns, as a terminal has them by default.
+fn eighty(view: char, list: View, answer: Value) -> String {
+    let mut state = looked(1);
+    keys(&mut state, &view.to_string());
+    let now = Instant::now();
+    let news = News::List(list, answer);
+    state.heard(0, news, now);
+    frame(&state, 80, 12)
+}
+
+#[test]
+fn eighty_columns_keep_what_answers() {
+    let backend = json!({"service": "account", "endpoint": "127.0.0.1:21050", "health": "up", "operator_state": "ready",
+        "breaker": "closed", "sessions": 12_345, "links": [{}], "rtt_us": 1500, "queued_bytes": 7,
+        "first_answer": {"p50_us": 700_000, "p99_us": 721_000}});
+    let session = json!({"session_id": "12609851555456989313", "user_id": "7001", "realm_id": 7, "state": "suspended",
+        "transport": "tcp", "client": "127.0.0.1:35216", "age_seconds": 277, "frames_in": 9, "frames_out": 9,
+        "services": [{"service": "game", "endpoint": "127.0.0.1:21040"}]});
+    let talker = json!({"name": "11236328980475089644", "user_id": "7001", "address": "127.0.0.1",
+        "frames_in_per_second": 1, "frames_out_per_second": 1, "bytes_in_per_second": 38, "bytes_out_per_second": 100});
+    let refusal = json!({"code": 404, "reason": "no such service, and whatever else there is to be said of it",
+        "service": "account", "realm_id": 7, "count": 3545, "age_seconds": 277, "last_user_id": "7001",
+        "last_client": "127.0.0.1:35216"});
+    for (view, list, answer, parts) in [
+        (
+            '2',
+            View::Backends,
+            json!({"backends": [backend]}),
+            ["ANSWER p50", "721 ms", "STATE"],
+        ),
+        (
+            '3',
+            View::Sessions,
+            json!({"sessions": [session]}),
+            ["USER", "game=127.0.0.1:21040", "suspended"],
+        ),
+        (
+            '4',
+            View::Talkers,
+            json!({"talkers": [talker]}),
+            ["USER", "BYTES IN/s", "7001"],
+        ),
+        (
+            '6',
+            View::Refusals,
+            json!({"refusals": [refusal]}),
+            ["REALM", "LAST USER", "7001"],
+        ),
+    ] {
+        let text = eighty(view, list, answer);
+        for part in parts {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(
+            text.lines().all(|line| line.chars().count() <= 80),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn eighty_by_twenty_four_has_all_of_it() {
     let text = frame(&looked(1), 80, 24);

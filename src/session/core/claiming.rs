@@ -210,6 +210,14 @@ impl<L: Hold> Core<L> {
         }
     }
 
+    /// The gateway that has or had the session that is claimed.
+    pub fn claims_of(&self) -> Option<&str> {
+        match &self.state {
+            State::Claiming { claim, .. } => Some(&claim.previous),
+            _ => None,
+        }
+    }
+
     /// Nobody has the session: OPEN by what the token holds.
     pub(super) fn open_by_token(&mut self, step: &mut Step<'_>) {
         let Some((_, attempt, claim)) = self.claiming() else {

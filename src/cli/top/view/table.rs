@@ -81,7 +81,10 @@ fn fitting(columns: &[Column], cells: &[Vec<String>], room: usize) -> Vec<(usize
     let mut shown: Vec<(usize, usize)> = Vec::new();
     let mut left = room.saturating_sub(1);
     for place in wanted {
-        let full = width(place);
+        let full = match columns[place].least {
+            0 => width(place),
+            least => width(place).min(least),
+        };
         let text = columns[place].kind == Kind::Text;
         let fits = match full <= left || columns[place].rank == 0 {
             true => Some(full),
@@ -92,6 +95,11 @@ fn fitting(columns: &[Column], cells: &[Vec<String>], room: usize) -> Vec<(usize
             left = left.saturating_sub(width + GAP);
             shown.push((place, width));
         }
+    }
+    // What is left goes to those that were cut.
+    for (place, cell) in &mut shown {
+        let more = width(*place).saturating_sub(*cell).min(left);
+        (*cell, left) = (*cell + more, left - more);
     }
     shown.sort_unstable();
     shown
