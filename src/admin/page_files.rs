@@ -42,9 +42,11 @@ files! {
     "deployment.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
     "overview.js" "text/javascript; charset=utf-8",
+    "rules.js" "text/javascript; charset=utf-8",
     "sessions.js" "text/javascript; charset=utf-8",
     "settings.js" "text/javascript; charset=utf-8",
     "traces.js" "text/javascript; charset=utf-8",
+    "verdict.js" "text/javascript; charset=utf-8",
     "views.js" "text/javascript; charset=utf-8",
 }
 

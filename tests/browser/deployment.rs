@@ -110,9 +110,14 @@ async fn a_bad_change_is_undone() {
     };
     set_routes(&redis, &rule(1), "the first");
     set_routes(&redis, &rule(2), "typing error");
+    let [here, gone] = [address::fixed(), address::fixed()];
     let gateway = Gateway::start_with("{}", |config| {
         config.routes.source = RouteSource::Redis;
         config.redis.url = redis.url().parse().expect("a URL");
+        // One of the deployment is gone.
+        config.session.token_keys = vec![Secret::new(KEY.to_owned())];
+        config.peer.address = Some(here);
+        config.peer.gateways = format!("{here},{gone}").parse().expect("gateways");
     })
     .await;
     let mut page = Page::of(&gateway.admin.to_string()).await;
@@ -121,15 +126,22 @@ async fn a_bad_change_is_undone() {
     let undone = r###"view("#rules"); const versions = () => card("Versions in Redis")?.textContent ?? "";
         await until(() => card("Rules")?.textContent.includes("127.0.0.1:2") && versions().includes("typing error"));
         const offered = all("main button").filter((b) => !b.hidden && b.textContent === "Put back").map((b) => b.getAttribute("aria-label"));
+        fill(card("Where would a player go?").querySelector("form"), ["game"]);
+        await until(() => [...card("Where would a player go?").querySelectorAll("td")].some((cell) => cell.checkVisibility() && cell.textContent === "127.0.0.1:2"));
+        const in_force = all("tr").find((row) => row.querySelector(".pill.good")).firstChild.textContent;
         await press("Put back"); const asked = await answer("ticket 815"); await closed();
         await until(() => card("Rules").textContent.includes("127.0.0.1:1") && versions().includes("ticket 815"));
         await until(() => card("Changes").querySelectorAll("tbody tr").length === 2);
-        return [offered, asked, card("Versions in Redis").querySelectorAll("tbody tr").length, card("Changes").textContent];"###;
+        const seen = [offered, asked, card("Versions in Redis").querySelectorAll("tbody tr").length, card("Changes").textContent, in_force];
+        view("#overview"); await until(() => all(".verdict li.bad").some((one) => one.textContent.endsWith(" does not answer")));
+        return seen;"###;
     let undone = page.run(undone).await;
     assert_eq!(undone[0], json!(["Put version 1 back"]));
     let asked = undone[1].as_str().expect("a question");
     assert!(asked.starts_with("Put version 1 back?"), "{asked}");
-    assert_eq!(undone[2], 3);
+    let change = "~ rule game: endpoints [127.0.0.1:2] -> [127.0.0.1:1]";
+    assert!(asked.contains(change), "{asked}");
+    assert_eq!((&undone[2], &undone[4]), (&json!(3), &json!("2")));
     let changes = undone[3].as_str().expect("a text");
     assert!(changes.contains("ticket 815"), "{changes}");
     page.end().await;

@@ -72,7 +72,7 @@ async fn a_drain_is_seen_and_undone() {
     let begun = r###"await until(() => text(".figure .big") === "1sessions");
         await press("Drain this gateway"); const asked = await answer("10m"); await closed();
         await until(() => ["draining", "refusing"].includes(text("#state")));
-        await until(() => card("Drain") && !card("Drain").hidden && card("Drain").textContent.includes("1 connection is left of 1"));
+        await until(() => card("Drain") && !card("Drain").hidden && card("Drain").textContent.includes("1 connection is still here. Of 1 at the beginning 0 went in time, 0 were cut off"));
         return [asked, card("Drain").querySelector(".meter").getAttribute("aria-label"), text(".verdict li")];"###;
     let begun = scene.run(begun).await;
     assert!(
@@ -81,7 +81,7 @@ async fn a_drain_is_seen_and_undone() {
             .is_some_and(|asked| asked.contains("1 sessions are here now")),
         "{begun}"
     );
-    assert_eq!(begun[1], "Drain: 0 of 1 have left, 0 were cut off");
+    assert_eq!(begun[1], "Drain: 0 of 1 have gone, 0 were cut off");
     assert!(
         begun[2]
             .as_str()
@@ -215,6 +215,11 @@ async fn on_a_phone_and_at_night() {
           link.click();
           await until(() => link.hasAttribute("aria-current") && cards().length && text("main").length > 40);
           if (document.documentElement.scrollWidth > 360) wide.push(link.hash);
+          const place = link.getBoundingClientRect();
+          if (place.left < 0 || place.right > 360) wide.push(`${link.hash}: its tab`);
+          // Not a figure is cut, and not a button out of reach.
+          const cut = (part) => part.checkVisibility() && part.getBoundingClientRect().right > 360;
+          wide.push(...all(".table td, .table button").filter(cut).map((part) => `${link.hash}: ${part.textContent}`));
         }
         return wide;"###;
     assert_eq!(scene.run(widths).await, json!([]));

@@ -56,19 +56,33 @@ async fn a_user_is_traced() {
         await until(() => location.hash.startsWith("#trace/") && cards().includes("Trace of user 4711"));
         await until(() => text("main [role=status]") === "live" || text("main").includes("Nothing yet."));"###;
     scene.run(begun).await;
-    let (_player, _link, session_id) = scene.player(4711).await;
+    let (mut player, _link, session_id) = scene.player(4711).await;
     let seen = format!(
         r###"const log = await until(() => document.querySelector(".log"));
         const line = (text) => until(() => [...log.children].some((line) => line.textContent.includes(text)));
         await line("> DATA game 5 B user_id=4711"); await line("gw-test:{session_id}"); await line("routed game at ");
         const said = log.textContent;
+        const shown = () => [...log.children].filter((line) => line.checkVisibility());
+        const frames = () => shown().filter((line) => line.textContent.includes("DATA game")).length;
+        const before = frames(); await press("Decisions only");
+        const decisions = [frames(), shown().some((line) => line.textContent.includes("routed game"))];
+        await press("Everything"); await press("Pause");
+        return [said, before, decisions];"###
+    );
+    let seen = scene.run(&seen).await;
+    let said = seen[0].as_str().expect("a text");
+    assert!(!said.contains("hello"), "a payload is shown: {said}");
+    assert_eq!((&seen[1], &seen[2]), (&json!(1), &json!([0, true])));
+    player.data("game", b"again").await;
+    let goes_on = r###"const log = document.querySelector(".log");
+        const frames = () => [...log.children].filter((line) => line.textContent.includes("> DATA game")).length;
+        const button = await until(() => all("main button").find((b) => /^Go on \(\d+ events? waits?\)$/.test(b.textContent)));
+        const paused = frames(); button.click();
+        await until(() => frames() === 2);
         await press("End the trace"); await answer(); await closed();
         await until(() => location.hash === "#traces" && text("main").includes("Nobody is traced."));
-        return said;"###
-    );
-    let said = scene.run(&seen).await;
-    let said = said.as_str().expect("a text");
-    assert!(!said.contains("hello"), "a payload is shown: {said}");
+        return paused;"###;
+    assert_eq!(scene.run(goes_on).await, 1);
     let by_itself = format!(
         r###"view("#session/gw-test:{session_id}"); await press("Trace the session…"); await answer("1s"); await closed();
         await until(() => cards().includes("Trace of session {session_id}"));
@@ -90,9 +104,20 @@ async fn a_backend_is_taken_out_for_maintenance() {
         await until(() => cells()[3] === "1");
         await press("Maintenance"); const asked = await answer("10m", "a new kernel"); await closed();
         await until(() => cells()[2].startsWith("maintenance") && cells()[3] === "0" && text("tbody").includes("a new kernel"));
-        return asked;"###;
-    let asked = scene.run(taken_out).await;
-    let asked = asked.as_str().expect("a question");
+        view("#overview"); await until(() => text(".verdict strong") === "One thing to look at");
+        const said = text(".verdict li.bad");
+        view("#backends"); await until(() => cells()[2]?.startsWith("maintenance"));
+        const sorted = () => document.querySelector("main th:nth-child(4)").getAttribute("aria-sort");
+        await press("Sessions"); const first = sorted(); await press("Sessions"); const second = sorted(); await press("Sessions");
+        return [asked, said, [first, second, sorted()]];"###;
+    let seen = scene.run(taken_out).await;
+    let asked = seen[0].as_str().expect("a question");
+    let said = format!(
+        "game has no backend that takes sessions: {} is in maintenance",
+        scene.backend.address
+    );
+    assert_eq!(seen[1], said);
+    assert_eq!(seen[2], json!(["descending", "ascending", null]));
     assert!(
         asked.contains("1 session is there in game on this gateway."),
         "{asked}"
@@ -103,7 +128,7 @@ async fn a_backend_is_taken_out_for_maintenance() {
     let code = Notice::decode(&told.payload, Code::NORMAL).code;
     assert_eq!(code.0, 502);
     let back = r###"await press("Ready"); await answer(); await closed();
-        await until(() => all("tbody td")[2].textContent !== "maintenance");
+        await until(() => !all("tbody td")[2].textContent.startsWith("maintenance"));
         await until(() => !all("main button").find((b) => b.textContent === "Maintenance").hidden);"###;
     scene.run(back).await;
     player.data("game", b"again").await;

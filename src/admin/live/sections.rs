@@ -1,6 +1,6 @@
 //! What one snapshot says, section by section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -21,6 +21,7 @@ use crate::admin::process_families::OsFigures;
 use crate::admin::top_talkers::{self, TopTalkers};
 use crate::admin::{Desk, in_time};
 use crate::inspection::{BackendSnapshot, GroupBy, RefusalFilter, RefusalRow};
+use crate::routing::health::OperatorState;
 use crate::store::RefusedKind;
 
 /// Rows of backends in one snapshot; those that are not well come first. `/api/v1/backends` has them all.
@@ -91,7 +92,7 @@ struct RoutesNow {
     watching: bool,
 }
 
-/// The backends, those that are not well first.
+/// The backends: those that are not well or that an operator has taken out, then one of each service, then the others.
 #[derive(Serialize, ToSchema)]
 struct BackendsNow {
     total: u64,
@@ -252,8 +253,13 @@ impl RoutesNow {
 impl BackendsNow {
     fn of(all: &[BackendSnapshot]) -> BackendsNow {
         let mut chosen: Vec<&BackendSnapshot> = all.iter().collect();
-        // Stable: apart from that they stay in their order.
-        chosen.sort_by_key(|row| is_well(row));
+        // The first well one of each service is never cut off before the second of another: whether a service has
+        // any is to be seen. Stable: apart from that they stay in their order.
+        let mut has_one = BTreeSet::new();
+        chosen.sort_by_cached_key(|row| match is_well(row) {
+            true => 1 + u8::from(!has_one.insert(&row.service)),
+            false => 0,
+        });
         chosen.truncate(MAX_BACKENDS);
         let shown = |row: &BackendSnapshot| BackendSnapshot {
             links: Vec::new(),
@@ -269,6 +275,7 @@ impl BackendsNow {
 fn is_well(row: &BackendSnapshot) -> bool {
     matches!(row.health, BackendHealth::Up | BackendHealth::Unknown)
         && row.breaker == Breaker::Closed
+        && row.operator_state == OperatorState::Ready
 }
 
 impl Errors {

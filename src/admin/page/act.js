@@ -35,7 +35,7 @@ export function open(dialog) {
 }
 
 /**
- * Asks whether something shall be done, and does it. `fields` are inputs by name: {label, value, hint, pattern}; `run` gets
+ * Asks whether something shall be done, and does it. `what` is texts and elements; `fields` are inputs by name: {label, value, hint, pattern}; `run` gets
  * what was filled in. Resolves with its result, or undefined if it was not wanted.
  */
 export function confirm({ title, what, button, danger = false, fields = {}, run }) {
@@ -59,7 +59,7 @@ export function confirm({ title, what, button, danger = false, fields = {}, run 
     const cancel = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
     const labels = inputs.map(([name, element]) => h("label", { class: "field" }, h("span", {}, fields[name].label), element));
     const dialog = h("dialog", { "aria-labelledby": "dialog-title" }, h("form", { onsubmit: send },
-      h("h2", { id: "dialog-title" }, title), ...[what].flat().map((text) => h("p", {}, text)), labels, error,
+      h("h2", { id: "dialog-title" }, title), ...[what].flat().map((part) => (part instanceof Node ? part : h("p", {}, part))), labels, error,
       h("div", { class: "buttons" }, cancel, go)));
     dialog.addEventListener("close", () => resolve(result));
     open(dialog);

@@ -5,12 +5,13 @@ import { actors } from "./actors.js";
 import { get, has, listen, token } from "./api.js";
 import { POINTS } from "./chart.js";
 import { gateways } from "./deployment.js";
-import { h, look, say, words } from "./dom.js";
+import { cue, h, look, say, words } from "./dom.js";
 import { overview } from "./overview.js";
+import { rules } from "./rules.js";
 import { session, sessions } from "./sessions.js";
 import { settings } from "./settings.js";
 import { one_trace, traces } from "./traces.js";
-import { backends, bans, rules } from "./views.js";
+import { backends, bans } from "./views.js";
 
 /** Milliseconds without news after which the page says so. */
 const STALE = 5_000;
@@ -184,8 +185,11 @@ function route() {
   view = make(argument);
   const current = view.parent ?? (VIEWS[name] ? name : "overview");
   for (const link of at("views").children) {
-    if (link.hash === `#${current}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.hash === `#${current}`) {
+      link.setAttribute("aria-current", "page");
+      const row = at("views");
+      row.scrollLeft = link.offsetLeft - row.offsetLeft - (row.clientWidth - link.offsetWidth) / 2;
+    } else link.removeAttribute("aria-current");
   }
   at("content").replaceChildren(view.element);
   view.show?.(now);
@@ -247,6 +251,7 @@ function visible() {
   else live?.again();
 }
 
+cue(at("views"), at("content"));
 theme(localStorage.getItem("game-gateway theme") ?? "auto");
 at("theme").addEventListener("click", next_theme);
 at("keys").addEventListener("click", show_keys);

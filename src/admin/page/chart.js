@@ -18,8 +18,8 @@ function shape(name, properties, ...children) {
 }
 
 /**
- * Makes a chart. A line has `read`, which takes its value of a point or null, a `name`, and the number of its colour; `write`
- * writes a value.
+ * Makes a chart. A line has `read`, which takes its value of a point or null, a `name`, and the number of its colour; with
+ * `least`, the chart is at least that high. `write` writes a value.
  */
 export function chart(label, lines, write) {
   const paths = lines.map(({ colour }) => shape("path", { class: `c${colour}` }));
@@ -37,23 +37,21 @@ export function chart(label, lines, write) {
   const draw = (all) => {
     points = all.slice(-POINTS);
     const values = lines.map((line) => points.map(line.read));
-    const most = Math.max(1, ...values.flat().filter((value) => value !== null));
+    const highest = Math.max(0, ...values.flat().filter((value) => value !== null));
+    const most = Math.max(1, highest, ...lines.map(({ least }) => least ?? 0));
     const first = POINTS - points.length;
     const x = (place) => ((first + place) / (POINTS - 1)) * WIDTH;
     const y = (value) => HEIGHT - (value / (most * HEADROOM)) * HEIGHT;
     values.forEach((line, at) => {
-      let path = "";
-      let pen = false;
-      line.forEach((value, place) => {
-        if (value !== null) path += `${pen ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`;
-        pen = value !== null;
-      });
-      paths[at].setAttribute("d", path);
+      // What was not measured is passed over: a line, not fragments of one.
+      const known = line.map((value, place) => [value, place]).filter(([value]) => value !== null);
+      const path = known.map(([value, place], first) => `${first ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+      paths[at].setAttribute("d", known.length === 1 ? `${path}h1` : path);
     });
     const whole = values[0].length > 1 && values[0].every((value) => value !== null);
     const line = values[0].map((value, place) => `L${x(place).toFixed(1)} ${y(value ?? 0).toFixed(1)}`).join("");
     area.setAttribute("d", whole ? `M${x(0)} ${HEIGHT}${line}L${WIDTH} ${HEIGHT}Z` : "");
-    top.textContent = `highest ${write(most === 1 && !values.flat().some((value) => value) ? 0 : most)}`;
+    top.textContent = `highest ${write(highest)}`;
     const now = points.at(-1);
     element.setAttribute("aria-label", now
       ? `${label}, now ${lines.map((line) => `${line.name} ${write(line.read(now))}`).join(", ")}`

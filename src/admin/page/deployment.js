@@ -9,7 +9,7 @@ import { problem, repeat } from "./views.js";
 const draining = ({ info }) => {
   const drain = info?.drain;
   if (!drain) return "–";
-  const left = drain.remaining_seconds === null || drain.connections === 0 ? "" : `, ${span(drain.remaining_seconds)} left`;
+  const left = drain.remaining_seconds === null || drain.connections === 0 ? "" : `, ${span(drain.remaining_seconds)} remain`;
   return `${count(drain.connections)} of ${count(drain.connections_at_begin ?? drain.connections)} still here${left}`;
 };
 
@@ -20,11 +20,11 @@ function side_by_side() {
     { name: "Address", class: "mono", text: (row) => row.address ?? "this one" },
     { name: "State", class: "wrap", node: () => h("span"), update: (node, row) => { look(node, `dot ${!row.answered ? "bad" : row.info.state === "serving" ? "good" : "odd"}`); say(node, row.answered ? words(row.info.state) : row.why_not ?? "silent"); } },
     bar_column("Sessions", (row) => (row.info?.sessions ?? 0) / most, (row) => count(row.info?.sessions)),
-    { name: "Connections", class: "number", text: (row) => count(row.info?.connections) },
+    { name: "Connections", class: "number", by: (row) => row.info?.connections, text: (row) => count(row.info?.connections) },
     { name: "Drain", text: draining },
-    { name: "Up", class: "number", text: (row) => span(row.info?.uptime_seconds) },
+    { name: "Up", class: "number", by: (row) => row.info?.uptime_seconds, text: (row) => span(row.info?.uptime_seconds) },
     { name: "Version", text: (row) => row.info?.version ?? "–" },
-  ], { key: (row) => row.address ?? "" });
+  ], { key: (row) => row.address ?? "", sort: true });
   const [note, sum] = [h("p", { class: "note" }), h("span", { class: "note", role: "status" })];
   const load = async () => {
     const answer = await get("/api/v1/gateways");
@@ -74,10 +74,10 @@ function backends() {
     { name: "Endpoint", class: "mono", text: (row) => row.endpoint },
     { name: "Health", class: "wrap", node: () => h("span"), update: (node, row) => { look(node, `dot ${well(row) ? "good" : down(row) ? "bad" : "odd"}`); say(node, agreed(row, (one) => one.health)); } },
     { name: "Operators want", class: "wrap", text: (row) => agreed(row, (one) => words(one.operator_state)) },
-    { name: "Sessions", class: "number", text: (row) => count(row.sessions) },
-    { name: "Gateways", class: "number", text: (row) => count(row.seen.length) },
+    { name: "Sessions", class: "number", by: (row) => row.sessions, text: (row) => count(row.sessions) },
+    { name: "Gateways", class: "number", by: (row) => row.seen.length, text: (row) => count(row.seen.length) },
     state_buttons,
-  ], { key: (row) => row.key, empty: "No rule names a backend." });
+  ], { key: (row) => row.key, empty: "No rule names a backend.", sort: true });
   const element = card("Backends, over all gateways", "", null, rows.element);
   element.hidden = true;
   const load = async () => {

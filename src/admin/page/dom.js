@@ -70,10 +70,11 @@ export function span(seconds) {
 
 export const ago = (seconds) => `${span(Date.now() / 1000 - seconds)} ago`;
 
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const exact = { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
+const clock = new Intl.DateTimeFormat("en-GB", exact);
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", ...exact });
 
-/** Writes a time, in seconds since 1970, with its date if it is not of today. */
+/** Writes a time, in seconds since 1970, with its zone, and its date if it is not of today. */
 export function at(seconds) {
   if (!seconds) return "–";
   const date = new Date(seconds * 1000);
@@ -140,23 +141,73 @@ export function bar_column(name, share, write) {
   return { name, class: "bar", node, update };
 }
 
+const collator = new Intl.Collator("en", { numeric: true });
+
+/** What a column sorts an item by: a number or text, null where there is none. */
+const sorts = (column) => column.by ?? (column.text && !column.class?.includes("number") ? column.text : null);
+
+/** The headings of a table; those of a sortable one are buttons: up, down, and back to the order that is given. */
+function headings(columns, sort, changed) {
+  const order = { column: null, down: false };
+  const cells = columns.map((column) => {
+    const cell = h("th", { scope: "col", class: column.class?.includes("number") ? "number" : column.class?.includes("actions") ? "actions" : null });
+    if (column.unseen) cell.append(h("span", { class: "unseen" }, column.name));
+    else if (!sort || !sorts(column)) cell.append(column.name);
+    else cell.append(h("button", { type: "button", class: "sort", onclick: () => press(column) }, column.name));
+    return cell;
+  });
+  const press = (column) => {
+    // The most of something is what is looked for.
+    const first = Boolean(column.class?.includes("number"));
+    if (order.column !== column) Object.assign(order, { column, down: first });
+    else if (order.down === first) order.down = !first;
+    else order.column = null;
+    columns.forEach((one, at) => {
+      if (one === order.column) cells[at].setAttribute("aria-sort", order.down ? "descending" : "ascending");
+      else cells[at].removeAttribute("aria-sort");
+    });
+    changed();
+  };
+  const sorted = (items) => {
+    if (!order.column) return items;
+    const [value, way] = [sorts(order.column), order.down ? -1 : 1];
+    const none = (one) => one === null || one === undefined || one === "–";
+    return [...items].sort((one, other) => {
+      const [a, b] = [value(one), value(other)];
+      if (none(a) || none(b)) return none(a) - none(b);
+      return way * (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b));
+    });
+  };
+  return { cells, sorted };
+}
+
+/** Marks a part that scrolls sideways while there is more to the right. */
+export function cue(element, content) {
+  const look = () => element.classList.toggle("more", element.scrollLeft + element.clientWidth < element.scrollWidth - 1);
+  element.addEventListener("scroll", look, { passive: true });
+  const watch = new ResizeObserver(look);
+  watch.observe(element);
+  watch.observe(content);
+}
+
 /**
  * A table whose rows stay while their items do, so that focus and selection stay too. A column has a `name`, and `text`
  * of an item, or `node`, which makes an element once and gets a function that returns the item as it is now, with
- * `update` for later.
+ * `update` for later; with `sort`, `by` is what its items are sorted by, where that is not the text. `most` rows are shown.
  */
-export function table(caption, columns, { key, row, empty = "None.", dense = false }) {
+export function table(caption, columns, { key, row, empty = "None.", dense = false, sort = false, most = Infinity }) {
   const body = h("tbody");
   const none = h("p", { class: "none" }, empty);
-  const head = columns.map((column) => h("th", { scope: "col", class: column.class?.includes("number") ? "number" : null },
-    column.unseen ? h("span", { class: "unseen" }, column.name) : column.name));
+  let all = [];
+  const { cells: head, sorted } = headings(columns, sort, () => show(all));
   const grid = h("table", { class: dense ? "dense" : null }, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, head)), body);
   const element = h("div", { class: "table", tabindex: "0", role: "region", "aria-label": caption }, grid, none);
+  cue(element, grid);
   const shown = new Map();
   const make = (item) => {
     const entry = { item, cells: [] };
     entry.element = h("tr", {}, columns.map((column) => {
-      const cell = h("td", { class: column.class });
+      const cell = h("td", { class: column.class, "data-name": column.unseen ? null : column.name });
       const node = column.node?.(() => entry.item);
       if (node) cell.append(node);
       entry.cells.push({ cell, node, column });
@@ -164,7 +215,9 @@ export function table(caption, columns, { key, row, empty = "None.", dense = fal
     }));
     return entry;
   };
-  const show = (items) => {
+  const show = (given) => {
+    all = given;
+    const items = sorted(given).slice(0, most);
     const keys = new Set(items.map(key));
     for (const [name, entry] of shown) {
       if (keys.has(name)) continue;
@@ -180,6 +233,8 @@ export function table(caption, columns, { key, row, empty = "None.", dense = fal
       for (const { cell, node, column } of entry.cells) {
         if (column.text) say(cell, column.text(item));
         else column.update?.(node, item);
+        // On a phone, where a row is a card, what there is not takes no room.
+        cell.classList.toggle("nil", cell.textContent === "" || cell.textContent === "–");
       }
       if (body.children[place] !== entry.element) body.insertBefore(entry.element, body.children[place] ?? null);
     });

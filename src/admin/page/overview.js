@@ -1,81 +1,43 @@
 // The first view: is all well, and what is going on.
 
-import { backend_state, action, drain, undo_drain } from "./act.js";
+import { backend_state, action, caller, undo_drain } from "./act.js";
+import { get } from "./api.js";
 import { chart, legend } from "./chart.js";
 import { ago, bytes, card, count, facts, h, look, meter, plural, say, segments, short, span, table, time, words } from "./dom.js";
-
-/** Microseconds of event-loop lag that players notice. */
-const LATE = 100_000;
-const DAY = 86_400;
-
-const DRAINS = {
-  draining: "it drains, and still takes new sessions", refusing: "it drains, and takes no new sessions",
-  drained: "it has drained, and takes no new sessions", closing: "it drains and will exit",
-};
+import { LATE, is_slow, verdict } from "./verdict.js";
 
 const HEALTH = { up: "good", suspect: "odd", leaving: "odd", down: "bad", unknown: "hollow" };
 
-/** What an operator should look at, the worst first: pairs of class and words. */
-export function troubles({ gateway, routes, backends, memory, workers, traffic }) {
-  const found = [];
-  if (gateway?.state && gateway.state !== "serving") found.push(["odd", DRAINS[gateway.state] ?? `the gateway is ${gateway.state}`]);
-  const reasons = (gateway?.reasons ?? []).filter((reason) => reason !== "draining");
-  if (reasons.length) found.push(["bad", `it takes no new sessions: ${reasons.join(", ")}`]);
-  if (routes?.error) found.push(["bad", "the newest rules are not in force"]);
-  const rows = backends?.rows ?? [];
-  found.push(...downs(rows));
-  const odd = rows.filter((row) => row.health === "suspect" || (row.health !== "down" && row.breaker !== "closed"));
-  if (odd.length) found.push(["odd", `${plural(odd.length, "backend does", "backends do")} not answer well`]);
-  if (memory && memory.pressure !== "none") found.push(["bad", "memory is short"]);
-  const late = (workers ?? []).filter((worker) => worker.loop_lag_p99_us > LATE);
-  if (late.length) found.push(["odd", `${plural(late.length, "worker is", "workers are")} late`]);
-  if (traffic?.errors_per_second > 100) found.push(["odd", `${short(traffic.errors_per_second)} errors a second go to players`]);
-  const expires = gateway?.certificate_expires_seconds;
-  const left = expires ? expires - Date.now() / 1000 : Infinity;
-  if (left < 14 * DAY) found.push([left < 2 * DAY ? "bad" : "odd", left > 0 ? `a certificate ends in ${span(left)}` : "a certificate has ended"]);
-  return found.sort(([one], [other]) => one.localeCompare(other));
-}
-
-/** Backends that are down although nobody has taken them out: worse where a service has no other. */
-function downs(rows) {
-  const out = (row) => row.health === "down" && row.in_rules && (row.operator_state ?? "ready") === "ready";
-  return [...new Set(rows.filter(out).map((row) => row.service))].map((service) => {
-    const all = rows.filter((row) => row.service === service && row.in_rules);
-    const down = all.filter(out);
-    if (down.length === all.length) return ["bad", `${service} has no backend`];
-    return ["odd", down.length === 1 ? `${down[0].endpoint} of ${service} is down` : `${down.length} of ${all.length} backends of ${service} are down`];
-  });
-}
+/** Errors a second that do not fill their chart. */
+const FEW = 10;
+/** Milliseconds between two looks at the other gateways. */
+const OTHERS = 10_000;
 
 export function overview() {
-  const [first, below] = [[verdict(), draining(), ...figures()], [talkers(), refusals(), rules(), errors()]];
+  const [first, below] = [[verdict(), draining(), ...figures()], [talkers(), errors(), rules(), refusals()]];
   const [left, right] = [backends(), [workers(), resources()]];
   const column = h("div", { class: "column w4" }, right.map((part) => part.element));
   const element = h("div", { class: "grid" }, first.map((part) => part.element), left.element, column, below.map((part) => part.element));
   const parts = [...first, left, ...right, ...below];
-  return { title: "Overview", element, show: (now) => parts.forEach((part) => part.show(now)) };
-}
-
-function verdict() {
-  const [strong, list] = [h("strong"), h("ul")];
-  const side = h("span", { class: "side" });
-  const button = action("Drain this gateway", { class: "danger" }, () => drain(state.id, state.sessions));
-  const element = h("section", { class: "card verdict", "aria-label": "Verdict" }, strong, list, side, button);
-  const state = { id: "", sessions: 0, said: "" };
+  let [gateways, newest, timer] = [null, null, null];
   const show = (now) => {
-    if (!now.gateway || !now.backends || !now.routes) return say(strong, "Looking…");
-    const found = troubles(now);
-    look(element, `card verdict ${found[0]?.[0] ?? ""}`.trim());
-    say(strong, found.length === 0 ? "All is well" : found.length === 1 ? "One thing to look at" : `${found.length} things to look at`);
-    const text = found.map(([, words]) => words).join("\n");
-    if (text !== state.said) list.replaceChildren(...found.map(([, words]) => h("li", {}, words)));
-    state.said = text;
-    const { gateway } = now;
-    Object.assign(state, { id: gateway.gateway_id, sessions: count(now.traffic?.sessions ?? 0) });
-    say(side, `up ${span(Date.now() / 1000 - gateway.start_time_seconds)}`);
-    button.hidden = gateway.state !== "serving";
+    newest = now;
+    parts.forEach((part) => part.show({ ...now, gateways }));
   };
-  return { element, show };
+  // Live events are of this gateway alone.
+  const ask = async () => {
+    await caller.known;
+    if (!caller.deployment || timer === "stopped") return;
+    gateways = (await get("/api/v1/gateways").catch(() => null))?.gateways ?? gateways;
+    if (timer === "stopped") return;
+    timer = setTimeout(ask, OTHERS);
+    if (newest) show(newest);
+  };
+  const start = () => {
+    ask();
+    return { stop: () => { clearTimeout(timer); timer = "stopped"; } };
+  };
+  return { title: "Overview", element, show, start };
 }
 
 function draining() {
@@ -84,14 +46,16 @@ function draining() {
   const list = facts(h("dl", { class: "facts" }), []);
   const undo = action("Undo", {}, undo_drain);
   const element = card("Drain", "", clock, h("div", { class: "stack" }, bar.element, left, list, h("div", {}, undo)));
-  const show = ({ drain, traffic }) => {
+  const show = ({ drain }) => {
     element.hidden = !drain || drain.state === "serving";
     if (element.hidden) return;
     const began = Math.max(1, drain.connections_at_begin ?? drain.connections);
     const gone = Math.max(0, began - drain.connections - drain.cut_off);
-    bar.show([[gone / began, "done"], [drain.cut_off / began, "lost"]], `${gone} of ${began} have left, ${drain.cut_off} were cut off`);
-    say(clock, drain.remaining_seconds === null ? words(drain.state) : `${words(drain.state)}, ${span(drain.remaining_seconds)} of ${drain.window} left`);
-    say(left, drain.connections === 0 && !traffic?.sessions ? "Nobody is left." : `${plural(drain.connections, "connection is", "connections are")} left of ${count(began)}; ${count(drain.moved)} sessions have moved to other gateways, ${count(drain.cut_off)} connections were cut off.`);
+    bar.show([[gone / began, "done"], [drain.cut_off / began, "lost"]], `${gone} of ${began} have gone, ${drain.cut_off} were cut off`);
+    say(clock, drain.remaining_seconds === null ? words(drain.state) : `${words(drain.state)}, ${span(drain.remaining_seconds)} of ${drain.window} remain`);
+    const here = drain.connections === 0 ? "Nobody is connected any more" : `${plural(drain.connections, "connection is", "connections are")} still here`;
+    say(left, `${here}. Of ${count(began)} at the beginning ${count(gone)} went in time, ${count(drain.cut_off)} ${drain.cut_off === 1 ? "was" : "were"} cut off; ${plural(drain.moved, "session has", "sessions have")} moved to other gateways.`);
+    look(left, drain.cut_off ? "bad-text" : "");
     const who = drain.remaining;
     const some = (n, why) => (n ? `${count(n)}: ${why}` : null);
     facts(list, who ? [
@@ -99,7 +63,7 @@ function draining() {
       ["Cannot resume", some(who.plain, "they stay until they leave or the window ends")],
       ["HTTP", some(who.http, "they end behind the request under way")],
       ["Newcomers", some(who.newcomers, "they are being refused")],
-      ["Away", some(drain.suspended, "sessions that wait for their player")],
+      ["Disconnected", some(drain.suspended, "sessions that wait for their player to come back")],
       ["Begun", `by ${drain.by === "signal" ? "a signal; it cannot be undone" : "the admin API"}, ${ago(drain.began_seconds)}`],
     ] : []);
     undo.hidden = drain.by === "signal";
@@ -114,11 +78,20 @@ function figure(title, unit, lines, write, read, under) {
   const key = lines.length > 1 ? h("span", { class: "note" }, legend(lines)) : null;
   const element = card(title, "w3 figure", key, h("div", { class: "big" }, number, h("small", {}, unit)), below, drawn.element, drawn.ends);
   const show = (now) => {
-    if (now.traffic) say(number, read(now.traffic));
+    if (now.traffic) say(number, read(now.traffic, now.points));
     say(below, under(now) ?? "");
     drawn.draw(now.points);
   };
   return { element, show };
+}
+
+/** The newest point of the charts in whose ten seconds a frame was timed: one frame in 1,024 is. */
+const sampled = (points) => points.findLast((point) => point.frame_p99_us !== null);
+
+function timed(traffic, point) {
+  if (!point) return "no frame was timed in five minutes";
+  const age = Math.round((traffic.at_ms - point.at_ms) / 1000);
+  return age > 0 ? `timed ${span(age)} ago; few frames, few samples` : `half within ${time(traffic.frame_p50_us)}`;
 }
 
 function figures() {
@@ -126,7 +99,7 @@ function figures() {
   return [
     figure("Players", "sessions", [{ name: "sessions", colour: 0, read: read("sessions") }], count,
       (point) => count(point.sessions),
-      ({ gateway, traffic }) => gateway && `${count(gateway.connections)} of ${count(gateway.limit)} connections${gateway.suspended ? `, ${count(gateway.suspended)} away` : ""}${traffic?.started_per_second ? `, +${count(traffic.started_per_second)}/s` : ""}`),
+      ({ gateway, traffic }) => gateway && `${count(gateway.connections)} of ${count(gateway.limit)} connections${gateway.suspended ? `, ${count(gateway.suspended)} wait for their player` : ""}${traffic?.started_per_second ? `, +${count(traffic.started_per_second)}/s` : ""}`),
     figure("Messages", "a second", [
       { name: "in", colour: 0, read: read("frames_in_per_second") },
       { name: "out", colour: 1, read: read("frames_out_per_second") },
@@ -135,9 +108,9 @@ function figures() {
     figure("Time in the gateway", "p99", [
       { name: "p99", colour: 0, read: read("frame_p99_us") },
       { name: "p50", colour: 3, read: read("frame_p50_us") },
-    ], time, (point) => time(point.frame_p99_us),
-      ({ traffic }) => traffic && (traffic.frame_p50_us === null ? "no frame sampled in ten seconds" : `half within ${time(traffic.frame_p50_us)}`) + (traffic?.first_answer_p99_us ? `; first answers ${time(traffic.first_answer_p99_us)}` : "")),
-    figure("Errors", "a second", [{ name: "errors", colour: 2, read: read("errors_per_second") }], short,
+    ], time, (_, points) => time(sampled(points)?.frame_p99_us),
+      ({ traffic, points }) => traffic && timed(traffic, sampled(points)) + (traffic.first_answer_p99_us ? `; first answers ${time(traffic.first_answer_p99_us)}` : "")),
+    figure("Errors", "a second", [{ name: "errors", colour: 2, read: read("errors_per_second"), least: FEW }], short,
       (point) => short(point.errors_per_second),
       ({ traffic }) => traffic && `${count(traffic.closed_per_second)} connections ended a second`),
   ];
@@ -151,23 +124,29 @@ export function evacuation(row) {
   return [`${count(moved)} moved away`, under_way && `${count(under_way)} on their way`, ...reasons].filter(Boolean).join(", ");
 }
 
-/** The columns of backends that both views have. */
-export const backend_columns = [
+/** How a backend is, with an operator's order; `more` adds a line to it. */
+const health = (more) => ({
+  name: "Health", class: more ? "wrap" : null, by: (row) => `${row.operator_state ?? ""} ${row.health}`,
+  node: () => h("span", {}, h("span"), h("span", { class: "note line" })),
+  update: (node, row) => {
+    const [state, note] = node.children;
+    const order = row.operator_state && row.operator_state !== "ready" ? row.operator_state : null;
+    look(state, `dot ${order ? "odd" : row.breaker !== "closed" && row.health !== "down" ? "odd" : HEALTH[row.health]}`);
+    say(state, order ? (row.health === "up" ? order : `${order}, ${row.health}`) : row.breaker !== "closed" ? `${row.health}, breaker ${words(row.breaker)}` : row.health);
+    node.title = row.last_error ?? "";
+    say(note, more?.(row) ?? "");
+    note.hidden = !note.textContent;
+  },
+});
+
+/** The columns of backends that both views have; `more` adds a line to the health. */
+export const backend_columns = (more) => [
   { name: "Service", text: (row) => row.service },
   { name: "Endpoint", class: "mono", text: (row) => row.endpoint },
-  {
-    name: "Health",
-    node: () => h("span"),
-    update: (node, row) => {
-      const order = row.operator_state && row.operator_state !== "ready" ? row.operator_state : null;
-      look(node, `dot ${order ? "odd" : row.breaker !== "closed" && row.health !== "down" ? "odd" : HEALTH[row.health]}`);
-      say(node, order ? (row.health === "down" ? `${order}, down` : order) : row.breaker !== "closed" ? `${row.health}, breaker ${words(row.breaker)}` : row.health);
-      node.title = row.last_error ?? "";
-    },
-  },
-  { name: "Sessions", class: "number", text: (row) => count(row.sessions) + (row.waiting_sessions ? ` +${row.waiting_sessions}` : "") },
-  { name: "Round trip", class: "number", text: (row) => time(row.rtt_us) },
-  { name: "First answer p99", class: "number", text: (row) => time(row.first_answer?.p99_us) },
+  health(more),
+  { name: "Sessions", class: "number", by: (row) => row.sessions, text: (row) => count(row.sessions) + (row.waiting_sessions ? ` +${row.waiting_sessions}` : "") },
+  { name: "Round trip", class: "number", by: (row) => row.rtt_us, text: (row) => time(row.rtt_us) },
+  { name: "First answer p99", class: "number", by: (row) => row.first_answer?.p99_us, node: () => h("span"), update: (node, row) => { look(node, is_slow(row) ? "odd-text" : ""); say(node, time(row.first_answer?.p99_us)); } },
 ];
 
 export const backend_key = (row) => `${row.service} ${row.endpoint}`;
@@ -188,7 +167,7 @@ export const state_buttons = {
 };
 
 function backends() {
-  const rows = table("Backends", backend_columns, { key: backend_key, empty: "No rule names a backend." });
+  const rows = table("Backends", backend_columns(), { key: backend_key, empty: "No rule names a backend." });
   const more = h("a", { href: "#backends" });
   const element = card("Backends", "w8", more, rows.element);
   const show = ({ backends }) => {
@@ -248,19 +227,35 @@ function talkers() {
   return { element, head, show: ({ talkers }) => { last = talkers ?? last; draw(); } };
 }
 
+/** A link to the search for a user or an address; text where there is none. */
+const searched = (name, read) => ({
+  name, class: "mono", by: (row) => read(row), node: () => h("a"),
+  update: (node, row) => {
+    const whom = read(row);
+    say(node, whom ?? "–");
+    if (whom) node.href = `#sessions/${encodeURIComponent(whom)}`;
+    else node.removeAttribute("href");
+  },
+});
+
+/** The host of an address with a port. */
+export const host = (address) => address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+
 function refusals() {
   const rows = table("Refusals", [
-    { name: "Code", text: (row) => row.code ?? "–" },
+    { name: "Code", by: (row) => row.code, text: (row) => row.code ?? "–" },
     { name: "Reason", class: "wrap", text: (row) => row.reason },
     { name: "Service", text: (row) => [row.service, row.realm_id && `realm ${row.realm_id}`].filter(Boolean).join(", ") || "–" },
-    { name: "Times", class: "number", text: (row) => count(row.count) },
-    { name: "Last", class: "number", text: (row) => ago(row.last_seconds) },
-  ], { key: (row) => [row.code, row.reason, row.service, row.realm_id].join("|"), empty: "Nobody was refused of late." });
+    searched("Newest user", (row) => (row.last_user_id && row.last_user_id !== "0" ? row.last_user_id : null)),
+    searched("Address", (row) => host(row.last_client)),
+    { name: "Times", class: "number", by: (row) => row.count, text: (row) => count(row.count) },
+    { name: "Last", class: "number", by: (row) => row.last_seconds, text: (row) => ago(row.last_seconds) },
+  ], { key: (row) => [row.code, row.reason, row.service, row.realm_id].join("|"), empty: "Nobody was refused of late.", sort: true, most: 8 });
   const note = h("span", { class: "note" });
-  const element = card("Refused of late", "w5", note, rows.element);
+  const element = card("Refused of late", "w8", note, rows.element);
   const show = ({ refusals }) => {
     if (!refusals) return;
-    rows.show(refusals.rows.slice(0, 8));
+    rows.show(refusals.rows);
     say(note, refusals.groups > 8 ? `8 of ${count(refusals.groups)} groups` : "");
   };
   return { element, show };
@@ -288,7 +283,7 @@ function resources() {
 function rules() {
   const list = h("dl", { class: "facts" });
   const wrong = h("p", { class: "bad-text" });
-  const element = card("Rules in force", "w7", h("a", { href: "#rules" }, "More"), h("div", { class: "stack" }, list, wrong));
+  const element = card("Rules in force", "w4", h("a", { href: "#rules" }, "More"), h("div", { class: "stack" }, list, wrong));
   const show = ({ routes }) => {
     if (!routes) return;
     facts(list, [

@@ -2,7 +2,7 @@
 
 import { action, announce, caller, change, confirm, everywhere, sentence, where } from "./act.js";
 import { get, listen, query } from "./api.js";
-import { ago, bytes, card, count, h, look, plural, say, short, span, table, words } from "./dom.js";
+import { ago, bytes, card, count, h, look, plural, say, segments, short, span, table, words } from "./dom.js";
 import { problem, repeat } from "./views.js";
 
 /** Lines of a trace that are kept on the page. */
@@ -91,18 +91,43 @@ export function one_trace(id) {
   const none = h("p", { class: "none" }, "Nothing yet.");
   const lines = h("ol", { class: "log", tabindex: "0", "aria-label": "Events" });
   const path = `/api/v1/traces/${encodeURIComponent(id)}`;
+  const frames = lines.getElementsByClassName("frame");
   let before = "";
+  const waiting = [];
+  const pause = h("button", { type: "button", "aria-pressed": "false", onclick: () => {
+    const paused = pause.getAttribute("aria-pressed") !== "true";
+    pause.setAttribute("aria-pressed", String(paused));
+    if (!paused) write(waiting.splice(0));
+    told();
+  } }, "Pause");
+  const told = () => {
+    const paused = pause.getAttribute("aria-pressed") === "true";
+    say(pause, paused ? `Go on${waiting.length ? ` (${plural(waiting.length, "event waits", "events wait")})` : ""}` : "Pause");
+  };
+  const choice = segments("Show", [["all", "Everything"], ["decisions", "Decisions only"]], "all", (value) => {
+    lines.classList.toggle("decisions", value === "decisions");
+    lines.scrollTop = lines.scrollHeight;
+  });
+  const hear = (events) => {
+    if (pause.getAttribute("aria-pressed") !== "true") return write(events);
+    waiting.push(...events);
+    // As many as the page keeps; how many are missing is said.
+    const over = waiting.length - LINES;
+    if (over > 0) waiting.splice(0, over + 1, { event: "lost", events: over + (waiting[0].event === "lost" ? waiting[0].events : 1) });
+    told();
+  };
   const write = (events) => {
     const follows = lines.scrollTop + lines.clientHeight >= lines.scrollHeight - 4;
     for (const event of events) {
       const [look, text] = event_line(event);
       const said = [event.code, event.detail].filter((one) => one !== undefined && one !== null && one !== "").join(" ");
       const whom = event.global_id ?? event.connection ?? "";
-      lines.append(h("li", {}, h("time", {}, event.at_us ? clock(event.at_us) : ""), h("span", { class: whom === before ? "whom again" : "whom" }, whom),
+      lines.append(h("li", { class: event.frame ? "frame" : null }, h("time", {}, event.at_us ? clock(event.at_us) : ""), h("span", { class: whom === before ? "whom again" : "whom" }, whom),
         h("span", { class: look }, text), said && h("span", { class: "note" }, ` ${said}`)));
       before = whom;
     }
-    while (lines.children.length > LINES) lines.firstChild.remove();
+    // Frames go first, down to a half: what was decided is what is looked for.
+    while (lines.children.length > LINES) (frames.length > LINES / 2 ? frames[0] : lines.firstChild).remove();
     none.hidden = lines.children.length > 0;
     if (follows) lines.scrollTop = lines.scrollHeight;
   };
@@ -115,14 +140,14 @@ export function one_trace(id) {
     button.hidden = false;
   };
   const over = () => say(note, "It is over.");
-  const element = h("div", { class: "grid" }, card("Trace", "", h("span", { class: "row" }, note, button), none, lines));
+  const element = h("div", { class: "grid" }, card("Trace", "", h("span", { class: "row" }, note, choice, pause, button), none, lines));
   const start = () => {
     name().catch((failure) => say(note, sentence(failure.message)));
     let following = null;
     let stopped = false;
     caller.known.then(() => {
       if (stopped) return;
-      following = caller.deployment ? of_all(path, write, note, over) : of_one(path, write, note, over);
+      following = caller.deployment ? of_all(path, hear, note, over) : of_one(path, hear, note, over);
     });
     return { stop: () => ((stopped = true), following?.stop()) };
   };
