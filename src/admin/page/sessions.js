@@ -77,6 +77,7 @@ export function sessions(searched) {
     const found = new Map();
     let [more, silent] = [false, []];
     // One who is searched for may be at any gateway; all of them is too much.
+    if (text) await caller.known;
     const where = (path) => (text ? everywhere(path) : path);
     // An address may be a player's or a backend's, a number a user's or a session's.
     const asked = (await filters(text)).map((filter) => get(where(query("/api/v1/sessions", { ...filter, limit: LIMIT }))).catch((failure) => {
@@ -133,6 +134,7 @@ export function session(id) {
   buttons.append(...actions.map(([button]) => button));
   const load = async () => {
     tracing = await has("POST /api/v1/traces");
+    await caller.known;
     try {
       now = await get(everywhere(`/api/v1/sessions/${encodeURIComponent(id)}`));
       others = (await parts_of(now)).slice(1);
