@@ -78,7 +78,7 @@ async fn a_deployment_is_seen_and_told_as_one() {
     let out = r###"await press("Maintenance"); await answer(); await closed();
         const cells = () => [...card("Backends, over all gateways").querySelectorAll("tbody td")].map((cell) => cell.textContent);
         await until(() => cells()[3] === "maintenance" && cells()[4] === "0");
-        const found = all("main button").filter((b) => !b.hidden).map((b) => b.textContent);
+        const found = all("main tbody button").filter((b) => !b.hidden).map((b) => b.textContent);
         return found;"###;
     assert_eq!(page.run(out).await, json!(["Ready", "Drain", "Move away"]));
     let state = format!("GET /api/v1/backends/{}/state", backend.address);

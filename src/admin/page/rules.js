@@ -70,6 +70,7 @@ function steps({ rules, realms }) {
 /** What has changed in the rules, by whom, and earlier versions to put back; hidden where the gateway has no such. */
 function history(changed) {
   const PATH = "/api/v1/routes/history";
+  const PUT_BACK = "/api/v1/routes/rollback";
   const error = problem();
   const difference = (one) => (one ? [...named("rules", one.rules), ...named("realms", one.realms)].join("; ") : "the first");
   const changes = table("Changes in force", [
@@ -90,22 +91,26 @@ function history(changed) {
     { name: "Actions", class: "actions", unseen: true, node: (item) => action("Put back", {}, () => back(item())), update: (node, row) => { node.hidden = row.number === newest; node.setAttribute("aria-label", `Put version ${row.number} back`); } },
   ], { key: (row) => row.number });
   const back = async (row) => {
-    let would = null;
+    const put = (more) => ask("POST", PUT_BACK, { version: row.number, ...more });
+    // What has been shown is what is written, or nothing. Only data that was written past the history has no number to compare.
+    let [would, there] = [null, { if_version: newest }];
     try {
-      would = (await ask("POST", "/api/v1/routes/rollback", { version: row.number, dry_run: true })).difference;
+      would = await put({ ...there, dry_run: true }).catch((failure) => {
+        if (failure.status !== 409) throw failure;
+        there = {};
+        return put({ dry_run: true });
+      });
       say(error, "");
     } catch (failure) {
       return say(error, sentence(failure.message));
     }
-    // What has been shown is what is written, or nothing.
-    const if_version = newest;
     const done = await confirm({
       title: `Put version ${row.number} back?`,
-      what: [`The rules of ${at(row.at_seconds)} become a new version in Redis, for all gateways, and are in force within moments. This changes what is there now (version ${newest}):`, steps(would)],
+      what: [`The rules of ${at(row.at_seconds)} become a new version in Redis, for all gateways, and are in force within moments. This changes what is there now${there.if_version ? ` (version ${newest})` : ""}:`, steps(would.difference)],
       button: "Put it back",
       danger: true,
       fields: { message: { label: "Why, for the history" } },
-      run: ({ message }) => ask("POST", "/api/v1/routes/rollback", { version: row.number, message, if_version }),
+      run: ({ message }) => put({ message, ...there }),
     });
     if (done) changed();
   };
