@@ -47,7 +47,7 @@ const OTHERS: usize = memory::FAMILIES.len()
     + process::FAMILIES.len()
     + actor_families::FAMILIES.len();
 
-const OWN: [Family; 65] = [
+const OWN: [Family; 66] = [
     family(
         "connections",
         "Client connections now",

@@ -5,7 +5,7 @@
 //! * [`load`](mod@load): file and environment to a [`Config`], or all mistakes at once.
 //! * [`lists`]: networks, origins and files.
 //! * [`otlp`]: where spans go, and of which sessions.
-//! * [`redis_url`]: the URL of Redis, with its password masked.
+//! * [`redis`]: Redis, and its URL with the password masked.
 //! * [`reload`](mod@reload): the same again, while the gateway runs.
 //! * [`units`]: durations and sizes as people write them.
 
@@ -17,6 +17,7 @@ pub mod lists;
 pub mod load;
 pub mod otlp;
 pub mod peer;
+pub mod redis;
 pub mod redis_url;
 mod reload;
 pub mod units;
@@ -31,7 +32,7 @@ pub use lists::{Origins, Paths};
 pub use load::{Mistake, Place, change, environment, host_name, load, log_format};
 pub use otlp::{Attributes, CollectorUrl, Otlp, Share};
 pub use peer::{HostPort, HostPorts, Peer, PeerChannel};
-pub use redis_url::RedisUrl;
+pub use redis::{Redis, RedisUrl};
 pub use reload::{Reloaded, reload};
 
 /// The effective configuration. Fields are named after their keys; docs/configuration.md describes
@@ -145,22 +146,6 @@ pub enum RouteSource {
     File,
     /// Two keys in Redis, with notifications.
     Redis,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "see Config")]
-pub struct Redis {
-    pub url: RedisUrl,
-    pub username: Option<String>,
-    pub password: Option<Secret>,
-    pub sentinel_password: Option<Secret>,
-    pub ca: Option<PathBuf>,
-    pub prefix: String,
-    pub refresh: Duration,
-    pub timeout: Duration,
-    pub max_assignments: usize,
-    pub assignment_ttl: Duration,
-    pub assignment_negative_ttl: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -350,19 +335,7 @@ impl Default for Config {
                 source: RouteSource::File,
                 file: "config/routes.json".into(),
             },
-            redis: Redis {
-                url: RedisUrl::default(),
-                username: None,
-                password: None,
-                sentinel_password: None,
-                ca: None,
-                prefix: "game-gateway:".to_owned(),
-                refresh: 10 * SECOND,
-                timeout: 2 * SECOND,
-                max_assignments: 65_536,
-                assignment_ttl: 10 * SECOND,
-                assignment_negative_ttl: SECOND,
-            },
+            redis: Redis::default(),
             session: Session::default(),
             backend: Backend {
                 links_per_endpoint: 1,

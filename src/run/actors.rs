@@ -122,16 +122,8 @@ pub(super) async fn start_actors(
         links: parts.links,
         exporter: send_spans(parts.exporter),
     };
-    let (gateway, panicked) = entry.start_watched(move |registration| {
-        Gateway::new(
-            registration,
-            own,
-            gate,
-            workers,
-            own_watchers,
-            around,
-            first_load,
-        )
+    let (gateway, panicked) = entry.start_watched(move |entry| {
+        Gateway::new(entry, own, gate, workers, own_watchers, around, first_load)
     });
     actix::spawn(end_with(panicked));
     budget.report_to(gateway.recipient());

@@ -186,10 +186,8 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
     let peers = peers::listen(&config, answering).map_err(StartError::Peer)?;
     let peering = peers.as_ref().map(|peers| peers.peering().clone());
     let peer = (peers.as_ref().map(peers::Listening::address)).transpose()?;
-    let metrics: Vec<Arc<WorkerMetrics>> = vec_of(count);
-    let exporter = telemetry::start(&config).map_err(StartError::Otlp)?;
+    let metrics = vec_of::<Arc<WorkerMetrics>>(count);
     let services = Arc::new(ServiceBook::new(count));
-
     let parts = Parts {
         memory: Arc::clone(&memory),
         config: Arc::clone(&config),
@@ -207,7 +205,7 @@ pub fn start_with(mut config: Config, logging: Option<Logging>) -> Result<Runnin
         links: Arc::default(),
         assignments: assignments(&config),
         traces: Arc::default(),
-        exporter,
+        exporter: telemetry::start(&config).map_err(StartError::Otlp)?,
         tokens: Arc::new(tokens),
         peers,
         pod: pod(&config)?,

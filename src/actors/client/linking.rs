@@ -51,7 +51,9 @@ impl Client {
         let began = Instant::now();
         let (shared, opens) = (Rc::clone(&self.shared), Opens::of(&self.stats));
         let opening = find_way(shared, assigned, again, resolve, open, client, opens);
-        let then = move |(result, opens): (Result<_, RouteFailed>, Opens), client: &mut Client, ctx: &mut _| {
+        let then = move |(result, opens): (Result<_, RouteFailed>, Opens),
+                         client: &mut Client,
+                         ctx: &mut _| {
             let how = match result {
                 Ok(_) => Routed::Found,
                 Err(_) => Routed::Refused,

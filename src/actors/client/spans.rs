@@ -165,7 +165,8 @@ impl Client {
                 .spans
                 .record(span.of_kind(SpanKind::Client));
         }
-        if let Ok((endpoint, _)) = routed {
+        if let Ok((lease, _)) = routed {
+            let endpoint = lease.endpoint();
             self.with_spans(|open| {
                 open.unanswered.retain(|(name, ..)| name != service);
                 open.unanswered.push((Arc::clone(service), endpoint, end));

@@ -78,7 +78,11 @@ pub(super) async fn find_way(
 }
 
 /// A link to the endpoint that a session is bound to.
-pub(super) async fn link_at(router: Seat<Router>, at: PoolAt, bind: Bind) -> Result<Lease, RouteFailed> {
+pub(super) async fn link_at(
+    router: Seat<Router>,
+    at: PoolAt,
+    bind: Bind,
+) -> Result<Lease, RouteFailed> {
     // A pool that nobody has used any more may end just now; then there is a fresh one.
     for _ in 0..2 {
         let pool = router.ask(|| at.clone()).await;
