@@ -34,6 +34,11 @@ pub(super) fn anywhere(path: &str) -> String {
 
 /// When a session ended, if the answer is one that did: after a handover each gateway has a part.
 pub(super) fn ended_at(body: &[u8]) -> Option<u64> {
+    Some(end_of(body)?.1)
+}
+
+/// The same, behind whether that was the end of all: a part that went elsewhere is told of last.
+fn end_of(body: &[u8]) -> Option<(bool, u64)> {
     #[derive(Deserialize)]
     struct Part {
         end: Option<End>,
@@ -41,14 +46,16 @@ pub(super) fn ended_at(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct End {
         at_seconds: u64,
+        moved_to: Option<String>,
     }
     let part: Part = serde_json::from_slice(body).ok()?;
-    Some(part.end?.at_seconds)
+    let end = part.end?;
+    Some((end.moved_to.is_none(), end.at_seconds))
 }
 
 /// Gives the answer of a gateway that has what was asked for: of a session the part that goes on, or ended last.
 pub(super) fn found(own: Own, round: &Round) -> ServiceResponse<BoxBody> {
-    let mut newest_end = ended_at(&own.body);
+    let mut newest_end = end_of(&own.body);
     if own.is_success() && newest_end.is_none() {
         return own.response;
     }
@@ -62,7 +69,7 @@ pub(super) fn found(own: Own, round: &Round) -> ServiceResponse<BoxBody> {
         match &reply.outcome {
             // The one that has it may also say why it does not do what was wanted.
             Ok(answered) if is_success(answered.answer.status) || answered.answer.status == 409 => {
-                match ended_at(&answered.answer.body) {
+                match end_of(&answered.answer.body) {
                     None => return own.response.into_response(passed_on(&answered.answer)),
                     end if end > newest_end => {
                         (newest_end, ended) = (end, Some(&answered.answer));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::other_gateway::{other, peered};
-use crate::stage::{Answer, Scene, Ticket, opened, resume};
+use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
 use crate::support::address;
 use crate::support::wire::{Gateway, Player, ask};
 use game_gateway::codec::link::Kind;
@@ -103,6 +103,7 @@ async fn whoever_is_asked_tells_where_a_session_goes_on() {
     }
     let kick = format!("DELETE /api/v1/sessions/gw-test:{id}?deployment=true");
     assert_eq!(ask(scene.gateway.admin, &kick, "").await.0, 204);
+    says(&mut player, "a").await;
     assert_eq!(player.closed().await.0, 440);
     // Both parts have ended: the newer one says how.
     let path = format!("/api/v1/sessions/{id}?deployment=true");
