@@ -107,7 +107,7 @@ export function sessions(searched) {
 
 const EVENTS = {
   disconnected: "The connection ended; the session waited", resumed: "Resumed", taken_up: "Came from another gateway", handed_over: "Went to another gateway",
-  service_left: "Left a backend", asked_away: "Was asked to go elsewhere", refused: "Was refused", over_rate: "Was over its rate",
+  service_left: "Left a backend", service_moved: "Was moved to another backend", asked_away: "Was asked to go elsewhere", refused: "Was refused", over_rate: "Was over its rate",
   link_full: "Was not read: its backend reads slowly", held_back: "Was not read: memory was short", ring_cut: "Its replay ring was cut",
 };
 
