@@ -15,6 +15,7 @@ use super::{Changed, Client, WorkerScope};
 use crate::actors::backend_pool::Bind;
 use crate::actors::router::{By, PoolAt, Resolve};
 use crate::codec::code::Code;
+use crate::memory::{Held, Part};
 use crate::metrics::Routed;
 use crate::routing::ServiceRoute;
 use crate::session::core::{Elsewhere, Reach, Route, RouteFailed};
@@ -107,9 +108,12 @@ impl Client {
         };
         self.trace(|| step(Name::Reaching, &service));
         let (router, mut opens) = (self.shared.router.clone(), Opens::of(&self.stats));
+        // A state may wait for room on the link: here, and in the copy that is sent.
+        let held = Held::new(Part::ClientQueues, 2 * bind.open.len());
         let opening = async move {
             let began = opens.begins();
             let lease = link_at(router, at, bind).await;
+            drop(held);
             opens.ended(
                 began,
                 endpoint,

@@ -74,7 +74,8 @@ impl Link {
         let left = |state: Box<[u8]>| LinkEvent::Left {
             service,
             link_id,
-            held: Held::in_meter(&meter, Part::ClientQueues, MESSAGE_BYTES + state.len()),
+            // With the OPEN that is made of it.
+            held: Held::in_meter(&meter, Part::ClientQueues, MESSAGE_BYTES + 2 * state.len()),
             state,
         };
         match self.sessions.leave_answered(id) {

@@ -29,6 +29,10 @@ impl<L: Hold> Core<L> {
         asked_by: Option<(Arc<str>, SocketAddr)>,
         step: &mut Step<'_>,
     ) -> Result<(), Code> {
+        // Its state may be large.
+        if step.host.short_of_memory() {
+            return Err(Code::UNAVAILABLE);
+        }
         let until = step.now + step.limits().connect_timeout;
         let Some(session) = self.session_mut() else {
             return Err(Code::NO_ROUTE);
@@ -64,6 +68,8 @@ impl<L: Hold> Core<L> {
         }
         if state.len() > MAX_STATE_BYTES {
             self.give_back(service, Code::TOO_LARGE, step);
+        } else if !state.is_empty() && step.host.short_of_memory() {
+            self.give_back(service, Code::UNAVAILABLE, step);
         } else {
             self.arrive(service, state, step);
         }

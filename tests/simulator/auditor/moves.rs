@@ -403,13 +403,13 @@ impl Audit {
         let Some(link) = self.links.get(&id) else {
             return;
         };
-        let (full, ends) = (link.full, link.ends());
+        let (full, ends, gateway) = (link.full, link.ends(), link.gateway);
         let began = self.ends_move(id, session_id, code);
         self.answers(ends, session_id, code);
         if began.is_some() && code == 0 && !full {
             self.owes_opened(ends.0, session_id);
         }
-        let unavailable = self.may_be_unavailable();
+        let unavailable = self.may_be_unavailable() || self.was_short(gateway, self.now);
         let (links, timeout) = (&self.links, self.scene.connect_timeout);
         let session = self.sessions.entry(session_id).or_default();
         let same = |w: &Wish| links.get(&w.link).map(super::Link::ends) == Some(ends);
@@ -456,6 +456,17 @@ impl Audit {
         let over = self.is_ended(session_id);
         let trouble = self.backends_fail() || self.is_slow();
         let timeout = self.scene.connect_timeout;
+        let gateway = self.links.get(&id)?.gateway;
+        let begun = |session: &Session| {
+            let moving = session
+                .moves
+                .iter()
+                .rev()
+                .find(|m| m.from == id && m.ended.is_none());
+            moving.map(|m| m.began)
+        };
+        let begun = self.sessions.get(&session_id).and_then(begun)?;
+        let short = self.was_short(gateway, begun);
         let session = self.sessions.get_mut(&session_id)?;
         let mut moves = session.moves.iter_mut().rev();
         let moving = moves.find(|m| m.from == id && m.ended.is_none())?;
@@ -469,6 +480,7 @@ impl Audit {
             // It has the session again first.
             _ if moving.back.is_none() => false,
             (None, 413) => state > MAX_STATE,
+            (None, 503) => short && state > 0,
             (None, 502) => state <= MAX_STATE && (late || trouble || over),
             // The answer came behind the deadline.
             (Some((_, refused)), code) if refused == code => true,

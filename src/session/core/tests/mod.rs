@@ -39,6 +39,8 @@ struct Around {
     limits: Limits,
     drain_left: Cell<Option<Duration>>,
     refuses: Cell<bool>,
+    /// Memory is short.
+    short: Cell<bool>,
     /// A banned user; 0: nobody.
     banned: Cell<u64>,
     /// The user that tokens say is bound.
@@ -65,7 +67,7 @@ impl Host for Around {
         Some("a:9")
     }
     fn short_of_memory(&self) -> bool {
-        false
+        self.short.get()
     }
     fn bans_user(&self, user_id: u64) -> bool {
         user_id != 0 && user_id == self.banned.get()
@@ -174,6 +176,7 @@ impl Play {
                 },
                 drain_left: Cell::default(),
                 refuses: Cell::new(false),
+                short: Cell::default(),
                 banned: Cell::default(),
                 token_user: Cell::default(),
                 calls: Cell::new(0),

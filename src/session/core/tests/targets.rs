@@ -82,6 +82,23 @@ fn who_was_given_up_has_no_say() {
 }
 
 #[test]
+fn no_state_is_taken_while_memory_is_short() {
+    let mut play = Play::with_session(0);
+    play.transfers();
+    play.heard();
+    play.around.short.set(true);
+    play.parts(b"a match");
+    play.check(&["game.1: OPEN resumed epoch 2 from a", "game.1: MOVED 503"]);
+    play.accepts(2);
+    play.heard();
+    let from = endpoint("game");
+    let answer = play.at(|core, step| core.transfer("game", from, TO, step));
+    assert_eq!(answer, MoveAnswer::Now(Code::UNAVAILABLE));
+    play.around.short.set(false);
+    play.transfers();
+}
+
+#[test]
 fn an_assignment_waits_for_who_must_be_bound_first() {
     let mut play = Play::with_session(0);
     play.assigns("battle", TO);
