@@ -7,6 +7,7 @@ mod alternating;
 mod backends;
 mod http;
 mod links;
+mod moves;
 mod multicast;
 mod parts;
 mod peer_floods;
