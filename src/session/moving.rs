@@ -34,6 +34,8 @@ pub struct Move<L> {
     /// How another service's move has ended that the old backend has asked for. It is told behind the end of its own:
     /// MOVED 0 would have it forget the session, which may yet come back.
     pub owed: Option<Code>,
+    /// Memory was short when the state came: this is tried again.
+    pub no_room: bool,
     /// What the client has sent since.
     pub waiting: Opening,
     /// Progress.
@@ -59,7 +61,7 @@ pub enum Stays {
     Refused,
     /// Its state is too large.
     TooLarge,
-    /// A resume, a claim or too many other moves are under way.
+    /// A resume, a claim or too many other moves are under way, memory is short, or its assignment cannot be looked up.
     Busy,
 }
 
@@ -150,6 +152,7 @@ impl<L> Session<L> {
                 endpoint,
                 asked_by,
                 owed: None,
+                no_room: false,
                 waiting: Opening::default(),
                 stage: Stage::Parting,
                 reaching: false,

@@ -100,7 +100,12 @@ pub(super) async fn find_assigned(
     resolve: &Resolve,
 ) -> Result<SocketAddr, Code> {
     let found = look_up(shared, resolve, true).await;
-    let endpoint = found.map_err(|failed| failed.code)?.endpoint;
+    // One that cannot be looked up now is tried again; it is not known to have no place.
+    let code = |failed: RouteFailed| match failed.code {
+        Code::UNAVAILABLE => Code::CONFLICT,
+        code => code,
+    };
+    let endpoint = found.map_err(code)?.endpoint;
     if endpoint == from {
         return Err(Code::NO_ROUTE);
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::{Code, Notice};
-use crate::codec::link::{Kind, MOVE, OPEN_TRANSFERRED, open_epoch, open_flags};
+use crate::codec::link::{Kind, MOVE, open_epoch};
 use crate::metrics::DropReason;
 use crate::session::link::{OpenState, Phase};
 use crate::supervision::Receive;
@@ -19,7 +19,7 @@ impl Receive<Attach> for Link {
 
     fn receive(&mut self, msg: Attach, ctx: &mut Context<Self>) {
         // A session that goes on holds nothing back that could fill the queue, but the state that it brings can.
-        let needs_room = !msg.resumes || open_flags(&msg.open) & OPEN_TRANSFERRED != 0;
+        let needs_room = !msg.resumes || msg.arrives();
         if !needs_room || self.gauge.has_room(false) {
             self.attach(msg, ctx);
         } else {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Lease, LinkEvent};
 use crate::codec::code::Code;
-use crate::codec::link::Bind;
+use crate::codec::link::{Bind, OPEN_TRANSFERRED, open_flags};
 use crate::session::link::LinkEnd;
 use crate::supervision::CountedRecipient;
 
@@ -90,6 +90,13 @@ pub struct Attach {
     pub resumes: bool,
     pub client: CountedRecipient<LinkEvent>,
     pub answer: oneshot::Sender<Lease>,
+}
+
+impl Attach {
+    /// The OPEN is one of a move, and brings the session's state.
+    pub fn arrives(&self) -> bool {
+        open_flags(&self.open) & OPEN_TRANSFERRED != 0
+    }
 }
 
 /// Sends OPEN again: the session goes on over this link after a resume.

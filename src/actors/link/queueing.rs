@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{Attach, AwaitRoom, AwaitTurn, Lease, Link, LinkEvent, TellBound};
 use crate::codec::buffers::SCRATCH_BYTES;
-use crate::codec::link::{Bind, Kind, OPEN_TRANSFERRED, open_epoch, open_flags};
+use crate::codec::link::{Bind, Kind, open_epoch};
 use crate::session::link::{Phase, Waiter};
 use crate::supervision::Receive;
 
@@ -30,7 +30,7 @@ pub(super) enum Newcomer {
 impl Link {
     /// Adds a session, and sends its OPEN.
     pub(super) fn attach(&mut self, msg: Attach, ctx: &mut Context<Self>) {
-        let arrives = open_flags(&msg.open) & OPEN_TRANSFERRED != 0;
+        let arrives = msg.arrives();
         // Sent before GOAWAY was heard of: the backend may end as soon as its PING behind that is answered.
         let comes_late = self.lifecycle.phase() == Phase::Leaving && (!msg.resumes || arrives);
         if msg.answer.is_closed() || self.lifecycle.is_ending() || comes_late {

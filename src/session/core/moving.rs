@@ -69,6 +69,12 @@ impl<L: Hold> Core<L> {
         if state.len() > MAX_STATE_BYTES {
             self.give_back(service, Code::TOO_LARGE, step);
         } else if !state.is_empty() && step.host.short_of_memory() {
+            if let Some(moving) = self
+                .session_mut()
+                .and_then(|session| session.moving(service))
+            {
+                moving.no_room = true;
+            }
             self.give_back(service, Code::UNAVAILABLE, step);
         } else {
             self.arrive(service, state, step);
@@ -229,6 +235,7 @@ impl<L: Hold> Core<L> {
         let end = |mut moving: Move<L>| {
             moving.from.stays(match why {
                 Code::TOO_LARGE => Stays::TooLarge,
+                _ if moving.no_room => Stays::Busy,
                 _ => Stays::Refused,
             });
             Rest {

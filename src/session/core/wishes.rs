@@ -35,15 +35,17 @@ impl<L: Hold> Core<L> {
     /// The backend at `from` leaves, and its sessions go on elsewhere, by the rules. One that cannot stays.
     pub fn move_away(&mut self, service: &str, from: SocketAddr, step: &mut Step<'_>) {
         if let Err(code) = self.try_transfer(service, from, None, step) {
-            self.stays(service, from, code);
+            self.stays(service, from, code, step);
         }
     }
 
     /// Notes why a session stays with a backend that it was to leave, if it has it.
-    fn stays(&mut self, service: &str, from: SocketAddr, code: Code) {
+    fn stays(&mut self, service: &str, from: SocketAddr, code: Code, step: &Step<'_>) {
         let why = match code {
             Code::NOT_IMPLEMENTED => Stays::NotSupported,
             Code::CONFLICT => Stays::Busy,
+            // It is tried again, and not ended for want of a place.
+            Code::UNAVAILABLE if step.host.short_of_memory() => Stays::Busy,
             _ => Stays::Nowhere,
         };
         let Some(session) = self.session_mut() else {
@@ -126,11 +128,14 @@ impl<L: Hold> Core<L> {
             if !is_here {
                 return Err(Code::NO_ROUTE);
             }
-            session.set_by_assign(service, false);
-            self.begin_move(service, to, None, step)
+            self.begin_move(service, to, None, step)?;
+            if let Some(session) = self.session_mut() {
+                session.set_by_assign(service, false);
+            }
+            Ok(())
         });
         if let (false, Err(code)) = (asked, begun) {
-            self.stays(service, from, code);
+            self.stays(service, from, code, step);
         }
         if let (true, Err(code), Some(session)) = (asked, begun, self.session()) {
             let its = |(_, endpoint, _): &(&Arc<str>, SocketAddr, &L)| *endpoint == from;

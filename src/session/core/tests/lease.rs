@@ -8,6 +8,7 @@ use super::super::Hold;
 use super::words::opened;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
+use crate::session::moving::Stays;
 
 /// Transcript, oldest first.
 pub(super) type Log = Rc<RefCell<Vec<String>>>;
@@ -105,6 +106,11 @@ impl Hold for Lease {
     }
     fn tell_moved(&self, code: Code) {
         self.say(&format!("MOVED {}", code.0));
+    }
+    fn stays(&mut self, why: Stays) {
+        if why == Stays::Busy {
+            self.say("stays for now");
+        }
     }
 }
 

@@ -89,13 +89,17 @@ fn no_state_is_taken_while_memory_is_short() {
     play.around.short.set(true);
     play.parts(b"a match");
     play.check(&["game.1: OPEN resumed epoch 2 from a", "game.1: MOVED 503"]);
+    // It is tried again: where its backend goes to maintenance, it does not end for this.
+    let waits = "game.1: stays for now".to_owned();
     play.accepts(2);
-    play.heard();
-    let from = endpoint("game");
+    assert!(play.heard().contains(&waits));
+    let (from, to) = (endpoint("game"), TO.parse().unwrap());
     let answer = play.at(|core, step| core.transfer("game", from, TO, step));
     assert_eq!(answer, MoveAnswer::Now(Code::UNAVAILABLE));
+    play.at(|core, step| core.found_elsewhere("game", from, false, Ok(to), step));
+    play.check(&[&waits]);
     play.around.short.set(false);
-    play.transfers();
+    assert_eq!(play.transfers(), MoveAnswer::Later);
 }
 
 #[test]
