@@ -32,6 +32,9 @@ PATIENCE_SECONDS = 120
 # Between two upgrades, in which the usual CPU time is measured.
 PAUSE = 3
 MAX_CLIENTS = 6_000
+RATE = "200/s"
+# Idle players begin when all are connected, which must not take longer than a gateway waits for first bytes (5 s).
+IDLE_RATE = "2000/s"
 # Under way at a time, at a server that does not answer. A gateway allows 1,024 for each endpoint.
 FROZEN_MOVES = 1_000
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -168,7 +171,8 @@ class Bench:
         servers = [self.server(number) for number in range(2)]
         gateway = self.gateway(0, 2)
         # One match, and so all at one server.
-        self.load(self.options.clients, "--idle", "--resumable", "--realm", "1", target=f"{HOST}:{PLAYERS}")
+        idle = ["--idle", "--resumable", "--realm", "1"]
+        self.load(self.options.clients, *idle, rate=IDLE_RATE, target=f"{HOST}:{PLAYERS}")
         self.until_sessions([0], self.options.clients)
         time.sleep(PAUSE)
         first = max(range(2), key=sessions_at)
@@ -216,9 +220,9 @@ class Bench:
         self.spawn("haproxy", [program, "-db", "-q", "-f", str(config)])
         listening(BALANCER)
 
-    def load(self, sessions, *more, target=f"{HOST}:{BALANCER}"):
+    def load(self, sessions, *more, rate=RATE, target=f"{HOST}:{BALANCER}"):
         command = [str(self.options.gateway), "loadtest", "--target", target, "--service", SERVICE,
-                   "--sessions", str(sessions), "--connect-rate", "200/s", "--warmup", "0ms",
+                   "--sessions", str(sessions), "--connect-rate", rate, "--warmup", "0ms",
                    "--duration", "10m", "--grace", "30s", "--json", *more]
         if "--idle" not in more:
             command += ["--think", self.options.think]
