@@ -17,7 +17,7 @@ use crate::metrics::{OTHER_SERVICES, ServiceSums};
 /// Endpoints with figures of their own, the first ones by service and address. The others are summed up.
 pub(super) const MAX_ENDPOINTS: usize = 200;
 
-pub(super) const FAMILIES: [Family; 17] = [
+pub(super) const FAMILIES: [Family; 20] = [
     family(
         "link_in_frames",
         "Frames from backends",
@@ -69,6 +69,11 @@ pub(super) const FAMILIES: [Family; 17] = [
         ServiceTiming(|s| &s.first_answer),
     ),
     family(
+        "service_answer_seconds",
+        "Time from a sampled frame of a player to the next DATA of the backend for that player, by service",
+        ServiceTiming(|s| &s.answer),
+    ),
+    family(
         "service_sessions",
         "Sessions that are bound to endpoints now, by service",
         ServiceSessions,
@@ -87,6 +92,16 @@ pub(super) const FAMILIES: [Family; 17] = [
         "endpoint_ping_age_seconds",
         "Age of an endpoint's oldest unanswered PING; 0: all are answered",
         EndpointGauge(|e| Some(e.ping_age_us.map_or(0.0, seconds))),
+    ),
+    family(
+        "endpoint_awaited_seconds",
+        "For how long DATA for a player has been awaited behind a sampled frame of theirs; 0: it is not",
+        EndpointGauge(|e| Some(e.awaited_us.map_or(0.0, seconds))),
+    ),
+    family(
+        "endpoint_slow",
+        "1 while an endpoint answers players later than its service does usually",
+        EndpointGauge(|e| Some(e.slow as f64)),
     ),
     family(
         "endpoint_health",
@@ -122,6 +137,10 @@ pub(super) struct EndpointFigures {
     pub(super) rtt_us: Option<u64>,
     /// The largest.
     pub(super) ping_age_us: Option<u64>,
+    /// The largest.
+    pub(super) awaited_us: Option<u64>,
+    /// Endpoints that are slow.
+    pub(super) slow: u64,
     pub(super) health: States,
     pub(super) breaker: States,
     pub(super) operator: States,
@@ -135,6 +154,8 @@ impl EndpointFigures {
             sessions: row.sessions,
             rtt_us: row.rtt_us,
             ping_age_us: row.ping_age_us,
+            awaited_us: row.awaited_us,
+            slow: u64::from(row.slow.is_some()),
             health: vec![(row.health.label(), 1)],
             breaker: vec![(row.breaker.label(), 1)],
             operator: vec![(row.operator_state.label(), 1)],
@@ -145,6 +166,8 @@ impl EndpointFigures {
         self.sessions += other.sessions;
         self.rtt_us = self.rtt_us.max(other.rtt_us);
         self.ping_age_us = self.ping_age_us.max(other.ping_age_us);
+        self.awaited_us = self.awaited_us.max(other.awaited_us);
+        self.slow += other.slow;
         add_states(&mut self.health, other.health);
         add_states(&mut self.breaker, other.breaker);
         add_states(&mut self.operator, other.operator);

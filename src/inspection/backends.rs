@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 
-use super::{Inspector, account};
+use super::{Inspector, account, slow};
 use crate::actors::backend_pool::{BackendHealth, Breaker, PoolSnapshot};
 use crate::inspection::snapshots::Times;
 use crate::inspection::{BackendSnapshot, OrderSnapshot};
@@ -61,7 +61,9 @@ impl Inspector {
         for row in &mut rows {
             row.connect = row.times.connect.percentiles();
             row.first_answer = row.times.first_answer.percentiles();
+            row.answer = row.times.answer.percentiles();
         }
+        slow::judge(&mut rows);
         // Stable: endpoints of one service stay in the order of their addresses, then names.
         rows.sort_by(|one, other| one.service.cmp(&other.service));
         rows
@@ -78,7 +80,7 @@ impl BackendSnapshot {
 }
 
 /// A row for an endpoint that nobody has used.
-fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnapshot {
+pub(super) fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnapshot {
     BackendSnapshot {
         service,
         endpoint: endpoint.to_string(),
@@ -101,6 +103,11 @@ fn unused(service: String, endpoint: SocketAddr, in_rules: bool) -> BackendSnaps
         bytes_out: 0,
         connect: None,
         first_answer: None,
+        answer: None,
+        usual_answer_us: None,
+        awaited_us: None,
+        silent_us: None,
+        slow: None,
         times: Times::default(),
         links: Vec::new(),
     }
@@ -141,6 +148,8 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
         row.sessions += link.sessions;
         row.rtt_us = row.rtt_us.max(link.rtt_us);
         row.ping_age_us = row.ping_age_us.max(link.ping_age_us);
+        row.awaited_us = row.awaited_us.max(link.awaited_us);
+        row.silent_us = row.silent_us.max(link.silent_us);
         row.queued_bytes += link.queued_bytes;
         row.frames_in += link.frames_in;
         row.frames_out += link.frames_out;
@@ -149,5 +158,7 @@ fn add(row: &mut BackendSnapshot, pool: PoolSnapshot) {
     }
     row.times.connect.add(pool.connect);
     row.times.first_answer.add(pool.first_answer);
+    row.times.answer.add(pool.answer);
+    row.times.usual_answer.add(pool.usual_answer);
     row.links.extend(pool.links);
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::slow::Slow;
 use crate::actors::backend_pool::{BackendHealth, Breaker};
 use crate::actors::client::SessionSnapshot;
 use crate::actors::link::{EvacuationSnapshot, LinkSnapshot};
@@ -100,6 +101,19 @@ pub struct BackendSnapshot {
     /// What the first answers to new sessions of the last minute or two have taken, from OPEN to the first DATA;
     /// `null`: there was none.
     pub first_answer: Option<Percentiles>,
+    /// What took DATA to players behind sampled frames of theirs in the last minute or two; a frame that none follows
+    /// within 60 s counts as one of 60 s. `null`: none was sampled.
+    pub answer: Option<Percentiles>,
+    /// What half of the answers of the last hour or two took no longer than, in microseconds, at the endpoint of the
+    /// service where that is the least; `null`: there are too few.
+    pub usual_answer_us: Option<u64>,
+    /// How long DATA for a player has been awaited behind a sampled frame of theirs, in microseconds, the longest of all
+    /// links; `null`: it is not.
+    pub awaited_us: Option<u64>,
+    /// The same, of a link on which meanwhile nothing at all has come but PONGs, for eight frames of players at least.
+    pub silent_us: Option<u64>,
+    /// It answers players later than the service does usually, and how; `null`: it does not.
+    pub slow: Option<Slow>,
     /// What these are made of.
     #[serde(skip)]
     pub times: Times,
@@ -148,4 +162,6 @@ impl OrderSnapshot {
 pub struct Times {
     pub connect: RecentTimes,
     pub first_answer: RecentTimes,
+    pub answer: RecentTimes,
+    pub usual_answer: RecentTimes,
 }

@@ -22,6 +22,7 @@ pub struct ServiceCounts {
     pub bytes_out: Count,
     pub connect_failures: Count,
     pub first_answer: Histogram,
+    pub answer: Histogram,
 }
 
 /// Sums of them over the workers.
@@ -34,6 +35,7 @@ pub struct ServiceSums {
     pub bytes_out: u64,
     pub connect_failures: u64,
     pub first_answer: HistogramSnapshot,
+    pub answer: HistogramSnapshot,
 }
 
 impl ServiceSums {
@@ -44,6 +46,7 @@ impl ServiceSums {
         self.bytes_out += counts.bytes_out.get();
         self.connect_failures += counts.connect_failures.get();
         self.first_answer.add(&counts.first_answer);
+        self.answer.add(&counts.answer);
     }
 }
 

@@ -30,6 +30,39 @@ async fn gateway(change: impl FnOnce(&mut Config)) -> Gateway {
     Gateway::start_with(&backend.routes(), change).await
 }
 
+/// Whatever is added to the API, nobody reaches it without a token, and who may only read changes nothing by it.
+#[tokio::test]
+async fn every_path_of_the_document_is_guarded() {
+    let gateway = gateway(|config| {
+        let tokens = r#"[{"name": "wall", "role": "read", "token": "look"}]"#;
+        config.admin.tokens = tokens.parse().expect("tokens");
+    })
+    .await;
+    let document = get(gateway.admin, "/api/openapi.json").await.json();
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let mut changes = 0;
+    for (path, methods) in paths.filter(|(path, _)| path.starts_with("/api/v1/")) {
+        let path: String = path
+            .split('{')
+            .map(|part| {
+                part.split_once('}')
+                    .map_or(part.to_owned(), |(_, rest)| format!("7{rest}"))
+            })
+            .collect();
+        for method in methods.as_object().expect("methods").keys() {
+            let line = format!("{} {path}", method.to_uppercase());
+            let nobody = request(gateway.admin, &line, &[], "").await;
+            nobody.error(401, "unauthorized");
+            if method != "get" {
+                let wall = request(gateway.admin, &line, &["Authorization: Bearer look"], "");
+                wall.await.error(403, "forbidden");
+                changes += 1;
+            }
+        }
+    }
+    assert!(changes > 10, "{changes} are in the document");
+}
+
 /// Each token has what its role allows, and no request gets further by the other's name.
 #[tokio::test]
 async fn what_a_token_allows_is_its_role() {

@@ -21,6 +21,7 @@ mod metrics;
 mod pages;
 mod refusals;
 mod several;
+mod slow;
 mod stories;
 mod stuck;
 mod talkers;

@@ -73,6 +73,7 @@ async fn a_drain_is_seen_and_undone() {
         await press("Drain this gateway"); const asked = await answer("10m"); await closed();
         await until(() => ["draining", "refusing"].includes(text("#state")));
         await until(() => card("Drain") && !card("Drain").hidden && card("Drain").textContent.includes("1 connection is still here. Of 1 at the beginning 0 went in time, 0 were cut off"));
+        await until(() => card("Drain").textContent.includes("by anna at 127.0.0.1:"));
         return [asked, card("Drain").querySelector(".meter").getAttribute("aria-label"), text(".verdict li")];"###;
     let begun = scene.run(begun).await;
     assert!(

@@ -263,6 +263,33 @@ async fn the_terminal_speaks_tls() {
     }
 }
 
+/// So does the live view; one frame of it is text.
+#[tokio::test]
+async fn top_speaks_tls() {
+    let (authority, foreign) = (Authority::new(), Authority::new());
+    let shown = authority.issue("admin", "IP:127.0.0.1");
+    let gateway = gateway(admin_shows(&shown, None)).await;
+    let url = format!("https://{}", gateway.admin);
+    let once = |ca: &Authority| {
+        let mut command = Command::new("timeout");
+        command.args(["60", env!("CARGO_BIN_EXE_game-gateway"), "top", "--once"]);
+        command.args(["--url", &url, "--ca"]).arg(ca.ca());
+        let output = command.output().expect("it runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("text"))
+    };
+    let (code, frame) = once(&authority);
+    assert!(
+        code == Some(0) && frame.contains("gw-test"),
+        "{code:?}: {frame}"
+    );
+    let (code, frame) = once(&foreign);
+    assert!(
+        code == Some(1) && frame.contains("certificate"),
+        "{code:?}: {frame}"
+    );
+}
+
 #[test]
 fn what_does_not_go_together_stops_the_start() {
     let load = |variables: &[(&str, &str)]| {

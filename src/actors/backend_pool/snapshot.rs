@@ -85,6 +85,12 @@ pub struct PoolSnapshot {
     /// What first answers have taken lately.
     #[serde(skip)]
     pub first_answer: RecentTimes,
+    /// What answers to sampled frames of players have taken lately.
+    #[serde(skip)]
+    pub answer: RecentTimes,
+    /// The same over a longer time.
+    #[serde(skip)]
+    pub usual_answer: RecentTimes,
     /// Its links.
     pub links: Vec<LinkSnapshot>,
 }

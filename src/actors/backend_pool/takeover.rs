@@ -162,6 +162,7 @@ impl Inspectable for BackendPool {
     }
 
     fn detail(&self) -> PoolSnapshot {
+        let (times, now) = (&self.state.times, Instant::now());
         PoolSnapshot {
             service: self.service.name.to_string(),
             endpoint: self.endpoint,
@@ -172,8 +173,10 @@ impl Inspectable for BackendPool {
             evacuation: self.occupancy.evacuation(),
             waiting_sessions: self.state.waiting.len() as u64,
             owed_closes: self.occupancy.owed_closes.count() as u64,
-            connect: self.state.times.connect.snapshot(Instant::now()),
-            first_answer: self.state.times.first_answer.snapshot(Instant::now()),
+            connect: times.connect.snapshot(now),
+            first_answer: times.first_answer.snapshot(now),
+            answer: times.answer.snapshot(now),
+            usual_answer: times.usual_answer.snapshot(now),
             links: self
                 .state
                 .links

@@ -35,6 +35,9 @@ impl Receive<Forward> for Link {
     fn receive(&mut self, msg: Forward, _: &mut Context<Self>) {
         let frames = u64::from(msg.frames);
         self.counts.frames_out.add(frames);
+        if self.awaited.is_due {
+            self.await_answer(&msg.bytes);
+        }
         self.gauge.carried.frames_out.add(frames);
         self.outbox.push(msg.bytes);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::awaited::AwaitedFrame;
 use super::{LinkSnapshot, LinkState, Occupancy, SessionClaim};
 use crate::codec::buffers::SCRATCH_BYTES;
 use crate::memory::{Meter, Pressure};
@@ -36,6 +37,11 @@ pub(super) struct Carried {
     pub(super) frames_out: Count,
     pub(super) bytes_in: Count,
     pub(super) bytes_out: Count,
+    /// PINGs among those to the backend, and PONGs among those from it.
+    pub(super) pings: Count,
+    pub(super) pongs: Count,
+    /// The one frame to the backend behind which DATA is awaited.
+    pub(super) awaited: AwaitedFrame,
     /// Round trip of the newest PING, in microseconds; 0 while none was answered.
     pub(super) rtt_us: Count,
     /// When the oldest PING that is unanswered was sent, in microseconds since the start; 0: none is.
@@ -79,6 +85,8 @@ impl Gauge {
             sessions: self.sessions() as u64,
             rtt_us: self.rtt_us(),
             ping_age_us: self.ping_age_us(),
+            awaited_us: self.awaited_us(),
+            silent_us: self.silent_us(),
             queued_bytes: self.queued() as u64,
             frames_in: carried.frames_in.get(),
             frames_out: carried.frames_out.get(),

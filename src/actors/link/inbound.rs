@@ -152,6 +152,7 @@ impl Link {
     }
 
     fn take_pong(&mut self, payload: &[u8]) {
+        self.gauge.carried.pongs.one();
         if payload.is_empty() {
             return self.ponged();
         }
@@ -213,6 +214,9 @@ impl Link {
                 client::encode_header(head, &header, &self.service, tail.len() as u32);
                 deliver(attached, Some(tail), &self.scope);
             }
+        }
+        if id == self.awaited.id {
+            self.answered();
         }
         Ok(())
     }

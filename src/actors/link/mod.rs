@@ -6,6 +6,7 @@
 //!
 //! Hot path: [`Forward`] in, [`LinkEvent::Deliver`] out.
 
+mod awaited;
 mod commands;
 mod dial;
 mod ending;
@@ -49,6 +50,7 @@ use crate::scope::Scope;
 use crate::session::link::{Idle, Lifecycle, LinkEnd, Pong, Round, Sessions, Tick, Waiting};
 use crate::supervision::{CountedRecipient, Registration, SeatRecipient};
 
+use awaited::AwaitedSession;
 pub use evacuation::{EvacuationSnapshot, StayCounts};
 pub use events::{LinkChange, LinkEvent, LinkReport};
 use fan_out::FanOut;
@@ -92,6 +94,8 @@ pub struct Link {
     sampler: Sampler,
     /// The one frame to the backend that is being timed.
     sample: Option<Sample>,
+    /// Whose next DATA is awaited.
+    awaited: AwaitedSession,
     /// Made with the first lease.
     anchor: Option<Arc<Anchor>>,
     lifecycle: Lifecycle,
@@ -170,6 +174,7 @@ impl Link {
             .append_first(|out| link::encode(out, Kind::Ping, 0, &[]));
         self.counts.frames_out.one();
         self.gauge.carried.frames_out.one();
+        self.gauge.carried.pings.one();
         self.gauge.show_ping(self.lifecycle.oldest_ping());
     }
 
@@ -178,6 +183,7 @@ impl Link {
     fn ping_in_order(&mut self, mark: &[u8]) {
         self.sessions.ping();
         self.enqueue(Kind::Ping, 0, mark);
+        self.gauge.carried.pings.one();
     }
 
     fn enqueue_close(&mut self, session_id: u64, code: Code) {
@@ -190,6 +196,7 @@ impl Link {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = Instant::now();
         let interval = self.scope.config.backend.ping_interval;
+        self.await_next();
         match self.lifecycle.tick(now, interval) {
             Tick::Ping => self.ping(),
             Tick::Suspect => {
@@ -242,6 +249,7 @@ impl Link {
     /// A session has been removed; its lease is gone, or the backend has ended it.
     fn detached(&mut self) {
         self.gauge.session_removed();
+        self.await_no_stranger();
         if self.sessions.is_empty() {
             self.idle.unused(Instant::now());
         }

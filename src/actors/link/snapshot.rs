@@ -35,6 +35,10 @@ pub struct LinkSnapshot {
     pub rtt_us: Option<u64>,
     /// The age of the oldest unanswered PING, in microseconds; `null`: all are answered.
     pub ping_age_us: Option<u64>,
+    /// How long DATA for a player has been awaited behind a sampled frame of theirs, in microseconds; `null`: it is not.
+    pub awaited_us: Option<u64>,
+    /// The same, where meanwhile nothing at all has come but PONGs, for eight frames of players at least.
+    pub silent_us: Option<u64>,
     /// Bytes on their way to the backend that its socket has not taken.
     pub queued_bytes: u64,
     /// Frames from the backend.

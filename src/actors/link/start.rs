@@ -9,6 +9,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use bytes::BytesMut;
 
+use super::awaited::AwaitedSession;
 use super::moves::Leavers;
 use super::{
     CloseOwed, EndpointTimes, Gauge, GiveWay, Link, LinkReport, LinkSnapshot, LinkState, MAILBOX,
@@ -95,6 +96,7 @@ impl Link {
             times: params.times,
             sampler: Sampler::default(),
             sample: None,
+            awaited: AwaitedSession::default(),
             anchor: None,
             socket: None,
             outbox: Outbox::default(),

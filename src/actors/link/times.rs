@@ -10,8 +10,10 @@ use crate::codec::link::{self, Kind};
 use crate::metrics::{Recent, Sample, Way, WorkerMetrics};
 use crate::supervision::Receive;
 
-/// First answers are many, and a backend that becomes slow is to be seen soon.
+/// Answers are many, and a backend that becomes slow is to be seen soon.
 const ANSWERS: Duration = Duration::from_secs(60);
+/// Long enough that an hour of lateness is seen as such.
+const USUAL: Duration = Duration::from_secs(3600);
 /// Links last, so new ones are rare.
 const CONNECTS: Duration = Duration::from_secs(3600);
 
@@ -21,6 +23,9 @@ const CONNECTS: Duration = Duration::from_secs(3600);
 pub struct EndpointTimes {
     pub connect: Recent,
     pub first_answer: Recent,
+    pub answer: Recent,
+    /// The same for longer, so that it can be told what is late.
+    pub usual_answer: Recent,
 }
 
 impl Default for EndpointTimes {
@@ -28,6 +33,8 @@ impl Default for EndpointTimes {
         EndpointTimes {
             connect: Recent::new(CONNECTS),
             first_answer: Recent::new(ANSWERS),
+            answer: Recent::new(ANSWERS),
+            usual_answer: Recent::new(USUAL),
         }
     }
 }

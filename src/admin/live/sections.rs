@@ -275,6 +275,7 @@ impl BackendsNow {
 fn is_well(row: &BackendSnapshot) -> bool {
     matches!(row.health, BackendHealth::Up | BackendHealth::Unknown)
         && row.breaker == Breaker::Closed
+        && row.slow.is_none()
         && row.operator_state == OperatorState::Ready
 }
 

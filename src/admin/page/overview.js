@@ -64,7 +64,8 @@ function draining() {
       ["HTTP", some(who.http, "they end behind the request under way")],
       ["Newcomers", some(who.newcomers, "they are being refused")],
       ["Disconnected", some(drain.suspended, "sessions that wait for their player to come back")],
-      ["Begun", `by ${drain.by === "signal" ? "a signal; it cannot be undone" : "the admin API"}, ${ago(drain.began_seconds)}`],
+      ["Begun", `by ${drain.by === "signal" ? "a signal; it cannot be undone" : drain.asked_by ?? "the admin API"}, ${ago(drain.began_seconds)}`],
+      ["Reason", drain.reason],
     ] : []);
     undo.hidden = drain.by === "signal";
   };
@@ -146,7 +147,8 @@ export const backend_columns = (more) => [
   health(more),
   { name: "Sessions", class: "number", by: (row) => row.sessions, text: (row) => count(row.sessions) + (row.waiting_sessions ? ` +${row.waiting_sessions}` : "") },
   { name: "Round trip", class: "number", by: (row) => row.rtt_us, text: (row) => time(row.rtt_us) },
-  { name: "First answer p99", class: "number", by: (row) => row.first_answer?.p99_us, node: () => h("span"), update: (node, row) => { look(node, is_slow(row) ? "odd-text" : ""); say(node, time(row.first_answer?.p99_us)); } },
+  { name: "First answer p99", class: "number", by: (row) => row.first_answer?.p99_us, node: () => h("span"), update: (node, row) => { look(node, is_slow(row) && !row.slow ? "odd-text" : ""); say(node, time(row.first_answer?.p99_us)); } },
+  { name: "Answer p50", class: "number", by: (row) => row.answer?.p50_us, node: () => h("span"), update: (node, row) => { look(node, row.slow ? "odd-text" : ""); say(node, row.slow === "silent" ? "silent" : time(row.answer?.p50_us)); } },
 ];
 
 export const backend_key = (row) => `${row.service} ${row.endpoint}`;

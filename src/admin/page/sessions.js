@@ -153,6 +153,7 @@ export function session(id) {
       ["Realm", now.realm_id || null],
       ["State", end ? `ended ${ago(end.at_seconds)}` : now.state],
       ["Why", end && `${words(end.reason)}, code ${end.code}`],
+      ["Goes on", end?.moved_to && h("span", {}, "at ", h("a", { href: `#session/${encodeURIComponent(`${end.moved_to}:${now.session_id}`)}` }, end.moved_to))],
       ["Last words", end?.last_words && `${end.last_words.by}: ${end.last_words.code} ${end.last_words.text}`],
       ["From", `${now.client} over ${now.transport}`],
       ["Since", `${at(now.since_seconds)}, ${span(now.age_seconds)}`],

@@ -74,14 +74,22 @@ function why(gone) {
   return [...reasons].map(([reason, n]) => `${count(n)} ${reason}`).join(", ");
 }
 
-/** Tells whether players wait for the first answer of a backend. */
-export const is_slow = (row) => row.first_answer?.p99_us > SLOW;
+/** Tells whether players wait for a backend: those who are there, or newcomers. */
+export const is_slow = (row) => Boolean(row.slow) || row.first_answer?.p99_us > SLOW;
+
+/** How a slow backend is slow. */
+function how_slow(row) {
+  if (row.slow === "silent") return `nothing has come from it for ${span(row.silent_us / 1e6)}, though players send`;
+  if (row.slow) return `half of its answers take ${time(row.answer.p50_us)}, usually ${time(row.usual_answer_us)}`;
+  return `first answer ${time(row.first_answer.p99_us)}`;
+}
 
 function slow(rows) {
   const late = rows.filter(is_slow);
   if (late.length === 0) return [];
-  if (late.length === 1) return [["odd", `${late[0].endpoint} of ${late[0].service} is slow: first answer ${time(late[0].first_answer.p99_us)}`, BACKENDS]];
-  return [["odd", `${late.length} backends are slow: first answers up to ${time(Math.max(...late.map((row) => row.first_answer.p99_us)))}`, BACKENDS]];
+  const worst = late.find((row) => row.slow === "silent") ?? late.find((row) => row.slow) ?? late[0];
+  if (late.length === 1) return [["odd", `${worst.endpoint} of ${worst.service} is slow: ${how_slow(worst)}`, BACKENDS]];
+  return [["odd", `${late.length} backends are slow; ${worst.endpoint} of ${worst.service}: ${how_slow(worst)}`, BACKENDS]];
 }
 
 /** Errors that are few but do not end: what most of them say now is said too. */

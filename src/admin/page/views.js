@@ -32,7 +32,9 @@ export const problem = () => h("p", { class: "error", role: "alert" });
 /** Who wants a backend's state and why, or else its last error; how far it has been emptied. */
 const state_note = (row) => [
   row.order ? `by ${row.order.by}, ${ago(row.order.since_seconds)}${row.order.reason ? `: ${row.order.reason}` : ""}` : row.last_error,
-  row.ping_age_us > 1e6 && `a PING waits for ${time(row.ping_age_us)}`, evacuation(row),
+  row.ping_age_us > 1e6 && `a PING waits for ${time(row.ping_age_us)}`,
+  row.silent_us > 1e6 ? `nothing has come for ${span(row.silent_us / 1e6)}, though players send` : row.awaited_us > 1e6 && `a player's frame waits for ${span(row.awaited_us / 1e6)}`,
+  evacuation(row),
 ].filter(Boolean).join("; ");
 
 export function backends() {

@@ -31,7 +31,7 @@ pub(super) const BANS: [Column; 7] = [
     ("REASON", "/reason"),
 ];
 
-pub(super) const BACKENDS: [Column; 20] = [
+pub(super) const BACKENDS: [Column; 24] = [
     ("SERVICE", "/service"),
     ("ENDPOINT", "/endpoint"),
     ("IN RULES", "/in_rules"),
@@ -46,8 +46,12 @@ pub(super) const BACKENDS: [Column; 20] = [
     ("RTT US", "/rtt_us"),
     ("PING AGE US", "/ping_age_us"),
     ("CONNECT P50 US", "/connect/p50_us"),
-    ("ANSWER P50 US", "/first_answer/p50_us"),
-    ("ANSWER P99 US", "/first_answer/p99_us"),
+    ("FIRST P50 US", "/first_answer/p50_us"),
+    ("FIRST P99 US", "/first_answer/p99_us"),
+    ("ANSWER P50 US", "/answer/p50_us"),
+    ("ANSWER P99 US", "/answer/p99_us"),
+    ("AWAITED US", "/awaited_us"),
+    ("SLOW", "/slow"),
     ("QUEUED", "/queued_bytes"),
     ("BYTES IN", "/bytes_in"),
     ("BYTES OUT", "/bytes_out"),

@@ -48,6 +48,15 @@ impl Scrape {
         with.map(|(_, value)| value).sum::<f64>() + 0.0
     }
 
+    /// Returns the values of a label in the series of a name that are not 0.
+    pub(super) fn values(&self, name: &str, label: &str) -> Vec<&str> {
+        let start = format!("{label}=\"");
+        let there = self.family(name).filter(|(_, value)| *value > 0.0);
+        there
+            .filter_map(|(labels, _)| labels.split_once(&start)?.1.split('"').next())
+            .collect()
+    }
+
     /// Returns how much a counter has grown a second since `before`. A gateway that was started again has begun at 0.
     pub(super) fn rate(&self, before: &Scrape, name: &str) -> f64 {
         let seconds = self.at.saturating_duration_since(before.at).as_secs_f64();

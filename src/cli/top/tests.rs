@@ -23,6 +23,7 @@ fn look(id: &str, frames: u32, at: Instant) -> News {
     let metrics = format!(
         "game_gateway_connections 120\ngame_gateway_connections_limit 1000\ngame_gateway_sessions 110\n\
          game_gateway_client_in_frames_total {frames}\ngame_gateway_endpoints_down 2\n\
+         game_gateway_endpoint_slow{{service_type=\"game\",endpoint_address=\"10.1.0.1:7000\"}} 1\n\
          game_gateway_route_seconds_bucket{{outcome=\"found\",le=\"0.001\"}} {frames}\n\
          game_gateway_route_seconds_bucket{{outcome=\"found\",le=\"+Inf\"}} {frames}\n\
          game_gateway_refused_frames_total{{code=\"404\"}} {}\n",
@@ -32,6 +33,7 @@ fn look(id: &str, frames: u32, at: Instant) -> News {
         info: json!({"gateway_id": id, "state": "serving", "uptime_seconds": 61, "workers": 2, "version": "9.9"}),
         memory: json!({"held_bytes": 1024, "limit_bytes": 2048, "pressure": "rings"}),
         drain: json!({"state": "refusing", "connections_at_begin": 200, "connections": 50, "left": 150,
+            "by": "admin", "asked_by": "anna at 10.0.0.9:5", "reason": "upgrade",
             "remaining": {"resumable": 40, "plain": 10, "http": 0, "newcomers": 0}}),
         scrape: Scrape::parse(&metrics, at),
     }))
@@ -74,7 +76,7 @@ fn the_overview_shows_figures_rates_and_percentiles() {
         "gw-a serving  up 1m01s  2 workers  v9.9",
         "of 1,000",
         "pressure: rings",
-        "           0 up  2 down",
+        "           0 up  2 down  slow: 10.1.0.1:7000",
         "players              1,000",
         "≤1.0 ms",
         "ERROR to players       100        300",
@@ -97,7 +99,8 @@ fn eighty(view: char, list: View, answer: Value) -> String {
 fn eighty_columns_keep_what_answers() {
     let backend = json!({"service": "account", "endpoint": "127.0.0.1:21050", "health": "up", "operator_state": "ready",
         "breaker": "closed", "sessions": 12_345, "links": [{}], "rtt_us": 1500, "queued_bytes": 7,
-        "first_answer": {"p50_us": 700_000, "p99_us": 721_000}});
+        "first_answer": {"p50_us": 900, "p99_us": 1500}, "answer": {"p50_us": 721_000, "p99_us": 800_000},
+        "slow": "late"});
     let session = json!({"session_id": "12609851555456989313", "user_id": "7001", "realm_id": 7, "state": "suspended",
         "transport": "tcp", "client": "127.0.0.1:35216", "age_seconds": 277, "frames_in": 9, "frames_out": 9,
         "services": [{"service": "game", "endpoint": "127.0.0.1:21040"}]});
@@ -111,7 +114,7 @@ fn eighty_columns_keep_what_answers() {
             '2',
             View::Backends,
             json!({"backends": [backend]}),
-            ["ANSWER p50", "721 ms", "STATE"],
+            ["ANSWER p50", "721 ms", "late"],
         ),
         (
             '3',
@@ -302,6 +305,8 @@ fn the_tree_and_the_drain_are_drawn() {
         "refusing",
         "75%  50 of 200 left",
         "asked to resume elsewhere",
+        "anna at 10.0.0.9:5",
+        "upgrade",
     ] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }

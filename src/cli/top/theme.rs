@@ -58,8 +58,10 @@ pub(super) fn mood_of(state: &str) -> Mood {
     match state {
         "up" | "closed" | "running" | "active" | "ready" | "serving" | "none" => Mood::Good,
         "suspect" | "half_open" | "suspended" | "draining" | "refusing" | "drain" | "leaving"
-        | "starting" | "restarting" | "maintenance" => Mood::Warning,
-        "down" | "open" | "failed" | "drained" | "closing" | "stopped" | "dead" => Mood::Bad,
+        | "starting" | "restarting" | "maintenance" | "late" => Mood::Warning,
+        "down" | "open" | "failed" | "drained" | "closing" | "stopped" | "dead" | "silent" => {
+            Mood::Bad
+        }
         _ => Mood::Plain,
     }
 }

@@ -50,6 +50,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, gateway: &Gateway, theme: 
         drain,
         &[
             ("by", "begun by"),
+            ("asked_by", "asked by"),
+            ("reason", "reason"),
             ("window", "window"),
             ("remaining_seconds", "seconds left"),
             ("connections", "connections"),

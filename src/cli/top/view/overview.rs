@@ -20,8 +20,9 @@ const TITLE: usize = 17;
 /// Width of a figure.
 const FIGURE: usize = 12;
 /// The histograms: title, name, label of the series that count.
-const LATENCIES: [(&str, &str, &str); 8] = [
+const LATENCIES: [(&str, &str, &str); 9] = [
     ("first answer", "service_first_answer_seconds", ""),
+    ("answer", "service_answer_seconds", ""),
     ("frame to backend", "frame_seconds", "way=\"to_backend\""),
     ("frame to player", "frame_seconds", "way=\"to_client\""),
     ("route", "route_seconds", ""),
@@ -229,6 +230,15 @@ fn endpoints(now: &Scrape, theme: Theme) -> Line<'static> {
             let text = format!("  {count:.0} {word}");
             line.push_span(Span::styled(text, theme.mood(mood)));
         }
+    }
+    let slow = now.values("endpoint_slow", "endpoint_address");
+    if let Some(one) = slow.first() {
+        let others = match slow.len() - 1 {
+            0 => String::new(),
+            others => format!(" and {others} more"),
+        };
+        let text = format!("  slow: {one}{others}");
+        line.push_span(Span::styled(text, theme.mood(Mood::Warning)));
     }
     if now.sum("routes_rejected") > 0.0 {
         let text = "  newest routes rejected";
