@@ -37,6 +37,15 @@ pub fn is_scarce() -> bool {
     METER.with_borrow(|meter| meter.as_ref().is_some_and(|meter| meter.is_scarce()))
 }
 
+/// How much all threads hold, as of now. Publishes what this one holds.
+pub fn pressure() -> Pressure {
+    let pressure = |meter: &Arc<Meter>| {
+        meter.publish();
+        meter.pressure()
+    };
+    METER.with_borrow(|meter| meter.as_ref().map_or(Pressure::None, pressure))
+}
+
 /// Tells whether memory is at least so short, and so many bytes are more than an eighth of it.
 pub fn is_too_much(bytes: usize, least: Pressure) -> bool {
     let too_much = |meter: &Arc<Meter>| meter.is_too_much(bytes, least);
@@ -74,6 +83,16 @@ impl Held {
     /// Returns the number of bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Makes so many of the bytes, or all that there are, another holder's.
+    pub fn split(&mut self, bytes: usize) -> Held {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Held {
+            part: self.part,
+            bytes,
+        }
     }
 
     /// Replaces the number of bytes.

@@ -165,3 +165,59 @@ async fn words_about_sessions_keep_within_the_budget() {
         .assert_never_over("BIND, ACCEPT and PONG")
         .await;
 }
+
+const LARGE: usize = 1024 * 1024;
+/// Players who are sent large frames.
+const FLOODED: usize = 20;
+
+/// Frames of 1 MiB for players who read nothing, and who end one after the other: what comes for them after that must not stay
+/// anywhere, for nobody could give it back.
+async fn large_frames(workers: usize, what: &str) {
+    let Crowd {
+        served,
+        mut link,
+        sessions,
+        _players: players,
+    } = Crowd::gather(workers).await;
+    let round = frames(&sessions[..FLOODED], Kind::Data, &vec![7; LARGE]);
+    let flood = async {
+        for _ in 0..3 {
+            // The link may be lost: its backend has begun a frame for which there was no room for long.
+            if soon(link.write_all(&round)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let mut most_relayed = 0;
+    let sample = async {
+        loop {
+            let memory = served.json("/api/v1/memory").await;
+            let relayed = memory["parts"]["relayed"].as_u64().expect("bytes");
+            most_relayed = relayed.max(most_relayed);
+        }
+    };
+    tokio::select! {
+        () = flood => {}
+        () = sample => {}
+    }
+    let left = served.metric("game_gateway_sessions").await;
+    assert!(left >= (PLAYERS - FLOODED) as u64, "{left} are left");
+    // What is queued goes with those for whom it is.
+    drop(players);
+    served.until_pressure(|pressure| pressure == "none").await;
+    println!("{what}: {most_relayed} relayed at most, as far as was seen");
+    served.assert_never_over(what).await;
+    let ended = "game_gateway_memory_ended_queues_total";
+    assert!(served.metric(ended).await > 0);
+}
+
+#[tokio::test]
+async fn large_frames_keep_within_the_budget_and_do_not_stay() {
+    large_frames(1, "frames of 1 MiB").await;
+}
+
+/// Most of the sessions are on links of other workers.
+#[tokio::test]
+async fn large_frames_between_workers_keep_within_the_budget_and_do_not_stay() {
+    large_frames(3, "frames of 1 MiB for other workers").await;
+}

@@ -74,7 +74,7 @@ impl Stage {
         link::encode(&mut large, Kind::Data, slow_id, &vec![7; LARGEST_OF_LINKS]);
         let (last, most) = large.split_last().expect("bytes");
         link.raw(most).await;
-        self.note("link_input", 16 * MIB, 32 * MIB + 2 * 64 * KIB)
+        self.note("link_input", 16 * MIB, 16 * MIB + 2 * 64 * KIB)
             .await;
         // What was needed for it does not stay.
         link.raw(&[*last]).await;

@@ -186,25 +186,37 @@ impl Link {
         let timed = sampled.and_then(|read_at| Some((read_at, last_data(&self.inbox[..end])?)));
         self.counts.frames_in.add(whole.frames);
         self.gauge.carried.frames_in.add(whole.frames);
-        let mut strays = Strays::default();
         let result = if whole.large {
+            // What the inbox gives back is players', or on its way to another worker, when this is over.
             let meter = std::sync::Arc::clone(&self.scope.meter);
-            meter.exchange(|| self.take_shared(end, &mut strays))
+            meter.exchange(|| self.hand_over(whole, ctx))
         } else {
-            let inbox = std::mem::take(&mut self.inbox);
-            let result = self.take_chunk(&inbox[..end], None, &mut strays);
-            self.inbox = inbox;
-            self.inbox.advance(end);
-            result
+            self.hand_over(whole, ctx)
         };
-        self.deliver_gathered();
         self.count_first_answers();
         if let Some((read_at, session_id)) = timed {
             self.time_frame(session_id, read_at);
         }
-        self.relay(strays, ctx);
         self.evacuate(ctx);
         result.and(whole.broken.map_or(Ok(()), Err))
+    }
+
+    /// Hands these frames to clients, and to the shards of sessions that the link does not carry.
+    #[inline]
+    fn hand_over(&mut self, whole: Whole, ctx: &Context<Self>) -> Result<(), FrameError> {
+        let mut strays = Strays::default();
+        let result = if whole.large {
+            self.take_shared(whole.end, &mut strays)
+        } else {
+            let inbox = std::mem::take(&mut self.inbox);
+            let result = self.take_chunk(&inbox[..whole.end], None, &mut strays);
+            self.inbox = inbox;
+            self.inbox.advance(whole.end);
+            result
+        };
+        self.deliver_gathered();
+        self.relay(strays, ctx);
+        result
     }
 
     /// Tells clients what has been gathered for them.

@@ -90,11 +90,13 @@ impl Link {
         });
         if !pause.is_timed {
             pause.is_timed = true;
-            // That it runs has the socket looked at again.
-            ctx.run_later(PAUSE, |link, _| {
+            ctx.run_later(PAUSE, |link, ctx| {
                 if let Some(pause) = &mut link.pause {
                     pause.is_timed = false;
                 }
+                // The socket was looked at before this ran, and would not be again: something new in the actor
+                // has it looked at once more.
+                ctx.spawn(actix::fut::ready(()));
             });
         }
     }
@@ -103,19 +105,26 @@ impl Link {
     /// backend must wait.
     #[inline]
     pub(super) fn reserve(&mut self, wanted: usize, ctx: &mut Context<Self>) -> bool {
-        if wanted > READ_BYTES || self.scope.meter.is_scarce() {
-            return self.reserve_while_scarce(wanted, ctx);
+        let has = self.inbox.capacity();
+        // It doubles: for the last bytes of a large frame that is much more than they are.
+        let is_large = has > LARGE_INBOX && has - self.inbox.len() < wanted;
+        if wanted > READ_BYTES || is_large || self.scope.meter.is_scarce() {
+            return self.reserve_asking(wanted, ctx);
         }
         self.inbox.reserve(wanted);
         true
     }
 
     #[cold]
-    fn reserve_while_scarce(&mut self, wanted: usize, ctx: &mut Context<Self>) -> bool {
+    fn reserve_asking(&mut self, wanted: usize, ctx: &mut Context<Self>) -> bool {
         let meter = &self.scope.meter;
-        // It doubles.
-        if wanted > READ_BYTES && meter.admits(wanted.max(self.inbox.capacity())) {
-            self.inbox.reserve(wanted);
+        if wanted > READ_BYTES && meter.admits(wanted) {
+            if meter.is_scarce() || wanted < self.inbox.capacity() {
+                buffers::grow_exactly(&mut self.inbox, wanted);
+            } else {
+                // Little more than that, and the allocator may need no copy.
+                self.inbox.reserve(wanted);
+            }
             self.count_memory();
             self.pause = None;
             return true;

@@ -102,34 +102,31 @@ pub enum Relayed {
 }
 
 impl Relayed {
-    /// Bytes of memory, a payload that many share aside.
+    /// Bytes of memory, with what a frame for one session becomes on its way to it; a payload that many share aside.
     pub fn bytes(&self) -> usize {
         match self {
-            Relayed::One(stray) => match &stray.frame {
-                StrayFrame::Data(payload) => size_of::<Relayed>() + payload.len(),
-                StrayFrame::Bind(_) | StrayFrame::Close(_) => size_of::<Relayed>(),
-                StrayFrame::Move(wish) => size_of::<Relayed>() + wish.bytes(),
-            },
+            Relayed::One(_) => size_of::<Relayed>() + self.cost_of_one(),
             Relayed::Many { session_ids, .. } => session_ids.capacity() * size_of::<u64>(),
         }
     }
 
     /// Bytes of memory that what one session gets may take.
     pub fn cost_of_one(&self) -> usize {
+        // The buffer that what is small is gathered in doubles.
         let data = match self {
             Relayed::One(Stray {
                 frame: StrayFrame::Data(payload),
                 ..
-            }) => payload.len(),
-            // A copy for each, or a slice.
-            Relayed::Many { payload, .. } => payload.len().min(VECTORED_BYTES),
+            }) if payload.len() >= VECTORED_BYTES => payload.kept(),
             Relayed::One(stray) => match &stray.frame {
-                StrayFrame::Move(wish) => wish.bytes(),
-                _ => 0,
+                StrayFrame::Data(payload) => 2 * payload.len(),
+                StrayFrame::Move(wish) => 2 * wish.bytes(),
+                StrayFrame::Bind(_) | StrayFrame::Close(_) => 0,
             },
+            // A copy for each, or a slice.
+            Relayed::Many { payload, .. } => 2 * payload.len().min(VECTORED_BYTES),
         };
-        // The buffer that it is gathered in doubles.
-        MESSAGE_BYTES + 2 * data
+        MESSAGE_BYTES + data
     }
 
     /// Returns the number of sessions concerned.

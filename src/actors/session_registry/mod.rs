@@ -49,6 +49,8 @@ pub struct Shard {
     moved_order: VecDeque<(Instant, u64)>,
     /// Frames that wait for room to pass them on.
     relays: VecDeque<Relay>,
+    /// Looks for room that the first of them has waited for.
+    looks: u32,
 }
 
 #[derive(Debug)]
