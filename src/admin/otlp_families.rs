@@ -18,6 +18,7 @@ pub(super) const FAMILIES: [Family; 4] = [
         StatusReasons(|s| {
             vec![
                 ("queue_full", s.spans.overflowed),
+                ("memory", s.spans.short_of_memory),
                 ("refused", s.spans.refused),
             ]
         }),

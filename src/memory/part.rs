@@ -29,6 +29,10 @@ pub enum Part {
     Peers,
     /// Events that are kept for operators.
     History,
+    /// Users' assignments that were read from Redis, and questions about them.
+    Assignments,
+    /// Spans on their way to a collector.
+    Spans,
 }
 
 labels!(Part {
@@ -44,6 +48,8 @@ labels!(Part {
     Relayed => "relayed",
     Peers => "peers",
     History => "history",
+    Assignments => "assignments",
+    Spans => "spans",
 });
 
 /// Number of parts.

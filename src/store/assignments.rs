@@ -32,6 +32,24 @@ impl Default for Limits {
     }
 }
 
+impl Entry {
+    /// Bytes of memory beside the table's place.
+    fn beside(&self) -> usize {
+        self.endpoint.as_deref().map_or(0, beside)
+    }
+}
+
+/// Bytes of memory of an endpoint's text, with its two counts.
+fn beside(endpoint: &str) -> usize {
+    endpoint.len() + 2 * size_of::<usize>()
+}
+
+/// Bytes of memory of a table with room for so many.
+fn table_bytes<K, V>(room: usize) -> usize {
+    // A place and a byte each, and one eighth stays empty.
+    room * (size_of::<(K, V)>() + 1) * 8 / 7
+}
+
 /// The cache.
 #[derive(Debug)]
 pub struct Assignments {
@@ -126,6 +144,20 @@ impl Assignments {
         self.len() == 0
     }
 
+    /// Bytes of memory, names of services aside.
+    pub fn bytes(&self) -> usize {
+        let reading = table_bytes::<Key, Reading>(self.reading.capacity());
+        self.assigned.bytes() + self.unassigned.bytes() + reading
+    }
+
+    /// Bytes of memory that one more answer may take.
+    pub fn growth(&self, endpoint: Option<&str>) -> usize {
+        match endpoint {
+            Some(endpoint) => self.assigned.growth() + beside(endpoint),
+            None => self.unassigned.growth(),
+        }
+    }
+
     /// Tells what is known of a user now. `anew`: nothing that was read before will do.
     pub fn look(&mut self, service: &Arc<str>, user_id: u64, anew: bool, now: Instant) -> Look {
         let key = (Arc::clone(service), user_id);
@@ -170,6 +202,20 @@ impl Assignments {
             stale: since < changed,
         };
         holds.insert(key, entry);
+    }
+
+    /// Takes Redis' answer where it is not to be kept: what was known is not good any more.
+    pub fn passed(&mut self, question: &Question) {
+        self.end(&question.key);
+        self.assigned.remove(&question.key);
+        self.unassigned.remove(&question.key);
+    }
+
+    /// Forgets what was not used since this was called before, because memory is short.
+    pub fn forget_unused(&mut self) {
+        self.assigned.turn();
+        self.unassigned.turn();
+        self.reading.shrink_to_fit();
     }
 
     /// Redis has not answered. Returns the user's last assignment, however old.
@@ -233,36 +279,81 @@ impl Assignments {
 #[derive(Debug)]
 struct Recent {
     half: usize,
-    young: HashMap<Key, Entry>,
-    old: HashMap<Key, Entry>,
+    young: Half,
+    old: Half,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    entries: HashMap<Key, Entry>,
+    /// Bytes beside the table's.
+    beside: usize,
+}
+
+impl Half {
+    fn insert(&mut self, key: Key, entry: Entry) {
+        self.beside += entry.beside();
+        if let Some(before) = self.entries.insert(key, entry) {
+            self.beside -= before.beside();
+        }
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<(Key, Entry)> {
+        let removed = self.entries.remove_entry(key);
+        self.beside -= removed.as_ref().map_or(0, |(_, entry)| entry.beside());
+        removed
+    }
+
+    fn bytes(&self) -> usize {
+        table_bytes::<Key, Entry>(self.entries.capacity()) + self.beside
+    }
 }
 
 impl Recent {
     fn new(half: usize) -> Recent {
         Recent {
             half: half.max(1),
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: Half::default(),
+            old: Half::default(),
         }
     }
 
     fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+        self.young.entries.len() + self.old.entries.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.young.bytes() + self.old.bytes()
+    }
+
+    /// Bytes of memory that one more entry may take, its endpoint aside.
+    fn growth(&self) -> usize {
+        let entries = &self.young.entries;
+        match entries.len() == entries.capacity() {
+            true => table_bytes::<Key, Entry>((2 * entries.len()).max(4)),
+            false => 0,
+        }
     }
 
     fn get(&mut self, key: &Key) -> Option<&mut Entry> {
-        if let Some((key, entry)) = self.old.remove_entry(key) {
+        if let Some((key, entry)) = self.old.remove(key) {
             self.insert(key, entry);
         }
-        self.young.get_mut(key)
+        self.young.entries.get_mut(key)
     }
 
     fn insert(&mut self, key: Key, entry: Entry) {
         self.old.remove(&key);
-        if self.young.len() >= self.half && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
+        let young = &self.young.entries;
+        if young.len() >= self.half && !young.contains_key(&key) {
+            self.turn();
         }
         self.young.insert(key, entry);
+    }
+
+    /// Forgets the old half, and begins a young one.
+    fn turn(&mut self) {
+        self.old = std::mem::take(&mut self.young);
     }
 
     fn remove(&mut self, key: &Key) {

@@ -175,3 +175,36 @@ fn nothing_is_kept_of_questions_that_nobody_ends() {
         .keep(&BTreeSet::from([Arc::clone(&scene.service)]));
     assert!(scene.cache.services.is_empty());
 }
+
+#[test]
+fn what_is_known_is_counted_and_goes() {
+    let mut scene = scene(1000);
+    assert_eq!(scene.cache.bytes(), 0);
+    let endpoint = "a-host-with-a-name:7100";
+    for user_id in 1..=300 {
+        let (before, growth) = (scene.cache.bytes(), scene.cache.growth(Some(endpoint)));
+        scene.read(user_id, Some(endpoint));
+        // The questions' table aside.
+        let reading = table_bytes::<Key, Reading>(scene.cache.reading.capacity());
+        assert!(
+            scene.cache.bytes() <= before + growth + reading,
+            "{user_id}"
+        );
+    }
+    let each = size_of::<(Key, Entry)>() + endpoint.len();
+    assert!(scene.cache.bytes() >= 300 * each);
+    // Of those that were read one is used.
+    for _ in 0..2 {
+        scene.cache.forget_unused();
+        assert_eq!(scene.known(1), at(endpoint));
+    }
+    assert_eq!(scene.cache.len(), 1);
+    assert!(scene.cache.bytes() < 10 * each, "{}", scene.cache.bytes());
+    scene.cache.all_changed();
+    let question = scene.ask(1);
+    scene.cache.passed(&question);
+    assert_eq!((scene.known(1), scene.cache.len()), (None, 0));
+    scene.cache.forget_unused();
+    scene.cache.forget_unused();
+    assert_eq!(scene.cache.bytes(), 0);
+}

@@ -19,6 +19,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use super::Spans;
 use super::wire::{self, Attribute, ExportResponse};
 use crate::config::{CollectorUrl, Config, Otlp};
+use crate::memory::{Held, Part};
 
 /// Longest time that a span waits for others.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -49,11 +50,19 @@ struct Request {
 
 #[derive(Debug, Default)]
 struct State {
-    /// On its way, or to be sent again; how many spans it has.
-    batch: Option<(Bytes, u64)>,
+    /// On its way, or to be sent again.
+    batch: Option<Batch>,
     retry: Option<(Instant, Duration)>,
     /// Why the last request failed.
     failing: Option<String>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    body: Bytes,
+    /// Number of its spans.
+    count: u64,
+    _held: Held,
 }
 
 /// What became of a batch.
@@ -142,10 +151,11 @@ impl Exporter {
             if state.batch.is_none() {
                 state.batch = self.next_batch();
             }
-            let Some((body, count)) = state.batch.clone() else {
+            let Some(batch) = &state.batch else {
                 return;
             };
-            let sent = self.post(body).await;
+            let count = batch.count;
+            let sent = self.post(batch.body.clone()).await;
             if !state.learn(sent, count, &self.spans) {
                 return;
             }
@@ -169,11 +179,18 @@ impl Exporter {
         }
     }
 
-    fn next_batch(&self) -> Option<(Bytes, u64)> {
+    fn next_batch(&self) -> Option<Batch> {
         let spans = self.spans.take();
         let count = spans.len() as u64;
-        let body = || wire::encode(&self.resource, spans, self.spans.threshold());
-        (count > 0).then(|| (body().into(), count))
+        if count == 0 {
+            return None;
+        }
+        let body = wire::encode(&self.resource, spans, self.spans.threshold());
+        Some(Batch {
+            _held: Held::new(Part::Spans, body.capacity()),
+            body: body.into(),
+            count,
+        })
     }
 }
 

@@ -17,9 +17,11 @@ pub use export::Exporter;
 pub use span::{Event, Span, SpanKind, UnixNanos, Value, now};
 
 use crate::config::Config;
+use crate::memory::{self, Held, Part};
 use crate::session::trace_id::{SessionTrace, Threshold};
 
-/// Spans that may wait for the collector, each of about half a kilobyte.
+/// Spans that may wait for the collector: one of a part of a session has half a kilobyte, that of the session one and
+/// more, with its story.
 pub const MOST_WAITING: usize = 4096;
 /// So many are sent at once.
 const BATCH: usize = 512;
@@ -30,13 +32,47 @@ pub struct Spans {
     is_on: bool,
     threshold: Option<Threshold>,
     are_backends_told: bool,
-    waiting: Mutex<Vec<Span>>,
+    waiting: Mutex<Waiting>,
     /// There is a batch.
     many: Notify,
     sent: AtomicU64,
     overflowed: AtomicU64,
+    short_of_memory: AtomicU64,
     refused: AtomicU64,
     failures: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    spans: Vec<Span>,
+    /// Bytes beside the list's own.
+    beside: usize,
+    held: Held,
+}
+
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting {
+            spans: Vec::new(),
+            beside: 0,
+            held: Held::new(Part::Spans, 0),
+        }
+    }
+}
+
+impl Waiting {
+    /// Tells whether there is no room in memory for one more.
+    fn lacks_room(&self, span: &Span) -> bool {
+        // The list would double.
+        let doubles = self.spans.len() == self.spans.capacity();
+        let list = self.spans.len() * usize::from(doubles) * size_of::<Span>();
+        memory::is_scarce() && !memory::admits(list + size_of::<Span>() + span.beside())
+    }
+
+    fn count(&mut self) {
+        let list = self.spans.capacity() * size_of::<Span>();
+        self.held.set(list + self.beside);
+    }
 }
 
 /// Counts of spans.
@@ -46,6 +82,8 @@ pub struct SpanCounts {
     pub sent: u64,
     /// Dropped, for too many waited.
     pub overflowed: u64,
+    /// Dropped, for memory was short.
+    pub short_of_memory: u64,
     /// Dropped, for the collector did not want them.
     pub refused: u64,
     /// They wait for the collector.
@@ -113,12 +151,18 @@ impl Spans {
     /// Has a span sent, where there is room.
     pub fn record(&self, span: Span) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() >= MOST_WAITING {
+        if waiting.spans.len() >= MOST_WAITING {
             self.overflowed.fetch_add(1, Relaxed);
             return;
         }
-        waiting.push(span);
-        if waiting.len() == BATCH {
+        if waiting.lacks_room(&span) {
+            self.short_of_memory.fetch_add(1, Relaxed);
+            return;
+        }
+        waiting.beside += span.beside();
+        waiting.spans.push(span);
+        waiting.count();
+        if waiting.spans.len() == BATCH {
             self.many.notify_one();
         }
     }
@@ -129,8 +173,9 @@ impl Spans {
         SpanCounts {
             sent: self.sent.load(Relaxed),
             overflowed: self.overflowed.load(Relaxed),
+            short_of_memory: self.short_of_memory.load(Relaxed),
             refused: self.refused.load(Relaxed),
-            waiting: waiting.len() as u64,
+            waiting: waiting.spans.len() as u64,
             failures: self.failures.load(Relaxed),
         }
     }
@@ -138,12 +183,14 @@ impl Spans {
     /// Takes the next batch.
     fn take(&self) -> Vec<Span> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = waiting.len().min(BATCH);
-        let batch = waiting.drain(..count).collect();
-        if waiting.is_empty() {
+        let count = waiting.spans.len().min(BATCH);
+        let batch: Vec<Span> = waiting.spans.drain(..count).collect();
+        waiting.beside -= batch.iter().map(Span::beside).sum::<usize>();
+        if waiting.spans.is_empty() {
             // A burst is over; its room goes back.
-            waiting.shrink_to(BATCH);
+            waiting.spans.shrink_to(BATCH);
         }
+        waiting.count();
         batch
     }
 }
@@ -177,7 +224,37 @@ mod tests {
         spans.record(span());
         assert_eq!(spans.counts().waiting as usize, MOST_WAITING - BATCH + 1);
         while !spans.take().is_empty() {}
-        let room = spans.waiting.lock().unwrap().capacity();
+        let room = spans.waiting.lock().unwrap().spans.capacity();
         assert!(room <= BATCH, "{room}");
+    }
+
+    #[test]
+    fn what_waits_is_counted_and_bounded_by_memory() {
+        let budget = memory::MemoryBudget::new(1 << 20, 1);
+        memory::count_on_this_thread(budget.worker(0));
+        let held = || {
+            let parts = budget.snapshot().parts;
+            let own = parts.into_iter().find(|(part, _)| *part == "spans");
+            own.map(|(_, bytes)| bytes as usize)
+        };
+        let spans = Spans::of_sampled(1_000_000);
+        let long = "x".repeat(1000);
+        let lasts = |n: usize| span().with("a", "x".repeat(n)).failed(Some(&*long));
+        (0..10).for_each(|_| spans.record(lasts(2000)));
+        assert!(
+            held() >= Some(10 * (size_of::<Span>() + 3000)),
+            "{:?}",
+            held()
+        );
+        // As much as the whole budget, a thousand times; the last of them find no room.
+        (0..1000).for_each(|_| spans.record(lasts(10_000)));
+        let counts = spans.counts();
+        assert_eq!(counts.waiting + counts.short_of_memory, 1010);
+        assert!(
+            counts.short_of_memory > 0 && held() <= Some(1 << 20),
+            "{counts:?}"
+        );
+        while !spans.take().is_empty() {}
+        assert!(held() <= Some(BATCH * size_of::<Span>()), "{:?}", held());
     }
 }

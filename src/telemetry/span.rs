@@ -105,6 +105,19 @@ impl Span {
         }
     }
 
+    /// Bytes of memory beside the span's own.
+    pub(super) fn beside(&self) -> usize {
+        let text = |(_, value): &(&str, Value)| match value {
+            Value::Text(text) => text.capacity(),
+            Value::Number(_) | Value::Flag(_) => 0,
+        };
+        self.attributes.capacity() * size_of::<(&str, Value)>()
+            + self.attributes.iter().map(text).sum::<usize>()
+            + self.events.capacity() * size_of::<Event>()
+            + (self.events.iter().map(|event| event.detail.capacity())).sum::<usize>()
+            + self.error.as_ref().map_or(0, String::capacity)
+    }
+
     /// Adds an attribute.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Span {
         self.attributes.push((name, value.into()));

@@ -12,7 +12,11 @@ const FACTOR: u64 = 2;
 const READERS: usize = 32;
 
 /// Sends to all until the budget is full and the largest queue has gone; returns the most that was held.
-async fn fill(served: &Served, link: &mut crate::support::wire::Link, round: &[u8]) -> u64 {
+pub(crate) async fn fill(
+    served: &Served,
+    link: &mut crate::support::wire::Link,
+    round: &[u8],
+) -> u64 {
     let mut most = 0;
     while served
         .metric("game_gateway_memory_ended_queues_total")

@@ -369,6 +369,10 @@ async fn a_flood_of_strangers_stays_within_the_bound() {
     assert_eq!(ended(&gateway, "read_none").await, 400);
     let cached = gateway.metric("game_gateway_cached_assignments").await;
     assert!((2..=64).contains(&cached), "{cached}");
+    let (_, memory) = gateway.get("/api/v1/memory").await;
+    let memory: serde_json::Value = serde_json::from_str(&memory).expect("JSON");
+    let held = memory["parts"]["assignments"].as_u64().expect("bytes");
+    assert!((cached * 50..64 * 1024).contains(&held), "{held}");
     let known = ended(&gateway, "known").await;
     assert_eq!(visit(&gateway, 1).await, "a");
     assert_eq!(ended(&gateway, "known").await, known + 1);

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::follow::Connection;
 use super::{AssignmentReader, Assignments, Cache, Complaints, State, Troubles};
 use crate::config::Config;
+use crate::memory::{Held, Part};
 use crate::scope::RoutesInForce;
 use crate::store::assignments::Limits;
 use crate::store::redis::{Keys, Server};
@@ -62,6 +63,7 @@ pub fn launch(
             asking: 0,
             troubles: Troubles::default(),
             complaints: Complaints::new(),
+            held: Held::new(Part::Assignments, 0),
         }
     });
 }

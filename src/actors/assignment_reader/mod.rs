@@ -12,6 +12,7 @@
 mod follow;
 mod handle;
 mod launch;
+mod memory;
 mod reading;
 
 use std::collections::BTreeSet;
@@ -23,6 +24,7 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use super::router::RoutesChanged;
+use crate::memory::Held;
 use crate::scope::RoutesInForce;
 use crate::store::assignments::{Assignments as Cache, Look};
 use crate::store::redis::{Keys, Server};
@@ -114,6 +116,7 @@ pub struct AssignmentReader {
     asking: usize,
     troubles: Troubles,
     complaints: Complaints,
+    held: Held,
 }
 
 /// State that outlives a panic.
@@ -145,6 +148,7 @@ impl Actor for AssignmentReader {
         // Those who ask wait anyway, and are bounded themselves.
         ctx.set_mailbox_capacity(MAX_QUESTIONS);
         self.adopt(ctx);
+        self.look_at_memory_regularly(ctx);
     }
 }
 
@@ -173,13 +177,15 @@ impl Receive<LookUp> for AssignmentReader {
             }
             Look::Ask(question) => question,
         };
-        if self.asking >= MAX_QUESTIONS {
+        let read = self.read(&question).into_actor(self);
+        let (has_room, held) = self.room_for_question(&read);
+        if self.asking >= MAX_QUESTIONS || !has_room {
             let answer = self.last_good(&question);
             return Box::pin(actix::fut::ready(answer));
         }
         self.asking += 1;
-        let read = self.read(&question).into_actor(self);
         Box::pin(read.map(move |value, reader, _| {
+            drop(held);
             reader.asking -= 1;
             reader.take(question, value)
         }))

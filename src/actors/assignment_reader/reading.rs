@@ -131,8 +131,11 @@ impl AssignmentReader {
             let why = "it is no endpoint of the rule, nor in its `assignable` networks";
             self.complain(Mistaken::NotAllowed, &question, endpoint, why);
         }
-        (self.state.cache).answered(question, endpoint, Instant::now());
-        self.counts.known(self.state.cache.len());
+        match self.may_keep(endpoint.as_deref()) {
+            true => (self.state.cache).answered(question, endpoint, Instant::now()),
+            false => self.state.cache.passed(&question),
+        }
+        self.count();
         answer
     }
 

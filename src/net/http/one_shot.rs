@@ -2,6 +2,7 @@
 //! end is an ordinary client's socket, and takes the first answer. So limits, metrics and routing hold
 //! for it as for any session.
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -23,6 +24,7 @@ use crate::net::entry_host::EntryParams;
 const SOCKET_BYTES: usize = 16 * 1024;
 /// First size of the buffer for an answer, in bytes; it grows with what comes.
 const FIRST_ANSWER_BYTES: usize = 4 * 1024;
+const BACKEND_TIMEOUT: &str = "the backend did not answer in time";
 
 /// Sends the message and waits for its answer, at most `listen.http.timeout`. What this holds counts as
 /// `request`'s.
@@ -52,10 +54,11 @@ pub(super) async fn exchange(
         ..Header::default()
     };
     let limit = config.backend.max_link_payload;
+    let lacks_room = Cell::new(false);
     let talk = async {
         let mut frame = Vec::new();
         client::encode_header(&mut frame, &header, &post.service, body.len() as u32);
-        let receiving = first_answer(&mut answers, limit, hold(0));
+        let receiving = first_answer(&mut answers, limit, hold(0), &lacks_room);
         tokio::pin!(receiving);
         // With it goes the body, which may be large, while the answer is waited for.
         let sending = async {
@@ -86,13 +89,17 @@ pub(super) async fn exchange(
             reply
         }
         Err(_) => {
-            leave(&mut requests, Code::BACKEND_TIMEOUT);
-            let text = "the backend did not answer in time";
+            // Not the backend's fault where its answer has come, and there was no room for it.
+            let (code, status, text) = match lacks_room.get() {
+                true => (Code::TOO_SLOW, SHORT_OF_MEMORY.status, SHORT_OF_MEMORY.text),
+                false => (Code::BACKEND_TIMEOUT, 504, BACKEND_TIMEOUT),
+            };
+            leave(&mut requests, code);
             let (realm_id, user_id) = (post.realm_id, post.user_id);
             params
                 .host
-                .refused(504, text, &post.service, realm_id, user_id);
-            Reply::refusal(504, text)
+                .refused(status, text, &post.service, realm_id, user_id);
+            Reply::refusal(status, text)
         }
     }
 }
@@ -109,11 +116,13 @@ fn leave(requests: &mut WriteHalf<DuplexStream>, code: Code) {
     let _ = futures_util::FutureExt::now_or_never(requests.write_all(&frame));
 }
 
-/// Waits for the first frame that is an answer; none if the session ends without one.
+/// Waits for the first frame that is an answer; none if the session ends without one. Sets `lacks_room` while one has come
+/// for which there is no room.
 async fn first_answer(
     answers: &mut ReadHalf<DuplexStream>,
     limit: u32,
     mut held: Share,
+    lacks_room: &Cell<bool>,
 ) -> Option<Reply> {
     let mut read = Vec::new();
     loop {
@@ -139,13 +148,16 @@ async fn first_answer(
             let wanted = (need - have).min(have.max(FIRST_ANSWER_BYTES));
             while !memory::admits(wanted) {
                 // The rest waits in the session's queue.
+                lacks_room.set(true);
                 sleep(PAUSE).await;
             }
+            lacks_room.set(false);
             read.reserve_exact(wanted);
             held.set(read.capacity());
         }
         if !matches!(answers.read_buf(&mut read).await, Ok(1..)) {
-            return None;
+            // An answer that has begun is cut off where memory is short, and for nothing else.
+            return (!read.is_empty()).then(|| SHORT_OF_MEMORY.into());
         }
     }
 }
