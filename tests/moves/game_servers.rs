@@ -17,8 +17,6 @@ use crate::support::wire::soon;
 /// Long enough for a slow machine.
 const DURATIONS: &str = "drain = { window = \"15s\", accept_grace = \"500ms\" }\n\
                          backend.connect_timeout = \"10s\"\nlisten.sniff_timeout = \"30s\"\n";
-/// Players whose sessions cannot be resumed.
-const PLAIN: u64 = 25;
 /// One scene at a time: two would need more than two cores.
 static ALONE: Mutex<()> = Mutex::const_new(());
 /// Players of a match.
@@ -28,6 +26,11 @@ const MATCH: usize = 10;
 fn players() -> usize {
     let asked = std::env::var("GAME_SERVER_PLAYERS").ok();
     asked.map_or(150, |text| text.parse().expect("a number of players"))
+}
+
+/// Returns the number of players whose sessions cannot be resumed.
+fn plain_players() -> u64 {
+    players() as u64 / 6
 }
 
 fn game() -> Command {
@@ -121,8 +124,8 @@ impl Scene {
             ])
             .args(["--duration", "10m", "--grace", "30s"]);
         let load = Process::spawn(&mut load);
-        let plain = Players::start(address, 0, PLAIN).await;
-        let all = players() as u64 + PLAIN;
+        let plain = Players::start(address, 0, plain_players()).await;
+        let all = players() as u64 + plain_players();
         let every = move |sessions| sessions == all;
         deployment.until_all("game_gateway_sessions", every).await;
         Scene {
@@ -136,7 +139,7 @@ impl Scene {
 
     /// Waits until all have played for a while.
     async fn play(&self) {
-        self.plain.hear(10 * PLAIN).await;
+        self.plain.hear(10 * plain_players()).await;
     }
 
     /// Ends the load; returns its report, and that of the others.
@@ -192,7 +195,7 @@ async fn every_server_is_upgraded_and_no_player_notices() {
         scene.servers[number].replace().await;
     }
     scene.play().await;
-    let sessions = players() as u64 + PLAIN;
+    let sessions = players() as u64 + plain_players();
     assert!(moved >= sessions, "everybody was at one of them: {moved}");
     let (report, summary) = scene.stop().await;
     exact(&report);
