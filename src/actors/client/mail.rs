@@ -31,11 +31,15 @@ impl Receive<LinkEvent> for Client {
             LinkEvent::Bound { service, bind, .. } => self.at_core(ctx, |core, step| {
                 core.bound(&service, bind, step);
             }),
-            LinkEvent::Closed { service, close } => {
+            LinkEvent::Closed {
+                service,
+                link_id,
+                close,
+            } => {
                 let code = close.code.0;
                 self.trace(|| of_link(Name::BackendClosed, &service).code(code));
                 self.at_core(ctx, |core, step| {
-                    core.closed_on_link(&service, close, step);
+                    core.closed_on_link(&service, link_id, close, step);
                 });
             }
             LinkEvent::Accepted { service, epoch, .. } => {

@@ -39,6 +39,7 @@ pub enum LinkEvent {
     /// forgotten it already.
     Closed {
         service: Arc<str>,
+        link_id: u64,
         close: BackendClose,
     },
     /// The backend has taken the OPEN after a resume.

@@ -268,7 +268,13 @@ impl Link {
                     self.gauge.occupancy().session_failed();
                 }
                 let service = Arc::clone(&self.service);
-                self.tell_last(attached, LinkEvent::Closed { service, close });
+                let link_id = self.id;
+                let closed = LinkEvent::Closed {
+                    service,
+                    link_id,
+                    close,
+                };
+                self.tell_last(attached, closed);
             }
             Closed::Left => {}
             Closed::Stranger => strays.push(self.shards.homes(), id, StrayFrame::Close(close)),

@@ -62,8 +62,14 @@ impl<L: Hold> Core<L> {
 
     /// A backend has ended the session, or does not take the OPEN of a resume; its link has forgotten the
     /// session.
-    pub fn closed_on_link(&mut self, service: &str, close: BackendClose, step: &mut Step<'_>) {
-        let Some(close) = self.closed_in_move(service, close, step) else {
+    pub fn closed_on_link(
+        &mut self,
+        service: &str,
+        link_id: u64,
+        close: BackendClose,
+        step: &mut Step<'_>,
+    ) {
+        let Some(close) = self.closed_in_move(service, link_id, close, step) else {
             return;
         };
         match self.closed_in_attempt(service, close, step) {

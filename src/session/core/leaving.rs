@@ -197,7 +197,7 @@ impl<L: Hold> Core<L> {
         resume.replay.set_limit(limit);
         let mut lacking = resume.replay.since(has);
         // Its copy, and that in the frame which carries it.
-        if !step.host.has_room(2 * lacking.len()) {
+        if !lacking.is_empty() && !step.host.has_room(2 * lacking.len()) {
             lacking = Lacking::nothing();
         }
         let assigned = session.assigned().map(|(service, endpoint)| Binding {

@@ -15,6 +15,7 @@ impl<L: Hold> Core<L> {
     pub(super) fn closed_in_move(
         &mut self,
         service: &str,
+        link_id: u64,
         close: BackendClose,
         step: &mut Step<'_>,
     ) -> Option<BackendClose> {
@@ -47,6 +48,8 @@ impl<L: Hold> Core<L> {
                 };
                 self.give_back(service, why, step);
             }
+            // The new one's refusal came as its time was over: the session is the old one's already.
+            Stage::Returning { .. } if link_id != moving.from.link_id() => {}
             Stage::Returning { .. } => {
                 moving.from.silence();
                 match close.code {

@@ -31,8 +31,12 @@ impl World {
             ClientMail::Bound(service, bind) => drop(self.step(client, |core, step| {
                 core.bound(SERVICES[service], bind, step);
             })),
-            ClientMail::Closed { service, close } => drop(self.step(client, |core, step| {
-                core.closed_on_link(SERVICES[service], close, step);
+            ClientMail::Closed {
+                service,
+                link,
+                close,
+            } => drop(self.step(client, |core, step| {
+                core.closed_on_link(SERVICES[service], link as u64, close, step);
             })),
             ClientMail::Accepted { service, epoch } => drop(self.step(client, |core, step| {
                 core.accepted(SERVICES[service], epoch, step);

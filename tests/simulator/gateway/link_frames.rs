@@ -204,7 +204,12 @@ impl World {
                 if let Some(batch) = attached.take_batch() {
                     self.deliver_batch(attached.client, batch);
                 }
-                self.mail_client(attached.client, ClientMail::Closed { service, close });
+                let closed = ClientMail::Closed {
+                    service,
+                    link,
+                    close,
+                };
+                self.mail_client(attached.client, closed);
             }
             Closed::Left => {}
             Closed::Stranger => self.stray(link, id, Stray::Close(close)),

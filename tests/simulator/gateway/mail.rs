@@ -62,6 +62,7 @@ pub(crate) enum ClientMail {
     Bound(usize, Bind),
     Closed {
         service: usize,
+        link: usize,
         close: BackendClose,
     },
     Accepted {

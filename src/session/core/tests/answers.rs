@@ -1,6 +1,6 @@
 //! Each ASSIGN is answered once, whatever becomes of who has asked (protocol 2.5).
 
-use super::moves::TO;
+use super::moves::{NEW, TO};
 use super::*;
 
 const LOBBY: u64 = 5;
@@ -80,4 +80,34 @@ fn a_session_that_has_gone_on_elsewhere_takes_nothing_back() {
     let heard = play.heard();
     assert!(heard.contains(&"close: 410".to_owned()), "{heard:?}");
     assert!(!heard.iter().any(|word| word.contains("OPEN")), "{heard:?}");
+}
+
+#[test]
+fn an_accept_of_a_move_before_says_nothing_of_this_one() {
+    // The new server hangs, the session is given back, and then moved to it again.
+    let mut play = Play::arriving(0);
+    play.waits(100);
+    play.accepts(3);
+    assert_eq!(play.transfers(), MoveAnswer::Later);
+    play.parts(b"");
+    play.arrives();
+    play.heard();
+    play.accepts(2);
+    play.check(&[]);
+    play.accepts(4);
+    play.check(&["game.1: MOVED 0", "game.1: released"]);
+}
+
+#[test]
+fn a_refusal_that_comes_too_late_is_not_the_old_server_s() {
+    for code in [404, 503] {
+        let mut play = Play::arriving(0);
+        play.waits(100);
+        play.heard();
+        play.closes_on("game", NEW, code);
+        play.check(&[]);
+        play.accepts(3);
+        play.says(&data("game", 0));
+        play.check(&["game.1: forward 1"]);
+    }
 }

@@ -359,3 +359,12 @@ fn a_backend_that_is_late_for_a_claim_hears_nothing_final_until_the_session_is_h
         "{heard:?}"
     );
 }
+
+#[test]
+fn frames_that_had_no_room_during_a_claim_are_a_gap() {
+    let mut play = claiming();
+    play.core.squeeze_replay(0);
+    assert!(!play.delivers("game"));
+    play.answers(1, handed(false));
+    play.check(&["OPENED 0 epoch 4 GAP", "replay 1"]);
+}

@@ -69,6 +69,9 @@ impl Host for Around {
     fn short_of_memory(&self) -> bool {
         self.short.get()
     }
+    fn has_room(&self, _: usize) -> bool {
+        !self.short.get()
+    }
     fn bans_user(&self, user_id: u64) -> bool {
         user_id != 0 && user_id == self.banned.get()
     }
@@ -266,12 +269,16 @@ impl Play {
     }
 
     fn closes(&mut self, service: &str, code: u16) {
+        self.closes_on(service, 1, code);
+    }
+
+    fn closes_on(&mut self, service: &str, link: u64, code: u16) {
         let close = BackendClose {
             code: Code(code),
             retry_after_ms: 0,
             text: Box::default(),
         };
-        self.at(|core, step| core.closed_on_link(service, close, step));
+        self.at(|core, step| core.closed_on_link(service, link, close, step));
     }
 
     fn resumes_here(&mut self, epoch: u32, count: u64) {

@@ -271,3 +271,41 @@ fn a_token_that_is_used_while_the_session_is_promised_for_it_is_no_claim() {
         "leave connection: 503",
     ]);
 }
+
+#[test]
+fn a_claim_that_is_given_up_leaves_the_session_suspended() {
+    let mut play = promised();
+    play.peer("b", ToOwner::GiveUp { stale: false });
+    play.check(&["game.1: SUSPEND 1000", "leave connection: 503"]);
+}
+
+#[test]
+fn a_backend_that_did_not_take_the_claimant_is_not_waited_for() {
+    let mut play = promised();
+    let (count, places) = (0, vec![("game".into(), false)]);
+    play.peer("b", ToOwner::Claim { count, places });
+    play.heard();
+    play.at(|core, step| core.confirmed("game", step));
+    let heard = play.heard();
+    assert!(
+        heard.contains(&"to b: hand over received 1".to_owned()),
+        "{heard:?}"
+    );
+}
+
+#[test]
+fn frames_that_have_no_room_in_a_handover_are_a_gap() {
+    for (lacking, said) in [
+        (0, "to b: hand over received 1"),
+        (1, "to b: hand over received 1 GAP"),
+    ] {
+        let mut play = claimed(0);
+        for _ in 0..lacking {
+            play.delivers("game");
+        }
+        play.around.short.set(true);
+        play.at(|core, step| core.left("game", 1, &[], step));
+        let heard = play.heard();
+        assert!(heard.contains(&said.to_owned()), "{heard:?}");
+    }
+}
