@@ -192,6 +192,11 @@ fn deliberate_faults_have_their_place() {
             text("name")
         );
         assert_ne!(old, text("new"), "{:?} changes nothing", text("name"));
+        if let Some(test) = fault.get("test").and_then(toml::Value::as_str) {
+            let (part, name) = test.split_once("::").expect("file::test");
+            let transcripts = document(&format!("src/session/core/tests/{part}.rs"));
+            assert!(transcripts.contains(&format!("fn {name}()")), "{test}");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod moves;
 mod orders;
+mod rare;
 mod staged;
 
 use std::collections::BTreeSet;
@@ -314,6 +315,7 @@ impl Plan {
         plan.be_staged();
         plan.moves();
         plan.orders();
+        plan.rare();
         plan
     }
 

@@ -214,6 +214,7 @@ impl Audit {
                 let excused = (next.is_none() && over)
                     || by_gap(session, life, frame, next)
                     || self.to_beside(session, frame)
+                    || self.to_replaced(session, frame)
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || to_belated(session, frame)
                     || to_too_late(session, frame)
@@ -291,6 +292,16 @@ impl Audit {
             Some(attempt.gateway) == gateway && attempt.asked < frame.sent && !attempt.succeeded
         });
         claims && !session.moves.is_empty() && !self.owners_are_asked()
+    }
+
+    /// The frame was lost with the link of a backend that hands nothing over, where an ASSIGN has replaced it: "what was
+    /// under way there may be missing" (2.5).
+    fn to_replaced(&self, session: &Session, frame: &DownFrame) -> bool {
+        let replaced = |id: u64| {
+            let link = self.links.get(&id);
+            link.is_some_and(|link| link.lost.is_some()) && self.is_replaced(session, id)
+        };
+        frame.arrived.is_none() && frame.link.is_some_and(replaced)
     }
 
     fn check_owed_errors(&mut self) {
@@ -390,7 +401,12 @@ fn to_belated(session: &Session, frame: &DownFrame) -> bool {
 /// A backend that was too late with its ACCEPT of a transferred session: another one has it (docs/simulation.md, limits).
 fn to_too_late(session: &Session, frame: &DownFrame) -> bool {
     let place = frame.link.and_then(|link| session.places.get(&link));
-    place.is_some_and(|p| p.transferred && p.unanswered && p.standing == Standing::Closed)
+    place.is_some_and(|place| {
+        let waited = place.transferred && place.unanswered && place.standing == Standing::Closed;
+        // It is there again, and said this before it had read so.
+        let again = place.too_late && frame.arrived.is_none_or(|at| at < place.accepted);
+        waited || again
+    })
 }
 
 fn by_error(

@@ -32,7 +32,9 @@ impl Audit {
                 let of_move = *resumed && self.opens_in_move(id, frame, (*epoch, *transferred));
                 self.check_assigned(id, session_id, *resumed);
                 self.open_said(id, session_id, (*epoch, *resumed), of_move);
-                self.place(id, session_id).transferred = *transferred;
+                let place = self.place(id, session_id);
+                place.too_late |= place.transferred && place.given_up > 0;
+                place.transferred = *transferred;
                 if !self.bound_since(id, session_id) {
                     self.check_identity(id, session_id, (*user_id, *realm_id), *resumed);
                 }

@@ -160,6 +160,8 @@ pub(crate) struct Place {
     pub(crate) of_move: bool,
     /// And had the flag transferred.
     pub(crate) transferred: bool,
+    /// It had that flag before, and was given up unanswered.
+    pub(crate) too_late: bool,
     /// Its OPEN came behind one of the same epoch on another link, which had been decided later.
     pub(crate) belated: bool,
     /// Its OPEN came behind a CLOSE 307 that was not answered: the backend may have ended the session before it
@@ -208,6 +210,7 @@ impl Default for Place {
             parted: false,
             of_move: false,
             transferred: false,
+            too_late: false,
             belated: false,
             crossed: false,
             repeated: false,

@@ -406,6 +406,9 @@ impl Audit {
         let (full, ends, gateway) = (link.full, link.ends(), link.gateway);
         let began = self.ends_move(id, session_id, code);
         self.answers(ends, session_id, code);
+        if began.is_some() && code == 0 {
+            self.settles(ends, session_id);
+        }
         if began.is_some() && code == 0 && !full {
             self.owes_opened(ends.0, session_id);
         }
@@ -471,6 +474,8 @@ impl Audit {
         let mut moves = session.moves.iter_mut().rev();
         let moving = moves.find(|m| m.from == id && m.ended.is_none())?;
         let since = moving.state.as_ref().map_or(moving.began, |(at, _)| *at);
+        // The answer to CLOSE 307 may come as its deadline passes, and is not heeded then.
+        let crossed = moving.to.is_none() && now.at + INSIDE >= moving.began.at + timeout;
         let late = now.at >= since.at + timeout;
         let state = moving.state.as_ref().map_or(0, |(_, state)| state.len());
         let mut ends = false;
@@ -481,7 +486,7 @@ impl Audit {
             _ if moving.back.is_none() => false,
             (None, 413) => state > MAX_STATE,
             (None, 503) => short && state > 0,
-            (None, 502) => state <= MAX_STATE && (late || trouble || over),
+            (None, 502) => crossed || (state <= MAX_STATE && (late || trouble || over)),
             // The answer came behind the deadline.
             (Some((_, refused)), code) if refused == code => true,
             (Some(_), 502) => late,
@@ -668,10 +673,12 @@ impl Audit {
             let gateway = moving.gateway;
             // It was passed over since, and has nothing to say any more; or a part of it fails while the frame is on
             // its way inside.
+            let knows = self.owners_are_asked();
             let passed_over = session.is_some_and(|session| {
                 let later = |i: &&Incarnation| i.opened.at + INSIDE >= moving.began.at;
                 let mut later = session.incarnations.iter().filter(later);
-                later.any(|i| i.gateway != gateway)
+                let other = session.incarnations.iter().any(|i| i.gateway != gateway);
+                later.any(|i| i.gateway != gateway) || (other && !knows)
             });
             let excused = !stands
                 || passed_over

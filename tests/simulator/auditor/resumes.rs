@@ -196,6 +196,10 @@ impl Audit {
             owed.sort_unstable();
             owed.dedup();
         }
+        // A ring that has no room keeps no ERROR either, which is told as GAP.
+        if gap && asked.is_some_and(|asked| self.was_short(gateway, asked)) {
+            owed.clear();
+        }
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.owed_errors = owed;
         }

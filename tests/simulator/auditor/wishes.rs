@@ -16,6 +16,10 @@ pub(crate) struct Answers {
     /// Moves away from it that somebody else may have asked for: their ends are told as well.
     pub(crate) others: u32,
     pub(crate) said: u32,
+    /// Of the wishes, those before its session was moved away for good; and what was said before that.
+    settled: (usize, u32),
+    /// Wishes that nobody will answer any more: the one that had asked had left, or was left, before their ends.
+    pub(crate) forgotten: u32,
 }
 
 impl Audit {
@@ -37,6 +41,14 @@ impl Audit {
         session.answers.entry(ends).or_default().others += u32::from(asked);
     }
 
+    /// MOVED 0 has ended a move away from that backend, which forgets the session, and all that it has asked for. The
+    /// session may come back to it, and what it asks then has answers of its own.
+    pub(super) fn settles(&mut self, ends: Ends, session_id: u64) {
+        let session = self.sessions.entry(session_id).or_default();
+        let answers = session.answers.entry(ends).or_default();
+        (answers.settled, answers.forgotten) = ((answers.wishes.len(), answers.said), 0);
+    }
+
     /// MOVED is said.
     pub(super) fn answers(&mut self, ends: Ends, session_id: u64, code: u16) {
         let session = self.sessions.entry(session_id).or_default();
@@ -55,13 +67,20 @@ impl Audit {
             && since.at.saturating_add(patience) < now
         {
             self.unanswered.remove(0);
-            if !self.is_answered(since, session_id, ends) && !self.is_gone(since, session_id, ends)
-            {
-                let session = self.sessions.get(&session_id);
-                let answers = session.and_then(|session| session.answers.get(&ends));
-                let seen = format!("session {session_id}, since {since:?}, {ends:?}: {answers:?}");
-                self.breach(&rules::M_UNANSWERED, seen);
+            if self.is_answered(since, session_id, ends) {
+                continue;
             }
+            let is_gone = self.is_gone(since, session_id, ends);
+            let session = self.sessions.get_mut(&session_id);
+            let answers = session.and_then(|session| session.answers.get_mut(&ends));
+            if is_gone {
+                answers
+                    .into_iter()
+                    .for_each(|answers| answers.forgotten += 1);
+                continue;
+            }
+            let seen = format!("session {session_id}, since {since:?}, {ends:?}: {answers:?}");
+            self.breach(&rules::M_UNANSWERED, seen);
         }
     }
 
@@ -70,7 +89,9 @@ impl Audit {
         let answers = session.and_then(|session| session.answers.get(&ends));
         answers.is_none_or(|answers| {
             let asked = answers.wishes.iter().filter(|at| **at <= since).count();
-            answers.said as usize >= asked
+            let (settled, said) = answers.settled;
+            let said = answers.said - said + answers.forgotten;
+            said as usize >= asked.saturating_sub(settled)
         })
     }
 
