@@ -47,6 +47,9 @@ impl EntryHost for Nobody {
     fn refusal(&self) -> Option<Refusal> {
         None
     }
+    fn upgrade_refusal(&self) -> Option<Refusal> {
+        None
+    }
     fn short_of_memory(&self) -> Option<Refusal> {
         None
     }

@@ -134,7 +134,7 @@ async fn shake_hands(
     socket: TcpStream,
     remote: SocketAddr,
 ) -> Option<TlsSocket> {
-    let handshake = Box::pin(tls::accept(config, socket, BytesMut::new()));
+    let handshake = Box::pin(tls::accept(config, socket, BytesMut::new(), |_| true));
     match timeout(REQUEST_TIMEOUT, handshake).await {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(failed)) => {

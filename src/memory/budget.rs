@@ -34,6 +34,11 @@ impl Shared {
         self.limit.load(Relaxed)
     }
 
+    /// The even part of each meter, in bytes.
+    pub(super) fn even_part(&self) -> usize {
+        usize::try_from(self.limit()).unwrap_or(0) / self.meters
+    }
+
     /// Tells whether readers ask before they read.
     #[inline]
     pub(super) fn is_scarce(&self) -> bool {
@@ -62,6 +67,7 @@ pub struct MemoryBudget {
     workers: Box<[Arc<Meter>]>,
     gateway: Arc<Meter>,
     admin: Arc<Meter>,
+    readers: Arc<Meter>,
 }
 
 /// What is held at the moment.
@@ -80,15 +86,16 @@ pub struct MemorySnapshot {
 }
 
 impl MemoryBudget {
-    /// A budget of `limit` bytes for so many workers, the gateway's own thread and the admin API's.
+    /// A budget of `limit` bytes for so many workers, the gateway's own thread, the admin API's, and that on which
+    /// routes and assignments are read.
     pub fn new(limit: usize, workers: usize) -> MemoryBudget {
         let shared = Arc::new(Shared {
             limit: AtomicI64::new(signed(limit)),
             sum: AtomicI64::new(0),
             most: AtomicI64::new(0),
             idle: AtomicI64::new(0),
-            // The gateway's and the admin API's beside them.
-            meters: workers + 2,
+            // The three others beside them.
+            meters: workers + 3,
             scarce: Apart::default(),
         });
         let meter = |_| Arc::new(Meter::new(Arc::clone(&shared)));
@@ -96,6 +103,7 @@ impl MemoryBudget {
             workers: (0..workers).map(meter).collect(),
             gateway: meter(0),
             admin: meter(0),
+            readers: meter(0),
             shared,
         }
     }
@@ -120,10 +128,16 @@ impl MemoryBudget {
         &self.admin
     }
 
+    /// The meter of the thread on which routes and assignments are read.
+    pub fn readers(&self) -> &Arc<Meter> {
+        &self.readers
+    }
+
     /// Returns what is held at the moment.
     pub fn snapshot(&self) -> MemorySnapshot {
         let held = |part: Part| {
-            let meters = self.workers.iter().chain([&self.gateway, &self.admin]);
+            let meters = self.workers.iter();
+            let meters = meters.chain([&self.gateway, &self.admin, &self.readers]);
             let sum: i64 = meters.map(|meter| meter.part(part)).sum();
             (part.label(), sum.max(0) as u64)
         };

@@ -74,7 +74,7 @@ proptest! {
             } else if meter.admits(bytes) {
                 model[thread] += bytes;
             } else {
-                let ahead = 2 * THREADS * STEP as usize + LIMIT / 64;
+                let ahead = 2 * THREADS * STEP as usize + LIMIT / 32;
                 prop_assert!(all + bytes + ahead > LIMIT, "{bytes} beside {all}");
                 prop_assert!(meter.is_scarce());
             }
@@ -182,7 +182,7 @@ fn the_last_room_is_given_once() {
         takers.map(|taker| taker.join().unwrap()).iter().sum()
     });
     // What is set aside for those who cannot wait is left.
-    let most = LIMIT - LIMIT / 64;
+    let most = LIMIT - LIMIT / 32;
     assert!(
         taken <= most && taken + THREADS * piece > most,
         "{taken} of {most}"

@@ -54,7 +54,7 @@ pub struct Meter {
 /// Returns how much of the budget those who ask may have together. The rest is for what cannot wait: the gateway's own
 /// frames, such as CLOSE, and sessions that lose their connections.
 fn most_asked_for(limit: i64) -> i64 {
-    limit - limit / 64
+    limit - limit / 32
 }
 
 fn add(figure: &AtomicI64, n: i64) -> i64 {
@@ -166,6 +166,11 @@ impl Meter {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         let change = bytes - self.idle.swap(bytes, Relaxed);
         self.shared.idle.fetch_add(change, Relaxed);
+    }
+
+    /// Returns the even part of the budget for each thread that counts, in bytes.
+    pub fn even_part(&self) -> usize {
+        self.shared.even_part()
     }
 
     /// Tells whether what cannot be taken back is too much by itself. Then small questions are answered yes: sessions

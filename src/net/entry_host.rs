@@ -34,6 +34,9 @@ pub trait EntryHost {
     fn serving_http(&self);
     /// Returns why no session may start, or none if one may.
     fn refusal(&self) -> Option<Refusal>;
+    /// Returns why there is no WebSocket, or none if there may be one. While memory is short a session that waits here
+    /// can be resumed: the first frame tells. In a drain a balancer takes the request elsewhere.
+    fn upgrade_refusal(&self) -> Option<Refusal>;
     /// Returns true if the connection is to end behind the next answer, whatever is asked for: it is only told
     /// why it is not served, or the gateway drains.
     fn is_ending(&self) -> bool;

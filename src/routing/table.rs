@@ -8,7 +8,7 @@ use super::endpoint::EndpointName;
 use super::name_failures::NameFailures;
 use super::route::{Avoid, NoRoute, Query, Route};
 use super::rules::{RoutingData, Rule};
-use super::strategy::{Realms, Shares, Source, Strategy, StrategyKind};
+use super::strategy::{Assigned, Realms, Shares, Source, Strategy, StrategyKind};
 
 /// Most names that are listed because they do not resolve.
 const MOST_UNRESOLVED: usize = 10_000;
@@ -50,6 +50,20 @@ pub struct ServiceRoute {
 }
 
 impl ServiceRoute {
+    /// Returns what stands for a service whose rule is gone while sessions use it: no endpoints, no limits.
+    pub fn without_rule(name: &str) -> ServiceRoute {
+        ServiceRoute {
+            name: name.into(),
+            require_bind: false,
+            max_connections: None,
+            max_sessions: None,
+            reads_assignments: false,
+            unresolved: Vec::new(),
+            shares: Shares::new(std::iter::empty()),
+            strategy: Strategy::Assigned(Assigned),
+        }
+    }
+
     /// Returns the addresses of its rule's endpoints, sorted, without those of realms.
     pub fn endpoints(&self) -> &[SocketAddr] {
         &self.shares.endpoints
@@ -299,6 +313,12 @@ impl RouteTable {
         };
         let allowed = self.names_for(service, address) || rule.assignable.contains(address.ip());
         allowed.then_some(address)
+    }
+
+    /// Tells whether the address lies in one of the service's `assignable` networks.
+    pub fn assigns(&self, service: &str, endpoint: SocketAddr) -> bool {
+        let rule = self.data.rules.get(service);
+        rule.is_some_and(|rule| rule.assignable.contains(endpoint.ip()))
     }
 
     /// Chooses the endpoint of a session.

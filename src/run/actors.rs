@@ -157,8 +157,9 @@ pub(super) async fn start_actors(
     }
     let actors = Arc::clone(&parts.actors);
     // What comes from Redis is decoded on a thread that nobody else waits for.
-    let (assignments, routes) = (parts.assignments, parts.routes);
+    let (assignments, routes, memory) = (parts.assignments, parts.routes, parts.memory);
     Arbiter::new().spawn_fn(move || {
+        memory::count_on_this_thread(memory.readers());
         assignment_reader::launch(&config, &assignments, &routes, &actors, Arc::clone(&budget));
         config_watcher::launch(&config, &actors, budget, watchers.routes, audience);
     });

@@ -56,6 +56,9 @@ impl EntryHost for Nobody {
     fn refusal(&self) -> Option<Refusal> {
         None
     }
+    fn upgrade_refusal(&self) -> Option<Refusal> {
+        None
+    }
     fn not_ready(&self) -> Option<Refusal> {
         None
     }

@@ -303,3 +303,23 @@ async fn only_a_backend_of_the_session_binds_it() {
     world.send(link::Kind::Data, other_id, b"y").await;
     assert_eq!(&other.answer().await.payload[..], b"y");
 }
+
+/// Thousands come with one read, and each is a message of its own.
+#[tokio::test]
+async fn a_flood_of_binds_is_taken_in_turns() {
+    const MANY: u64 = 3000;
+    let mut scene = Scene::start().await;
+    let mut frames = Vec::new();
+    for user_id in 1..=MANY {
+        let bind = Bind {
+            user_id,
+            realm_id: 0,
+        };
+        link::encode(&mut frames, link::Kind::Bind, scene.id, &bind.encode());
+    }
+    scene.a.raw(&frames).await;
+    scene.gateway.until(BINDS, |n| n >= MANY).await;
+    let peak = r#"game_gateway_waiting_messages_peak{kind="client"}"#;
+    let waited = scene.gateway.metric(peak).await;
+    assert!(waited < 200, "{waited} messages at a time");
+}

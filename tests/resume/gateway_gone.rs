@@ -111,6 +111,48 @@ async fn an_assignment_outlives_its_gateway() {
     assert_eq!(&fight.data().await.payload[..], b"here");
 }
 
+/// No rule names the server, but its network may be assigned.
+#[tokio::test]
+async fn a_session_at_an_assigned_server_outlives_its_gateway() {
+    let (backend, battle) = (Backend::start().await, Backend::start().await);
+    let assigned = r#"{"strategy":"assigned","assignable":["127.0.0.0/8"]}"#;
+    let game = Backend::rule(&[&backend]);
+    let routes = format!(r#"{{"rules":{{"game":{game},"battle":{assigned}}}}}"#);
+    let first = Gateway::start_with(&routes, shared).await;
+    let mut player = Player::connect(&first).await;
+    begin(&mut player, "game", b"1").await;
+    let mut link = backend.link().await;
+    let id = link.opened().await.session_id;
+    link.data().await;
+    let mut ticket = Ticket::default();
+    opened(&mut player, &mut ticket).await;
+    let mut payload = Vec::new();
+    let endpoint = &battle.address.to_string();
+    let service = "battle";
+    Assign { service, endpoint }.encode(&mut payload);
+    link.send(Kind::Assign, id, &payload).await;
+    opened(&mut player, &mut ticket).await;
+    player.data("battle", b"here").await;
+    let mut fight = battle.link().await;
+    assert_eq!(fight.opened().await.session_id, id);
+    fight.data().await;
+    // The token names its place.
+    opened(&mut player, &mut ticket).await;
+
+    let second = Gateway::start_with(&routes, |config| {
+        shared(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await;
+    let mut player = resume(&second, &ticket, 0).await;
+    for backend in [&backend, &battle] {
+        let mut link = backend.link().await;
+        assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+        accept(&mut link, id, 2).await;
+    }
+    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+}
+
 #[tokio::test]
 async fn what_backends_do_not_know_is_gone() {
     for code in [404_u16, 410] {
@@ -126,6 +168,28 @@ async fn what_backends_do_not_know_is_gone() {
         scene.send("untouched").await;
         says(&mut scene.player, "untouched").await;
     }
+}
+
+#[tokio::test]
+async fn a_gateway_without_routes_sends_nobody_away_for_good() {
+    let scene = Scene::start_with(shared).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("routes.json");
+    let second = Gateway::start_unready("{}", |config| {
+        shared(config);
+        config.gateway.id = "gw-b".to_owned();
+        config.routes.file = file.clone();
+    });
+    let mut early = resume(&second, &scene.ticket, 0).await;
+    assert_eq!(early.closed().await.0, 503);
+
+    std::fs::write(&file, scene.backend.routes()).expect("written");
+    second.until("game_gateway_ready", |ready| ready == 1).await;
+    let mut player = resume(&second, &scene.ticket, 0).await;
+    let mut link = scene.backend.link().await;
+    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+    accept(&mut link, scene.ticket.session_id, 2).await;
+    assert_eq!(opened(&mut player, &mut scene.ticket.clone()).await, GAP);
 }
 
 #[tokio::test]

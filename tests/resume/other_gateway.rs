@@ -69,10 +69,20 @@ pub(crate) async fn let_go(link: &mut Link, id: u64) {
 
 #[tokio::test]
 async fn an_owner_vouches_for_an_endpoint_that_no_rule_names_here() {
-    let mut scene = Scene::start_with(peered).await;
     let elsewhere = Backend::start().await;
-    let second = other(&elsewhere, "gw-b", |config| {
+    an_owner_vouches(&elsewhere.routes()).await;
+}
+
+#[tokio::test]
+async fn an_owner_vouches_where_the_rule_of_a_service_is_gone() {
+    an_owner_vouches(r#"{"rules":{}}"#).await;
+}
+
+async fn an_owner_vouches(routes: &str) {
+    let mut scene = Scene::start_with(peered).await;
+    let second = Gateway::start_with(routes, |config| {
         peered(config);
+        config.gateway.id = "gw-b".to_owned();
         config.backend.ping_interval = Duration::from_millis(100);
     })
     .await;

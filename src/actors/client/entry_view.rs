@@ -15,7 +15,6 @@ use crate::codec::code::Code;
 use crate::codec::link::Transport;
 use crate::memory::Pressure;
 use crate::net::entry_host::{EntryHost, Refusal};
-use crate::session::closing::Retry;
 use crate::session::rate::{Bucket, Nanos};
 use crate::traces::{Decision, Name};
 
@@ -212,6 +211,13 @@ impl EntryHost for EntryView {
         self.short_of_memory()
     }
 
+    fn upgrade_refusal(&self) -> Option<Refusal> {
+        match self.is_ending() || self.refuses_handshakes() {
+            true => self.refusal(),
+            false => None,
+        }
+    }
+
     fn is_ending(&self) -> bool {
         self.admitted.refusal.borrow().is_some() || self.shared.scope.gate.refuses_sessions()
     }
@@ -235,11 +241,8 @@ impl EntryHost for EntryView {
         } else if gate.is_full() {
             Some(refusal_of(&Closing::Full))
         } else {
-            routes.load().is_none().then(|| Refusal {
-                code: Code::UNAVAILABLE,
-                retry_after_ms: retry_after_ms(Retry::Spread),
-                text: "no routes yet".to_owned(),
-            })
+            let none = routes.load().is_none();
+            none.then(|| refusal_of(&Closing::NoRoutes))
         }
     }
 

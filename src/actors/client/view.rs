@@ -74,6 +74,10 @@ impl Host for View<'_> {
         self.shared.happened(self.stats, told, 1);
     }
 
+    fn has_routes(&self) -> bool {
+        self.shared.scope.routes.load().is_some()
+    }
+
     fn short_of_memory(&self) -> bool {
         self.shared.scope.meter.pressure() >= Pressure::Sessions
     }

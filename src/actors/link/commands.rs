@@ -4,14 +4,14 @@
 use actix::prelude::*;
 
 use super::{
-    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Move, Owed, Release, Reopen,
-    Report, Retag, Suspend, TellMoved,
+    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Move, Release, Reopen, Report,
+    Retag, Suspend, TellMoved,
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::{Code, Notice};
 use crate::codec::link::{Kind, MOVE, open_epoch};
 use crate::metrics::DropReason;
-use crate::session::link::{OpenState, Phase};
+use crate::session::link::{OpenState, Owed, Phase};
 use crate::supervision::Receive;
 
 impl Receive<Attach> for Link {
@@ -138,9 +138,9 @@ impl Receive<CloseOwed> for Link {
         // Taken only here: what lies in a mailbox would be lost with the link.
         let Owed { closes, lost } = self.gauge.occupancy().owed_closes.take();
         self.scope.metrics.dropped.add(DropReason::LinkGone, lost);
-        for close in closes {
-            if self.sessions.owed(close.session_id, close.code) {
-                self.enqueue_close(close.session_id, close.code);
+        for (session_id, code) in closes {
+            if self.sessions.owed(session_id, code) {
+                self.enqueue_close(session_id, code);
             }
         }
     }

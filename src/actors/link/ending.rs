@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{CloseOwed, Link, LinkChange, LinkEvent, OwedClose, Quit};
+use super::{CloseOwed, Link, LinkChange, LinkEvent, Quit};
 use crate::session::link::{LinkEnd, Quitting};
 use crate::supervision::Receive;
 
@@ -67,7 +67,7 @@ impl Drop for Link {
         if reason.is_loss() {
             let owed = &self.gauge.occupancy().owed_closes;
             for (session_id, code) in self.sessions.unread_closes() {
-                owed.push(OwedClose { session_id, code });
+                owed.push(session_id, code);
             }
             self.owed.do_send(CloseOwed);
         }

@@ -27,6 +27,9 @@ use crate::session::link::LinkEnd;
 const UNASKED: usize = 2 * READ_BYTES;
 /// Bytes that frames may become which are passed on at once, where there is room for as many.
 pub(super) const PARTS: [usize; 3] = [1024 * 1024, READ_BYTES, LEAST_READ];
+/// Frames other than DATA that are handled in one turn: each is a message of its own to a client, and thousands
+/// fit into one read. A MULTICAST is one more for every 16 that it names.
+const OTHERS_A_TURN: usize = 64;
 /// A place in a player's queue, or one on the way to another worker.
 const PLACE_BYTES: usize = 96;
 
@@ -40,9 +43,18 @@ struct Whole {
     large: bool,
     /// Bytes of memory that they may take on their way.
     cost: usize,
+    /// Those of them that are not DATA, as they count for a turn.
+    others: usize,
     /// Another whole one follows.
     more: bool,
     broken: Option<FrameError>,
+}
+
+impl Whole {
+    /// Tells whether these are enough for one turn.
+    fn is_turn(&self) -> bool {
+        self.others >= OTHERS_A_TURN
+    }
 }
 
 impl Link {
@@ -62,15 +74,16 @@ impl Link {
         loop {
             match link::decode(&self.inbox[whole.end..], limit) {
                 Ok(Decoded::Frame(frame, used)) => {
-                    let cost = match frame.kind == Kind::Data as u8 {
-                        true => self.cost_of_one(frame.payload.len()),
+                    let (cost, other) = match frame.kind == Kind::Data as u8 {
+                        true => (self.cost_of_one(frame.payload.len()), 0),
                         false => self.cost_of_other(&frame),
                     };
                     let cost = whole.cost.saturating_add(cost);
-                    if cost > most {
+                    if cost > most || other > 0 && whole.is_turn() {
                         whole.more = true;
                         return whole;
                     }
+                    whole.others += other;
                     whole.large |= frame.payload.len() >= VECTORED_BYTES;
                     whole.cost = cost;
                     whole.end += used;
@@ -85,8 +98,9 @@ impl Link {
         }
     }
 
+    /// The same for a frame that is not DATA, and how many it is for a turn.
     #[cold]
-    fn cost_of_other(&self, frame: &Frame<'_>) -> usize {
+    fn cost_of_other(&self, frame: &Frame<'_>) -> (usize, usize) {
         if frame.kind != Kind::Multicast as u8 {
             // Texts, names and states are copied: a state for the session, into its OPEN, and into the queue of the
             // new backend, which doubles.
@@ -95,13 +109,19 @@ impl Link {
             } else {
                 1
             };
-            return self.cost_of_one(0) + copies * frame.payload.len().min(READ_BYTES);
+            return (
+                self.cost_of_one(0) + copies * frame.payload.len().min(READ_BYTES),
+                1,
+            );
         }
         // One that is malformed is said to be so when it is taken.
-        Multicast::decode(frame.payload).map_or(0, |multicast| {
+        Multicast::decode(frame.payload).map_or((0, 1), |multicast| {
             let each = self.cost_of_one(multicast.payload.len());
             let all = multicast.count().saturating_mul(each);
-            all.saturating_add(multicast.payload.len())
+            (
+                all.saturating_add(multicast.payload.len()),
+                1 + multicast.count() / 16,
+            )
         })
     }
 
@@ -111,7 +131,7 @@ impl Link {
     }
 
     /// Handles whole frames of the inbox and leaves the rest in it. Returns false where whole ones are left, for which
-    /// there is no room.
+    /// there is no room; `lacks_room` without that: the rest is for the next turn.
     /// `sampled`: when they came, where one of them is to be timed.
     pub(super) fn take_frames(
         &mut self,
@@ -135,6 +155,10 @@ impl Link {
             self.pass_on(whole, sampled, ctx)
                 .map_err(|error| self.protocol_error(error))?;
             if !whole.more {
+                return Ok(true);
+            }
+            if whole.is_turn() {
+                self.lacks_room = true;
                 return Ok(true);
             }
         }

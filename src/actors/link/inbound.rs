@@ -52,11 +52,20 @@ impl Link {
         cx: &mut TaskContext<'_>,
     ) -> Result<(), LinkEnd> {
         for _ in 0..MAX_READS {
-            if self.socket.is_none() || self.owes_too_much() || self.must_pause(ctx) {
+            if self.socket.is_none()
+                || self.owes_too_much()
+                || self.under_way.is_much()
+                || self.must_pause(ctx)
+            {
                 return Ok(());
             }
-            if self.lacks_room && !self.take_frames(None, ctx)? {
-                return Ok(());
+            if self.lacks_room {
+                if !self.take_frames(None, ctx)? {
+                    return Ok(());
+                }
+                if self.lacks_room {
+                    break;
+                }
             }
             let wanted = match link::decode(&self.inbox, u32::MAX) {
                 // A large frame: read on in steps that double, believing its length only so far.
@@ -90,7 +99,7 @@ impl Link {
             if !self.take_frames(sampled, ctx)? {
                 return Ok(());
             }
-            if self.scope.meter.is_scarce() {
+            if self.lacks_room || self.scope.meter.is_scarce() {
                 break;
             }
         }

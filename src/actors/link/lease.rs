@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::Link;
 use super::evacuation::Stayed;
 use super::gauge::Gauge;
 use super::messages::{
     AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Move, Release, Reopen, Retag,
     Suspend, TellBound, TellMoved, TimeFrame,
 };
-use super::{Link, OwedClose};
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::core::Hold;
@@ -220,7 +220,7 @@ impl Drop for Lease {
             self.anchor.link.do_send(Release { session_id, code });
         } else if let Some(code) = code {
             let owed = &self.anchor.gauge.occupancy().owed_closes;
-            owed.push(OwedClose { session_id, code });
+            owed.push(session_id, code);
             // Where the pool is gone, that of another worker looks.
             self.anchor.pool.do_send(CloseOwed);
         }

@@ -22,7 +22,6 @@ mod memory;
 mod messages;
 mod moves;
 mod occupancy;
-mod owed_closes;
 mod pump;
 mod queueing;
 mod snapshot;
@@ -39,7 +38,7 @@ use actix::prelude::*;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
-use crate::actors::session_registry::Shards;
+use crate::actors::session_registry::{Shards, UnderWay};
 use crate::codec::code::Code;
 use crate::codec::link::{self, Kind};
 use crate::memory::{Evictable, Held};
@@ -64,7 +63,6 @@ pub use messages::{
 };
 use moves::Leavers;
 pub use occupancy::{Occupancy, SessionClaim};
-pub use owed_closes::{Owed, OwedClose, OwedCloses};
 use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};
@@ -111,6 +109,8 @@ pub struct Link {
     /// Bytes of PONG and CLOSE 421 in the outbox. Whatever is written counts off, so they grow only
     /// while the backend does not read.
     answers: usize,
+    /// What other threads' registries have not passed on yet.
+    under_way: Arc<UnderWay>,
     /// Sessions that nobody here has, for which CLOSE 421 is still to be queued.
     refused: VecDeque<u64>,
     /// What waits for the backend, its mailbox included.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::OwedCloses;
 use super::evacuation::{Evacuation, EvacuationSnapshot};
 use crate::routing::health::Openings;
+use crate::session::link::OwedCloses;
 
 /// Sessions of one endpoint.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub struct Occupancy {
     /// Those that wait for a link included.
     sessions: AtomicUsize,
     /// Of those that are over and that it may still keep.
-    pub owed_closes: OwedCloses,
+    pub owed_closes: Arc<OwedCloses>,
     /// Those that were opened anew.
     opened: AtomicU64,
     /// Those of them that it has ended with an error before it said anything else.

@@ -82,6 +82,7 @@ impl Link {
         let idle_timeout = params.scope.config.backend.idle_timeout;
         let (services, worker) = (&params.scope.services, params.scope.worker);
         let counts = services.of(&params.service, worker);
+        let owed_closes = Arc::clone(&params.occupancy.owed_closes);
         Link {
             registration,
             id,
@@ -102,6 +103,7 @@ impl Link {
             outbox: Outbox::default(),
             inbox: BytesMut::new(),
             answers: 0,
+            under_way: Arc::default(),
             refused: VecDeque::new(),
             held_queue: Held::new(Part::LinkQueues, 0),
             evictable: None,
@@ -110,7 +112,7 @@ impl Link {
             fan_out: None,
             held_input: Held::new(Part::LinkInput, 0),
             lifecycle: Lifecycle::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions::of_link(id, owed_closes),
             waiting: Waiting::default(),
             ending_round: Round::default(),
             idle: Idle::new(idle_timeout, Instant::now()),

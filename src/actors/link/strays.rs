@@ -91,6 +91,8 @@ impl Link {
         for (registry, strays) in self.shards.seats().iter().zip(by_home) {
             if !strays.is_empty() {
                 let bytes = strays.iter().map(Relayed::bytes).sum();
+                let counted = strays.iter().map(Relayed::recipients).sum::<u64>() as usize;
+                self.under_way.begin(counted);
                 // What nobody takes is counted when it is dropped.
                 registry.do_send(Relay {
                     service: self.service.clone(),
@@ -98,6 +100,8 @@ impl Link {
                     strays,
                     origin: self.registration.address(ctx).recipient(),
                     held: Held::new(Part::Relayed, bytes),
+                    under_way: Arc::clone(&self.under_way),
+                    counted,
                     metrics: Arc::clone(&self.scope.metrics),
                 });
             }

@@ -71,7 +71,7 @@ pub enum By {
 /// Why there are no links to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPool {
-    /// There is no such service, or only a token names the endpoint.
+    /// There is no such service and no gateway has the session, or only a token names the endpoint.
     Unknown,
     /// As many endpoints that no rule names are used as may be.
     TooMany,
@@ -245,16 +245,26 @@ impl Receive<PoolAt> for Router {
 
     fn receive(&mut self, msg: PoolAt, _: &mut Context<Self>) -> Self::Result {
         let table = self.table().ok_or(NoPool::Unknown)?;
-        let service = table.service(&msg.service).ok_or(NoPool::Unknown)?;
+        let service = match table.service(&msg.service) {
+            Some(service) => Arc::clone(service),
+            // A session keeps its backend, whatever has become of the rule (protocol 3.1).
+            None if msg.by == By::Gateway => Arc::new(ServiceRoute::without_rule(&msg.service)),
+            None => return Err(NoPool::Unknown),
+        };
         if table.names_for(&msg.service, msg.endpoint) {
-            return Ok(self.pool(service, msg.endpoint));
+            return Ok(self.pool(&service, msg.endpoint));
         }
-        if msg.by == By::Token {
+        let by = match msg.by {
+            // A server that a matchmaker may name, whose word the token holds.
+            By::Token if table.assigns(&msg.service, msg.endpoint) => By::Assignment,
+            by => by,
+        };
+        if by == By::Token {
             tracing::debug!(service = %msg.service, endpoint = %msg.endpoint,
                 "a token names an endpoint that no rule names; it is not dialled");
             return Err(NoPool::Unknown);
         }
-        self.visit(service, msg.endpoint, msg.by)
+        self.visit(&service, msg.endpoint, by)
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::BytesMut;
 
+use super::UnderWay;
 use crate::admission::{AddressSource, Permit};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
@@ -75,12 +76,23 @@ pub struct Relay {
     pub origin: CountedRecipient<StraysRefused>,
     /// The memory that they take.
     pub held: Held,
+    /// Where the link counts those that are under way.
+    pub under_way: Arc<UnderWay>,
+    /// How many sessions are counted there.
+    pub counted: usize,
     /// Counters of the link's worker, for frames that are lost on the way.
     pub metrics: Arc<WorkerMetrics>,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        if self.under_way.end(self.counted) {
+            // That it hears something has it read again.
+            self.origin.do_send(StraysRefused {
+                session_ids: Vec::new(),
+                moved: None,
+            });
+        }
         let lost = self.strays.iter().map(Relayed::recipients).sum();
         let dropped = &self.metrics.dropped;
         dropped.add_shared(DropReason::RegistryGone, lost);

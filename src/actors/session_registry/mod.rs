@@ -8,6 +8,7 @@
 mod messages;
 mod relaying;
 mod shards;
+mod under_way;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ pub use messages::{
     StrayFrame, Strayed, StraysRefused,
 };
 pub use shards::Shards;
+pub use under_way::UnderWay;
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 4096;

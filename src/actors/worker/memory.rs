@@ -129,11 +129,8 @@ impl Worker {
             sizes.add(holds(seated));
         }
         memory::for_each_evictable(|bytes| sizes.add(bytes));
-        let mut least = sizes.largest(share.saturating_sub(back));
-        if self.shared.scope.meter.is_stuck() {
-            // What those give back who hold next to nothing does not help.
-            least = least.max(LEAST_WHILE_QUEUES_END);
-        }
+        // Where all that can be taken back does not suffice, everybody would be among the largest.
+        let least = sizes.largest(share.saturating_sub(back)).max(self.spared());
         let (others, bytes) = memory::evict(least, share.saturating_sub(back));
         self.shared.scope.metrics.evicted.add(others);
         back += bytes;
@@ -151,6 +148,19 @@ impl Worker {
             self.shared.scope.metrics.given_up.one();
             back += SUSPENDED_BYTES;
         }
+    }
+
+    /// Whoever holds less does not end: all of them together hold an eighth of the budget, and who reads and is read has
+    /// hardly more than a frame in hand.
+    fn spared(&self) -> u32 {
+        let meter = &self.shared.scope.meter;
+        if meter.is_stuck() {
+            return LEAST_WHILE_QUEUES_END;
+        }
+        let part = meter.even_part() / 8 / self.state.clients.len().max(1);
+        u32::try_from(part).map_or(LEAST_WHILE_QUEUES_END, |part| {
+            part.min(LEAST_WHILE_QUEUES_END)
+        })
     }
 
     /// Bytes that connections have while they are idle, which none of them can give back.

@@ -10,8 +10,10 @@ use crate::net;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
 
-/// Bytes of the buffers and keys of a handshake: a message of 64 KiB, the largest that is taken, and one read.
-const HANDSHAKE_BYTES: usize = 72 * 1024;
+/// Bytes of the buffers and keys of a handshake whose first message is as long as those of players are.
+const HANDSHAKE_BYTES: usize = 16 * 1024;
+/// So many bytes of that message are among these. A longer one, of up to 64 KiB, lies in a buffer that doubles.
+const USUAL_BYTES: usize = 2 * 1024;
 
 /// Returns true if this connection must speak TLS and does not.
 pub(super) fn is_missing(socket: &Socket, params: &EntryParams) -> bool {
@@ -31,11 +33,17 @@ pub(super) async fn accept(
     if params.host.refuses_handshakes() || !memory::admits(HANDSHAKE_BYTES) {
         return Err(Refused::TlsBusy);
     }
-    let _held = Held::new(Part::Sockets, HANDSHAKE_BYTES);
+    let mut held = Held::new(Part::Sockets, HANDSHAKE_BYTES);
+    let grows = |came: usize| {
+        let more = HANDSHAKE_BYTES + 2 * came.saturating_sub(USUAL_BYTES);
+        let fits = more <= held.bytes() || memory::admits(more - held.bytes());
+        held.set(more.max(held.bytes()));
+        fits
+    };
     let began = params.host.now();
     let handshake = params.tls.begin_handshake(began);
     let handshake = handshake.ok_or(Refused::TlsBusy)?;
-    let shaken = net::tls::accept(config, socket, read).await;
+    let shaken = net::tls::accept(config, socket, read, grows).await;
     drop(handshake);
     match shaken {
         Ok(socket) => {

@@ -78,7 +78,7 @@ pub(super) fn accept(head: &RequestHead, params: &EntryParams) -> Result<Accept,
     if !origins.is_empty() && origin.is_some_and(|origin| !origins.contains(origin)) {
         return Err(Reply::refusal(403, "this origin is not allowed"));
     }
-    if let Some(refusal) = params.host.refusal() {
+    if let Some(refusal) = params.host.upgrade_refusal() {
         return Err(Reply::refused(&refusal));
     }
     Ok(Accept {

@@ -4,6 +4,7 @@
 //! * [`server`]: TLS towards players.
 //! * [`client`]: TLS towards backends.
 //! * [`stream`]: the socket behind a handshake.
+//! * [`turns`]: handshakes take turns.
 //!
 //! The configuration in force is replaced as a whole; connections keep the one that they began with.
 
@@ -11,6 +12,7 @@ mod client;
 mod files;
 mod server;
 mod stream;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -21,6 +21,7 @@ use tokio_rustls::server::StartHandshake;
 
 use super::files::{FileMistake, Files, end_of};
 use super::stream::Followed;
+use super::turns::in_turns;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::ListenTls;
 use crate::config::admin::AdminTls;
@@ -252,7 +253,8 @@ fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
     }
 }
 
-/// Performs the handshake with a client; `read` is the beginning of its first message.
+/// Performs the handshake with a client; `read` is the beginning of its first message. `grows` hears how many bytes of
+/// that have come, and says whether there is room for as many.
 ///
 /// # Errors
 /// The player does not speak TLS or no supported version of it, lacks a required certificate, or has
@@ -261,10 +263,12 @@ pub async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     mut read: BytesMut,
+    mut grows: impl FnMut(usize) -> bool,
 ) -> Result<TlsSocket, HandshakeFailed> {
     let mut socket = Followed::new(socket, &read);
     let mut acceptor = Acceptor::default();
     let mut client_version = None;
+    let mut came = 0;
     let accepted = loop {
         if read.is_empty() {
             read.reserve(READ_BYTES);
@@ -275,6 +279,10 @@ pub async fn accept(
         client_version = client_version.or_else(|| version_of(&read));
         let mut unread = &read[..];
         let taken = acceptor.read_tls(&mut unread)?;
+        came += taken;
+        if !grows(came) {
+            return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
+        }
         read.advance(taken);
         match acceptor.accept() {
             Ok(None) => {}
@@ -295,7 +303,7 @@ pub async fn accept(
     };
     let handshake = StartHandshake::from_parts(accepted, socket);
     let handshake = handshake.into_stream_with(config, |connection| feed(connection, &read));
-    match handshake.into_fallible().await {
+    match in_turns(handshake.into_fallible()).await {
         Ok(stream) => Ok(TlsSocket::new(stream.into())),
         Err((error, socket)) => Err(HandshakeFailed {
             error,

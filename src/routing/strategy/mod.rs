@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use super::route::{Avoid, NoRoute, Query, Why};
 use super::rules::Rule;
 
+pub(super) use assigned::Assigned;
 pub use assigned::Word;
 pub(super) use choice::{Choice, Shares};
 pub use consistent_hash::Hashed;

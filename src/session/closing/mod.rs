@@ -81,6 +81,8 @@ pub enum Closing {
     TooFast,
     /// Too much of `limits.memory` is held for a new session.
     ShortOfMemory,
+    /// There are no rules yet, so that nobody can tell whether a token's backends are still such.
+    NoRoutes,
     /// A fault of the gateway's own.
     Internal,
     /// An HTTP connection is over; its requests were answered one by one.

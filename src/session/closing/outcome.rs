@@ -128,6 +128,7 @@ impl Closing {
             }
             Closing::ShortOfMemory => refused(Label::ShortOfMemory, Code::UNAVAILABLE)
                 .with("this gateway is short of memory"),
+            Closing::NoRoutes => refused(Label::NoRoutes, Code::UNAVAILABLE).with("no routes yet"),
             Closing::Internal => Outcome {
                 log_level: LogLevel::Warn,
                 ..told(Label::Internal, Code::INTERNAL, Suspend, NoAdvice).with("internal error")

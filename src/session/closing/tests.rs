@@ -71,6 +71,7 @@ fn backends_get_the_code_that_the_client_sent_or_got() {
     check(Closing::TooManySessions, Some(503), 503);
     check(Closing::TooFast, Some(429), 429);
     check(Closing::ShortOfMemory, Some(503), 503);
+    check(Closing::NoRoutes, Some(503), 503);
     check(Closing::Internal, Some(500), 500);
     check(Closing::Served, None, 0);
     check(Closing::ProxyUnexpected, None, 0);
@@ -123,6 +124,7 @@ fn a_close_to_many_at_once_spreads_their_return() {
         Closing::TooManySessions,
         Closing::TooFast,
         Closing::ShortOfMemory,
+        Closing::NoRoutes,
     ] {
         assert_eq!(closing.outcome().retry, Retry::Spread, "{closing:?}");
     }

@@ -82,6 +82,10 @@ pub trait Host {
     }
     /// Notes that a player was told ERROR with this code and text, for operators.
     fn refused(&self, _code: Code, _text: &str, _service: &str, _who: Bind) {}
+    /// Tells whether any rules are in force. Before that no token's backend can be known.
+    fn has_routes(&self) -> bool {
+        true
+    }
     /// Tells whether so much memory is held that new sessions are refused.
     fn short_of_memory(&self) -> bool;
     /// Tells whether there is memory for so many bytes more.

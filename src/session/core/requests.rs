@@ -69,6 +69,9 @@ impl<L: Hold> Core<L> {
         if step.host.refuses_sessions() {
             return self.close(Closing::ResumeElsewhere, step);
         }
+        if !step.host.has_routes() {
+            return self.close(Closing::NoRoutes, step);
+        }
         if step.host.short_of_memory() {
             return self.close(Closing::ShortOfMemory, step);
         }

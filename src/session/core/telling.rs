@@ -140,7 +140,7 @@ impl<L: Hold> Core<L> {
 
     /// Tells the client that a backend does not go on with the session.
     pub(super) fn tell_unbound(&mut self, service: &str, step: &mut Step<'_>) {
-        let text = "the backend does not have the session any more; answers may be missing";
+        let text = "the session is not open at its backend any more; answers may be missing";
         self.tell_error(Code::BAD_GATEWAY, 0, text, service, step);
     }
 

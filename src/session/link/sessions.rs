@@ -193,6 +193,7 @@ impl<C> Sessions<C> {
             leaving: Leaving::No,
         });
         self.places.insert(session_id, place as u32);
+        self.unread.endpoint.opened(session_id);
         &mut self.attached[place]
     }
 

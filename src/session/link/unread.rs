@@ -3,14 +3,20 @@
 //! keep them until the gateway has no link any more (protocol 2.3, 3.1).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::Sessions;
+use super::owed::OwedCloses;
 use super::sessions::MAX_LEFT;
 use crate::codec::code::Code;
 
 /// Final CLOSEs that the backend is not known to have read, at most [`MAX_LEFT`].
 #[derive(Debug, Default)]
 pub(super) struct UnreadCloses {
+    /// Those of all links to the endpoint.
+    pub(super) endpoint: Arc<OwedCloses>,
+    /// This link among them.
+    pub(super) link: u64,
     /// Session, code, and how many PINGs were sent before; oldest first.
     closes: VecDeque<(u64, Code, u64)>,
     pings: u64,
@@ -20,13 +26,36 @@ pub(super) struct UnreadCloses {
 impl UnreadCloses {
     pub(super) fn said(&mut self, session_id: u64, code: Code) {
         if self.closes.len() == MAX_LEFT {
-            self.closes.pop_front();
+            self.settle_first();
         }
         self.closes.push_back((session_id, code, self.pings));
+        self.endpoint.said(session_id, self.link);
+    }
+
+    /// The first one needs no answer any more.
+    fn settle_first(&mut self) {
+        if let Some((session_id, ..)) = self.closes.pop_front() {
+            self.endpoint.settle(session_id, self.link);
+        }
+    }
+}
+
+impl Drop for UnreadCloses {
+    fn drop(&mut self) {
+        while !self.closes.is_empty() {
+            self.settle_first();
+        }
     }
 }
 
 impl<C> Sessions<C> {
+    /// Those of one of an endpoint's links.
+    pub fn of_link(link: u64, endpoint: Arc<OwedCloses>) -> Sessions<C> {
+        let mut sessions = Sessions::default();
+        (sessions.unread.link, sessions.unread.endpoint) = (link, endpoint);
+        sessions
+    }
+
     /// A final CLOSE is owed since another link was lost. Returns whether it is sent here: a session that is
     /// attached has been opened anew since.
     pub fn owed(&mut self, session_id: u64, code: Code) -> bool {
@@ -52,17 +81,20 @@ impl<C> Sessions<C> {
     pub fn pong(&mut self) {
         let pongs = (self.unread.pongs + 1).min(self.unread.pings);
         self.unread.pongs = pongs;
-        let closes = &mut self.unread.closes;
-        while closes.front().is_some_and(|(_, _, pings)| *pings < pongs) {
-            closes.pop_front();
+        let first = |unread: &UnreadCloses| unread.closes.front().copied();
+        while first(&self.unread).is_some_and(|(_, _, pings)| pings < pongs) {
+            self.unread.settle_first();
         }
     }
 
-    /// Takes the final CLOSEs that are owed on another link when this one is lost. Sessions that were opened here
-    /// anew have their own.
+    /// Takes the final CLOSEs that are owed on another link when this one is lost. Sessions that were opened at the
+    /// endpoint anew have their own.
     pub fn unread_closes(&mut self) -> Vec<(u64, Code)> {
         let closes = std::mem::take(&mut self.unread.closes);
-        let ended = |id: &u64| !self.places.contains_key(id) && !self.left.contains(id);
+        let (endpoint, link) = (&self.unread.endpoint, self.unread.link);
+        let ended = |id: &u64| {
+            endpoint.settle(*id, link) && !self.places.contains_key(id) && !self.left.contains(id)
+        };
         let owed = closes.into_iter().filter(|(id, ..)| ended(id));
         owed.map(|(id, code, _)| (id, code)).collect()
     }
