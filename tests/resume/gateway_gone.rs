@@ -73,84 +73,96 @@ async fn another_gateway_takes_it_up_with_a_gap() {
     assert_eq!(opened(&mut player, &mut ticket).await, answer);
 }
 
+/// A session whose game has assigned another service of it to a server that no rule names.
+struct Assigned {
+    routes: String,
+    _gateway: Gateway,
+    player: Player,
+    ticket: Ticket,
+    game: Backend,
+    _link: Link,
+    battle: Backend,
+}
+
+impl Assigned {
+    async fn start() -> Assigned {
+        let (game, battle) = (Backend::start().await, Backend::start().await);
+        let assigned = r#"{"strategy":"assigned","assignable":["127.0.0.0/8"]}"#;
+        let rule = Backend::rule(&[&game]);
+        let routes = format!(r#"{{"rules":{{"game":{rule},"battle":{assigned}}}}}"#);
+        let gateway = Gateway::start_with(&routes, shared).await;
+        let mut player = Player::connect(&gateway).await;
+        begin(&mut player, "game", b"1").await;
+        let mut link = game.link().await;
+        let id = link.opened().await.session_id;
+        link.data().await;
+        let mut ticket = Ticket::default();
+        opened(&mut player, &mut ticket).await;
+        let mut payload = Vec::new();
+        let endpoint = &battle.address.to_string();
+        let service = "battle";
+        Assign { service, endpoint }.encode(&mut payload);
+        link.send(Kind::Assign, id, &payload).await;
+        // Its content has changed.
+        opened(&mut player, &mut ticket).await;
+        Assigned {
+            routes,
+            _gateway: gateway,
+            player,
+            ticket,
+            game,
+            _link: link,
+            battle,
+        }
+    }
+
+    /// The player comes back at another gateway, which cannot ask the first one.
+    async fn resumes_elsewhere(&mut self) -> Gateway {
+        let second = Gateway::start_with(&self.routes, |config| {
+            shared(config);
+            config.gateway.id = "gw-b".to_owned();
+        })
+        .await;
+        self.player = resume(&second, &self.ticket, 0).await;
+        second
+    }
+
+    /// A server takes the session that the second gateway opens.
+    async fn takes(backend: &Backend, id: u64) -> Link {
+        let mut link = backend.link().await;
+        assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
+        accept(&mut link, id, 2).await;
+        link
+    }
+}
+
 #[tokio::test]
 async fn an_assignment_outlives_its_gateway() {
-    let (backend, battle) = (Backend::start().await, Backend::start().await);
-    let assigned = r#"{"strategy":"assigned","assignable":["127.0.0.0/8"]}"#;
-    let game = Backend::rule(&[&backend]);
-    let routes = format!(r#"{{"rules":{{"game":{game},"battle":{assigned}}}}}"#);
-    let first = Gateway::start_with(&routes, shared).await;
-    let mut player = Player::connect(&first).await;
-    begin(&mut player, "game", b"1").await;
-    let mut link = backend.link().await;
-    let id = link.opened().await.session_id;
-    link.data().await;
-    let mut ticket = Ticket::default();
-    opened(&mut player, &mut ticket).await;
-    let mut payload = Vec::new();
-    let endpoint = &battle.address.to_string();
-    let service = "battle";
-    Assign { service, endpoint }.encode(&mut payload);
-    link.send(Kind::Assign, id, &payload).await;
-    // Its content has changed.
-    opened(&mut player, &mut ticket).await;
-
-    let second = Gateway::start_with(&routes, |config| {
-        shared(config);
-        config.gateway.id = "gw-b".to_owned();
-    })
-    .await;
-    let mut player = resume(&second, &ticket, 0).await;
-    let mut link = backend.link().await;
-    assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
-    accept(&mut link, id, 2).await;
-    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
-    player.data("battle", b"here").await;
-    let mut fight = battle.link().await;
+    let mut scene = Assigned::start().await;
+    let id = scene.ticket.session_id;
+    let _second = scene.resumes_elsewhere().await;
+    let _link = Assigned::takes(&scene.game, id).await;
+    assert_eq!(opened(&mut scene.player, &mut scene.ticket).await, GAP);
+    scene.player.data("battle", b"here").await;
+    let mut fight = scene.battle.link().await;
     assert_eq!(fight.opened().await.session_id, id);
     assert_eq!(&fight.data().await.payload[..], b"here");
 }
 
-/// No rule names the server, but its network may be assigned.
 #[tokio::test]
 async fn a_session_at_an_assigned_server_outlives_its_gateway() {
-    let (backend, battle) = (Backend::start().await, Backend::start().await);
-    let assigned = r#"{"strategy":"assigned","assignable":["127.0.0.0/8"]}"#;
-    let game = Backend::rule(&[&backend]);
-    let routes = format!(r#"{{"rules":{{"game":{game},"battle":{assigned}}}}}"#);
-    let first = Gateway::start_with(&routes, shared).await;
-    let mut player = Player::connect(&first).await;
-    begin(&mut player, "game", b"1").await;
-    let mut link = backend.link().await;
-    let id = link.opened().await.session_id;
-    link.data().await;
-    let mut ticket = Ticket::default();
-    opened(&mut player, &mut ticket).await;
-    let mut payload = Vec::new();
-    let endpoint = &battle.address.to_string();
-    let service = "battle";
-    Assign { service, endpoint }.encode(&mut payload);
-    link.send(Kind::Assign, id, &payload).await;
-    opened(&mut player, &mut ticket).await;
-    player.data("battle", b"here").await;
-    let mut fight = battle.link().await;
+    let mut scene = Assigned::start().await;
+    let id = scene.ticket.session_id;
+    scene.player.data("battle", b"here").await;
+    let mut fight = scene.battle.link().await;
     assert_eq!(fight.opened().await.session_id, id);
     fight.data().await;
     // The token names its place.
-    opened(&mut player, &mut ticket).await;
-
-    let second = Gateway::start_with(&routes, |config| {
-        shared(config);
-        config.gateway.id = "gw-b".to_owned();
-    })
-    .await;
-    let mut player = resume(&second, &ticket, 0).await;
-    for backend in [&backend, &battle] {
-        let mut link = backend.link().await;
-        assert_eq!(taken_up(&mut link).await, (2, "gw-test".to_owned()));
-        accept(&mut link, id, 2).await;
-    }
-    assert_eq!(opened(&mut player, &mut ticket).await, GAP);
+    opened(&mut scene.player, &mut scene.ticket).await;
+    let _second = scene.resumes_elsewhere().await;
+    let _link = Assigned::takes(&scene.game, id).await;
+    let _fight = Assigned::takes(&scene.battle, id).await;
+    assert_eq!(opened(&mut scene.player, &mut scene.ticket).await, GAP);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The TLS handshake of a connection.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -53,8 +54,12 @@ pub(super) async fn accept(
         }
         Err(failed) => {
             tracing::debug!(peer = %params.remote, error = %failed.error, "TLS handshake failed");
+            let refused = match failed.error.kind() {
+                ErrorKind::OutOfMemory => Refused::TlsBusy,
+                _ => Refused::TlsFailed,
+            };
             failed.part().await;
-            Err(Refused::TlsFailed)
+            Err(refused)
         }
     }
 }

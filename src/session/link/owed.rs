@@ -28,8 +28,10 @@ struct Unread {
     owed: HashMap<u64, Code, RandomState>,
     /// Those beyond the most.
     lost: u64,
-    /// The link that has said the newest one of a session.
+    /// The number of the newest one that was said of a session.
     said: HashMap<u64, u64, RandomState>,
+    /// How many were said.
+    numbers: u64,
 }
 
 /// What is owed.
@@ -88,16 +90,20 @@ impl OwedCloses {
         }
     }
 
-    /// A link says one.
-    pub(super) fn said(&self, session_id: u64, link: u64) {
-        self.with(|unread| unread.said.insert(session_id, link));
+    /// A link says one. Returns its number.
+    pub(super) fn said(&self, session_id: u64) -> u64 {
+        self.with(|unread| {
+            unread.numbers += 1;
+            unread.said.insert(session_id, unread.numbers);
+            unread.numbers
+        })
     }
 
-    /// One that this link has said is read, or nobody asks any more. Returns whether it was the session's newest one,
-    /// and the session has not been opened since.
-    pub(super) fn settle(&self, session_id: u64, link: u64) -> bool {
+    /// The one of this number is read, or nobody asks any more. Returns whether it was the session's newest one, and
+    /// the session has not been opened since.
+    pub(super) fn settle(&self, session_id: u64, number: u64) -> bool {
         self.with(|unread| {
-            let newest = unread.said.get(&session_id) == Some(&link);
+            let newest = unread.said.get(&session_id) == Some(&number);
             if newest {
                 unread.said.remove(&session_id);
             }
@@ -124,14 +130,14 @@ mod tests {
     fn a_session_that_is_opened_again_is_owed_nothing() {
         let owed = OwedCloses::default();
         owed.push(1, Code::NORMAL);
-        owed.said(2, 7);
+        let before = owed.said(2);
         owed.opened(1);
         owed.opened(2);
-        assert_eq!((owed.count(), owed.settle(2, 7)), (0, false));
-        // What another link has said since is its own matter.
-        owed.said(2, 8);
-        assert!(!owed.settle(2, 7));
-        assert!(owed.settle(2, 8));
+        assert_eq!((owed.count(), owed.settle(2, before)), (0, false));
+        // What was said since is its own matter.
+        let since = owed.said(2);
+        assert!(!owed.settle(2, before));
+        assert!(owed.settle(2, since));
         assert_eq!(owed.count.load(Ordering::Relaxed), 0);
     }
 }

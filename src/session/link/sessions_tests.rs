@@ -1,4 +1,6 @@
-use super::super::LeaveAnswered;
+use std::sync::Arc;
+
+use super::super::{LeaveAnswered, OwedCloses};
 use super::*;
 
 /// One session, 7, whose client is called "seven".
@@ -229,6 +231,30 @@ fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
     link.pong();
     assert_eq!(link.unread_closes(), [(8, Code::KICKED)]);
     assert_eq!(link.unread_closes(), []);
+}
+
+/// Of each of its ends the backend may have read the one before.
+#[test]
+fn a_session_that_ends_twice_is_owed_its_newer_final_close() {
+    let mut link = link(false);
+    link.release(7, Some(Code::NORMAL));
+    link.ping();
+    link.attach(7, 1, "seven", false);
+    link.release(7, Some(Code::KICKED));
+    link.pong();
+    assert_eq!(link.unread_closes(), [(7, Code::KICKED)]);
+}
+
+#[test]
+fn what_another_link_has_opened_again_is_not_owed() {
+    let endpoint = Arc::new(OwedCloses::default());
+    let [mut lost, mut other] = [(); 2].map(|()| Sessions::of_endpoint(Arc::clone(&endpoint)));
+    for id in [7, 8] {
+        lost.attach(id, 1, "lost", false);
+        lost.release(id, Some(Code::NORMAL));
+    }
+    other.attach(7, 1, "other", true);
+    assert_eq!(lost.unread_closes(), [(8, Code::NORMAL)]);
 }
 
 #[test]

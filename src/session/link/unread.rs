@@ -15,12 +15,20 @@ use crate::codec::code::Code;
 pub(super) struct UnreadCloses {
     /// Those of all links to the endpoint.
     pub(super) endpoint: Arc<OwedCloses>,
-    /// This link among them.
-    pub(super) link: u64,
-    /// Session, code, and how many PINGs were sent before; oldest first.
-    closes: VecDeque<(u64, Code, u64)>,
+    /// Oldest first.
+    closes: VecDeque<UnreadClose>,
     pings: u64,
     pongs: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct UnreadClose {
+    session_id: u64,
+    code: Code,
+    /// PINGs that were sent before.
+    pings: u64,
+    /// Its number among those of the endpoint.
+    number: u64,
 }
 
 impl UnreadCloses {
@@ -28,14 +36,18 @@ impl UnreadCloses {
         if self.closes.len() == MAX_LEFT {
             self.settle_first();
         }
-        self.closes.push_back((session_id, code, self.pings));
-        self.endpoint.said(session_id, self.link);
+        self.closes.push_back(UnreadClose {
+            session_id,
+            code,
+            pings: self.pings,
+            number: self.endpoint.said(session_id),
+        });
     }
 
     /// The first one needs no answer any more.
     fn settle_first(&mut self) {
-        if let Some((session_id, ..)) = self.closes.pop_front() {
-            self.endpoint.settle(session_id, self.link);
+        if let Some(close) = self.closes.pop_front() {
+            self.endpoint.settle(close.session_id, close.number);
         }
     }
 }
@@ -50,9 +62,9 @@ impl Drop for UnreadCloses {
 
 impl<C> Sessions<C> {
     /// Those of one of an endpoint's links.
-    pub fn of_link(link: u64, endpoint: Arc<OwedCloses>) -> Sessions<C> {
+    pub fn of_endpoint(endpoint: Arc<OwedCloses>) -> Sessions<C> {
         let mut sessions = Sessions::default();
-        (sessions.unread.link, sessions.unread.endpoint) = (link, endpoint);
+        sessions.unread.endpoint = endpoint;
         sessions
     }
 
@@ -74,16 +86,16 @@ impl<C> Sessions<C> {
     /// Tells whether a final CLOSE has no such PING behind it yet.
     pub fn lacks_ping(&self) -> bool {
         let newest = self.unread.closes.back();
-        newest.is_some_and(|(_, _, pings)| *pings == self.unread.pings)
+        newest.is_some_and(|close| close.pings == self.unread.pings)
     }
 
     /// The PONG of such a PING came: the backend has read all that was sent before it.
     pub fn pong(&mut self) {
         let pongs = (self.unread.pongs + 1).min(self.unread.pings);
         self.unread.pongs = pongs;
-        let first = |unread: &UnreadCloses| unread.closes.front().copied();
-        while first(&self.unread).is_some_and(|(_, _, pings)| pings < pongs) {
-            self.unread.settle_first();
+        let unread = &mut self.unread;
+        while unread.closes.front().is_some_and(|c| c.pings < pongs) {
+            unread.settle_first();
         }
     }
 
@@ -91,11 +103,12 @@ impl<C> Sessions<C> {
     /// endpoint anew have their own.
     pub fn unread_closes(&mut self) -> Vec<(u64, Code)> {
         let closes = std::mem::take(&mut self.unread.closes);
-        let (endpoint, link) = (&self.unread.endpoint, self.unread.link);
-        let ended = |id: &u64| {
-            endpoint.settle(*id, link) && !self.places.contains_key(id) && !self.left.contains(id)
-        };
-        let owed = closes.into_iter().filter(|(id, ..)| ended(id));
-        owed.map(|(id, code, _)| (id, code)).collect()
+        let endpoint = &self.unread.endpoint;
+        let owed = closes.into_iter().filter(|close| {
+            let id = close.session_id;
+            let is_owed = endpoint.settle(id, close.number);
+            is_owed && !self.places.contains_key(&id) && !self.left.contains(&id)
+        });
+        owed.map(|close| (close.session_id, close.code)).collect()
     }
 }
