@@ -112,3 +112,7 @@ impl<C> Sessions<C> {
         owed.map(|close| (close.session_id, close.code)).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "unread_tests.rs"]
+mod tests;

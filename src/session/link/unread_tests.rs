@@ -1,0 +1,83 @@
+use std::sync::Arc;
+
+use super::*;
+
+/// One session, 7.
+fn link() -> Sessions<&'static str> {
+    let mut link = Sessions::default();
+    link.attach(7, 1, "seven", false);
+    link
+}
+
+#[test]
+fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
+    let mut link = link();
+    link.attach(8, 1, "eight", false);
+    link.attach(9, 1, "nine", false);
+    link.ping();
+    link.release(7, Some(Code::NORMAL));
+    // The answer to a PING that was sent before says nothing of it.
+    link.pong();
+    link.ping();
+    link.release(8, Some(Code::KICKED));
+    // These end no session.
+    link.release(9, Some(Code::LEAVES_LINK));
+    link.pong();
+    assert_eq!(link.unread_closes(), [(8, Code::KICKED)]);
+    assert_eq!(link.unread_closes(), []);
+}
+
+/// Of each of its ends the backend may have read the one before.
+#[test]
+fn a_session_that_ends_twice_is_owed_its_newer_final_close() {
+    let mut link = link();
+    link.release(7, Some(Code::NORMAL));
+    link.ping();
+    link.attach(7, 1, "seven", false);
+    link.release(7, Some(Code::KICKED));
+    link.pong();
+    assert_eq!(link.unread_closes(), [(7, Code::KICKED)]);
+}
+
+#[test]
+fn what_another_link_has_opened_again_is_not_owed() {
+    let endpoint = Arc::new(OwedCloses::default());
+    let [mut lost, mut other] = [(); 2].map(|()| Sessions::of_endpoint(Arc::clone(&endpoint)));
+    for id in [7, 8] {
+        lost.attach(id, 1, "lost", false);
+        lost.release(id, Some(Code::NORMAL));
+    }
+    other.attach(7, 1, "other", true);
+    assert_eq!(lost.unread_closes(), [(8, Code::NORMAL)]);
+}
+
+#[test]
+fn moved_0_that_may_not_have_been_read_is_owed_as_a_final_close() {
+    let mut link = link();
+    assert!(link.part(7));
+    // To an assignment that it has asked for; it goes on with its own session.
+    link.moved(7, Code::NORMAL);
+    link.leave_answered(7);
+    link.moved(7, Code::NORMAL);
+    link.release(7, None);
+    assert_eq!(link.unread_closes(), [(7, Code::NORMAL)]);
+    // One that has read it forgets the session.
+    let mut link = self::link();
+    link.part(7);
+    link.leave_answered(7);
+    link.moved(7, Code::NORMAL);
+    link.release(7, None);
+    link.ping();
+    link.pong();
+    assert_eq!(link.unread_closes(), []);
+}
+
+#[test]
+fn a_session_that_was_opened_anew_is_not_ended_by_what_was_owed() {
+    let mut link = link();
+    link.release(7, Some(Code::BAD_GATEWAY));
+    link.attach(7, 1, "seven", false);
+    assert!(!link.owed(7, Code::BAD_GATEWAY));
+    assert!(link.owed(8, Code::NORMAL));
+    assert_eq!(link.unread_closes(), [(8, Code::NORMAL)]);
+}
