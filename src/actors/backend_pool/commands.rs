@@ -5,7 +5,7 @@ use actix::prelude::*;
 use super::{Announce, BackendPool, Bind, BindFailed, Close, Placed, Probe, Retire, SlotState};
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::session::id::spread_retry_ms;
-use crate::session::link::LinkEnd;
+use crate::session::link::{LinkEnd, Returning};
 use crate::supervision::Receive;
 
 impl Receive<Bind> for BackendPool {
@@ -17,11 +17,17 @@ impl Receive<Bind> for BackendPool {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let retry_after_ms = spread_retry_ms(most / 2, most);
         let unreachable = BindFailed::Unreachable { retry_after_ms };
+        if let Some(later) = self.read_first(&msg, unreachable) {
+            return later;
+        }
+        let returning = self.occupancy.owed_closes.returns(msg.session_id);
         match self.place(msg, ctx) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
-            Ok(Placed::Here(lease)) => {
-                Box::pin(async move { lease.await.map_err(|_| unreachable) })
-            }
+            Ok(Placed::Here(lease)) => Box::pin(async move {
+                let lease = lease.await.map_err(|_| unreachable)?;
+                returning.map(Returning::opened);
+                Ok(lease)
+            }),
             Ok(Placed::With(pool, bind)) => {
                 let bound = async move { pool.ask(|| bind.clone()).await };
                 Box::pin(async move { bound.await.unwrap_or(Err(unreachable)) })

@@ -211,7 +211,8 @@ impl BackendPool {
         let claim = self.occupancy.claim(most).ok_or(BindFailed::Full)?;
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.goes_on();
         let slot = self
-            .best()
+            .ends_first(&bind)
+            .or_else(|| self.best())
             .or_else(|| self.state.links.iter().find(leaving));
         if let Some(slot) = slot {
             let waiter = Waiter {

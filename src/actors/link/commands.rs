@@ -4,8 +4,8 @@
 use actix::prelude::*;
 
 use super::{
-    Attach, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Move, Release, Reopen, Report,
-    Retag, Suspend, TellMoved,
+    Attach, CLOSES_MARK, CloseOwed, Confirm, Forward, Leave, Link, LinkChange, Move, Release,
+    Reopen, Report, Retag, Suspend, TellMoved,
 };
 use crate::actors::session_registry::StraysRefused;
 use crate::codec::code::{Code, Notice};
@@ -142,6 +142,10 @@ impl Receive<CloseOwed> for Link {
             if self.sessions.owed(session_id, code) {
                 self.enqueue_close(session_id, code);
             }
+        }
+        // One of them may come back on another link, and waits until this one is read.
+        if self.sessions.lacks_ping() {
+            self.ping_in_order(&CLOSES_MARK);
         }
     }
 }

@@ -112,7 +112,7 @@ impl Link {
             fan_out: None,
             held_input: Held::new(Part::LinkInput, 0),
             lifecycle: Lifecycle::default(),
-            sessions: Sessions::of_endpoint(owed_closes),
+            sessions: Sessions::of_endpoint(owed_closes, id),
             waiting: Waiting::default(),
             ending_round: Round::default(),
             idle: Idle::new(idle_timeout, Instant::now()),

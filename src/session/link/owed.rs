@@ -2,12 +2,14 @@
 //! may live and keep such a session for as long as any link of this gateway stands.
 //!
 //! A session that is opened there again is owed nothing any more: a CLOSE of its stay before would end the new one.
+//! The backend reads each link at its own pace, so one that is said on another link must be read before the OPEN is sent.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
+use tokio::sync::watch;
 
 use crate::codec::code::Code;
 
@@ -28,10 +30,59 @@ struct Unread {
     owed: HashMap<u64, Code, RandomState>,
     /// Those beyond the most.
     lost: u64,
-    /// The number of the newest one that was said of a session.
-    said: HashMap<u64, u64, RandomState>,
+    /// The newest one that was said of a session.
+    said: HashMap<u64, Said, RandomState>,
     /// How many were said.
     numbers: u64,
+}
+
+/// A final CLOSE that was said and may not have been read.
+#[derive(Debug)]
+struct Said {
+    number: u64,
+    link_id: u64,
+    /// Dropped with this: the session waits for that.
+    settled: Option<watch::Sender<()>>,
+}
+
+/// A session's final CLOSE that was said on a link and may not have been read.
+#[derive(Debug)]
+pub struct UnreadOn {
+    /// The link: what is said there behind it is read behind it.
+    pub link_id: u64,
+    settled: watch::Receiver<()>,
+}
+
+impl UnreadOn {
+    /// Waits until it is read, or counts no more.
+    pub async fn settled(mut self) {
+        // Nothing is ever sent.
+        while self.settled.changed().await.is_ok() {}
+    }
+}
+
+/// A session comes back to the endpoint: it is owed nothing, unless it is not opened there after all.
+#[derive(Debug)]
+pub struct Returning {
+    endpoint: Arc<OwedCloses>,
+    session_id: u64,
+    code: Code,
+    is_open: bool,
+}
+
+impl Returning {
+    /// Its OPEN is sent.
+    pub fn opened(mut self) {
+        self.is_open = true;
+    }
+}
+
+impl Drop for Returning {
+    fn drop(&mut self) {
+        if !self.is_open {
+            self.endpoint.push(self.session_id, self.code);
+        }
+    }
 }
 
 /// What is owed.
@@ -80,6 +131,35 @@ impl OwedCloses {
         }
     }
 
+    /// A session is about to be opened at the endpoint: takes what it is owed there, if it is.
+    pub fn returns(self: &Arc<Self>, session_id: u64) -> Option<Returning> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let code = self.with(|unread| unread.owed.remove(&session_id))?;
+        Some(Returning {
+            endpoint: Arc::clone(self),
+            session_id,
+            code,
+            is_open: false,
+        })
+    }
+
+    /// Returns where a session's final CLOSE was said that may not have been read.
+    pub fn unread(&self, session_id: u64) -> Option<UnreadOn> {
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.with(|unread| {
+            let said = unread.said.get_mut(&session_id)?;
+            let settled = said.settled.get_or_insert_with(|| watch::channel(()).0);
+            Some(UnreadOn {
+                link_id: said.link_id,
+                settled: settled.subscribe(),
+            })
+        })
+    }
+
     /// A session is opened at the endpoint.
     pub(super) fn opened(&self, session_id: u64) {
         if self.count.load(Ordering::Relaxed) > 0 {
@@ -91,10 +171,15 @@ impl OwedCloses {
     }
 
     /// A link says one. Returns its number.
-    pub(super) fn said(&self, session_id: u64) -> u64 {
+    pub(super) fn said(&self, session_id: u64, link_id: u64) -> u64 {
         self.with(|unread| {
             unread.numbers += 1;
-            unread.said.insert(session_id, unread.numbers);
+            let said = Said {
+                number: unread.numbers,
+                link_id,
+                settled: None,
+            };
+            unread.said.insert(session_id, said);
             unread.numbers
         })
     }
@@ -103,7 +188,8 @@ impl OwedCloses {
     /// the session has not been opened since.
     pub(super) fn settle(&self, session_id: u64, number: u64) -> bool {
         self.with(|unread| {
-            let newest = unread.said.get(&session_id) == Some(&number);
+            let said = unread.said.get(&session_id);
+            let newest = said.is_some_and(|said| said.number == number);
             if newest {
                 unread.said.remove(&session_id);
             }
@@ -130,14 +216,48 @@ mod tests {
     fn a_session_that_is_opened_again_is_owed_nothing() {
         let owed = OwedCloses::default();
         owed.push(1, Code::NORMAL);
-        let before = owed.said(2);
+        let before = owed.said(2, 1);
         owed.opened(1);
         owed.opened(2);
         assert_eq!((owed.count(), owed.settle(2, before)), (0, false));
         // What was said since is its own matter.
-        let since = owed.said(2);
+        let since = owed.said(2, 1);
         assert!(!owed.settle(2, before));
         assert!(owed.settle(2, since));
         assert_eq!(owed.count.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_session_that_comes_back_is_owed_nothing_unless_it_is_not_opened() {
+        let owed = Arc::new(OwedCloses::default());
+        owed.push(1, Code::NORMAL);
+        assert!(owed.returns(2).is_none());
+        let returning = owed.returns(1).expect("owed");
+        assert_eq!(owed.take(), Owed::default());
+        drop(returning);
+        assert_eq!(owed.count(), 1);
+        owed.returns(1).expect("owed").opened();
+        assert_eq!(owed.take(), Owed::default());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_to_be_read_is_told() {
+        let owed = OwedCloses::default();
+        assert!(owed.unread(1).is_none());
+        let number = owed.said(1, 7);
+        let [first, second] = [(); 2].map(|()| owed.unread(1).expect("unread"));
+        assert_eq!(first.link_id, 7);
+        let mut first = std::pin::pin!(first.settled());
+        assert!(futures_util::poll!(&mut first).is_pending());
+        // A newer one takes its place, perhaps on another link: who waits asks again.
+        let newer = owed.said(1, 8);
+        first.await;
+        second.settled().await;
+        assert!(!owed.settle(1, number));
+        let third = owed.unread(1).expect("unread");
+        assert_eq!(third.link_id, 8);
+        assert!(owed.settle(1, newer));
+        third.settled().await;
+        assert!(owed.unread(1).is_none());
     }
 }

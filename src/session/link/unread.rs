@@ -15,6 +15,7 @@ use crate::codec::code::Code;
 pub(super) struct UnreadCloses {
     /// Those of all links to the endpoint.
     pub(super) endpoint: Arc<OwedCloses>,
+    link_id: u64,
     /// Oldest first.
     closes: VecDeque<UnreadClose>,
     pings: u64,
@@ -40,7 +41,7 @@ impl UnreadCloses {
             session_id,
             code,
             pings: self.pings,
-            number: self.endpoint.said(session_id),
+            number: self.endpoint.said(session_id, self.link_id),
         });
     }
 
@@ -62,9 +63,10 @@ impl Drop for UnreadCloses {
 
 impl<C> Sessions<C> {
     /// Those of one of an endpoint's links.
-    pub fn of_endpoint(endpoint: Arc<OwedCloses>) -> Sessions<C> {
+    pub fn of_endpoint(endpoint: Arc<OwedCloses>, link_id: u64) -> Sessions<C> {
         let mut sessions = Sessions::default();
         sessions.unread.endpoint = endpoint;
+        sessions.unread.link_id = link_id;
         sessions
     }
 

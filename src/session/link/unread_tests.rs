@@ -42,7 +42,7 @@ fn a_session_that_ends_twice_is_owed_its_newer_final_close() {
 #[test]
 fn what_another_link_has_opened_again_is_not_owed() {
     let endpoint = Arc::new(OwedCloses::default());
-    let [mut lost, mut other] = [(); 2].map(|()| Sessions::of_endpoint(Arc::clone(&endpoint)));
+    let [mut lost, mut other] = [1, 2].map(|id| Sessions::of_endpoint(Arc::clone(&endpoint), id));
     for id in [7, 8] {
         lost.attach(id, 1, "lost", false);
         lost.release(id, Some(Code::NORMAL));
