@@ -1,8 +1,8 @@
 //! Follows a stream of units, each a header that tells its length and a body, to know how much of one has
-//! come: libraries that gather them (TLS records, WebSocket frames) do not tell what they hold.
+//! come: a library that gathers them (TLS records) does not tell what it holds.
 
-/// Longest header, in bytes: a WebSocket frame's with its mask.
-const MAX_HEADER: usize = 14;
+/// Longest header, in bytes: a TLS record's.
+const MAX_HEADER: usize = 5;
 
 /// Place in a stream of units.
 #[derive(Debug, Default)]

@@ -64,33 +64,18 @@ impl Socket {
         match self {
             Socket::Tcp(_) | Socket::ReadOnly(_) | Socket::Taken | Socket::Duplex(_) => 0,
             Socket::Tls(_) => tls::IDLE_KIB,
-            Socket::WebSocket(socket) => socket.idle_kib(),
+            Socket::WebSocket(socket) => socket.get_ref().idle_kib(),
         }
     }
 
-    /// Tells whether it holds a part of a message whose rest has not come.
-    pub fn lacks_rest(&self) -> bool {
-        match self {
-            Socket::WebSocket(socket) => socket.lacks_rest(),
-            Socket::Tcp(_)
-            | Socket::Tls(_)
-            | Socket::Duplex(_)
-            | Socket::ReadOnly(_)
-            | Socket::Taken => false,
-        }
-    }
-
-    /// Tells whether a read may bring something. Only for one on bare TCP is the answer ever no: then its event
-    /// loop has seen nothing since the last read that was pending.
+    /// Tells whether a read may bring something. Without TLS the answer is no where the event loop has seen nothing
+    /// since the last read that was pending.
     #[inline]
     pub fn may_be_readable(&self) -> bool {
         match self {
             Socket::Tcp(socket) => socket.try_io(Interest::READABLE, || Ok(())).is_ok(),
-            Socket::Tls(_)
-            | Socket::WebSocket(_)
-            | Socket::Duplex(_)
-            | Socket::ReadOnly(_)
-            | Socket::Taken => true,
+            Socket::WebSocket(socket) => socket.may_be_readable(),
+            Socket::Tls(_) | Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => true,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Autobahn's cases, as kosoku plays them, against the very way that players come: sniffing, HTTP,
 //! handshake and messages. Only what is in the messages is echoed rather than taken for frames.
 
+use std::future::poll_fn;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::rc::Rc;
@@ -8,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::{SinkExt, StreamExt};
 use game_gateway::config;
 use game_gateway::net::entry::{self, Entered};
 use game_gateway::net::entry_host::{EntryHost, EntryParams, Refusal};
 use game_gateway::net::socket::Socket;
-use tokio::io::DuplexStream;
+use game_gateway::net::websocket::WebSocket;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
@@ -79,11 +81,44 @@ async fn echo(socket: Socket, peer: SocketAddr, config: Arc<config::Config>) {
     let Ok(Entered::WebSocket(Socket::WebSocket(socket))) = entered else {
         return;
     };
-    let mut messages = socket.into_messages();
-    while let Some(Ok(message)) = messages.next().await {
-        let echoed = message.is_text() || message.is_binary();
-        if echoed && messages.send(message).await.is_err() {
-            return;
+    // What a failure leaves to be said is up to the session: nothing, here.
+    let _ = echo_messages(*socket).await;
+}
+
+/// Echoes messages of any kind until the client's Close, or its fault. Whether text is UTF-8 is for its reader to see: the
+/// gateway takes none.
+async fn echo_messages(mut socket: WebSocket) -> io::Result<()> {
+    let (mut message, mut part) = (Vec::new(), vec![0; 4096]);
+    loop {
+        let read = poll_fn(|cx| socket.poll_message(cx, &mut part)).await;
+        if socket.is_unflushed() {
+            socket.flush().await?;
+        }
+        let code = match read {
+            Ok(read) if read.len == 0 && !read.is_last => return Ok(()),
+            Ok(read) => {
+                message.extend_from_slice(&part[..read.len]);
+                if !read.is_last {
+                    continue;
+                }
+                match read.is_text && std::str::from_utf8(&message).is_err() {
+                    true => Some(1007),
+                    false => {
+                        socket.begin_message(read.is_text, message.len());
+                        socket.write_all(&message).await?;
+                        socket.flush().await?;
+                        message.clear();
+                        None
+                    }
+                }
+            }
+            Err(_) => Some(1002),
+        };
+        if let Some(code) = code {
+            socket.set_close_code(code);
+            socket.shutdown().await?;
+            while socket.read(&mut part).await? > 0 {}
+            return Ok(());
         }
     }
 }

@@ -257,7 +257,8 @@ async fn a_large_answer_arrives_whole_when_it_is_read_late() {
     let large: Vec<u8> = (0..15_u32 << 20).map(|n| (n >> 10) as u8).collect();
     link.send(link::Kind::Data, id, &large).await;
     let out = "game_gateway_client_out_bytes_total";
-    gateway.until(out, |n| n > large.len() as u64).await;
+    // More than the kernel takes is left.
+    gateway.until(out, |n| n > 100_000).await;
     assert!(browser.answer().await == large);
 }
 

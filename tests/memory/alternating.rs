@@ -72,9 +72,7 @@ impl Stage {
     }
 
     async fn fragments(&mut self) {
-        let fragment = |first| websocket::frame(first, 16_000, &[7; 16_000]);
-        let mut fragments = fragment(0x02);
-        (0..60).for_each(|_| fragments.extend(fragment(0x00)));
+        let fragments = websocket::fragments(976_000, 16_000);
         let mut clients = Vec::new();
         for _ in 0..64 {
             clients.push(websocket::open(self.served.players).await);

@@ -11,10 +11,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::parts::echo;
 use crate::stage::{MIB, PRICE_PERCENT, SMALL, Served};
 use crate::support::authority::Authority;
 use crate::support::frames::data;
-use crate::support::wire::soon;
+use crate::support::wire::{Player, soon};
 
 /// Clients that have begun a record.
 const CLIENTS: u64 = 600;
@@ -26,17 +27,20 @@ const SLACK: u64 = 4 * MIB;
 struct Stage {
     served: Served,
     client: Arc<ClientConfig>,
+    /// The lines of the configuration.
+    tls: String,
+    _authority: Authority,
 }
 
 impl Stage {
     async fn start(settings: &str) -> Stage {
         let authority = Authority::new();
         let issued = authority.issue("players", "DNS:play.example.com");
-        let settings = format!(
-            "listen.tls.certificate = {:?}\nlisten.tls.key = {:?}\n{settings}",
+        let tls = format!(
+            "listen.tls.certificate = {:?}\nlisten.tls.key = {:?}\n",
             issued.certificate, issued.key
         );
-        let served = Served::start(&settings).await;
+        let served = Served::start(&format!("{tls}{settings}")).await;
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(authority.ca()).expect("a certificate");
         roots.add(ca).expect("an authority");
@@ -47,6 +51,8 @@ impl Stage {
         Stage {
             served,
             client: Arc::new(builder.with_root_certificates(roots).with_no_client_auth()),
+            tls,
+            _authority: authority,
         }
     }
 
@@ -133,4 +139,30 @@ async fn clients_that_do_not_read_keep_the_budget() {
     let (player, session_id) = &mut healthy[0];
     link.send(Kind::Data, *session_id, b"on").await;
     assert_eq!(&player.answer().await.payload[..], b"on");
+}
+
+/// Nothing can be taken back of what idle connections have: a bound below that must not silence who plays.
+#[tokio::test]
+async fn idle_connections_that_take_all_of_a_lowered_budget_stop_nobody() {
+    // Nobody plays the backend before the player comes.
+    let rest = "session.idle_timeout = \"1h\"\nbackend.probe_interval = \"0s\"";
+    let settings = |limit| format!("limits.memory = \"{limit}\"\n{rest}");
+    let stage = Stage::start(&settings("64MiB")).await;
+    let served = &stage.served;
+    let mut idle = Vec::new();
+    while served.held().await <= 8 * MIB {
+        for _ in 0..50 {
+            idle.push(stage.connect(0).await);
+        }
+    }
+    let mut good = Player::connect_to(served.players).await;
+    good.data("game", b"first").await;
+    tokio::spawn(echo(served.backend.link().await));
+    good.answer().await;
+    served.set(&format!("{}{}", stage.tls, settings("8MiB")));
+    served.until_pressure(|pressure| pressure == "queues").await;
+    for _ in 0..10 {
+        good.data("game", b"on").await;
+        good.answer().await;
+    }
 }

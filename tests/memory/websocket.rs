@@ -46,6 +46,17 @@ pub(crate) fn frame(first: u8, claimed: usize, body: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A frame of the session with so much payload, less a byte, in fragments of a message that does not end.
+pub(crate) fn fragments(payload: usize, each: usize) -> Vec<u8> {
+    let body = data("game", &vec![7; payload]);
+    let parts = body[..body.len() - 1].chunks(each);
+    let first = |place| if place == 0 { 0x02 } else { 0x00 };
+    let fragments = parts.enumerate();
+    fragments
+        .flat_map(|(place, part)| frame(first(place), part.len(), part))
+        .collect()
+}
+
 #[tokio::test]
 async fn pongs_that_nobody_reads_are_few() {
     let served = Served::start("session.idle_timeout = \"1h\"").await;
@@ -76,15 +87,17 @@ async fn fill(what: &str, body: &[u8]) {
 #[tokio::test]
 async fn messages_that_have_begun_count_by_what_has_come() {
     let most = MIB as usize;
-    fill("a message", &frame(0x82, most, &vec![7; most - 1])).await;
+    let body = data("game", &vec![7; most - 100]);
+    fill(
+        "a message",
+        &frame(0x82, body.len(), &body[..body.len() - 1]),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn fragments_count_by_what_is_gathered() {
-    let fragment = |first| frame(first, 16_000, &[7; 16_000]);
-    let mut fragments = fragment(0x02);
-    (0..60).for_each(|_| fragments.extend(fragment(0x00)));
-    fill("fragments", &fragments).await;
+    fill("fragments", &fragments(976_000, 16_000)).await;
 }
 
 #[tokio::test]

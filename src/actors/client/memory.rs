@@ -262,8 +262,7 @@ impl Client {
     fn lacks_rest(&self) -> bool {
         let limit = self.shared.scope.config.listen.max_payload;
         let decoded = || client::decode(&self.inbox, limit);
-        self.socket.lacks_rest()
-            || !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))
+        !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))
     }
 
     /// Ends the connection where a part of a frame has waited for long in vain for its rest.

@@ -325,7 +325,7 @@ impl Connection {
         };
         let (read, socket) = self.stream.into_parts();
         let limit = self.params.config.listen.max_payload;
-        let socket = WebSocket::new(socket, read.to_vec(), limit).await;
+        let socket = WebSocket::new(socket, &read, limit);
         Some(Socket::WebSocket(Box::new(socket)))
     }
 }

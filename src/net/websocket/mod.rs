@@ -1,106 +1,99 @@
-//! A WebSocket as a stream of bytes: reading yields the whole frames of binary messages, writing sends
-//! one binary message a frame (protocol 1.6). The library does control frames, fragmentation and masks.
+//! A WebSocket as a stream of bytes (RFC 6455): reading yields what is in binary messages, which hold whole frames of the
+//! session; writing sends one binary message a frame (protocol 1.6).
+//!
+//! Hot path. Nothing is gathered: what has come is unmasked in the reader's buffer, behind what it has, and what goes out
+//! is gathered in a buffer of the thread's pool. An idle WebSocket owns no buffer.
 
-mod counted;
+mod control;
 mod frames;
-mod limits;
+mod reader;
+mod writer;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{FutureExt, Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role};
 
-use crate::codec::{Decoded, client};
-use crate::memory;
+use crate::codec::client::{HEADER_LEN, MAX_SERVICE_LEN};
 use crate::net::socket::Socket;
 use crate::session::closing::MessageFault;
-use counted::Counted;
-use frames::{frame_len, missing};
-use limits::{WRITE_BUFFER_BYTES, limits};
+use frames::Frames;
+use reader::{Read, Reader};
+use writer::Writer;
 
-/// Messages up to this many bytes leave a buffer behind that an idle WebSocket may keep.
-const KEPT_BYTES: usize = 8 * 1024;
-
-/// What an idle WebSocket takes, in KiB: measured, see docs/benchmarks.md.
-const IDLE_KIB: u8 = 5;
-/// Bytes of PONG that may wait for a client which does not read them; beyond it the client is not read either.
-const MAX_PONG_BYTES: usize = 4 * 1024;
-/// Bytes that the library reads of a message before its reader is asked whether it may read on: a message of 16 KiB with
-/// its headers comes at once.
-const INPUT_BYTES: usize = 20 * 1024;
-/// Messages without payload for the session, such as PINGs, that one read takes before it yields.
-const MAX_MESSAGES: usize = 64;
+/// Reads that bring no payload for the session, such as PINGs, in one turn.
+const MAX_READS: usize = 16;
+/// Least limit of a message in bytes, whatever `listen.max_payload` is, because several small frames
+/// may share one.
+const LEAST_MESSAGE_BYTES: u64 = 16 * 1024;
 
 /// Returns the client's fault that a socket's error carries, or none if the error has another cause.
 pub fn fault_of(error: &io::Error) -> Option<MessageFault> {
     error.get_ref()?.downcast_ref().copied()
 }
 
+/// Bytes of the largest message.
+fn largest_message(max_payload: u32) -> u64 {
+    let frame = u64::from(max_payload) + (HEADER_LEN + MAX_SERVICE_LEN) as u64;
+    frame.max(LEAST_MESSAGE_BYTES)
+}
+
+/// A message, or a part of one, for who takes any ([`WebSocket::poll_message`]).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Bytes that were read.
+    pub len: usize,
+    /// The message is whole.
+    pub is_last: bool,
+    /// It is one of text; whether it is UTF-8 was not looked at.
+    pub is_text: bool,
+}
+
 /// The server's side of a WebSocket whose handshake is done.
 #[derive(Debug)]
 pub struct WebSocket {
-    stream: WebSocketStream<Counted>,
-    max_payload: u32,
-    /// The library has had a message over [`KEPT_BYTES`].
-    grown: bool,
-    /// Bytes of the largest message, in and out.
-    largest: (usize, usize),
+    socket: Socket,
+    /// Read behind the handshake.
+    early: Option<Box<[u8]>>,
+    reader: Reader,
+    frames: Frames,
+    writer: Writer,
+    /// Fault of the client, to be reported behind what came before.
+    fault: Option<MessageFault>,
     /// A PING has come since [`take_sign_of_life`](Self::take_sign_of_life).
     pinged: bool,
-    /// Bytes of PONG that the library may not have written yet.
-    pongs: usize,
-    /// Further input cannot be parsed.
-    broken: bool,
-    /// Whole frames that have come and are not read yet.
-    incoming: Bytes,
-    /// Fault of the client, to be reported behind them.
-    fault: Option<MessageFault>,
-    /// The beginning of a frame that is being written.
-    outgoing: BytesMut,
-    /// The socket has not taken everything that was written.
-    unflushed: bool,
+    /// The client has sent Close.
+    is_closed: bool,
     close_code: u16,
     closing: bool,
 }
 
 impl WebSocket {
-    /// Returns the socket underneath.
-    pub fn get_mut(&mut self) -> &mut Socket {
-        &mut self.stream.get_mut().socket
-    }
-
     /// Makes a WebSocket of a socket whose handshake is done; `read` was read behind it.
-    pub async fn new(socket: Socket, read: Vec<u8>, max_payload: u32) -> WebSocket {
-        let socket = Counted::new(socket, &read);
-        let (server, limits) = (Role::Server, Some(limits(max_payload)));
-        let stream = WebSocketStream::from_partially_read(socket, read, server, limits).await;
+    pub fn new(socket: Socket, read: &[u8], max_payload: u32) -> WebSocket {
         WebSocket {
-            stream,
-            max_payload,
-            grown: false,
-            largest: (0, 0),
-            pinged: false,
-            pongs: 0,
-            broken: false,
-            incoming: Bytes::new(),
+            socket,
+            early: Some(Box::from(read)).filter(|read: &Box<[u8]>| !read.is_empty()),
+            reader: Reader::new(largest_message(max_payload)),
+            frames: Frames::default(),
+            writer: Writer::default(),
             fault: None,
-            outgoing: BytesMut::new(),
-            unflushed: false,
+            pinged: false,
+            is_closed: false,
             close_code: 1000,
             closing: false,
         }
     }
 
-    /// Returns the stream of messages underneath. Bytes that were read and not taken are lost.
-    pub fn into_messages(mut self) -> WebSocketStream<Counted> {
-        self.stream.get_mut().allow(usize::MAX);
-        self.stream
+    /// Returns the socket underneath.
+    pub fn get_ref(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Returns the socket underneath.
+    pub fn get_mut(&mut self) -> &mut Socket {
+        &mut self.socket
     }
 
     /// Tells whether a PING has come since the last call (protocol 1.6: a sign of life).
@@ -114,140 +107,172 @@ impl WebSocket {
     }
 
     /// Returns true if [`poll_flush`](AsyncWrite::poll_flush) has something to write.
+    #[inline]
     pub fn is_unflushed(&self) -> bool {
-        self.unflushed
+        self.writer.is_unflushed() || self.socket.is_unflushed()
     }
 
-    /// What of [`buffers`](Self::buffers) is there while nothing is under way, in KiB.
-    pub fn idle_kib(&self) -> u8 {
-        IDLE_KIB + self.stream.get_ref().socket.idle_kib()
+    /// Tells whether a read may bring something, as [`Socket::may_be_readable`] does.
+    #[inline]
+    pub(super) fn may_be_readable(&self) -> bool {
+        let own = self.early.is_some() || self.fault.is_some() || self.is_closed;
+        own || self.socket.may_be_readable()
     }
 
-    /// Tells whether a part of a message has come, and the rest has not.
-    pub fn lacks_rest(&self) -> bool {
-        !self.stream.get_ref().is_parsed()
-    }
-
-    /// Bytes of the buffers that it has, of the socket underneath too. The library does not tell its own: they are
-    /// as large as the largest message since it began, each way, or as what has come of one. Fragments are
-    /// gathered in a buffer that doubles.
+    /// Bytes of the buffers that it has, of the socket underneath too.
+    #[inline]
     pub fn buffers(&self) -> usize {
-        let counted = self.stream.get_ref();
-        let (fragments, frame) = counted.unparsed();
-        let (input, output) = self.largest;
-        let waiting = self.incoming.len() + self.outgoing.capacity();
-        let unflushed = if self.unflushed {
-            WRITE_BUFFER_BYTES
-        } else {
-            0
-        };
-        let library =
-            usize::from(IDLE_KIB) * 1024 + input.max(frame) + 2 * fragments + output + unflushed;
-        library + waiting + counted.socket.buffers()
+        let early = self.early.as_ref().map_or(0, |early| early.len());
+        early + self.writer.buffers() + self.socket.buffers()
     }
 
-    /// Replaces the library's state, and with it the largest buffers that it ever needed, once it
-    /// holds no part of a message and has written everything.
-    fn poll_shrink(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.stream.get_ref().is_parsed() {
-            return Poll::Pending;
-        }
-        ready!(self.poll_written(cx))?;
-        self.renew();
-        Poll::Ready(Ok(()))
-    }
-
-    /// Replaces the library's state.
-    fn renew(&mut self) {
-        let limits = Some(limits(self.max_payload));
-        let mut socket = Counted::new(self.get_mut().take(), &[]);
-        socket.allow(INPUT_BYTES);
-        let fresh = WebSocketStream::from_raw_socket(socket, Role::Server, limits);
-        if let Some(fresh) = fresh.now_or_never() {
-            self.stream = fresh;
-        }
-        (self.grown, self.largest) = (false, (0, 0));
-    }
-
-    /// Makes the whole frames of a message readable.
-    fn take_message(&mut self, mut message: Bytes) {
-        self.grown |= message.len() > KEPT_BYTES;
-        self.largest.0 = self.largest.0.max(message.len());
-        let mut at = 0;
-        while at < message.len() {
-            match client::decode(&message[at..], self.max_payload) {
-                Ok(Decoded::Frame(_, used)) => at += used,
-                Ok(Decoded::Need(_)) => {
-                    self.fault = Some(MessageFault::CutFrame);
-                    message.truncate(at);
+    /// Reads a part of a message of any kind, and answers control frames. One of no bytes that is not the last is the
+    /// end of all. For who tries the transport alone.
+    ///
+    /// # Errors
+    /// The socket's, or the client's fault.
+    pub fn poll_message(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Part>> {
+        loop {
+            if let Some(fault) = self.fault {
+                return Poll::Ready(Err(io::Error::other(fault)));
+            }
+            let read = match self.is_closed {
+                true => 0,
+                false => ready!(self.poll_fill(cx, &mut ReadBuf::new(buf)))?,
+            };
+            let mut part = Part::default();
+            let mut at = 0;
+            while let Some(next) = self.next(&mut buf[..read], &mut at, cx) {
+                match next {
+                    Read::Payload(range) => {
+                        buf.copy_within(range.clone(), part.len);
+                        part.len += range.len();
+                    }
+                    Read::End => {
+                        part.is_last = true;
+                        break;
+                    }
+                    Read::Ping(_) | Read::Pong | Read::Close(_) | Read::Nothing => {}
                 }
-                // The reader decodes the same bytes and answers with the right code.
-                Err(_) => break,
+            }
+            part.is_text = self.reader.is_text();
+            self.put_back(&buf[at..read]);
+            if read == 0 || part.len > 0 || part.is_last {
+                return Poll::Ready(Ok(part));
             }
         }
-        self.incoming = message;
     }
 
-    /// Discards input until it ends.
+    /// Begins a message of any kind, whose bytes are written next. For who tries the transport alone.
+    pub fn begin_message(&mut self, is_text: bool, len: usize) {
+        self.writer.begin(0x81 + u8::from(!is_text), len);
+    }
+
+    /// Reads what has come; returns how many bytes, which lie behind the filled part of `buf`.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let raw = buf.initialize_unfilled();
+        if let Some(early) = self.early.take() {
+            let read = early.len().min(raw.len());
+            raw[..read].copy_from_slice(&early[..read]);
+            self.early =
+                Some(Box::from(&early[read..])).filter(|rest: &Box<[u8]>| !rest.is_empty());
+            return Poll::Ready(Ok(read));
+        }
+        let mut raw = ReadBuf::new(raw);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut raw))?;
+        Poll::Ready(Ok(raw.filled().len()))
+    }
+
+    /// Has these bytes read first.
+    fn put_back(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            let rest = self.early.as_deref().unwrap_or_default();
+            self.early = Some([bytes, rest].concat().into());
+        }
+    }
+
+    /// Takes the next thing that was read, and answers control frames. A fault is remembered, and ends it.
+    fn next(&mut self, raw: &mut [u8], at: &mut usize, cx: &mut Context<'_>) -> Option<Read> {
+        if self.fault.is_some() || self.is_closed {
+            return None;
+        }
+        let read = match self.reader.next(raw, at) {
+            Ok(read) => read,
+            Err(fault) => {
+                self.fault = Some(fault);
+                return None;
+            }
+        };
+        match &read {
+            Read::Nothing => return None,
+            Read::Ping(ping) => {
+                self.pinged = true;
+                self.writer.pong(ping.payload());
+            }
+            Read::Close(close) => {
+                self.is_closed = true;
+                self.writer.close(close.code());
+                // Its owner learns of an end, and may go without another word.
+                let _ = self.poll_written(cx);
+            }
+            Read::Payload(_) | Read::End | Read::Pong => {}
+        }
+        Some(read)
+    }
+
+    /// Moves the payload of binary messages to the front of what was read; returns how long it is.
+    fn take_payload(&mut self, raw: &mut [u8], cx: &mut Context<'_>) -> usize {
+        let (mut at, mut len) = (0, 0);
+        while let Some(read) = self.next(raw, &mut at, cx) {
+            match read {
+                Read::Payload(_) | Read::End if self.reader.is_text() => {
+                    self.fault = Some(MessageFault::Text);
+                }
+                Read::Payload(range) => {
+                    self.frames.follow(&raw[range.clone()]);
+                    let end = len + range.len();
+                    raw.copy_within(range, len);
+                    len = end;
+                }
+                Read::End if self.frames.is_cut() => self.fault = Some(MessageFault::CutFrame),
+                Read::End | Read::Ping(_) | Read::Pong | Read::Close(_) | Read::Nothing => {}
+            }
+        }
+        len
+    }
+
+    /// Discards input until the client's Close, or the end.
     fn poll_discard(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_written(cx))?;
-        self.stream.get_mut().allow(INPUT_BYTES);
-        while !self.broken {
-            if self.lacks_rest() || memory::is_scarce() {
-                // The library would gather what nobody wants.
-                self.renew();
-                self.broken = true;
-                break;
-            }
-            match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => self.broken = true,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-        Pin::new(self.get_mut()).poll_read(cx, buf)
-    }
-
-    /// Takes as much of `bytes` as there is room for, one message for each frame that is complete.
-    fn take_bytes(&mut self, mut bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let all = bytes.len();
-        while !bytes.is_empty() {
-            match Pin::new(&mut self.stream).poll_ready(cx) {
-                Poll::Ready(result) => result.map_err(io_error)?,
-                Poll::Pending if bytes.len() == all => return Poll::Pending,
-                Poll::Pending => break,
-            }
-            let frame = if self.outgoing.is_empty() && missing(bytes)? == 0 {
-                let whole = Bytes::copy_from_slice(&bytes[..frame_len(bytes)?]);
-                bytes.advance(whole.len());
-                whole
-            } else {
-                let wanted = missing(&self.outgoing)?.min(bytes.len());
-                self.outgoing.extend_from_slice(&bytes[..wanted]);
-                bytes.advance(wanted);
-                if missing(&self.outgoing)? > 0 {
-                    continue;
-                }
-                std::mem::take(&mut self.outgoing).freeze()
+        for _ in 0..MAX_READS {
+            let read = match self.is_closed {
+                true => 0,
+                false => ready!(self.poll_fill(cx, buf))?,
             };
-            self.grown |= frame.len() > KEPT_BYTES;
-            self.largest.1 = self.largest.1.max(frame.len());
-            let message = Message::Binary(frame);
-            let stream = Pin::new(&mut self.stream);
-            stream.start_send(message).map_err(io_error)?;
-            self.unflushed = true;
+            if read == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let raw = &mut buf.initialize_unfilled()[..read];
+            let mut at = 0;
+            while self.next(raw, &mut at, cx).is_some() {}
         }
-        Poll::Ready(Ok(all - bytes.len()))
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
-        (self.unflushed, self.pongs) = (false, 0);
-        Poll::Ready(result.map_err(io_error))
+        ready!(self.writer.poll_flush(&mut self.socket, cx))?;
+        match self.socket.is_unflushed() {
+            true => Pin::new(&mut self.socket).poll_flush(cx),
+            false => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_all<'a>(
@@ -255,33 +280,12 @@ impl WebSocket {
         slices: impl Iterator<Item = &'a [u8]>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let mut taken = 0;
-        for slice in slices {
-            match self.take_bytes(slice, cx)? {
-                Poll::Ready(n) => {
-                    taken += n;
-                    if n < slice.len() {
-                        break;
-                    }
-                }
-                Poll::Pending if taken == 0 => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
+        let taken = ready!(self.writer.poll_write(&mut self.socket, slices, cx))?;
+        // What cannot be written now is flushed by the caller.
         if let Poll::Ready(Err(error)) = self.poll_written(cx) {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(taken))
-    }
-}
-
-fn io_error(error: Error) -> io::Error {
-    match error {
-        Error::Io(error) => error,
-        Error::ConnectionClosed | Error::AlreadyClosed => io::ErrorKind::NotConnected.into(),
-        Error::Capacity(_) => io::Error::other(MessageFault::TooLarge),
-        Error::Protocol(ProtocolError::SendAfterClosing) => io::ErrorKind::BrokenPipe.into(),
-        _ => io::Error::other(MessageFault::Malformed),
     }
 }
 
@@ -295,53 +299,22 @@ impl AsyncRead for WebSocket {
         if this.closing {
             return this.poll_discard(cx, buf);
         }
-        this.stream
-            .get_mut()
-            .allow(buf.remaining().min(INPUT_BYTES));
-        for _ in 0..MAX_MESSAGES {
-            if this.pongs > MAX_PONG_BYTES {
-                // The library would gather them without a bound.
-                ready!(this.poll_written(cx))?;
-            }
-            if !this.incoming.is_empty() {
-                let n = this.incoming.len().min(buf.remaining());
-                buf.put_slice(&this.incoming.split_to(n));
-                if this.incoming.is_empty() {
-                    this.incoming = Bytes::new();
-                }
-                return Poll::Ready(Ok(()));
-            }
+        for _ in 0..MAX_READS {
             if let Some(fault) = this.fault {
                 return Poll::Ready(Err(io::Error::other(fault)));
             }
-            let next = match Pin::new(&mut this.stream).poll_next(cx) {
-                Poll::Ready(next) => next,
-                Poll::Pending if this.grown => {
-                    ready!(this.poll_shrink(cx))?;
-                    continue;
-                }
-                Poll::Pending => return Poll::Pending,
-            };
-            match next {
-                Some(Ok(Message::Binary(message))) => this.take_message(message),
-                Some(Ok(Message::Text(_))) => this.fault = Some(MessageFault::Text),
-                // The library owes the answer to it, which a fresh state would not know.
-                Some(Ok(Message::Close(_))) => this.grown = false,
-                Some(Ok(Message::Ping(payload))) => {
-                    this.pinged = true;
-                    this.pongs += 2 + payload.len();
-                    this.unflushed = true;
-                }
-                Some(Ok(Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
-                    return Poll::Ready(Ok(()));
-                }
-                Some(Err(error)) => {
-                    this.broken = true;
-                    let error = io_error(error);
-                    this.fault = fault_of(&error);
-                    return Poll::Ready(Err(error));
-                }
+            if this.is_closed {
+                return Poll::Ready(Ok(()));
+            }
+            let read = ready!(this.poll_fill(cx, buf))?;
+            if read == 0 {
+                return Poll::Ready(Ok(()));
+            }
+            let raw = &mut buf.initialize_unfilled()[..read];
+            let payload = this.take_payload(raw, cx);
+            if payload > 0 {
+                buf.advance(payload);
+                return Poll::Ready(Ok(()));
             }
         }
         cx.waker().wake_by_ref();
@@ -379,14 +352,9 @@ impl AsyncWrite for WebSocket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.closing {
-            ready!(Pin::new(&mut this.stream).poll_ready(cx)).map_err(io_error)?;
             this.closing = true;
-            let frame = CloseFrame {
-                code: this.close_code.into(),
-                reason: "".into(),
-            };
-            // It fails where the client has closed first; then there is only the rest to flush.
-            let _ = Pin::new(&mut this.stream).start_send(Message::Close(Some(frame)));
+            // It says nothing more where the client has closed first.
+            this.writer.close(Some(this.close_code));
         }
         this.poll_written(cx)
     }
