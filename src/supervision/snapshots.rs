@@ -45,9 +45,10 @@ pub struct TimesSnapshot {
     pub busy_seconds: f64,
     /// Microseconds of one on the average.
     pub mean_us: f64,
-    /// The longest that was timed, in microseconds; `null` for a kind, which has percentiles.
+    /// The longest that was timed since the start, in microseconds; `null` for a kind.
     pub max_us: Option<f64>,
-    /// Percentiles of the last minute or two; `null` for a single actor, and where there was none.
+    /// Percentiles of the last minute or two; `null`: there was none. Those of a single actor are of the last minutes, of
+    /// which older ones weigh less, half for each minute, and exact to a half.
     pub recent: Option<Percentiles>,
 }
 
