@@ -1,6 +1,7 @@
 //! Actors as the registry sees them: plain values, as the admin API shows them.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Kind;
@@ -201,7 +202,8 @@ pub struct ActorSnapshot {
     /// The newest panic.
     pub last_error: Option<LastError>,
     /// Its own account of itself; `null` where it was not asked or did not answer in time.
-    pub detail: Option<serde_json::Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub detail: Option<Box<RawValue>>,
     /// `false`: it was asked for its account and did not answer in time.
     pub responding: bool,
 }

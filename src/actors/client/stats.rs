@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::story::{Facts, Place, SessionStory};
-use super::{SessionFilter, SessionSnapshot, SessionState, TransportName};
+use super::story::{Facts, Place, SessionRow, SessionStory};
+use super::{SessionFilter, SessionState, TransportName};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::history::{EndedSession, Happening, ServiceMove, SessionRecord, Story, UsedService};
@@ -338,18 +338,17 @@ impl ClientStats {
     }
 
     /// The session, as of now.
-    pub fn snapshot(&self, place: &Place<'_>) -> SessionSnapshot {
-        let record = self.record(self.with_services(Clone::clone));
-        SessionSnapshot {
+    pub fn row(&self) -> SessionRow {
+        SessionRow {
+            record: self.record(self.with_services(Clone::clone)),
             state: self.state(),
-            queued_bytes: self.queued.get().into(),
-            ..SessionSnapshot::new(&record, place.now_s, place)
+            queued_bytes: self.queued.get(),
         }
     }
 
     /// The session with its story, as of now.
-    pub fn story(&self, place: &Place<'_>) -> SessionStory {
-        let session = self.snapshot(place);
+    pub fn story(&self, place: &Place) -> SessionStory {
+        let session = self.row().snapshot(place);
         let since_s = self.started_s.get();
         self.look_at_story(|story| {
             let resumes = story.map_or(0, Story::resumes);
