@@ -301,6 +301,18 @@ impl ClientStats {
         self.started_s.set(seconds(now_ms));
     }
 
+    /// Seconds since the session began, at whichever gateway; `None`: not known.
+    pub(super) fn session_age_s(&self, now_s: u32) -> Option<u32> {
+        let before_s = self.look_at_story(|story| story.map_or(Some(0), Story::before_s));
+        Some(before_s?.saturating_add(now_s.saturating_sub(self.started_s.get())))
+    }
+
+    /// The session, which has been taken up, began so many seconds ago.
+    pub(super) fn began_elsewhere(&self, age_s: u32, now_s: u32) {
+        let here_s = now_s.saturating_sub(self.started_s.get());
+        self.with_story(|story| story.set_before_s(age_s.saturating_sub(here_s)));
+    }
+
     /// Seconds since the connection was accepted.
     pub fn uptime_seconds(&self, now_ms: u64) -> u32 {
         seconds(now_ms).saturating_sub(self.accepted_s)

@@ -143,6 +143,9 @@ pub struct SessionStory {
     pub session: SessionSnapshot,
     /// When it began, or came from another gateway, in seconds since 1970.
     pub since_seconds: u64,
+    /// When it began, at whichever gateway, in seconds since 1970; `null`: the gateway that it came from has not told, or was
+    /// gone.
+    pub began_seconds: Option<u64>,
     /// How often it was resumed.
     pub resumes: u32,
     /// What has happened to it, beside its frames, the oldest first; the same again is counted with the first.
@@ -239,9 +242,12 @@ impl SessionStory {
         place: &Place,
     ) -> SessionStory {
         let events = story.map_or(&[][..], Story::events);
+        let before_s = story.map_or(Some(0), Story::before_s);
         SessionStory {
             session,
             since_seconds: place.at(since_s),
+            began_seconds: before_s
+                .map(|before_s| place.at(since_s).saturating_sub(before_s.into())),
             resumes,
             events: events.iter().map(|event| told(event, place)).collect(),
             omitted_events: story.map_or(0, Story::omitted),
