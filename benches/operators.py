@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Measures what operators' looks at a gateway cost it, and its players.
 
-    benches/operators.py [watched|traced|listed ...] [--rounds 5] [--seconds 8] [--program target/release/game-gateway]
+    benches/operators.py [watched|traced|listed|each ...] [--rounds 5] [--seconds 8] [--program target/release/game-gateway]
 
 watched  512 sessions, each with one frame of 64 B under way, and 100 one-shot sessions a second, whose ends are lines of the
          access log. Each second /metrics is scraped, all actors, sessions, backends, talkers, refusals and the rest
          are listed, and the page's stream of events is read; against none of it, and no access log.
 traced   10,000 sessions with users of their own, 10,000 frames a second. One user is traced, its events are read.
 listed   18,000 sessions, 6,000 frames a second. All of them are listed again and again, without a pause.
+each     2,000 sessions, 200 frames a second. What each request costs, read to its last page, of which thread, and how long one
+         question holds the worker up.
 
 One gateway with one worker, one load for all of a case; the rounds alternate (without, with; with, without). The figures are
 CPU time of the whole process for each frame of players, and round trips of one more player's DATA (one under
@@ -15,7 +17,7 @@ way, at most 500 a second, by a script, so with its own delays), and ratios of t
 below 20,000 files.
 """
 
-import argparse, json, os, re, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
+import argparse, json, multiprocessing, os, re, socket, statistics, struct, subprocess, sys, tempfile, threading, time, urllib.request
 
 HEADER = struct.Struct(">HBBIIQQBBH")
 PLAYERS, ADMIN, BACKEND = 17431, 17432, 17433
@@ -54,37 +56,43 @@ def pages(path):
 
 
 class Probe:
-    """Round trips of one player's DATA, one under way and at most 500 a second."""
+    """Round trips of one player's DATA, one under way and at most 500 a second, in a process of its own: a thread of this one
+    would wait for up to 5 ms whenever another one reads a list."""
 
     def __init__(self):
-        self.socket = socket.socket()
-        self.socket.bind((OTHER, 0))
-        self.socket.connect(("127.0.0.1", PLAYERS))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.trips, self.stopped = [], False
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
+        self.pipe, other = multiprocessing.Pipe()
+        self.process = multiprocessing.Process(target=self.run, args=(other,), daemon=True)
+        self.process.start()
 
     def stop(self):
-        self.stopped = True
-        self.thread.join()
+        self.process.terminate()
+        self.process.join()
 
-    def run(self):
-        stream, due = self.socket.makefile("rb"), time.perf_counter()
-        while not self.stopped:
+    @staticmethod
+    def run(pipe):
+        connection = socket.socket()
+        connection.bind((OTHER, 0))
+        connection.connect(("127.0.0.1", PLAYERS))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream, due, trips, wanted = connection.makefile("rb"), time.perf_counter(), [], None
+        while True:
             due = max(due + 0.002, time.perf_counter())
-            time.sleep(due - time.perf_counter() if due > time.perf_counter() else 0)
+            time.sleep(max(0, due - time.perf_counter()))
             sent = time.perf_counter()
-            self.socket.sendall(HEADER.pack(0xA747, 1, 0, 64, 0, 0, 0, 4, 0, 0) + b"echo" + bytes(64))
+            connection.sendall(HEADER.pack(0xA747, 1, 0, 64, 0, 0, 0, 4, 0, 0) + b"echo" + bytes(64))
             fields = HEADER.unpack(stream.read(HEADER.size))
             stream.read(fields[7] + fields[3])
             if fields[2] != 0:
                 sys.exit(f"the probe got a frame of kind {fields[2]}")
-            self.trips.append((sent, (time.perf_counter() - sent) * 1000))
+            trips.append((sent, (time.perf_counter() - sent) * 1000))
+            wanted = wanted or (pipe.recv() if pipe.poll() else None)
+            if wanted and sent >= wanted[1]:
+                pipe.send(sorted(trip for at, trip in trips if wanted[0] <= at <= wanted[1]))
+                trips, wanted = [], None
 
     def during(self, begin, end):
-        until(lambda: self.trips and self.trips[-1][0] >= end)
-        return sorted(trip for due, trip in self.trips if begin <= due <= end)
+        self.pipe.send((begin, end))
+        return self.pipe.recv()
 
 
 class Repeated:
@@ -187,7 +195,55 @@ class Listed:
         Listed.listings += self.part.times
 
 
-CASES = {"watched": Watched, "traced": Traced, "listed": Listed}
+class Each:
+    """One request after the other."""
+
+    load = ["--sessions", "2000", "--rate", "200", "--user-base", str(USERS), "--connect-rate", "2000"]
+    more = None
+    sessions = 2000
+    paths = ("/metrics", "/api/v1/info", "/api/v1/actors", "/api/v1/actors/busiest", "/api/v1/backends", "/api/v1/top-talkers", "/api/v1/refusals",
+             "/api/v1/memory", "/api/v1/routes", "/api/v1/limits", "/api/v1/sessions", "/api/v1/actors?kind=client", "/api/v1/actors?kind=link")
+
+
+CASES = {"watched": Watched, "traced": Traced, "listed": Listed, "each": Each}
+
+
+def spent(gateway):
+    """Returns the CPU time of the admin API's thread and of all others, in µs."""
+    sums = [0, 0]
+    for thread in os.listdir(f"/proc/{gateway.pid}/task"):
+        with open(f"/proc/{gateway.pid}/task/{thread}/comm") as name, open(f"/proc/{gateway.pid}/task/{thread}/schedstat") as figures:
+            sums[name.read().strip() != "admin"] += int(figures.read().split()[0]) / 1000
+    return sums
+
+
+def costs(gateway, look, times):
+    """Returns what a look costs, as `spent`, and beside it the bytes of the last one."""
+    begin, before, read = time.perf_counter(), spent(gateway), 0
+    for _ in range(times):
+        read = look()
+    after, passed = spent(gateway), time.perf_counter() - begin
+    return [(b - a) / times for a, b in zip(before, after)] + [read, passed / times]
+
+
+def each(gateway):
+    """Prints what each request costs, less what passes in the same time without one."""
+    idle = costs(gateway, lambda: time.sleep(5), 1)
+    print("\n| request | KB | CPU µs of the admin API's thread | of all others |\n| --- | ---: | ---: | ---: |")
+    for path in Each.paths:
+        look = (lambda: pages(path)) if path.endswith("sessions") or "kind" in path else (lambda: len(ask(path)))
+        look()
+        admin, others, read, took = costs(gateway, look, 30)
+        print(f"| `{path}` | {read / 1000:.1f} | {admin - idle[0] / 5 * took:.0f} | {others - idle[1] / 5 * took:.0f} |", flush=True)
+    stream = Stream("/api/v1/events")
+    time.sleep(2)
+    admin, others = costs(gateway, lambda: time.sleep(12), 1)[:2]
+    stream.stop()
+    print(f"| a second of `/api/v1/events` | | {admin / 12 - idle[0] / 5:.0f} | {others / 12 - idle[1] / 5:.0f} |\n")
+    for kind in json.loads(ask("/api/v1/actors"))["kinds"]:
+        for row in kind["handlers"] if kind["kind"] == "worker" else []:
+            if row["message"].startswith("List"):
+                print(row["message"], row["recent"])
 
 
 def cpu(process):
@@ -228,6 +284,8 @@ def run(name, args):
                 started.append(subprocess.Popen(target + ["--bind", CROWD] + options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         # Not every connection of so many succeeds.
         until(lambda: metric("game_gateway_sessions") >= case.sessions * 0.99)
+        if name == "each":
+            return each(gateway)
         probe = Probe()
         time.sleep(5)
         without, within = [], []

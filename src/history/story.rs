@@ -125,6 +125,8 @@ pub struct Story {
     events: Vec<Event>,
     omitted: u32,
     resumes: u32,
+    /// Seconds that the session had lived at other gateways before it came; `None`: they have not told.
+    before_s: Option<u32>,
     held: Held,
 }
 
@@ -134,6 +136,7 @@ impl Default for Story {
             events: Vec::new(),
             omitted: 0,
             resumes: 0,
+            before_s: Some(0),
             held: Held::new(Part::History, size_of::<Story>()),
         }
     }
@@ -142,6 +145,9 @@ impl Default for Story {
 impl Story {
     /// Adds something that has happened so many times now. The same again makes no other event.
     pub fn add(&mut self, what: Happening, count: u32, now_s: u32) {
+        if matches!(what, Happening::TakenUp(_)) {
+            self.before_s = None;
+        }
         if let Some(event) = self.events.iter_mut().find(|event| event.what == what) {
             event.count = event.count.saturating_add(count);
             event.last_s = now_s;
@@ -172,6 +178,16 @@ impl Story {
     /// Returns how often the session was resumed, here and elsewhere.
     pub fn resumes(&self) -> u32 {
         self.resumes
+    }
+
+    /// Sets how many seconds the session had lived at other gateways before it came.
+    pub fn set_before_s(&mut self, before_s: u32) {
+        self.before_s = Some(before_s);
+    }
+
+    /// Returns how many seconds the session had lived at other gateways before it came; `None`: they have not told.
+    pub fn before_s(&self) -> Option<u32> {
+        self.before_s
     }
 
     /// The events, those that began first first.
@@ -217,6 +233,18 @@ mod tests {
                 event(Happening::OverRate, 7, 8, 9)
             ]
         );
+    }
+
+    #[test]
+    fn a_session_that_has_come_is_as_old_as_its_gateway_before_has_told() {
+        let mut story = Story::default();
+        story.add(Happening::LinkFull, 1, 7);
+        assert_eq!(story.before_s(), Some(0));
+        story.add(Happening::TakenUp("gw-a".into()), 1, 8);
+        assert_eq!(story.before_s(), None);
+        story.set_before_s(86_400);
+        story.add(Happening::OverRate, 1, 9);
+        assert_eq!(story.before_s(), Some(86_400));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod assigning;
 mod backends;
 mod bans;
 mod busiest;
+mod clients;
 mod ended;
 mod refusals;
 mod restarting;
@@ -28,7 +29,9 @@ use crate::actors::assignment_reader::Assignments;
 use crate::actors::backend_pool::OperatorBook;
 use crate::actors::client::{SessionFilter, worker_of};
 use crate::actors::session_registry::{FindClientNumber, Shards};
-use crate::actors::worker::{KickSession, ListClients, ListSessions, ReadClient, Worker};
+#[cfg(feature = "fault-injection")]
+use crate::actors::worker::ReadClient;
+use crate::actors::worker::{KickSession, ListSessions, Worker};
 use crate::scope::RoutesInForce;
 #[cfg(feature = "fault-injection")]
 use crate::supervision::Fault;
@@ -182,32 +185,6 @@ impl Inspector {
         })
     }
 
-    async fn clients(&self, cursor: Option<&str>, limit: usize) -> Result<ActorPage, InspectError> {
-        let mut page = ActorPage::default();
-        let (mut at, deadline) = (Cursor::parse(cursor, self.workers.len())?, deadline());
-        let mut more = false;
-        // A full page asks on, for nothing: it is the last one unless there is one more.
-        while (page.actors.len() < limit || !more)
-            && at.worker < self.workers.len()
-            && Instant::now() < deadline
-        {
-            let question = ListClients {
-                from: at.slot,
-                limit: limit - page.actors.len(),
-            };
-            match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
-                Ok(Ok(answer)) => {
-                    page.actors.extend(answer.clients);
-                    (at, more) = (at.after(answer.next), answer.more);
-                }
-                // The worker's own row shows that it does not answer.
-                _ => at = at.after(None),
-            }
-        }
-        page.next_cursor = self.cursor(at);
-        Ok(page)
-    }
-
     fn cursor(&self, at: Cursor) -> Option<String> {
         (at.worker < self.workers.len()).then(|| at.text())
     }
@@ -222,16 +199,7 @@ impl Inspector {
                 ..detail(&entry).await
             });
         }
-        let worker = self.workers.get(worker_of(id.number))?;
-        let question = ReadClient {
-            client_number: id.number,
-            #[cfg(feature = "fault-injection")]
-            fault: None,
-        };
-        timeout(ANSWER_TIMEOUT, worker.send(question))
-            .await
-            .ok()?
-            .ok()?
+        self.client(id.number).await
     }
 
     /// Returns at most `limit` sessions that pass the filter.
@@ -259,7 +227,9 @@ impl Inspector {
             };
             match timeout(ANSWER_TIMEOUT, self.workers[at.worker].send(question)).await {
                 Ok(Ok(answer)) => {
-                    page.sessions.extend(answer.sessions);
+                    let rows = answer.sessions.iter();
+                    page.sessions
+                        .extend(rows.map(|row| row.snapshot(&answer.place)));
                     (at, more) = (at.after(answer.next), answer.more);
                 }
                 _ => {

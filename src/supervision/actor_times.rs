@@ -1,12 +1,13 @@
 //! Time that one actor spends in its handlers, as far as it is timed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::fading::FadingTimes;
 use super::message_times::{MAX_TYPES, Timed, What};
 use super::snapshots::{TimesSnapshot, rounded};
 
-/// Times of one actor, by type of message. No percentiles: there may be many thousands of links.
+/// Times of one actor, by type of message.
 #[derive(Debug, Default)]
 pub(super) struct ActorTimes(Mutex<Vec<ActorType>>);
 
@@ -17,6 +18,7 @@ struct ActorType {
     timed: u64,
     busy_ns: u64,
     longest: Duration,
+    recent: FadingTimes,
 }
 
 impl ActorTimes {
@@ -36,6 +38,7 @@ impl ActorTimes {
                 timed: 0,
                 busy_ns: 0,
                 longest: Duration::ZERO,
+                recent: FadingTimes::new(timed.now),
             });
             types.len() - 1
         });
@@ -44,19 +47,22 @@ impl ActorTimes {
         own.handled += timed.stands_for;
         own.busy_ns = own.busy_ns.saturating_add(timed.all_ns());
         own.longest = own.longest.max(timed.took);
+        own.recent.observe(timed.took, timed.now);
     }
 
     /// Returns what is shown of them, the type with the most time first.
     pub(super) fn snapshots(&self) -> Vec<TimesSnapshot> {
-        let row = |own: &ActorType| {
+        let now = Instant::now();
+        let row = |own: &mut ActorType| {
             let seconds = Duration::from_nanos(own.busy_ns).as_secs_f64();
             let longest = own.longest.as_secs_f64() * 1e6;
             TimesSnapshot {
                 max_us: Some(rounded(longest, 1e3)),
+                recent: own.recent.percentiles(now),
                 ..TimesSnapshot::new(own.what.name, own.handled, own.timed, seconds)
             }
         };
-        let mut rows: Vec<_> = self.types().iter().map(row).collect();
+        let mut rows: Vec<_> = self.types().iter_mut().map(row).collect();
         rows.sort_by(|a, b| b.busy_seconds.total_cmp(&a.busy_seconds));
         rows
     }

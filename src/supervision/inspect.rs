@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::mail::{Mail, Receive};
 use super::registration::Registration;
@@ -45,12 +46,13 @@ impl Inspect {
 /// the type and downcasts it from [`Any`].
 pub trait Account: Any + Send {
     /// Returns the details as JSON.
-    fn to_json(&self) -> serde_json::Value;
+    fn to_json(&self) -> Box<RawValue>;
 }
 
 impl<T: Serialize + Any + Send> Account for T {
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::json!(self)
+    fn to_json(&self) -> Box<RawValue> {
+        // No account has maps whose keys are not strings, the one thing that JSON cannot have.
+        to_raw_value(self).unwrap_or_default()
     }
 }
 

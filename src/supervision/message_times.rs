@@ -87,7 +87,7 @@ impl Begun {
 /// A handler that was timed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timed {
-    now: Instant,
+    pub(super) now: Instant,
     pub(super) took: Duration,
     pub(super) stands_for: u64,
 }

@@ -14,6 +14,7 @@ mod actor_times;
 mod address;
 mod budget;
 mod entry;
+mod fading;
 mod inspect;
 mod kind;
 mod kind_counters;

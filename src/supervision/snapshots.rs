@@ -1,6 +1,7 @@
 //! Actors as the registry sees them: plain values, as the admin API shows them.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::Kind;
@@ -45,9 +46,10 @@ pub struct TimesSnapshot {
     pub busy_seconds: f64,
     /// Microseconds of one on the average.
     pub mean_us: f64,
-    /// The longest that was timed, in microseconds; `null` for a kind, which has percentiles.
+    /// The longest that was timed since the start, in microseconds; `null` for a kind.
     pub max_us: Option<f64>,
-    /// Percentiles of the last minute or two; `null` for a single actor, and where there was none.
+    /// Percentiles of the last minute or two; `null`: there was none. Those of a single actor are of the last minutes, of
+    /// which older ones weigh less, half for each minute, and exact to a half.
     pub recent: Option<Percentiles>,
 }
 
@@ -200,7 +202,8 @@ pub struct ActorSnapshot {
     /// The newest panic.
     pub last_error: Option<LastError>,
     /// Its own account of itself; `null` where it was not asked or did not answer in time.
-    pub detail: Option<serde_json::Value>,
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub detail: Option<Box<RawValue>>,
     /// `false`: it was asked for its account and did not answer in time.
     pub responding: bool,
 }

@@ -2,13 +2,15 @@
 
 use std::process::Command;
 
+use game_gateway::codec::client::{FLAG_RESUMABLE, Header, Kind, Opened};
 use game_gateway::config::{RouteSource, Secret};
+use game_gateway::sdk::backend::{Backend, echo};
 use serde_json::json;
 
 use crate::scene::Page;
 use crate::support::address;
 use crate::support::redis::RedisServer;
-use crate::support::wire::{Backend, Gateway, Player, ask, soon};
+use crate::support::wire::{Gateway, Player, ask, soon};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -32,25 +34,50 @@ async fn gateways<const N: usize>(routes: &str, ids: [&str; N]) -> [Gateway; N] 
     started.try_into().ok().expect("as many")
 }
 
-/// A player of this user, whose frame its backend has.
-async fn player(gateway: &Gateway, backend: &Backend, user_id: u64) -> Player {
+/// A player of this user, whose frame its backend has answered, and whose session can be resumed by this token.
+async fn player(gateway: &Gateway, user_id: u64) -> (Player, u64, Vec<u8>) {
     let mut player = Player::connect(gateway).await;
-    let header = game_gateway::codec::client::Header {
+    let header = Header {
         user_id,
-        ..Default::default()
+        flags: FLAG_RESUMABLE,
+        ..Header::default()
     };
     player.send(header, "game", b"hello").await;
-    let mut link = backend.link().await;
-    link.opened().await;
-    link.data().await;
-    tokio::spawn(async move { while link.next().await.is_some() {} });
+    let mut token = Vec::new();
+    loop {
+        let frame = player.next().await.expect("a frame");
+        if frame.header.kind == Kind::Data as u8 {
+            return (player, frame.header.session_id, token);
+        }
+        token = Opened::decode(&frame.payload)
+            .expect("OPENED")
+            .token
+            .to_vec();
+    }
+}
+
+/// Resumes that session, of which the player has had one DATA.
+async fn resume(gateway: &Gateway, session_id: u64, token: &[u8]) -> Player {
+    let mut player = Player::connect(gateway).await;
+    let header = Header {
+        kind: Kind::Resume as u8,
+        session_id,
+        ..Header::default()
+    };
+    let payload = [&1_u64.to_be_bytes()[..], token].concat();
+    player.send(header, "", &payload).await;
+    let opened = player.next().await.expect("OPENED");
+    assert_eq!(opened.header.kind, Kind::Opened as u8, "{opened:?}");
     player
 }
 
 #[tokio::test]
 async fn a_deployment_is_seen_and_told_as_one() {
-    let backend = Backend::start().await;
-    let [a, b] = gateways(&backend.routes(), ["gw-a", "gw-b"]).await;
+    let backend = Backend::start(address::own(), echo).await.expect("a port");
+    let endpoint = backend.address();
+    let rule = json!({"strategy": "round_robin", "endpoints": [endpoint]});
+    let routes = json!({"rules": {"game": rule}}).to_string();
+    let [a, b] = gateways(&routes, ["gw-a", "gw-b"]).await;
     let mut page = Page::of(&a.admin.to_string()).await;
     page.open().await;
     let begun = r###"view("#gateways");
@@ -64,10 +91,8 @@ async fn a_deployment_is_seen_and_told_as_one() {
             .is_some_and(|a| a.contains("On all gateways")),
         "{asked}"
     );
-    let _players = [
-        player(&a, &backend, 4711).await,
-        player(&b, &backend, 4711).await,
-    ];
+    let (_left, moving, token) = player(&a, 4711).await;
+    let (_stays, ..) = player(&b, 4711).await;
     let traced = r###"const log = document.querySelector(".log");
         await until(() => log.textContent.includes("gw-a:") && log.textContent.includes("gw-b:"));
         view("#sessions/4711"); await until(() => text("main [role=status]") === "2 sessions on all gateways");
@@ -75,13 +100,21 @@ async fn a_deployment_is_seen_and_told_as_one() {
         await until(() => card("Backends, over all gateways")?.querySelectorAll("tbody td")[4]?.textContent === "2");
         return text("main [role=status]");"###;
     assert_eq!(page.run(traced).await, "2 sessions on 2 gateways");
+    let _player = resume(&b, moving, &token).await;
+    let followed = format!(
+        r###"view("#session/gw-a%3A{moving}"); await until(() => text("main dl").includes("Goes on") && text(".timeline").includes("Ended"));
+        all("main dd a").find((link) => link.textContent === "gw-b").click();
+        await until(() => location.hash === "#session/gw-b%3A{moving}" && text("main dl").includes("active"));
+        await until(() => text(".timeline").includes("Came from gw-a, where it had been for ")); view("#gateways");"###
+    );
+    page.run(&followed).await;
     let out = r###"await press("Maintenance"); await answer(); await closed();
         const cells = () => [...card("Backends, over all gateways").querySelectorAll("tbody td")].map((cell) => cell.textContent);
         await until(() => cells()[3] === "maintenance" && cells()[4] === "0");
         const found = all("main tbody button").filter((b) => !b.hidden).map((b) => b.textContent);
         return found;"###;
     assert_eq!(page.run(out).await, json!(["Ready", "Drain", "Move away"]));
-    let state = format!("GET /api/v1/backends/{}/state", backend.address);
+    let state = format!("GET /api/v1/backends/{}/state", endpoint);
     let (_, there) = soon(ask(b.admin, &state, "")).await;
     assert!(there.contains("maintenance"), "{there}");
     page.end().await;

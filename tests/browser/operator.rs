@@ -51,6 +51,17 @@ async fn an_operator_signs_in_looks_and_acts() {
     assert!(asked.contains("of user 4711 ends with code 440"), "{asked}");
     assert_eq!(player.closed().await.0, 440);
     assert_eq!(link.closed().await, (session_id, 440));
+    // Whom nobody sees asks for nothing, until somebody does.
+    let unseen = r###"const seen = (is) => { Object.defineProperty(document, "visibilityState", { value: is, configurable: true }); document.dispatchEvent(new Event("visibilitychange")); };
+        let [asked, waits] = [0, false];
+        const [fetches, later, listens] = [window.fetch, window.setTimeout, document.addEventListener];
+        window.fetch = (path, ...more) => { asked += String(path).startsWith("/api/v1/bans"); return fetches(path, ...more); };
+        window.setTimeout = (then, pause) => later(then, pause === 5_000 ? 0 : pause);
+        document.addEventListener = function (name, ...more) { waits ||= name === "visibilitychange"; return listens.call(this, name, ...more); };
+        seen("hidden"); view("#bans"); await until(() => waits); const before = asked;
+        seen("visible"); await until(() => asked > before);
+        [window.fetch, window.setTimeout] = [fetches, later]; delete document.visibilityState; delete document.addEventListener; return before;"###;
+    assert_eq!(scene.run(unseen).await, 1);
     let level = r###"view("#settings"); await press("Change…"); const wrong = await answer("loud");
         await until(() => text("dialog .error").includes("loud")); await answer("debug"); await closed();
         await until(() => text("main code") === "debug"); return wrong;"###;

@@ -112,6 +112,16 @@ async fn a_backend_is_taken_out_for_maintenance() {
         return [asked, said, [first, second, sorted()]];"###;
     let seen = scene.run(taken_out).await;
     let asked = seen[0].as_str().expect("a question");
+    // Backends that answer players late, or nobody, would take minutes.
+    let slow = r###"const { troubles } = await import("/page/verdict.js");
+        const row = { service: "game", endpoint: "b:1", in_rules: true, health: "up", breaker: "closed", operator_state: "ready", usual_answer_us: 2000, answer: { p50_us: 400000 } };
+        const said = (rows) => troubles({ backends: { rows } }).map(([, words]) => words);
+        const late = { ...row, slow: "late" };
+        return [said([row]), said([late]), said([late, { ...row, endpoint: "b:2", slow: "silent", silent_us: 7e6 }])];"###;
+    let late = "b:1 of game is slow: half of its answers take 400 ms, usually 2.00 ms";
+    let silent =
+        "2 backends are slow; b:2 of game: nothing has come from it for 7 s, though players send";
+    assert_eq!(scene.run(slow).await, json!([[], [late], [silent]]));
     let said = format!(
         "game has no backend that takes sessions: {} is in maintenance",
         scene.backend.address

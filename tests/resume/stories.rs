@@ -132,6 +132,10 @@ async fn a_handover_is_told_on_both_sides() {
         (&json!("ended"), &json!(307))
     );
     assert_eq!(there["end"]["moved_to"], "gw-b");
+    // Its age comes with it.
+    assert!(here["began_seconds"].as_u64() <= here["since_seconds"].as_u64());
+    assert!(here["began_seconds"].is_u64(), "{here}");
+    assert_eq!(there["began_seconds"], there["since_seconds"]);
     assert!(here["trace_id"].is_string(), "{here}");
     assert_eq!(here["trace_id"], there["trace_id"]);
     let handed = ("handed_over".to_owned(), "to gateway gw-b".to_owned());

@@ -298,6 +298,7 @@ impl Client {
                 resumable,
                 taken_up,
             } => self.session_started(session_id, resumable, taken_up),
+            Note::BeganElsewhere(age_s) => self.stats.began_elsewhere(age_s, self.shared.now_s()),
             Note::SessionEnded(ended) => self.session_ended(&ended),
             Note::Suspended => self.suspended(),
             Note::WaitsAgain => self.shared.suspended(self.slot, self.stats.client_number),

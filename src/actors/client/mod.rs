@@ -72,7 +72,7 @@ pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
 };
 pub use stats::{ClientStats, HeldByClient};
-pub use story::{LastWordsSnapshot, Place, SessionEnd, SessionStory, StoryEvent};
+pub use story::{LastWordsSnapshot, Place, SessionEnd, SessionRow, SessionStory, StoryEvent};
 pub use worker_scope::{ClientEvent, WorkerScope, slot_of, worker_of};
 
 /// What the first events of a session take.

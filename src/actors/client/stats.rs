@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::story::{Facts, Place, SessionStory};
-use super::{SessionFilter, SessionSnapshot, SessionState, TransportName};
+use super::story::{Facts, Place, SessionRow, SessionStory};
+use super::{SessionFilter, SessionState, TransportName};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::history::{EndedSession, Happening, ServiceMove, SessionRecord, Story, UsedService};
@@ -301,6 +301,18 @@ impl ClientStats {
         self.started_s.set(seconds(now_ms));
     }
 
+    /// Seconds since the session began, at whichever gateway; `None`: not known.
+    pub(super) fn session_age_s(&self, now_s: u32) -> Option<u32> {
+        let before_s = self.look_at_story(|story| story.map_or(Some(0), Story::before_s));
+        Some(before_s?.saturating_add(now_s.saturating_sub(self.started_s.get())))
+    }
+
+    /// The session, which has been taken up, began so many seconds ago.
+    pub(super) fn began_elsewhere(&self, age_s: u32, now_s: u32) {
+        let here_s = now_s.saturating_sub(self.started_s.get());
+        self.with_story(|story| story.set_before_s(age_s.saturating_sub(here_s)));
+    }
+
     /// Seconds since the connection was accepted.
     pub fn uptime_seconds(&self, now_ms: u64) -> u32 {
         seconds(now_ms).saturating_sub(self.accepted_s)
@@ -338,18 +350,17 @@ impl ClientStats {
     }
 
     /// The session, as of now.
-    pub fn snapshot(&self, place: &Place<'_>) -> SessionSnapshot {
-        let record = self.record(self.with_services(Clone::clone));
-        SessionSnapshot {
+    pub fn row(&self) -> SessionRow {
+        SessionRow {
+            record: self.record(self.with_services(Clone::clone)),
             state: self.state(),
-            queued_bytes: self.queued.get().into(),
-            ..SessionSnapshot::new(&record, place.now_s, place)
+            queued_bytes: self.queued.get(),
         }
     }
 
     /// The session with its story, as of now.
-    pub fn story(&self, place: &Place<'_>) -> SessionStory {
-        let session = self.snapshot(place);
+    pub fn story(&self, place: &Place) -> SessionStory {
+        let session = self.row().snapshot(place);
         let since_s = self.started_s.get();
         self.look_at_story(|story| {
             let resumes = story.map_or(0, Story::resumes);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use utoipa::ToSchema;
 use super::traced::name;
 use super::{Identity, SessionFilter, SessionService, SessionSnapshot, SessionState};
 use crate::codec::link::Transport;
+use crate::config::Config;
 use crate::history::{
     EndedSession, Event, Happening, LastWords, SessionRecord, Story, UsedService,
 };
@@ -17,10 +19,10 @@ use crate::labels::Label;
 use crate::session::trace_id::TraceId;
 
 /// The worker that a session is on, and its clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
-    /// The gateway's id.
-    pub gateway_id: &'a str,
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Has the gateway's id.
+    pub config: Arc<Config>,
     /// The worker.
     pub worker: usize,
     /// The beginning of the worker's clock, since 1970.
@@ -29,7 +31,7 @@ pub struct Place<'a> {
     pub now_s: u32,
 }
 
-impl Place<'_> {
+impl Place {
     /// Returns a time in seconds since 1970.
     pub(super) fn at(&self, worker_s: u32) -> u64 {
         (self.epoch + Duration::from_secs(worker_s.into())).as_secs()
@@ -141,6 +143,9 @@ pub struct SessionStory {
     pub session: SessionSnapshot,
     /// When it began, or came from another gateway, in seconds since 1970.
     pub since_seconds: u64,
+    /// When it began, at whichever gateway, in seconds since 1970; `null`: the gateway that it came from has not told, or was
+    /// gone.
+    pub began_seconds: Option<u64>,
     /// How often it was resumed.
     pub resumes: u32,
     /// What has happened to it, beside its frames, the oldest first; the same again is counted with the first.
@@ -149,9 +154,29 @@ pub struct SessionStory {
     pub omitted_events: u32,
 }
 
+/// A session as its worker hands it out: figures only, because the worker does nothing else meanwhile. The texts are made
+/// where they are wanted.
+#[derive(Debug)]
+pub struct SessionRow {
+    pub(super) record: SessionRecord,
+    pub(super) state: SessionState,
+    pub(super) queued_bytes: u32,
+}
+
+impl SessionRow {
+    /// Returns what is shown of it.
+    pub fn snapshot(&self, place: &Place) -> SessionSnapshot {
+        SessionSnapshot {
+            state: self.state,
+            queued_bytes: self.queued_bytes.into(),
+            ..SessionSnapshot::new(&self.record, place.now_s, place)
+        }
+    }
+}
+
 impl SessionSnapshot {
     /// A session that has begun and lasted until `until_s`.
-    pub(super) fn new(record: &SessionRecord, until_s: u32, place: &Place<'_>) -> SessionSnapshot {
+    pub(super) fn new(record: &SessionRecord, until_s: u32, place: &Place) -> SessionSnapshot {
         let session_id = record.session_id;
         let service = |(name, endpoint, since_s): &UsedService| SessionService {
             service: name.to_string(),
@@ -160,7 +185,7 @@ impl SessionSnapshot {
         };
         SessionSnapshot {
             session_id: session_id.to_string(),
-            global_id: format!("{}:{session_id}", place.gateway_id),
+            global_id: format!("{}:{session_id}", place.config.gateway.id),
             trace_id: TraceId::of(session_id)
                 .map_or_else(String::new, |trace_id| trace_id.to_string()),
             user_id: record.user_id.to_string(),
@@ -186,7 +211,7 @@ impl SessionSnapshot {
     }
 
     /// A session that has ended.
-    pub fn of_ended(ended: &EndedSession, place: &Place<'_>) -> SessionSnapshot {
+    pub fn of_ended(ended: &EndedSession, place: &Place) -> SessionSnapshot {
         let words = |words: &LastWords| LastWordsSnapshot {
             by: words.by.label(),
             code: words.code.0,
@@ -214,12 +239,15 @@ impl SessionStory {
         since_s: u32,
         resumes: u32,
         story: Option<&Story>,
-        place: &Place<'_>,
+        place: &Place,
     ) -> SessionStory {
         let events = story.map_or(&[][..], Story::events);
+        let before_s = story.map_or(Some(0), Story::before_s);
         SessionStory {
             session,
             since_seconds: place.at(since_s),
+            began_seconds: before_s
+                .map(|before_s| place.at(since_s).saturating_sub(before_s.into())),
             resumes,
             events: events.iter().map(|event| told(event, place)).collect(),
             omitted_events: story.map_or(0, Story::omitted),
@@ -227,14 +255,14 @@ impl SessionStory {
     }
 
     /// The story of a session that has ended.
-    pub fn of_ended(ended: &EndedSession, place: &Place<'_>) -> SessionStory {
+    pub fn of_ended(ended: &EndedSession, place: &Place) -> SessionStory {
         let session = SessionSnapshot::of_ended(ended, place);
         let (since_s, story) = (ended.session.started_s, ended.story.as_deref());
         SessionStory::new(session, since_s, ended.resumes, story, place)
     }
 }
 
-fn told(event: &Event, place: &Place<'_>) -> StoryEvent {
+fn told(event: &Event, place: &Place) -> StoryEvent {
     StoryEvent {
         event: name(&event.what).label(),
         detail: Detail(&event.what).to_string(),

@@ -129,6 +129,10 @@ impl Host for View<'_> {
         now.unwrap_or_default().as_secs()
     }
 
+    fn session_age_s(&self) -> Option<u32> {
+        self.stats.session_age_s(self.shared.now_s())
+    }
+
     fn next_call(&self) -> u64 {
         self.shared.draw_number()
     }

@@ -281,11 +281,11 @@ impl WorkerScope {
     }
 
     /// The worker and its clock, as answers to operators need them.
-    pub fn place(&self) -> Place<'_> {
+    pub fn place(&self) -> Place {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let age = Duration::from_millis(self.elapsed_ms());
         Place {
-            gateway_id: &self.scope.config.gateway.id,
+            config: Arc::clone(&self.scope.config),
             worker: self.scope.worker,
             epoch: now.unwrap_or_default().saturating_sub(age),
             now_s: self.now_s(),

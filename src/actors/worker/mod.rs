@@ -44,7 +44,7 @@ pub use draining::{AskAway, ClientCounts, CountClients, CutOffClients, StopAskin
 pub use launch::{WorkerParams, launch};
 pub use marking::{MarkTraced, TracedMarked};
 pub use queries::{
-    AssignSession, ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient,
+    AssignSession, ClientRow, ClientsSnapshot, KickSession, ListClients, ListSessions, ReadClient,
     ReadSession, SessionsSnapshot,
 };
 pub use recent::{EndedSnapshot, ListEnded, ListRefusals, ReadEnded, RefusalsSnapshot};

@@ -1,6 +1,7 @@
 //! Queries for a worker's clients. Each looks at a bounded number of them, so that traffic goes on
 //! between two; the next query continues from where the answer ended.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix::prelude::*;
@@ -8,13 +9,11 @@ use serde_json::json;
 
 use super::{Seated, Worker};
 use crate::actors::client::{
-    Assign, Kick, SessionFilter, SessionSnapshot, SessionStory, slot_of, worker_of,
-};
-use crate::supervision::{
-    ActorSnapshot, ActorState, Inspectable, Kind, Load, Receive, Registration, Supervised, mailbox,
+    Assign, Kick, Place, SessionFilter, SessionRow, SessionStory, slot_of,
 };
 #[cfg(feature = "fault-injection")]
 use crate::supervision::{Fault, Inspect};
+use crate::supervision::{Inspectable, Receive, Registration, Supervised, mailbox};
 
 /// Clients that one question looks at.
 pub(super) const MAX_LOOKED_AT: usize = 4096;
@@ -37,7 +36,9 @@ pub struct ListSessions {
 #[derive(Debug, MessageResponse)]
 pub struct SessionsSnapshot {
     /// Those that pass the filter.
-    pub sessions: Vec<SessionSnapshot>,
+    pub sessions: Vec<SessionRow>,
+    /// Where they are.
+    pub place: Place,
     /// The slot to go on with; `None`: there are no more.
     pub next: Option<usize>,
     /// There is one more at `next`.
@@ -54,11 +55,27 @@ pub struct ListClients {
     pub limit: usize,
 }
 
+/// A client as an actor. As of a session, texts are made where they are wanted.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "as `ActorSnapshot` has them")]
+pub struct ClientRow {
+    pub client_number: u64,
+    pub remote: SocketAddr,
+    pub uptime_seconds: u32,
+    pub handled: u64,
+    pub waiting: u64,
+    pub waiting_highest: u64,
+    pub busy_seconds: f64,
+    pub session: Option<SessionRow>,
+}
+
 /// Some clients of a worker, by slot.
 #[derive(Debug, MessageResponse)]
 pub struct ClientsSnapshot {
     /// The clients.
-    pub clients: Vec<ActorSnapshot>,
+    pub clients: Vec<ClientRow>,
+    /// Where they are.
+    pub place: Place,
     /// The slot to go on with; `None`: there are no more.
     pub next: Option<usize>,
     /// There is one more at `next`.
@@ -102,9 +119,9 @@ pub struct AssignSession {
     pub assign: Assign,
 }
 
-/// Asks for one client, as an actor.
+/// Asks for one client, as an actor, and where it is.
 #[derive(Debug, Message)]
-#[rtype(result = "Option<ActorSnapshot>")]
+#[rtype(result = "Option<(ClientRow, Place)>")]
 pub struct ReadClient {
     /// Its number.
     pub client_number: u64,
@@ -148,7 +165,7 @@ impl Worker {
     }
 
     /// The same of a user's sessions, which are found without a look at anybody else.
-    fn of_user(&self, user_id: u64, msg: &ListSessions) -> Collected<SessionSnapshot> {
+    fn of_user(&self, user_id: u64, msg: &ListSessions) -> Collected<SessionRow> {
         let (mut values, limit) = (Vec::new(), msg.limit.min(MAX_ROWS));
         let slots = self
             .shared
@@ -162,7 +179,7 @@ impl Worker {
                 let next = Some(slot);
                 return Collected { values, next, more };
             }
-            values.extend(found.map(|seated| self.session_snapshot(seated)));
+            values.extend(found.map(|seated| seated.stats.row()));
         }
         Collected {
             values,
@@ -181,34 +198,17 @@ impl Worker {
         self.find(client_number).filter(its)
     }
 
-    fn session_snapshot(&self, seated: &Seated) -> SessionSnapshot {
-        seated.stats.snapshot(&self.shared.place())
-    }
-
-    fn client_snapshot(&self, seated: &Seated) -> ActorSnapshot {
-        let stats = &seated.stats;
-        let worker = worker_of(stats.client_number);
-        let session = stats.session_id().map(|_| self.session_snapshot(seated));
-        ActorSnapshot {
-            id: format!("{}-{}", Kind::Client.name(), stats.client_number),
-            kind: Kind::Client,
-            name: stats.remote().to_string(),
-            worker: Some(worker),
-            parent: Some(self.shared.scope.id(Kind::Worker).to_string()),
-            state: ActorState::Running,
-            uptime_seconds: stats.uptime_seconds(self.shared.now_ms()).into(),
-            restarts: 0,
-            restarts_by_hand: 0,
-            panics: 0,
-            handled: seated.client.mail().handled_count(),
-            waiting: seated.client.mail().waiting(),
-            waiting_highest: seated.client.mail().highest(),
-            load: Load::default(),
-            busy_seconds: seated.client.mail().busy_seconds(),
-            handlers: None,
-            last_error: None,
-            detail: Some(json!({"session": session})),
-            responding: true,
+    fn client_row(&self, seated: &Seated) -> ClientRow {
+        let (stats, mail) = (&seated.stats, seated.client.mail());
+        ClientRow {
+            client_number: stats.client_number,
+            remote: stats.remote(),
+            uptime_seconds: stats.uptime_seconds(self.shared.now_ms()),
+            handled: mail.handled_count(),
+            waiting: mail.waiting(),
+            waiting_highest: mail.highest(),
+            busy_seconds: mail.busy_seconds(),
+            session: stats.session_id().map(|_| stats.row()),
         }
     }
 }
@@ -221,10 +221,11 @@ impl Receive<ListSessions> for Worker {
         let some = match msg.filter.user_id {
             // 0 is whoever has not said who it is.
             Some(user_id) if user_id != 0 => self.of_user(user_id, &msg),
-            _ => self.collect(msg.from, msg.limit, passes, |s| self.session_snapshot(s)),
+            _ => self.collect(msg.from, msg.limit, passes, |seated| seated.stats.row()),
         };
         SessionsSnapshot {
             sessions: some.values,
+            place: self.shared.place(),
             next: some.next,
             more: some.more,
         }
@@ -235,9 +236,15 @@ impl Receive<ListClients> for Worker {
     type Result = ClientsSnapshot;
 
     fn receive(&mut self, msg: ListClients, _: &mut Context<Self>) -> ClientsSnapshot {
-        let some = self.collect(msg.from, msg.limit, |_| true, |s| self.client_snapshot(s));
+        let some = self.collect(
+            msg.from,
+            msg.limit,
+            |_| true,
+            |seated| self.client_row(seated),
+        );
         ClientsSnapshot {
             clients: some.values,
+            place: self.shared.place(),
             next: some.next,
             more: some.more,
         }
@@ -277,7 +284,7 @@ impl Receive<AssignSession> for Worker {
 }
 
 impl Receive<ReadClient> for Worker {
-    type Result = Option<ActorSnapshot>;
+    type Result = Option<(ClientRow, Place)>;
 
     fn receive(&mut self, msg: ReadClient, _: &mut Context<Self>) -> Self::Result {
         let seated = self.find(msg.client_number)?;
@@ -285,7 +292,7 @@ impl Receive<ReadClient> for Worker {
         if msg.fault.is_some() {
             seated.client.do_send(Inspect { fault: msg.fault });
         }
-        Some(self.client_snapshot(seated))
+        Some((self.client_row(seated), self.shared.place()))
     }
 }
 

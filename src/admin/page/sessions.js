@@ -157,6 +157,7 @@ export function session(id) {
       ["Last words", end?.last_words && `${end.last_words.by}: ${end.last_words.code} ${end.last_words.text}`],
       ["From", `${now.client} over ${now.transport}`],
       ["Since", `${at(now.since_seconds)}, ${span(now.age_seconds)}`],
+      ["Began", now.began_seconds < now.since_seconds && now.began_seconds !== null ? `${at(now.began_seconds)}, at another gateway` : null],
       ["Can resume", now.resumable ? `yes; it has, ${plural(now.resumes, "time")}` : "no"],
       ["Frames", `${count(now.frames_in)} in, ${count(now.frames_out)} out`],
       ["Bytes", `${bytes(now.bytes_in)} in, ${bytes(now.bytes_out)} out, ${bytes(now.queued_bytes)} waiting`],

@@ -181,6 +181,6 @@ function of_all(path, write, note, over) {
     if (pages.every((page) => page.end)) return looking.stop(), over();
     say(note, `live on ${plural(pages.length, "gateway")}${silent.length ? `; ${silent.join(", ")} did not answer` : ""}`);
   };
-  const looking = repeat(error, () => load().catch((failure) => say(note, sentence(failure.message))), LOOK);
+  const looking = repeat(error, () => load().catch((failure) => say(note, sentence(failure.message))), { pause: LOOK, unseen: true });
   return { stop: () => looking.stop() };
 }

@@ -9,9 +9,17 @@ import { is_slow } from "./verdict.js";
 /** Milliseconds between two looks of a view that the live events do not feed. */
 const LOOK = 5_000;
 
-/** Calls a function now and every few seconds until it is stopped; its failures are written into a paragraph. */
-export function repeat(error, load, pause = LOOK) {
+/**
+ * Calls a function now and every few seconds until it is stopped; its failures are written into a paragraph. While nobody sees the page it waits, unless
+ * it is to go on; then it is called as soon as somebody does.
+ */
+export function repeat(error, load, { pause = LOOK, unseen = false } = {}) {
   let [timer, stopped] = [null, false];
+  const next = () => {
+    if (stopped) return;
+    if (document.visibilityState !== "hidden" || unseen) again();
+    else document.addEventListener("visibilitychange", next, { once: true });
+  };
   const again = async () => {
     clearTimeout(timer);
     try {
@@ -20,7 +28,7 @@ export function repeat(error, load, pause = LOOK) {
     } catch (failure) {
       say(error, sentence(failure.message));
     }
-    if (!stopped) timer = setTimeout(again, pause);
+    if (!stopped) timer = setTimeout(next, pause);
   };
   again();
   return { now: again, stop: () => ((stopped = true), clearTimeout(timer)) };

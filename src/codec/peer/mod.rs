@@ -205,6 +205,9 @@ pub struct Handover {
     /// The services that ASSIGN has sent somewhere, and where: those that the client has not used yet, and those that are
     /// open there; empty where an older gateway does not tell.
     pub assigned: Vec<Binding>,
+    /// Seconds since the session began, at whichever gateway; `None` where that is not known, or an older gateway does
+    /// not tell.
+    pub age_s: Option<u32>,
 }
 
 /// The longest ring that is handed over, in bytes; of a longer one the oldest frames give way first.

@@ -15,6 +15,8 @@ pub const MAX_FRAME_BYTES: usize = MAX_RING_BYTES + 64 * 1024;
 const MAX_TEXT: usize = 255;
 /// More than all else of a hand-over has beside its ring, its starts and its assignments, in bytes.
 const MAX_REST: usize = 512;
+/// The age of a session that does not know it.
+const UNKNOWN_AGE: u32 = u32::MAX;
 /// More than a binding has, in bytes.
 const MAX_BINDING: usize = 128;
 
@@ -226,6 +228,7 @@ fn put_hand_over(out: &mut Vec<u8>, handed: &Handover) {
     out.extend_from_slice(&handed.ring);
     put_text(out, &handed.last_service);
     put_bindings(out, &handed.assigned);
+    out.extend_from_slice(&handed.age_s.unwrap_or(UNKNOWN_AGE).to_be_bytes());
 }
 
 /// Rest of the input. Nothing is allocated by what a length merely claims.
@@ -372,6 +375,11 @@ impl Rest<'_> {
             true => Vec::new(),
             false => self.bindings()?,
         };
+        // Nor of the session's age.
+        let age_s = match self.0.is_empty() {
+            true => None,
+            false => Some(self.u32()?).filter(|age_s| *age_s != UNKNOWN_AGE),
+        };
         Ok(Handover {
             gap,
             received,
@@ -382,6 +390,7 @@ impl Rest<'_> {
             newest,
             last_service,
             assigned,
+            age_s,
         })
     }
 }

@@ -72,6 +72,7 @@ fn everything() -> Vec<Said> {
             newest: particulars().newest,
             last_service: "game".to_owned(),
             assigned: particulars().bindings,
+            age_s: Some(86_400),
         })),
         ToClaimant::Refused,
         ToClaimant::Ended { code: 408 },
@@ -128,9 +129,10 @@ fn every_cut_is_malformed() {
         let older_ends = match &said {
             Said::ToClaimant(ToClaimant::Handover(handed)) => {
                 let (mut handed, last) = (handed.clone(), handed.last_service.len());
+                let all = frame(Said::ToClaimant(ToClaimant::Handover(handed.clone()))).encode();
                 handed.assigned.clear();
                 let none = frame(Said::ToClaimant(ToClaimant::Handover(handed))).encode();
-                vec![none.len() - 1, none.len() - 2 - last]
+                vec![all.len() - 4, none.len() - 5, none.len() - 6 - last]
             }
             _ => vec![],
         };
@@ -142,7 +144,7 @@ fn every_cut_is_malformed() {
 }
 
 #[test]
-fn a_handover_of_an_older_release_names_no_last_service_and_no_assignments() {
+fn a_handover_of_an_older_release_names_no_last_service_no_assignments_and_no_age() {
     let handed = Handover {
         received: 5,
         ring: b"frames".to_vec(),
@@ -150,7 +152,7 @@ fn a_handover_of_an_older_release_names_no_last_service_and_no_assignments() {
     };
     let expected = frame(Said::ToClaimant(ToClaimant::Handover(Box::new(handed))));
     let bytes = expected.encode();
-    for lacks in [1, 2] {
+    for lacks in [4, 5, 6] {
         let older = &bytes[..bytes.len() - lacks];
         assert_eq!(PeerFrame::decode(older), Ok(expected.clone()));
     }

@@ -81,6 +81,10 @@ impl<L: Hold> Core<L> {
             session.identify(handed.bound, handed.newest);
             session.name_last(&handed.last_service);
             take_assignments(&mut session, &handed.assigned);
+            handed
+                .age_s
+                .into_iter()
+                .for_each(|age_s| step.note(Note::BeganElsewhere(age_s)));
         } else {
             // A token may be a day old, and rules have changed since.
             let mut assigned = std::mem::take(&mut claim.token.assigned);

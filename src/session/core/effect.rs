@@ -38,8 +38,7 @@ pub trait Hold {
     fn suspend(&self, window_ms: u32);
     /// Asks for [`Core::confirmed`](super::Core::confirmed): the backend has taken the session's OPEN.
     fn confirm(&self);
-    /// Sends CLOSE 307; the link delivers until [`Core::left`](super::Core::left). No final CLOSE is
-    /// owed any more.
+    /// Sends CLOSE 307; the link delivers until [`Core::left`](super::Core::left). No final CLOSE is owed any more.
     fn leave(&mut self);
     /// Makes the drop send nothing: the backend has ended the session itself, or has opened it again.
     fn silence(&mut self);
@@ -119,12 +118,13 @@ pub trait Host {
     }
     /// Seconds since 1970.
     fn unix_seconds(&self) -> u64;
+    /// Seconds since the session began, at whichever gateway; `None`: not known.
+    fn session_age_s(&self) -> Option<u32>;
     /// Draws a number for a call to a peer gateway, unique in the process.
     fn next_call(&self) -> u64;
 }
 
-/// One event's surroundings: the time, the gateway, and the effects so far. The driver executes the
-/// effects in order when the event's method returns.
+/// One event's surroundings: the time, the gateway, and the effects so far, which the driver executes in order afterwards.
 pub struct Step<'a> {
     /// The time.
     pub now: Millis,
@@ -332,12 +332,13 @@ pub enum Note {
         /// It was another gateway's.
         taken_up: bool,
     },
+    /// A session that has been taken up began so many seconds ago.
+    BeganElsewhere(u32),
     /// The session is over here.
     SessionEnded(Ended),
     /// The session has no connection from now on.
     Suspended,
-    /// The session was suspended before a peer gateway claimed it, and is again: it may have been passed
-    /// over when there were too many.
+    /// It was suspended before a peer gateway claimed it, and is again: it may have been passed over as one too many.
     WaitsAgain,
     /// A resume has succeeded.
     Resumed {

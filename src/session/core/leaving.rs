@@ -214,6 +214,7 @@ impl<L: Hold> Core<L> {
             bound: session.bound(),
             newest: session.newest(),
             last_service: session.last_named().to_owned(),
+            age_s: step.host.session_age_s(),
         };
         if let Some(confirming) = resume.confirming.take() {
             confirming.dismiss(&ToClaimant::Busy, step);

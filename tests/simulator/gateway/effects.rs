@@ -156,6 +156,7 @@ impl World {
             Note::MoveEnded { code, .. } => self.counts.move_ended(code),
             Note::ErrorMade(_) => self.counts.errors += 1,
             Note::SessionStarted { .. }
+            | Note::BeganElsewhere(_)
             | Note::SessionEnded(_)
             | Note::Suspended
             | Note::NotHandedOver { .. }

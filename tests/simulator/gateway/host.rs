@@ -105,6 +105,10 @@ impl Host for SimHost<'_> {
         unix_seconds(self.now)
     }
 
+    fn session_age_s(&self) -> Option<u32> {
+        None
+    }
+
     fn next_call(&self) -> u64 {
         self.calls.set(self.calls.get() + 1);
         self.calls.get()

@@ -111,6 +111,9 @@ impl Host for Around {
     fn unix_seconds(&self) -> u64 {
         1_000
     }
+    fn session_age_s(&self) -> Option<u32> {
+        Some(7)
+    }
     fn next_call(&self) -> u64 {
         self.calls.set(self.calls.get() + 1);
         self.calls.get()
