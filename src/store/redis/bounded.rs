@@ -232,6 +232,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use proptest::prelude::*;
     use tokio::io::AsyncReadExt;
 
@@ -242,18 +243,29 @@ mod tests {
         emptied: false,
     };
 
+    /// Input that is there, in pieces of this size.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl AsyncRead for Pieces<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            to: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let size = self.1.min(self.0.len()).min(to.remaining());
+            let (piece, rest) = self.0.split_at(size);
+            to.put_slice(piece);
+            self.0 = rest;
+            Poll::Ready(Ok(()))
+        }
+    }
+
     /// What comes of `input` when it comes in pieces of this size.
     fn passed(input: &[u8], piece: usize, bounds: Bounds) -> io::Result<Vec<u8>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        runtime.block_on(async {
-            let (mut far, near) = tokio::io::duplex(piece);
-            let input = input.to_vec();
-            let write = async move { tokio::io::AsyncWriteExt::write_all(&mut far, &input).await };
-            let mut output = Vec::new();
-            let mut bounded = Bounded::new(near, bounds);
-            let (_, read) = tokio::join!(write, bounded.read_to_end(&mut output));
-            read.map(|_| output)
-        })
+        let mut output = Vec::new();
+        let mut bounded = Bounded::new(Pieces(input, piece), bounds);
+        let read = bounded.read_to_end(&mut output).now_or_never();
+        read.expect("all of it is there").map(|_| output)
     }
 
     #[test]
