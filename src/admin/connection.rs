@@ -28,6 +28,7 @@ use super::errors::ApiError;
 use super::params::{MAX_BODY, Upload};
 use super::turns::Turns;
 use super::visitors::Visit;
+use crate::config::source_key;
 use crate::net::http::{
     Body, Broken, CONTINUE, Head, MALFORMED_HOST, Manner, READ_BYTES, Stream, is_host, read_head,
 };
@@ -134,7 +135,9 @@ async fn shake_hands(
     socket: TcpStream,
     remote: SocketAddr,
 ) -> Option<TlsSocket> {
-    let handshake = Box::pin(tls::accept(config, socket, BytesMut::new(), |_| true));
+    let source = source_key(remote.ip(), 64);
+    let accepted = tls::accept(config, socket, BytesMut::new(), source, |_| true);
+    let handshake = Box::pin(accepted);
     match timeout(REQUEST_TIMEOUT, handshake).await {
         Ok(Ok(socket)) => Some(socket),
         Ok(Err(failed)) => {

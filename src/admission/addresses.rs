@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::config::source_key;
 use crate::session::rate::{Bucket, Nanos};
 
 /// Parts of the table, so that workers rarely wait for each other.
@@ -64,15 +65,7 @@ impl AddressLimits {
     }
 
     fn key(self, address: IpAddr) -> u128 {
-        match address.to_canonical() {
-            // As an IPv4-mapped IPv6 address.
-            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(address) => {
-                let host_bits = 128 - u32::from(self.ipv6_prefix.min(128));
-                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-                address.to_bits() & mask
-            }
-        }
+        source_key(address, self.ipv6_prefix)
     }
 }
 

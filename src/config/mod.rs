@@ -22,7 +22,7 @@ pub mod redis_url;
 mod reload;
 pub mod units;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -204,6 +204,26 @@ pub struct Limits {
     pub allow: Networks,
     pub deny: Networks,
     pub max_bans: usize,
+}
+
+impl Limits {
+    /// Returns what stands for `address` where addresses are counted: that one, or of IPv6 `ipv6_prefix` bits of it.
+    pub fn source_key(&self, address: IpAddr) -> u128 {
+        source_key(address, self.ipv6_prefix)
+    }
+}
+
+/// Returns [`Limits::source_key`] with this `ipv6_prefix`.
+pub fn source_key(address: IpAddr, ipv6_prefix: u8) -> u128 {
+    match address.to_canonical() {
+        // As an IPv4-mapped IPv6 address.
+        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(address) => {
+            let host_bits = 128 - u32::from(ipv6_prefix.min(128));
+            let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
+            address.to_bits() & mask
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,6 +52,12 @@ pub fn is_too_much(bytes: usize, least: Pressure) -> bool {
     METER.with_borrow(|meter| meter.as_ref().is_some_and(too_much))
 }
 
+/// One of so many equal parts of the bound; without one, no bound.
+pub fn part_of_limit(parts: usize) -> usize {
+    let part = |meter: &Arc<Meter>| meter.limit() / parts;
+    METER.with_borrow(|meter| meter.as_ref().map_or(usize::MAX, part))
+}
+
 /// Bytes of one holder, counted until it is dropped, on whatever thread that is.
 #[derive(Debug)]
 pub struct Held {

@@ -168,6 +168,11 @@ impl Meter {
         self.shared.idle.fetch_add(change, Relaxed);
     }
 
+    /// Returns the bound of all threads, in bytes.
+    pub(super) fn limit(&self) -> usize {
+        usize::try_from(self.shared.limit()).unwrap_or(0)
+    }
+
     /// Returns the even part of the budget for each thread that counts, in bytes.
     pub fn even_part(&self) -> usize {
         self.shared.even_part()

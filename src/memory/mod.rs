@@ -25,7 +25,9 @@ pub mod shares;
 
 pub use budget::{MemoryBudget, MemorySnapshot};
 pub use evictable::{Evictable, Share, evict, for_each_evictable};
-pub use held::{Held, admits, count, count_on_this_thread, is_scarce, is_too_much, pressure};
+pub use held::{
+    Held, admits, count, count_on_this_thread, is_scarce, is_too_much, part_of_limit, pressure,
+};
 pub use meter::{Meter, SMALL, STEP, UNASKED};
 pub use part::Part;
 pub use pressure::Pressure;

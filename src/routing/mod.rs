@@ -32,7 +32,7 @@ pub use endpoint::{EndpointName, EndpointNameError};
 pub use explain::{Candidate, Explanation};
 pub use name_failures::NameFailures;
 pub use parse::{RealmsParser, parse_file, parse_rules};
-pub use realm_map::{RealmMap, RealmMapBuilder};
+pub use realm_map::{MAX_REALMS, RealmMap, RealmMapBuilder};
 pub use route::{Avoid, Cause, NoRoute, Query, Route, Standing, Why};
 pub use rules::{AssignmentSource, HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint};
 pub use strategy::{Explained, StrategyKind};

@@ -8,7 +8,7 @@ use crate::codec::network::{Network, Networks};
 
 use super::endpoint::{EndpointName, EndpointNameError};
 use super::reader::{Reader, Value, conclude, member_path, note, quoted};
-use super::realm_map::{self, RealmMap, RealmMapBuilder};
+use super::realm_map::{self, MAX_REALMS, RealmMap, RealmMapBuilder};
 use super::rules::{
     AssignmentSource, HashKey, Mistake, Parsed, RoutingData, Rule, WeightedEndpoint,
 };
@@ -98,7 +98,7 @@ fn read_document<'a>(reader: &mut Reader<'a>, document: &Value<'a>, data: &mut R
     for (name, value) in &members {
         match name.as_str() {
             "rules" => data.rules = read_rules(reader, value),
-            "realms" => data.realms = read_realms(reader, value).into(),
+            "realms" => data.realms = read_realms(reader, value, MAX_REALMS).into(),
             _ => reader.unknown(value),
         }
     }
@@ -258,7 +258,16 @@ fn read_address<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> Option<Endpoi
     address.ok()
 }
 
-fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> RealmMap {
+fn read_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>, most: usize) -> RealmMap {
+    let realms = read_all_realms(reader, value);
+    if realms.len() > most {
+        let message = format!("too large: {} realms, limit {most}", realms.len());
+        reader.mistake(value, message);
+    }
+    realms
+}
+
+fn read_all_realms<'a>(reader: &mut Reader<'a>, value: &Value<'a>) -> RealmMap {
     // A million realms without a mistake need neither their paths nor their lines.
     if let Some(realms) = value.plainly() {
         return realms;
@@ -287,3 +296,19 @@ fn wrong_address(text: &str, error: &EndpointNameError) -> String {
 #[cfg(test)]
 #[path = "parse_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod bounds {
+    use super::*;
+
+    #[test]
+    fn too_many_realms() {
+        let mut reader = Reader::new(r#"{"1":"a:1","2":"a:1"}"#);
+        let value = reader.document("realms").unwrap();
+        read_realms(&mut reader, &value, 2);
+        read_realms(&mut reader, &value, 1);
+        let mistakes = reader.finish().unwrap_err();
+        assert_eq!(mistakes.len(), 1);
+        assert_eq!(mistakes[0].message, "too large: 2 realms, limit 1");
+    }
+}

@@ -9,6 +9,9 @@ use serde::{Serialize, Serializer};
 
 use super::endpoint::{EndpointName, EndpointNameError};
 
+/// Most realms of a document.
+pub const MAX_REALMS: usize = 1 << 20;
+
 /// Realm ids with their endpoints, each distinct endpoint once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RealmMap {

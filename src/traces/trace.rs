@@ -6,16 +6,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::KEPT;
 use super::event::Event;
 use super::target::TraceTarget;
-use crate::memory::{Held, Part};
+use super::{KEPT, MOST};
+use crate::memory::{self, Held, Part};
 use crate::session::rate::{Bucket, Nanos};
 
 /// Events that a trace keeps; the oldest gives way.
 pub const MOST_EVENTS: usize = 2048;
 /// Bytes of such events.
 const MOST_BYTES: usize = 512 * 1024;
+/// Parts of `limits.memory` of which each trace may hold one: all of them, that there may be, an eighth of it.
+pub(super) const PARTS_OF_LIMIT: usize = 8 * MOST;
 /// Events that a trace takes in a second, with one second's burst; those beyond are counted.
 pub const EVENTS_PER_SECOND: u64 = 1000;
 
@@ -219,9 +221,10 @@ impl Trace {
 
 impl Ring {
     fn keep(&mut self, event: Arc<Event>) {
+        let most = MOST_BYTES.min(memory::part_of_limit(PARTS_OF_LIMIT));
         self.bytes += event.bytes();
         self.events.push_back((self.newest, event));
-        while self.events.len() > MOST_EVENTS || self.bytes > MOST_BYTES {
+        while self.events.len() > MOST_EVENTS || self.bytes > most {
             let Some((_, oldest)) = self.events.pop_front() else {
                 break;
             };

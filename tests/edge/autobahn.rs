@@ -1,6 +1,7 @@
 //! Autobahn's cases, as kosoku plays them, against the very way that players come: sniffing, HTTP,
 //! handshake and messages. Only what is in the messages is echoed rather than taken for frames.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,8 +26,11 @@ use crate::peers::{run, tool};
 /// Number of applicable cases.
 const CASES: usize = 247;
 
-/// A gateway with nothing behind it.
-struct Nobody;
+/// A gateway with nothing behind it, which counts its answers.
+#[derive(Default)]
+pub(crate) struct Nobody {
+    pub(crate) answers: Cell<u64>,
+}
 
 impl EntryHost for Nobody {
     fn short_of_memory(&self) -> Option<Refusal> {
@@ -65,7 +69,9 @@ impl EntryHost for Nobody {
         None
     }
     fn begin_session(&self, _: DuplexStream) {}
-    fn answered(&self, _: u16) {}
+    fn answered(&self, _: u16) {
+        self.answers.set(self.answers.get() + 1);
+    }
 }
 
 async fn echo(socket: Socket, peer: SocketAddr, config: Arc<config::Config>) {
@@ -74,7 +80,7 @@ async fn echo(socket: Socket, peer: SocketAddr, config: Arc<config::Config>) {
         config,
         remote: peer,
         timeout: Duration::from_secs(30),
-        host: Rc::new(Nobody),
+        host: Rc::new(Nobody::default()),
         drain: Rc::new(Notify::new()),
     };
     let entered = entry::enter(socket, BytesMut::new(), params).await;

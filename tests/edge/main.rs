@@ -31,5 +31,6 @@ mod tls_peers;
 mod tls_refusals;
 mod tls_scene;
 mod traces;
+mod turns;
 mod upgrades;
 mod websocket;

@@ -10,7 +10,7 @@ use game_gateway::config::Config;
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::scene::{Browser, closed, connect, data, echo, frame, request, rest, scripted};
 use crate::support::authority::{Authority, Issued};
@@ -321,6 +321,38 @@ async fn a_bounded_number_of_handshakes_at_once() {
         assert_eq!(answer(&mut player).await, b"x");
         players.push(player);
     }
+}
+
+#[tokio::test]
+async fn handshakes_of_one_address_give_way_to_others() {
+    let (authority, own) = trusted();
+    let gateway = echo(|config: &mut Config| {
+        shows(&[&own])(config);
+        config.gateway.workers = 1;
+        config.listen.tls.max_handshakes = 2;
+    })
+    .await;
+    let mut slow = [connect(&gateway).await, connect(&gateway).await];
+    let under_way = "game_gateway_tls_handshakes_under_way";
+    for (socket, n) in slow.iter_mut().zip(1..) {
+        send(socket, b"\x16\x03").await;
+        gateway.until(under_way, |count| count == n).await;
+    }
+    let way = Way::trusting(&authority);
+    assert!(way.over(connect(&gateway).await).await.is_err());
+    gateway.until(&closed("tls_busy"), |n| n == 1).await;
+    let other = TcpSocket::new_v4().expect("a socket");
+    other.bind(([127, 0, 0, 77], 0).into()).expect("an address");
+    let other = soon(other.connect(gateway.players))
+        .await
+        .expect("connected");
+    let mut player = way.over(other).await.expect("a place");
+    send(&mut player, &data("game", b"x")).await;
+    assert_eq!(answer(&mut player).await, b"x");
+    // The one that had waited for longest.
+    assert!(rest(&mut slow[0]).await.is_empty());
+    gateway.until(&closed("tls_busy"), |n| n == 2).await;
+    assert_eq!(gateway.metric(under_way).await, 1);
 }
 
 #[tokio::test]

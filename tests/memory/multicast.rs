@@ -9,6 +9,9 @@ const IDS: u64 = 512 * 1024;
 /// Bytes of the gateway's memory for a byte of a MULTICAST: its frame, while it is gathered by doubling,
 /// its ids on their way to the registry and back, and the answers.
 const FACTOR: u64 = 8;
+/// What is held of answers that the backend has not read: of all they would be 4 MiB.
+const ANSWERS: u64 = 1024 * 1024;
+const QUEUES: &str = "game_gateway_memory_held_bytes{part=\"link_queues\"}";
 
 fn multicast(ids: impl Iterator<Item = u64>, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -24,8 +27,12 @@ async fn half_a_million_unknown_ids_cost_what_they_weigh() {
     let before = served.peak();
     let flood = multicast((1..=IDS).map(|n| n << 32), &[7; 2000]);
     link.send(Kind::Multicast, 0, &flood).await;
-    for _ in 0..IDS {
+    for n in 0..IDS {
         assert_eq!(link.closed().await.1, 421);
+        if n % (IDS / 8) == 0 {
+            let queued = served.metric(QUEUES).await;
+            assert!(queued <= ANSWERS, "{queued} behind {n} answers");
+        }
     }
     link.send(Kind::Data, session_id, b"still here").await;
     assert_eq!(&player.answer().await.payload[..], b"still here");

@@ -336,8 +336,15 @@ async fn what_is_mistaken_is_no_assignment() {
     for user_id in [6, 7] {
         assert_eq!(visit(&gateway, user_id).await, "404");
     }
+    // This one would be an endpoint, but nobody reads so much; others' are read over the same connection.
+    assign(&redis, 8, format!("{}:{:0>2000}", a.ip(), a.port()));
+    assign(&redis, 9, a);
+    for (user_id, expected) in [(8, "404"), (9, "a"), (8, "404")] {
+        assert_eq!(visit(&gateway, user_id).await, expected);
+    }
     let count = async |name: &str| gateway.metric(&format!("game_gateway_{name}_total")).await;
-    assert_eq!(count("malformed_assignments").await, malformed.len() as u64);
+    let mistaken = malformed.len() as u64 + 2;
+    assert_eq!(count("malformed_assignments").await, mistaken);
     assert_eq!(count("disallowed_assignments").await, 2);
     redis.command(&["DEL", KEY]);
     redis.command(&["SET", KEY, "no hash"]);

@@ -72,6 +72,11 @@ fn mistakes(good: SocketAddr) -> Vec<Mistake> {
             &["HSET REALMS 5 nowhere 6 :9 8 127.0.0.1:99999"],
             &[REALMS, "nowhere", ":9", "99999"],
         ),
+        // It would be a good one, but nobody reads so much.
+        mistake(
+            &[&format!("HSET REALMS 5 127.0.0.1:{:0>5000}", good.port())],
+            &[REALMS, "too large: a value of 5010 bytes, limit 4096"],
+        ),
         mistake(
             &["DEL RULES", "RPUSH RULES x"],
             &[RULES, "expected a string"],

@@ -43,7 +43,7 @@ pub fn launch(
         }),
     });
     let (server, keys) = (
-        Arc::new(Server::new(redis)),
+        Arc::new(Server::for_assignments(redis)),
         Arc::new(Keys::new(&redis.prefix)),
     );
     let (routes, counts) = (Arc::clone(routes), Arc::clone(assignments.counts()));

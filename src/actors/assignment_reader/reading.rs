@@ -10,15 +10,12 @@ use super::{Account, Assigned, AssignmentReader, How, Unassigned};
 use crate::routing::EndpointName;
 use crate::session::rate::Bucket;
 use crate::store::assignments::Question;
-use crate::store::redis::assign::read_assignment;
+use crate::store::redis::assign::{Field, read_assignment};
 
 /// Lines about mistaken assignments in one second; the others are counted in the next line.
 const LINES_PER_SECOND: u64 = 1;
 /// Characters of a mistaken value that are shown.
 const MAX_SHOWN: usize = 80;
-
-/// A field of a hash: bytes, or that there is none.
-type Value = Option<Vec<u8>>;
 
 /// What troubles of the connection are kept under; others are under the name of their service.
 pub(super) const CONNECTION: &str = "";
@@ -88,7 +85,7 @@ impl AssignmentReader {
     pub(super) fn read(
         &self,
         question: &Question,
-    ) -> impl Future<Output = Result<Value, String>> + use<> {
+    ) -> impl Future<Output = Result<Field, String>> + use<> {
         let server = Arc::clone(&self.server);
         let mut connection = self.connection.subscribe();
         let key = self.keys.assignments_of(question.service());
@@ -114,10 +111,10 @@ impl AssignmentReader {
     pub(super) fn take(
         &mut self,
         question: Question,
-        value: Result<Value, String>,
+        field: Result<Field, String>,
     ) -> Result<Assigned, Unassigned> {
-        let value = match value {
-            Ok(value) => value,
+        let field = match field {
+            Ok(field) => field,
             Err(why) => {
                 self.troubles.tell(question.service(), &why.into());
                 return self.last_good(&question);
@@ -125,7 +122,7 @@ impl AssignmentReader {
         };
         let service = Arc::clone(question.service());
         self.troubles.over(&service);
-        let endpoint = value.and_then(|value| self.parse(&question, &value));
+        let endpoint = self.parse(&question, field);
         let answer = self.answer(&service, endpoint.as_deref(), How::Read);
         if let (Some(endpoint), Err(_)) = (&endpoint, answer) {
             let why = "it is no endpoint of the rule, nor in its `assignable` networks";
@@ -162,10 +159,18 @@ impl AssignmentReader {
         Ok(Assigned { endpoint, how })
     }
 
-    /// Reads a value. One that is no endpoint is none.
-    fn parse(&mut self, question: &Question, value: &[u8]) -> Option<Arc<str>> {
+    /// Reads a field. One that is no endpoint is none.
+    fn parse(&mut self, question: &Question, field: Field) -> Option<Arc<str>> {
+        let value = match field {
+            Field::Absent => return None,
+            Field::Value(value) => value,
+            Field::TooLarge(why) => {
+                self.complain(Mistaken::Malformed, question, "", &why);
+                return None;
+            }
+        };
         // Nothing that invalid UTF-8 can be right; with its replacement characters it is named.
-        let text = String::from_utf8_lossy(value);
+        let text = String::from_utf8_lossy(&value);
         match text.parse::<EndpointName>() {
             Ok(_) => Some(text.into()),
             Err(error) => {

@@ -12,11 +12,15 @@ use super::frames::PARTS;
 use super::inbound::MESSAGE_BYTES;
 use super::memory::{LEAST_READ, PATIENCE};
 use super::strays::{Strangers, Strays, recipients};
+use crate::actors::session_registry::UnderWay;
 use crate::codec::Decoded;
 use crate::codec::link::{self, Multicast};
 use crate::memory::{Held, Part};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::link::LinkEnd;
+
+/// Those of one part that the link does not carry: as many as may be under way to other workers.
+const STRANGERS_A_PART: usize = UnderWay::MOST;
 
 /// How far it has got.
 #[derive(Debug)]
@@ -85,7 +89,9 @@ impl Link {
                 _held,
             } => (ids, next, shared, _held),
         };
+        // Each that nobody takes is answered, and the backend may not read that.
         while next < ids.len()
+            && !self.is_behind()
             && let Some(most) = PARTS
                 .into_iter()
                 .find(|most| self.scope.meter.admits(*most))
@@ -135,9 +141,12 @@ impl Link {
         ctx: &Context<Self>,
     ) -> usize {
         let each = self.cost_of_one(payload.len());
-        let (mut left, mut passed) = (most, 0);
+        let (mut left, mut passed, mut strange) = (most, 0, 0);
         let (mut strangers, mut strays) = (Strangers::default(), Strays::default());
         for id in ids {
+            if strange == STRANGERS_A_PART {
+                break;
+            }
             let Some(rest) = left.checked_sub(each) else {
                 break;
             };
@@ -145,6 +154,7 @@ impl Link {
                 Ok(()) => rest,
                 Err(_) => {
                     self.add_stranger(&mut strangers, *id);
+                    strange += 1;
                     left - size_of::<u64>() * 2
                 }
             };

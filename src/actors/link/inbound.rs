@@ -40,6 +40,11 @@ impl Link {
         !self.may_answer() || !self.refused.is_empty()
     }
 
+    /// Tells whether what the backend has sent waits for itself, or for other workers.
+    pub(super) fn is_behind(&self) -> bool {
+        self.owes_too_much() || self.under_way.is_much()
+    }
+
     /// Tells whether more answers may be queued for the backend.
     pub(super) fn may_answer(&self) -> bool {
         self.answers <= MAX_ANSWER_BYTES
@@ -52,11 +57,7 @@ impl Link {
         cx: &mut TaskContext<'_>,
     ) -> Result<(), LinkEnd> {
         for _ in 0..MAX_READS {
-            if self.socket.is_none()
-                || self.owes_too_much()
-                || self.under_way.is_much()
-                || self.must_pause(ctx)
-            {
+            if self.socket.is_none() || self.is_behind() || self.must_pause(ctx) {
                 return Ok(());
             }
             if self.lacks_room {

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::Link;
 use crate::actors::session_registry::{Relay, Relayed, Stray, StrayFrame};
 use crate::codec::code::Code;
-use crate::codec::link::{self, Multicast};
+use crate::codec::link::Multicast;
 use crate::memory::{Held, Part};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::id::Homes;
@@ -115,8 +115,10 @@ impl Link {
         {
             // Opened here since: 421 behind that OPEN would suspend it.
             if self.sessions.get(session_id).is_none() {
-                self.answers += link::HEADER_LEN;
+                let before = self.outbox.queued();
                 self.enqueue_close(session_id, Code::NOT_HERE);
+                // All of it: what is written is taken off again.
+                self.answers += self.outbox.queued() - before;
             }
         }
         if self.refused.is_empty() {

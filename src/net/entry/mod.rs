@@ -67,8 +67,10 @@ pub async fn enter(
     mut params: EntryParams,
 ) -> Result<Entered, Refused> {
     let begun = Instant::now();
+    let mut player = params.remote;
     if proxy::is_due(&params.config, params.remote) {
-        proxy::take_header(&mut socket, &mut read, &params).await?;
+        let named = proxy::take_header(&mut socket, &mut read, &params).await?;
+        player = named.unwrap_or(player);
     }
     loop {
         return match sniff(&read) {
@@ -78,7 +80,7 @@ pub async fn enter(
             }
             Sniffed::Tls => {
                 // Apart, for an HTTP connection keeps room for the largest stage of its entry.
-                socket = Box::pin(tls::accept(socket, read, &params)).await?;
+                socket = Box::pin(tls::accept(socket, read, player.ip(), &params)).await?;
                 read = BytesMut::new();
                 continue;
             }

@@ -23,7 +23,7 @@ pub(super) async fn take_header(
     socket: &mut Socket,
     read: &mut BytesMut,
     params: &EntryParams,
-) -> Result<(), Refused> {
+) -> Result<Option<SocketAddr>, Refused> {
     loop {
         match sniff(read) {
             Sniffed::More => read_more(socket, read, params).await?,
@@ -39,7 +39,8 @@ pub(super) async fn take_header(
                 read.advance(used);
                 return match proxied {
                     Proxied::For(remote) if !params.host.proxied(remote) => Err(Refused::Denied),
-                    Proxied::For(_) | Proxied::Itself => Ok(()),
+                    Proxied::For(remote) => Ok(Some(remote)),
+                    Proxied::Itself => Ok(None),
                 };
             }
             Decoded::Need(_) => read_more(socket, read, params).await?,

@@ -1,6 +1,7 @@
 //! The TLS handshake of a connection.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -21,10 +22,11 @@ pub(super) fn is_missing(socket: &Socket, params: &EntryParams) -> bool {
     params.config.listen.tls.required && matches!(socket, Socket::Tcp(_))
 }
 
-/// Performs the TLS handshake; `read` is its beginning.
+/// Performs the TLS handshake of this player; `read` is its beginning.
 pub(super) async fn accept(
     socket: Socket,
     read: BytesMut,
+    player: IpAddr,
     params: &EntryParams,
 ) -> Result<Socket, Refused> {
     let (Socket::Tcp(socket), Some(config)) = (socket, params.tls.server()) else {
@@ -42,9 +44,14 @@ pub(super) async fn accept(
         fits
     };
     let began = params.host.now();
-    let handshake = params.tls.begin_handshake(began);
+    let source = params.config.limits.source_key(player);
+    let handshake = params.tls.begin_handshake(began, source);
     let handshake = handshake.ok_or(Refused::TlsBusy)?;
-    let shaken = net::tls::accept(config, socket, read, grows).await;
+    let shaken = tokio::select! {
+        biased;
+        shaken = net::tls::accept(config, socket, read, source, grows) => shaken,
+        () = handshake.must_give_way() => return Err(Refused::TlsBusy),
+    };
     drop(handshake);
     match shaken {
         Ok(socket) => {

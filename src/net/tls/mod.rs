@@ -10,6 +10,7 @@
 
 mod client;
 mod files;
+mod places;
 mod server;
 mod stream;
 mod turns;
@@ -27,6 +28,7 @@ use crate::session::rate::{Nanos, SharedBucket};
 
 pub use client::connect;
 pub use files::FileMistake;
+pub use places::Handshake;
 pub use server::{HandshakeFailed, accept};
 pub use stream::{IDLE_KIB, TlsSocket};
 
@@ -91,16 +93,6 @@ pub enum Reloaded {
     },
     /// They have mistakes; the configuration in force stays.
     Refused(Vec<FileMistake>),
-}
-
-/// A handshake that is under way; dropping it makes room for another.
-#[derive(Debug)]
-pub struct Handshake(Arc<AtomicUsize>);
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Tls {
@@ -184,13 +176,12 @@ impl Tls {
     }
 
     /// Admits a handshake with a player at `now`, a time of any clock; none if `listen.tls.max_handshakes` are
-    /// under way, or `listen.tls.max_handshakes_per_second` have begun.
-    pub fn begin_handshake(&self, now: Nanos) -> Option<Handshake> {
-        let handshake = Handshake(Arc::clone(&self.handshakes));
-        let before = handshake.0.fetch_add(1, Ordering::Relaxed);
+    /// under way, of which none gives way to this `source`, or `listen.tls.max_handshakes_per_second` have begun.
+    pub fn begin_handshake(&self, now: Nanos, source: u128) -> Option<Handshake> {
         let rate = self.handshakes_per_second.load(Ordering::Relaxed);
         let most = self.max_handshakes.load(Ordering::Relaxed);
-        (before < most && self.begun.take(now, rate)).then_some(handshake)
+        let handshake = Handshake::begin(&self.handshakes, most, source)?;
+        self.begun.take(now, rate).then_some(handshake)
     }
 
     /// Returns the state for metrics.

@@ -254,7 +254,7 @@ fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
 }
 
 /// Performs the handshake with a client; `read` is the beginning of its first message. `grows` hears how many bytes of
-/// that have come, and says whether there is room for as many.
+/// that have come, and says whether there is room for as many. `source`: whose it is among those who take turns.
 ///
 /// # Errors
 /// The player does not speak TLS or no supported version of it, lacks a required certificate, or has
@@ -263,6 +263,7 @@ pub async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     mut read: BytesMut,
+    source: u128,
     mut grows: impl FnMut(usize) -> bool,
 ) -> Result<TlsSocket, HandshakeFailed> {
     let mut socket = Followed::new(socket, &read);
@@ -302,8 +303,12 @@ pub async fn accept(
         }
     };
     let handshake = StartHandshake::from_parts(accepted, socket);
-    let handshake = handshake.into_stream_with(config, |connection| feed(connection, &read));
-    match in_turns(handshake.into_fallible()).await {
+    let handshake = async move {
+        // This signs where the client has sent what it takes.
+        let handshake = handshake.into_stream_with(config, |connection| feed(connection, &read));
+        handshake.into_fallible().await
+    };
+    match in_turns(source, handshake).await {
         Ok(stream) => Ok(TlsSocket::new(stream.into())),
         Err((error, socket)) => Err(HandshakeFailed {
             error,
@@ -311,3 +316,7 @@ pub async fn accept(
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -3,20 +3,43 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, ErrorKind, RedisConnectionInfo, RedisError};
+use rustls::ClientConfig;
+use tokio::task::JoinHandle;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
+use super::bounded::{Bounds, TOO_LARGE};
+use super::dial::{dial, tls};
+use super::versions::MAX_PACKED_BYTES;
 use crate::config::redis_url::show_server;
 use crate::config::{self, RedisUrl, Secret};
+use crate::store::{Refused, RefusedKind};
+
+/// Of routing data: the data of a version is the largest value, and both keys in one transaction the largest reply.
+/// An address has at most 260 bytes.
+const ROUTING: Bounds = Bounds {
+    value: MAX_PACKED_BYTES,
+    field: 4096,
+    reply: MAX_PACKED_BYTES,
+    emptied: false,
+};
+/// Of one assignment at a time. What is counted of a question under way includes its answer.
+const ASSIGNMENTS: Bounds = Bounds {
+    value: 512,
+    field: 512,
+    reply: 64 * 1024,
+    emptied: false,
+};
+/// Of notifications, a line of whose text is kept. One without a text concerns everything.
+const NOTIFICATIONS: Bounds = Bounds {
+    value: 4096,
+    field: 4096,
+    reply: 16 * 1024,
+    emptied: true,
+};
 
 /// A host and a port.
 pub(super) type Address = (String, u16);
@@ -28,14 +51,25 @@ pub struct Server {
     pub(super) sentinel_password: Option<Secret>,
     ca: Option<PathBuf>,
     timeout: Duration,
+    bounds: Bounds,
 }
 
 /// A connection for commands, with its server.
 pub struct Connected {
     /// For commands; its clones share it.
     pub commands: MultiplexedConnection,
-    client: Client,
+    settings: RedisConnectionInfo,
     pub(super) address: Address,
+    _driver: Driver,
+}
+
+/// The task that moves a connection's bytes; it ends with the connection, whatever is still awaited.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Connected {
@@ -46,7 +80,7 @@ impl Connected {
 }
 
 impl Server {
-    /// Takes the configuration; `redis.username` and `redis.password` override those of the URL.
+    /// Takes the configuration, for routing data; `redis.username` and `redis.password` override those of the URL.
     pub fn new(config: &config::Redis) -> Server {
         install_crypto();
         let mut url = config.url.clone();
@@ -57,6 +91,15 @@ impl Server {
             sentinel_password: config.sentinel_password.clone(),
             ca: config.ca.clone(),
             timeout: config.timeout,
+            bounds: ROUTING,
+        }
+    }
+
+    /// Takes the configuration, for assignments.
+    pub fn for_assignments(config: &config::Redis) -> Server {
+        Server {
+            bounds: ASSIGNMENTS,
+            ..Server::new(config)
         }
     }
 
@@ -100,7 +143,12 @@ impl Server {
     /// # Errors
     /// The connection failed; the text is one line.
     pub async fn subscriber(&self, to: &Connected) -> Result<PubSub, String> {
-        let subscriber = self.in_time(to.client.get_async_pubsub()).await;
+        let tls = self.tls()?;
+        let subscriber = async {
+            let stream = dial(&to.address, tls, NOTIFICATIONS).await?;
+            PubSub::new(&to.settings, stream).await
+        };
+        let subscriber = self.in_time(subscriber).await;
         subscriber.map_err(|error| format!("{}: {error}", show_server(&to.address)))
     }
 
@@ -133,48 +181,25 @@ impl Server {
         address: &Address,
         settings: RedisConnectionInfo,
     ) -> Result<Connected, String> {
-        let client = self.client(address, settings)?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.timeout))
-            .set_response_timeout(Some(self.timeout));
-        let commands = client.get_multiplexed_async_connection_with_config(&config);
+        let tls = self.tls()?;
+        let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.timeout));
+        let opened = async {
+            let stream = dial(address, tls, self.bounds).await?;
+            MultiplexedConnection::new_with_config(&settings, stream, config).await
+        };
+        let (commands, driver) = self.in_time(opened).await?;
         Ok(Connected {
-            commands: self.in_time(commands).await?,
-            client,
+            commands,
+            settings,
             address: address.clone(),
+            _driver: Driver(tokio::spawn(driver)),
         })
     }
 
-    /// Makes the crate's client. The CA is read again each time, so that it can be replaced.
-    fn client(
-        &self,
-        (host, port): &Address,
-        settings: RedisConnectionInfo,
-    ) -> Result<Client, String> {
-        let address = match self.url.tls {
-            false => ConnectionAddr::Tcp(host.clone(), *port),
-            true => ConnectionAddr::TcpTls {
-                host: host.clone(),
-                port: *port,
-                insecure: false,
-                tls_params: None,
-            },
-        };
-        let info = address.into_connection_info().map_err(explain)?;
-        let info = info.set_redis_settings(settings);
-        let Some(ca) = &self.ca else {
-            return Client::open(info).map_err(explain);
-        };
-        let wrong = |why: String| format!("redis.ca {}: {why}", ca.display());
-        let pem = std::fs::read(ca).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-        if CertificateDer::pem_slice_iter(&pem).next().is_none() {
-            return Err(wrong("no certificate found, expected PEM".to_owned()));
-        }
-        let certificates = TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem),
-        };
-        Client::build_with_tls(info, certificates).map_err(|error| wrong(explain(error)))
+    /// Makes the configuration of TLS; none without. The CA is read again each time, so that it can be replaced.
+    fn tls(&self) -> Result<Option<Arc<ClientConfig>>, String> {
+        let wanted = self.url.tls.then(|| tls(self.ca.as_deref()));
+        wanted.transpose()
     }
 
     /// Checks that commands are answered, with sentinels by a master.
@@ -245,12 +270,21 @@ fn install_crypto() {
     });
 }
 
+/// Makes the refusal of a key whose value, or one of its values, was not read.
+pub(super) fn too_large(key: &str, error: RedisError) -> Refused {
+    Refused {
+        kind: RefusedKind::Mistaken,
+        lines: vec![format!("redis key {key}: {}", explain(error))],
+    }
+}
+
 /// Formats an error of Redis in one line.
 pub(super) fn explain(error: RedisError) -> String {
     if error.kind() == ErrorKind::AuthenticationFailed {
         return "authentication failed: wrong user or password".to_owned();
     }
     let said = |code: &str, detail: Option<&str>| match detail {
+        Some(detail) if code == TOO_LARGE => format!("too large: {detail}"),
         Some(detail) => format!("{code} {detail}"),
         None => code.to_owned(),
     };

@@ -1,6 +1,7 @@
 //! Routing data in Redis (protocol section 4). No actors.
 //!
 //! * [`assign`]: assignments of users, read one by one.
+//! * `bounded`, `dial`: streams whose replies keep within bounds.
 //! * [`change`]: what is there is replaced, and the history with it.
 //! * [`connect`]: to the server, or through sentinels to the master.
 //! * [`document`]: the routes file that is the same as both keys.
@@ -14,8 +15,10 @@ use crate::routing::Parsed;
 use crate::store::Refused;
 
 pub mod assign;
+mod bounded;
 pub mod change;
 pub mod connect;
+mod dial;
 pub mod document;
 pub mod follow;
 pub mod pieces;

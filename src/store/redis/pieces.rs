@@ -11,8 +11,10 @@ use std::sync::Arc;
 use redis::{RedisError, RedisResult, Value};
 
 use super::Keys;
-use super::connect::{Connected, Server};
-use super::read::{Gathered, MAX_REALMS, answered, check_sizes, read};
+use super::bounded::TOO_LARGE;
+use super::connect::{Connected, Server, too_large};
+use super::read::{Gathered, answered, check_sizes, read};
+use crate::routing::MAX_REALMS;
 use crate::store::Refused;
 
 /// Realms that one command asks for; Redis takes about a millisecond for them.
@@ -155,8 +157,9 @@ impl Reader {
             let mut scan = redis::cmd("HSCAN");
             scan.arg(&self.keys.realms).arg(cursor);
             scan.arg("COUNT").arg(PIECE);
-            let piece = async { permitted(scan.query_async(&mut commands).await) };
+            let piece = async { refused_as_data(scan.query_async(&mut commands).await) };
             let piece = answered(&self.connected, self.server.in_time(piece).await)?;
+            let piece = piece.map_err(|error| too_large(&self.keys.realms, error))?;
             let piece: Option<(u64, Pairs)> = piece;
             let Some((next, pairs)) = piece else {
                 return Ok(None);
@@ -174,6 +177,14 @@ impl Reader {
             }
             cursor = next;
         }
+    }
+}
+
+/// Tells what is wrong with the data apart from what is wrong with the connection.
+fn refused_as_data<T>(answer: RedisResult<T>) -> RedisResult<RedisResult<Option<T>>> {
+    match answer {
+        Err(error) if error.code() == Some(TOO_LARGE) => Ok(Err(error)),
+        answer => permitted(answer).map(Ok),
     }
 }
 

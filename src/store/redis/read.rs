@@ -3,16 +3,15 @@
 use redis::{RedisResult, Value};
 
 use super::Keys;
-use super::connect::{Connected, Server, explain};
+use super::bounded::TOO_LARGE;
+use super::connect::{Connected, Server, explain, too_large};
 use super::versions::digest;
-use crate::routing::{Mistake, Parsed, RealmsParser, RoutingData, parse_rules};
+use crate::routing::{MAX_REALMS, Mistake, Parsed, RealmsParser, RoutingData, parse_rules};
 use crate::store::file::MAX_FILE_BYTES;
 use crate::store::{Refused, RefusedKind};
 
 /// The largest rules, and the largest realm map, in bytes: the same as a routes file's.
 pub const MAX_DOCUMENT_BYTES: usize = MAX_FILE_BYTES as usize;
-/// Most realms.
-pub const MAX_REALMS: usize = 1 << 20;
 
 /// The values of the two keys, unparsed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,6 +66,8 @@ async fn read_pair(
     if atomic {
         answers = answered(connected, executed(answers).map_err(explain))?;
     }
+    // An error may stand within a hash, for a value that is too large.
+    let answers = answers.into_iter().map(|it| it?.extract_error()).collect();
     let mut trouble = Trouble::default();
     let [rules, realms] = trouble.both(keys, answers)?;
     trouble.end()?;
@@ -101,7 +102,7 @@ pub(super) async fn check_sizes(
 fn executed(answers: Vec<RedisResult<Value>>) -> RedisResult<Vec<RedisResult<Value>>> {
     let steps: RedisResult<Vec<Value>> = answers.into_iter().collect();
     match steps?.pop() {
-        Some(Value::Array(answers)) => Ok(answers.into_iter().map(Value::extract_error).collect()),
+        Some(Value::Array(answers)) => Ok(answers.into_iter().map(Ok).collect()),
         _ => Ok(Vec::new()),
     }
 }
@@ -140,6 +141,9 @@ impl Trouble {
             Err(error) if error.code() == Some("WRONGTYPE") => {
                 self.mistaken
                     .push(format!("redis key {key}: wrong type, expected {kind}"));
+            }
+            Err(error) if error.code() == Some(TOO_LARGE) => {
+                self.mistaken.extend(too_large(key, error).lines);
             }
             Err(error) => self
                 .unreadable

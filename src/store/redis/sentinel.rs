@@ -102,7 +102,8 @@ impl Server {
     async fn ask_sentinel(&self, sentinel: &Address, service: &str) -> Result<Address, String> {
         let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let settings = with_credentials(settings, &None, &self.sentinel_password);
-        let mut sentinel = self.open(sentinel, settings).await?.commands;
+        let connected = self.open(sentinel, settings).await?;
+        let mut sentinel = connected.commands.clone();
         let mut question = redis::cmd("SENTINEL");
         question.arg("get-master-addr-by-name").arg(service);
         let answer = self.in_time(question.query_async(&mut sentinel)).await?;
