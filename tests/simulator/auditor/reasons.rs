@@ -55,6 +55,15 @@ impl Audit {
         })
     }
 
+    /// Until when a gateway stood still; 0: it never did.
+    pub(super) fn stood_still(&self, gateway: usize) -> Millis {
+        let stalls = self.causes.iter().filter_map(|(_, cause)| match cause {
+            Cause::Stalled(g, until) if *g == gateway => Some(*until),
+            _ => None,
+        });
+        stalls.max().unwrap_or(0)
+    }
+
     /// Tells whether something in the world is slow.
     pub(super) fn is_slow(&self) -> bool {
         self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow)
