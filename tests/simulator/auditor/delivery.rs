@@ -235,6 +235,7 @@ impl Audit {
                     || to_belated(session, frame)
                     || to_too_late(session, frame)
                     || to_given_up(session, frame)
+                    || self.to_closed(session, frame)
                     || to_a_lost_link(life, frame)
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
@@ -311,7 +312,19 @@ impl Audit {
         claims && !session.moves.is_empty() && !self.owners_are_asked()
     }
 
-    /// The same, but it still waited for that link, which was full.
+    /// The session was over on that link, which its backend did not know, and the link was lost before its gateway could
+    /// answer that it does not have the session there (2.3).
+    fn to_closed(&self, session: &Session, frame: &DownFrame) -> bool {
+        let Some(id) = frame.link.filter(|_| frame.arrived.is_none()) else {
+            return false;
+        };
+        let place = session.places.get(&id);
+        let over = place.is_some_and(|p| p.closed.is_some_and(|at| at < frame.sent));
+        over && self.links.get(&id).is_some_and(|link| link.lost.is_some())
+    }
+
+    /// The frame still waited for the full link of a backend that hands nothing over, where an ASSIGN has replaced that one
+    /// and its link is lost.
     fn is_left_unsaid(&self, session: &Session, service: usize, frame: &UpFrame) -> bool {
         session.places.iter().any(|(id, place)| {
             let lost = self.links.get(id).is_some_and(|link| {
@@ -450,7 +463,8 @@ fn to_too_late(session: &Session, frame: &DownFrame) -> bool {
     place.is_some_and(|place| {
         let waited = place.transferred && place.unanswered && place.standing == Standing::Closed;
         // It is there again, and said this before it had read so.
-        let again = place.too_late && frame.arrived.is_none_or(|at| at < place.accepted);
+        let answered = place.accepted.max(place.ended);
+        let again = place.too_late && frame.arrived.is_none_or(|at| at < answered);
         waited || again
     })
 }

@@ -73,7 +73,11 @@ impl Audit {
         let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
             return;
         };
-        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        // The endpoint's, whichever process is there: its gateway may not know that one has died.
+        let same = |link: &&mut super::Link| {
+            let of = (link.gateway, link.backend.index, link.service);
+            of == (gateway, backend.index, service)
+        };
         for link in self.links.values_mut().filter(same) {
             link.transfers = transfers;
         }
@@ -83,7 +87,11 @@ impl Audit {
         let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
             return;
         };
-        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        // The endpoint's, whichever process is there: its gateway may not know that one has died.
+        let same = |link: &&mut super::Link| {
+            let of = (link.gateway, link.backend.index, link.service);
+            of == (gateway, backend.index, service)
+        };
         for link in self.links.values_mut().filter(same) {
             link.evacuated = true;
         }

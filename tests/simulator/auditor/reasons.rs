@@ -138,7 +138,11 @@ impl Audit {
         // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
         let over = session.ended.is_some_and(|ended| ended > since);
         let broken = session.attempts.iter().any(|a| self.may_break(a, owner));
+        // "Who has handed a session over remembers to whom for the resume window."
+        let gave = session.handed_over.get(&conn.gateway);
+        let forgotten = gave.is_some_and(|at| at.at + self.scene.resume_window <= self.now.at);
         if !(over
+            || forgotten
             || broken
             || failed
             || slow

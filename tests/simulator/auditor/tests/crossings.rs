@@ -5,7 +5,7 @@ use game_gateway::codec::link::{Assign, Kind as LinkKind};
 
 use super::moves::{STATE, arrival, moved};
 use super::trace::*;
-use crate::wire::{BackendLearns, Payload, Seen};
+use crate::wire::{BackendLearns, Payload, Seen, Side, WireEvent};
 
 fn passes(write: impl FnOnce(&mut Trace)) {
     let mut trace = Trace::new();
@@ -35,6 +35,30 @@ impl Trace {
         self.from(link, &accept(epoch));
     }
 
+    /// The new backend sends a frame, which goes nowhere yet.
+    fn new_sends(&mut self, number: u64) {
+        self.see(&Seen::BackendSent {
+            backend: 1,
+            service: SERVICES[0],
+            session_id: ID,
+            payload: &from_new(number).encode(),
+            multicast: false,
+            written: true,
+        });
+    }
+
+    /// A gateway's frame is sent, and does not arrive for now.
+    fn says_only(&mut self, link: usize, bytes: &[u8]) {
+        let from = Side::Gateway;
+        self.on(link, WireEvent::Sent { from, bytes });
+    }
+
+    /// A backend's frame is sent, and does not arrive for now.
+    fn says_back(&mut self, link: usize, bytes: &[u8]) {
+        let from = Side::Remote;
+        self.on(link, WireEvent::Sent { from, bytes });
+    }
+
     /// All that was sent before must have come through.
     fn settles(&mut self) {
         self.wait(5_000);
@@ -55,18 +79,78 @@ fn a_new_backend_that_was_given_up_speaks_in_vain() {
         t.wait(2_001);
         t.gets_back(0, 3, 502);
         t.down(0, &opened(1, false, b"t2"));
-        t.see(&Seen::BackendSent {
-            backend: 1,
-            service: SERVICES[0],
-            session_id: ID,
-            payload: &from_new(1).encode(),
-            multicast: false,
-            written: true,
-        });
+        t.new_sends(1);
         t.from(link, &accept(2));
         t.from(link, &link_data(from_new(1)));
         t.settles();
         t.leaves(0, 0);
+    });
+}
+
+/// It is offered the session again, and does not know yet that it was too late for the first time.
+#[test]
+fn a_new_backend_that_was_too_late_refuses_the_next_offer() {
+    passes(|t| {
+        t.begin();
+        t.parts();
+        let link = t.offers();
+        t.wait(2_001);
+        t.gets_back(0, 3, 502);
+        t.down(0, &opened(1, false, b"t2"));
+        t.new_sends(1);
+        let early = [accept(2), link_data(from_new(1))].concat();
+        t.says_back(link, &early);
+        t.to(link, &link_close(502));
+        t.learns(1, BackendLearns::Ended { code: Code(502) });
+        t.asks_for_a_move();
+        t.part(0);
+        t.gives(0, b"more cards");
+        t.to(link, &arrival(4, b"more cards"));
+        t.see(&Seen::BackendTakes {
+            backend: 1,
+            service: SERVICES[0],
+            session_id: ID,
+            state: b"more cards",
+            refused: Some(Code(4_000)),
+        });
+        let (to, bytes) = (Side::Gateway, &early[..]);
+        t.on(link, WireEvent::Delivered { to, bytes });
+        t.from(link, &link_close(4_000));
+        t.gets_back(0, 5, 4_000);
+        t.down(0, &opened(1, false, b"t3"));
+        t.settles();
+    });
+}
+
+/// The link is lost before its gateway can say that it does not have the session there.
+#[test]
+fn a_backend_speaks_while_its_final_close_is_on_its_way() {
+    passes(|t| {
+        t.begin();
+        t.breaks(0, 0);
+        t.backend_sends(payload_down(2));
+        t.from(0, &link_data(payload_down(2)));
+        let conn = t.asks(1, 1, b"t1");
+        let link = t.link(1, 0, 0);
+        t.says_only(link, &open(2, true));
+        t.wait(2_001);
+        t.to(0, &link_close(307));
+        t.from(0, &link_close(307));
+        t.down(conn, &opened(1, false, b"t2"));
+        t.told_resumed(false);
+        t.down(conn, &error(502));
+        t.told_error(502);
+        t.down(conn, &data_down(2));
+        t.told(payload_down(2));
+        t.says_only(link, &link_close(502));
+        let (to, bytes) = (Side::Remote, &open(2, true)[..]);
+        t.on(link, WireEvent::Delivered { to, bytes });
+        t.learns_of(link, 2, true);
+        t.says_back(link, &accept(2));
+        t.backend_sends(payload_down(3));
+        t.says_back(link, &link_data(payload_down(3)));
+        t.lose(link);
+        t.settles();
     });
 }
 

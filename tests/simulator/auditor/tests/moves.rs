@@ -40,7 +40,7 @@ pub(super) fn moved(code: u16) -> Vec<u8> {
 
 impl Trace {
     /// Its backend asks to have the session taken to the other one.
-    fn asks_for_a_move(&mut self) {
+    pub(super) fn asks_for_a_move(&mut self) {
         self.asks_to_go(0, "10.0.1.0:7000");
     }
 
