@@ -466,7 +466,12 @@ impl Audit {
         let (now, stood_still) = (self.now.at, self.stood_still(gateway.index));
         let (links, timeout) = (&self.links, self.scene.connect_timeout);
         let session = self.sessions.entry(session_id).or_default();
-        let same = |w: &Wish| links.get(&w.link).map(super::Link::ends) == Some(ends);
+        let same = |w: &Wish| {
+            let of = |(gateway, backend, service): (Process, Process, usize)| {
+                (gateway, backend.index, service)
+            };
+            links.get(&w.link).map(|l| of(l.ends())) == Some(of(ends))
+        };
         let fits = |w: &Wish| match began {
             // On whatever link of that backend it came.
             Some(began) => w.heard < began,
@@ -485,6 +490,12 @@ impl Audit {
             let since = m.began.at.max(stood_still);
             since + 3 * timeout >= now
         });
+        // What a gateway says on a link that is lost in that moment is not seen.
+        let unseen = session.lost_links.iter().any(|lost| {
+            let lately = lost.since.at + INSIDE >= now;
+            code == 502 && lost.gateway == gateway && lately
+        });
+        let known = known || unseen;
         let assigns = |w: &Wish| w.codes.contains(&503);
         let mut wishes = session.wishes.iter_mut().filter(|w| same(w));
         if began.is_none()
