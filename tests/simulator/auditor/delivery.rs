@@ -18,7 +18,7 @@
 //! * the session is over, and nothing of that backend came behind it.
 
 use super::model::{
-    DownFrame, Life, LostLink, Moment, Process, SentError, Session, Standing, Told, UpFrame,
+    DownFrame, Life, LostLink, Moment, Place, Process, SentError, Session, Standing, Told, UpFrame,
 };
 use super::{Audit, rules};
 use crate::wire::Payload;
@@ -167,11 +167,26 @@ impl Audit {
         let refused = self.scene.slow || self.backends_fail();
         let id = self.lives.get(&of).and_then(|life| life.session);
         let session = id.and_then(|id| self.sessions.get(&id));
-        let places = session.into_iter().flat_map(|session| {
-            let replaced = |id: &&u64| self.is_replaced(session, **id);
-            session.places.keys().filter(replaced).copied()
-        });
-        let replaced: Vec<u64> = places.collect();
+        let beside = |id: u64| {
+            let replaced =
+                |session| self.is_replaced(session, id) || self.is_passed_by(session, id);
+            session.is_some_and(replaced)
+        };
+        let places = session
+            .into_iter()
+            .flat_map(|session| session.places.keys());
+        let excused: Vec<u64> = places.copied().filter(|id| beside(*id)).collect();
+        let drained = |service: usize, frame: &UpFrame| {
+            let unsaid = |session| self.is_left_unsaid(session, service, frame);
+            frame.forwarded.is_none() && session.is_some_and(unsaid)
+        };
+        let life = self.lives.get(&of);
+        let unsaid: Vec<usize> = life
+            .into_iter()
+            .flat_map(|life| life.sent.iter().enumerate())
+            .filter(|(_, frame)| drained(frame.service, frame))
+            .map(|(at, _)| at)
+            .collect();
         let Some(life) = self.lives.get_mut(&of) else {
             return;
         };
@@ -180,8 +195,9 @@ impl Audit {
             for at in 0..life.sent.len() {
                 let frame = &life.sent[at];
                 let missing = frame.service == service && frame.got.is_none();
-                let replaced = frame.link.is_some_and(|id| replaced.contains(&id));
-                if missing && !replaced && !excused_up(life, at, all_before, refused) {
+                let beside = frame.link.is_some_and(|id| excused.contains(&id));
+                let beside = beside || unsaid.contains(&at);
+                if missing && !beside && !excused_up(life, at, all_before, refused) {
                     lost.get_or_insert((service, at));
                 }
             }
@@ -218,6 +234,8 @@ impl Audit {
                     || to_nowhere(session, frame, |id| self.links.get(&id).map(|l| l.gateway))
                     || to_belated(session, frame)
                     || to_too_late(session, frame)
+                    || to_given_up(session, frame)
+                    || self.to_closed(session, frame)
                     || to_a_lost_link(life, frame)
                     || by_error(life, frame, before, next, link_lost);
                 if !excused {
@@ -292,6 +310,47 @@ impl Audit {
             Some(attempt.gateway) == gateway && attempt.asked < frame.sent && !attempt.succeeded
         });
         claims && !session.moves.is_empty() && !self.owners_are_asked()
+    }
+
+    /// The session was over on that link, which its backend did not know, and the link was lost before its gateway could
+    /// answer that it does not have the session there (2.3).
+    fn to_closed(&self, session: &Session, frame: &DownFrame) -> bool {
+        let Some(id) = frame.link.filter(|_| frame.arrived.is_none()) else {
+            return false;
+        };
+        let place = session.places.get(&id);
+        let over = place.is_some_and(|p| p.closed.is_some_and(|at| at < frame.sent));
+        over && self.links.get(&id).is_some_and(|link| link.lost.is_some())
+    }
+
+    /// The frame still waited for the full link of a backend that hands nothing over, where an ASSIGN has replaced that one
+    /// and its link is lost.
+    fn is_left_unsaid(&self, session: &Session, service: usize, frame: &UpFrame) -> bool {
+        session.places.iter().any(|(id, place)| {
+            let lost = self.links.get(id).is_some_and(|link| {
+                let its = link.service == service && frame.gateways.contains(&link.gateway);
+                its && link.lost.is_some() && !link.transfers
+            });
+            let before = frame.arrived_last > Some(place.opened);
+            lost && before && self.has_successor(session, *id)
+        })
+    }
+
+    /// The backend on this link has the session back from an owner that was passed over, could not be asked, and has
+    /// raised the epoch by a move (docs/simulation.md, limits): it does not hear who has the session.
+    fn is_passed_by(&self, session: &Session, id: u64) -> bool {
+        let (Some(link), Some(place)) = (self.links.get(&id), session.places.get(&id)) else {
+            return false;
+        };
+        let epoch = place.resumed.map(|(epoch, _)| epoch);
+        let passes = |(other, newer): (&u64, &Place)| {
+            let there = self.links.get(other).is_some_and(|other| {
+                let same = (other.backend, other.service) == (link.backend, link.service);
+                same && other.gateway != link.gateway
+            });
+            there && newer.of_move && newer.resumed.map(|(epoch, _)| epoch) > epoch
+        };
+        epoch.is_some() && !self.owners_are_asked() && session.places.iter().any(passes)
     }
 
     /// The frame was lost with the link of a backend that hands nothing over, where an ASSIGN has replaced it: "what was
@@ -404,8 +463,24 @@ fn to_too_late(session: &Session, frame: &DownFrame) -> bool {
     place.is_some_and(|place| {
         let waited = place.transferred && place.unanswered && place.standing == Standing::Closed;
         // It is there again, and said this before it had read so.
-        let again = place.too_late && frame.arrived.is_none_or(|at| at < place.accepted);
+        let answered = place.accepted.max(place.ended);
+        let again = place.too_late && frame.arrived.is_none_or(|at| at < answered);
         waited || again
+    })
+}
+
+/// The same behind a link that is full: its final CLOSE is not said yet, but the old one has the session back.
+fn to_given_up(session: &Session, frame: &DownFrame) -> bool {
+    let opened = frame.link.and_then(|link| session.places.get(&link));
+    let opened = opened.map_or(Moment::default(), |place| place.opened);
+    session.moves.iter().any(|moving| {
+        let its = moving.to.is_some() && moving.to == frame.link && moving.began < frame.sent;
+        let behind = moving.back.is_some_and(|back| {
+            // It may have been opened there again since.
+            let late = frame.arrived.is_none_or(|arrived| arrived > back);
+            late && (opened < back || frame.sent < opened)
+        });
+        its && behind && moving.answer.is_none()
     })
 }
 

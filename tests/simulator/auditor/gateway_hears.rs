@@ -99,7 +99,7 @@ impl Audit {
                 Standing::Left => place.left_answered.is_none(),
                 Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => false,
             };
-            same && has
+            same && has && !self.has_successor(session, *number)
         })
     }
 

@@ -407,7 +407,9 @@ impl Audit {
             other.is_some_and(|link| link.gateway != gateway)
         });
         let broken = (failed || taken) && !maybe_granted;
-        if broken && !owned && !self.is_over(session) && !self.troubled(gateway.index, asked) {
+        // Who bans its user ends it, whoever has it.
+        let over = self.is_over(session) || self.is_banned_at(gateway, session);
+        if broken && !owned && !over && !self.troubled(gateway.index, asked) {
             self.breach(&rules::L_CLAIM_CLOSED, seen);
         }
     }

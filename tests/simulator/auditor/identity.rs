@@ -3,6 +3,7 @@
 use super::gateway_links::INSIDE;
 use super::model::{Moment, Standing};
 use super::{Audit, rules};
+use crate::wire::Millis;
 
 impl Audit {
     /// BOUND goes to a backend that has the session open, and repeats what backends have said.
@@ -16,6 +17,8 @@ impl Audit {
                 .iter()
                 .any(|(user, realm)| is_its(*user, *realm))
         };
+        let its = |owed: &(Moment, u64, u64)| (owed.1, owed.2) == (session_id, id);
+        self.unbound.retain(|owed| !its(owed));
         let known = (user == 0 || said(&|bound, _| bound == user))
             && (realm == 0 || said(&|_, bound| bound == realm));
         // What waits on a full link was said before the session left it.
@@ -24,6 +27,29 @@ impl Audit {
             let seen =
                 format!("session {session_id}, link {id}: BOUND {user} {realm}, {standing:?}");
             self.breach(&rules::L_BOUND, seen);
+        }
+    }
+
+    /// An OPEN that was made before a BIND is followed by BOUND.
+    pub(super) fn check_unbound(&mut self, now: Millis) {
+        let is_due = |(since, ..): &(Moment, u64, u64)| since.at + INSIDE < now;
+        while self.unbound.first().is_some_and(is_due) {
+            let (since, session_id, id) = self.unbound.remove(0);
+            let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
+            else {
+                continue;
+            };
+            let stands = link.lost.is_none() && !link.cut && !link.full;
+            let place = session.places.get(&id);
+            let open = place.is_some_and(|p| p.standing == Standing::Open && p.opened == since);
+            let gateway = link.gateway;
+            let excused = self.is_over(session)
+                || self.gateway(gateway.index) != gateway
+                || self.troubled_inside(gateway.index, since);
+            if stands && open && !excused {
+                let seen = format!("session {session_id}, link {id}: no BOUND behind it");
+                return self.breach(&rules::L_IDENTITY, seen);
+            }
         }
     }
 
@@ -62,10 +88,27 @@ impl Audit {
         if !resumed && waited {
             return;
         }
+        // So it is where a claim waits for its link.
+        let mut claims = session.attempts.iter().rev();
+        let claim = claims.find(|attempt| attempt.gateway == link.gateway);
+        let waited = claim.is_some_and(|claim| claim.asked < *since && !claim.succeeded);
+        if resumed && wrong && waited {
+            return self.unbound.push((now, session_id, id));
+        }
         // What a gateway has handed over since it forgets (protocol 3.2, case 2); what comes back by a token
         // alone is who that token says (case 3).
         let left = session.left.get(&link.gateway).is_some_and(|at| at > since);
-        if resumed && left {
+        // It has nothing to leave where its links are lost, and OPENED elsewhere is not seen without a connection.
+        let has_link = session.places.iter().any(|(other, place)| {
+            let other_link = self.links.get(other).filter(|l| l.lost.is_none());
+            let own = other_link.is_some_and(|l| l.gateway == link.gateway);
+            *other != id && own && place.standing == Standing::Open
+        });
+        let claimed = session.attempts.iter().any(|a| {
+            let since_then = a.asked.at + 8 * self.scene.connect_timeout >= since.at;
+            a.gateway != link.gateway && !a.succeeded && since_then
+        });
+        if resumed && (left || (claimed && !has_link)) {
             return;
         }
         let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));

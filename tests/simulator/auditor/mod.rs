@@ -68,6 +68,8 @@ pub(crate) struct Audit {
     moves: Vec<(u64, usize)>,
     /// Moved to that link without a connection, and SUSPEND is due.
     unsuspended: Vec<(Moment, u64, u64)>,
+    /// Opened on that link without the ids that were bound meanwhile, and BOUND is due.
+    unbound: Vec<(Moment, u64, u64)>,
     /// Told by MOVED 404 on that link that the session ends.
     ending: Vec<(Moment, u64, u64)>,
     /// One whose end was not told.
@@ -106,6 +108,7 @@ impl Audit {
             suspends: Vec::new(),
             moves: Vec::new(),
             unsuspended: Vec::new(),
+            unbound: Vec::new(),
             ending: Vec::new(),
             untold: None,
             unanswered: Vec::new(),
@@ -352,6 +355,7 @@ impl Auditor for Audit {
             self.check_suspends();
             self.check_suspicions(self.now.at);
             self.check_moves(self.now.at);
+            self.check_unbound(self.now.at);
         }
         self.now = Moment { seq, at };
         match seen {
@@ -406,6 +410,7 @@ impl Auditor for Audit {
             self.check_suspends();
             self.check_suspicions(Millis::MAX);
             self.check_moves(Millis::MAX);
+            self.check_unbound(Millis::MAX);
             self.finished();
         }
         match self.violation {

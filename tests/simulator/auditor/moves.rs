@@ -54,11 +54,30 @@ impl Audit {
         asked && closed && link.is_some_and(|link| !link.transfers)
     }
 
+    /// Tells whether the service on this full link is another backend's by now: the final CLOSE still waits there.
+    pub(super) fn has_successor(&self, session: &Session, id: u64) -> bool {
+        let link = self.links.get(&id).filter(|link| link.full);
+        let (Some(link), Some(place)) = (link, session.places.get(&id)) else {
+            return false;
+        };
+        session.places.iter().any(|(newer, at)| {
+            let its = self.links.get(newer).is_some_and(|newer| {
+                let of = (newer.gateway, newer.service);
+                of == (link.gateway, link.service) && newer.backend != link.backend
+            });
+            its && at.opened > place.opened
+        })
+    }
+
     pub(super) fn features_heard(&mut self, id: u64, transfers: bool) {
         let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
             return;
         };
-        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        // The endpoint's, whichever process is there: its gateway may not know that one has died.
+        let same = |link: &&mut super::Link| {
+            let of = (link.gateway, link.backend.index, link.service);
+            of == (gateway, backend.index, service)
+        };
         for link in self.links.values_mut().filter(same) {
             link.transfers = transfers;
         }
@@ -68,7 +87,11 @@ impl Audit {
         let Some((gateway, backend, service)) = self.links.get(&id).map(super::Link::ends) else {
             return;
         };
-        let same = |link: &&mut super::Link| link.ends() == (gateway, backend, service);
+        // The endpoint's, whichever process is there: its gateway may not know that one has died.
+        let same = |link: &&mut super::Link| {
+            let of = (link.gateway, link.backend.index, link.service);
+            of == (gateway, backend.index, service)
+        };
         for link in self.links.values_mut().filter(same) {
             link.evacuated = true;
         }
@@ -283,6 +306,9 @@ impl Audit {
     /// A backend has answered an OPEN of a move.
     pub(super) fn move_answered(&mut self, id: u64, session_id: u64, code: u16) {
         let now = self.now;
+        if code == 0 && self.has_back(id, session_id) {
+            return self.owes_suspend(id, session_id);
+        }
         let Some(moving) = self.move_on(id, session_id) else {
             return;
         };
@@ -292,8 +318,8 @@ impl Audit {
         moving.answer = Some((now, code));
         let (from, gateway, service, opened) =
             (moving.from, moving.gateway, moving.service, moving.began);
-        if code == 0 && !self.is_connected(session_id, gateway) {
-            self.unsuspended.push((now, session_id, id));
+        if code == 0 {
+            self.owes_suspend(id, session_id);
         }
         if self.links.get(&from).is_none_or(|link| link.lost.is_some()) {
             let session = self.sessions.entry(session_id).or_default();
@@ -309,6 +335,28 @@ impl Audit {
                     gateway,
                 });
             }
+        }
+    }
+
+    /// Tells whether the OPEN that was answered last on this link gave a session back that was to be moved.
+    fn has_back(&self, id: u64, session_id: u64) -> bool {
+        let Some(session) = self.sessions.get(&session_id) else {
+            return false;
+        };
+        let opened = session.places.get(&id).and_then(|place| place.resumed);
+        let opened = opened.map(|(_, at)| at);
+        opened.is_some()
+            && session
+                .moves
+                .iter()
+                .any(|m| m.from == id && m.back == opened)
+    }
+
+    /// A session that has no connection was taken on this link: SUSPEND follows.
+    fn owes_suspend(&mut self, id: u64, session_id: u64) {
+        let gateway = self.links.get(&id).map(|link| link.gateway);
+        if gateway.is_some_and(|gateway| !self.is_connected(session_id, gateway)) {
+            self.unsuspended.push((self.now, session_id, id));
         }
     }
 
@@ -330,8 +378,10 @@ impl Audit {
                 continue;
             };
             let stands = link.lost.is_none() && !link.cut && !link.full;
+            // One that was opened again since has an answer of its own.
             let told = session.places.get(&id).is_none_or(|place| {
-                place.standing != Standing::Open || place.suspended > Some(since)
+                let goes_on = place.standing == Standing::Open && place.opened < since;
+                !goes_on || place.suspended > Some(since)
             });
             let back = session
                 .attempts
@@ -413,9 +463,15 @@ impl Audit {
             self.owes_opened(ends.0, session_id);
         }
         let unavailable = self.may_be_unavailable() || self.was_short(gateway, self.now);
+        let (now, stood_still) = (self.now.at, self.stood_still(gateway.index));
         let (links, timeout) = (&self.links, self.scene.connect_timeout);
         let session = self.sessions.entry(session_id).or_default();
-        let same = |w: &Wish| links.get(&w.link).map(super::Link::ends) == Some(ends);
+        let same = |w: &Wish| {
+            let of = |(gateway, backend, service): (Process, Process, usize)| {
+                (gateway, backend.index, service)
+            };
+            links.get(&w.link).map(|l| of(l.ends())) == Some(of(ends))
+        };
         let fits = |w: &Wish| match began {
             // On whatever link of that backend it came.
             Some(began) => w.heard < began,
@@ -430,10 +486,16 @@ impl Audit {
             return;
         }
         // The end of another backend's move, which this one has asked for.
-        let known = session
-            .moves
-            .iter()
-            .any(|m| m.began.at + 3 * timeout >= self.now.at);
+        let known = session.moves.iter().any(|m| {
+            let since = m.began.at.max(stood_still);
+            since + 3 * timeout >= now
+        });
+        // What a gateway says on a link that is lost in that moment is not seen.
+        let unseen = session.lost_links.iter().any(|lost| {
+            let lately = lost.since.at + INSIDE >= now;
+            code == 502 && lost.gateway == gateway && lately
+        });
+        let known = known || unseen;
         let assigns = |w: &Wish| w.codes.contains(&503);
         let mut wishes = session.wishes.iter_mut().filter(|w| same(w));
         if began.is_none()
@@ -445,8 +507,13 @@ impl Audit {
         // Several may be answered in another order. A session that has gone says 404.
         let swapped = session.wishes.iter().any(|w| same(w) && fits(w));
         let gone = code == 404 && !session.attempts.is_empty();
+        // Its own CLOSE was on its way inside the gateway when the deadline passed.
+        let crossed = session.moves.iter().any(|m| {
+            let ended = m.ended.is_some_and(|at| at.at + INSIDE >= self.now.at);
+            m.from == id && m.back.is_none() && ended && code == 502
+        });
         // A move whose frames wait on another link.
-        let hidden = full || self.hidden_epochs(session_id) > 0;
+        let hidden = full || crossed || self.hidden_epochs(session_id) > 0;
         if began.is_none() && !swapped && !hidden && !gone && !self.is_ended(session_id) {
             let seen = format!("session {session_id}, link {id}: MOVED {code}");
             self.breach(&rules::M_MOVED, seen);
@@ -682,6 +749,7 @@ impl Audit {
             });
             let excused = !stands
                 || passed_over
+                || session.is_some_and(|session| session.told_gone.contains(&gateway))
                 || self.gateway(gateway.index) != gateway
                 || self.failed_inside(gateway.index, moving.began.at.saturating_sub(INSIDE));
             if moving.ended.is_some() || excused {

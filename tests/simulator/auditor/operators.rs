@@ -1,7 +1,7 @@
 //! What operators say, and memory that is short.
 
 use super::gateway_links::INSIDE;
-use super::model::{Cause, Session};
+use super::model::{Cause, Process, Session};
 use super::{Audit, Ban, rules};
 use crate::wire::Seen;
 
@@ -55,6 +55,13 @@ impl Audit {
     pub(super) fn is_banned(&self, session: &Session) -> bool {
         let is_its = |user: u64| session.binds.iter().any(|(bound, _)| *bound == user);
         self.bans.iter().any(|ban| is_its(ban.user_id))
+    }
+
+    /// Tells whether a ban of this gateway may have ended this session.
+    pub(super) fn is_banned_at(&self, gateway: Process, session: &Session) -> bool {
+        let is_its = |user: u64| session.binds.iter().any(|(bound, _)| *bound == user);
+        let mut bans = self.bans.iter().filter(|ban| ban.gateway == gateway);
+        bans.any(|ban| is_its(ban.user_id))
     }
 
     /// DATA of a player is passed on: not of one that is banned there.

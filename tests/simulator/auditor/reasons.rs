@@ -55,6 +55,15 @@ impl Audit {
         })
     }
 
+    /// Until when a gateway stood still; 0: it never did.
+    pub(super) fn stood_still(&self, gateway: usize) -> Millis {
+        let stalls = self.causes.iter().filter_map(|(_, cause)| match cause {
+            Cause::Stalled(g, until) if *g == gateway => Some(*until),
+            _ => None,
+        });
+        stalls.max().unwrap_or(0)
+    }
+
     /// Tells whether something in the world is slow.
     pub(super) fn is_slow(&self) -> bool {
         self.scene.slow || self.causes.iter().any(|(_, c)| *c == Cause::Slow)
@@ -129,7 +138,11 @@ impl Audit {
         // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
         let over = session.ended.is_some_and(|ended| ended > since);
         let broken = session.attempts.iter().any(|a| self.may_break(a, owner));
+        // "Who has handed a session over remembers to whom for the resume window."
+        let gave = session.handed_over.get(&conn.gateway);
+        let forgotten = gave.is_some_and(|at| at.at + self.scene.resume_window <= self.now.at);
         if !(over
+            || forgotten
             || broken
             || failed
             || slow

@@ -54,7 +54,15 @@ impl Audit {
         let session = self.sessions.entry(session_id).or_default();
         let answers = session.answers.entry(ends).or_default();
         answers.said += 1;
-        if answers.said > answers.wishes.len() as u32 + answers.others {
+        // The process before may have asked, and have come back at its address since.
+        let (gateway, backend, service) = ends;
+        let its = session.answers.iter().filter(|((at, of, named), _)| {
+            (*at, of.index, *named) == (gateway, backend.index, service)
+        });
+        let due = |answers: &Answers| answers.wishes.len() as u32 + answers.others;
+        let (said, due) = its.fold((0, 0), |sum, (_, a)| (sum.0 + a.said, sum.1 + due(a)));
+        if said > due {
+            let answers = session.answers.get(&ends);
             let seen = format!("session {session_id}, {ends:?}: MOVED {code}, {answers:?}");
             self.breach(&rules::M_AGAIN, seen);
         }

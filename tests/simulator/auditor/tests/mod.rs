@@ -1,5 +1,6 @@
 //! Small traces by hand: good ones, and for each rule one that breaks it.
 
+mod crossings;
 mod good;
 mod moves;
 mod resumes;

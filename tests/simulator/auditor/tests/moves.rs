@@ -11,9 +11,9 @@ use super::trace::*;
 use crate::auditor::rules;
 use crate::wire::{BackendLearns, Payload, Seen};
 
-const STATE: &[u8] = b"cards";
+pub(super) const STATE: &[u8] = b"cards";
 
-fn arrival(epoch: u32, state: &[u8]) -> Vec<u8> {
+pub(super) fn arrival(epoch: u32, state: &[u8]) -> Vec<u8> {
     let mut payload = Vec::new();
     Open {
         realm_id: 0,
@@ -34,22 +34,29 @@ fn bind(user_id: u64) -> Vec<u8> {
     on_link(LinkKind::Bind, ID, &Bind { user_id, realm_id }.encode())
 }
 
-fn moved(code: u16) -> Vec<u8> {
+pub(super) fn moved(code: u16) -> Vec<u8> {
     on_link(LinkKind::Moved, ID, &code.to_be_bytes())
 }
 
 impl Trace {
     /// Its backend asks to have the session taken to the other one.
-    fn asks_for_a_move(&mut self) {
-        let features = Features { transfer: true }.encode();
-        self.from(0, &on_link(LinkKind::Features, 0, &features));
-        let mut to = Vec::new();
-        let endpoint = "10.0.1.0:7000";
-        Transfer { endpoint }.encode(&mut to);
-        self.from(0, &on_link(LinkKind::Transfer, ID, &to));
+    pub(super) fn asks_for_a_move(&mut self) {
+        self.asks_to_go(0, "10.0.1.0:7000");
     }
 
-    fn part(&mut self) {
+    pub(super) fn transfers(&mut self, link: usize) {
+        let features = Features { transfer: true }.encode();
+        self.from(link, &on_link(LinkKind::Features, 0, &features));
+    }
+
+    pub(super) fn asks_to_go(&mut self, link: usize, endpoint: &str) {
+        self.transfers(link);
+        let mut to = Vec::new();
+        Transfer { endpoint }.encode(&mut to);
+        self.from(link, &on_link(LinkKind::Transfer, ID, &to));
+    }
+
+    pub(super) fn part(&mut self, link: usize) {
         let mut leave = Vec::new();
         Notice {
             code: Code::LEAVES_LINK,
@@ -57,45 +64,36 @@ impl Trace {
             text: MOVE,
         }
         .encode(&mut leave);
-        self.to(0, &on_link(LinkKind::Close, ID, &leave));
+        self.to(link, &on_link(LinkKind::Close, ID, &leave));
     }
 
     /// The old backend gives the state away.
-    fn gives(&mut self, state: &[u8]) {
+    pub(super) fn gives(&mut self, link: usize, state: &[u8]) {
         self.see(&Seen::BackendGives {
-            backend: 0,
+            backend: usize::from(link == 1),
             service: SERVICES[0],
             session_id: ID,
             state,
         });
         let answer = [&notice(307)[..], state].concat();
-        self.from(0, &on_link(LinkKind::Close, ID, &answer));
+        self.from(link, &on_link(LinkKind::Close, ID, &answer));
     }
 
     /// And so far in order.
-    fn parts(&mut self) {
+    pub(super) fn parts(&mut self) {
         self.asks_for_a_move();
-        self.part();
-        self.gives(STATE);
+        self.part(0);
+        self.gives(0, STATE);
     }
 
     /// The new backend takes the session; returns its link.
-    fn arrives(&mut self) -> usize {
-        let link = self.link(0, 1, 0);
-        self.to(link, &arrival(2, STATE));
-        self.see(&Seen::BackendTakes {
-            backend: 1,
-            service: SERVICES[0],
-            session_id: ID,
-            state: STATE,
-            refused: None,
-        });
-        self.learns_of(link, 2, false);
+    pub(super) fn arrives(&mut self) -> usize {
+        let link = self.offers();
         self.from(link, &accept(2));
         link
     }
 
-    fn is_told(&mut self) {
+    pub(super) fn is_told(&mut self) {
         self.to(0, &moved(0));
         let code = Code::NORMAL;
         self.learns(0, BackendLearns::Moved { code });
@@ -119,7 +117,7 @@ fn a_move_in_order() {
 pub(super) const BAD: &[Bad] = &[
     (&rules::M_UNASKED, |t| {
         t.begin();
-        t.part();
+        t.part(0);
     }),
     (&rules::M_STATE, |t| {
         t.begin();
@@ -138,8 +136,8 @@ pub(super) const BAD: &[Bad] = &[
         let state = [7; 65_537];
         t.begin();
         t.asks_for_a_move();
-        t.part();
-        t.gives(&state);
+        t.part(0);
+        t.gives(0, &state);
         let link = t.link(0, 1, 0);
         t.to(link, &arrival(2, &state));
     }),
@@ -234,5 +232,18 @@ pub(super) const BAD: &[Bad] = &[
         t.parts();
         t.arrives();
         t.is_told();
+    }),
+    (&rules::M_SUSPEND, |t| {
+        t.begin();
+        t.breaks(0, 0);
+        t.asks_for_a_move();
+        t.part(0);
+        t.gives(0, &[7; 65_537]);
+        t.to(0, &open(2, true));
+        t.to(0, &moved(413));
+        t.learns_of(0, 2, true);
+        let code = Code(413);
+        t.learns(0, BackendLearns::Moved { code });
+        t.from(0, &accept(2));
     }),
 ];

@@ -178,6 +178,10 @@ pub(super) const BAD: &[Bad] = &[
         t.lose(0);
         t.to(link, &open(1, false));
     }),
+    (&rules::L_IDENTITY, |t| {
+        t.binds_in_a_claim();
+        t.wait(1_000);
+    }),
     (&rules::L_BOUND, |t| {
         t.begin();
         t.from(0, &bind(42, 0));

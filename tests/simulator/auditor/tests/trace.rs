@@ -192,6 +192,11 @@ impl Trace {
         self.audit.finish()
     }
 
+    /// The rule that is broken so far.
+    pub(super) fn broken(&self) -> Option<&Violation> {
+        self.audit.violation.as_ref()
+    }
+
     pub(super) fn see(&mut self, seen: &Seen<'_>) {
         self.audit.see(self.at, seen);
     }
