@@ -5,7 +5,7 @@ use actix::prelude::*;
 use super::{Announce, BackendPool, Bind, BindFailed, Close, Placed, Probe, Retire, SlotState};
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::session::id::spread_retry_ms;
-use crate::session::link::{LinkEnd, Returning};
+use crate::session::link::LinkEnd;
 use crate::supervision::Receive;
 
 impl Receive<Bind> for BackendPool {
@@ -25,7 +25,9 @@ impl Receive<Bind> for BackendPool {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
             Ok(Placed::Here(lease)) => Box::pin(async move {
                 let lease = lease.await.map_err(|_| unreachable)?;
-                returning.map(Returning::opened);
+                if let Some(returning) = returning {
+                    returning.opened();
+                }
                 Ok(lease)
             }),
             Ok(Placed::With(pool, bind)) => {

@@ -39,6 +39,11 @@ fn largest_message(max_payload: u32) -> u64 {
     frame.max(LEAST_MESSAGE_BYTES)
 }
 
+/// Bytes that are read later, if there are any.
+fn kept(bytes: &[u8]) -> Option<Box<[u8]>> {
+    (!bytes.is_empty()).then(|| bytes.into())
+}
+
 /// A message, or a part of one, for who takes any ([`WebSocket::poll_message`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Part {
@@ -74,7 +79,7 @@ impl WebSocket {
     pub fn new(socket: Socket, read: &[u8], max_payload: u32) -> WebSocket {
         WebSocket {
             socket,
-            early: Some(Box::from(read)).filter(|read: &Box<[u8]>| !read.is_empty()),
+            early: kept(read),
             reader: Reader::new(largest_message(max_payload)),
             frames: Frames::default(),
             writer: Writer::default(),
@@ -178,8 +183,7 @@ impl WebSocket {
         if let Some(early) = self.early.take() {
             let read = early.len().min(raw.len());
             raw[..read].copy_from_slice(&early[..read]);
-            self.early =
-                Some(Box::from(&early[read..])).filter(|rest: &Box<[u8]>| !rest.is_empty());
+            self.early = kept(&early[read..]);
             return Poll::Ready(Ok(read));
         }
         let mut raw = ReadBuf::new(raw);
@@ -191,7 +195,7 @@ impl WebSocket {
     fn put_back(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             let rest = self.early.as_deref().unwrap_or_default();
-            self.early = Some([bytes, rest].concat().into());
+            self.early = kept(&[bytes, rest].concat());
         }
     }
 
