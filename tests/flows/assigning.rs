@@ -1,13 +1,14 @@
 //! Services that go where operators say, and the strategy `assigned`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use game_gateway::codec::link::{Assign, Kind};
 use game_gateway::config::Config;
 use serde_json::{Value, json};
 
 use crate::scene::{routes, talk};
-use crate::stage::echo;
+use crate::stage::{echo, player};
 use crate::support::wire::{Backend, Gateway, Link, Player, ask, soon};
 
 async fn assign(gateway: &Gateway, id: u64, service: &str, endpoint: &str) -> (u16, Value) {
@@ -328,4 +329,65 @@ async fn there_is_a_bound_and_room_again_below_it() {
         }
     })
     .await;
+}
+
+/// The backend reads each link at its own pace, and a CLOSE behind the OPEN would end the session.
+#[tokio::test]
+async fn who_comes_back_is_opened_when_its_end_has_been_read_on_another_link() {
+    let (home, away) = (Backend::start().await, Backend::start().await);
+    let rule = format!(
+        r#"{{"strategy":"round_robin","endpoints":["{}"],"assignable":["127.0.0.0/8"]}}"#,
+        home.address
+    );
+    let gateway = Gateway::start_with(&routes(&[("game", rule)]), |config| {
+        config.gateway.workers = 2;
+        config.backend.probe_interval = Duration::ZERO;
+        // The link that takes the place of the lost one is not answered before the test comes to it.
+        config.backend.connect_timeout = Duration::from_secs(60);
+    })
+    .await;
+    let mut first = player(&gateway, "game", b"hello").await;
+    let mut lost = home.link().await;
+    let id = lost.next_open().await;
+    // Somebody on either worker.
+    let (mut same, mut other) = (None, None::<(Player, Link)>);
+    while same.is_none() || other.is_none() {
+        let next = player(&gateway, "game", b"hello").await;
+        tokio::select! {
+            mut link = home.link(), if other.is_none() => {
+                link.next_open().await;
+                other = Some((next, link));
+            }
+            same_id = lost.next_open() => same = Some((next, same_id)),
+            _ = async { other.as_mut().expect("it is there").1.next_open().await }, if other.is_some() => {}
+        }
+    }
+    let ((mut same, same_id), (_other, mut stands)) = (same.expect("one"), other.expect("one"));
+    let (status, answer) = assign(&gateway, id, "game", &away.address.to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+    while lost.next().await.expect("CLOSE").kind != Kind::Close as u8 {}
+    drop(lost);
+    assert_eq!(same.error().await.0, 502);
+    // At the end of a ping interval: CLOSE, and a PING behind it, which is not answered yet.
+    loop {
+        let frame = stands.next().await.expect("CLOSE");
+        if frame.kind == Kind::Close as u8 && frame.session_id == id {
+            break;
+        }
+    }
+    let behind = loop {
+        let frame = stands.next_raw().await.expect("PING");
+        if frame.kind == Kind::Ping as u8 && !frame.payload.is_empty() {
+            break frame;
+        }
+    };
+    let (status, answer) = assign(&gateway, id, "game", &home.address.to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+    first.data("game", b"back").await;
+    same.data("game", b"again").await;
+    let mut back = home.link().await;
+    assert_eq!(back.next_open().await, same_id);
+    stands.send(Kind::Pong, 0, &behind.payload).await;
+    assert_eq!(back.next_open().await, id);
+    assert_eq!(&back.data().await.payload[..], b"back");
 }
