@@ -2,7 +2,9 @@
 
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, Ref, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::access::{AUDIT, Caller};
 use super::ban_wish::read_network;
@@ -50,11 +52,36 @@ pub(super) struct Which {
 }
 
 /// Sessions of this gateway, or with `deployment=true` of all.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Sessions {
     Here(SessionPage),
     Everywhere(DeploymentSessions),
+}
+
+impl PartialSchema for Sessions {
+    /// Not one alone of both: whatever answers for all gateways is also a page.
+    fn schema() -> RefOr<Schema> {
+        AnyOfBuilder::new()
+            .item(Ref::from_schema_name(SessionPage::name()))
+            .item(Ref::from_schema_name(DeploymentSessions::name()))
+            .description(Some(
+                "Sessions of this gateway, or with `deployment=true` of all.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for Sessions {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((SessionPage::name().into(), SessionPage::schema()));
+        schemas.push((
+            DeploymentSessions::name().into(),
+            DeploymentSessions::schema(),
+        ));
+        SessionPage::schemas(schemas);
+        DeploymentSessions::schemas(schemas);
+    }
 }
 
 /// The sessions, in pages.

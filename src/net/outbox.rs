@@ -164,6 +164,17 @@ impl Outbox {
         self.first.len() + rest - self.written
     }
 
+    /// Bytes that are left of a piece larger than `limit`, if that is the first one, or comes behind its header.
+    pub fn oversized(&self, limit: usize) -> usize {
+        let first = Some(&self.first[..]).filter(|first| !first.is_empty());
+        let rest = self.rest.iter().flat_map(|rest| &rest.pieces);
+        let pieces = first.into_iter().chain(rest.map(Piece::bytes));
+        let written = [self.written, 0];
+        let mut front = pieces.zip(written);
+        let large = front.find(|(piece, _)| piece.len() > limit);
+        large.map_or(0, |(piece, written)| piece.len() - written)
+    }
+
     /// Bytes of memory that the queue keeps, payloads that many share aside.
     #[inline]
     pub fn held(&self) -> usize {

@@ -5,7 +5,7 @@ use actix::prelude::*;
 use super::{Announce, BackendPool, Bind, BindFailed, Close, Placed, Probe, Retire, SlotState};
 use crate::actors::link::{Lease, LinkChange, LinkReport, Quit};
 use crate::session::id::spread_retry_ms;
-use crate::session::link::LinkEnd;
+use crate::session::link::{ComesBack, LinkEnd};
 use crate::supervision::Receive;
 
 impl Receive<Bind> for BackendPool {
@@ -17,11 +17,16 @@ impl Receive<Bind> for BackendPool {
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let retry_after_ms = spread_retry_ms(most / 2, most);
         let unreachable = BindFailed::Unreachable { retry_after_ms };
-        if let Some(later) = self.read_first(&msg, unreachable) {
-            return later;
+        let (mut returning, mut behind) = (None, None);
+        match self.occupancy.owed_closes.comes_back(msg.session_id) {
+            ComesBack::Free => {}
+            ComesBack::Owed(owed) => returning = Some(owed),
+            ComesBack::Unread(unread) if self.carrier(unread.link_id, &msg).is_some() => {
+                behind = Some(unread.link_id);
+            }
+            ComesBack::Unread(unread) => return self.read_first(unread, msg, unreachable),
         }
-        let returning = self.occupancy.owed_closes.returns(msg.session_id);
-        match self.place(msg, ctx) {
+        match self.place(msg, behind, ctx) {
             Err(failed) => Box::pin(std::future::ready(Err(failed))),
             Ok(Placed::Here(lease)) => Box::pin(async move {
                 let lease = lease.await.map_err(|_| unreachable)?;

@@ -198,9 +198,14 @@ impl BackendPool {
         });
     }
 
-    /// Finds a link for a session. The lease comes through the channel that is returned; a channel
+    /// Finds a link for a session, the one `behind` where that is given. The lease comes through the channel that is returned; a channel
     /// that ends without one means that the link is gone.
-    fn place(&mut self, bind: Bind, ctx: &mut Context<Self>) -> Result<Placed, BindFailed> {
+    fn place(
+        &mut self,
+        bind: Bind,
+        behind: Option<u64>,
+        ctx: &mut Context<Self>,
+    ) -> Result<Placed, BindFailed> {
         let (answer, lease) = oneshot::channel();
         self.state.is_wanted = true;
         if self.is_closed_to(&bind) {
@@ -210,8 +215,8 @@ impl BackendPool {
         let most = bind.max_sessions.filter(|_| !bind.goes_on());
         let claim = self.occupancy.claim(most).ok_or(BindFailed::Full)?;
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.goes_on();
-        let slot = self
-            .ends_first(&bind)
+        let slot = behind
+            .and_then(|link_id| self.carrier(link_id, &bind))
             .or_else(|| self.best())
             .or_else(|| self.state.links.iter().find(leaving));
         if let Some(slot) = slot {

@@ -24,37 +24,29 @@ impl BackendPool {
         }
     }
 
-    /// The link on which the session's final CLOSE was said, if that may be unread and the link can have the session.
-    pub(super) fn ends_first(&self, bind: &Bind) -> Option<&Slot> {
-        let unread = self.occupancy.owed_closes.unread(bind.session_id)?;
-        self.carries(&unread, bind)
-    }
-
-    fn carries(&self, unread: &UnreadOn, bind: &Bind) -> Option<&Slot> {
-        let slot = self.state.links.iter().find(|s| s.id == unread.link_id)?;
+    /// The link of this number, where it can have the session.
+    pub(super) fn carrier(&self, link_id: u64, bind: &Bind) -> Option<&Slot> {
+        let slot = self.state.links.iter().find(|s| s.id == link_id)?;
         let leaving = slot.state == SlotState::Leaving && bind.goes_on();
         (slot.state.takes_sessions() || leaving).then_some(slot)
     }
 
-    /// Where the session's final CLOSE may be unread on a link that cannot have it, asks again when that has been read;
-    /// not for longer than a backend may take to answer.
+    /// Asks again when the session's final CLOSE has been read on a link that cannot have it; not for longer than a backend
+    /// may take to answer.
     pub(super) fn read_first(
         &self,
-        bind: &Bind,
+        unread: UnreadOn,
+        bind: Bind,
         unreachable: BindFailed,
-    ) -> Option<ResponseFuture<Result<Lease, BindFailed>>> {
-        let unread = self.occupancy.owed_closes.unread(bind.session_id)?;
-        if self.carries(&unread, bind).is_some() {
-            return None;
-        }
-        let (seat, bind) = (self.seat.clone(), bind.clone());
+    ) -> ResponseFuture<Result<Lease, BindFailed>> {
+        let seat = self.seat.clone();
         let most = self.scope.config.backend.connect_timeout;
-        Some(Box::pin(async move {
+        Box::pin(async move {
             let read = tokio::time::timeout(most, unread.settled()).await;
             read.map_err(|_| unreachable)?;
             let bound = seat.ask(|| bind.clone()).await;
             bound.unwrap_or(Err(unreachable))
-        }))
+        })
     }
 }
 

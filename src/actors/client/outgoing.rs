@@ -69,6 +69,11 @@ impl Client {
         self.send(frame, None, 1)
     }
 
+    /// Bytes that wait for the client, a single frame over the bound aside.
+    fn counted_queue(&self, limit: usize) -> usize {
+        self.outbox.queued() - self.outbox.oversized(limit)
+    }
+
     /// Queues whole frames for the client, within the bound; false where it takes too long to take them.
     #[inline]
     pub(super) fn send(&mut self, head: Vec<u8>, tail: Option<Slice>, frames: u32) -> bool {
@@ -81,11 +86,11 @@ impl Client {
         }
         let bytes = head.len() + tail.as_ref().map_or(0, |tail| tail.len());
         let limit = self.shared.scope.config.session.outbound_queue;
-        // A single frame over the bound still fits an empty queue.
-        if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+        // A single frame over the bound still fits an empty queue, and what comes behind it has the bound for itself.
+        if !self.outbox.is_empty() && self.counted_queue(limit) + bytes > limit {
             let mut cx = TaskContext::from_waker(Waker::noop());
             let _ = self.poll_flush(&mut cx);
-            if !self.outbox.is_empty() && self.outbox.queued() + bytes > limit {
+            if !self.outbox.is_empty() && self.counted_queue(limit) + bytes > limit {
                 let metrics = &self.shared.scope.metrics;
                 metrics
                     .dropped

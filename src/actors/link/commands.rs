@@ -136,12 +136,10 @@ impl Receive<CloseOwed> for Link {
             return;
         }
         // Taken only here: what lies in a mailbox would be lost with the link.
-        let Owed { closes, lost } = self.gauge.occupancy().owed_closes.take();
+        let Owed { closes, lost } = self.sessions.say_owed();
         self.scope.metrics.dropped.add(DropReason::LinkGone, lost);
-        for (session_id, code) in closes {
-            if self.sessions.owed(session_id, code) {
-                self.enqueue_close(session_id, code);
-            }
+        for (session_id, code, _) in closes {
+            self.enqueue_close(session_id, code);
         }
         // One of them may come back on another link, and waits until this one is read.
         if self.sessions.lacks_ping() {

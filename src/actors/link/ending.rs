@@ -65,10 +65,7 @@ impl Drop for Link {
             });
         }
         if reason.is_loss() {
-            let owed = &self.gauge.occupancy().owed_closes;
-            for (session_id, code) in self.sessions.unread_closes() {
-                owed.push(session_id, code);
-            }
+            self.sessions.lose_unread();
             self.owed.do_send(CloseOwed);
         }
         let error = self.error.take();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::prelude::*;
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use tokio_util::io::poll_read_buf;
 
 use super::strays::Strays;
@@ -81,7 +81,9 @@ impl Link {
             let Some(socket) = &mut self.socket else {
                 return Ok(());
             };
-            match poll_read_buf(std::pin::Pin::new(socket), cx, &mut self.inbox) {
+            // However much room a large frame has left: small ones of as many bytes become much more.
+            let mut room = (&mut self.inbox).limit(wanted);
+            match poll_read_buf(std::pin::Pin::new(socket), cx, &mut room) {
                 Poll::Pending => {
                     self.rests();
                     return Ok(());

@@ -142,12 +142,15 @@ impl WebSocket {
                 return Poll::Ready(Err(io::Error::other(fault)));
             }
             let read = match self.is_closed {
-                true => 0,
+                true => {
+                    ready!(self.poll_end(cx))?;
+                    0
+                }
                 false => ready!(self.poll_fill(cx, &mut ReadBuf::new(buf)))?,
             };
             let mut part = Part::default();
             let mut at = 0;
-            while let Some(next) = self.next(&mut buf[..read], &mut at, cx) {
+            while let Some(next) = self.next(&mut buf[..read], &mut at) {
                 match next {
                     Read::Payload(range) => {
                         buf.copy_within(range.clone(), part.len);
@@ -200,7 +203,7 @@ impl WebSocket {
     }
 
     /// Takes the next thing that was read, and answers control frames. A fault is remembered, and ends it.
-    fn next(&mut self, raw: &mut [u8], at: &mut usize, cx: &mut Context<'_>) -> Option<Read> {
+    fn next(&mut self, raw: &mut [u8], at: &mut usize) -> Option<Read> {
         if self.fault.is_some() || self.is_closed {
             return None;
         }
@@ -220,8 +223,6 @@ impl WebSocket {
             Read::Close(close) => {
                 self.is_closed = true;
                 self.writer.close(close.code());
-                // Its owner learns of an end, and may go without another word.
-                let _ = self.poll_written(cx);
             }
             Read::Payload(_) | Read::End | Read::Pong => {}
         }
@@ -229,9 +230,9 @@ impl WebSocket {
     }
 
     /// Moves the payload of binary messages to the front of what was read; returns how long it is.
-    fn take_payload(&mut self, raw: &mut [u8], cx: &mut Context<'_>) -> usize {
+    fn take_payload(&mut self, raw: &mut [u8]) -> usize {
         let (mut at, mut len) = (0, 0);
-        while let Some(read) = self.next(raw, &mut at, cx) {
+        while let Some(read) = self.next(raw, &mut at) {
             match read {
                 Read::Payload(_) | Read::End if self.reader.is_text() => {
                     self.fault = Some(MessageFault::Text);
@@ -247,6 +248,17 @@ impl WebSocket {
             }
         }
         len
+    }
+
+    /// The client has sent Close: its end is told when the answer has been written, behind the message that is under way.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.poll_written(cx) {
+            // Its owner writes the rest of the message.
+            Poll::Ready(Ok(())) if !self.writer.has_closed() => Poll::Pending,
+            // Nobody will read the answer.
+            Poll::Ready(Ok(()) | Err(_)) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Discards input until the client's Close, or the end.
@@ -265,7 +277,7 @@ impl WebSocket {
             }
             let raw = &mut buf.initialize_unfilled()[..read];
             let mut at = 0;
-            while self.next(raw, &mut at, cx).is_some() {}
+            while self.next(raw, &mut at).is_some() {}
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -285,6 +297,10 @@ impl WebSocket {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let taken = ready!(self.writer.poll_write(&mut self.socket, slices, cx))?;
+        if self.is_closed {
+            // Whoever reads waits for the end of this message.
+            cx.waker().wake_by_ref();
+        }
         // What cannot be written now is flushed by the caller.
         if let Poll::Ready(Err(error)) = self.poll_written(cx) {
             return Poll::Ready(Err(error));
@@ -308,14 +324,14 @@ impl AsyncRead for WebSocket {
                 return Poll::Ready(Err(io::Error::other(fault)));
             }
             if this.is_closed {
-                return Poll::Ready(Ok(()));
+                return this.poll_end(cx);
             }
             let read = ready!(this.poll_fill(cx, buf))?;
             if read == 0 {
                 return Poll::Ready(Ok(()));
             }
             let raw = &mut buf.initialize_unfilled()[..read];
-            let payload = this.take_payload(raw, cx);
+            let payload = this.take_payload(raw);
             if payload > 0 {
                 buf.advance(payload);
                 return Poll::Ready(Ok(()));

@@ -90,6 +90,11 @@ impl Writer {
         }
     }
 
+    /// Tells whether a Close is written, and all that came before it.
+    pub(super) fn has_closed(&self) -> bool {
+        self.is_closing && self.gathered.is_empty() && self.control.is_empty()
+    }
+
     /// Begins a message of so many bytes, which are written next.
     pub(super) fn begin(&mut self, first: u8, len: usize) {
         self.gathered.push(first);

@@ -16,7 +16,7 @@ pub use end::LinkEnd;
 pub use idle::Idle;
 pub use leaving::LeaveAnswered;
 pub use lifecycle::{Lifecycle, MISSING_PONGS, Phase, Pong, Quitting, Tick};
-pub use owed::{Owed, OwedCloses, UnreadOn};
+pub use owed::{ComesBack, Owed, OwedCloses, UnreadOn};
 pub use round::Round;
 pub use sessions::{Attached, Batch, Closed, OpenState, Recipient, Sessions};
 pub use waiting::{Waiter, Waiting};

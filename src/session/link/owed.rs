@@ -61,7 +61,18 @@ impl UnreadOn {
     }
 }
 
-/// A session comes back to the endpoint: it is owed nothing, unless it is not opened there after all.
+/// What a session that comes back to the endpoint finds.
+#[derive(Debug)]
+pub enum ComesBack {
+    /// Nothing that could end it.
+    Free,
+    /// It was owed a final CLOSE that nobody has said again.
+    Owed(Returning),
+    /// One was said, and may not have been read.
+    Unread(UnreadOn),
+}
+
+/// It is owed nothing, unless it is not opened there after all.
 #[derive(Debug)]
 pub struct Returning {
     endpoint: Arc<OwedCloses>,
@@ -88,10 +99,40 @@ impl Drop for Returning {
 /// What is owed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Owed {
-    /// Sessions, each with the code.
-    pub closes: Vec<(u64, Code)>,
+    /// Sessions, each with the code, and the number of its CLOSE.
+    pub closes: Vec<(u64, Code, u64)>,
     /// Those beyond the most.
     pub lost: u64,
+}
+
+impl Unread {
+    fn push(&mut self, session_id: u64, code: Code) {
+        if self.owed.len() < MOST || self.owed.contains_key(&session_id) {
+            self.owed.insert(session_id, code);
+        } else {
+            self.lost += 1;
+        }
+    }
+
+    fn says(&mut self, session_id: u64, link_id: u64) -> u64 {
+        self.numbers += 1;
+        let said = Said {
+            number: self.numbers,
+            link_id,
+            settled: None,
+        };
+        self.said.insert(session_id, said);
+        self.numbers
+    }
+
+    fn settle(&mut self, session_id: u64, number: u64) -> bool {
+        let said = self.said.get(&session_id);
+        let newest = said.is_some_and(|said| said.number == number);
+        if newest {
+            self.said.remove(&session_id);
+        }
+        newest
+    }
 }
 
 impl OwedCloses {
@@ -106,21 +147,33 @@ impl OwedCloses {
 
     /// Adds one. One too many is only counted: the backend ends that session when it has no link any more.
     pub fn push(&self, session_id: u64, code: Code) {
-        self.with(|unread| {
-            if unread.owed.len() < MOST || unread.owed.contains_key(&session_id) {
-                unread.owed.insert(session_id, code);
-            } else {
-                unread.lost += 1;
-            }
-        });
+        self.with(|unread| unread.push(session_id, code));
     }
 
-    /// Takes all that are owed, for a link to say them.
-    pub fn take(&self) -> Owed {
-        self.with(|unread| Owed {
-            closes: std::mem::take(&mut unread.owed).into_iter().collect(),
-            lost: std::mem::take(&mut unread.lost),
+    /// A link says all that are owed, but those that `is_here` tells of: a session that it carries has been opened anew.
+    pub(super) fn say(&self, link_id: u64, is_here: impl Fn(u64) -> bool) -> Owed {
+        self.with(|unread| {
+            let owed = std::mem::take(&mut unread.owed).into_iter();
+            let closes = owed.filter(|(session_id, _)| !is_here(*session_id));
+            Owed {
+                closes: closes
+                    .map(|(session_id, code)| (session_id, code, unread.says(session_id, link_id)))
+                    .collect(),
+                lost: std::mem::take(&mut unread.lost),
+            }
         })
+    }
+
+    /// A link that said these is lost: those that are the newest of their sessions, and have not been opened since, are
+    /// owed. In one step: who waits for one finds it owed.
+    pub(super) fn lose(&self, closes: impl Iterator<Item = (u64, Code, u64)>) {
+        self.with(|unread| {
+            for (session_id, code, number) in closes {
+                if unread.settle(session_id, number) {
+                    unread.push(session_id, code);
+                }
+            }
+        });
     }
 
     /// Returns how many are owed.
@@ -132,31 +185,28 @@ impl OwedCloses {
     }
 
     /// A session is about to be opened at the endpoint: takes what it is owed there, if it is.
-    pub fn returns(self: &Arc<Self>, session_id: u64) -> Option<Returning> {
+    pub fn comes_back(self: &Arc<Self>, session_id: u64) -> ComesBack {
         if self.count.load(Ordering::Relaxed) == 0 {
-            return None;
+            return ComesBack::Free;
         }
-        let code = self.with(|unread| unread.owed.remove(&session_id))?;
-        Some(Returning {
-            endpoint: Arc::clone(self),
-            session_id,
-            code,
-            is_open: false,
-        })
-    }
-
-    /// Returns where a session's final CLOSE was said that may not have been read.
-    pub fn unread(&self, session_id: u64) -> Option<UnreadOn> {
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
+        // In one step, for between two a link of another worker could say it.
         self.with(|unread| {
-            let said = unread.said.get_mut(&session_id)?;
-            let settled = said.settled.get_or_insert_with(|| watch::channel(()).0);
-            Some(UnreadOn {
-                link_id: said.link_id,
-                settled: settled.subscribe(),
-            })
+            if let Some(said) = unread.said.get_mut(&session_id) {
+                let settled = said.settled.get_or_insert_with(|| watch::channel(()).0);
+                return ComesBack::Unread(UnreadOn {
+                    link_id: said.link_id,
+                    settled: settled.subscribe(),
+                });
+            }
+            match unread.owed.remove(&session_id) {
+                None => ComesBack::Free,
+                Some(code) => ComesBack::Owed(Returning {
+                    endpoint: Arc::clone(self),
+                    session_id,
+                    code,
+                    is_open: false,
+                }),
+            }
         })
     }
 
@@ -172,92 +222,16 @@ impl OwedCloses {
 
     /// A link says one. Returns its number.
     pub(super) fn said(&self, session_id: u64, link_id: u64) -> u64 {
-        self.with(|unread| {
-            unread.numbers += 1;
-            let said = Said {
-                number: unread.numbers,
-                link_id,
-                settled: None,
-            };
-            unread.said.insert(session_id, said);
-            unread.numbers
-        })
+        self.with(|unread| unread.says(session_id, link_id))
     }
 
     /// The one of this number is read, or nobody asks any more. Returns whether it was the session's newest one, and
     /// the session has not been opened since.
     pub(super) fn settle(&self, session_id: u64, number: u64) -> bool {
-        self.with(|unread| {
-            let said = unread.said.get(&session_id);
-            let newest = said.is_some_and(|said| said.number == number);
-            if newest {
-                unread.said.remove(&session_id);
-            }
-            newest
-        })
+        self.with(|unread| unread.settle(session_id, number))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn they_are_taken_once_and_bounded() {
-        let owed = OwedCloses::default();
-        (0..MOST as u64 + 2).for_each(|id| owed.push(id, Code::NORMAL));
-        owed.push(0, Code::NORMAL);
-        let taken = owed.take();
-        assert_eq!((taken.closes.len(), taken.lost), (MOST, 2));
-        assert_eq!(owed.take(), Owed::default());
-    }
-
-    #[test]
-    fn a_session_that_is_opened_again_is_owed_nothing() {
-        let owed = OwedCloses::default();
-        owed.push(1, Code::NORMAL);
-        let before = owed.said(2, 1);
-        owed.opened(1);
-        owed.opened(2);
-        assert_eq!((owed.count(), owed.settle(2, before)), (0, false));
-        // What was said since is its own matter.
-        let since = owed.said(2, 1);
-        assert!(!owed.settle(2, before));
-        assert!(owed.settle(2, since));
-        assert_eq!(owed.count.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn a_session_that_comes_back_is_owed_nothing_unless_it_is_not_opened() {
-        let owed = Arc::new(OwedCloses::default());
-        owed.push(1, Code::NORMAL);
-        assert!(owed.returns(2).is_none());
-        let returning = owed.returns(1).expect("owed");
-        assert_eq!(owed.take(), Owed::default());
-        drop(returning);
-        assert_eq!(owed.count(), 1);
-        owed.returns(1).expect("owed").opened();
-        assert_eq!(owed.take(), Owed::default());
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_one_to_be_read_is_told() {
-        let owed = OwedCloses::default();
-        assert!(owed.unread(1).is_none());
-        let number = owed.said(1, 7);
-        let [first, second] = [(); 2].map(|()| owed.unread(1).expect("unread"));
-        assert_eq!(first.link_id, 7);
-        let mut first = std::pin::pin!(first.settled());
-        assert!(futures_util::poll!(&mut first).is_pending());
-        // A newer one takes its place, perhaps on another link: who waits asks again.
-        let newer = owed.said(1, 8);
-        first.await;
-        second.settled().await;
-        assert!(!owed.settle(1, number));
-        let third = owed.unread(1).expect("unread");
-        assert_eq!(third.link_id, 8);
-        assert!(owed.settle(1, newer));
-        third.settled().await;
-        assert!(owed.unread(1).is_none());
-    }
-}
+#[path = "owed_tests.rs"]
+mod tests;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::Sessions;
-use super::owed::OwedCloses;
+use super::owed::{Owed, OwedCloses};
 use super::sessions::MAX_LEFT;
 use crate::codec::code::Code;
 
@@ -34,6 +34,11 @@ struct UnreadClose {
 
 impl UnreadCloses {
     pub(super) fn said(&mut self, session_id: u64, code: Code) {
+        let number = self.endpoint.said(session_id, self.link_id);
+        self.push(session_id, code, number);
+    }
+
+    fn push(&mut self, session_id: u64, code: Code, number: u64) {
         if self.closes.len() == MAX_LEFT {
             self.settle_first();
         }
@@ -41,7 +46,7 @@ impl UnreadCloses {
             session_id,
             code,
             pings: self.pings,
-            number: self.endpoint.said(session_id, self.link_id),
+            number,
         });
     }
 
@@ -70,14 +75,15 @@ impl<C> Sessions<C> {
         sessions
     }
 
-    /// A final CLOSE is owed since another link was lost. Returns whether it is sent here: a session that is
-    /// attached has been opened anew since.
-    pub fn owed(&mut self, session_id: u64, code: Code) -> bool {
-        if self.places.contains_key(&session_id) {
-            return false;
+    /// What is owed since other links were lost is said here. A session that is attached has been opened anew since.
+    pub fn say_owed(&mut self) -> Owed {
+        let places = &self.places;
+        let endpoint = &self.unread.endpoint;
+        let owed = endpoint.say(self.unread.link_id, |id| places.contains_key(&id));
+        for (session_id, code, number) in &owed.closes {
+            self.unread.push(*session_id, *code, *number);
         }
-        self.unread.said(session_id, code);
-        true
+        owed
     }
 
     /// A PING is sent now, behind all that was sent before.
@@ -101,17 +107,20 @@ impl<C> Sessions<C> {
         }
     }
 
-    /// Takes the final CLOSEs that are owed on another link when this one is lost. Sessions that were opened at the
-    /// endpoint anew have their own.
-    pub fn unread_closes(&mut self) -> Vec<(u64, Code)> {
-        let closes = std::mem::take(&mut self.unread.closes);
-        let endpoint = &self.unread.endpoint;
-        let owed = closes.into_iter().filter(|close| {
-            let id = close.session_id;
-            let is_owed = endpoint.settle(id, close.number);
-            is_owed && !self.places.contains_key(&id) && !self.left.contains(&id)
-        });
-        owed.map(|close| (close.session_id, close.code)).collect()
+    /// The link is lost: the final CLOSEs that may not have been read are owed on another one. Sessions that were opened
+    /// at the endpoint anew have their own.
+    pub fn lose_unread(&mut self) {
+        let closes = std::mem::take(&mut self.unread.closes).into_iter();
+        let (endpoint, places, left) = (&self.unread.endpoint, &self.places, &self.left);
+        let is_here = |id| places.contains_key(&id) || left.contains(&id);
+        let mut others = Vec::new();
+        for close in closes {
+            match is_here(close.session_id) {
+                true => drop(endpoint.settle(close.session_id, close.number)),
+                false => others.push((close.session_id, close.code, close.number)),
+            }
+        }
+        endpoint.lose(others.into_iter());
     }
 }
 
