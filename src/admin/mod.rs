@@ -23,6 +23,7 @@ mod backend_state;
 mod backends;
 mod ban_wish;
 mod bans;
+mod busy_sessions;
 mod config;
 mod connection;
 mod deployment;

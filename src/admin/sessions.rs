@@ -8,6 +8,7 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::access::{AUDIT, Caller};
 use super::ban_wish::read_network;
+use super::busy_sessions;
 use super::deployment_sessions::{self, DeploymentSessions, Wanted};
 use super::errors::{ApiError, ErrorBody};
 use super::found::Anywhere;
@@ -15,7 +16,7 @@ use super::ids::{Address, DecimalId, NetworkText, ServiceName, SessionId, Token}
 use super::params::{Nothing, Query, cursor, limit, path_part};
 use super::{Desk, in_time};
 use crate::actors::client::{SessionFilter, SessionState, SessionStory, TransportName};
-use crate::inspection::SessionPage;
+use crate::inspection::{SessionPage, SortBy};
 use crate::session::trace_id::TraceId;
 
 /// Selection of sessions; every filter must hold.
@@ -49,6 +50,10 @@ pub(super) struct Which {
     state: Option<SessionState>,
     /// Sessions of every gateway of the deployment.
     deployment: Option<bool>,
+    /// The busiest first, by their rates over the last seconds, on one page: of the thousand that are the busiest. The first
+    /// answer takes two seconds.
+    #[param(inline)]
+    sort: Option<SortBy>,
 }
 
 /// Sessions of this gateway, or with `deployment=true` of all.
@@ -108,6 +113,14 @@ pub(super) async fn list(
         transport: which.transport,
         state: which.state,
     };
+    if let Some(sort) = which.sort {
+        if cursor.is_some() || which.deployment == Some(true) {
+            let why = "sort: one page of this gateway's sessions, without a cursor";
+            return Err(ApiError::bad_request(why));
+        }
+        let page = busy_sessions::list(&desk, &filter, sort, limit).await?;
+        return Ok(web::Json(Sessions::Here(page)));
+    }
     if which.deployment == Some(true) {
         let wanted = Wanted {
             caller: &caller,

@@ -111,9 +111,9 @@ pub(super) struct TopTalkers {
     /// Milliseconds that the rates are averages of.
     window_ms: u64,
     /// The first one first; whoever was silent is left out.
-    talkers: Vec<Talker>,
+    pub(super) talkers: Vec<Talker>,
     /// Workers that did not answer in time: their sessions are missing.
-    silent_workers: Vec<usize>,
+    pub(super) silent_workers: Vec<usize>,
 }
 
 /// Who uses the most: rates over the last seconds. The first answer takes two seconds.

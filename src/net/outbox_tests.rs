@@ -131,21 +131,6 @@ proptest! {
     }
 }
 
-#[test]
-fn a_piece_over_the_limit_counts_apart() {
-    let mut outbox = Outbox::default();
-    assert_eq!(outbox.oversized(1000), 0);
-    outbox.push(vec![1; 40]);
-    outbox.push_shared(Slice::new(vec![2; 5000].into(), 5000));
-    outbox.push(vec![3; 10]);
-    assert_eq!((outbox.queued(), outbox.oversized(1000)), (5050, 5000));
-    assert_eq!(outbox.oversized(5000), 0);
-    outbox.advance(140);
-    assert_eq!((outbox.queued(), outbox.oversized(1000)), (4910, 4900));
-    outbox.advance(4900);
-    assert_eq!(outbox.oversized(1000), 0);
-}
-
 proptest! {
     #[test]
     fn frames_stay_whole_and_only_the_urgent_overtake(

@@ -141,6 +141,11 @@ const BAD_QUERIES: &[(&str, &str)] = &[
     ("sessions?%ff=1", "`%ff=1` is not percent-encoded UTF-8"),
     ("top-talkers?by=nobody", "by: unknown variant `nobody`"),
     ("top-talkers?sort=", "sort: unknown variant ``"),
+    ("sessions?sort=name", "sort: unknown variant `name`"),
+    (
+        "sessions?sort=bytes&cursor=1",
+        "sort: one page of this gateway's sessions, without a cursor",
+    ),
     ("top-talkers?limit=0", "limit: must be 1 to 1000, not 0"),
     ("top-talkers?cursor=1", "unknown query parameter `cursor`"),
     ("refusals?limit=0", "limit: must be 1 to 1000, not 0"),

@@ -110,6 +110,14 @@ async fn the_loudest_comes_first() {
     }
     let rate = |row: &Value, name: &str| row[name].as_u64().expect("a rate");
     assert!(rate(first, "bytes_in_per_second") > 0, "{first}");
+    for (query, found) in [("", 1), ("&user_id=4711", 1), ("&transport=http", 0)] {
+        let path = format!("/api/v1/sessions?sort=bytes_in&limit=1{query}");
+        let answer = talk.during(get(gateway.admin, &path)).await.json();
+        let sessions = answer["sessions"].as_array().expect("rows");
+        assert_eq!(sessions.len(), found, "{query}");
+        let ids = sessions.iter().map(|row| &row["session_id"]);
+        assert!(ids.into_iter().all(|id| *id == json!(loud)), "{answer}");
+    }
     for (query, name, sessions) in [
         ("?by=user&sort=bytes_in", "4711", 1),
         ("?by=user&sort=bytes_out&limit=1", "4711", 1),

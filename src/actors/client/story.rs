@@ -61,6 +61,26 @@ impl SessionFilter {
             && self.state.is_none_or(|state| state == facts.state)
     }
 
+    /// Tells whether the filter lets a session pass, by what is shown of it.
+    pub fn fits(&self, session: &SessionSnapshot) -> bool {
+        let uses = |name: &String| session.services.iter().any(|used| used.service == *name);
+        let is_bound = |at: &SocketAddr| session.services.iter().any(|used| used.endpoint == *at);
+        let bound = session.identity == Identity::Bound;
+        let ip = session.client.ip().to_canonical();
+        self.realm_id.is_none_or(|realm| realm == session.realm_id)
+            && self
+                .user_id
+                .is_none_or(|user| user.to_string() == session.user_id)
+            && self.bound.is_none_or(|wanted| wanted == bound)
+            && self.address.is_none_or(|network| network.contains(ip))
+            && self
+                .transport
+                .is_none_or(|wanted| wanted == session.transport)
+            && self.state.is_none_or(|state| state == session.state)
+            && self.service.as_ref().is_none_or(uses)
+            && self.backend.as_ref().is_none_or(is_bound)
+    }
+
     pub(super) fn looks_at_services(&self) -> bool {
         self.service.is_some() || self.backend.is_some()
     }
