@@ -42,7 +42,7 @@ impl BackendPool {
         let seat = self.seat.clone();
         let most = self.scope.config.backend.connect_timeout;
         Box::pin(async move {
-            let read = tokio::time::timeout(most, unread.settled()).await;
+            let read = tokio::time::timeout(most, unread).await;
             read.map_err(|_| unreachable)?;
             let bound = seat.ask(|| bind.clone()).await;
             bound.unwrap_or(Err(unreachable))

@@ -5,11 +5,12 @@
 //! The backend reads each link at its own pace, so one that is said on another link must be read before the OPEN is sent.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use foldhash::fast::RandomState;
-use tokio::sync::watch;
 
 use crate::codec::code::Code;
 
@@ -41,8 +42,14 @@ struct Unread {
 struct Said {
     number: u64,
     link_id: u64,
-    /// Dropped with this: the session waits for that.
-    settled: Option<watch::Sender<()>>,
+    /// Who waits for it to be read.
+    waiting: Vec<Waker>,
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
 }
 
 /// A session's final CLOSE that was said on a link and may not have been read.
@@ -50,14 +57,26 @@ struct Said {
 pub struct UnreadOn {
     /// The link: what is said there behind it is read behind it.
     pub link_id: u64,
-    settled: watch::Receiver<()>,
+    endpoint: Arc<OwedCloses>,
+    session_id: u64,
+    number: u64,
 }
 
-impl UnreadOn {
-    /// Waits until it is read, or counts no more.
-    pub async fn settled(mut self) {
-        // Nothing is ever sent.
-        while self.settled.changed().await.is_ok() {}
+/// Ready when it is read, or counts no more.
+impl Future for UnreadOn {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.endpoint.with(|unread| {
+            let said = unread.said.get_mut(&self.session_id);
+            let Some(said) = said.filter(|said| said.number == self.number) else {
+                return Poll::Ready(());
+            };
+            if !said.waiting.iter().any(|one| one.will_wake(cx.waker())) {
+                said.waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
     }
 }
 
@@ -119,7 +138,7 @@ impl Unread {
         let said = Said {
             number: self.numbers,
             link_id,
-            settled: None,
+            waiting: Vec::new(),
         };
         self.said.insert(session_id, said);
         self.numbers
@@ -191,11 +210,12 @@ impl OwedCloses {
         }
         // In one step, for between two a link of another worker could say it.
         self.with(|unread| {
-            if let Some(said) = unread.said.get_mut(&session_id) {
-                let settled = said.settled.get_or_insert_with(|| watch::channel(()).0);
+            if let Some(said) = unread.said.get(&session_id) {
                 return ComesBack::Unread(UnreadOn {
                     link_id: said.link_id,
-                    settled: settled.subscribe(),
+                    endpoint: Arc::clone(self),
+                    session_id,
+                    number: said.number,
                 });
             }
             match unread.owed.remove(&session_id) {

@@ -63,17 +63,17 @@ async fn who_waits_for_one_to_be_read_is_told() {
     let number = owed.said(1, 7);
     let [first, second] = [(); 2].map(|()| unread(&owed, 1));
     assert_eq!(first.link_id, 7);
-    let mut first = std::pin::pin!(first.settled());
+    let mut first = std::pin::pin!(first);
     assert!(futures_util::poll!(&mut first).is_pending());
     // A newer one takes its place, perhaps on another link: who waits asks again.
     let newer = owed.said(1, 8);
     first.await;
-    second.settled().await;
+    second.await;
     assert!(!owed.settle(1, number));
     let third = unread(&owed, 1);
     assert_eq!(third.link_id, 8);
     assert!(owed.settle(1, newer));
-    third.settled().await;
+    third.await;
     assert!(matches!(owed.comes_back(1), ComesBack::Free));
 }
 
@@ -83,7 +83,7 @@ async fn who_waits_on_a_link_that_is_lost_finds_it_owed() {
     let number = owed.said(1, 7);
     let waits = unread(&owed, 1);
     owed.lose([(1, Code::NORMAL, number)].into_iter());
-    waits.settled().await;
+    waits.await;
     assert_eq!(say(&owed, 8), [(1, Code::NORMAL)]);
     assert_eq!(unread(&owed, 1).link_id, 8);
 }
