@@ -65,7 +65,8 @@ impl Drop for Link {
             });
         }
         if reason.is_loss() {
-            self.sessions.lose_unread();
+            // Owed from now on; whichever link says them.
+            drop(self.sessions.lose_unread());
             self.owed.do_send(CloseOwed);
         }
         let error = self.error.take();

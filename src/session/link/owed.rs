@@ -184,15 +184,18 @@ impl OwedCloses {
     }
 
     /// A link that said these is lost: those that are the newest of their sessions, and have not been opened since, are
-    /// owed. In one step: who waits for one finds it owed.
-    pub(super) fn lose(&self, closes: impl Iterator<Item = (u64, Code, u64)>) {
+    /// owed. In one step: who waits for one finds it owed. Returns them.
+    pub(super) fn lose(&self, closes: Vec<(u64, Code, u64)>) -> Vec<(u64, Code)> {
         self.with(|unread| {
+            let mut owed = Vec::new();
             for (session_id, code, number) in closes {
                 if unread.settle(session_id, number) {
                     unread.push(session_id, code);
+                    owed.push((session_id, code));
                 }
             }
-        });
+            owed
+        })
     }
 
     /// Returns how many are owed.

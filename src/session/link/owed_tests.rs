@@ -23,7 +23,7 @@ fn a_session_that_is_opened_again_is_owed_nothing() {
     let before = owed.said(2, 1);
     owed.opened(1);
     owed.opened(2);
-    owed.lose([(2, Code::NORMAL, before)].into_iter());
+    assert_eq!(owed.lose(vec![(2, Code::NORMAL, before)]), []);
     assert_eq!(owed.count(), 0);
     // What was said since is its own matter.
     let since = owed.said(2, 1);
@@ -82,7 +82,7 @@ async fn who_waits_on_a_link_that_is_lost_finds_it_owed() {
     let owed = Arc::new(OwedCloses::default());
     let number = owed.said(1, 7);
     let waits = unread(&owed, 1);
-    owed.lose([(1, Code::NORMAL, number)].into_iter());
+    owed.lose(vec![(1, Code::NORMAL, number)]);
     waits.await;
     assert_eq!(say(&owed, 8), [(1, Code::NORMAL)]);
     assert_eq!(unread(&owed, 1).link_id, 8);

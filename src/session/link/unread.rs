@@ -75,6 +75,11 @@ impl<C> Sessions<C> {
         sessions
     }
 
+    /// What the link's endpoint is owed, over all its links.
+    pub fn endpoint(&self) -> &OwedCloses {
+        &self.unread.endpoint
+    }
+
     /// What is owed since other links were lost is said here. A session that is attached has been opened anew since.
     pub fn say_owed(&mut self) -> Owed {
         let places = &self.places;
@@ -108,8 +113,8 @@ impl<C> Sessions<C> {
     }
 
     /// The link is lost: the final CLOSEs that may not have been read are owed on another one. Sessions that were opened
-    /// at the endpoint anew have their own.
-    pub fn lose_unread(&mut self) {
+    /// at the endpoint anew have their own. Returns them, the oldest first.
+    pub fn lose_unread(&mut self) -> Vec<(u64, Code)> {
         let closes = std::mem::take(&mut self.unread.closes).into_iter();
         let (endpoint, places, left) = (&self.unread.endpoint, &self.places, &self.left);
         let is_here = |id| places.contains_key(&id) || left.contains(&id);
@@ -120,7 +125,7 @@ impl<C> Sessions<C> {
                 false => others.push((close.session_id, close.code, close.number)),
             }
         }
-        endpoint.lose(others.into_iter());
+        endpoint.lose(others)
     }
 }
 

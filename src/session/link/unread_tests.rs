@@ -2,14 +2,6 @@ use std::sync::Arc;
 
 use super::*;
 
-/// The link is lost: what is owed then.
-fn lose(link: &mut Sessions<&'static str>) -> Vec<(u64, Code)> {
-    link.lose_unread();
-    let owed = link.unread.endpoint.say(0, |_| false).closes.into_iter();
-    owed.map(|(session_id, code, _)| (session_id, code))
-        .collect()
-}
-
 /// One session, 7.
 fn link() -> Sessions<&'static str> {
     let mut link = Sessions::default();
@@ -31,8 +23,8 @@ fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
     // These end no session.
     link.release(9, Some(Code::LEAVES_LINK));
     link.pong();
-    assert_eq!(lose(&mut link), [(8, Code::KICKED)]);
-    assert_eq!(lose(&mut link), []);
+    assert_eq!(link.lose_unread(), [(8, Code::KICKED)]);
+    assert_eq!(link.lose_unread(), []);
 }
 
 /// Of each of its ends the backend may have read the one before.
@@ -44,7 +36,7 @@ fn a_session_that_ends_twice_is_owed_its_newer_final_close() {
     link.attach(7, 1, "seven", false);
     link.release(7, Some(Code::KICKED));
     link.pong();
-    assert_eq!(lose(&mut link), [(7, Code::KICKED)]);
+    assert_eq!(link.lose_unread(), [(7, Code::KICKED)]);
 }
 
 #[test]
@@ -56,7 +48,7 @@ fn what_another_link_has_opened_again_is_not_owed() {
         lost.release(id, Some(Code::NORMAL));
     }
     other.attach(7, 1, "other", true);
-    assert_eq!(lose(&mut lost), [(8, Code::NORMAL)]);
+    assert_eq!(lost.lose_unread(), [(8, Code::NORMAL)]);
 }
 
 #[test]
@@ -68,7 +60,7 @@ fn moved_0_that_may_not_have_been_read_is_owed_as_a_final_close() {
     link.leave_answered(7);
     link.moved(7, Code::NORMAL);
     link.release(7, None);
-    assert_eq!(lose(&mut link), [(7, Code::NORMAL)]);
+    assert_eq!(link.lose_unread(), [(7, Code::NORMAL)]);
     // One that has read it forgets the session.
     let mut link = self::link();
     link.part(7);
@@ -77,7 +69,7 @@ fn moved_0_that_may_not_have_been_read_is_owed_as_a_final_close() {
     link.release(7, None);
     link.ping();
     link.pong();
-    assert_eq!(lose(&mut link), []);
+    assert_eq!(link.lose_unread(), []);
 }
 
 #[test]
@@ -89,5 +81,5 @@ fn a_session_that_was_opened_anew_is_not_ended_by_what_was_owed() {
     link.unread.endpoint.push(8, Code::NORMAL);
     let said = link.say_owed().closes;
     assert_eq!(said.iter().map(|close| close.0).collect::<Vec<_>>(), [8]);
-    assert_eq!(lose(&mut link), [(8, Code::NORMAL)]);
+    assert_eq!(link.lose_unread(), [(8, Code::NORMAL)]);
 }

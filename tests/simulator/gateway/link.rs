@@ -101,7 +101,9 @@ impl World {
             }
             LinkMail::Word(session_id, word) => self.heed(link, session_id, word),
             LinkMail::Farewell(session_id, code) => {
-                if self.links[link].sessions.owed(session_id, code) {
+                let sessions = &mut self.links[link].sessions;
+                sessions.endpoint().push(session_id, code);
+                for (session_id, code, _) in sessions.say_owed().closes {
                     self.enqueue_close(link, session_id, code);
                 }
             }
@@ -346,7 +348,7 @@ impl World {
             self.mail_client(*client, ClientMail::Lost { service, link });
         }
         self.pool_lost(link);
-        for (id, code) in sessions.unread_closes() {
+        for (id, code) in sessions.lose_unread() {
             self.farewell(link, id, code);
         }
         while let Some(next) = waiting.take_next() {
