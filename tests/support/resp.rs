@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Limit for an answer of Redis; only a failing test waits so long.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// An answer of Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
