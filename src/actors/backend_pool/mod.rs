@@ -198,8 +198,8 @@ impl BackendPool {
         });
     }
 
-    /// Finds a link for a session, the one `behind` where that is given. The lease comes through the channel that is returned; a channel
-    /// that ends without one means that the link is gone.
+    /// Finds a link for a session, the one `behind` where that is given. The lease comes through the channel that is
+    /// returned; a channel that ends without one means that the link is gone.
     fn place(
         &mut self,
         bind: Bind,

@@ -31,7 +31,7 @@ pub(super) struct Writer {
     written: usize,
     /// Control frames that wait for the end of a message.
     control: Vec<u8>,
-    /// The beginning of a frame whose header has not come whole.
+    /// The header of the frame that begins, as far as it has come.
     begun: Begun,
     /// Bytes of the message under way that are still to come.
     missing: usize,
@@ -75,12 +75,13 @@ impl Writer {
 
     /// Answers a PING when it can.
     pub(super) fn pong(&mut self, payload: &[u8]) {
+        if self.is_closing {
+            return;
+        }
         if self.control.len() + payload.len() > MAX_PONG_BYTES {
             self.control.clear();
         }
-        if !self.is_closing {
-            control::pong(payload, &mut self.control);
-        }
+        control::pong(payload, &mut self.control);
     }
 
     /// Sends a Close when it can, and nothing behind it.
@@ -121,14 +122,10 @@ impl Writer {
         }
     }
 
-    /// Begins the message of the frame that `bytes` begin with, where its header is there.
+    /// Begins the message of the frame that `bytes` begin with, where its header is there. The frame's own is taken with
+    /// the message's: what was announced has begun for its owner too.
     fn begin_frame(&mut self, bytes: &mut &[u8]) {
-        if self.begun.len == 0
-            && let Some(header) = bytes.first_chunk::<HEADER_LEN>()
-        {
-            let (len, _) = client::peek(|at| header[at]);
-            self.begin(BINARY, len);
-        } else if self.begun.take(bytes) {
+        if self.begun.take(bytes) {
             let header = std::mem::take(&mut self.begun).header;
             let (len, _) = client::peek(|at| header[at]);
             self.begin(BINARY, len);

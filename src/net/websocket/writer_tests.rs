@@ -119,6 +119,28 @@ fn control_frames_wait_for_the_end_of_a_message() {
     assert!(!writer.is_unflushed());
 }
 
+/// Whoever is told that nothing was taken may go on with something else.
+#[test]
+fn what_is_announced_has_begun_for_its_owner_too() {
+    let (mut writer, mut socket) = (Writer::default(), Slow::default());
+    socket.takes = VecDeque::from([0]);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let taken = writer.poll_write(&mut socket, [&frame(5000)[..]].into_iter(), &mut cx);
+    assert!(matches!(taken, Poll::Ready(Ok(1..))), "{taken:?}");
+}
+
+#[test]
+fn a_close_that_waits_is_not_lost_to_pings() {
+    let (mut writer, mut socket) = (Writer::default(), Slow::default());
+    let frame = frame(10);
+    write(&mut writer, &mut socket, &frame[..40], usize::MAX);
+    (0..600).for_each(|_| writer.pong(b"alive"));
+    writer.close(Some(1001));
+    (0..600).for_each(|_| writer.pong(b"alive"));
+    write(&mut writer, &mut socket, &frame[40..], usize::MAX);
+    assert!(socket.written.ends_with(b"\x88\x02\x03\xE9"));
+}
+
 #[test]
 fn who_does_not_read_his_pongs_gets_the_newest() {
     let (mut writer, mut socket) = (Writer::default(), Slow::default());
