@@ -21,15 +21,16 @@ import argparse, json, multiprocessing, os, re, socket, statistics, struct, subp
 
 HEADER = struct.Struct(">HBBIIQQBBH")
 PLAYERS, ADMIN, BACKEND = 17431, 17432, 17433
+OTHER_PLAYERS, OTHER_ADMIN = 17441, 17442
 CROWD, OTHER = "127.0.6.1", "127.0.7.1"
 USERS = 1_000_000
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def ask(path, method="GET", body=None):
+def ask(path, method="GET", body=None, port=None):
     body = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{ADMIN}{path}", body, headers, method=method)
+    request = urllib.request.Request(f"http://127.0.0.1:{port or ADMIN}{path}", body, headers, method=method)
     with urllib.request.urlopen(request, timeout=600) as answer:
         return answer.read()
 
@@ -44,11 +45,11 @@ def until(what):
         time.sleep(0.05)
 
 
-def pages(path):
+def pages(path, port=None):
     """Reads all pages of a list; returns the bytes."""
     read, cursor = 0, ""
     while cursor is not None:
-        page = ask(f"{path}{'&' if '?' in path else '?'}limit=1000{cursor}")
+        page = ask(f"{path}{'&' if '?' in path else '?'}limit=1000{cursor}", port=port)
         read += len(page)
         found = re.search(rb'"next_cursor":"([^"]+)"', page)
         cursor = f"&cursor={found[1].decode()}" if found else None
@@ -119,8 +120,8 @@ class Repeated:
 class Stream:
     """Reads server-sent events until it is stopped."""
 
-    def __init__(self, path):
-        self.socket = socket.create_connection(("127.0.0.1", ADMIN))
+    def __init__(self, path, port=ADMIN):
+        self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self.read = 0
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -136,28 +137,30 @@ class Stream:
 
 
 class Watched:
-    """What a wall of dashboards does."""
+    """What a wall of dashboards does. Who looks takes both cores from the load, wherever he looks: so without it he looks at
+    another gateway with as many sessions, which are quiet."""
 
     load = ["--sessions", "512", "--payload", "64", "--in-flight", "1"]
     more = ["--transport", "http", "--sessions", "8", "--rate", "100"]
     sessions = 512
 
-    def begin(self):
-        ask("/api/v1/log-level", "PUT", {"level": "info"})
-        self.parts = [Stream("/api/v1/events"), Repeated(self.look)]
+    def begin(self, port=ADMIN):
+        self.port = port
+        ask("/api/v1/log-level", "PUT", {"level": "info"}, port)
+        self.parts = [Stream("/api/v1/events", port), Repeated(self.look)]
 
     def look(self):
         for path in ("/metrics", "/api/v1/actors", "/api/v1/actors/busiest", "/api/v1/backends", "/api/v1/top-talkers", "/api/v1/refusals",
                      "/api/v1/bans", "/api/v1/memory", "/api/v1/routes", "/api/v1/info", "/api/v1/limits", "/api/v1/traces"):
-            ask(path)
+            ask(path, port=self.port)
         for kind in ("client", "link", "backend_pool", "router", "worker"):
-            pages(f"/api/v1/actors?kind={kind}")
-        pages("/api/v1/sessions")
+            pages(f"/api/v1/actors?kind={kind}", self.port)
+        pages("/api/v1/sessions", self.port)
 
     def end(self):
         for part in self.parts:
             part.stop()
-        ask("/api/v1/log-level", "PUT", {"level": "info,game_gateway::access=off"})
+        ask("/api/v1/log-level", "PUT", {"level": "info,game_gateway::access=off"}, self.port)
 
 
 class Traced:
@@ -266,15 +269,17 @@ def run(name, args):
     case, folder = CASES[name](), tempfile.mkdtemp()
     with open(f"{folder}/routes.json", "w") as file:
         json.dump({"rules": {"echo": {"strategy": "round_robin", "endpoints": [f"127.0.0.1:{BACKEND}"]}}}, file)
-    with open(f"{folder}/gateway.toml", "w") as file:
-        file.write(f'gateway.id = "operators"\ngateway.workers = 1\nlisten.address = "127.0.0.1:{PLAYERS}"\n'
-                   f'admin.address = "127.0.0.1:{ADMIN}"\nroutes.file = "{folder}/routes.json"\n'
+    for players, admin in ((PLAYERS, ADMIN), (OTHER_PLAYERS, OTHER_ADMIN)):
+        with open(f"{folder}/{admin}.toml", "w") as file:
+            file.write(f'gateway.id = "operators"\ngateway.workers = 1\nlisten.address = "127.0.0.1:{players}"\n'
+                   f'admin.address = "127.0.0.1:{admin}"\nroutes.file = "{folder}/routes.json"\n'
                    'limits.memory = "1GiB"\nsession.idle_timeout = "30m"\nlisten.sniff_timeout = "10m"\n')
-    started = [subprocess.Popen([args.program, "serve", "--config", f"{folder}/gateway.toml"],
-                                stdout=subprocess.DEVNULL, stderr=open(f"{folder}/log", "w"))]
+    started = [subprocess.Popen([args.program, "serve", "--config", f"{folder}/{port}.toml"],
+                                stdout=subprocess.DEVNULL, stderr=open(f"{folder}/{port}.log", "w")) for port in (ADMIN, OTHER_ADMIN)]
     gateway = started[0]
     try:
-        until(lambda: socket.socket().connect_ex(("127.0.0.1", ADMIN)) == 0)
+        for port in (ADMIN, OTHER_ADMIN):
+            until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         ask("/api/v1/log-level", "PUT", {"level": "info,game_gateway::access=off"})
         target = [args.program, "loadtest", "--target", f"127.0.0.1:{PLAYERS}", "--duration", "2h"]
         started.append(subprocess.Popen([args.program, "loadtest", "--backend-only", f"127.0.0.1:{BACKEND}"],
@@ -282,6 +287,9 @@ def run(name, args):
         for options in (case.load, case.more):
             if options:
                 started.append(subprocess.Popen(target + ["--bind", CROWD] + options, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        if name == "watched":
+            quiet = [args.program, "loadtest", "--target", f"127.0.0.1:{OTHER_PLAYERS}", "--duration", "2h", "--rate", "10"]
+            started.append(subprocess.Popen(quiet + case.load[:2], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         # Not every connection of so many succeeds.
         until(lambda: metric("game_gateway_sessions") >= case.sessions * 0.99)
         if name == "each":
@@ -293,10 +301,12 @@ def run(name, args):
             for looked in (number % 2 == 1, number % 2 == 0):
                 if looked:
                     case.begin()
-                    # So that what begins it is not counted.
-                    time.sleep(1)
+                elif name == "watched":
+                    case.begin(OTHER_ADMIN)
+                # So that what begins it is not counted.
+                time.sleep(1)
                 (within if looked else without).append(window(gateway, probe, args.seconds))
-                if looked:
+                if looked or name == "watched":
                     case.end()
                     time.sleep(1)
         count = metric("game_gateway_sessions")

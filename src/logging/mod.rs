@@ -30,9 +30,9 @@ pub use lines::Lines;
 
 /// Time that the end of the process waits until everything is written.
 pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// Libraries that say too much: mistakes of HTTP clients at `error`, which are common and counted, and the
-/// start of the admin API's server. A level that names them overrides this.
-const QUIET: &str = "actix_http=off,actix_server=warn";
+/// Libraries that say too much: mistakes of HTTP clients at `error`, which are common and counted, the
+/// start of the admin API's server, and each ticket of TLS at `warn`. A level that names them overrides this.
+const QUIET: &str = "actix_http=off,actix_server=warn,rustls=error";
 
 /// The log of the process.
 #[derive(Debug, Clone)]

@@ -12,7 +12,6 @@
 //! * [`outbox`]: bytes that wait to be written to one socket.
 //!   A [`mod@slice`] of them keeps the buffer alive that it came in.
 //! * [`dial`]: connections of a client's side, with TLS where configured.
-//! * [`partial`]: how much of a TLS record has come.
 //! * [`path`]: connections whose path has died silently fail.
 //! * [`peer`]: the connection between two gateways that prove their identity.
 //! * [`timers`]: one coarse timer wheel a worker instead of a timer in every client.
@@ -24,7 +23,6 @@ pub mod entry_host;
 pub(crate) mod http;
 pub mod listen;
 pub mod outbox;
-mod partial;
 pub mod path;
 pub mod peer;
 pub mod read_only;

@@ -68,14 +68,15 @@ impl Socket {
         }
     }
 
-    /// Tells whether a read may bring something. Without TLS the answer is no where the event loop has seen nothing
-    /// since the last read that was pending.
+    /// Tells whether a read may bring something: no where the event loop has seen nothing since the last read that was
+    /// pending.
     #[inline]
     pub fn may_be_readable(&self) -> bool {
         match self {
             Socket::Tcp(socket) => socket.try_io(Interest::READABLE, || Ok(())).is_ok(),
+            Socket::Tls(socket) => socket.may_be_readable(),
             Socket::WebSocket(socket) => socket.may_be_readable(),
-            Socket::Tls(_) | Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => true,
+            Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => true,
         }
     }
 

@@ -4,15 +4,16 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::ResolvesClientCert;
+use bytes::BytesMut;
+use rustls::client::{ResolvesClientCert, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, Error, RootCertStore};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::files::{FileMistake, Files};
-use super::stream::Followed;
+use super::handshake::shake;
+use super::records::Records;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::BackendTls;
 
@@ -89,7 +90,8 @@ pub async fn connect(
     let host = host.strip_suffix('.').unwrap_or(host);
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let socket = Followed::new(socket, &[]);
-    let stream = TlsConnector::from(config).connect(name, socket).await?;
-    Ok(TlsSocket::new(stream.into()))
+    let connection = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
+    let records = Records::Client(connection);
+    let shaken = shake(records, socket, BytesMut::new(), None, |_| true).await;
+    shaken.map_err(|failed| failed.error)
 }

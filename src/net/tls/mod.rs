@@ -3,6 +3,8 @@
 //! * [`files`]: certificates, keys and authorities from PEM files.
 //! * [`server`]: TLS towards players.
 //! * [`client`]: TLS towards backends.
+//! * [`handshake`]: what both do first.
+//! * [`records`]: what is read and written, encrypted and decrypted.
 //! * [`stream`]: the socket behind a handshake.
 //! * [`turns`]: handshakes take turns.
 //!
@@ -10,7 +12,9 @@
 
 mod client;
 mod files;
+mod handshake;
 mod places;
+mod records;
 mod server;
 mod stream;
 mod turns;
@@ -28,8 +32,9 @@ use crate::session::rate::{Nanos, SharedBucket};
 
 pub use client::connect;
 pub use files::FileMistake;
+pub use handshake::HandshakeFailed;
 pub use places::Handshake;
-pub use server::{HandshakeFailed, accept};
+pub use server::accept;
 pub use stream::{IDLE_KIB, TlsSocket};
 
 use files::{Files, warning};

@@ -3,25 +3,21 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
-    Acceptor, ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
-    WebPkiClientVerifier,
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+    UnbufferedServerConnection, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{Error, PeerIncompatible, ServerConfig, ServerConnection, crypto};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::{Error, ServerConfig, crypto};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::server::StartHandshake;
 
 use super::files::{FileMistake, Files, end_of};
-use super::stream::Followed;
-use super::turns::in_turns;
+use super::handshake::{HandshakeFailed, shake};
+use super::records::Records;
 use super::{TlsSocket, VERSIONS, provider};
 use crate::config::ListenTls;
 use crate::config::admin::AdminTls;
@@ -29,12 +25,8 @@ use crate::config::admin::AdminTls;
 /// Protocols for ALPN: HTTP, and frames by their name as a WebSocket's subprotocol. The answer binds
 /// nobody, for the content is sniffed.
 const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"ggp.v1"];
-/// Bytes that one read takes before the client's first message is complete.
-const READ_BYTES: usize = 1024;
 /// Limit of early data that is skipped, in bytes. The library counts some of it twice.
 const SKIPPED_EARLY_DATA: u32 = 64 * 1024;
-/// Time for which input is discarded after an alert, so that no reset overtakes it.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Certificates in the order of the configuration; the first is the default.
 #[derive(Debug)]
@@ -192,69 +184,9 @@ fn configure(
     Ok(config)
 }
 
-/// A failed handshake, whose alert is sent.
-#[derive(Debug)]
-pub struct HandshakeFailed {
-    /// The reason.
-    pub error: io::Error,
-    socket: Option<TcpStream>,
-}
-
-impl HandshakeFailed {
-    /// Ends the connection so that no reset overtakes the alert, within a second.
-    pub async fn part(self) {
-        if let Some(mut socket) = self.socket
-            && socket.shutdown().await.is_ok()
-        {
-            let mut sink = tokio::io::sink();
-            // The end of this is the end of the connection, whether the peer has ended or not.
-            let _ = timeout(LINGER, tokio::io::copy(&mut socket, &mut sink)).await;
-        }
-    }
-}
-
-impl From<io::Error> for HandshakeFailed {
-    fn from(error: io::Error) -> HandshakeFailed {
-        HandshakeFailed {
-            error,
-            socket: None,
-        }
-    }
-}
-
-/// The fatal alert protocol_version.
-const ALERT_PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
-/// TLS 1.2 on the wire, the oldest version here.
-const OLDEST_VERSION: u16 = 0x0303;
-
-/// Returns the version in a ClientHello of which `read` is the beginning; later ones than TLS 1.2 look like it.
-fn version_of(read: &[u8]) -> Option<u16> {
-    // Behind the headers of record and message, in 5 and 4 bytes.
-    let version = read.get(9..)?.first_chunk()?;
-    Some(u16::from_be_bytes(*version))
-}
-
-/// Returns true if a client was refused for what only later versions have, although its version is the reason.
-fn is_outdated(error: &Error, client_version: Option<u16>) -> bool {
-    let required = PeerIncompatible::SignatureAlgorithmsExtensionRequired;
-    *error == Error::PeerIncompatible(required)
-        && client_version.is_some_and(|v| v < OLDEST_VERSION)
-}
-
-/// Gives a connection what has come behind the client's first message: early data, which it skips, for it has
-/// offered none (RFC 8446, 4.2.10).
-fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
-    // What is wrong with it is told by the handshake, which processes on.
-    while connection.process_new_packets().is_ok() && !unread.is_empty() {
-        match connection.read_tls(&mut unread) {
-            Ok(read) if read > 0 => {}
-            Ok(_) | Err(_) => return,
-        }
-    }
-}
-
-/// Performs the handshake with a client; `read` is the beginning of its first message. `grows` hears how many bytes of
-/// that have come, and says whether there is room for as many. `source`: whose it is among those who take turns.
+/// Performs the handshake with a client; `read` is the beginning of its first message. `grows` hears how many bytes
+/// have come and are not used yet, and says whether there is room for as many. `source`: whose it is among those who
+/// take turns.
 ///
 /// # Errors
 /// The player does not speak TLS or no supported version of it, lacks a required certificate, or has
@@ -262,59 +194,16 @@ fn feed(connection: &mut ServerConnection, mut unread: &[u8]) {
 pub async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,
-    mut read: BytesMut,
+    read: BytesMut,
     source: u128,
     mut grows: impl FnMut(usize) -> bool,
 ) -> Result<TlsSocket, HandshakeFailed> {
-    let mut socket = Followed::new(socket, &read);
-    let mut acceptor = Acceptor::default();
-    let mut client_version = None;
-    let mut came = 0;
-    let accepted = loop {
-        if read.is_empty() {
-            read.reserve(READ_BYTES);
-            if socket.read_buf(&mut read).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-        }
-        client_version = client_version.or_else(|| version_of(&read));
-        let mut unread = &read[..];
-        let taken = acceptor.read_tls(&mut unread)?;
-        came += taken;
-        if !grows(came) {
-            return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
-        }
-        read.advance(taken);
-        match acceptor.accept() {
-            Ok(None) => {}
-            Ok(Some(accepted)) => break accepted,
-            Err((error, mut alert)) => {
-                let mut bytes = Vec::new();
-                alert.write_all(&mut bytes)?;
-                if is_outdated(&error, client_version) {
-                    bytes = ALERT_PROTOCOL_VERSION.to_vec();
-                }
-                socket.write_all(&bytes).await?;
-                return Err(HandshakeFailed {
-                    error: io::Error::new(io::ErrorKind::InvalidData, error),
-                    socket: Some(socket.socket),
-                });
-            }
-        }
-    };
-    let handshake = StartHandshake::from_parts(accepted, socket);
-    let handshake = async move {
-        // This signs where the client has sent what it takes.
-        let handshake = handshake.into_stream_with(config, |connection| feed(connection, &read));
-        handshake.into_fallible().await
-    };
-    match in_turns(source, handshake).await {
-        Ok(stream) => Ok(TlsSocket::new(stream.into())),
-        Err((error, socket)) => Err(HandshakeFailed {
-            error,
-            socket: Some(socket.socket),
-        }),
+    if !grows(read.len()) {
+        return Err(io::Error::from(io::ErrorKind::OutOfMemory).into());
     }
+    let connection = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+    let records = Records::Server(connection);
+    shake(records, socket, read, Some(source), grows).await
 }
 
 #[cfg(test)]

@@ -1,125 +1,212 @@
 //! The socket behind a handshake.
 //!
-//! Hot path: one write makes as few records as possible, and one read takes all records that have
-//! arrived.
+//! Hot path: one read takes all records that have come, into a buffer of the thread, and one write makes as few
+//! records as possible. A connection has buffers of its own only for records of which a part is still to come, or to go.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::{Buf, Bytes};
+use rustls::Error;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsStream;
 
-use crate::net::partial::Partial;
+use super::records::{MAX_BEGUN_BYTES, Records, Sealed, USUAL_EXPANSION_BYTES, room_for};
+use crate::codec::buffers::SCRATCH_BYTES;
 
 /// Bytes that are taken before the network has taken them: two full records. Everything beyond waits
 /// in an outbox, which is bounded and counted.
 const UNSENT_BYTES: usize = 32 * 1024;
-/// Bytes of a record that is written in part.
-const RECORD_BYTES: usize = 16 * 1024;
-/// Bytes by which the library's buffer for a record that has begun exceeds what has come of it.
-const READ_BYTES: usize = 4 * 1024;
+/// Bytes that a read takes beyond those that its caller has room for: headers and tags. What comes with them is kept.
+const EXTRA_BYTES: usize = 8 * USUAL_EXPANSION_BYTES;
+/// Bytes of the buffer that sockets are read into: behind what has begun, as much as a caller takes at once.
+const INCOMING_BYTES: usize = MAX_BEGUN_BYTES + SCRATCH_BYTES + EXTRA_BYTES;
 
 /// What an idle connection takes, its keys included, in KiB: measured, see docs/benchmarks.md.
-pub const IDLE_KIB: u8 = 8;
+pub const IDLE_KIB: u8 = 4;
 
-/// A connection below TLS, which follows the records that come over it.
+thread_local! {
+    static INCOMING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static OUTGOING: RefCell<Outgoing> = const { RefCell::new(Outgoing::new()) };
+}
+
+/// What one write encrypts, and that encrypted.
+struct Outgoing {
+    gathered: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Outgoing {
+    const fn new() -> Outgoing {
+        Outgoing {
+            gathered: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
+}
+
+/// How the other side has ended what it sends.
 #[derive(Debug)]
-pub(super) struct Followed {
-    pub(super) socket: TcpStream,
-    record: Partial,
-    /// Bytes of whole records since the last read that has taken all there was.
-    whole: usize,
-}
-
-impl Followed {
-    /// Takes a connection from which `read` was read already.
-    pub(super) fn new(socket: TcpStream, read: &[u8]) -> Followed {
-        let (record, whole) = (Partial::default(), 0);
-        let mut followed = Followed {
-            socket,
-            record,
-            whole,
-        };
-        followed.follow(read);
-        followed
-    }
-
-    pub(super) fn follow(&mut self, bytes: &[u8]) {
-        let whole = &mut self.whole;
-        self.record
-            .follow(bytes, body_len, |_, body| *whole += body as usize);
-    }
-}
-
-/// Returns the length of the record behind a header (RFC 8446, 5.1).
-fn body_len(header: &[u8]) -> Option<u64> {
-    let length = header.get(3..)?.first_chunk()?;
-    Some(u64::from(u16::from_be_bytes(*length)))
+enum End {
+    Open,
+    Ended,
+    Failed(Box<Error>),
 }
 
 /// A TCP connection with TLS on it.
 #[derive(Debug)]
-pub struct TlsSocket(TlsStream<Followed>);
+pub struct TlsSocket {
+    socket: TcpStream,
+    records: Records,
+    /// Read, and not whole.
+    begun: Vec<u8>,
+    /// Decrypted beyond what the reader had room for.
+    excess: Bytes,
+    /// Encrypted, and not taken by the network.
+    unsent: Vec<u8>,
+    end: End,
+    /// Nothing more is sent.
+    is_shut: bool,
+}
 
 impl TlsSocket {
-    pub(super) fn new(mut stream: TlsStream<Followed>) -> TlsSocket {
-        // These were the handshake's.
-        stream.get_mut().0.whole = 0;
-        match &mut stream {
-            TlsStream::Client(stream) => stream.get_mut().1.set_buffer_limit(Some(UNSENT_BYTES)),
-            TlsStream::Server(stream) => stream.get_mut().1.set_buffer_limit(Some(UNSENT_BYTES)),
+    /// Takes a connection behind its handshake, which has read this much more of records, and that in whole ones.
+    pub(super) fn new(
+        socket: TcpStream,
+        records: Records,
+        begun: &[u8],
+        plain: Vec<u8>,
+        is_ended: bool,
+    ) -> TlsSocket {
+        TlsSocket {
+            socket,
+            records,
+            begun: begun.to_vec(),
+            excess: plain.into(),
+            unsent: Vec::new(),
+            end: if is_ended { End::Ended } else { End::Open },
+            is_shut: false,
         }
-        TlsSocket(stream)
     }
 
     /// Returns the socket underneath.
     pub fn tcp_mut(&mut self) -> &mut TcpStream {
-        &mut self.0.get_mut().0.socket
+        &mut self.socket
     }
 
     /// Returns true if the other side has shown a certificate, which was found to be good.
     pub fn is_certified(&self) -> bool {
-        self.0.get_ref().1.peer_certificates().is_some()
+        self.records.common().peer_certificates().is_some()
     }
 
-    /// Returns true if it holds bytes that the network has not taken, or records of its own.
+    /// Returns true if it holds bytes that the network has not taken.
     #[inline]
     pub fn is_unflushed(&self) -> bool {
-        self.0.get_ref().1.wants_write()
+        !self.unsent.is_empty()
+    }
+
+    /// Tells whether a read may bring something, as [`Socket::may_be_readable`](crate::net::socket::Socket) does.
+    #[inline]
+    pub(in crate::net) fn may_be_readable(&self) -> bool {
+        !self.excess.is_empty()
+            || !matches!(self.end, End::Open)
+            || self.socket.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
     /// Bytes of the buffers that the connection has.
     pub fn buffers(&self) -> usize {
-        let unsent = match self.is_unflushed() {
-            true => UNSENT_BYTES + RECORD_BYTES,
-            false => 0,
-        };
-        let below = self.0.get_ref().0;
-        let begun = match below.record.bytes() {
-            0 => 0,
-            bytes => bytes + READ_BYTES,
-        };
-        usize::from(IDLE_KIB) * 1024 + unsent + begun + below.whole
+        let own = self.begun.capacity() + self.excess.len() + self.unsent.capacity();
+        usize::from(IDLE_KIB) * 1024 + own
     }
 
-    /// Counts what was decrypted and taken.
-    fn count(&mut self, taken: usize, is_all: bool) {
-        let whole = &mut self.0.get_mut().0.whole;
-        *whole = match is_all {
-            true => 0,
-            false => whole.saturating_sub(taken),
-        };
-    }
-
-    /// Reads bytes that are decrypted already.
-    #[inline]
-    fn read_decrypted(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            TlsStream::Client(stream) => io::Read::read(&mut stream.get_mut().1.reader(), bytes),
-            TlsStream::Server(stream) => io::Read::read(&mut stream.get_mut().1.reader(), bytes),
+    /// Reads once, and decrypts what is whole.
+    fn poll_records(
+        &mut self,
+        incoming: &mut [u8],
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let begun = self.begun.len();
+        incoming[..begun].copy_from_slice(&self.begun);
+        let room = buf.remaining() + EXTRA_BYTES;
+        let end = incoming.len().min(begun + room);
+        let mut raw = ReadBuf::new(&mut incoming[begun..end]);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut raw))?;
+        let read = raw.filled().len();
+        if read == 0 {
+            // Frames say how long they are and sessions how they end: nothing can be cut off unnoticed by a peer that
+            // goes without TLS's own farewell, as many do.
+            self.end = End::Ended;
+            return Poll::Ready(Ok(()));
         }
+        let incoming = &mut incoming[..begun + read];
+        let mut excess = Vec::new();
+        let taken = self.records.take(incoming, &mut self.unsent, |bytes| {
+            let (fits, rest) = bytes.split_at(bytes.len().min(buf.remaining()));
+            buf.put_slice(fits);
+            excess.extend_from_slice(rest);
+        });
+        self.excess = excess.into();
+        self.begun.clear();
+        match taken {
+            Ok(taken) => {
+                self.begun.extend_from_slice(&incoming[taken.bytes..]);
+                if taken.is_ended {
+                    self.end = End::Ended;
+                } else if self.begun.len() > MAX_BEGUN_BYTES {
+                    self.fail(Error::General("a message is too long".into()));
+                }
+            }
+            Err(error) => self.fail(error),
+        }
+        if self.begun.is_empty() {
+            self.begun = Vec::new();
+        }
+        // Nobody else sends what has to be said about records.
+        match self.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.begun = Vec::new();
+        self.end = End::Failed(Box::new(error));
+    }
+
+    /// Sends what is encrypted.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.unsent))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.drain(..sent);
+            if self.unsent.is_empty() {
+                self.unsent = Vec::new();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Encrypts `plain` and sends as much of it as the network takes at once; the rest is unsent.
+    fn send(
+        &mut self,
+        what: Sealed<'_>,
+        room: &mut Vec<u8>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        room.resize(room_for(UNSENT_BYTES), 0);
+        let sealed = self.records.seal(what, &mut self.begun, room);
+        let sealed = sealed.map_err(io::Error::other)?;
+        let sent = match Pin::new(&mut self.socket).poll_write(cx, &room[..sealed]) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        self.unsent.extend_from_slice(&room[sent..sealed]);
+        Ok(())
     }
 }
 
@@ -128,7 +215,7 @@ impl Drop for TlsSocket {
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         // Nobody is left who could do more about it.
-        let _ = Pin::new(&mut self.0).poll_shutdown(&mut cx);
+        let _ = Pin::new(self).poll_shutdown(&mut cx);
     }
 }
 
@@ -141,31 +228,25 @@ impl AsyncRead for TlsSocket {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        let Poll::Ready(read) = Pin::new(&mut this.0).poll_read(cx, buf) else {
-            // Records that bring nothing for the reader are gone too.
-            this.count(0, true);
-            return Poll::Pending;
-        };
-        match read {
-            // Frames say how long they are and sessions how they end: nothing can be cut off
-            // unnoticed by a peer that goes without TLS's own farewell, as many do.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Poll::Ready(Ok(()));
+        while buf.remaining() > 0 && buf.filled().len() == before {
+            if this.excess.has_remaining() {
+                let fits = this.excess.len().min(buf.remaining());
+                buf.put_slice(&this.excess.split_to(fits));
+                break;
             }
-            Err(error) => return Poll::Ready(Err(error)),
-            Ok(()) if buf.filled().len() == before => return Poll::Ready(Ok(())),
-            Ok(()) => {}
-        }
-        // The library gives one record at a time; the others need no system call.
-        let mut is_all = false;
-        while buf.remaining() > 0 && !is_all {
-            match this.read_decrypted(buf.initialize_unfilled()) {
-                Ok(read) if read > 0 => buf.advance(read),
-                // Nothing more, for now or for good; the next read says which.
-                Ok(_) | Err(_) => is_all = true,
+            match &this.end {
+                End::Open => {}
+                End::Ended => break,
+                End::Failed(error) => {
+                    let error = io::Error::new(io::ErrorKind::InvalidData, error.clone());
+                    return Poll::Ready(Err(error));
+                }
             }
+            ready!(INCOMING.with_borrow_mut(|incoming| {
+                incoming.resize(INCOMING_BYTES, 0);
+                this.poll_records(incoming, cx, buf)
+            }))?;
         }
-        this.count(buf.filled().len() - before, is_all);
         Poll::Ready(Ok(()))
     }
 }
@@ -177,16 +258,34 @@ impl AsyncWrite for TlsSocket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write(cx, bytes)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    #[inline]
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().0).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        if this.is_shut || matches!(this.end, End::Failed(_)) {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        OUTGOING.with_borrow_mut(|Outgoing { gathered, sealed }| {
+            let plain = match slices {
+                [all] => &all[..all.len().min(UNSENT_BYTES)],
+                several => {
+                    gathered.clear();
+                    for slice in several {
+                        let fits = slice.len().min(UNSENT_BYTES - gathered.len());
+                        gathered.extend_from_slice(&slice[..fits]);
+                    }
+                    gathered
+                }
+            };
+            this.send(Sealed::Data(plain), sealed, cx)?;
+            Poll::Ready(Ok(plain.len()))
+        })
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -194,57 +293,23 @@ impl AsyncWrite for TlsSocket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+        self.get_mut().poll_send(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for Followed {
-    #[inline]
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(cx, buf))?;
-        this.follow(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
+        // An alert is the last thing that is said.
+        if !this.is_shut && !matches!(this.end, End::Failed(_)) {
+            let sealed = OUTGOING
+                .with_borrow_mut(|outgoing| this.send(Sealed::Farewell, &mut outgoing.sealed, cx));
+            this.is_shut = true;
+            sealed?;
+        }
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
     }
 }
 
-impl AsyncWrite for Followed {
-    #[inline]
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
-    }
-
-    #[inline]
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
-    }
-}
+#[cfg(test)]
+#[path = "stream_tests.rs"]
+mod tests;
