@@ -185,8 +185,8 @@ impl Tls {
     pub fn begin_handshake(&self, now: Nanos, source: u128) -> Option<Handshake> {
         let rate = self.handshakes_per_second.load(Ordering::Relaxed);
         let most = self.max_handshakes.load(Ordering::Relaxed);
-        let handshake = Handshake::begin(&self.handshakes, most, source)?;
-        self.begun.take(now, rate).then_some(handshake)
+        let may_begin = || self.begun.take(now, rate);
+        Handshake::begin(&self.handshakes, most, source, may_begin)
     }
 
     /// Returns the state for metrics.

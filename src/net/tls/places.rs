@@ -40,18 +40,12 @@ impl Places {
         }
     }
 
-    /// Has the oldest of the source with most places give way to `newcomer`, if that has fewer even then.
-    fn make_room(&mut self, newcomer: u128) -> bool {
+    /// Returns the source with most places, if that has more than `newcomer` even when one of them is gone.
+    fn crowd(&mut self, newcomer: u128) -> Option<&mut VecDeque<Rc<Notify>>> {
         let has = self.by_source.get(&newcomer).map_or(0, VecDeque::len);
-        let most = self
-            .by_source
-            .values_mut()
-            .max_by_key(|places| places.len());
-        let Some(most) = most.filter(|places| places.len() > has + 1) else {
-            return false;
-        };
-        let oldest = most.pop_front();
-        oldest.inspect(|oldest| oldest.notify_one()).is_some()
+        let most = self.by_source.values_mut();
+        let most = most.max_by_key(|places| places.len());
+        most.filter(|places| places.len() > has + 1)
     }
 }
 
@@ -64,20 +58,32 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Takes one of `most` places; none where all are taken, and nobody has to give way.
+    /// Takes one of `most` places; none where all are taken, and nobody has to give way. `may_begin` is asked where there
+    /// is one, before anybody gives way.
     pub(super) fn begin(
         under_way: &Arc<AtomicUsize>,
         most: usize,
         source: u128,
+        may_begin: impl FnOnce() -> bool,
     ) -> Option<Handshake> {
-        let gives_way = Rc::new(Notify::new());
-        let is_full = under_way.load(Ordering::Relaxed) >= most;
+        let next = |count| (count < most).then_some(count + 1);
+        let is_free = under_way.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         PLACES.with_borrow_mut(|places| {
-            if is_full && !places.make_room(source) {
-                return None;
+            if is_free.is_ok() {
+                if !may_begin() {
+                    under_way.fetch_sub(1, Ordering::Relaxed);
+                    return None;
+                }
+            } else {
+                let crowd = places.crowd(source)?;
+                if !may_begin() {
+                    return None;
+                }
+                crowd.pop_front().inspect(|oldest| oldest.notify_one());
+                under_way.fetch_add(1, Ordering::Relaxed);
             }
+            let gives_way = Rc::new(Notify::new());
             places.add(source, &gives_way);
-            under_way.fetch_add(1, Ordering::Relaxed);
             Some(Handshake {
                 under_way: Arc::clone(under_way),
                 source,
@@ -107,11 +113,13 @@ mod tests {
     #[test]
     fn the_oldest_of_those_who_have_most_gives_way() {
         let under_way = Arc::new(AtomicUsize::new(0));
-        let begin = |source| Handshake::begin(&under_way, 4, source);
+        let begin = |source| Handshake::begin(&under_way, 4, source, || true);
         let must = |handshake: &Handshake| handshake.must_give_way().now_or_never().is_some();
         let crowd: Vec<_> = (0..3).map(|_| begin(1).unwrap()).collect();
         let other = begin(2).unwrap();
         assert!(begin(1).is_none(), "the crowd is the largest");
+        assert!(Handshake::begin(&under_way, 4, 3, || false).is_none());
+        assert!(!must(&crowd[0]), "for one who may not begin");
         let third = begin(3).unwrap();
         assert_eq!(
             crowd.iter().map(must).collect::<Vec<_>>(),
