@@ -11,6 +11,7 @@ use actix::{MailboxError, WeakAddr, WeakRecipient};
 use super::inspect::Inspectable;
 use super::mail::Mail;
 use super::mail_counter::MailCounter;
+use super::pump_context::{Pump, PumpContext};
 
 /// Address of one actor. Cloning allocates, so it has no place on the path of a frame.
 pub struct CountedAddr<A: Actor> {
@@ -197,11 +198,11 @@ where
     }
 }
 
-impl<A: Actor<Context = Context<A>> + Inspectable> WeakCountedAddr<A> {
+impl<A: Pump + Inspectable> WeakCountedAddr<A> {
     /// Starts an actor that its parent lists itself.
     pub fn start(actor: A) -> WeakCountedAddr<A> {
         let mail = Arc::clone(actor.registration().mail());
-        let addr = actor.start().downgrade();
+        let addr = PumpContext::start(actor).downgrade();
         WeakCountedAddr { addr, mail }
     }
 }

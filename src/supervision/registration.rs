@@ -111,7 +111,11 @@ impl Registration {
     }
 
     /// Returns the actor's own address, to give to others.
-    pub fn address<A: Actor<Context = Context<A>>>(&self, ctx: &Context<A>) -> CountedAddr<A> {
+    pub fn address<A, C>(&self, ctx: &C) -> CountedAddr<A>
+    where
+        A: Actor<Context = C>,
+        C: AsyncContext<A>,
+    {
         CountedAddr::new(ctx.address(), Arc::clone(&self.mail))
     }
 }

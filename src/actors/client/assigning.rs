@@ -1,13 +1,12 @@
 //! A service of the session goes where an operator says (protocol 2.5, ASSIGN).
 
-use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Assign, Client};
 use crate::codec::code::Code;
 use crate::session::core::MoveAnswer;
-use crate::supervision::Receive;
+use crate::supervision::{PumpContext, Receive};
 
 /// What has become of an operator's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -26,7 +25,7 @@ pub enum Assigned {
 impl Receive<Assign> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: Assign, ctx: &mut Context<Self>) {
+    fn receive(&mut self, msg: Assign, ctx: &mut PumpContext<Self>) {
         if self.stats.session_id() != Some(msg.session_id) {
             return;
         }

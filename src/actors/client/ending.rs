@@ -25,6 +25,7 @@ use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::{RETRY_AFTER_MS, spread_retry_ms};
 use crate::session::trace_id::TraceId;
+use crate::supervision::PumpContext;
 use crate::traces::{Decision, Name};
 
 /// Longest time for a client that is told to go to take the frames that are queued for it.
@@ -84,7 +85,7 @@ impl Client {
         &mut self,
         closing: &Closing,
         session_id: u64,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
     ) {
         self.reclaim_permit();
         match self.connection {
@@ -208,7 +209,7 @@ impl Client {
     /// Goes on with an end that has begun.
     pub(super) fn poll_ending(
         &mut self,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         if matches!(self.connection, Connection::Ending(Ending::Flushing)) && self.outbox.is_empty()

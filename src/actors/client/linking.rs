@@ -19,11 +19,12 @@ use crate::memory::{Held, Part};
 use crate::metrics::Routed;
 use crate::routing::ServiceRoute;
 use crate::session::core::{Elsewhere, Reach, Route, RouteFailed};
+use crate::supervision::PumpContext;
 use crate::traces::{Decision, Name};
 
 impl Client {
     /// Routes a service by the rules in force and opens it.
-    pub(super) fn route(&mut self, route: Route, ctx: &mut Context<Self>) {
+    pub(super) fn route(&mut self, route: Route, ctx: &mut PumpContext<Self>) {
         let Route {
             service,
             session_id,
@@ -73,7 +74,7 @@ impl Client {
     }
 
     /// Opens a service at the endpoint that it is bound to.
-    pub(super) fn reach(&mut self, reach: Reach, ctx: &mut Context<Self>) {
+    pub(super) fn reach(&mut self, reach: Reach, ctx: &mut PumpContext<Self>) {
         let Reach {
             service,
             endpoint,
@@ -140,7 +141,7 @@ impl Client {
     }
 
     /// Looks for another endpoint that a session may be moved to.
-    pub(super) fn find_elsewhere(&mut self, elsewhere: Elsewhere, ctx: &mut Context<Self>) {
+    pub(super) fn find_elsewhere(&mut self, elsewhere: Elsewhere, ctx: &mut PumpContext<Self>) {
         let Elsewhere {
             service,
             from,

@@ -60,13 +60,12 @@ use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::core::{Core, Ended};
-use crate::supervision::{Inspectable, Registration, mailbox};
+use crate::supervision::{Inspectable, PumpContext, Registration, mailbox};
 use crate::traces::Name;
 
 pub use assigning::Assigned;
 use ending::Ending;
 pub use memory::{Caps, LEAST_READING, LEAST_WHILE_QUEUES_END, UNCAPPED};
-use pump::Pump;
 pub use sample::{ClientSample, Traffic};
 pub use snapshot::{
     Identity, SessionFilter, SessionService, SessionSnapshot, SessionState, TransportName,
@@ -281,11 +280,10 @@ impl Client {
 }
 
 impl Actor for Client {
-    type Context = Context<Self>;
+    type Context = PumpContext<Self>;
 
-    fn started(&mut self, ctx: &mut Context<Self>) {
+    fn started(&mut self, _: &mut PumpContext<Self>) {
         self.arm(self.shared.scope.config.listen.sniff_timeout);
-        ctx.spawn(Pump);
     }
 }
 

@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::task::{Context as TaskContext, Waker};
 use std::time::Instant;
 
-use actix::prelude::*;
-
 use super::{Client, Connection, stats};
 use crate::actors::session_registry::{MoveWish, StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
@@ -17,6 +15,7 @@ use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
 use crate::session::core::MoveAnswer;
+use crate::supervision::PumpContext;
 use crate::traces::{Direction, Fate};
 
 impl Client {
@@ -27,7 +26,7 @@ impl Client {
         head: Vec<u8>,
         tail: Option<Slice>,
         frames: u32,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
     ) {
         if self.core.owes_opened() {
             // The backend was quicker than the news of its link.
@@ -122,7 +121,7 @@ impl Client {
     }
 
     /// A backend's frame that came by way of the registry.
-    pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut Context<Self>) {
+    pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut PumpContext<Self>) {
         if !self.core.uses(msg.stray.session_id, &msg.service, msg.from) {
             let is_move = matches!(msg.stray.frame, StrayFrame::Move(_));
             msg.origin.do_send(StraysRefused {
@@ -160,7 +159,7 @@ impl Client {
         service: &str,
         from: SocketAddr,
         wish: &MoveWish,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
     ) -> MoveAnswer {
         let mut answer = MoveAnswer::Later;
         self.at_core(ctx, |core, step| {
@@ -172,7 +171,7 @@ impl Client {
         answer
     }
 
-    fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut Context<Self>) {
+    fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut PumpContext<Self>) {
         let header = Header {
             session_id: self.core.session_id(),
             realm_id: self.core.identity().map_or(0, |id| id.realm_id),

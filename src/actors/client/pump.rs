@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use actix::prelude::*;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::has_budget_remaining;
@@ -23,6 +22,7 @@ use crate::metrics::DropReason;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::core::Step;
+use crate::supervision::{Pump, PumpContext};
 use crate::traces::{Direction, Fate};
 
 /// Room for a frame that has begun, before more of it has come.
@@ -33,23 +33,12 @@ const HELD_BACK_BYTES: usize = 1024;
 /// Reads in one turn before others get theirs.
 const MAX_READS: usize = 4;
 
-/// Polls the client's socket inside the actor, after its mailbox.
-pub(super) struct Pump;
-
-impl ActorFuture<Client> for Pump {
-    type Output = ();
-
-    #[inline]
-    fn poll(
-        self: Pin<&mut Self>,
-        client: &mut Client,
-        ctx: &mut Context<Client>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        let begun = client.registration.begin_turn();
-        let polled = client.poll_io(ctx, cx);
+impl Pump for Client {
+    fn pump(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let begun = self.registration.begin_turn();
+        let polled = self.poll_io(ctx, cx);
         if let Some(begun) = begun {
-            client.registration.end_turn::<Pump>("socket", begun);
+            self.registration.end_turn::<Client>("socket", begun);
         }
         polled
     }
@@ -57,7 +46,7 @@ impl ActorFuture<Client> for Pump {
 
 impl Client {
     /// Moves bytes both ways as far as the socket and the session allow.
-    fn poll_io(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll_io(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
         }
@@ -80,7 +69,7 @@ impl Client {
 
     /// Reads what is there, in turn with others.
     #[inline]
-    fn poll_input(&mut self, ctx: &mut Context<Self>, cx: &mut TaskContext<'_>) {
+    fn poll_input(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) {
         // Woken by its mailbox alone, mostly for what goes to the client: the last read is still pending.
         if self.watched && !self.socket.may_be_readable() && self.may_read() {
             return;
@@ -156,7 +145,7 @@ impl Client {
     /// One read and everything that follows from it.
     fn poll_read(
         &mut self,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         if self.inbox.is_empty() {
@@ -174,7 +163,7 @@ impl Client {
     fn poll_read_scratch(
         &mut self,
         scratch: &mut [u8],
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         let mut buf = ReadBuf::new(scratch);
@@ -195,7 +184,7 @@ impl Client {
     /// A frame has begun: it is completed in a buffer of its own.
     fn poll_read_inbox(
         &mut self,
-        ctx: &mut Context<Self>,
+        ctx: &mut PumpContext<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         let have = self.inbox.len();
@@ -224,7 +213,7 @@ impl Client {
 
     /// Handles the whole frames at the beginning of `bytes`; returns how many bytes they took.
     #[inline]
-    fn take_bytes(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<usize, Closing> {
+    fn take_bytes(&mut self, bytes: &[u8], ctx: &mut PumpContext<Self>) -> Result<usize, Closing> {
         if let Connection::Sniffing(_) = self.connection
             && !self.sniffed(bytes, ctx)?
         {
@@ -275,7 +264,7 @@ impl Client {
     }
 
     /// Tells whether the first header is complete, and with it the transport known.
-    fn sniffed(&mut self, bytes: &[u8], ctx: &mut Context<Self>) -> Result<bool, Closing> {
+    fn sniffed(&mut self, bytes: &[u8], ctx: &mut PumpContext<Self>) -> Result<bool, Closing> {
         if sniff(bytes) != Sniffed::Frames || self.owes_entry() {
             self.leave_socket_to_entry(ctx);
             return Ok(false);
