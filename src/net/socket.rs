@@ -80,6 +80,15 @@ impl Socket {
         }
     }
 
+    /// Tells whether a part of what the transport needs to go on has come, and the rest has not: of a record of TLS.
+    pub fn lacks_rest(&self) -> bool {
+        match self {
+            Socket::Tls(socket) => socket.lacks_rest(),
+            Socket::WebSocket(socket) => socket.get_ref().lacks_rest(),
+            Socket::Tcp(_) | Socket::Duplex(_) | Socket::ReadOnly(_) | Socket::Taken => false,
+        }
+    }
+
     /// Registers a socket that comes from another thread with this thread's event loop.
     ///
     /// # Errors

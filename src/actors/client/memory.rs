@@ -258,8 +258,11 @@ impl Client {
         buffers::grow_exactly(&mut self.inbox, step);
     }
 
-    /// Tells whether a part of a frame has come, and the rest has not.
+    /// Tells whether a part of a frame, or of a record of TLS, has come, and the rest has not.
     fn lacks_rest(&self) -> bool {
+        if self.socket.lacks_rest() {
+            return true;
+        }
         let limit = self.shared.scope.config.listen.max_payload;
         let decoded = || client::decode(&self.inbox, limit);
         !self.inbox.is_empty() && matches!(decoded(), Ok(Decoded::Need(_)))

@@ -87,6 +87,11 @@ impl HeldByClient {
             && self.socket.get() as usize == socket
     }
 
+    /// Tells whether a part of something may have come without its rest.
+    pub fn may_lack_rest(&self) -> bool {
+        self.in_flight() > self.queue.get()
+    }
+
     /// All but the replay ring, and what an idle socket has.
     #[inline]
     pub fn in_flight(&self) -> u32 {

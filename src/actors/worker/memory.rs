@@ -170,12 +170,12 @@ impl Worker {
             .sum()
     }
 
-    /// Has clients look once a second whether they wait in vain for the rest of a frame: newcomers are refused for
+    /// Has clients look once a second whether they wait in vain for the rest of a frame, or of a record of TLS: newcomers are refused for
     /// the memory that it takes.
     fn end_parts(&self) {
         let second = self.shared.now_ms() / 1000;
         if self.shared.caps.parts_looked_at.replace(second) != second {
-            self.squeeze(|held| held.input.get() > 0, Squeeze::Parts);
+            self.squeeze(HeldByClient::may_lack_rest, Squeeze::Parts);
         }
     }
 

@@ -5,13 +5,17 @@
 mod proxy;
 mod tls;
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::BytesMut;
-use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
 
 use crate::codec::sniff::{Sniffed, sniff};
+use crate::memory::{self, Held, Part};
 use crate::net::entry_host::EntryParams;
 use crate::net::http;
 use crate::net::socket::Socket;
@@ -68,20 +72,22 @@ pub async fn enter(
 ) -> Result<Entered, Refused> {
     let begun = Instant::now();
     let mut player = params.remote;
+    let mut held = Held::new(Part::Sockets, 0);
     if proxy::is_due(&params.config, params.remote) {
-        let named = proxy::take_header(&mut socket, &mut read, &params).await?;
+        let named = proxy::take_header(&mut socket, &mut read, &params, &mut held).await?;
         player = named.unwrap_or(player);
     }
     loop {
         return match sniff(&read) {
             Sniffed::More => {
-                read_more(&mut socket, &mut read, &params).await?;
+                read_more(&mut socket, &mut read, &params, &mut held).await?;
                 continue;
             }
             Sniffed::Tls => {
                 // Apart, for an HTTP connection keeps room for the largest stage of its entry.
                 socket = Box::pin(tls::accept(socket, read, player.ip(), &params)).await?;
                 read = BytesMut::new();
+                held.set(socket.buffers());
                 continue;
             }
             Sniffed::Frames | Sniffed::Http if tls::is_missing(&socket, &params) => {
@@ -89,6 +95,8 @@ pub async fn enter(
             }
             Sniffed::Frames => Ok(Entered::Frames(socket, read)),
             Sniffed::Http => {
+                // It counts itself.
+                drop(held);
                 params.timeout = params.timeout.saturating_sub(begun.elapsed());
                 let upgraded = http::serve(socket, read, params).await;
                 Ok(upgraded.map_or(Entered::Served, Entered::WebSocket))
@@ -99,14 +107,25 @@ pub async fn enter(
     }
 }
 
-/// Reads once more what the connection begins with.
+/// Reads once more what the connection begins with. `held` is what the socket keeps meanwhile, also of what brings nothing.
 async fn read_more(
     socket: &mut Socket,
     read: &mut BytesMut,
     params: &EntryParams,
+    held: &mut Held,
 ) -> Result<(), Refused> {
     read.reserve(READ_BYTES);
-    match socket.read_buf(read).await {
+    let reading = poll_fn(|cx| {
+        let polled = poll_read_buf(Pin::new(&mut *socket), cx, read);
+        let (had, has) = (held.bytes(), socket.buffers());
+        let fits = has <= had || memory::admits(has - had);
+        held.set(has);
+        match fits {
+            true => polled.map(Some),
+            false => Poll::Ready(None),
+        }
+    });
+    match reading.await.ok_or(Refused::TlsBusy)? {
         Ok(0) => Err(Refused::Disconnected),
         Ok(n) => {
             params.host.read(n);

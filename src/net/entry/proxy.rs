@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use bytes::{Buf, BytesMut};
 
 use super::{Refused, read_more};
+use crate::memory::Held;
 use crate::codec::Decoded;
 use crate::codec::proxy::{self, Proxied};
 use crate::codec::sniff::{Sniffed, sniff};
@@ -23,10 +24,11 @@ pub(super) async fn take_header(
     socket: &mut Socket,
     read: &mut BytesMut,
     params: &EntryParams,
+    held: &mut Held,
 ) -> Result<Option<SocketAddr>, Refused> {
     loop {
         match sniff(read) {
-            Sniffed::More => read_more(socket, read, params).await?,
+            Sniffed::More => read_more(socket, read, params, held).await?,
             Sniffed::Proxy => break,
             Sniffed::Frames | Sniffed::Tls | Sniffed::Http | Sniffed::Unknown => {
                 return Err(Refused::ProxyMissing);
@@ -43,7 +45,7 @@ pub(super) async fn take_header(
                     Proxied::Itself => Ok(None),
                 };
             }
-            Decoded::Need(_) => read_more(socket, read, params).await?,
+            Decoded::Need(_) => read_more(socket, read, params, held).await?,
         }
     }
 }

@@ -98,15 +98,17 @@ impl Stream {
             ready!(self.poll_room(cx, room));
         }
         let (socket, read) = (Pin::new(&mut self.socket), &mut self.read);
-        let count = ready!(buffers::with_scratch(|scratch| {
+        let polled = buffers::with_scratch(|scratch| {
             let room = room.min(scratch.len());
             let mut buf = ReadBuf::new(&mut scratch[..room]);
             ready!(socket.poll_read(cx, &mut buf))?;
             read.extend_from_slice(buf.filled());
             Poll::Ready(Ok::<usize, io::Error>(buf.filled().len()))
-        }))?;
-        self.ended = count == 0;
+        });
+        // A socket may keep what has come and brings nothing yet: a part of a record of TLS.
         self.count();
+        let count = ready!(polled)?;
+        self.ended = count == 0;
         Poll::Ready(Ok(count))
     }
 

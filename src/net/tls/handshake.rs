@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::TlsSocket;
-use super::records::{MAX_BEGUN_BYTES, Records, has_record};
+use super::records::{HANDSHAKE_BYTES, Records, has_record};
 use super::turns::in_turns;
 
 /// Bytes that one read takes; most messages of a handshake are shorter.
@@ -19,6 +19,8 @@ const READ_BYTES: usize = 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// The fatal alert protocol_version.
 const ALERT_PROTOCOL_VERSION: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 70];
+/// The fatal alert decode_error, before anything is encrypted.
+const ALERT_DECODE_ERROR: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 50];
 /// TLS 1.2 on the wire, the oldest version here.
 const OLDEST_VERSION: u16 = 0x0303;
 
@@ -31,6 +33,13 @@ pub struct HandshakeFailed {
 }
 
 impl HandshakeFailed {
+    fn of(error: Error, socket: TcpStream) -> HandshakeFailed {
+        HandshakeFailed {
+            error: io::Error::new(io::ErrorKind::InvalidData, error),
+            socket: Some(socket),
+        }
+    }
+
     /// Ends the connection so that no reset overtakes the alert, within a second.
     pub async fn part(self) {
         if let Some(mut socket) = self.socket
@@ -69,12 +78,19 @@ pub(super) async fn shake(
     let (mut outgoing, mut plain) = (Vec::new(), Vec::new());
     // A client speaks first.
     let mut is_due = matches!(records, Records::Client(_)) || has_record(&incoming);
-    let mut client_version = None;
+    let (mut client_version, mut has_spoken) = (None, false);
     loop {
         // What is left of the step before needs more, however much of it is here.
         while !is_due {
             read(&mut socket, &mut incoming, &mut grows).await?;
             is_due = has_record(&incoming);
+            if incoming.len() > HANDSHAKE_BYTES {
+                if !has_spoken {
+                    socket.write_all(&ALERT_DECODE_ERROR).await?;
+                }
+                let error = Error::General("a message is too long".into());
+                return Err(HandshakeFailed::of(error, socket));
+            }
         }
         is_due = false;
         client_version = client_version.or_else(|| version_of(&incoming));
@@ -92,6 +108,7 @@ pub(super) async fn shake(
         {
             outgoing = ALERT_PROTOCOL_VERSION.to_vec();
         }
+        has_spoken |= !outgoing.is_empty();
         socket.write_all(&outgoing).await?;
         outgoing.clear();
         match taken {
@@ -110,12 +127,7 @@ pub(super) async fn shake(
                     return Err(ended());
                 }
             }
-            Err(error) => {
-                return Err(HandshakeFailed {
-                    error: io::Error::new(io::ErrorKind::InvalidData, error),
-                    socket: Some(socket),
-                });
-            }
+            Err(error) => return Err(HandshakeFailed::of(error, socket)),
         }
     }
 }
@@ -130,7 +142,7 @@ async fn read(
     if socket.read_buf(incoming).await? == 0 {
         return Err(ended());
     }
-    match incoming.len() <= MAX_BEGUN_BYTES && grows(incoming.len()) {
+    match grows(incoming.len()) {
         true => Ok(()),
         false => Err(io::Error::from(io::ErrorKind::OutOfMemory).into()),
     }

@@ -16,9 +16,10 @@ const EXPANSION_BYTES: usize = 2 * 1024;
 pub(super) const USUAL_EXPANSION_BYTES: usize = 32;
 /// Bytes of a record's header: its type, a version and the length of what follows.
 const HEADER_BYTES: usize = 5;
-/// Most bytes of records that are not whole, or of which a handshake's message is not: the longest message that is
-/// taken, and a record.
-pub(super) const MAX_BEGUN_BYTES: usize = 64 * 1024 + PLAINTEXT_BYTES + EXPANSION_BYTES;
+/// Most bytes of the longest record.
+pub(super) const RECORD_BYTES: usize = HEADER_BYTES + PLAINTEXT_BYTES + EXPANSION_BYTES;
+/// Most bytes of records of which a handshake's message is not whole: the longest message that is taken, and a record.
+pub(super) const HANDSHAKE_BYTES: usize = 64 * 1024 + RECORD_BYTES;
 /// Room for what is said ahead of a write: an alert, new keys.
 const SAID_BYTES: usize = 1024;
 

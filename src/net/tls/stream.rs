@@ -13,7 +13,7 @@ use rustls::Error;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::records::{MAX_BEGUN_BYTES, Records, Sealed, USUAL_EXPANSION_BYTES, room_for};
+use super::records::{RECORD_BYTES, Records, Sealed, USUAL_EXPANSION_BYTES, room_for};
 use crate::codec::buffers::SCRATCH_BYTES;
 
 /// Bytes that are taken before the network has taken them: two full records. Everything beyond waits
@@ -22,7 +22,7 @@ const UNSENT_BYTES: usize = 32 * 1024;
 /// Bytes that a read takes beyond those that its caller has room for: headers and tags. What comes with them is kept.
 const EXTRA_BYTES: usize = 8 * USUAL_EXPANSION_BYTES;
 /// Bytes of the buffer that sockets are read into: behind what has begun, as much as a caller takes at once.
-const INCOMING_BYTES: usize = MAX_BEGUN_BYTES + SCRATCH_BYTES + EXTRA_BYTES;
+const INCOMING_BYTES: usize = RECORD_BYTES + SCRATCH_BYTES + EXTRA_BYTES;
 
 /// What an idle connection takes, its keys included, in KiB: measured, see docs/benchmarks.md.
 pub const IDLE_KIB: u8 = 4;
@@ -60,7 +60,7 @@ enum End {
 pub struct TlsSocket {
     socket: TcpStream,
     records: Records,
-    /// Read, and not whole.
+    /// Read, and not whole: at most a record. Messages of a handshake are short behind it, and may not take more.
     begun: Vec<u8>,
     /// Decrypted beyond what the reader had room for.
     excess: Bytes,
@@ -115,6 +115,11 @@ impl TlsSocket {
             || self.socket.try_io(Interest::READABLE, || Ok(())).is_ok()
     }
 
+    /// Tells whether a part of a record has come, and the rest has not.
+    pub(in crate::net) fn lacks_rest(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
     /// Bytes of the buffers that the connection has.
     pub fn buffers(&self) -> usize {
         let own = self.begun.capacity() + self.excess.len() + self.unsent.capacity();
@@ -152,11 +157,14 @@ impl TlsSocket {
         self.begun.clear();
         match taken {
             Ok(taken) => {
-                self.begun.extend_from_slice(&incoming[taken.bytes..]);
+                let begun = &incoming[taken.bytes..];
                 if taken.is_ended {
                     self.end = End::Ended;
-                } else if self.begun.len() > MAX_BEGUN_BYTES {
+                } else if begun.len() > RECORD_BYTES {
                     self.fail(Error::General("a message is too long".into()));
+                } else {
+                    self.begun.reserve_exact(begun.len());
+                    self.begun.extend_from_slice(begun);
                 }
             }
             Err(error) => self.fail(error),
@@ -201,7 +209,12 @@ impl TlsSocket {
         room.resize(room_for(UNSENT_BYTES), 0);
         let sealed = self.records.seal(what, &mut self.begun, room);
         let sealed = sealed.map_err(io::Error::other)?;
-        let sent = match Pin::new(&mut self.socket).poll_write(cx, &room[..sealed]) {
+        let sent = match self.unsent.is_empty() {
+            true => Pin::new(&mut self.socket).poll_write(cx, &room[..sealed]),
+            // What has to be said about the records of the other side may be there still.
+            false => Poll::Pending,
+        };
+        let sent = match sent {
             Poll::Ready(sent) => sent?,
             Poll::Pending => 0,
         };
