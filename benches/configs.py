@@ -1,6 +1,7 @@
-"""Configurations of HAProxy and nginx for each transport. TLS is the same for all peers: version 1.3,
+"""Configurations of HAProxy, nginx and Envoy for each transport. TLS is the same for all peers: version 1.3,
 AES-256-GCM, one ECDSA P-256 key, no sessions that resume."""
 
+import json
 import os
 
 NGINX_STREAM = "/usr/lib/nginx/modules/ngx_stream_module.so"
@@ -93,3 +94,46 @@ def nginx(transport, address, backend, threads, files, directory):
         tls=NGINX_TLS.format(directory=directory, cipher=CIPHER) if transport.tls else "",
         proxy=websocket if transport.messages else f"proxy_pass {backend};",
     )
+
+
+def envoy(transport, address, backend, connections, directory):
+    """envoy.json."""
+    proxy = _typed("filters.network.tcp_proxy", "TcpProxy", stat_prefix="players", cluster="echo")
+    if transport.messages:
+        # A request is passed on as it is, and then bytes both ways.
+        route = {"match": {"prefix": "/"}, "route": {"cluster": "echo", "timeout": "0s"}}
+        proxy = _typed(
+            "filters.network.http_connection_manager", "HttpConnectionManager", stat_prefix="players",
+            upgrade_configs=[{"upgrade_type": "websocket"}], stream_idle_timeout="0s",
+            http_filters=[_typed("filters.http.router", "Router")],
+            route_config={"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        )
+    chain = {"filters": [proxy]}
+    if transport.tls:
+        # Of 1.3 it takes the client's first cipher, which is that of the others.
+        pair = {"certificate_chain": {"filename": f"{directory}/server.pem"},
+                "private_key": {"filename": f"{directory}/server.key"}}
+        only = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}
+        chain["transport_socket"] = _typed(
+            "transport_sockets.tls", "DownstreamTlsContext",
+            common_tls_context={"tls_certificates": [pair], "tls_params": only},
+            disable_stateless_session_resumption=True, disable_stateful_session_resumption=True,
+        )
+    limit = {"max_connections": connections, "max_pending_requests": connections, "max_requests": connections}
+    endpoint = {"endpoint": {"address": _socket(backend)}}
+    return json.dumps({"static_resources": {
+        "listeners": [{"name": "players", "address": _socket(address), "tcp_backlog_size": 4096,
+                       "filter_chains": [chain]}],
+        "clusters": [{"name": "echo", "connect_timeout": "5s", "circuit_breakers": {"thresholds": [limit]},
+                      "load_assignment": {"cluster_name": "echo", "endpoints": [{"lb_endpoints": [endpoint]}]}}],
+    }})
+
+
+def _typed(extension, message, **fields):
+    """An extension of Envoy with its configuration."""
+    url = f"type.googleapis.com/envoy.extensions.{extension}.v3.{message}"
+    return {"name": f"envoy.{extension}", "typed_config": {"@type": url, **fields}}
+
+
+def _socket(address):
+    return {"socket_address": {"address": address[0], "port_value": address[1]}}

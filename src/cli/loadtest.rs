@@ -16,6 +16,7 @@ mod pace;
 mod payload;
 mod plan;
 mod progress;
+mod reconnect;
 mod report;
 mod session;
 mod tally;

@@ -46,9 +46,9 @@ pub struct LoadtestArgs {
     /// With --tls: CA certificates to trust (PEM file).
     #[arg(long, value_name = "FILE", requires = "tls")]
     pub ca: Option<PathBuf>,
-    /// Name of the echo service.
-    #[arg(long, default_value = "echo")]
-    pub service: String,
+    /// Name of the echo service; sessions are spread evenly over a comma-separated list.
+    #[arg(long, default_value = "echo", value_delimiter = ',')]
+    pub service: Vec<String>,
     /// Number of sessions, each on its own connection.
     #[arg(long, default_value_t = 64)]
     pub sessions: usize,
@@ -84,6 +84,10 @@ pub struct LoadtestArgs {
     /// Closed loop: outstanding frames per session.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub in_flight: usize,
+    /// A new connection for each frame, which is closed once that is answered; --sessions of them at a time. Latency is from
+    /// connecting to the answer.
+    #[arg(long, conflicts_with_all = ["rate", "idle", "think", "in_flight", "expect_moves", "resumable"])]
+    pub reconnect: bool,
     /// Hold the sessions open and idle after one round trip each.
     #[arg(long, conflicts_with_all = ["think", "in_flight"])]
     pub idle: bool,
@@ -100,6 +104,14 @@ pub struct LoadtestArgs {
     /// realm_id of the sessions; 0 sends none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub realm: u32,
+    /// Number of realms from --realm (or 1) on; the sessions take them in turns.
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "match_size",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub realms: Option<u32>,
     /// Matches of so many players: each is a realm of its own, whose state the backend keeps and each player compares
     /// at the end.
     #[arg(long, value_name = "N", requires = "expect_moves", value_parser = clap::value_parser!(u32).range(1..))]

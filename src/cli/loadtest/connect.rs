@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::args::Transport;
 use super::plan::Plan;
-use crate::net::dial::{Stream, Tls};
+use crate::net::dial::Stream;
 
 /// For one connection to be made, with its handshakes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,7 +26,7 @@ pub(super) struct Connections {
 }
 
 /// Connects the sessions with these indices.
-pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections {
+pub(super) async fn connect_all(plan: &Arc<Plan>, indices: Range<u32>) -> Connections {
     let interval = plan.threads as f64 / plan.connect_rate;
     let start = Instant::now();
     let mut tries = JoinSet::new();
@@ -37,17 +36,11 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
             () = sleep_until(due) => {}
             _ = plan.progress.interrupted() => break,
         }
-        let (target, tls, host) = (plan.target, plan.tls.clone(), plan.host.clone());
-        let (transport, source) = (plan.transport(index), plan.source(index));
-        let progress = Arc::clone(&plan.progress);
+        let plan = Arc::clone(plan);
         tries.spawn(async move {
-            let made = connect(target, source, tls, &host, transport);
-            let made = match timeout(CONNECT_TIMEOUT, made).await {
-                Ok(made) => made,
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            };
+            let made = connect(&plan, index).await;
             if made.is_ok() {
-                progress.connected();
+                plan.progress.connected();
             }
             (index, made)
         });
@@ -63,18 +56,19 @@ pub(super) async fn connect_all(plan: &Plan, indices: Range<u32>) -> Connections
     connections
 }
 
-/// Makes one connection, including its handshakes.
-async fn connect(
-    target: SocketAddr,
-    source: Option<IpAddr>,
-    tls: Option<Tls>,
-    host: &str,
-    transport: Transport,
-) -> io::Result<Stream> {
-    let stream = Stream::connect_from(source, target, tls.as_ref()).await?;
-    match transport {
-        Transport::Tcp | Transport::Http => Ok(stream),
-        // Nothing has come behind the handshake: a gateway waits for the first frame.
-        Transport::Websocket => Ok(stream.upgrade(host, 0).await?.into_inner()),
+/// Makes the connection of the session with that index, including its handshakes.
+pub(super) async fn connect(plan: &Plan, index: u32) -> io::Result<Stream> {
+    let made = async {
+        let source = plan.source(index);
+        let stream = Stream::connect_from(source, plan.target, plan.tls.as_ref()).await?;
+        match plan.transport(index) {
+            Transport::Tcp | Transport::Http => Ok(stream),
+            // Nothing has come behind the handshake: a gateway waits for the first frame.
+            Transport::Websocket => Ok(stream.upgrade(&plan.host, 0).await?.into_inner()),
+        }
+    };
+    match timeout(CONNECT_TIMEOUT, made).await {
+        Ok(made) => made,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

@@ -15,6 +15,7 @@ use super::closed::{self, Pace};
 use super::connect::{Connections, connect_all};
 use super::pace::{Lane, Paced, Sender, pace, receive};
 use super::plan::{Clock, Mode, Plan};
+use super::reconnect;
 use super::session::Run;
 use super::tally::Tally;
 use super::wire::Writer;
@@ -109,6 +110,12 @@ fn play(runtime: &Runtime, run: &Rc<Run>, go: Go, connections: Connections) -> i
         }
         Mode::Idle => {
             closed(&tasks, run, Pace::IDLE, connections.made);
+            None
+        }
+        Mode::Reconnect => {
+            for (index, stream) in connections.made {
+                tasks.spawn_local(reconnect::drive(run.clone(), index, stream));
+            }
             None
         }
     };

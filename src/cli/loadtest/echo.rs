@@ -41,7 +41,8 @@ impl Settings {
         Settings {
             protocol: args.backend_protocol,
             threads: args.backend_threads.max(1),
-            service: args.service.clone(),
+            // The players of matches share one.
+            service: args.service.first().cloned().unwrap_or_default(),
             pushes: args.pushes,
         }
     }

@@ -82,19 +82,19 @@ impl Template {
             kind: Kind::Data as u8,
             // On any frame but the first it means nothing.
             flags: if plan.resumable { FLAG_RESUMABLE } else { 0 },
-            realm_id: plan.realm,
+            realm_id: plan.realm(index),
             user_id,
             ..Header::default()
         };
-        let transport = plan.transport(index);
+        let (transport, service) = (plan.transport(index), plan.service(index));
         let mut frame = Vec::new();
         match transport {
             Transport::Tcp | Transport::Websocket => {
-                encode(&mut frame, &header, &plan.service, &vec![0; plan.payload]);
+                encode(&mut frame, &header, service, &vec![0; plan.payload]);
             }
             Transport::Http => {
-                let (host, service) = (&plan.host, &plan.service);
-                let head = request_head(host, service, plan.realm, user_id, plan.payload);
+                let (host, realm) = (&plan.host, plan.realm(index));
+                let head = request_head(host, service, realm, user_id, plan.payload);
                 frame.extend_from_slice(head.as_bytes());
                 frame.resize(frame.len() + plan.payload, 0);
             }

@@ -31,6 +31,8 @@ pub(super) enum Mode {
     Open { rate: f64 },
     /// One frame a session.
     Idle,
+    /// One frame a connection, and then the next connection.
+    Reconnect,
 }
 
 /// The arguments, checked.
@@ -42,7 +44,8 @@ pub(super) struct Plan {
     /// At least one; the sessions take them in turns.
     transports: Vec<Transport>,
     pub(super) tls: Option<Tls>,
-    pub(super) service: String,
+    /// At least one; the sessions take them in turns.
+    services: Vec<String>,
     pub(super) sessions: usize,
     pub(super) threads: usize,
     pub(super) mode: Mode,
@@ -50,7 +53,9 @@ pub(super) struct Plan {
     pub(super) pattern: Pattern,
     pub(super) user_base: u64,
     pub(super) resumable: bool,
-    pub(super) realm: u32,
+    realm: u32,
+    /// Realms from that one on, which the sessions take in turns; none: that one only.
+    realms: Option<u32>,
     /// Players of a match; none: there are no matches.
     pub(super) match_size: Option<u32>,
     pub(super) connect_rate: f64,
@@ -94,13 +99,12 @@ impl Plan {
         range("in-flight", args.in_flight, 1, MAX_IN_FLIGHT)?;
         range("threads", args.threads, 1, MAX_THREADS)?;
         range("backend-threads", args.backend_threads, 1, MAX_THREADS)?;
-        usage(
-            !is_service_name(args.service.as_bytes()),
-            format!(
-                "invalid --service {:?}, expected [a-z0-9][a-z0-9._-]*",
-                args.service
-            ),
-        )?;
+        for name in &args.service {
+            usage(
+                !is_service_name(name.as_bytes()),
+                format!("invalid --service {name:?}, expected [a-z0-9][a-z0-9._-]*"),
+            )?;
+        }
         let target = look_up(&args.target)?;
         for source in &args.bind {
             usage(
@@ -113,7 +117,7 @@ impl Plan {
             host: args.target.clone(),
             transports: args.transport.clone(),
             tls: tls(args)?,
-            service: args.service.clone(),
+            services: args.service.clone(),
             sessions: args.sessions,
             threads: args.threads.min(args.sessions),
             mode: mode(args),
@@ -122,6 +126,7 @@ impl Plan {
             user_base: args.user_base,
             resumable: args.resumable,
             realm: args.realm,
+            realms: args.realms,
             match_size: args.match_size,
             connect_rate: args.connect_rate,
             // The only frame of an idle session is to be measured.
@@ -157,10 +162,18 @@ impl Plan {
 
     /// Returns the realm of the session with that index.
     pub(super) fn realm(&self, index: u32) -> u32 {
-        match self.match_size {
-            Some(size) => self.realm.max(1).saturating_add(index / size.max(1)),
-            None => self.realm,
+        let first = self.realm.max(1);
+        match (self.match_size, self.realms) {
+            (Some(size), _) => first.saturating_add(index / size.max(1)),
+            (None, Some(realms)) => first.saturating_add(index % realms.max(1)),
+            (None, None) => self.realm,
         }
+    }
+
+    /// Returns the service of the session with that index.
+    pub(super) fn service(&self, index: u32) -> &str {
+        let turn = index as usize % self.services.len().max(1);
+        self.services.get(turn).map_or("", String::as_str)
     }
 
     /// Returns the transport of the session with that index.
@@ -185,6 +198,7 @@ fn mode(args: &LoadtestArgs) -> Mode {
     match args.rate {
         Some(rate) => Mode::Open { rate },
         None if args.idle => Mode::Idle,
+        None if args.reconnect => Mode::Reconnect,
         None => Mode::Closed {
             in_flight: args.in_flight,
             think: args.think,

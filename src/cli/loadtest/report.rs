@@ -38,7 +38,7 @@ pub struct Report {
     pub transport: String,
     /// Inside TLS.
     pub tls: bool,
-    /// `closed_loop`, `open_loop` or `idle`.
+    /// `closed_loop`, `open_loop`, `reconnect` or `idle`.
     pub mode: &'static str,
     /// Meaning of `latency_us`.
     pub latency_measures: &'static str,
@@ -55,6 +55,9 @@ pub struct Report {
     /// Closed loop: frames outstanding in a session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<usize>,
+    /// With a new connection for each frame: how many were made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
     /// Open loop: frames a second that were intended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_per_second: Option<f64>,
@@ -112,6 +115,7 @@ impl Report {
                 "response time: from the intended sending to the answer",
             ),
             Mode::Idle => ("idle", "service time of each session's only frame"),
+            Mode::Reconnect => ("reconnect", "from connecting to the answer"),
         };
         let frames = tally.frames;
         let faults = frames.lost + frames.doubled + frames.reordered + frames.corrupted;
@@ -129,8 +133,9 @@ impl Report {
             payload_bytes: plan.payload,
             in_flight: match plan.mode {
                 Mode::Closed { in_flight, .. } => Some(in_flight),
-                Mode::Open { .. } | Mode::Idle => None,
+                Mode::Open { .. } | Mode::Idle | Mode::Reconnect => None,
             },
+            connections: (plan.mode == Mode::Reconnect).then_some(tally.reconnected),
             rate_per_second: args.rate,
             duration_seconds: (plan.measured().as_secs_f64() * 1000.0).round() / 1000.0,
             interrupted: plan.progress.interrupted_at().is_some(),
@@ -184,6 +189,9 @@ impl fmt::Display for Report {
         write!(f, "payload {} B, ", self.payload_bytes)?;
         if let Some(rate) = self.rate_per_second {
             write!(f, "{rate} frames/s intended, ")?;
+        }
+        if let Some(connections) = self.connections {
+            write!(f, "{connections} connections of one frame each, ")?;
         }
         if let Some(in_flight) = self.in_flight {
             write!(f, "{in_flight} in flight each, ")?;

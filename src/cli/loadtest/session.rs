@@ -141,13 +141,17 @@ impl Receiver {
 
     /// Closes the books on this session, and the session, if it stands and owes nothing.
     pub(super) fn finish(self, writer: &mut Writer, run: &Run, sent: u64) {
+        if self.book.ended.is_none() && self.book.tracker.outstanding(sent) == 0 {
+            say_goodbye(self.transport, writer);
+        }
+        self.settle(run, sent);
+    }
+
+    /// Closes the books on this session.
+    pub(super) fn settle(self, run: &Run, sent: u64) {
         let mut tally = run.tally.borrow_mut();
-        match self.book.ended {
-            Some(ended) => *tally.closed_early.entry(ended.name()).or_default() += 1,
-            None if self.book.tracker.outstanding(sent) == 0 => {
-                say_goodbye(self.transport, writer);
-            }
-            None => {}
+        if let Some(ended) = self.book.ended {
+            *tally.closed_early.entry(ended.name()).or_default() += 1;
         }
         let told = matches!(self.book.ended, Some(Ended::Told(_)));
         tally.add_frames(&self.book.tracker.finish(sent, told));
@@ -160,8 +164,8 @@ impl Book {
         match Kind::from_byte(frame.header.kind) {
             Some(Kind::Data) => {
                 let session_id = *self.session_id.get_or_insert(frame.header.session_id);
-                let known =
-                    session_id == frame.header.session_id && frame.service == run.plan.service;
+                let service = run.plan.service(self.index);
+                let known = session_id == frame.header.session_id && frame.service == service;
                 self.answer(frame.payload, known, run, tally, sent, now);
             }
             Some(Kind::Error) => {

@@ -53,6 +53,8 @@ impl Times {
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) connected: u64,
+    /// Connections that have been made one after another, each for one frame.
+    pub(super) reconnected: u64,
     /// Sessions that could not connect, by reason.
     pub(super) connect_failed: BTreeMap<String, u64>,
     pub(super) frames: Counts,
@@ -75,6 +77,7 @@ impl Tally {
     pub(super) fn new() -> io::Result<Tally> {
         Ok(Tally {
             connected: 0,
+            reconnected: 0,
             connect_failed: BTreeMap::new(),
             frames: Counts::default(),
             not_sent: 0,
@@ -87,8 +90,14 @@ impl Tally {
         })
     }
 
+    /// Counts a connection that could not be made.
+    pub(super) fn not_connected(&mut self, error: &io::Error) {
+        *self.connect_failed.entry(error.to_string()).or_default() += 1;
+    }
+
     pub(super) fn add(&mut self, other: &Tally) -> io::Result<()> {
         self.connected += other.connected;
+        self.reconnected += other.reconnected;
         add_all(&mut self.connect_failed, &other.connect_failed);
         self.add_frames(&other.frames);
         self.not_sent += other.not_sent;

@@ -49,6 +49,7 @@ fn the_closed_loop_against_an_echo() {
         "--sessions 3 --warmup 10ms --duration 100ms --in-flight 7 --threads 2 --payload 24",
         "--sessions 2 --warmup 0ms --duration 100ms --in-flight 2 --payload 100000",
         "--sessions 2 --warmup 0ms --duration 100ms --think 1ms --realm 1 --user-base 5",
+        "--sessions 5 --warmup 0ms --duration 100ms --service a,b --realm 7 --realms 3",
     ] {
         let report = load(echo.address, line);
         assert_clean(&report);
@@ -79,6 +80,26 @@ fn idle_sessions_exchange_one_frame() {
 }
 
 #[test]
+fn a_connection_for_each_frame() {
+    let line = "--sessions 3 --reconnect --warmup 0ms --duration 100ms --threads 2";
+    let report = load(raw_echo().address, line);
+    assert_clean(&report);
+    assert_eq!(report.mode, "reconnect");
+    assert_eq!(report.connections, Some(report.sent), "{report}");
+    // The first ones are made before the load begins.
+    assert!(report.sent > 3, "{report}");
+    assert!(report.latency_us.is_some());
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let report = load(address, line);
+    assert!(!report.ok, "{report}");
+    assert_eq!((report.answered, report.lost), (0, report.sent), "{report}");
+    assert_eq!(report.closed_early, report.sent);
+}
+
+#[test]
 fn nobody_there_is_a_failure() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = nobody.local_addr().unwrap();
@@ -86,6 +107,17 @@ fn nobody_there_is_a_failure() {
     let report = load(address, "--sessions 2 --warmup 0ms --duration 10ms");
     assert!(!report.ok);
     assert_eq!((report.connected, report.connect_failed), (0, 2));
+}
+
+#[test]
+fn sessions_take_services_and_realms_in_turns() {
+    let line = "loadtest --service a,b --realm 7 --realms 3";
+    let plan = Plan::new(&Line::try_parse_from(line.split(' ')).unwrap().args).unwrap();
+    let taken = |index| (plan.service(index), plan.realm(index));
+    assert_eq!(
+        [0, 1, 2, 3].map(taken),
+        [("a", 7), ("b", 8), ("a", 9), ("b", 7)]
+    );
 }
 
 /// Bytes to send instead of an answer, for the frame with this number on its connection.

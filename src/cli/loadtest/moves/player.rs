@@ -62,7 +62,7 @@ impl Player {
             to: Outgoing {
                 realm_id: plan.realm(index),
                 user_id,
-                ..Outgoing::to(plan.service.clone())
+                ..Outgoing::to(plan.service(index))
             },
             payload: plan.payload,
             book: Book::default(),
