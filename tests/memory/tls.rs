@@ -58,6 +58,17 @@ impl Stage {
 
     /// Connects; a PING is answered. Returns both halves.
     async fn connect(&self, receives: u32) -> (TcpStream, ClientConnection) {
+        let ping = crate::support::frames::frame(3, "", b"in");
+        self.connect_saying(receives, &ping, ping.len()).await
+    }
+
+    /// Connects, says this, and reads an answer of at least so many bytes.
+    async fn connect_saying(
+        &self,
+        receives: u32,
+        said: &[u8],
+        answer: usize,
+    ) -> (TcpStream, ClientConnection) {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
         if receives > 0 {
             socket.set_recv_buffer_size(receives).expect("set");
@@ -68,10 +79,11 @@ impl Stage {
         let socket = socket.expect("connected");
         let socket = soon(connector.connect(name, socket)).await;
         let mut socket = socket.expect("a handshake");
-        let ping = crate::support::frames::frame(3, "", b"in");
-        socket.write_all(&ping).await.expect("sent");
-        let mut pong = vec![0; ping.len()];
-        soon(socket.read_exact(&mut pong)).await.expect("a PONG");
+        socket.write_all(said).await.expect("sent");
+        let mut answered = vec![0; answer];
+        soon(socket.read_exact(&mut answered))
+            .await
+            .expect("an answer");
         socket.into_inner()
     }
 }
@@ -110,6 +122,25 @@ async fn a_record_that_has_begun_counts_by_what_has_come() {
     assert!(held >= CLIENTS * BEGUN as u64, "{held} held");
     let bound = held * PRICE_PERCENT / 100 + SLACK;
     assert!(grown <= bound, "{grown} of {bound}");
+}
+
+#[tokio::test]
+async fn a_record_that_has_begun_counts_wherever_the_connection_waits() {
+    let stage = Stage::start("listen.sniff_timeout = \"10m\"").await;
+    let request = b"GET /health HTTP/1.1\r\nHost: play.example.com\r\n\r\n";
+    let (mut clients, mut least) = (Vec::new(), stage.served.held().await);
+    // For its first byte, for the rest of a request, and for the next request.
+    let waiting = [(&b""[..], 0), (&request[..20], 0), (&request[..], 100)];
+    for (said, answer) in waiting {
+        for _ in 0..20 {
+            let (mut socket, mut tls) = stage.connect_saying(0, said, answer).await;
+            let begun = record(&mut tls, &[7; BEGUN + 300]);
+            socket.write_all(&begun[..BEGUN]).await.expect("sent");
+            clients.push(socket);
+        }
+        least += 20 * BEGUN as u64;
+        soon(async { while stage.served.held().await < least {} }).await;
+    }
 }
 
 #[tokio::test]

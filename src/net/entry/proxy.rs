@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use bytes::{Buf, BytesMut};
 
 use super::{Refused, read_more};
-use crate::memory::Held;
 use crate::codec::Decoded;
 use crate::codec::proxy::{self, Proxied};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::config::Config;
+use crate::memory::Held;
 use crate::net::entry_host::EntryParams;
 use crate::net::socket::Socket;
 
