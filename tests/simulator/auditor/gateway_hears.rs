@@ -12,7 +12,7 @@ impl Audit {
         match &frame.what {
             LinkWhat::Accept(epoch) => {
                 let place = self.place(id, session_id);
-                if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
+                if !place.answered(false) && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
                     (place.unanswered, place.accepted) = (false, now);
                     self.move_answered(id, session_id, 0);
                 }
@@ -29,15 +29,16 @@ impl Audit {
             LinkWhat::Goaway(true) => self.evacuation_heard(id),
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
-                // A transferred session may be refused with any code.
+                // A transferred session may be refused with any code, given up or not.
                 let arrives = place.of_move && place.unanswered;
-                let refuses = matches!(code, 404 | 410) || arrives;
+                let late = place.late_offers > 0 && !matches!(code, 404 | 410);
+                let refuses = matches!(code, 404 | 410) || arrives || late;
                 // The refusal of its OPEN has crossed CLOSE 307, which a backend without the session does not
                 // answer (2.4): it is the last word there.
                 if refuses && place.standing == Standing::Left && place.unanswered {
                     place.left_answered = Some(now);
                 }
-                if refuses && place.answered() {
+                if refuses && place.answered(late) {
                     return;
                 }
                 let parted = place.parted && place.standing == Standing::Left;
@@ -56,7 +57,7 @@ impl Audit {
                             self.move_answered(id, session_id, *code);
                         }
                     }
-                    _ => place.strays += 1,
+                    _ => place.strays_at(now),
                 }
             }
             LinkWhat::Bind { user_id, realm_id } => {
@@ -71,7 +72,7 @@ impl Audit {
                 session.binds.insert((*user_id, *realm_id));
                 let place = session.places.entry(id).or_default();
                 if place.standing != Standing::Open {
-                    place.strays += 1;
+                    place.strays_at(now);
                 }
             }
             LinkWhat::Data(payload) => self.arrived(id, session_id, *payload),
@@ -108,7 +109,7 @@ impl Audit {
         let place = self.place(id, session_id);
         let stray = place.standing != Standing::Open;
         if stray {
-            place.strays += 1;
+            place.strays_at(now);
         }
         if let Some(frame) = payload.and_then(|payload| self.down_frame(session_id, payload)) {
             frame.arrived = Some(now);
