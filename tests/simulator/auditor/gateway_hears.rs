@@ -30,8 +30,8 @@ impl Audit {
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
                 // A transferred session may be refused with any code, given up or not.
-                let arrives = place.of_move && place.unanswered;
                 let late = place.late_offers > 0 && !matches!(code, 404 | 410);
+                let arrives = place.of_move && place.unanswered;
                 let refuses = matches!(code, 404 | 410) || arrives || late;
                 // The refusal of its OPEN has crossed CLOSE 307, which a backend without the session does not
                 // answer (2.4): it is the last word there.
@@ -61,19 +61,7 @@ impl Audit {
                 }
             }
             LinkWhat::Bind { user_id, realm_id } => {
-                let taken = self.uses(id, session_id);
-                let gateway = self.links.get(&id).map(|link| link.gateway);
-                let session = self.sessions.entry(session_id).or_default();
-                if taken {
-                    session.bound.push((now, *user_id, *realm_id));
-                    session.bound_at = gateway;
-                }
-                session.realms.insert(*realm_id);
-                session.binds.insert((*user_id, *realm_id));
-                let place = session.places.entry(id).or_default();
-                if place.standing != Standing::Open {
-                    place.strays_at(now);
-                }
+                self.bind_heard(id, session_id, (*user_id, *realm_id));
             }
             LinkWhat::Data(payload) => self.arrived(id, session_id, *payload),
             LinkWhat::Multicast(sessions, payload) => {
@@ -82,6 +70,22 @@ impl Audit {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn bind_heard(&mut self, id: u64, session_id: u64, (user_id, realm_id): (u64, u32)) {
+        let (now, taken) = (self.now, self.uses(id, session_id));
+        let gateway = self.links.get(&id).map(|link| link.gateway);
+        let session = self.sessions.entry(session_id).or_default();
+        if taken {
+            session.bound.push((now, user_id, realm_id));
+            session.bound_at = gateway;
+        }
+        session.realms.insert(realm_id);
+        session.binds.insert((user_id, realm_id));
+        let place = session.places.entry(id).or_default();
+        if place.standing != Standing::Open {
+            place.strays_at(now);
         }
     }
 

@@ -20,7 +20,8 @@ fn unseen_errors(session: &Session, life: Option<&Life>, owner: &Incarnation) ->
         frame.gateways.contains(&owner.gateway) && frame.forwarded.is_none() && frame.got.is_none()
     };
     let refused = life.map_or(0, |life| life.sent.iter().filter(refused).count());
-    let failed = |m: &&Move| m.gateway == owner.gateway && m.answer.is_none_or(|(_, code)| code != 0);
+    let failed =
+        |m: &&Move| m.gateway == owner.gateway && m.answer.is_none_or(|(_, code)| code != 0);
     refused + session.moves.iter().filter(failed).count()
 }
 

@@ -163,7 +163,8 @@ impl Audit {
                 conn.replaced || (conn.closed.is_none() && !(gap && conn.remote_gone))
             })
         };
-        let here = (session.attempts.iter()).filter(|a| a.gateway == gateway && Some(a.asked) > since);
+        let here =
+            (session.attempts.iter()).filter(|a| a.gateway == gateway && Some(a.asked) > since);
         // Nor does what went on, by 205, on one that broke.
         let broke = here.clone().filter(|a| a.conn != id && !goes_on(a.conn));
         let broke = broke.map(|a| a.asked).max().filter(|_| gap);
