@@ -271,11 +271,11 @@ impl Link {
             text: notice.text.into(),
         };
         let closed = self.sessions.closed(id, close.code);
-        if let Closed::Crossed(_) = closed {
-            self.enqueue_close(id, close.code);
+        if let Closed::Crossed(_, owed) = &closed {
+            self.enqueue_close(id, *owed);
         }
         match closed {
-            Closed::Detached(attached) | Closed::Crossed(attached) => {
+            Closed::Detached(attached) | Closed::Crossed(attached, _) => {
                 if close.code.blames_backend() && attached.is_unheard() {
                     self.gauge.occupancy().session_failed();
                 }

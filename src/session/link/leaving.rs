@@ -10,6 +10,8 @@ pub(super) enum Leaving {
     Asked,
     /// The answer brings the session's state.
     ToMove,
+    /// An OPEN behind it takes the session back, and its answer says nothing any more.
+    TakenBack,
 }
 
 impl Stage {
@@ -50,8 +52,10 @@ impl<C> Sessions<C> {
         if attached.stage == Stage::Parted {
             (attached.stage, attached.mark) = (Stage::Resuming, epoch);
         }
-        // The answer to CLOSE 307 is still to come, and ends nothing any more.
-        let unanswered = std::mem::replace(&mut attached.leaving, Leaving::No) == Leaving::ToMove;
+        let unanswered = attached.leaving == Leaving::ToMove;
+        if unanswered {
+            attached.leaving = Leaving::TakenBack;
+        }
         if unanswered && self.left.len() < MAX_LEFT {
             self.left.insert(session_id);
         }
@@ -91,18 +95,24 @@ impl<C> Sessions<C> {
 
     /// Tells whether BOUND may be sent to the session: behind CLOSE 307 nothing may.
     pub fn takes_bound(&mut self, session_id: u64) -> bool {
+        let speaks = |leaving| matches!(leaving, Leaving::No | Leaving::TakenBack);
         self.get(session_id)
-            .is_some_and(|s| s.leaving == Leaving::No && s.stage != Stage::Parted)
+            .is_some_and(|s| speaks(s.leaving) && s.stage != Stage::Parted)
     }
 
     /// CLOSE 307 came: the backend's last word on the session on this link.
     pub fn leave_answered(&mut self, session_id: u64) -> LeaveAnswered<'_, C> {
         if self.left.remove(&session_id) {
+            if let Some(attached) = self.get(session_id)
+                && attached.leaving == Leaving::TakenBack
+            {
+                attached.leaving = Leaving::No;
+            }
             return LeaveAnswered::Forgotten;
         }
         let leaving = self.get(session_id).map_or(Leaving::No, |s| s.leaving);
         let answered = match leaving {
-            Leaving::No => None,
+            Leaving::No | Leaving::TakenBack => None,
             Leaving::Asked => self.detach(session_id).map(LeaveAnswered::Detached),
             Leaving::ToMove => self.get(session_id).map(|attached| {
                 attached.leaving = Leaving::No;

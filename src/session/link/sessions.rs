@@ -133,19 +133,6 @@ pub enum Recipient<'a, C> {
     Stranger,
 }
 
-/// Session that a backend's CLOSE concerns.
-#[derive(Debug)]
-pub enum Closed<C> {
-    /// One of this link, which has forgotten it now.
-    Detached(Attached<C>),
-    /// The same, but perhaps ended before the OPEN behind CLOSE 307 was read: it is still owed a final CLOSE.
-    Crossed(Attached<C>),
-    /// One that has left, or an answer that nobody awaits any more.
-    Left,
-    /// None that this link knows.
-    Stranger,
-}
-
 /// State of an OPEN that a client asks about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenState {
@@ -246,7 +233,7 @@ impl<C> Sessions<C> {
         true
     }
 
-    fn give_up(&mut self, session_id: u64, attached: &Attached<C>, opens: u16) {
+    pub(super) fn give_up(&mut self, session_id: u64, attached: &Attached<C>, opens: u16) {
         if opens > 0 && self.given_up.len() < MAX_LEFT {
             let given_up = self.given_up.entry(session_id).or_default();
             given_up.opens += u32::from(opens);
@@ -255,7 +242,7 @@ impl<C> Sessions<C> {
     }
 
     /// Tells whether an answer is to an OPEN that was given up. `any`: also to a resumed one.
-    fn answers_given_up(&mut self, session_id: u64, any: bool) -> bool {
+    pub(super) fn answers_given_up(&mut self, session_id: u64, any: bool) -> bool {
         let Some(given_up) = self.given_up.get_mut(&session_id) else {
             return false;
         };
@@ -349,36 +336,6 @@ impl<C> Sessions<C> {
             Recipient::Left
         } else {
             Recipient::Stranger
-        }
-    }
-
-    /// A CLOSE with another code than 307 came.
-    pub fn closed(&mut self, session_id: u64, code: Code) -> Closed<C> {
-        // "epoch lower than the one it keeps …: CLOSE 410"; "resumed, and it does not know the session:
-        // CLOSE 404"; "transferred …: CLOSE with a code of its own choice".
-        let answers = matches!(code, Code::GONE | Code::NO_ROUTE);
-        if self.answers_given_up(session_id, answers) {
-            return Closed::Left;
-        }
-        // It has said its last word on the session, unless it gets that back.
-        if self
-            .get(session_id)
-            .is_some_and(|s| s.stage == Stage::Parted)
-        {
-            return Closed::Left;
-        }
-        match self.detach(session_id) {
-            Some(attached) => {
-                let answers = answers || attached.stage == Stage::Arriving;
-                let opens = attached.unanswered.saturating_sub(answers.into());
-                self.give_up(session_id, &attached, opens);
-                match attached.stage == Stage::OpenSent && self.left.remove(&session_id) {
-                    true => Closed::Crossed(attached),
-                    false => Closed::Detached(attached),
-                }
-            }
-            None if self.left.contains(&session_id) => Closed::Left,
-            None => Closed::Stranger,
         }
     }
 

@@ -1,4 +1,4 @@
-use super::super::LeaveAnswered;
+use super::super::{Closed, LeaveAnswered};
 use super::*;
 
 /// One session, 7, whose client is called "seven".
@@ -230,19 +230,53 @@ fn a_close_that_crossed_close_307_may_be_older_than_the_open_behind_it() {
     link.release(7, Some(Code::LEAVES_LINK));
     link.attach(7, 1, "again", false);
     let closed = link.closed(7, Code::NORMAL);
-    assert!(matches!(closed, Closed::Crossed(_)));
+    assert!(matches!(closed, Closed::Crossed(_, Code::NORMAL)));
     // Nor do the words that came before show that it has read that OPEN.
     let mut link = self::link(false);
     link.release(7, Some(Code::LEAVES_LINK));
     link.attach(7, 1, "again", false);
     data(&mut link, 7, b'a');
     let closed = link.closed(7, Code::NORMAL);
-    assert!(matches!(closed, Closed::Crossed(_)));
+    assert!(matches!(closed, Closed::Crossed(_, Code::NORMAL)));
     // One that answers, or ends what it has shown to have, has read that OPEN.
     link.attach(7, 1, "again", false);
     data(&mut link, 7, b'a');
     let closed = link.closed(7, Code::NORMAL);
     assert!(matches!(closed, Closed::Detached(_)));
+}
+
+#[test]
+fn an_open_behind_one_that_is_refused_may_be_taken() {
+    let may_be_taken = |link: &mut Sessions<&'static str>| {
+        let closed = link.closed(7, Code::GONE);
+        matches!(closed, Closed::Crossed(_, Code::LEAVES_LINK))
+    };
+    // Behind one that wants no answer: another gateway had the epoch of that.
+    let mut link = link(false);
+    assert!(link.reopen(7, 3) && may_be_taken(&mut link));
+    assert!(link.accepted(7, 3).is_none(), "for nobody");
+    assert_eq!(data(&mut link, 7, b'a'), "left");
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    // Behind one of a resume before.
+    let mut link = self::link(true);
+    assert!(link.reopen(7, 3) && may_be_taken(&mut link));
+    // Behind CLOSE 307 of a move, which the backend does not answer otherwise.
+    let mut link = self::link(false);
+    data(&mut link, 7, b'a');
+    assert!(link.part(7) && link.reopen(7, 3) && link.takes_bound(7));
+    assert!(may_be_taken(&mut link));
+    // Where it is refused too, nothing more comes.
+    assert!(matches!(link.closed(7, Code::GONE), Closed::Left));
+    assert_eq!(leave_answered(&mut link), "unexpected");
+    // Behind one that was taken, or an answer to that CLOSE 307, the newest one is refused.
+    let mut link = self::link(false);
+    data(&mut link, 7, b'a');
+    assert!(link.reopen(7, 3) && !may_be_taken(&mut link));
+    let mut link = self::link(false);
+    data(&mut link, 7, b'a');
+    assert!(link.part(7) && link.reopen(7, 3));
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert!(!may_be_taken(&mut link));
 }
 
 #[test]

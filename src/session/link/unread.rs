@@ -114,13 +114,15 @@ impl<C> Sessions<C> {
 
     /// The link is lost: the final CLOSEs that may not have been read are owed on another one. Sessions that were opened
     /// at the endpoint anew have their own. Returns them, the oldest first.
+    ///
+    /// That a CLOSE 307 of the session is unanswered says nothing: one that was to be moved, and ended, was taken back and
+    /// closed behind that.
     pub fn lose_unread(&mut self) -> Vec<(u64, Code)> {
         let closes = std::mem::take(&mut self.unread.closes).into_iter();
-        let (endpoint, places, left) = (&self.unread.endpoint, &self.places, &self.left);
-        let is_here = |id| places.contains_key(&id) || left.contains(&id);
+        let (endpoint, places) = (&self.unread.endpoint, &self.places);
         let mut others = Vec::new();
         for close in closes {
-            match is_here(close.session_id) {
+            match places.contains_key(&close.session_id) {
                 true => drop(endpoint.settle(close.session_id, close.number)),
                 false => others.push((close.session_id, close.code, close.number)),
             }

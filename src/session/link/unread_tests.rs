@@ -72,6 +72,15 @@ fn moved_0_that_may_not_have_been_read_is_owed_as_a_final_close() {
     assert_eq!(link.lose_unread(), []);
 }
 
+/// It is taken back and closed behind CLOSE 307, which may not have been read either.
+#[test]
+fn a_session_that_ends_in_a_move_is_owed_its_final_close() {
+    let mut link = link();
+    assert!(link.part(7) && link.reopen(7, 2));
+    link.release(7, Some(Code::KICKED));
+    assert_eq!(link.lose_unread(), [(7, Code::KICKED)]);
+}
+
 #[test]
 fn a_session_that_was_opened_anew_is_not_ended_by_what_was_owed() {
     let mut link = link();

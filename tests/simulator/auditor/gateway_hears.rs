@@ -12,7 +12,7 @@ impl Audit {
         match &frame.what {
             LinkWhat::Accept(epoch) => {
                 let place = self.place(id, session_id);
-                if !place.answered() && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
+                if !place.answered(false) && place.resumed.is_some_and(|(sent, _)| sent == *epoch) {
                     (place.unanswered, place.accepted) = (false, now);
                     self.move_answered(id, session_id, 0);
                 }
@@ -29,15 +29,16 @@ impl Audit {
             LinkWhat::Goaway(true) => self.evacuation_heard(id),
             LinkWhat::Close(code) => {
                 let place = self.place(id, session_id);
-                // A transferred session may be refused with any code.
+                // A transferred session may be refused with any code, given up or not.
+                let late = place.late_offers > 0 && !matches!(code, 404 | 410);
                 let arrives = place.of_move && place.unanswered;
-                let refuses = matches!(code, 404 | 410) || arrives;
+                let refuses = matches!(code, 404 | 410) || arrives || late;
                 // The refusal of its OPEN has crossed CLOSE 307, which a backend without the session does not
                 // answer (2.4): it is the last word there.
                 if refuses && place.standing == Standing::Left && place.unanswered {
                     place.left_answered = Some(now);
                 }
-                if refuses && place.answered() {
+                if refuses && place.answered(late) {
                     return;
                 }
                 let parted = place.parted && place.standing == Standing::Left;
@@ -56,23 +57,11 @@ impl Audit {
                             self.move_answered(id, session_id, *code);
                         }
                     }
-                    _ => place.strays += 1,
+                    _ => place.strays_at(now),
                 }
             }
             LinkWhat::Bind { user_id, realm_id } => {
-                let taken = self.uses(id, session_id);
-                let gateway = self.links.get(&id).map(|link| link.gateway);
-                let session = self.sessions.entry(session_id).or_default();
-                if taken {
-                    session.bound.push((now, *user_id, *realm_id));
-                    session.bound_at = gateway;
-                }
-                session.realms.insert(*realm_id);
-                session.binds.insert((*user_id, *realm_id));
-                let place = session.places.entry(id).or_default();
-                if place.standing != Standing::Open {
-                    place.strays += 1;
-                }
+                self.bind_heard(id, session_id, (*user_id, *realm_id));
             }
             LinkWhat::Data(payload) => self.arrived(id, session_id, *payload),
             LinkWhat::Multicast(sessions, payload) => {
@@ -81,6 +70,22 @@ impl Audit {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn bind_heard(&mut self, id: u64, session_id: u64, (user_id, realm_id): (u64, u32)) {
+        let (now, taken) = (self.now, self.uses(id, session_id));
+        let gateway = self.links.get(&id).map(|link| link.gateway);
+        let session = self.sessions.entry(session_id).or_default();
+        if taken {
+            session.bound.push((now, user_id, realm_id));
+            session.bound_at = gateway;
+        }
+        session.realms.insert(realm_id);
+        session.binds.insert((user_id, realm_id));
+        let place = session.places.entry(id).or_default();
+        if place.standing != Standing::Open {
+            place.strays_at(now);
         }
     }
 
@@ -108,7 +113,7 @@ impl Audit {
         let place = self.place(id, session_id);
         let stray = place.standing != Standing::Open;
         if stray {
-            place.strays += 1;
+            place.strays_at(now);
         }
         if let Some(frame) = payload.and_then(|payload| self.down_frame(session_id, payload)) {
             frame.arrived = Some(now);

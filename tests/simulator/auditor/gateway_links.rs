@@ -117,6 +117,7 @@ impl Audit {
         self.speaks_for(id, session_id, "OPEN");
         let place = self.place(id, session_id);
         place.crossed = place.standing == Standing::Left && place.left_answered.is_none();
+        place.reopened = resumed && (place.crossed || place.standing == Standing::Open);
         place.repeated = false;
         (place.parted, place.of_move) = (false, of_move);
         place.standing = Standing::Open;
@@ -296,6 +297,10 @@ impl Audit {
             Standing::Left => self.breach(&rules::L_AFTER_307, seen),
             // It waited here while the backend refused the session.
             Standing::ByBackend(_) if full => {}
+            // The newest OPEN may be taken all the same, and nobody wants it any more.
+            Standing::ByBackend(410) if std::mem::take(&mut place.reopened) => {
+                (place.standing, place.left) = (Standing::Left, Some(now));
+            }
             Standing::Unopened | Standing::Closed | Standing::ByBackend(_) => {
                 self.breach(&rules::L_CLOSE_STRAY, seen);
             }
@@ -417,8 +422,11 @@ impl Audit {
     /// CLOSE 410 answers a frame of a backend: the gateway does not have the session.
     fn answers_stray(&mut self, id: u64, session_id: u64) -> bool {
         let full = self.links.get(&id).is_some_and(|link| link.full);
+        let now = self.now.at;
         let place = self.place(id, session_id);
-        if place.standing == Standing::Open || (place.strays == 0 && !full) {
+        // The session may have been opened and refused since, while the answer was on its way inside.
+        let lately = place.strayed.is_some_and(|at| at.at + INSIDE >= now);
+        if place.standing == Standing::Open || (place.strays == 0 && !lately && !full) {
             return false;
         }
         place.strays = place.strays.saturating_sub(1);

@@ -204,6 +204,9 @@ impl Audit {
                         && conn.incarnation.is_some()
                     {
                         session.lost = Some(self.now);
+                        if conn.incarnation == session.incarnations.len().checked_sub(1) {
+                            session.away = Some(self.now);
+                        }
                     }
                     let plain = (conn.form == Form::Plain).then_some(conn.session).flatten();
                     if broke && conn.incarnation.is_some() {
@@ -315,7 +318,13 @@ impl Audit {
                 self.draining[gateway] = false;
             }
             Seen::GatewayStalls { gateway, until } => self.cause(Cause::Stalled(gateway, until)),
-            Seen::GatewayPanicked { gateway, .. } => self.cause(Cause::Panicked(gateway)),
+            Seen::GatewayPanicked {
+                gateway,
+                session_id,
+            } => {
+                self.cause(Cause::Panicked(gateway));
+                self.forgets_wishes(session_id, self.gateway(gateway));
+            }
             Seen::GatewayDrains { gateway, .. } => self.draining[gateway] = true,
             Seen::DrainEnds { gateway } => self.cause(Cause::Drained(gateway)),
             Seen::PeersParted {

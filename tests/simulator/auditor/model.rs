@@ -146,6 +146,8 @@ pub(crate) struct Place {
     pub(crate) opens: u32,
     /// Those before that the gateway has given up: their answers come first, and say nothing (protocol 2.3).
     pub(crate) given_up: u32,
+    /// Those among them with the flag transferred: a CLOSE of any code refuses them.
+    pub(crate) late_offers: u32,
     pub(crate) left: Option<Moment>,
     /// The backend's CLOSE 307 has arrived.
     pub(crate) left_answered: Option<Moment>,
@@ -167,26 +169,40 @@ pub(crate) struct Place {
     /// Its OPEN came behind a CLOSE 307 that was not answered: the backend may have ended the session before it
     /// read either, and opens it anew then.
     pub(crate) crossed: bool,
+    /// Its newest OPEN came behind another one, or behind such a CLOSE 307: CLOSE 410 may refuse what was said before that
+    /// OPEN, which the backend takes then (2.3).
+    pub(crate) reopened: bool,
     /// The final CLOSE was said again on another link, when this one was lost.
     pub(crate) repeated: bool,
     /// Frames of the backend that may be answered by CLOSE 410.
     pub(crate) strays: u32,
+    /// When the last one of them came.
+    pub(crate) strayed: Option<Moment>,
 }
 
 impl Place {
+    /// A frame has come that its gateway may answer: it does not have the session there.
+    pub(crate) fn strays_at(&mut self, now: Moment) {
+        self.strays += 1;
+        self.strayed = Some(now);
+    }
+
     /// What is not answered is waited for no more.
     pub(crate) fn gives_up(&mut self) {
+        self.late_offers += u32::from(self.transferred && self.opens > 0);
         self.given_up += std::mem::take(&mut self.opens);
     }
 
-    /// An answer to an OPEN has come; tells whether that one was given up.
-    pub(crate) fn answered(&mut self) -> bool {
+    /// An answer to an OPEN has come; tells whether that one was given up. `offer`: it refuses one with the flag transferred.
+    pub(crate) fn answered(&mut self, offer: bool) -> bool {
         let given_up = self.given_up > 0;
         let opens = match given_up {
             true => &mut self.given_up,
             false => &mut self.opens,
         };
         *opens = opens.saturating_sub(1);
+        let late_offers = self.late_offers.saturating_sub(u32::from(offer));
+        self.late_offers = late_offers.min(self.given_up);
         given_up
     }
 }
@@ -202,6 +218,7 @@ impl Default for Place {
             accepted: Moment::default(),
             opens: 0,
             given_up: 0,
+            late_offers: 0,
             left: None,
             left_answered: None,
             suspended: None,
@@ -213,8 +230,10 @@ impl Default for Place {
             too_late: false,
             belated: false,
             crossed: false,
+            reopened: false,
             repeated: false,
             strays: 0,
+            strayed: None,
         }
     }
 }
@@ -314,6 +333,8 @@ pub(crate) struct Session {
     pub(crate) lost_links: Vec<LostLink>,
     /// A gateway learned that its connection is lost.
     pub(crate) lost: Option<Moment>,
+    /// A gateway learned that the newest one is.
+    pub(crate) away: Option<Moment>,
     /// Its owner has sent a final CLOSE.
     pub(crate) closed: bool,
     /// Ended by a backend, an operator or its client, for all who look.

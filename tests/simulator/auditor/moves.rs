@@ -462,6 +462,10 @@ impl Audit {
         if began.is_some() && code == 0 && !full {
             self.owes_opened(ends.0, session_id);
         }
+        if began.is_none() && code == 0 && !full && self.is_away(id, session_id) {
+            let seen = format!("session {session_id}, link {id}: MOVED 0 in its own move");
+            return self.breach(&rules::M_MOVED, seen);
+        }
         let unavailable = self.may_be_unavailable() || self.was_short(gateway, self.now);
         let (now, stood_still) = (self.now.at, self.stood_still(gateway.index));
         let (links, timeout) = (&self.links, self.scene.connect_timeout);
@@ -518,6 +522,14 @@ impl Audit {
             let seen = format!("session {session_id}, link {id}: MOVED {code}");
             self.breach(&rules::M_MOVED, seen);
         }
+    }
+
+    /// Tells whether the backend on this link has left a session to a move that is under way: MOVED 0 would have it forget
+    /// the session, which may come back.
+    fn is_away(&self, id: u64, session_id: u64) -> bool {
+        let moves = self.sessions.get(&session_id).map(|s| &s.moves);
+        let mut moves = moves.into_iter().flatten();
+        moves.any(|m| m.from == id && m.ended.is_none() && m.back.is_none())
     }
 
     /// Tells whether that MOVED ends a move of the old backend on this link, and when that began.

@@ -3,9 +3,27 @@
 
 use game_gateway::sdk::client::session::End;
 
-use super::model::{Attempt, Cause, Form, Incarnation, Moment, Process, Session, Standing};
+use super::model::{
+    Attempt, Cause, Form, Incarnation, Life, Moment, Move, Process, Session, Standing, UpFrame,
+};
 use super::{Audit, rules};
 use crate::wire::Millis;
+
+/// Most ERRORs that an owner may have kept in the ring without a word on any wire, for the connection was lost by then:
+/// one for each frame that waited for a backend which could not be opened, and one for a move whose backends are both
+/// lost, or do not answer.
+fn unseen_errors(session: &Session, life: Option<&Life>, owner: &Incarnation) -> usize {
+    if session.away < Some(owner.opened) {
+        return 0;
+    }
+    let refused = |frame: &&UpFrame| {
+        frame.gateways.contains(&owner.gateway) && frame.forwarded.is_none() && frame.got.is_none()
+    };
+    let refused = life.map_or(0, |life| life.sent.iter().filter(refused).count());
+    let failed =
+        |m: &&Move| m.gateway == owner.gateway && m.answer.is_none_or(|(_, code)| code != 0);
+    refused + session.moves.iter().filter(failed).count()
+}
 
 /// Time in which all comes back once nothing goes wrong any more: the longest wait of the player's library,
 /// and an attempt.
@@ -131,12 +149,15 @@ impl Audit {
         let lacking = lacking.filter(|f| f.arrived.is_some() && f.told.is_none_or(lacks));
         let life = session.of.and_then(|of| self.lives.get(&of));
         let errors = life.map_or(0, |life| life.errors.len()) + session.lost_links.len();
+        let errors = errors + unseen_errors(session, life, owner);
         let bytes = lacking.count() * FRAME_BYTES + errors * ERROR_BYTES;
         let short = self.was_short(owner.gateway, since) || self.was_short(conn.gateway, since);
         let full = bytes > self.scene.replay_bytes || short;
         let apart = owner.gateway != conn.gateway && !self.scene.peer_channel;
         // Nobody has it any more (3.2, case 3); a backend that was not told yet takes it all the same.
-        let over = session.ended.is_some_and(|ended| ended > since);
+        let window = self.scene.resume_window;
+        let expired = (session.away).is_some_and(|at| at > since && at.at + window <= self.now.at);
+        let over = expired || session.ended.is_some_and(|ended| ended > since);
         let broken = session.attempts.iter().any(|a| self.may_break(a, owner));
         // "Who has handed a session over remembers to whom for the resume window."
         let gave = session.handed_over.get(&conn.gateway);

@@ -163,8 +163,12 @@ impl Audit {
                 conn.replaced || (conn.closed.is_none() && !(gap && conn.remote_gone))
             })
         };
-        let attempts = session.attempts.iter().filter(|a| goes_on(a.conn));
-        let attempts = attempts.filter(|a| a.gateway == gateway && Some(a.asked) > since);
+        let here =
+            (session.attempts.iter()).filter(|a| a.gateway == gateway && Some(a.asked) > since);
+        // Nor does what went on, by 205, on one that broke.
+        let broke = here.clone().filter(|a| a.conn != id && !goes_on(a.conn));
+        let broke = broke.map(|a| a.asked).max().filter(|_| gap);
+        let attempts = here.filter(|a| goes_on(a.conn) && Some(a.asked) > broke);
         let asked = attempts.map(|a| a.asked).min();
         // A claim before it that broke and failed unseen had an epoch of its own.
         let its = |link: u64| self.links.get(&link).is_some_and(|l| l.gateway == gateway);
@@ -328,9 +332,10 @@ impl Audit {
         let taken = |service: usize, backend: Process| {
             let mut places = session.places.iter().filter(|(number, place)| {
                 let link = self.links.get(number);
+                // Where that link is full, the final CLOSE of one that was too late still waits there.
                 let its = link.is_some_and(|l| {
                     let same = l.service == service && l.backend == backend;
-                    l.gateway == gateway && same && l.lost.is_none()
+                    l.gateway == gateway && same && l.lost.is_none() && !l.full
                 });
                 its && place.standing == Standing::Open && !place.unanswered && place.opened > since
             });

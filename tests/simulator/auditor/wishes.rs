@@ -1,7 +1,7 @@
 //! Each ASSIGN and TRANSFER has one answer (protocol 2.5), and a client a fresh token behind a move.
 
 use super::gateway_links::INSIDE;
-use super::model::{Moment, Process, Standing};
+use super::model::{Moment, Move, Process, Standing};
 use super::{Audit, Link, rules};
 use crate::wire::Millis;
 
@@ -47,6 +47,23 @@ impl Audit {
         let session = self.sessions.entry(session_id).or_default();
         let answers = session.answers.entry(ends).or_default();
         (answers.settled, answers.forgotten) = ((answers.wishes.len(), answers.said), 0);
+    }
+
+    /// The client actor of a session has panicked, and knows nothing of its moves any more: what was asked of it is not
+    /// answered, and what its next one answers is not taken for that.
+    pub(super) fn forgets_wishes(&mut self, session_id: Option<u64>, gateway: Process) {
+        let now = self.now;
+        let Some(session) = session_id.and_then(|id| self.sessions.get_mut(&id)) else {
+            return;
+        };
+        let its = |moving: &&mut Move| moving.gateway == gateway && moving.ended.is_none();
+        let moves = session.moves.iter_mut().filter(its);
+        moves.for_each(|moving| moving.ended = Some(now));
+        for (_, answers) in (session.answers.iter_mut()).filter(|(ends, _)| ends.0 == gateway) {
+            let asked = answers.wishes.len() - answers.settled.0;
+            let said = answers.said - answers.settled.1;
+            answers.forgotten = answers.forgotten.max((asked as u32).saturating_sub(said));
+        }
     }
 
     /// MOVED is said.

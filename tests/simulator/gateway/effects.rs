@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    fn write_to(&mut self, client: usize, bytes: Vec<u8>) {
+    pub(super) fn write_to(&mut self, client: usize, bytes: Vec<u8>) {
         let Some(Some(c)) = self.clients.get_mut(client) else {
             return;
         };

@@ -175,8 +175,8 @@ impl World {
         if let Some(ring) = self.gateways[c.gateway].ring_bound(self.now) {
             c.core.squeeze_replay(ring);
         }
-        if is_sent && let Some(wire) = c.wire {
-            self.send(wire, Side::Remote, head.to_vec());
+        if is_sent {
+            self.write_to(client, head.to_vec());
         }
     }
 

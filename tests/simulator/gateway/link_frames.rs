@@ -196,11 +196,11 @@ impl World {
             text: notice.text.into(),
         };
         let closed = l.sessions.closed(id, close.code);
-        if let Closed::Crossed(_) = closed {
-            self.enqueue_close(link, id, close.code);
+        if let Closed::Crossed(_, owed) = &closed {
+            self.enqueue_close(link, id, *owed);
         }
         match closed {
-            Closed::Detached(mut attached) | Closed::Crossed(mut attached) => {
+            Closed::Detached(mut attached) | Closed::Crossed(mut attached, _) => {
                 if let Some(batch) = attached.take_batch() {
                     self.deliver_batch(attached.client, batch);
                 }

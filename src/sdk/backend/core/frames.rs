@@ -146,9 +146,12 @@ impl<S: Service> BackendCore<S> {
         let Some(hello) = self.links.greeting(link) else {
             return false;
         };
-        let info = self.sessions[hello.service].on_link(link, session_id);
+        let sessions = &mut self.sessions[hello.service];
+        let info = sessions.on_link(link, session_id);
         let lost = info.is_some_and(|info| info.gateway_id != hello.gateway_id);
         if lost {
+            // That link is left all the same; CLOSE 410 is its answer.
+            sessions.close(link, &hello.gateway_id, session_id, Code::LEAVES_LINK, 0);
             let gone = notice(Code::GONE, "");
             self.links.push(link, Kind::Close, session_id, &gone);
         }

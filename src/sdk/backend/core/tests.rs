@@ -253,6 +253,8 @@ fn whoever_was_superseded_by_another_gateway_gets_no_state() {
     }
     .encode(&mut leave);
     script.says(old, Kind::Close, 1, &leave, &["0: Close 1 410"]);
+    // It has left that link, and is not answered again.
+    script.says(old, Kind::Close, 1, &leave, &[]);
     script.says(new, Kind::Data, 1, b"on", &["data 1 on", "1: Data 1 on"]);
 }
 
