@@ -60,6 +60,7 @@ impl<C> Sessions<C> {
         // An OPEN behind the one that is refused has a higher epoch, and may be taken: for nobody. Of one that ends no OPEN
         // but a new one takes the session up again.
         if code == Code::GONE && opens > 0 {
+            self.leave_given_up(session_id);
             if self.left.len() < MAX_LEFT {
                 self.left.insert(session_id);
             }

@@ -103,6 +103,7 @@ impl<C> Sessions<C> {
     /// CLOSE 307 came: the backend's last word on the session on this link.
     pub fn leave_answered(&mut self, session_id: u64) -> LeaveAnswered<'_, C> {
         if self.left.remove(&session_id) {
+            self.forget_given_up(session_id);
             if let Some(attached) = self.get(session_id)
                 && attached.leaving == Leaving::TakenBack
             {

@@ -58,6 +58,8 @@ struct GivenUp {
     opens: u32,
     /// The ones among them that a CLOSE of any code refuses.
     transferred: u32,
+    /// The ones among them that CLOSE 307 is behind: once that is answered, nothing more comes of them.
+    left: u32,
 }
 
 /// One session on a link.
@@ -250,12 +252,32 @@ impl<C> Sessions<C> {
             return false;
         }
         given_up.opens -= 1;
+        given_up.left = given_up.left.saturating_sub(1);
         let rest = given_up.opens.min(given_up.transferred);
         given_up.transferred = if any { rest } else { given_up.transferred - 1 };
         if given_up.opens == 0 {
             self.given_up.remove(&session_id);
         }
         true
+    }
+
+    /// CLOSE 307 is said behind what was given up.
+    pub(super) fn leave_given_up(&mut self, session_id: u64) {
+        if let Some(given_up) = self.given_up.get_mut(&session_id) {
+            given_up.left = given_up.opens;
+        }
+    }
+
+    /// It is answered: a backend that has refused one OPEN for all of them says nothing more.
+    pub(super) fn forget_given_up(&mut self, session_id: u64) {
+        let Some(given_up) = self.given_up.get_mut(&session_id) else {
+            return;
+        };
+        given_up.opens -= std::mem::take(&mut given_up.left);
+        given_up.transferred = given_up.transferred.min(given_up.opens);
+        if given_up.opens == 0 {
+            self.given_up.remove(&session_id);
+        }
     }
 
     /// A client asks whether the backend has taken its OPEN.

@@ -257,6 +257,12 @@ fn an_open_behind_one_that_is_refused_may_be_taken() {
     assert!(link.accepted(7, 3).is_none(), "for nobody");
     assert_eq!(data(&mut link, 7, b'a'), "left");
     assert_eq!(leave_answered(&mut link), "forgotten");
+    // It was the newest one that was refused, and the answer to CLOSE 307 shows that no other is to come.
+    let mut link = self::link(false);
+    assert!(link.reopen(7, 3) && may_be_taken(&mut link));
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    link.attach(7, 1, "again", true);
+    assert!(matches!(link.closed(7, Code::GONE), Closed::Detached(_)));
     // Behind one of a resume before.
     let mut link = self::link(true);
     assert!(link.reopen(7, 3) && may_be_taken(&mut link));
