@@ -11,7 +11,7 @@ use actix::{MailboxError, WeakAddr, WeakRecipient};
 use super::inspect::Inspectable;
 use super::mail::Mail;
 use super::mail_counter::MailCounter;
-use super::pump_context::{Pump, PumpContext};
+use super::pumped::{Pump, Pumped};
 
 /// Address of one actor. Cloning allocates, so it has no place on the path of a frame.
 pub struct CountedAddr<A: Actor> {
@@ -202,7 +202,7 @@ impl<A: Pump + Inspectable> WeakCountedAddr<A> {
     /// Starts an actor that its parent lists itself.
     pub fn start(actor: A) -> WeakCountedAddr<A> {
         let mail = Arc::clone(actor.registration().mail());
-        let addr = PumpContext::start(actor).downgrade();
+        let addr = Pumped::start(actor).downgrade();
         WeakCountedAddr { addr, mail }
     }
 }

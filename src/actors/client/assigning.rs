@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{Assign, Client};
 use crate::codec::code::Code;
 use crate::session::core::MoveAnswer;
-use crate::supervision::{PumpContext, Receive};
+use crate::supervision::{Pumped, Receive};
 
 /// What has become of an operator's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -25,7 +25,7 @@ pub enum Assigned {
 impl Receive<Assign> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: Assign, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, msg: Assign, ctx: &mut Pumped<Self>) {
         if self.stats.session_id() != Some(msg.session_id) {
             return;
         }

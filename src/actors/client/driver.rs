@@ -20,14 +20,14 @@ use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
 use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
 use crate::session::trace_id::TraceId;
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 use crate::traces::{Decision, Name};
 
 impl Client {
     /// Tells the core of an event and executes what follows.
     pub(super) fn at_core(
         &mut self,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
     ) {
         self.at_core_with(None, ctx, event);
@@ -36,7 +36,7 @@ impl Client {
     fn at_core_with(
         &mut self,
         connection: Option<ResumeConnection>,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
     ) {
         let mut effects = self.shared.effects.take();
@@ -53,11 +53,7 @@ impl Client {
     }
 
     /// Another connection wants this client's session.
-    pub(super) fn resume_here(
-        &mut self,
-        mut connection: ResumeConnection,
-        ctx: &mut PumpContext<Self>,
-    ) {
+    pub(super) fn resume_here(&mut self, mut connection: ResumeConnection, ctx: &mut Pumped<Self>) {
         // It was banned on its way here, perhaps from another thread.
         let doors = &self.shared.scope.doors;
         if doors.bans_address(connection.remote.ip(), connection.source) {
@@ -76,7 +72,7 @@ impl Client {
     }
 
     /// Begins the end of the connection. The first reason counts.
-    pub(super) fn close(&mut self, closing: Closing, ctx: &mut PumpContext<Self>) {
+    pub(super) fn close(&mut self, closing: Closing, ctx: &mut Pumped<Self>) {
         if let Connection::Ending(_) = self.connection {
             if matches!(closing, Closing::Failed | Closing::Disconnected) {
                 ctx.stop();
@@ -91,7 +87,7 @@ impl Client {
         &mut self,
         effects: &mut Vec<Effect>,
         mut connection: Option<ResumeConnection>,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
     ) {
         let session_id = self.stats.session_id().unwrap_or(0);
         let mut overflowed = false;

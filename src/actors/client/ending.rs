@@ -25,7 +25,7 @@ use crate::net::socket::Socket;
 use crate::session::closing::{Closing, ClosingLabel, LogLevel, Outcome, Retry};
 use crate::session::id::{RETRY_AFTER_MS, spread_retry_ms};
 use crate::session::trace_id::TraceId;
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 use crate::traces::{Decision, Name};
 
 /// Longest time for a client that is told to go to take the frames that are queued for it.
@@ -85,7 +85,7 @@ impl Client {
         &mut self,
         closing: &Closing,
         session_id: u64,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
     ) {
         self.reclaim_permit();
         match self.connection {
@@ -209,7 +209,7 @@ impl Client {
     /// Goes on with an end that has begun.
     pub(super) fn poll_ending(
         &mut self,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         if matches!(self.connection, Connection::Ending(Ending::Flushing)) && self.outbox.is_empty()

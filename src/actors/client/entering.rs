@@ -14,7 +14,7 @@ use crate::codec::link::Transport;
 use crate::net::entry::{self, Entered, Refused};
 use crate::net::entry_host::EntryParams;
 use crate::net::websocket::fault_of;
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 
 /// The client's own word that its socket is to be left to an entry, behind the read that brought it
 /// about.
@@ -32,7 +32,7 @@ impl Client {
     }
 
     /// The first bytes are no frame, or not alone: the rest is off this path.
-    pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut PumpContext<Self>) {
+    pub(super) fn leave_socket_to_entry(&mut self, ctx: &mut Pumped<Self>) {
         if let Connection::Sniffing(sniffing) = &mut self.connection {
             let refusal = sniffing.refusal.take();
             let admitted = Rc::new(Admitted::new(self.permit.take(), refusal));
@@ -61,7 +61,7 @@ impl Client {
         is_http
     }
 
-    fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut PumpContext<Self>) {
+    fn entered(&mut self, result: Result<Entered, Refused>, ctx: &mut Pumped<Self>) {
         self.reclaim_permit();
         let Connection::Entering(entering) = &mut self.connection else {
             return; // Its end has begun meanwhile.
@@ -98,7 +98,7 @@ impl Client {
 impl Handler<Enter> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: Enter, ctx: &mut PumpContext<Self>) {
+    fn handle(&mut self, _: Enter, ctx: &mut Pumped<Self>) {
         // From itself.
         let Connection::Entering(entering) = &self.connection else {
             return; // Its end has begun meanwhile.

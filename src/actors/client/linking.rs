@@ -19,12 +19,12 @@ use crate::memory::{Held, Part};
 use crate::metrics::Routed;
 use crate::routing::ServiceRoute;
 use crate::session::core::{Elsewhere, Reach, Route, RouteFailed};
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 use crate::traces::{Decision, Name};
 
 impl Client {
     /// Routes a service by the rules in force and opens it.
-    pub(super) fn route(&mut self, route: Route, ctx: &mut PumpContext<Self>) {
+    pub(super) fn route(&mut self, route: Route, ctx: &mut Pumped<Self>) {
         let Route {
             service,
             session_id,
@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Opens a service at the endpoint that it is bound to.
-    pub(super) fn reach(&mut self, reach: Reach, ctx: &mut PumpContext<Self>) {
+    pub(super) fn reach(&mut self, reach: Reach, ctx: &mut Pumped<Self>) {
         let Reach {
             service,
             endpoint,
@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// Looks for another endpoint that a session may be moved to.
-    pub(super) fn find_elsewhere(&mut self, elsewhere: Elsewhere, ctx: &mut PumpContext<Self>) {
+    pub(super) fn find_elsewhere(&mut self, elsewhere: Elsewhere, ctx: &mut Pumped<Self>) {
         let Elsewhere {
             service,
             from,

@@ -10,14 +10,14 @@ use crate::codec::peer::ToClaimant;
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::net::timers::TICK_MS;
 use crate::session::closing::Closing;
-use crate::supervision::{PumpContext, Receive};
+use crate::supervision::{Pumped, Receive};
 use crate::traces::{Decision, Name};
 
 impl Receive<LinkEvent> for Client {
     type Result = ();
 
     #[inline]
-    fn receive(&mut self, msg: LinkEvent, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, msg: LinkEvent, ctx: &mut Pumped<Self>) {
         match msg {
             LinkEvent::Deliver {
                 head,
@@ -84,7 +84,7 @@ fn of_link(name: Name, service: &str) -> Decision {
 impl Receive<ClientMessage> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: ClientMessage, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, msg: ClientMessage, ctx: &mut Pumped<Self>) {
         match msg {
             ClientMessage::Stray(stray) => self.take_stray(stray, ctx),
             ClientMessage::Resume(connection) => self.resume_here(*connection, ctx),
@@ -98,7 +98,7 @@ impl Receive<ClientMessage> for Client {
 impl Receive<PeerResponse> for Client {
     type Result = ();
 
-    fn receive(&mut self, mut msg: PeerResponse, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, mut msg: PeerResponse, ctx: &mut Pumped<Self>) {
         if let Some(ToClaimant::Handover(handed)) = &mut msg.said {
             self.bound_handover(handed);
         }
@@ -115,7 +115,7 @@ impl Receive<PeerResponse> for Client {
 impl Receive<CheckDeadline> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: CheckDeadline, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, _: CheckDeadline, ctx: &mut Pumped<Self>) {
         if self.shared.now_ms() < u64::from(self.armed) * TICK_MS {
             return; // Meant for the slot's previous client, or already answered.
         }
@@ -149,7 +149,7 @@ impl Receive<CheckDeadline> for Client {
 impl Handler<super::Changed> for Client {
     type Result = ();
 
-    fn handle(&mut self, _: super::Changed, _: &mut PumpContext<Self>) {
+    fn handle(&mut self, _: super::Changed, _: &mut Pumped<Self>) {
         // From itself; the pump is polled after every message.
     }
 }
@@ -157,7 +157,7 @@ impl Handler<super::Changed> for Client {
 impl Receive<Kick> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: Kick, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, msg: Kick, ctx: &mut Pumped<Self>) {
         if self.stats.session_id() == Some(msg.session_id) {
             self.close(Closing::Kicked, ctx);
         }
@@ -167,7 +167,7 @@ impl Receive<Kick> for Client {
 impl Receive<GetOut> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: GetOut, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, _: GetOut, ctx: &mut Pumped<Self>) {
         let closing = match &self.connection {
             Connection::Entering(entering) if self.ends_in_entry(entering) => return,
             Connection::Entering(_) => Closing::BannedUnheard,
@@ -184,7 +184,7 @@ impl Receive<GetOut> for Client {
 impl Receive<GoAway> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: GoAway, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, _: GoAway, ctx: &mut Pumped<Self>) {
         self.at_core(ctx, |core, step| core.ask_away(step));
     }
 }
@@ -192,7 +192,7 @@ impl Receive<GoAway> for Client {
 impl Receive<GiveUp> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: GiveUp, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, _: GiveUp, ctx: &mut Pumped<Self>) {
         self.at_core(ctx, |core, step| core.give_up(step));
     }
 }
@@ -208,7 +208,7 @@ impl Client {
 impl Receive<CutOff> for Client {
     type Result = ();
 
-    fn receive(&mut self, _: CutOff, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, _: CutOff, ctx: &mut Pumped<Self>) {
         // In the form of a transport that is known, or not at all.
         let closing = match &self.connection {
             Connection::Entering(entering) if self.stats.transport().is_http() => {

@@ -15,7 +15,7 @@ use crate::codec::{Decoded, client};
 use crate::history::Happening;
 use crate::memory::{self, Held, Meter, Part, Pressure};
 use crate::session::closing::Closing;
-use crate::supervision::{PumpContext, Receive};
+use crate::supervision::{Pumped, Receive};
 
 /// Interval of the signs of life to a player who is held back (protocol 1.2).
 const HELD_BACK: Duration = Duration::from_secs(5);
@@ -269,7 +269,7 @@ impl Client {
     }
 
     /// Ends the connection where a part of a frame has waited for long in vain for its rest.
-    fn end_part(&mut self, ctx: &mut PumpContext<Self>) {
+    fn end_part(&mut self, ctx: &mut Pumped<Self>) {
         // Whoever is not read waits for the gateway.
         if !matches!(self.connection, Connection::Frames) || !self.may_read() || !self.lacks_rest()
         {
@@ -283,7 +283,7 @@ impl Client {
     }
 
     /// Tells a player who is held back that the gateway lives, and keeps the idle clock from running.
-    pub(super) fn stand_by(&mut self, ctx: &mut PumpContext<Self>) {
+    pub(super) fn stand_by(&mut self, ctx: &mut Pumped<Self>) {
         if self.stats.held.held_back.get() {
             self.at_core(ctx, |core, step| core.stand_by(step));
             self.arm(HELD_BACK);
@@ -291,7 +291,7 @@ impl Client {
     }
 
     /// Ends the connection. What waits for the player goes at once: a CLOSE behind it would not be read.
-    fn give_up_queue(&mut self, ctx: &mut PumpContext<Self>) {
+    fn give_up_queue(&mut self, ctx: &mut Pumped<Self>) {
         match self.connection {
             Connection::Frames => {
                 self.shared.scope.metrics.evicted.one();
@@ -326,7 +326,7 @@ impl Client {
 impl Receive<Squeeze> for Client {
     type Result = ();
 
-    fn receive(&mut self, msg: Squeeze, ctx: &mut PumpContext<Self>) {
+    fn receive(&mut self, msg: Squeeze, ctx: &mut Pumped<Self>) {
         match msg {
             Squeeze::Ring(cap) => self.squeeze_ring(cap),
             // Whoever has taken what was queued meanwhile is not too slow.

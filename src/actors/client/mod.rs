@@ -60,7 +60,7 @@ use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
 use crate::session::closing::{Closing, ClosingLabel};
 use crate::session::core::{Core, Ended};
-use crate::supervision::{Inspectable, PumpContext, Registration, mailbox};
+use crate::supervision::{Inspectable, Pumped, Registration, mailbox};
 use crate::traces::Name;
 
 pub use assigning::Assigned;
@@ -280,9 +280,9 @@ impl Client {
 }
 
 impl Actor for Client {
-    type Context = PumpContext<Self>;
+    type Context = Pumped<Self>;
 
-    fn started(&mut self, _: &mut PumpContext<Self>) {
+    fn started(&mut self, _: &mut Pumped<Self>) {
         self.arm(self.shared.scope.config.listen.sniff_timeout);
     }
 }

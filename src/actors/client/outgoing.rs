@@ -15,7 +15,7 @@ use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
 use crate::session::core::MoveAnswer;
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 use crate::traces::{Direction, Fate};
 
 impl Client {
@@ -26,7 +26,7 @@ impl Client {
         head: Vec<u8>,
         tail: Option<Slice>,
         frames: u32,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
     ) {
         if self.core.owes_opened() {
             // The backend was quicker than the news of its link.
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// A backend's frame that came by way of the registry.
-    pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut PumpContext<Self>) {
+    pub(super) fn take_stray(&mut self, msg: Strayed, ctx: &mut Pumped<Self>) {
         if !self.core.uses(msg.stray.session_id, &msg.service, msg.from) {
             let is_move = matches!(msg.stray.frame, StrayFrame::Move(_));
             msg.origin.do_send(StraysRefused {
@@ -159,7 +159,7 @@ impl Client {
         service: &str,
         from: SocketAddr,
         wish: &MoveWish,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
     ) -> MoveAnswer {
         let mut answer = MoveAnswer::Later;
         self.at_core(ctx, |core, step| {
@@ -171,7 +171,7 @@ impl Client {
         answer
     }
 
-    fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut PumpContext<Self>) {
+    fn deliver_stray(&mut self, service: &str, payload: Slice, ctx: &mut Pumped<Self>) {
         let header = Header {
             session_id: self.core.session_id(),
             realm_id: self.core.identity().map_or(0, |id| id.realm_id),

@@ -22,7 +22,7 @@ use crate::metrics::DropReason;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
 use crate::session::core::Step;
-use crate::supervision::{Pump, PumpContext};
+use crate::supervision::{Pump, Pumped};
 use crate::traces::{Direction, Fate};
 
 /// Room for a frame that has begun, before more of it has come.
@@ -34,7 +34,7 @@ const HELD_BACK_BYTES: usize = 1024;
 const MAX_READS: usize = 4;
 
 impl Pump for Client {
-    fn pump(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn pump(&mut self, ctx: &mut Pumped<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         let begun = self.registration.begin_turn();
         let polled = self.poll_io(ctx, cx);
         if let Some(begun) = begun {
@@ -46,7 +46,7 @@ impl Pump for Client {
 
 impl Client {
     /// Moves bytes both ways as far as the socket and the session allow.
-    fn poll_io(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
+    fn poll_io(&mut self, ctx: &mut Pumped<Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
         if let Poll::Ready(Err(_)) = self.poll_flush(cx) {
             self.close(Closing::Failed, ctx);
         }
@@ -69,7 +69,7 @@ impl Client {
 
     /// Reads what is there, in turn with others.
     #[inline]
-    fn poll_input(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) {
+    fn poll_input(&mut self, ctx: &mut Pumped<Self>, cx: &mut TaskContext<'_>) {
         // Woken by its mailbox alone, mostly for what goes to the client: the last read is still pending.
         if self.watched && !self.socket.may_be_readable() && self.may_read() {
             return;
@@ -145,7 +145,7 @@ impl Client {
     /// One read and everything that follows from it.
     fn poll_read(
         &mut self,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         if self.inbox.is_empty() {
@@ -163,7 +163,7 @@ impl Client {
     fn poll_read_scratch(
         &mut self,
         scratch: &mut [u8],
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         let mut buf = ReadBuf::new(scratch);
@@ -184,7 +184,7 @@ impl Client {
     /// A frame has begun: it is completed in a buffer of its own.
     fn poll_read_inbox(
         &mut self,
-        ctx: &mut PumpContext<Self>,
+        ctx: &mut Pumped<Self>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<Result<(), Closing>> {
         let have = self.inbox.len();
@@ -213,7 +213,7 @@ impl Client {
 
     /// Handles the whole frames at the beginning of `bytes`; returns how many bytes they took.
     #[inline]
-    fn take_bytes(&mut self, bytes: &[u8], ctx: &mut PumpContext<Self>) -> Result<usize, Closing> {
+    fn take_bytes(&mut self, bytes: &[u8], ctx: &mut Pumped<Self>) -> Result<usize, Closing> {
         if let Connection::Sniffing(_) = self.connection
             && !self.sniffed(bytes, ctx)?
         {
@@ -264,7 +264,7 @@ impl Client {
     }
 
     /// Tells whether the first header is complete, and with it the transport known.
-    fn sniffed(&mut self, bytes: &[u8], ctx: &mut PumpContext<Self>) -> Result<bool, Closing> {
+    fn sniffed(&mut self, bytes: &[u8], ctx: &mut Pumped<Self>) -> Result<bool, Closing> {
         if sniff(bytes) != Sniffed::Frames || self.owes_entry() {
             self.leave_socket_to_entry(ctx);
             return Ok(false);

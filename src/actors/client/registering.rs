@@ -7,14 +7,14 @@ use crate::actors::session_registry::{
     ClientMessage, FindClient, Found, IdInUse, OpenSession, ResumeConnection,
 };
 use crate::session::core::RegisterFailed;
-use crate::supervision::PumpContext;
+use crate::supervision::Pumped;
 
 /// Session ids that are drawn before the gateway gives up; the first is free for all practical sizes.
 const MAX_DRAWS: u32 = 4;
 
 impl Client {
     /// Enters a session under the client's own choice, or an id that is drawn.
-    pub(super) fn register(&mut self, chosen: Option<u64>, ctx: &mut PumpContext<Self>) {
+    pub(super) fn register(&mut self, chosen: Option<u64>, ctx: &mut Pumped<Self>) {
         let (id, draws) = match chosen {
             Some(id) => (id, 1),
             None => (self.draw(), MAX_DRAWS),
@@ -23,7 +23,7 @@ impl Client {
     }
 
     /// Enters a session that is to come here.
-    pub(super) fn enlist(&mut self, session_id: u64, ctx: &mut PumpContext<Self>) {
+    pub(super) fn enlist(&mut self, session_id: u64, ctx: &mut Pumped<Self>) {
         self.enter(session_id, 1, ctx);
         self.span_claim(session_id);
         self.look_for_traces();
@@ -33,7 +33,7 @@ impl Client {
         self.shared.shards.homes().draw(self.shared.scope.worker)
     }
 
-    fn enter(&mut self, id: u64, draws: u32, ctx: &mut PumpContext<Self>) {
+    fn enter(&mut self, id: u64, draws: u32, ctx: &mut Pumped<Self>) {
         self.registered_id = id;
         let (client_number, address) = (self.stats.client_number, self.registration.address(ctx));
         let home = self.shared.shards.home(id).clone();
@@ -65,7 +65,7 @@ impl Client {
     }
 
     /// Asks who has the session that this connection wants back.
-    pub(super) fn locate(&mut self, session_id: u64, ctx: &mut PumpContext<Self>) {
+    pub(super) fn locate(&mut self, session_id: u64, ctx: &mut Pumped<Self>) {
         self.span_connect(session_id);
         let home = self.shared.shards.home(session_id).clone();
         let answer = async move { home.ask(|| FindClient { session_id }).await };

@@ -2,7 +2,7 @@
 //!
 //! actix's own keeps places for several futures and handles, twice, and has each of them polled in a list. Nearly all that
 //! a client does is messages and its socket, so here an actor has its mailbox, one *pump*, and room for futures only
-//! while there are some. It is 250 bytes less for each client.
+//! while there are some. A client is 128 bytes smaller by it.
 //!
 //! Hot path.
 
@@ -19,14 +19,14 @@ use tokio::sync::oneshot::Sender;
 const MAILBOX_PLACES: usize = 16;
 
 /// An actor with a pump.
-pub trait Pump: Actor<Context = PumpContext<Self>> {
+pub trait Pump: Actor<Context = Pumped<Self>> {
     /// Moves what does not come as a message. Called after the mailbox, whenever the actor is woken; never again once it
     /// is ready.
-    fn pump(&mut self, ctx: &mut PumpContext<Self>, cx: &mut TaskContext<'_>) -> Poll<()>;
+    fn pump(&mut self, ctx: &mut Pumped<Self>, cx: &mut TaskContext<'_>) -> Poll<()>;
 }
 
 /// The context of an actor with a pump. Unlike actix's own it does not end because nobody has the actor's address.
-pub struct PumpContext<A: Actor<Context = PumpContext<A>>> {
+pub struct Pumped<A: Actor<Context = Pumped<A>>> {
     addr: WeakAddr<A>,
     futures: Vec<Spawned<A>>,
     state: State,
@@ -47,12 +47,12 @@ enum State {
     Stopped,
 }
 
-impl<A: Pump> PumpContext<A> {
+impl<A: Pump> Pumped<A> {
     /// Starts an actor on this thread, in its `LocalSet`.
     pub fn start(actor: A) -> Addr<A> {
         let (sender, receiver) = channel(MAILBOX_PLACES);
         let addr = Addr::new(sender);
-        let ctx = PumpContext {
+        let ctx = Pumped {
             addr: addr.downgrade(),
             futures: Vec::new(),
             state: State::Started,
@@ -67,7 +67,7 @@ impl<A: Pump> PumpContext<A> {
     }
 }
 
-impl<A: Actor<Context = PumpContext<A>>> ActorContext for PumpContext<A> {
+impl<A: Actor<Context = Pumped<A>>> ActorContext for Pumped<A> {
     fn stop(&mut self) {
         if self.state != State::Stopped {
             self.state = State::Stopping;
@@ -88,7 +88,7 @@ impl<A: Actor<Context = PumpContext<A>>> ActorContext for PumpContext<A> {
     }
 }
 
-impl<A: Actor<Context = PumpContext<A>>> AsyncContext<A> for PumpContext<A> {
+impl<A: Actor<Context = Pumped<A>>> AsyncContext<A> for Pumped<A> {
     fn address(&self) -> Addr<A> {
         // The mailbox lives as long as this.
         let upgraded = self.addr.upgrade();
@@ -126,9 +126,9 @@ impl<A: Actor<Context = PumpContext<A>>> AsyncContext<A> for PumpContext<A> {
     }
 }
 
-impl<A, M> ToEnvelope<A, M> for PumpContext<A>
+impl<A, M> ToEnvelope<A, M> for Pumped<A>
 where
-    A: Actor<Context = PumpContext<A>> + Handler<M>,
+    A: Actor<Context = Pumped<A>> + Handler<M>,
     M: Message + Send + 'static,
     M::Result: Send,
 {
@@ -139,7 +139,7 @@ where
 
 /// The task of an actor.
 struct Running<A: Pump> {
-    ctx: PumpContext<A>,
+    ctx: Pumped<A>,
     mailbox: Mailbox<A>,
     actor: A,
 }
@@ -180,7 +180,7 @@ impl<A: Pump> Future for Running<A> {
     }
 }
 
-impl<A: Pump> PumpContext<A> {
+impl<A: Pump> Pumped<A> {
     /// Polls what is spawned. Returns true if something of it has ended or begun: then the mailbox and the pump are to
     /// look again.
     #[inline]
@@ -204,5 +204,5 @@ impl<A: Pump> PumpContext<A> {
 }
 
 #[cfg(test)]
-#[path = "pump_context_tests.rs"]
+#[path = "pumped_tests.rs"]
 mod tests;

@@ -24,10 +24,10 @@ struct Ask;
 
 #[derive(Message)]
 #[rtype(result = "()")]
-struct Do(fn(&mut PumpContext<Tried>));
+struct Do(fn(&mut Pumped<Tried>));
 
 impl Actor for Tried {
-    type Context = PumpContext<Self>;
+    type Context = Pumped<Self>;
 
     fn started(&mut self, _: &mut Self::Context) {
         self.log.borrow_mut().push("started");
@@ -83,7 +83,7 @@ fn run(goes_on: bool, work: impl AsyncFnOnce(Addr<Tried>, Log, Rc<Cell<bool>>)) 
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     LocalSet::new().block_on(&runtime.unwrap(), async {
         let (log, is_dry) = (Log::default(), Rc::new(Cell::new(false)));
-        let addr = PumpContext::start(Tried {
+        let addr = Pumped::start(Tried {
             log: Rc::clone(&log),
             is_dry: Rc::clone(&is_dry),
             goes_on,
