@@ -166,8 +166,8 @@ impl Stream {
         poll_fn(|cx| self.poll_more(cx, room)).await
     }
 
-    /// Skips empty lines (RFC 9112, 2.2) until something else has come. Returns false at the end of
-    /// the input.
+    /// Skips empty lines (RFC 9112, 2.2) until something else has come, or a part of a record of TLS, which holds it. Returns
+    /// false at the end of the input.
     ///
     /// # Errors
     /// The connection failed.
@@ -180,8 +180,14 @@ impl Stream {
                 return Ok(true);
             }
             self.free();
-            if self.more(room).await? == 0 {
-                return Ok(false);
+            let more = poll_fn(|cx| match self.poll_more(cx, room) {
+                Poll::Pending if self.socket.lacks_rest() => Poll::Ready(Ok(None)),
+                polled => polled.map_ok(Some),
+            });
+            match more.await? {
+                None => return Ok(true),
+                Some(0) => return Ok(false),
+                Some(_) => {}
             }
         }
     }
