@@ -86,7 +86,8 @@ pub(super) async fn shake(
             is_due = has_record(&incoming);
             if incoming.len() > HANDSHAKE_BYTES {
                 if !has_spoken {
-                    socket.write_all(&ALERT_DECODE_ERROR).await?;
+                    // Its end is the reason, whoever still hears the alert.
+                    let _ = socket.write_all(&ALERT_DECODE_ERROR).await;
                 }
                 let error = Error::General("a message is too long".into());
                 return Err(HandshakeFailed::of(error, socket));
@@ -109,10 +110,11 @@ pub(super) async fn shake(
             outgoing = ALERT_PROTOCOL_VERSION.to_vec();
         }
         has_spoken |= !outgoing.is_empty();
-        socket.write_all(&outgoing).await?;
+        let told = socket.write_all(&outgoing).await;
         outgoing.clear();
         match taken {
             Ok(taken) => {
+                told?;
                 incoming.advance(taken.bytes);
                 if !records.common().is_handshaking() {
                     return Ok(TlsSocket::new(
@@ -127,6 +129,7 @@ pub(super) async fn shake(
                     return Err(ended());
                 }
             }
+            // This is the reason, whoever still hears the alert.
             Err(error) => return Err(HandshakeFailed::of(error, socket)),
         }
     }

@@ -172,13 +172,17 @@ pub(super) const fn room_for(bytes: usize) -> usize {
     bytes + bytes.div_ceil(PLAINTEXT_BYTES) * USUAL_EXPANSION_BYTES + SAID_BYTES
 }
 
-/// Tells whether the first record in `incoming` is whole, or too long to become so.
+/// Tells whether the first record in `incoming` is whole, or never will be: what is no record is known by its header.
 pub(super) fn has_record(incoming: &[u8]) -> bool {
-    let Some(header) = incoming.first_chunk::<HEADER_BYTES>() else {
+    let Some([kind, major, _, high, low]) = incoming.first_chunk::<HEADER_BYTES>() else {
         return false;
     };
-    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-    length > PLAINTEXT_BYTES + EXPANSION_BYTES || incoming.len() >= HEADER_BYTES + length
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    // change_cipher_spec to application_data, of any version 3 (RFC 8446, 5.1).
+    let is_record = matches!(kind, 20..=23) && *major == 3;
+    !is_record
+        || length > PLAINTEXT_BYTES + EXPANSION_BYTES
+        || incoming.len() >= HEADER_BYTES + length
 }
 
 /// Returns how many bytes of `incoming` are no longer needed, and where that has led.
@@ -263,4 +267,24 @@ fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) -> Re
 
 fn unexpected<Data>(state: &ConnectionState<'_, '_, Data>) -> Error {
     Error::General(format!("unexpected state of TLS: {state:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_waited_for_and_nothing_else() {
+        assert!(!has_record(&[22, 3, 1, 0]));
+        assert!(!has_record(&[22, 3, 1, 0, 2, 9]));
+        assert!(has_record(&[22, 3, 1, 0, 2, 9, 9]));
+        for other in [
+            &b"HTTP/1.1 400"[..],
+            &[0, 0, 0, 104, 1],
+            &[22, 2, 1, 0, 9],
+            &[22, 3, 3, 0xff, 0xff],
+        ] {
+            assert!(has_record(other), "{other:?}");
+        }
+    }
 }
