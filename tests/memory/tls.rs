@@ -143,6 +143,39 @@ async fn a_record_that_has_begun_counts_wherever_the_connection_waits() {
     }
 }
 
+/// A request of HTTP has begun with it, whatever else has not come.
+#[tokio::test]
+async fn a_part_of_a_record_between_requests_is_no_idle_connection() {
+    let stage = Stage::start("listen.sniff_timeout = \"200ms\"").await;
+    let request = b"GET /health HTTP/1.1\r\nHost: play.example.com\r\n\r\n";
+    let (mut socket, mut tls) = stage.connect_saying(0, request, 100).await;
+    let begun = record(&mut tls, &[7; 300]);
+    socket.write_all(&begun[..200]).await.expect("sent");
+    // An idle connection is kept for longer than this waits.
+    soon(socket.read_to_end(&mut Vec::new()))
+        .await
+        .expect("an end");
+}
+
+/// They would keep newcomers out for as long as they stay.
+#[tokio::test]
+async fn parts_of_records_end_where_memory_is_short() {
+    let settings = "limits.memory = \"8MiB\"\nlisten.sniff_timeout = \"1s\"";
+    let stage = Stage::start(settings).await;
+    let mut clients = Vec::new();
+    // Where new sessions are refused: nobody who is idle ends for that.
+    while stage.served.held().await < 8 * MIB * 88 / 100 {
+        let (mut socket, mut tls) = stage.connect(0).await;
+        let begun = record(&mut tls, &[7; BEGUN + 300]);
+        socket.write_all(&begun[..BEGUN]).await.expect("sent");
+        clients.push(socket);
+    }
+    let first = &mut clients[0];
+    soon(first.read_to_end(&mut Vec::new()))
+        .await
+        .expect("an end");
+}
+
 #[tokio::test]
 async fn clients_that_do_not_read_keep_the_budget() {
     let stage = Stage::start(SMALL).await;

@@ -170,8 +170,8 @@ impl Worker {
             .sum()
     }
 
-    /// Has clients look once a second whether they wait in vain for the rest of a frame, or of a record of TLS: newcomers are refused for
-    /// the memory that it takes.
+    /// Has clients look once a second whether they wait in vain for the rest of a frame, or of a record of TLS:
+    /// newcomers are refused for the memory that it takes.
     fn end_parts(&self) {
         let second = self.shared.now_ms() / 1000;
         if self.shared.caps.parts_looked_at.replace(second) != second {

@@ -134,7 +134,6 @@ impl TlsSocket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let begun = self.begun.len();
-        incoming[..begun].copy_from_slice(&self.begun);
         let room = buf.remaining() + EXTRA_BYTES;
         let end = incoming.len().min(begun + room);
         let mut raw = ReadBuf::new(&mut incoming[begun..end]);
@@ -147,6 +146,7 @@ impl TlsSocket {
             return Poll::Ready(Ok(()));
         }
         let incoming = &mut incoming[..begun + read];
+        incoming[..begun].copy_from_slice(&self.begun);
         let mut excess = Vec::new();
         let taken = self.records.take(incoming, &mut self.unsent, |bytes| {
             let (fits, rest) = bytes.split_at(bytes.len().min(buf.remaining()));

@@ -122,7 +122,7 @@ fn what_the_network_does_not_take_is_bounded() {
         let mut cx = Context::from_waker(Waker::noop());
         let piece = vec![7; 1 << 20];
         let mut taken = 0;
-        // The relay does not run meanwhile.
+        // Nobody reads at the other end.
         while let Poll::Ready(written) = Pin::new(&mut client).poll_write(&mut cx, &piece) {
             taken += written.unwrap();
             tokio::task::consume_budget().await;
