@@ -185,7 +185,9 @@ def gateway(binary, threads, directory, transport, program=Gateway, rules=None, 
     """The gateway with one rule, or with a document of rules and realms. Everything that is not set here is its default;
     further settings are variables of its environment."""
     address = (HOST, 7000)
-    routes = pathlib.Path(directory) / "routes.json"
+    # The gateway watches the directory of its routes, so logs are written elsewhere.
+    routes = pathlib.Path(directory) / "routes/routes.json"
+    routes.parent.mkdir(exist_ok=True)
     routes.write_text(json.dumps(rules or GATEWAY_RULES), encoding="utf-8")
     environment = {
         "GATEWAY__GATEWAY__WORKERS": str(threads),

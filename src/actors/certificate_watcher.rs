@@ -1,19 +1,17 @@
 //! Watches the files of TLS and has them read again when they change. What is in force is in
 //! [`Tls`], so one that has panicked leaves nothing to the next.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use notify::Watcher;
 use serde_json::json;
 
 use crate::net::tls::{Reloaded, Tls};
+use crate::store::watch::watch;
 use crate::supervision::{
-    self, ActorId, ActorRegistry, Budget, CountedAddr, Inspectable, Kind, ROOT, Receive,
-    Registration, Seat, Supervised, mailbox,
+    self, ActorId, ActorRegistry, Budget, Inspectable, Kind, ROOT, Receive, Registration, Seat,
+    Supervised, mailbox,
 };
 
 /// Changes come in bursts, and a certificate and its key one after the other; they are gathered for
@@ -123,40 +121,16 @@ impl CertificateWatcher {
     }
 }
 
-/// The directories rather than the files: Kubernetes and certificate tools replace by renaming.
-fn watch(
-    paths: &[PathBuf],
-    own: CountedAddr<CertificateWatcher>,
-) -> Option<notify::RecommendedWatcher> {
-    let touched = move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event too; only changes matter.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            own.do_send(Changed);
-        }
-    };
-    let parent = |path: &PathBuf| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => Path::new(".").to_owned(),
-    };
-    let directories: BTreeSet<PathBuf> = paths.iter().map(parent).collect();
-    let watching = notify::recommended_watcher(touched).and_then(|mut watcher| {
-        for directory in &directories {
-            watcher.watch(directory, notify::RecursiveMode::NonRecursive)?;
-        }
-        Ok(watcher)
-    });
-    watching
-        .inspect_err(|error| {
-            tracing::warn!(%error, "cannot watch the files of TLS; looking at them periodically");
-        })
-        .ok()
-}
-
 impl Actor for CertificateWatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.watch = watch(&self.tls.paths(), self.registration.address(ctx));
+        let own = self.registration.address(ctx);
+        self.watch = watch(&self.tls.paths(), move || own.do_send(Changed))
+            .inspect_err(|error| {
+                tracing::warn!(%error, "cannot watch the files of TLS; looking at them periodically");
+            })
+            .ok();
         // What has changed before it was watched.
         self.read(ctx);
         ctx.run_interval(INTERVAL, Self::read);

@@ -1,10 +1,8 @@
 //! The configuration's file, read again when it changes or a reload is asked for.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::Watcher;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -13,6 +11,7 @@ use crate::admission::{Doors, Gate, LiveConfig};
 use crate::config::{self, Config, Reloaded};
 use crate::memory::{MemoryBudget, available};
 use crate::net::tls::Tls;
+use crate::store::watch::watch;
 use crate::supervision::Seat;
 
 /// Changes come in bursts; they are gathered for so long.
@@ -82,7 +81,11 @@ pub(super) async fn keep_fresh(live: Arc<LiveConfig>, asked: Arc<Notify>) {
     let Some(file) = live.configured().file else {
         return;
     };
-    let _watch = watch(&file, Arc::clone(&asked));
+    let tell = Arc::clone(&asked);
+    let _watch =
+        watch(std::slice::from_ref(&file), move || tell.notify_one()).inspect_err(|error| {
+            tracing::warn!(%error, "cannot watch the configuration; reading it periodically");
+        });
     let mut before = None;
     loop {
         // At first too: it may have changed before it was watched.
@@ -118,27 +121,4 @@ fn settled<E>(read: Result<Reloaded, E>) -> Result<Reloaded, E> {
         changed: Vec::new(),
         ..reloaded
     })
-}
-
-/// Watches the file's directory rather than the file: editors and Kubernetes replace by renaming.
-fn watch(file: &Path, asked: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let touched = move |event: notify::Result<notify::Event>| {
-        // Reading a file is an event too; only changes matter.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            asked.notify_one();
-        }
-    };
-    let directory = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let watching = notify::recommended_watcher(touched).and_then(|mut watcher| {
-        watcher.watch(directory, notify::RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    watching
-        .inspect_err(|error| {
-            tracing::warn!(%error, "cannot watch the configuration; reading it periodically");
-        })
-        .ok()
 }

@@ -7,6 +7,7 @@
 //! * [`redis`]: two keys in Redis, and notifications of changes.
 //! * [`names`]: names to addresses, and when each is looked up.
 //! * [`token_keys`]: the keys of resume tokens.
+//! * [`watch`]: notifications of changed files.
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ pub mod names;
 pub mod pod;
 pub mod redis;
 pub mod token_keys;
+pub mod watch;
 
 /// The reason that routing data is refused. Its text has one line for each mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use notify::Watcher;
 
 use super::changes::Record;
 use super::{ConfigWatcher, SourceNews};
@@ -16,6 +15,7 @@ use crate::store::names::Host;
 use crate::store::redis::change::history;
 use crate::store::redis::pieces::{Contents, Reader};
 use crate::store::redis::{Channels, Gathered, Keys, News, Server, connect::Connected, follow};
+use crate::store::watch::watch;
 use crate::store::{Refused, file};
 use crate::supervision::CountedAddr;
 
@@ -222,7 +222,7 @@ impl Source {
         ctx: &mut Context<ConfigWatcher>,
     ) -> Watch {
         match self {
-            Source::File(path) => watch_directory(path, watcher),
+            Source::File(path) => watch_file(path, watcher),
             Source::Redis { server, keys, .. } => {
                 let (server, keys) = (Arc::clone(server), Arc::clone(keys));
                 let channels = keys.routing_channels(server.database());
@@ -254,29 +254,18 @@ impl SourceNews {
     }
 }
 
-/// The directory rather than the file: editors and Kubernetes replace files by renaming.
-fn watch_directory(path: &Path, watcher: CountedAddr<ConfigWatcher>) -> Watch {
-    let touched = move |event: notify::Result<notify::Event>| {
-        // Reading the file is an event too; only changes matter.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            watcher.do_send(SourceNews::Changed {
-                messages: 1,
-                by: None,
-            });
-        }
+/// Hears of changes of the file, where the system tells.
+fn watch_file(path: &Path, watcher: CountedAddr<ConfigWatcher>) -> Watch {
+    let changed = move || {
+        watcher.do_send(SourceNews::Changed {
+            messages: 1,
+            by: None,
+        });
     };
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
-    let directory = parent.unwrap_or(Path::new("."));
-    let watch = notify::recommended_watcher(touched).and_then(|mut watcher| {
-        watcher.watch(directory, notify::RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watch {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::warn!(directory = %directory.display(), %error,
+    watch(&[path.to_owned()], changed)
+        .inspect_err(|error| {
+            tracing::warn!(file = %path.display(), %error,
                 "cannot watch the routes' directory; looking at the file periodically");
-            None
-        }
-    }
+        })
+        .ok()
 }
