@@ -214,7 +214,9 @@ impl Client {
     ) -> Poll<()> {
         if matches!(self.connection, Connection::Ending(Ending::Flushing)) && self.outbox.is_empty()
         {
-            if ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
+            // Of plain TCP that was read to its end there is nothing to discard, and closing says FIN as well.
+            let is_over = self.read_out && matches!(self.socket, Socket::Tcp(_));
+            if is_over || ready!(Pin::new(&mut self.socket).poll_shutdown(cx)).is_err() {
                 ctx.stop();
                 return Poll::Ready(());
             }

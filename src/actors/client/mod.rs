@@ -167,6 +167,8 @@ pub struct Client {
     socket: Socket,
     /// The inbox is empty, a read of this very socket is pending, and its event loop wakes the client.
     watched: bool,
+    /// The remote end has shut down, and all that it sent was read.
+    read_out: bool,
     /// Bytes that were read and not handled yet: the beginning of a frame, or what is held back.
     inbox: BytesMut,
     outbox: Outbox,
@@ -233,6 +235,7 @@ impl Client {
             }),
             socket: arrival.socket,
             watched: false,
+            read_out: false,
             inbox: BytesMut::new(),
             outbox: Outbox::default(),
             registered_id: 0,

@@ -101,7 +101,7 @@ impl Client {
     /// Goes on with another socket, and with what was read from it.
     pub(super) fn use_socket(&mut self, socket: Socket, read: BytesMut) {
         (self.socket, self.inbox) = (socket, read);
-        self.watched = false;
+        (self.watched, self.read_out) = (false, false);
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut TaskContext<'_>) -> Poll<std::io::Result<()>> {
@@ -288,9 +288,12 @@ impl Client {
         matches!(self.connection, Connection::Sniffing(_)) && self.stats.bytes_in.get() == 0
     }
 
-    fn count_read(&self, result: std::io::Result<usize>) -> Result<(), Closing> {
+    fn count_read(&mut self, result: std::io::Result<usize>) -> Result<(), Closing> {
         match result {
-            Ok(0) => Err(Closing::Disconnected),
+            Ok(0) => {
+                self.read_out = true;
+                Err(Closing::Disconnected)
+            }
             Ok(read) => {
                 self.shared.scope.metrics.client_bytes_in.add(read as u64);
                 stats::add(&self.stats.bytes_in, read as u64);

@@ -35,7 +35,7 @@ use crate::labels::Label;
 use crate::metrics::AcceptError;
 use crate::net::socket::Socket;
 use crate::net::timers::TICK_MS;
-use crate::session::closing::{Closing, ClosingLabel};
+use crate::session::closing::Closing;
 use crate::supervision::{Kind, Receive, Registration, Rescued, WeakCountedAddr};
 use accepting::{Accept, Failures};
 
@@ -185,10 +185,6 @@ impl Worker {
             return;
         };
         scope.metrics.accepted.one();
-        if socket.set_nodelay(true).is_err() {
-            // It was reset already.
-            return scope.metrics.closings.add(ClosingLabel::Disconnected, 1);
-        }
         let arrival = Arrival {
             socket: Socket::Tcp(socket),
             permit: Some(permit),
