@@ -6,6 +6,7 @@
 //!
 //! Hot path.
 
+use std::iter::successors;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
@@ -28,15 +29,19 @@ pub trait Pump: Actor<Context = Pumped<Self>> {
 /// The context of an actor with a pump. Unlike actix's own it does not end because nobody has the actor's address.
 pub struct Pumped<A: Actor<Context = Pumped<A>>> {
     addr: WeakAddr<A>,
-    futures: Vec<Spawned<A>>,
+    futures: Futures<A>,
     state: State,
     is_pumped_out: bool,
 }
+
+/// What is spawned, in order. A list, for a pointer is all that it takes while there is nothing.
+type Futures<A> = Option<Box<Spawned<A>>>;
 
 struct Spawned<A: Actor> {
     future: Pin<Box<dyn ActorFuture<A, Output = ()>>>,
     /// Messages wait for it.
     holds_mail: bool,
+    next: Futures<A>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
@@ -54,7 +59,7 @@ impl<A: Pump> Pumped<A> {
         let addr = Addr::new(sender);
         let ctx = Pumped {
             addr: addr.downgrade(),
-            futures: Vec::new(),
+            futures: None,
             state: State::Started,
             is_pumped_out: false,
         };
@@ -99,10 +104,7 @@ impl<A: Actor<Context = Pumped<A>>> AsyncContext<A> for Pumped<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        self.futures.push(Spawned {
-            future: Box::pin(future),
-            holds_mail: false,
-        });
+        self.push(Box::pin(future), false);
         SpawnHandle::default()
     }
 
@@ -110,14 +112,12 @@ impl<A: Actor<Context = Pumped<A>>> AsyncContext<A> for Pumped<A> {
     where
         F: ActorFuture<A, Output = ()> + 'static,
     {
-        self.futures.push(Spawned {
-            future: Box::pin(future),
-            holds_mail: true,
-        });
+        self.push(Box::pin(future), true);
     }
 
     fn waiting(&self) -> bool {
-        self.state >= State::Stopping || self.futures.iter().any(|spawned| spawned.holds_mail)
+        let mut all = successors(self.futures.as_deref(), |it| it.next.as_deref());
+        self.state >= State::Stopping || all.any(|spawned| spawned.holds_mail)
     }
 
     /// Nothing is cancelled here: what is spawned ends by itself, or with the actor.
@@ -180,25 +180,42 @@ impl<A: Pump> Future for Running<A> {
     }
 }
 
-impl<A: Pump> Pumped<A> {
+impl<A: Actor<Context = Pumped<A>>> Pumped<A> {
+    fn push(&mut self, future: Pin<Box<dyn ActorFuture<A, Output = ()>>>, holds_mail: bool) {
+        let mut end = &mut self.futures;
+        while let Some(spawned) = end {
+            end = &mut spawned.next;
+        }
+        *end = Some(Box::new(Spawned {
+            future,
+            holds_mail,
+            next: None,
+        }));
+    }
+
     /// Polls what is spawned. Returns true if something of it has ended or begun: then the mailbox and the pump are to
     /// look again.
     #[inline]
     fn poll_futures(&mut self, actor: &mut A, cx: &mut TaskContext<'_>) -> bool {
-        if self.futures.is_empty() {
+        if self.futures.is_none() {
             return false;
         }
-        let mut polled = std::mem::take(&mut self.futures);
-        let before = polled.len();
-        polled.retain_mut(|spawned| {
-            self.state >= State::Stopping
+        let mut rest = self.futures.take();
+        let (mut kept, mut is_changed) = (None, false);
+        let mut end = &mut kept;
+        while let Some(mut spawned) = rest {
+            rest = spawned.next.take();
+            if self.state >= State::Stopping
                 || spawned.future.as_mut().poll(actor, self, cx).is_pending()
-        });
-        let is_changed = polled.len() < before || !self.futures.is_empty();
-        polled.append(&mut self.futures);
-        if !polled.is_empty() {
-            self.futures = polled;
+            {
+                end = &mut end.insert(spawned).next;
+            } else {
+                is_changed = true;
+            }
         }
+        is_changed |= self.futures.is_some();
+        *end = self.futures.take();
+        self.futures = kept;
         is_changed
     }
 }

@@ -19,7 +19,7 @@ const BOUNDS: [(&str, [u64; 4]); 9] = [
     ("a burst of 64 frames: epoll_wait", [2, 2, 2, 2]),
     ("a burst of 64 frames: recvfrom", [2, 2, 2, 2]),
     ("a burst of 64 frames: sendto", [2, 2, 2, 2]),
-    ("an idle session: bytes", [1592, 1864, 5000, 5272]),
+    ("an idle session: bytes", [1464, 1736, 4872, 5144]),
 ];
 
 /// Checks everything that was measured of a transport. A number above its bound fails. One below is said, although the
