@@ -59,7 +59,7 @@ impl ActorTimes {
             TimesSnapshot {
                 max_us: Some(rounded(longest, 1e3)),
                 recent: own.recent.percentiles(now),
-                ..TimesSnapshot::new(own.what.name, own.handled, own.timed, seconds)
+                ..TimesSnapshot::new(own.what.name(), own.handled, own.timed, seconds)
             }
         };
         let mut rows: Vec<_> = self.types().iter_mut().map(row).collect();

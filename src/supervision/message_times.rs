@@ -1,5 +1,6 @@
 //! Time that actors spend in their handlers. Of kinds that get messages with each read one in 128 is timed; for the
-//! others no clock is asked.
+//! others no clock is asked. Of the other kinds each is timed while they are few, and one in 16 when connections come
+//! and go by the thousand.
 //!
 //! Hot path: a load and a branch for each message.
 
@@ -13,25 +14,60 @@ use crate::metrics::{Count, Histogram, HistogramSnapshot, Recent, RecentTimes};
 
 /// Messages of clients and links of which one is timed, and turns at their sockets.
 const SAMPLED: u64 = 128;
+/// The same of other kinds where they have had [`EACH_AT_ONCE`], and come faster than every [`EACH_MS`].
+const MANY: u64 = 16;
+/// Messages of which each is timed, however fast they come.
+const EACH_AT_ONCE: u64 = 512;
+/// Milliseconds after which one more of them is.
+const EACH_MS: u64 = 10;
 /// Types of messages of one kind of actor that are told apart; the last one stands for all others too.
 pub(super) const MAX_TYPES: usize = 32;
 /// How long percentiles remember.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// Says which messages are timed: one of `mean` on the average, at random distances, for a rhythm of theirs must not
+/// Says which messages are timed: one of so many on the average, at random distances, for a rhythm of theirs must not
 /// always be met at the same beat.
 #[derive(Debug)]
 pub(super) struct Dice {
-    mean: u64,
+    pace: Pace,
     due: Count,
     distance: Count,
     state: Count,
 }
 
+#[derive(Debug)]
+enum Pace {
+    /// One of so many.
+    One(u64),
+    /// Each while there is credit, one of [`MANY`] otherwise.
+    Each(Credit),
+}
+
+/// Messages that may each be timed.
+#[derive(Debug)]
+struct Credit {
+    since: Instant,
+    left: Count,
+    /// When it last grew, in steps of [`EACH_MS`].
+    grown: Count,
+}
+
+impl Credit {
+    /// Takes one, if there is any.
+    fn take(&self, now: Instant) -> bool {
+        let steps = now.saturating_duration_since(self.since).as_millis() as u64 / EACH_MS;
+        let more = steps.saturating_sub(self.grown.get());
+        let left = (self.left.get() + more).min(EACH_AT_ONCE);
+        self.grown.set(steps);
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 impl Dice {
-    fn new(mean: u64) -> Dice {
+    fn new(pace: Pace) -> Dice {
         let dice = Dice {
-            mean,
+            pace,
             due: Count::default(),
             distance: Count::default(),
             state: Count::default(),
@@ -41,26 +77,44 @@ impl Dice {
         dice
     }
 
+    /// Times one of so many.
+    fn one_of(mean: u64) -> Dice {
+        Dice::new(Pace::One(mean))
+    }
+
+    /// Times each while they are few.
+    fn each() -> Dice {
+        let credit = Credit {
+            since: Instant::now(),
+            left: Count::default(),
+            grown: Count::default(),
+        };
+        credit.left.set(EACH_AT_ONCE);
+        Dice::new(Pace::Each(credit))
+    }
+
     /// Begins to time the message that is the `count`th, if it is due.
     #[inline]
     fn roll(&self, count: u64) -> Option<Begun> {
-        (count >= self.due.get()).then(|| self.begin(count))
+        (count >= self.due.get()).then(|| self.begin(count, Instant::now()))
     }
 
     #[cold]
-    fn begin(&self, count: u64) -> Begun {
+    fn begin(&self, count: u64, at: Instant) -> Begun {
         let stands_for = self.distance.get();
+        let mean = match &self.pace {
+            Pace::One(mean) => *mean,
+            Pace::Each(credit) if credit.take(at) => 1,
+            Pace::Each(_) => MANY,
+        };
         // Knuth's generator; its high bits are good enough for distances.
         let state = self.state.get().wrapping_mul(6_364_136_223_846_793_005);
         let state = state.wrapping_add(1_442_695_040_888_963_407);
         self.state.set(state);
-        let distance = 1 + (state >> 33) % (2 * self.mean - 1);
+        let distance = 1 + (state >> 33) % (2 * mean - 1);
         self.distance.set(distance);
         self.due.set(count + distance);
-        Begun {
-            at: Instant::now(),
-            stands_for,
-        }
+        Begun { at, stands_for }
     }
 }
 
@@ -104,23 +158,27 @@ impl Timed {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct What {
     pub(super) id: TypeId,
-    pub(super) name: &'static str,
+    full_name: &'static str,
 }
 
 impl What {
     /// A message, by its type's name.
     pub(super) fn message<M: 'static>() -> What {
-        let name = type_name::<M>();
-        What {
-            id: TypeId::of::<M>(),
-            name: name.rsplit("::").next().unwrap_or(name),
-        }
+        What::turn::<M>(type_name::<M>())
     }
 
     /// A turn of `M`, which is no message.
     pub(super) fn turn<M: 'static>(name: &'static str) -> What {
-        let id = TypeId::of::<M>();
-        What { id, name }
+        What {
+            id: TypeId::of::<M>(),
+            full_name: name,
+        }
+    }
+
+    /// Returns the name, without the modules that the type is in.
+    pub(super) fn name(&self) -> &'static str {
+        let name = self.full_name.rsplit("::").next();
+        name.unwrap_or(self.full_name)
     }
 }
 
@@ -137,14 +195,14 @@ pub(super) struct MessageTimes {
 
 impl MessageTimes {
     pub(super) fn new(kind: Kind) -> MessageTimes {
-        let mean = match kind {
-            Kind::Client | Kind::Link => SAMPLED,
-            _ => 1,
+        let dice = || match kind {
+            Kind::Client | Kind::Link => Dice::one_of(SAMPLED),
+            _ => Dice::each(),
         };
         MessageTimes {
-            messages: Dice::new(mean),
+            messages: dice(),
             turns: Count::default(),
-            turn: Dice::new(mean),
+            turn: dice(),
             busy_ns: Count::default(),
             types: std::array::from_fn(|_| OnceLock::new()),
         }
@@ -183,7 +241,7 @@ impl MessageTimes {
     pub(super) fn add_to(&self, sums: &mut Vec<MessageSum>) {
         let now = Instant::now();
         for times in self.types.iter().filter_map(OnceLock::get) {
-            let name = times.what.name;
+            let name = times.what.name();
             let at = match sums.iter().position(|sum| sum.name == name) {
                 Some(at) => at,
                 None => {

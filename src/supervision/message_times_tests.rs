@@ -6,7 +6,7 @@ struct Pong;
 
 #[test]
 fn one_message_in_so_many_is_timed_and_stands_for_the_others() {
-    let dice = Dice::new(SAMPLED);
+    let dice = Dice::one_of(SAMPLED);
     let messages = 1_000_000;
     let timed: Vec<Begun> = (1..=messages).filter_map(|n| dice.roll(n)).collect();
     let stands_for: u64 = timed.iter().map(|begun| begun.stands_for).sum();
@@ -20,9 +20,29 @@ fn one_message_in_so_many_is_timed_and_stands_for_the_others() {
 }
 
 #[test]
-fn kinds_with_few_messages_have_each_timed() {
-    let times = MessageTimes::new(Kind::Router);
-    assert!((1..100).all(|n| times.message(n).is_some_and(|begun| begun.stands_for == 1)));
+fn each_message_is_timed_while_they_are_few() {
+    let dice = Dice::each();
+    let (mut now, mut count) = (Instant::now(), 0);
+    let mut timed = |messages: u64, apart: Duration| {
+        let (mut times, mut stand_for) = (0, 0);
+        for _ in 0..messages {
+            (now, count) = (now + apart, count + 1);
+            if count >= dice.due.get() {
+                times += 1;
+                stand_for += dice.begin(count, now).stands_for;
+            }
+        }
+        (times, stand_for)
+    };
+    assert_eq!(timed(1000, Duration::from_secs(1)), (1000, 1000));
+    assert_eq!(timed(EACH_AT_ONCE, Duration::ZERO).0, EACH_AT_ONCE);
+    // A hundred thousand in a second: one of 16, and a hundred more.
+    let (times, stand_for) = timed(100_000, Duration::from_micros(10));
+    assert!((5000..8000).contains(&times), "{times}");
+    assert!((100_000 - stand_for) < 2 * MANY, "{stand_for}");
+    // They are few again, the first of them due behind the last of the others.
+    let (times, _) = timed(1000, Duration::from_secs(1));
+    assert!(times > 1000 - 2 * MANY, "{times}");
 }
 
 #[test]
