@@ -12,13 +12,14 @@
 //! * [`MemoryBudget`]: the bound, and what is held in all.
 //! * [`Pressure`]: how much of it is held, and what follows.
 //! * [`shares`]: from whom it is taken back.
-//! * [`available`]: how much memory the process may use.
+//! * [`available`]: how much memory the process may use, and [`use_small_pages`].
 
 pub mod available;
 mod budget;
 mod evictable;
 mod held;
 mod meter;
+mod pages;
 mod part;
 mod pressure;
 pub mod shares;
@@ -29,5 +30,6 @@ pub use held::{
     Held, admits, count, count_on_this_thread, is_scarce, is_too_much, part_of_limit, pressure,
 };
 pub use meter::{Meter, SMALL, STEP, UNASKED};
+pub use pages::use_small_pages;
 pub use part::Part;
 pub use pressure::Pressure;

@@ -23,7 +23,7 @@ use crate::admin::{self, Admin, Sources};
 use crate::admission::{Doors, FileBudget, Gate, LiveConfig};
 use crate::config::{Config, RouteSource};
 use crate::inspection::Inspector;
-use crate::memory::{MemoryBudget, available};
+use crate::memory::{self, MemoryBudget, available};
 use crate::metrics::{ServiceBook, WorkerMetrics};
 use crate::net::listen;
 use crate::net::tls::{FileMistake, Tls};
@@ -303,6 +303,7 @@ fn load_tls(config: &Arc<Config>) -> Result<Arc<Tls>, StartError> {
 
 /// Makes the budget of `limits.memory`, or of what takes its place, and says so.
 fn memory_budget(config: &mut Config) -> Arc<MemoryBudget> {
+    memory::use_small_pages();
     let configured = config.limits.memory.is_some();
     reload::complete(config);
     let bytes = config.limits.memory.unwrap_or(available::LEAST);
