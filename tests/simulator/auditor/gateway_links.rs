@@ -95,16 +95,17 @@ impl Audit {
         let mut belated = false;
         if let Some((other, place)) = twin {
             let other = *other;
-            let same_epoch = place.resumed.is_some_and(|(of, _)| of == epoch);
-            let failed = resumed && same_epoch && self.claims_failed(session_id, gateway);
-            let before = full || failed;
-            belated = same_epoch;
+            let newest = place.resumed.map_or(0, |(of, _)| of);
+            let failed = resumed && epoch <= newest && self.claims_failed(session_id, gateway);
+            belated = epoch == newest;
             let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
             if other == id {
                 return self.breach(&rules::L_OPEN_TWICE, seen);
             }
-            if !before {
-                self.suspect(session_id, other, &rules::L_TWO_LINKS, seen);
+            // One of a claim that failed before its link was there is followed by its CLOSE 307.
+            let stand = if failed { vec![other, id] } else { vec![other] };
+            if !full {
+                self.suspect(session_id, stand, &rules::L_TWO_LINKS, seen);
             }
         }
         if of_move {
@@ -154,28 +155,36 @@ impl Audit {
     }
 
     /// Waits for what may be on its way inside a gateway before that is a breach.
-    pub(super) fn suspect(&mut self, session: u64, link: u64, rule: &'static Rule, seen: String) {
+    pub(super) fn suspect(
+        &mut self,
+        session: u64,
+        links: Vec<u64>,
+        rule: &'static Rule,
+        seen: String,
+    ) {
         self.suspicions.push(Suspicion {
             since: self.now,
             session,
-            link,
+            links,
             rule,
             seen,
         });
     }
 
-    /// What was suspected a while ago is a breach where that link still stands and is open for the session.
+    /// What was suspected a while ago is a breach where those links still stand and are open for the session.
     pub(super) fn check_suspicions(&mut self, now: Millis) {
         let is_due = |suspicion: &Suspicion| suspicion.since.at + INSIDE < now;
         while self.suspicions.first().is_some_and(is_due) {
             let suspicion = self.suspicions.remove(0);
-            let link = self.links.get(&suspicion.link);
-            let stands = link.is_some_and(|link| link.lost.is_none() && !link.cut);
             let session = self.sessions.get(&suspicion.session);
-            let place = session.and_then(|session| session.places.get(&suspicion.link));
             // One that was opened anew since was closed before.
             let open = |p: &Place| p.standing == Standing::Open && p.began <= suspicion.since;
-            if stands && place.is_some_and(open) {
+            let stands = |id: &u64| {
+                let link = self.links.get(id);
+                let place = session.and_then(|session| session.places.get(id));
+                link.is_some_and(|link| link.lost.is_none() && !link.cut) && place.is_some_and(open)
+            };
+            if suspicion.links.iter().all(stands) {
                 self.breach(suspicion.rule, suspicion.seen);
             }
         }
