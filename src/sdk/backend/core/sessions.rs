@@ -266,9 +266,10 @@ impl Sessions {
         }
     }
 
-    /// The session's state is given away: it is suspended until `until`, or until it is known what has become of it.
-    pub(super) fn hand_over(&mut self, session_id: u64, until: u64) {
+    /// Its state is given away on `link`: it is suspended until `until`, or until it is known what has become of it.
+    pub(super) fn hand_over(&mut self, link: LinkId, session_id: u64, until: u64) {
         if let Some(entry) = self.by_id.get_mut(&session_id) {
+            entry.leaving.retain(|left| left.link != link);
             entry.link = None;
             entry.open_link_stands = false;
             entry.until = Some(until);
