@@ -110,8 +110,11 @@ impl Audit {
 
     fn arrived(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
         let now = self.now;
+        // An ASSIGN has replaced it, which its backend does not know: its final CLOSE waits on the full link.
+        let session = self.sessions.get(&session_id);
+        let replaced = session.is_some_and(|session| self.has_successor(session, id));
         let place = self.place(id, session_id);
-        let stray = place.standing != Standing::Open;
+        let stray = replaced || place.standing != Standing::Open;
         if stray {
             place.strays_at(now);
         }

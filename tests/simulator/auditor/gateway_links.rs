@@ -290,10 +290,6 @@ impl Audit {
             || session.told_gone.contains(&gateway);
         let place = session.places.entry(id).or_default();
         let seen = format!("session {session_id}, link {id}: CLOSE 307");
-        if place.standing == Standing::Unopened && self.pays_owed_close(id, session_id) {
-            return;
-        }
-        let place = self.place(id, session_id);
         match place.standing {
             Standing::Open if asked => {
                 place.standing = Standing::Left;
@@ -325,6 +321,7 @@ impl Audit {
         let standing = self.place(id, session_id).standing;
         let seen = format!("session {session_id}, link {id}: CLOSE {code}, {standing:?}");
         let answers = matches!(code, 410 | 421) && self.answers_stray(id, session_id);
+        let answers = answers || (code == 421 && self.was_left(id, session_id));
         match standing {
             Standing::Open => {
                 self.check_claim_closed(id, session_id, &seen);
@@ -445,6 +442,20 @@ impl Audit {
             frame.refused = true;
         }
         true
+    }
+
+    /// Another link of the same gateway to that backend was lost, and the session had been opened or left there: CLOSE 307
+    /// may not have been read.
+    fn was_left(&self, id: u64, session_id: u64) -> bool {
+        let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
+        else {
+            return false;
+        };
+        session.places.iter().any(|(other, place)| {
+            let lost = self.links.get(other).filter(|other| other.lost.is_some());
+            let same = lost.is_some_and(|lost| lost.ends() == link.ends());
+            same && matches!(place.standing, Standing::Open | Standing::Left)
+        })
     }
 
     /// The final CLOSE that was owed since a link was lost, on another link.

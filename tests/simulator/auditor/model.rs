@@ -533,6 +533,8 @@ pub(crate) struct Entry {
     pub(crate) adrift: bool,
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
+    /// Its gateway has said elsewhere that it does not have it: it is suspended when that loss is known.
+    pub(crate) absent: bool,
     /// Its state is given away, and MOVED is still to come.
     pub(crate) given: bool,
     /// The OPEN was read from a link that its gateway had lost before: what that gateway said since on
