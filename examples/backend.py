@@ -124,11 +124,15 @@ class Link:
         elif kind == DATA and session and session.link:  # else it ended while this was on its way
             self.take_data(key, session, payload)
         elif kind == CLOSE and payload[:2] == struct.pack(">H", LEAVES_LINK):
-            session_moves = here and payload[6:] == b"move"
-            self.close(session_id, LEAVES_LINK, on_transfer(session) if session_moves else b"")
-            if here:
-                session.departing = session_moves  # kept, for it may come back
+            moves = payload[6:] == b"move"
+            if here or moves and session and session.gateway == self.gateway:
+                self.close(session_id, LEAVES_LINK, on_transfer(session) if moves else b"")
+                session.departing = moves  # kept, for it may come back
                 self.leave(key, session)
+            elif not moves:
+                self.close(session_id, LEAVES_LINK)
+            elif session:
+                self.close(session_id, STALE_OPEN)  # another gateway's by now: there is no state to give
         elif kind == CLOSE and payload[:2] == struct.pack(">H", NOT_HERE):
             if here:  # its gateway does not have it; else it goes on elsewhere
                 self.leave(key, session)

@@ -357,6 +357,28 @@ fn backend_knows_whose_session_it_is() {
     old.expect_close(7, Code::GONE);
 }
 
+#[test]
+fn backend_gives_no_state_to_a_gateway_that_was_superseded() {
+    let (_backend, address) = backend();
+    let mut old = ScriptedLink::connect(&address, "gw-0");
+    let mut new = ScriptedLink::connect(&address, "gw-1");
+    old.open(7, 1, 0);
+    old.send(Kind::Data, 7, b"count");
+    old.expect(Kind::Data, 7, b"1");
+    new.open(7, 2, OPEN_RESUMED);
+    new.expect(Kind::Accept, 7, &2_u32.to_be_bytes());
+    old.send(Kind::Close, 7, &leaves(b"move"));
+    old.expect_close(7, Code::GONE);
+    // It stays whose it is. Of one that is over nothing is given either.
+    new.send(Kind::Data, 7, b"count");
+    new.expect(Kind::Data, 7, b"2");
+    new.send(Kind::Data, 7, b"bye");
+    new.expect_close(7, Code::NORMAL);
+    new.send(Kind::Close, 7, &leaves(b"move"));
+    new.send(Kind::Ping, 0, b"!");
+    new.expect(Kind::Pong, 0, b"!");
+}
+
 /// Returns CLOSE 307 with which a move begins, or its answer with a state.
 fn leaves(text: &[u8]) -> Vec<u8> {
     [&notice(Code::LEAVES_LINK)[..], text].concat()

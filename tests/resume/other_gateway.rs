@@ -7,8 +7,8 @@ use game_gateway::codec::link::{Kind, Open};
 use game_gateway::config::{Config, Secret};
 
 use crate::same_gateway::two_with;
-use crate::stage::{Answer, Scene, Ticket, opened, resume, says};
-use crate::support::wire::{Backend, Gateway, Link, Player};
+use crate::stage::{Answer, Scene, Ticket, begin, opened, resume, says};
+use crate::support::wire::{Backend, Gateway, Link, Player, soon};
 
 pub(crate) const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -360,6 +360,55 @@ async fn one_backend_of_two_that_is_gone_is_told_of_and_the_other_is_exact() {
     assert_eq!(code, 502, "{text}");
     player.data("game", b"3").await;
     assert_eq!(&link.data().await.payload[..], b"3");
+}
+
+/// It may not have read CLOSE 307, and would keep the session for as long as that gateway has a link.
+#[tokio::test]
+async fn a_backend_of_a_claim_that_failed_hears_of_it_on_another_link() {
+    let (mut scene, mut owned, backend) = two_with(peered).await;
+    let id = scene.ticket.session_id;
+    // Both have taken the session, so that its owner need not ask.
+    scene.send("a").await;
+    owned.send(Kind::Data, id, b"b").await;
+    let rules = format!(
+        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
+        Backend::rule(&[&scene.backend]),
+        Backend::rule(&[&backend])
+    );
+    let second = Gateway::start_with(&rules, |config| {
+        peered(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await;
+    for _ in 0..2 {
+        scene.player.answer().await;
+    }
+    let mut player = resume(&second, &scene.ticket, 2).await;
+    let (mut link, mut chat) = (scene.backend.link().await, backend.link().await);
+    taken_up(&mut link).await;
+    accept(&mut link, id, 2).await;
+    taken_up(&mut chat).await;
+    chat.send(Kind::Close, id, &410_u16.to_be_bytes()).await;
+    assert_eq!(player.closed().await.0, 410);
+    assert_eq!(link.closed().await, (id, 307));
+    drop(link);
+    second.until("game_gateway_links", |n| n == 1).await;
+    let mut newcomer = Player::connect(&second).await;
+    begin(&mut newcomer, "game", b"3").await;
+    let mut link = scene.backend.link().await;
+    // Before the newcomer's frames, between them, or behind.
+    let mut frames = Vec::new();
+    for _ in 0..3 {
+        let frame = soon(link.next()).await.expect("a frame");
+        frames.push((frame.kind, frame.session_id == id));
+    }
+    frames.sort_unstable();
+    let expected = [
+        (Kind::Data, false),
+        (Kind::Open, false),
+        (Kind::Close, true),
+    ];
+    assert_eq!(frames, expected.map(|(kind, its)| (kind as u8, its)));
 }
 
 #[tokio::test]

@@ -141,6 +141,7 @@ impl Client {
             StrayFrame::Close(close) => self.at_core(ctx, |core, step| {
                 core.closed_elsewhere(close, step);
             }),
+            StrayFrame::Left => {}
             StrayFrame::Move(wish) => {
                 let answer = self.wish_to_move(&msg.service, msg.from, &wish, ctx);
                 if let MoveAnswer::Now(code) = answer {

@@ -131,12 +131,13 @@ impl Receive<TellMoved> for Link {
 impl Receive<CloseOwed> for Link {
     type Result = ();
 
-    fn receive(&mut self, _: CloseOwed, _: &mut Context<Self>) {
+    fn receive(&mut self, _: CloseOwed, ctx: &mut Context<Self>) {
         if !self.lifecycle.was_ready() || self.lifecycle.is_ending() {
             return;
         }
         // Taken only here: what lies in a mailbox would be lost with the link.
-        let Owed { closes, lost } = self.sessions.say_owed();
+        let Owed { closes, left, lost } = self.sessions.say_owed();
+        self.relay_left(left, ctx);
         self.scope.metrics.dropped.add(DropReason::LinkGone, lost);
         for (session_id, code, _) in closes {
             self.enqueue_close(session_id, code);

@@ -76,6 +76,15 @@ impl Link {
         }
     }
 
+    /// Has those told by CLOSE 421 that the gateway does not have again since they left a lost link.
+    pub(super) fn relay_left(&mut self, session_ids: Vec<u64>, ctx: &Context<Self>) {
+        let mut strays = Strays::default();
+        for session_id in session_ids {
+            strays.push(self.shards.homes(), session_id, StrayFrame::Left);
+        }
+        self.relay(strays, ctx);
+    }
+
     /// Passes frames for sessions that this link does not carry on to the shards at which these are
     /// at home.
     pub(super) fn relay(&mut self, strays: Strays, ctx: &Context<Self>) {

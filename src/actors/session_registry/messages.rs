@@ -133,7 +133,7 @@ impl Relayed {
             Relayed::One(stray) => match &stray.frame {
                 StrayFrame::Data(payload) => 2 * payload.len(),
                 StrayFrame::Move(wish) => 2 * wish.bytes(),
-                StrayFrame::Bind(_) | StrayFrame::Close(_) => 0,
+                StrayFrame::Bind(_) | StrayFrame::Close(_) | StrayFrame::Left => 0,
             },
             // A copy for each, or a slice.
             Relayed::Many { payload, .. } => 2 * payload.len().min(VECTORED_BYTES),
@@ -170,6 +170,8 @@ pub enum StrayFrame {
     Close(BackendClose),
     /// It goes on elsewhere.
     Move(Box<MoveWish>),
+    /// None: its CLOSE 307 on a link that is lost may not have been read. Only who does not have it is heard.
+    Left,
 }
 
 /// ASSIGN or TRANSFER of a backend.

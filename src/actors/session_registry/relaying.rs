@@ -134,7 +134,9 @@ fn refuse(stray: &Stray, relay: &Relay, unknown: &mut Vec<u64>) {
             session_ids: vec![stray.session_id],
             moved: Some(Code::NO_ROUTE),
         }),
-        StrayFrame::Data(_) | StrayFrame::Bind(_) => unknown.push(stray.session_id),
+        StrayFrame::Data(_) | StrayFrame::Bind(_) | StrayFrame::Left => {
+            unknown.push(stray.session_id)
+        }
     }
 }
 

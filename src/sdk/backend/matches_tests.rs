@@ -1,7 +1,7 @@
 use super::*;
 use crate::codec::Decoded;
 use crate::codec::code::Notice;
-use crate::codec::link::{self, Hello, Kind, MOVE, OPEN_TRANSFERRED, Open};
+use crate::codec::link::{self, Hello, Kind, MOVE, OPEN_RESUMED, OPEN_TRANSFERRED, Open};
 use crate::sdk::backend::core::{BackendCore, LinkId};
 
 const ID: u64 = 7;
@@ -18,6 +18,16 @@ impl Server {
         let matches = Matches::default();
         let mut core = BackendCore::new(matches.clone());
         let link = core.link_up();
+        let mut server = Server {
+            core,
+            matches,
+            link,
+        };
+        server.greets();
+        server
+    }
+
+    fn greets(&mut self) {
         let hello = Hello {
             protocol: 1,
             gateway_id: "a".to_owned(),
@@ -27,13 +37,7 @@ impl Server {
             token: None,
             trace_threshold: None,
         };
-        let mut server = Server {
-            core,
-            matches,
-            link,
-        };
-        server.hears(Kind::Hello, 0, &serde_json::to_vec(&hello).unwrap());
-        server
+        self.hears(Kind::Hello, 0, &serde_json::to_vec(&hello).unwrap());
     }
 
     /// Gives it a frame; returns what it says.
@@ -135,6 +139,26 @@ fn a_match_goes_on_elsewhere_with_its_state_to_the_byte() {
     assert_eq!((new.matches.ids(), new.matches.state(4)), (vec![3], vec![]));
     new.hears(Kind::Close, ID, &[]);
     assert!(new.matches.ids().is_empty());
+}
+
+/// An OPEN of a claim that has failed comes late, on another link of the gateway that has the session.
+#[test]
+fn a_link_that_its_own_gateway_has_superseded_gives_the_state() {
+    let mut server = Server::start();
+    server.opens(3, 1, 0, &[]);
+    server.hears(Kind::Data, ID, b"one");
+    let first = server.link;
+    server.link = server.core.link_up();
+    server.greets();
+    server.opens(3, 1, OPEN_RESUMED, &[]);
+    let left = Code::LEAVES_LINK.0.to_be_bytes();
+    server.hears(Kind::Close, ID, &left);
+    server.link = first;
+    let mut expected = Player::new(3);
+    expected.hear(b"one");
+    assert_eq!(server.hands_over(), expected.encode());
+    // It is given once.
+    assert_eq!(server.hears(Kind::Close, ID, &left), []);
 }
 
 #[test]

@@ -34,7 +34,12 @@ impl<L: Hold> Core<L> {
         }
         match said {
             Some(say @ ToOwner::Ask { .. }) => self.confirm_backends(caller, say, step),
-            Some(ToOwner::Claim { .. }) if self.token_used_since(&caller) => {
+            Some(ToOwner::Claim { places, .. }) if self.token_used_since(&caller) => {
+                // Who was told of no backend has opened nothing: no frame can have gone there.
+                if places.is_empty() {
+                    self.withdrawn(&caller, step);
+                    return step.reply(caller, ToClaimant::Refused);
+                }
                 step.reply(caller, ToClaimant::Refused);
                 self.promise_broken(step);
             }

@@ -1,5 +1,6 @@
 //! Final CLOSEs that an endpoint is not known to have read, over the links of all workers (protocol 3.1). The backend
-//! may live and keep such a session for as long as any link of this gateway stands.
+//! may live and keep such a session for as long as any link of this gateway stands. So it may one that has left a link by
+//! CLOSE 307 that was not answered: it is told that this gateway does not have it (CLOSE 421), which ends nothing (2.3).
 //!
 //! A session that is opened there again is owed nothing any more: a CLOSE of its stay before would end the new one.
 //! The backend reads each link at its own pace, so one that is said on another link must be read before the OPEN is sent.
@@ -120,13 +121,18 @@ impl Drop for Returning {
 pub struct Owed {
     /// Sessions, each with the code, and the number of its CLOSE.
     pub closes: Vec<(u64, Code, u64)>,
+    /// Sessions that have left a lost link, in order: CLOSE 421 is due where this gateway does not have them again.
+    pub left: Vec<u64>,
     /// Those beyond the most.
     pub lost: u64,
 }
 
 impl Unread {
     fn push(&mut self, session_id: u64, code: Code) {
-        if self.owed.len() < MOST || self.owed.contains_key(&session_id) {
+        let known = self.owed.contains_key(&session_id);
+        if known && code == Code::LEAVES_LINK {
+            // It has ended since.
+        } else if known || self.owed.len() < MOST {
             self.owed.insert(session_id, code);
         } else {
             self.lost += 1;
@@ -164,7 +170,8 @@ impl OwedCloses {
         result
     }
 
-    /// Adds one. One too many is only counted: the backend ends that session when it has no link any more.
+    /// Adds one; with the code 307 that the session has left. One too many is only counted: the backend ends that session
+    /// when it has no link any more.
     pub fn push(&self, session_id: u64, code: Code) {
         self.with(|unread| unread.push(session_id, code));
     }
@@ -173,11 +180,17 @@ impl OwedCloses {
     pub(super) fn say(&self, link_id: u64, is_here: impl Fn(u64) -> bool) -> Owed {
         self.with(|unread| {
             let owed = std::mem::take(&mut unread.owed).into_iter();
-            let closes = owed.filter(|(session_id, _)| !is_here(*session_id));
+            let owed = owed.filter(|(session_id, _)| !is_here(*session_id));
+            let has_left = |(_, code): &(u64, Code)| *code == Code::LEAVES_LINK;
+            let (left, ended): (Vec<_>, Vec<_>) = owed.partition(has_left);
+            let mut left: Vec<u64> = left.into_iter().map(|(session_id, _)| session_id).collect();
+            left.sort_unstable();
+            let closes = ended.into_iter();
             Owed {
                 closes: closes
                     .map(|(session_id, code)| (session_id, code, unread.says(session_id, link_id)))
                     .collect(),
+                left,
                 lost: std::mem::take(&mut unread.lost),
             }
         })

@@ -2,7 +2,7 @@
 //! noticed, and a backend goes on with its sessions over another link of the gateway: without the CLOSE it would
 //! keep them until the gateway has no link any more (protocol 2.3, 3.1).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Sessions;
@@ -113,10 +113,9 @@ impl<C> Sessions<C> {
     }
 
     /// The link is lost: the final CLOSEs that may not have been read are owed on another one. Sessions that were opened
-    /// at the endpoint anew have their own. Returns them, the oldest first.
-    ///
-    /// That a CLOSE 307 of the session is unanswered says nothing: one that was to be moved, and ended, was taken back and
-    /// closed behind that.
+    /// at the endpoint anew have their own. Returns them, the oldest first, behind those that have left, with the code 307,
+    /// and were not answered: the backend may have read no CLOSE 307 either. One that was to be moved, and ended, was taken
+    /// back and closed behind that.
     pub fn lose_unread(&mut self) -> Vec<(u64, Code)> {
         let closes = std::mem::take(&mut self.unread.closes).into_iter();
         let (endpoint, places) = (&self.unread.endpoint, &self.places);
@@ -127,7 +126,15 @@ impl<C> Sessions<C> {
                 false => others.push((close.session_id, close.code, close.number)),
             }
         }
-        endpoint.lose(others)
+        let ended = endpoint.lose(others);
+        let over: HashSet<u64> = ended.iter().map(|(id, _)| *id).collect();
+        let left = self.left.iter();
+        let left = left.filter(|id| !places.contains_key(id) && !over.contains(id));
+        let mut owed: Vec<(u64, Code)> = left.map(|id| (*id, Code::LEAVES_LINK)).collect();
+        owed.sort_unstable_by_key(|(id, _)| *id);
+        owed.iter().for_each(|(id, code)| endpoint.push(*id, *code));
+        owed.extend(ended);
+        owed
     }
 }
 

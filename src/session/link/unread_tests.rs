@@ -20,11 +20,35 @@ fn a_final_close_that_may_not_have_been_read_is_owed_when_the_link_is_lost() {
     link.pong();
     link.ping();
     link.release(8, Some(Code::KICKED));
-    // These end no session.
-    link.release(9, Some(Code::LEAVES_LINK));
     link.pong();
-    assert_eq!(link.lose_unread(), [(8, Code::KICKED)]);
-    assert_eq!(link.lose_unread(), []);
+    // This ends no session. Unanswered it may not have been read either.
+    link.release(9, Some(Code::LEAVES_LINK));
+    let owed = [(9, Code::LEAVES_LINK), (8, Code::KICKED)];
+    assert_eq!(link.lose_unread(), owed);
+}
+
+/// Over another link its backend would keep it, for a gateway that does not have it.
+#[test]
+fn a_session_that_has_left_a_lost_link_is_to_be_heard_of_on_another() {
+    let endpoint = Arc::new(OwedCloses::default());
+    let [mut lost, mut other] = [1, 2].map(|id| Sessions::of_endpoint(Arc::clone(&endpoint), id));
+    for id in 1..=6 {
+        lost.attach(id, 1, "lost", true);
+        lost.release(id, Some(Code::LEAVES_LINK));
+    }
+    lost.leave_answered(1);
+    lost.attach(2, 1, "lost", true);
+    lost.lose_unread();
+    // Opened since, there or elsewhere at the endpoint.
+    other.attach(3, 1, "other", true);
+    // Its end, which it is owed since another link was lost, is all that is said.
+    endpoint.push(4, Code::NORMAL);
+    endpoint.push(4, Code::LEAVES_LINK);
+    let owed = other.say_owed();
+    assert_eq!(owed.left, [5, 6]);
+    let closes = owed.closes.iter();
+    assert_eq!(closes.map(|close| close.0).collect::<Vec<_>>(), [4]);
+    assert_eq!(other.say_owed(), Owed::default());
 }
 
 /// Of each of its ends the backend may have read the one before.

@@ -109,6 +109,7 @@ impl Audit {
             leaving,
             adrift: false,
             closed: false,
+            absent: false,
             until: None,
         };
         backend.sessions.insert(key, entry);
@@ -202,9 +203,14 @@ impl Audit {
             return;
         }
         if code == 421 {
-            // It ends nothing; on another link it may answer what was said before the newest OPEN.
-            if entry.link == Some(id) && entry.gateway == gateway {
-                (entry.link, entry.until) = (None, Some(now + link.resume_window));
+            // It ends nothing; on another link it may answer what was said before the newest OPEN, while the link of that
+            // OPEN stands.
+            if entry.gateway == gateway && entry.link.is_some() {
+                if entry.link == Some(id) || entry.adrift {
+                    (entry.link, entry.until) = (None, Some(now + link.resume_window));
+                } else {
+                    entry.absent = true;
+                }
             }
             return;
         }
@@ -246,7 +252,7 @@ impl Audit {
             entry.leaving.retain(|(link, _)| *link != id);
             if entry.link == Some(id) {
                 entry.adrift = true;
-                entry.link = sibling.filter(|_| !entry.closed);
+                entry.link = sibling.filter(|_| !entry.closed && !entry.absent);
                 if entry.link.is_none() {
                     entry.until = Some(if entry.closed { now } else { until });
                 }

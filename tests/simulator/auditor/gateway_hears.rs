@@ -1,9 +1,9 @@
 //! What a gateway hears on its links, and what it must say of lost connections.
 
 use super::frames::{LinkFrame, LinkWhat};
-use super::model::{Cause, LostLink, Moment, Place, Process, Standing};
+use super::model::{Cause, LostConn, LostLink, Moment, Place, Process, Standing};
 use super::{Audit, rules};
-use crate::wire::Payload;
+use crate::wire::{Millis, Payload};
 
 impl Audit {
     /// A backend's frame has arrived at a gateway.
@@ -110,8 +110,11 @@ impl Audit {
 
     fn arrived(&mut self, id: u64, session_id: u64, payload: Option<Payload>) {
         let now = self.now;
+        // An ASSIGN has replaced it, which its backend does not know: its final CLOSE waits on the full link.
+        let session = self.sessions.get(&session_id);
+        let replaced = session.is_some_and(|session| self.has_successor(session, id));
         let place = self.place(id, session_id);
-        let stray = place.standing != Standing::Open;
+        let stray = replaced || place.standing != Standing::Open;
         if stray {
             place.strays_at(now);
         }
@@ -180,13 +183,38 @@ impl Audit {
                 self.breach(&rules::L_SUSPEND, seen);
             }
         }
-        let due = self.now.at.saturating_sub(self.scene.connect_timeout);
-        while let Some((since, id)) = self.lost.first().copied()
-            && since.at < due
-        {
-            self.lost.remove(0);
-            self.check_lost(since, id);
+        while self.lost.first().is_some_and(|lost| lost.due < self.now.at) {
+            let lost = self.lost.remove(0);
+            if self.goes_on_to_open(&lost) {
+                let due = self.now.at + self.scene.connect_timeout;
+                self.lost.push(LostConn { due, ..lost });
+            } else {
+                self.check_lost(lost.since, lost.conn);
+            }
         }
+    }
+
+    /// Frames that came before a connection was lost still wait for a link. They go first, and so the loss is not
+    /// known until the last endpoint was tried.
+    fn goes_on_to_open(&self, lost: &LostConn) -> bool {
+        let tries = (self.scene.backends * self.scene.services.len()) as Millis;
+        if self.now.at > lost.since.at + (tries + 1) * self.scene.connect_timeout {
+            return false;
+        }
+        let Some(conn) = self.conns.get(&lost.conn) else {
+            return false;
+        };
+        let session = conn.session.and_then(|id| self.sessions.get(&id));
+        let life = session.and_then(|session| self.lives.get(&session.of?));
+        life.is_some_and(|life| {
+            life.sent.iter().any(|frame| {
+                let told = life.errors.iter();
+                let mut told = told.filter(|error| error.service == frame.service);
+                let here = frame.gateways.contains(&conn.gateway) && frame.forwarded.is_none();
+                here && !frame.contradicts
+                    && !told.any(|error| Some(error.sent) > frame.arrived_last)
+            })
+        })
     }
 
     /// A connection broke a while ago: its backends know, or somebody wanted the session meanwhile.

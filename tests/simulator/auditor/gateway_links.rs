@@ -95,16 +95,17 @@ impl Audit {
         let mut belated = false;
         if let Some((other, place)) = twin {
             let other = *other;
-            let same_epoch = place.resumed.is_some_and(|(of, _)| of == epoch);
-            let failed = resumed && same_epoch && self.claims_failed(session_id, gateway);
-            let before = full || failed;
-            belated = same_epoch;
+            let newest = place.resumed.map_or(0, |(of, _)| of);
+            let failed = resumed && epoch <= newest && self.claims_failed(session_id, gateway);
+            belated = epoch == newest;
             let seen = format!("session {session_id}: OPEN on link {id}, open on link {other}");
             if other == id {
                 return self.breach(&rules::L_OPEN_TWICE, seen);
             }
-            if !before {
-                self.suspect(session_id, other, &rules::L_TWO_LINKS, seen);
+            // One of a claim that failed before its link was there is followed by its CLOSE 307.
+            let stand = if failed { vec![other, id] } else { vec![other] };
+            if !full {
+                self.suspect(session_id, stand, &rules::L_TWO_LINKS, seen);
             }
         }
         if of_move {
@@ -154,28 +155,36 @@ impl Audit {
     }
 
     /// Waits for what may be on its way inside a gateway before that is a breach.
-    pub(super) fn suspect(&mut self, session: u64, link: u64, rule: &'static Rule, seen: String) {
+    pub(super) fn suspect(
+        &mut self,
+        session: u64,
+        links: Vec<u64>,
+        rule: &'static Rule,
+        seen: String,
+    ) {
         self.suspicions.push(Suspicion {
             since: self.now,
             session,
-            link,
+            links,
             rule,
             seen,
         });
     }
 
-    /// What was suspected a while ago is a breach where that link still stands and is open for the session.
+    /// What was suspected a while ago is a breach where those links still stand and are open for the session.
     pub(super) fn check_suspicions(&mut self, now: Millis) {
         let is_due = |suspicion: &Suspicion| suspicion.since.at + INSIDE < now;
         while self.suspicions.first().is_some_and(is_due) {
             let suspicion = self.suspicions.remove(0);
-            let link = self.links.get(&suspicion.link);
-            let stands = link.is_some_and(|link| link.lost.is_none() && !link.cut);
             let session = self.sessions.get(&suspicion.session);
-            let place = session.and_then(|session| session.places.get(&suspicion.link));
             // One that was opened anew since was closed before.
             let open = |p: &Place| p.standing == Standing::Open && p.began <= suspicion.since;
-            if stands && place.is_some_and(open) {
+            let stands = |id: &u64| {
+                let link = self.links.get(id);
+                let place = session.and_then(|session| session.places.get(id));
+                link.is_some_and(|link| link.lost.is_none() && !link.cut) && place.is_some_and(open)
+            };
+            if suspicion.links.iter().all(stands) {
                 self.breach(suspicion.rule, suspicion.seen);
             }
         }
@@ -281,10 +290,6 @@ impl Audit {
             || session.told_gone.contains(&gateway);
         let place = session.places.entry(id).or_default();
         let seen = format!("session {session_id}, link {id}: CLOSE 307");
-        if place.standing == Standing::Unopened && self.pays_owed_close(id, session_id) {
-            return;
-        }
-        let place = self.place(id, session_id);
         match place.standing {
             Standing::Open if asked => {
                 place.standing = Standing::Left;
@@ -316,6 +321,7 @@ impl Audit {
         let standing = self.place(id, session_id).standing;
         let seen = format!("session {session_id}, link {id}: CLOSE {code}, {standing:?}");
         let answers = matches!(code, 410 | 421) && self.answers_stray(id, session_id);
+        let answers = answers || (code == 421 && self.was_left(id, session_id));
         match standing {
             Standing::Open => {
                 self.check_claim_closed(id, session_id, &seen);
@@ -436,6 +442,20 @@ impl Audit {
             frame.refused = true;
         }
         true
+    }
+
+    /// Another link of the same gateway to that backend was lost, and the session had been opened or left there: CLOSE 307
+    /// may not have been read.
+    fn was_left(&self, id: u64, session_id: u64) -> bool {
+        let (Some(link), Some(session)) = (self.links.get(&id), self.sessions.get(&session_id))
+        else {
+            return false;
+        };
+        session.places.iter().any(|(other, place)| {
+            let lost = self.links.get(other).filter(|other| other.lost.is_some());
+            let same = lost.is_some_and(|lost| lost.ends() == link.ends());
+            same && matches!(place.standing, Standing::Open | Standing::Left)
+        })
     }
 
     /// The final CLOSE that was owed since a link was lost, on another link.

@@ -2,7 +2,7 @@
 
 use super::gateway_links::INSIDE;
 use super::model::{Moment, Standing};
-use super::{Audit, rules};
+use super::{Audit, Ban, rules};
 use crate::wire::Millis;
 
 impl Audit {
@@ -109,6 +109,11 @@ impl Audit {
             a.gateway != link.gateway && !a.succeeded && since_then
         });
         if resumed && (left || (claimed && !has_link)) {
+            return;
+        }
+        // Nor does it know who that was once a ban has ended the session there.
+        let its = |ban: &Ban| (ban.gateway, ban.user_id) == (link.gateway, *bound_user);
+        if resumed && self.bans.iter().any(|ban| its(ban) && ban.since > *since) {
             return;
         }
         let owned = session.incarnations.last().map(|i| (i.gateway, i.opened));

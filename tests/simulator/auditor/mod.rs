@@ -34,7 +34,9 @@ mod wishes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::{Auditor, Millis, Report, Scene, Seen, Side, Violation, WireEvent};
-use model::{Backend, Cause, Conn, Form, Life, Link, Moment, Process, Session, Suspicion};
+use model::{
+    Backend, Cause, Conn, Form, Life, Link, LostConn, Moment, Process, Session, Suspicion,
+};
 use rules::Rule;
 use wishes::Ends;
 
@@ -83,8 +85,8 @@ pub(crate) struct Audit {
     bans: Vec<Ban>,
     /// Breaches unless that link's final CLOSE, or CLOSE 307, of the session is only on its way inside.
     suspicions: Vec<Suspicion>,
-    /// Connections that were lost, whose backends are to be told in time.
-    lost: Vec<(Moment, u64)>,
+    /// Connections that were lost, whose backends are to be told in time; that which is due first comes first.
+    lost: Vec<LostConn>,
     quiet: Option<Moment>,
     closing: Option<Moment>,
     report: Report,
@@ -210,7 +212,13 @@ impl Audit {
                     }
                     let plain = (conn.form == Form::Plain).then_some(conn.session).flatten();
                     if broke && conn.incarnation.is_some() {
-                        self.lost.push((self.now, id));
+                        let (since, timeout) = (self.now, self.scene.connect_timeout);
+                        let due = since.at + timeout;
+                        self.lost.push(LostConn {
+                            since,
+                            due,
+                            conn: id,
+                        });
                     }
                     if let Some(id) = plain {
                         self.session_ends(id);

@@ -277,14 +277,23 @@ pub(crate) struct Attempt {
     pub(crate) succeeded: bool,
 }
 
-/// A breach if that link is not closed or left for the session soon.
+/// A breach if none of those links is closed or left for the session soon.
 #[derive(Debug)]
 pub(crate) struct Suspicion {
     pub(crate) since: Moment,
     pub(crate) session: u64,
-    pub(crate) link: u64,
+    pub(crate) links: Vec<u64>,
     pub(crate) rule: &'static Rule,
     pub(crate) seen: String,
+}
+
+/// A connection that was lost: its backends are to be told.
+#[derive(Debug)]
+pub(crate) struct LostConn {
+    pub(crate) since: Moment,
+    /// They have been, by then.
+    pub(crate) due: Millis,
+    pub(crate) conn: u64,
 }
 
 /// A session.
@@ -524,6 +533,8 @@ pub(crate) struct Entry {
     pub(crate) adrift: bool,
     /// Its gateway has ended it elsewhere: it is over when that loss is known.
     pub(crate) closed: bool,
+    /// Its gateway has said elsewhere that it does not have it: it is suspended when that loss is known.
+    pub(crate) absent: bool,
     /// Its state is given away, and MOVED is still to come.
     pub(crate) given: bool,
     /// The OPEN was read from a link that its gateway had lost before: what that gateway said since on

@@ -156,8 +156,11 @@ impl Audit {
         match standing {
             Standing::Open => {}
             Standing::Left => return self.breach(&rules::L_AFTER_307, seen),
-            // The news may still be on its way inside the gateway.
-            Standing::ByBackend(_) => return,
+            // The news may still be on its way inside the gateway; or this waited on a full link, as what follows it.
+            Standing::ByBackend(_) => {
+                self.place(id, session_id).parted = full;
+                return;
+            }
             Standing::Unopened | Standing::Closed => {
                 return self.breach(&rules::L_CLOSE_STRAY, seen);
             }
@@ -236,7 +239,8 @@ impl Audit {
                 self.breach(&rules::M_UNASKED, seen);
             }
             let place = self.place(id, session_id);
-            return transferred || (place.parted && place.standing == Standing::Left);
+            let left = matches!(place.standing, Standing::Left | Standing::ByBackend(_));
+            return transferred || (place.parted && left);
         };
         if !transferred {
             let back = moving.from == id;

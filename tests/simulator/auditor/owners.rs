@@ -28,9 +28,27 @@ impl Audit {
             *at > user.opened && matches!(cause, Cause::Panicked(g) if *g == user.gateway.index)
         });
         let over = session.ended.is_some() || panicked;
-        let unknown = forgotten || over || !self.scene.peer_channel;
+        // Nor can anybody say so who is not reached: the token's owner, or the one that it would name.
+        let shown = token.and_then(|token| session.incarnations.get(token));
+        let owners = [shown, Some(user)];
+        let unreached = |owner: &Incarnation| self.was_unreached(owner.gateway, gateway, asked);
+        let silent = owners.into_iter().flatten().any(unreached);
+        let unknown = forgotten || over || silent || !self.scene.peer_channel;
         // One that nobody has asked still believes that it owns the session.
         gone || user.gap || (gap && unknown && !self.is_epoch_seen(session, user, (gateway, asked)))
+    }
+
+    /// Tells whether `owner` is gone, or could not answer a question of `by`.
+    fn was_unreached(&self, owner: Process, by: Process, asked: Moment) -> bool {
+        let (one, other) = (owner.index, by.index);
+        let apart = self.causes.iter().any(|(_, cause)| match *cause {
+            Cause::Parted(a, b, until) => {
+                until >= asked.at && ((a, b) == (one, other) || (a, b) == (other, one))
+            }
+            Cause::Stalled(at, until) => at == one && until >= asked.at,
+            _ => false,
+        });
+        owner != by && (apart || self.gateway(one) != owner)
     }
 
     /// Tells whether a backend that this gateway has opened a session on took the epoch of an incarnation

@@ -362,7 +362,7 @@ impl Audit {
         });
         // An ACCEPT that came too late for the claim does not count: that backend's final CLOSE follows.
         if let Some((taken, seen)) = unanswered {
-            self.suspect(session_id, taken, &rules::LEFT_EARLY, seen);
+            self.suspect(session_id, vec![taken], &rules::LEFT_EARLY, seen);
         }
     }
 

@@ -211,6 +211,7 @@ impl World {
                 core.closed_elsewhere(close, step);
             })),
             Stray::Move(wish) => self.hear_wish(client, (service, id, link), &wish),
+            Stray::Left => {}
         }
     }
 

@@ -10,7 +10,7 @@ use game_gateway::codec::link::{
 use game_gateway::session::link::{OpenState, Sessions, Waiter, Waiting};
 
 use super::lease::{Anchor, HIGH_WATERMARK, Lease, Word};
-use super::mail::{Attach, ClientMail, LinkMail, Mailbox};
+use super::mail::{Attach, ClientMail, LinkMail, Mailbox, Stray};
 use super::moves::Evacuation;
 use crate::wire::{Millis, Side};
 use crate::world::{SERVICES, World};
@@ -103,8 +103,12 @@ impl World {
             LinkMail::Farewell(session_id, code) => {
                 let sessions = &mut self.links[link].sessions;
                 sessions.endpoint().push(session_id, code);
-                for (session_id, code, _) in sessions.say_owed().closes {
+                let owed = sessions.say_owed();
+                for (session_id, code, _) in owed.closes {
                     self.enqueue_close(link, session_id, code);
+                }
+                for session_id in owed.left {
+                    self.stray(link, session_id, Stray::Left);
                 }
             }
             LinkMail::Refuse(session_id) => {

@@ -41,6 +41,8 @@ pub(crate) enum Stray {
     Bind(Bind),
     Close(BackendClose),
     Move(Wish),
+    /// Its CLOSE 307 on a lost link may not have been read.
+    Left,
 }
 
 /// ASSIGN or TRANSFER.

@@ -28,6 +28,15 @@ pub(crate) struct Pool {
     retries: bool,
 }
 
+impl Pool {
+    /// Tells whether it owes a final CLOSE. Of one that has only left a backend is told on the next link there is: without
+    /// any it takes the session for suspended.
+    fn owes_closes(&self) -> bool {
+        let mut owed = self.farewells.iter();
+        owed.any(|(_, code)| *code != Code::LEAVES_LINK)
+    }
+}
+
 /// Worker, service and backend.
 pub(crate) type PoolKey = (usize, usize, usize);
 
@@ -217,11 +226,8 @@ impl World {
             for attach in std::mem::take(&mut pool.waiting) {
                 self.bind_failed(attach, "the backend cannot be reached");
             }
-            let owes = self.gateways[gateway]
-                .pools
-                .get(&key)
-                .is_some_and(|p| !p.farewells.is_empty());
-            if owes {
+            let pool = self.gateways[gateway].pools.get(&key);
+            if pool.is_some_and(Pool::owes_closes) {
                 self.open_link_for_farewells(gateway, key);
             }
         }
@@ -244,7 +250,7 @@ impl World {
         };
         pool.retries = false;
         let links = pool.link.is_some_and(|link| !self.links[link].is_dead());
-        if !links && !pool.farewells.is_empty() {
+        if !links && pool.owes_closes() {
             self.open_link_for_farewells(gateway, key);
         }
     }
@@ -264,7 +270,9 @@ impl World {
             Some(link) if !self.links[link].is_dead() => pool.farewells.push((session_id, code)),
             Some(_) | None => {
                 pool.farewells.push((session_id, code));
-                self.open_link_for_farewells(gateway, key);
+                if code != Code::LEAVES_LINK {
+                    self.open_link_for_farewells(gateway, key);
+                }
             }
         }
     }

@@ -123,7 +123,8 @@ impl<S: Service> BackendCore<S> {
         let Some(info) = sessions.get(session_id) else {
             return false;
         };
-        if sessions.link_of(session_id) != Some(link) || !self.service.transfers() {
+        // A link that a newer OPEN of the same gateway has superseded gives it away too: an empty state would be lost.
+        if sessions.on_link(link, session_id).is_none() || !self.service.transfers() {
             return false;
         }
         let mut out = Replies {
@@ -136,7 +137,7 @@ impl<S: Service> BackendCore<S> {
         let state = self.service.on_transfer(info, &mut out);
         let answer = [&notice(Code::LEAVES_LINK, "")[..], &state].concat();
         self.links.push(link, Kind::Close, session_id, &answer);
-        self.sessions[service].hand_over(session_id, until);
+        self.sessions[service].hand_over(link, session_id, until);
         self.forget_closed(service);
         true
     }

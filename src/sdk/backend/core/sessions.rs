@@ -48,9 +48,8 @@ struct Entry {
     until: Option<u64>,
     /// The link that its newest OPEN came on is there, and was not left.
     open_link_stands: bool,
-    /// Its gateway has ended it on another link because the one of its OPEN is lost: a final CLOSE that was
-    /// quicker than the news of the loss.
-    closed_elsewhere: bool,
+    /// What its gateway has said on another link, quicker than the news that the one of its OPEN is lost: a final CLOSE, or 421.
+    elsewhere: Option<Code>,
     /// Its state is given away, and MOVED is still to come.
     handed_over: bool,
 }
@@ -184,7 +183,7 @@ impl Sessions {
                     leaving: SmallVec::new(),
                     until: None,
                     open_link_stands: true,
-                    closed_elsewhere: false,
+                    elsewhere: None,
                     handed_over: false,
                 };
                 self.by_id.insert(session_id, entry);
@@ -215,8 +214,7 @@ impl Sessions {
         self.by_id.get(&session_id)?.link
     }
 
-    /// Handles a CLOSE on `link` of `gateway`. A session that merely leaves its only link is suspended
-    /// until `until`.
+    /// Handles a CLOSE on `link` of `gateway`. A session that merely leaves its only link is suspended until `until`.
     pub(super) fn close(
         &mut self,
         link: LinkId,
@@ -236,28 +234,29 @@ impl Sessions {
             return Closed::Left;
         }
         if entry.link == Some(link) && code == Code::LEAVES_LINK {
-            entry.link = None;
-            entry.open_link_stands = false;
-            entry.until = Some(until);
+            entry.suspend(until);
             return Closed::Left;
         }
         // Without the link that it was opened on any of its gateway's may end it.
         let its_gateway = *entry.info.gateway_id == *gateway;
         if code == Code::NOT_HERE {
-            // It ends nothing (protocol 2.3). On another link it may answer a frame from before the newest
-            // OPEN of that gateway.
-            if !its_gateway || entry.link != Some(link) {
+            // It ends nothing (2.3). While the link of its OPEN stands it may answer a frame from before that.
+            if !its_gateway || entry.link.is_none() {
                 return Closed::Ignored;
             }
-            entry.link = None;
-            entry.open_link_stands = false;
-            entry.until = Some(until);
+            if entry.link != Some(link) && entry.open_link_stands {
+                entry.elsewhere.get_or_insert(code);
+                return Closed::Ignored;
+            }
+            entry.suspend(until);
             return Closed::Kept(entry.info.clone());
         }
         let orphan = !entry.open_link_stands && its_gateway;
         if code == Code::LEAVES_LINK || (entry.link != Some(link) && !orphan) {
             // CLOSE 307 never ends one.
-            entry.closed_elsewhere |= its_gateway && code != Code::LEAVES_LINK;
+            if its_gateway && code != Code::LEAVES_LINK {
+                entry.elsewhere = Some(code);
+            }
             return Closed::Stray;
         }
         match self.remove(session_id) {
@@ -266,12 +265,11 @@ impl Sessions {
         }
     }
 
-    /// The session's state is given away: it is suspended until `until`, or until it is known what has become of it.
-    pub(super) fn hand_over(&mut self, session_id: u64, until: u64) {
+    /// Its state is given away on `link`: it is suspended until `until`, or until it is known what has become of it.
+    pub(super) fn hand_over(&mut self, link: LinkId, session_id: u64, until: u64) {
         if let Some(entry) = self.by_id.get_mut(&session_id) {
-            entry.link = None;
-            entry.open_link_stands = false;
-            entry.until = Some(until);
+            entry.leaving.retain(|left| left.link != link);
+            entry.suspend(until);
             entry.handed_over = true;
         }
     }
@@ -328,9 +326,8 @@ impl Sessions {
         self.by_id.remove(&session_id).map(|entry| entry.info)
     }
 
-    /// Takes `link` out. Its sessions are answered over `sibling`, another link of that gateway, if
-    /// there is one and the session was not ended over it; else they are suspended until `until`, and
-    /// returned in the order of their ids.
+    /// Takes `link` out. Its sessions are answered over `sibling`, another link of that gateway, if there is one and
+    /// nothing else was said there; else they are suspended until `until`, and returned in the order of their ids.
     pub(super) fn lose_link(
         &mut self,
         link: LinkId,
@@ -342,11 +339,11 @@ impl Sessions {
             entry.leaving.retain(|left| left.link != link);
             if entry.link == Some(link) {
                 entry.open_link_stands = false;
-                let closed = entry.closed_elsewhere;
-                entry.link = sibling.filter(|_| !closed);
+                entry.link = sibling.filter(|_| entry.elsewhere.is_none());
                 if entry.link.is_none() {
                     // One that has ended is over at the next look at the clock.
-                    entry.until = Some(if closed { 0 } else { until });
+                    let is_over = entry.elsewhere.is_some_and(|code| code != Code::NOT_HERE);
+                    entry.until = Some(if is_over { 0 } else { until });
                     suspended.push(entry.info.clone());
                 }
             }
@@ -379,6 +376,10 @@ impl Entry {
         self.leaving.iter().any(|left| left.link == link)
     }
 
+    fn suspend(&mut self, until: u64) {
+        (self.link, self.open_link_stands, self.until) = (None, false, Some(until));
+    }
+
     fn reopen(&mut self, link: LinkId, info: SessionInfo) {
         if let Some(old) = self.link.filter(|old| *old != link) {
             let (link, until) = (old, None);
@@ -389,7 +390,7 @@ impl Entry {
         self.link = Some(link);
         self.until = None;
         self.open_link_stands = true;
-        self.closed_elsewhere = false;
+        self.elsewhere = None;
         self.handed_over = false;
     }
 }

@@ -165,6 +165,36 @@ fn a_session_is_ended_on_another_link_when_its_own_is_lost() {
     assert_eq!(sessions.link_of(ID), Some(7), "it was opened again since");
 }
 
+/// Its gateway has left the link that is lost, which nobody has read, and says on another one that it does not have it.
+#[test]
+fn a_session_that_its_gateway_does_not_have_is_suspended_whatever_is_known_first() {
+    let until = NOW + 30_000;
+    let says = |sessions: &mut Sessions, link, gateway| {
+        sessions.close(link, gateway, ID, Code::NOT_HERE, until)
+    };
+    let mut sessions = opened();
+    assert_eq!(sessions.lose_link(0, Some(4), NOW), []);
+    assert_eq!(says(&mut sessions, 7, "b"), Closed::Ignored);
+    assert!(matches!(says(&mut sessions, 7, "a"), Closed::Kept(_)));
+    assert_eq!(sessions.link_of(ID), None);
+    assert_eq!(sessions.expire(until).len(), 1);
+
+    let mut sessions = opened();
+    assert_eq!(says(&mut sessions, 7, "a"), Closed::Ignored);
+    assert_eq!(sessions.link_of(ID), Some(0), "that may be an older answer");
+    assert_eq!(sessions.lose_link(0, Some(7), until).len(), 1);
+    assert_eq!(sessions.expire(NOW), []);
+    assert_eq!(sessions.expire(until).len(), 1);
+
+    // Its end counts for more.
+    let mut sessions = opened();
+    says(&mut sessions, 7, "a");
+    sessions.close(7, "a", ID, Code::NORMAL, NOW);
+    says(&mut sessions, 7, "a");
+    sessions.lose_link(0, Some(7), until);
+    assert_eq!(sessions.expire(NOW).len(), 1);
+}
+
 #[test]
 fn a_lost_link_hands_on_or_suspends() {
     let now = NOW;

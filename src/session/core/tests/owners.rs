@@ -272,6 +272,25 @@ fn a_token_that_is_used_while_the_session_is_promised_for_it_is_no_claim() {
     ]);
 }
 
+/// The session had no backend when somebody else asked with an older token.
+#[test]
+fn a_claim_with_a_used_token_that_has_opened_nothing_leaves_no_trace() {
+    let mut play = Play::with_resumable();
+    play.breaks();
+    play.resumes_here(1, 0);
+    play.at(|core, step| core.accepted("game", 2, step));
+    play.at(|core, step| core.link_lost("game", 1, step));
+    play.peer("b", ToOwner::Ask { token_epoch: 1 });
+    let heard = play.heard();
+    assert!(heard.contains(&"to b: holds 3".into()), "{heard:?}");
+    play.says(&frame(Kind::Ping, "", 0, b""));
+    play.heard();
+    let (count, places) = (0, vec![]);
+    play.peer("b", ToOwner::Claim { count, places });
+    play.check(&["to b: refused"]);
+    assert!(play.core.reads());
+}
+
 #[test]
 fn a_claim_that_is_given_up_leaves_the_session_suspended() {
     let mut play = promised();

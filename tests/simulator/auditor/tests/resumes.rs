@@ -40,6 +40,18 @@ pub(super) const BAD: &[Bad] = &[
         t.opens(1, 3, true);
         t.down(conn, &opened(2, false, b"t3"));
     }),
+    // The link of a claim that has failed is late, and is not left again.
+    (&rules::L_TWO_LINKS, |t| {
+        t.begin();
+        let failed = t.asks(1, 1, b"t1");
+        t.down(failed, &close(503));
+        t.asks(1, 1, b"t1");
+        let link = t.link(1, 0, 0);
+        t.opens(link, 2, true);
+        let late = t.link(1, 0, 0);
+        t.to(late, &open(2, true));
+        t.wait(500);
+    }),
     (&rules::TOKEN_FORGED, |t| {
         t.begin();
         t.breaks(0, 0);

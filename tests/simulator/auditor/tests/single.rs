@@ -238,6 +238,15 @@ pub(super) const BAD: &[Bad] = &[
         t.wait(1);
         t.see(&Seen::Closing);
     }),
+    // Frames that wait for their link go first, but not for ever.
+    (&rules::L_NO_SUSPEND, |t| {
+        two_read(t);
+        t.cut(0);
+        for _ in 0..10 {
+            t.wait(2_000);
+            t.see(&Seen::Quiet);
+        }
+    }),
     (&rules::B_307, |t| {
         t.begin();
         t.from(0, &link_close(307));
