@@ -8,6 +8,7 @@ mod channel;
 mod drain;
 mod gateway_gone;
 mod javascript;
+mod kicked;
 mod neighbours;
 mod operators;
 mod other_gateway;
