@@ -16,6 +16,7 @@ mod played;
 mod questions;
 mod same_gateway;
 mod stage;
+mod stopped;
 mod stories;
 mod strangers;
 mod tokens;

@@ -344,6 +344,13 @@ impl Receive<ClientEvent> for Worker {
             }
             ClientEvent::TooManySuspended => drop(self.end_oldest()),
             ClientEvent::ShortOfMemory => self.look_at_memory(),
+            ClientEvent::ResumeReturned(forwarded) => {
+                if let Some(connection) = forwarded.take() {
+                    let session_id = connection.request.token.session_id;
+                    let shared = &self.shared;
+                    shared.refuse_connection(connection, &Closing::ResumeMetEnd, session_id);
+                }
+            }
         }
     }
 }
