@@ -181,10 +181,11 @@ impl Worker {
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let scope = &self.shared.scope;
+        // Whatever becomes of it: each one accepted is counted among those closed in the end.
+        scope.metrics.accepted.one();
         let Some((permit, refusal)) = self.admit(remote) else {
             return;
         };
-        scope.metrics.accepted.one();
         if socket.set_nodelay(true).is_err() {
             // It was reset already.
             return scope.metrics.closings.add(ClosingLabel::Disconnected, 1);
@@ -285,8 +286,9 @@ impl Worker {
             };
             let (_, remote) = connection;
             let outcome = Closing::Full.outcome();
-            let closings = &self.shared.scope.metrics.closings;
-            closings.add(outcome.label, 1);
+            let metrics = &self.shared.scope.metrics;
+            metrics.accepted.one();
+            metrics.closings.add(outcome.label, 1);
             self.shared.turned_away(&outcome, remote);
         }
     }
