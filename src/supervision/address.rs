@@ -165,6 +165,16 @@ where
     }
 }
 
+impl<M: Message + Send> PartialEq for CountedRecipient<M>
+where
+    M::Result: Send,
+{
+    /// Tells whether both are of one actor.
+    fn eq(&self, other: &Self) -> bool {
+        self.recipient == other.recipient
+    }
+}
+
 impl<M: Message + Send> std::fmt::Debug for CountedRecipient<M>
 where
     M::Result: Send,

@@ -183,6 +183,14 @@ impl<M> SeatRecipient<M> {
     }
 }
 
+impl<M: 'static> SeatRecipient<M> {
+    /// Returns the same seat for another type of message, of which `wrap` makes its own.
+    pub fn wrapping<N: 'static>(&self, wrap: fn(N) -> M) -> SeatRecipient<N> {
+        let recipient = self.clone();
+        SeatRecipient(Arc::new(move |message| recipient.do_send(wrap(message))))
+    }
+}
+
 impl<M> Clone for SeatRecipient<M> {
     fn clone(&self) -> Self {
         SeatRecipient(Arc::clone(&self.0))

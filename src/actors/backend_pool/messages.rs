@@ -7,7 +7,7 @@ use std::sync::Arc;
 use actix::prelude::*;
 
 use super::BackendPool;
-use crate::actors::link::{Lease, LinkEvent};
+use crate::actors::link::{Lease, LinkEvent, Wanted};
 use crate::supervision::{CountedRecipient, Seat};
 
 /// Asks for a link for a session. The answer comes when the link is there or cannot be had.
@@ -19,6 +19,8 @@ pub struct Bind {
     /// Payload of OPEN.
     pub open: Vec<u8>,
     pub client: CountedRecipient<LinkEvent>,
+    /// Whether the session still wants it.
+    pub wanted: Wanted,
     /// The backend has the session already: it goes on, also where no new ones are taken.
     pub resumes: bool,
     /// It awaits ACCEPT as that one does, but comes from another backend.

@@ -194,6 +194,7 @@ impl BackendPool {
             open: bind.open,
             resumes: bind.resumes,
             client: bind.client,
+            wanted: bind.wanted,
             answer,
         });
     }
@@ -213,7 +214,12 @@ impl BackendPool {
         }
         // One that goes on is there already.
         let most = bind.max_sessions.filter(|_| !bind.goes_on());
-        let claim = self.occupancy.claim(most).ok_or(BindFailed::Full)?;
+        let claim = self.occupancy.claim(most).or_else(|| {
+            // Places of sessions that were over before there was a link.
+            self.state.waiting.retain(|w| !w.bind.wanted.is_given_up());
+            self.occupancy.claim(most)
+        });
+        let claim = claim.ok_or(BindFailed::Full)?;
         let leaving = |s: &&Slot| s.state == SlotState::Leaving && bind.goes_on();
         let slot = behind
             .and_then(|link_id| self.carrier(link_id, &bind))

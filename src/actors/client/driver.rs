@@ -4,19 +4,17 @@ use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::ending::part;
 use super::view::View;
 use super::{Client, Connection};
 use crate::actors::link::Lease;
 use crate::actors::peers::{Call, CancelCall, Reply};
-use crate::actors::session_registry::{ResumeConnection, SessionEnded, SessionMoved};
+use crate::actors::session_registry::{Forwarded, ResumeConnection, SessionEnded, SessionMoved};
 use crate::codec::buffers;
 use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::history::Happening;
 use crate::labels::Label;
 use crate::memory::{Held, Part};
 use crate::metrics::{DropReason, Resumed};
-use crate::net::outbox::Outbox;
 use crate::session::closing::Closing;
 use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
 use crate::session::trace_id::TraceId;
@@ -35,13 +33,14 @@ impl Client {
 
     fn at_core_with(
         &mut self,
-        connection: Option<ResumeConnection>,
+        mut connection: Option<Forwarded>,
         ctx: &mut Pumped<Self>,
         event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
     ) {
         let mut effects = self.shared.effects.take();
         let mut host = View::new(&self.shared, &self.stats);
-        host.resuming = connection.as_ref().map(|c| (c.remote, c.transport));
+        let resuming = connection.as_mut().and_then(Forwarded::connection);
+        host.resuming = resuming.map(|c| (c.remote, c.transport));
         let mut step = Step {
             now: self.shared.elapsed_ms(),
             host: &host,
@@ -53,20 +52,26 @@ impl Client {
     }
 
     /// Another connection wants this client's session.
-    pub(super) fn resume_here(&mut self, mut connection: ResumeConnection, ctx: &mut Pumped<Self>) {
-        // It was banned on its way here, perhaps from another thread.
+    pub(super) fn resume_here(&mut self, mut forwarded: Forwarded, ctx: &mut Pumped<Self>) {
+        let Some(connection) = forwarded.connection() else {
+            return;
+        };
         let doors = &self.shared.scope.doors;
-        if doors.bans_address(connection.remote.ip(), connection.source) {
+        let refusal = if doors.bans_address(connection.remote.ip(), connection.source) {
+            // It was banned on its way here, perhaps from another thread.
+            Some(Closing::Banned)
+        } else if connection.socket.is_abandoned() {
+            // Its player may have come back on another connection since, and must not be told 205 there.
+            Some(Closing::Disconnected)
+        } else {
+            None
+        };
+        if let Some(closing) = refusal {
             let session_id = self.core.session_id();
-            return self.refuse_connection(connection, &Closing::Banned, session_id);
-        }
-        // Its player may have come back on another connection since, and must not be told 205 there.
-        if connection.socket.is_abandoned() {
-            let session_id = self.core.session_id();
-            return self.refuse_connection(connection, &Closing::Disconnected, session_id);
+            return self.refuse_connection(forwarded, &closing, session_id);
         }
         let request = connection.request.clone();
-        self.at_core_with(Some(connection), ctx, |core, step| {
+        self.at_core_with(Some(forwarded), ctx, |core, step| {
             core.resume_here(&request, step);
         });
     }
@@ -86,7 +91,7 @@ impl Client {
     pub(super) fn execute(
         &mut self,
         effects: &mut Vec<Effect>,
-        mut connection: Option<ResumeConnection>,
+        mut connection: Option<Forwarded>,
         ctx: &mut Pumped<Self>,
     ) {
         let session_id = self.stats.session_id().unwrap_or(0);
@@ -105,7 +110,7 @@ impl Client {
                 }
                 Effect::LeaveConnection(closing) => self.leave_connection(&closing, session_id),
                 Effect::TakeConnection => {
-                    if let Some(connection) = connection.take() {
+                    if let Some(connection) = connection.take().and_then(Forwarded::take) {
                         self.take_connection(connection);
                     }
                 }
@@ -204,23 +209,17 @@ impl Client {
     }
 
     /// Tells a connection that it does not get the session. It still counts while it is told.
-    fn refuse_connection(&self, connection: ResumeConnection, closing: &Closing, session_id: u64) {
-        let metrics = &self.shared.scope.metrics;
-        let outcome = closing.outcome();
-        metrics.closings.add(outcome.label, 1);
-        self.shared.turned_away(&outcome, connection.remote);
+    fn refuse_connection(&self, forwarded: Forwarded, closing: &Closing, session_id: u64) {
+        let Some(connection) = forwarded.take() else {
+            return;
+        };
         self.trace(|| {
-            let detail = format!("{} from {}", outcome.label.label(), connection.remote);
+            let label = closing.outcome().label.label();
+            let detail = format!("{label} from {}", connection.remote);
             Decision::new(Name::ResumeRefused).detail(detail)
         });
-        let (mut socket, mut outbox) = (connection.socket, Outbox::default());
-        if let Some(frame) = super::ending::close_frame(closing, session_id) {
-            metrics.client_frames_out.one();
-            outbox.push(frame);
-        }
-        socket.set_close_code(outcome.websocket);
-        let parting = self.shared.parting(outbox.held(), connection.permit);
-        actix::spawn(part(socket, outbox, parting));
+        let shared = &self.shared;
+        shared.refuse_connection(connection, closing, session_id);
     }
 
     fn moved(&mut self, to: crate::codec::peer::PeerGateway) {

@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::{Client, Connection, WorkerScope};
+use crate::actors::session_registry::ResumeConnection;
 use crate::admission::Permit;
 use crate::codec::buffers;
 use crate::codec::client::{self, Kind};
@@ -294,6 +295,29 @@ impl Parting {
 impl Drop for Parting {
     fn drop(&mut self) {
         self.is_written();
+    }
+}
+
+impl WorkerScope {
+    /// Tells a connection with RESUME that it does not get the session. It still counts while it is told.
+    pub fn refuse_connection(
+        self: &Rc<Self>,
+        connection: ResumeConnection,
+        closing: &Closing,
+        session_id: u64,
+    ) {
+        let metrics = &self.scope.metrics;
+        let outcome = closing.outcome();
+        metrics.closings.add(outcome.label, 1);
+        self.turned_away(&outcome, connection.remote);
+        let (mut socket, mut outbox) = (connection.socket, Outbox::default());
+        if let Some(frame) = close_frame(closing, session_id) {
+            metrics.client_frames_out.one();
+            outbox.push(frame);
+        }
+        socket.set_close_code(outcome.websocket);
+        let parting = self.parting(outbox.held(), connection.permit);
+        actix::spawn(part(socket, outbox, parting));
     }
 }
 

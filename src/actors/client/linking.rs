@@ -10,9 +10,11 @@ use actix::prelude::*;
 use super::looking_up::find_assigned;
 use super::opens::Opens;
 use super::traced::routed;
-use super::ways::{MAX_ENDPOINTS_TRIED, find_way, link_at};
+use super::wanting::Wanting;
+use super::ways::{Asker, MAX_ENDPOINTS_TRIED, find_way, link_at};
 use super::{Changed, Client, WorkerScope};
 use crate::actors::backend_pool::Bind;
+use crate::actors::link::Want;
 use crate::actors::router::{By, PoolAt, Resolve};
 use crate::codec::code::Code;
 use crate::memory::{Held, Part};
@@ -49,10 +51,14 @@ impl Client {
             let who = format!("realm {realm_id}, user {user_id}");
             Decision::new(Name::Routing).service(&service).detail(who)
         });
-        let client = self.registration.address(ctx).recipient();
+        let want = Want::new();
+        let asker = Asker {
+            client: self.registration.address(ctx).recipient(),
+            wanted: want.wanted(),
+        };
         let began = Instant::now();
         let (shared, opens) = (Rc::clone(&self.shared), Opens::of(&self.stats));
-        let opening = find_way(shared, assigned, again, resolve, open, client, opens);
+        let opening = find_way(shared, assigned, again, resolve, open, asker, opens);
         let then = move |(result, opens): (Result<_, RouteFailed>, Opens),
                          client: &mut Client,
                          ctx: &mut _| {
@@ -70,7 +76,7 @@ impl Client {
             });
             ctx.notify(Changed);
         };
-        ctx.spawn(opening.into_actor(self).map(then));
+        ctx.spawn(Wanting::new(want, opening.into_actor(self).map(then)));
     }
 
     /// Opens a service at the endpoint that it is bound to.
@@ -94,11 +100,13 @@ impl Client {
                 false => By::Token,
             },
         };
+        let want = Want::new();
         let bind = Bind {
             session_id,
             realm_id,
             open,
             client: self.registration.address(ctx).recipient(),
+            wanted: want.wanted(),
             resumes: true,
             arrives,
             max_sessions: rule.and_then(|rule| rule.max_sessions),
@@ -122,22 +130,21 @@ impl Client {
             );
             (lease, opens)
         };
-        ctx.spawn(
-            opening
-                .into_actor(self)
-                .map(move |(lease, opens), client, ctx| {
-                    client.span_reach(&service, opens);
-                    let name = match lease {
-                        Ok(_) => Name::Reached,
-                        Err(_) => Name::NotReached,
-                    };
-                    client.trace(|| step(name, &service));
-                    client.at_core(ctx, |core, step| {
-                        core.service_reached(&service, lease.ok(), step)
-                    });
-                    ctx.notify(Changed);
-                }),
-        );
+        let then = move |(lease, opens): (Result<_, RouteFailed>, Opens),
+                         client: &mut Client,
+                         ctx: &mut Pumped<Client>| {
+            client.span_reach(&service, opens);
+            let name = match lease {
+                Ok(_) => Name::Reached,
+                Err(_) => Name::NotReached,
+            };
+            client.trace(|| step(name, &service));
+            client.at_core(ctx, |core, step| {
+                core.service_reached(&service, lease.ok(), step)
+            });
+            ctx.notify(Changed);
+        };
+        ctx.spawn(Wanting::new(want, opening.into_actor(self).map(then)));
     }
 
     /// Looks for another endpoint that a session may be moved to.

@@ -82,7 +82,7 @@ pub(super) async fn looked_up_link(
         Ok(lease) => return Ok(lease),
         Err(failed) => failed,
     };
-    if first.how == How::Read {
+    if first.how == How::Read || wish.asker.wanted.is_given_up() {
         return Err(failed);
     }
     // Its server is gone, or full: the user may be assigned to another since.

@@ -87,7 +87,7 @@ impl Receive<ClientMessage> for Client {
     fn receive(&mut self, msg: ClientMessage, ctx: &mut Pumped<Self>) {
         match msg {
             ClientMessage::Stray(stray) => self.take_stray(stray, ctx),
-            ClientMessage::Resume(connection) => self.resume_here(*connection, ctx),
+            ClientMessage::Resume(forwarded) => self.resume_here(forwarded, ctx),
             ClientMessage::Peer(request) => self.at_core(ctx, |core, step| {
                 core.peer_request(request.caller, request.session_id, request.said, step);
             }),

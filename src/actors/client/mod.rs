@@ -41,6 +41,7 @@ mod story;
 mod traced;
 mod users;
 mod view;
+mod wanting;
 mod ways;
 mod worker_scope;
 

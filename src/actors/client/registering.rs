@@ -73,7 +73,8 @@ impl Client {
             match answer {
                 Ok(Some(Found::Client(its_client))) => {
                     if let Some(connection) = client.take_out_connection() {
-                        its_client.do_send(ClientMessage::Resume(Box::new(connection)));
+                        let forwarded = client.shared.forward(connection);
+                        its_client.do_send(ClientMessage::Resume(forwarded));
                         ctx.stop();
                     }
                 }

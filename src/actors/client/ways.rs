@@ -10,7 +10,7 @@ use super::looking_up::looked_up_link;
 use super::opens::Opens;
 use super::traced::Word;
 use crate::actors::backend_pool::{Bind, BindFailed};
-use crate::actors::link::{Lease, LinkEvent};
+use crate::actors::link::{Lease, LinkEvent, Wanted};
 use crate::actors::router::{By, NoPool, PoolAt, Resolve, Router, Unresolved};
 use crate::codec::code::Code;
 use crate::routing::{ServiceRoute, Why};
@@ -28,7 +28,14 @@ pub(super) struct Wish<'a> {
     pub(super) resolve: Resolve,
     /// The payload of OPEN.
     pub(super) open: Vec<u8>,
+    pub(super) asker: Asker,
+}
+
+/// Whose session wants a link, and whether it still does.
+#[derive(Clone)]
+pub(super) struct Asker {
     pub(super) client: CountedRecipient<LinkEvent>,
+    pub(super) wanted: Wanted,
 }
 
 impl From<Unresolved> for RouteFailed {
@@ -48,7 +55,7 @@ pub(super) async fn find_way(
     again: bool,
     resolve: Resolve,
     open: Vec<u8>,
-    client: CountedRecipient<LinkEvent>,
+    asker: Asker,
     mut opens: Opens,
 ) -> (Result<(Lease, Word), RouteFailed>, Opens) {
     let rule = shared.rule(&resolve.service);
@@ -57,7 +64,7 @@ pub(super) async fn find_way(
         rule: rule.as_deref(),
         resolve,
         open,
-        client,
+        asker,
     };
     let by = |word| move |lease| (lease, word);
     let found = match assigned {
@@ -139,7 +146,7 @@ pub(super) async fn assigned_link(
         rule,
         resolve,
         open,
-        client,
+        asker: Asker { client, wanted },
     } = wish;
     if rule.is_some_and(|rule| rule.require_bind) && !resolve.is_bound {
         return Err(Unresolved::NOT_BOUND.into());
@@ -154,6 +161,7 @@ pub(super) async fn assigned_link(
         realm_id: resolve.realm_id,
         open,
         client,
+        wanted: wanted.clone(),
         resumes: false,
         arrives: false,
         max_sessions: rule.and_then(|rule| rule.max_sessions),
@@ -163,7 +171,7 @@ pub(super) async fn assigned_link(
     let error = link.as_ref().err().map(|failed| failed.text);
     opens.ended(began, endpoint, error);
     let lease = link?;
-    lease.room().await;
+    lease.room(&wanted).await;
     Ok(lease)
 }
 
@@ -177,13 +185,13 @@ async fn find_link(
     let Wish {
         resolve,
         open,
-        client,
+        asker: Asker { client, wanted },
         ..
     } = wish;
     let mut tried: Vec<SocketAddr> = Vec::new();
     let mut failed = unreachable(retry_after_ms(Retry::Spread));
     let mut is_retry = false;
-    while tried.len() < MAX_ENDPOINTS_TRIED {
+    while tried.len() < MAX_ENDPOINTS_TRIED && !wanted.is_given_up() {
         let ask = || Resolve {
             service: Arc::clone(&resolve.service),
             tried: tried.clone(),
@@ -203,6 +211,7 @@ async fn find_link(
             realm_id: resolve.realm_id,
             open: open.clone(),
             client: client.clone(),
+            wanted: wanted.clone(),
             resumes: false,
             arrives: false,
             max_sessions: resolved.max_sessions,
@@ -214,7 +223,7 @@ async fn find_link(
             Ok(Ok(lease)) => {
                 opens.ended(began, resolved.endpoint, None);
                 // What has gathered meanwhile follows at once.
-                lease.room().await;
+                lease.room(&wanted).await;
                 return Ok((lease, resolved.why));
             }
             Ok(Err(why)) => refused(why),

@@ -19,7 +19,7 @@ use crate::actors::assignment_reader::Assignments;
 use crate::actors::backend_pool::LinkLimits;
 use crate::actors::peers::Peering;
 use crate::actors::router::Router;
-use crate::actors::session_registry::Shards;
+use crate::actors::session_registry::{Forwarded, ResumeConnection, Shards};
 use crate::admission::AddressSource;
 use crate::codec::link::Transport;
 use crate::config::Config;
@@ -59,6 +59,8 @@ pub enum ClientEvent {
     TooManySuspended,
     /// Much more memory is held than when the worker last looked.
     ShortOfMemory,
+    /// A connection with RESUME, which the client that has the session has stopped too early to take.
+    ResumeReturned(Forwarded),
 }
 
 /// The view that one worker's clients have of it.
@@ -157,6 +159,12 @@ impl WorkerScope {
     /// Tells the worker. One that is just being rebuilt looks for clients that are gone.
     pub fn tell_worker(&self, event: ClientEvent) {
         self.worker.do_send(event);
+    }
+
+    /// Sends a connection on its way to the client that has its session; the worker gets it back if nobody takes it.
+    pub(super) fn forward(&self, connection: ResumeConnection) -> Forwarded {
+        let back = self.worker.wrapping(ClientEvent::ResumeReturned);
+        Forwarded::new(connection, back, Arc::clone(&self.scope.metrics))
     }
 
     /// Keeps an emptied buffer of effects for the next step, unless it has grown large.

@@ -1,8 +1,11 @@
 //! A session's hold on a link. While it lives the link delivers to the session; when it is dropped,
 //! by whatever path, the backend gets its one final CLOSE.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -14,6 +17,7 @@ use super::messages::{
     AwaitRoom, AwaitTurn, CloseOwed, Confirm, Forward, Leave, Move, Release, Reopen, Retag,
     Suspend, TellBound, TellMoved, TimeFrame,
 };
+use super::wanted::Wanted;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
 use crate::session::core::Hold;
@@ -59,15 +63,19 @@ impl Lease {
 }
 
 impl Lease {
-    /// Waits until the link takes what has gathered while it was opened, or is lost. When this returns there is
-    /// room, until the caller lets other actors of its thread run.
-    pub async fn room(&self) {
+    /// Waits until the link takes what has gathered while it was opened, or is lost, or the lease is not `wanted` any
+    /// more. When this returns there is room else, until the caller lets other actors of its thread run.
+    pub async fn room(&self, wanted: &Wanted) {
         let mut in_turn = false;
         while !self.anchor.gauge.has_room(in_turn) {
-            let (answer, room) = oneshot::channel();
+            let (answer, mut room) = oneshot::channel();
             self.anchor.gauge.waiter_added();
             self.anchor.link.do_send(AwaitTurn { answer, in_turn });
-            if room.await.is_err() {
+            let turn = poll_fn(|cx| match wanted.is_given_up() {
+                true => Poll::Ready(false),
+                false => Pin::new(&mut room).poll(cx).map(|told| told.is_ok()),
+            });
+            if !turn.await {
                 return;
             }
             in_turn = true;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::{Lease, LinkEvent};
+use super::{Lease, LinkEvent, Wanted};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, OPEN_TRANSFERRED, open_flags};
 use crate::session::link::LinkEnd;
@@ -89,6 +89,8 @@ pub struct Attach {
     /// The OPEN is that of a resume: what comes before its ACCEPT belongs to the epoch before.
     pub resumes: bool,
     pub client: CountedRecipient<LinkEvent>,
+    /// Whether the session still wants it: one that is over brings no OPEN.
+    pub wanted: Wanted,
     pub answer: oneshot::Sender<Lease>,
 }
 

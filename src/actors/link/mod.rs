@@ -28,6 +28,7 @@ mod snapshot;
 mod start;
 mod strays;
 mod times;
+mod wanted;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -67,6 +68,7 @@ use queueing::Newcomer;
 pub use snapshot::{LinkSnapshot, LinkState};
 pub use start::{LinkParams, Started};
 pub use times::EndpointTimes;
+pub use wanted::{Want, Wanted};
 
 /// Messages that other actors' `send` may have waiting here before they wait themselves.
 const MAILBOX: usize = 1024;

@@ -5,6 +5,7 @@
 //! there is room they are told, one after another, as many as it is enough for. One that was told and finds
 //! that another was quicker keeps its place.
 
+use std::sync::Arc;
 use std::task::Context as TaskContext;
 
 use actix::prelude::*;
@@ -14,7 +15,7 @@ use super::{Attach, AwaitRoom, AwaitTurn, Lease, Link, LinkEvent, TellBound};
 use crate::codec::buffers::SCRATCH_BYTES;
 use crate::codec::link::{Bind, Kind, open_epoch};
 use crate::session::link::{Phase, Waiter};
-use crate::supervision::Receive;
+use crate::supervision::{CountedRecipient, Receive};
 
 /// Places in the queue beyond which new sessions are sent away.
 const MAX_WAITING: usize = 65_536;
@@ -33,14 +34,15 @@ impl Link {
         let arrives = msg.arrives();
         // Sent before GOAWAY was heard of: the backend may end as soon as its PING behind that is answered.
         let comes_late = self.lifecycle.phase() == Phase::Leaving && (!msg.resumes || arrives);
-        if msg.answer.is_closed() || self.lifecycle.is_ending() || comes_late {
-            // The client is gone, or will be told by the dropped answer: no OPEN was sent.
+        if msg.wanted.is_given_up() || self.lifecycle.is_ending() || comes_late {
+            // The session is over, or will be told by the dropped answer: no OPEN was sent.
             self.gauge.session_removed();
             self.idle.retell();
             return;
         }
         let session_id = msg.session_id;
         self.waiting.forget_bound(session_id);
+        self.supersede(session_id, &msg.client);
         let now_us = self.now_us();
         let sessions = &mut self.sessions;
         let attached = sessions.attach(session_id, msg.realm_id, msg.client, msg.resumes);
@@ -57,6 +59,21 @@ impl Link {
         let lease = Lease::new(self.anchor(ctx), session_id);
         // A client that died meanwhile drops the lease, and that sends the final CLOSE.
         drop(msg.answer.send(lease));
+    }
+
+    /// A session of this id is attached still: its lease is on its way back, and says nothing of the one that comes now.
+    fn supersede(&mut self, session_id: u64, client: &CountedRecipient<LinkEvent>) {
+        let Some(before) = self.sessions.supersede(session_id) else {
+            return;
+        };
+        self.detached();
+        // Its own client knows; another one goes on without.
+        if before.client != *client {
+            before.client.do_send(LinkEvent::Lost {
+                service: Arc::clone(&self.service),
+                link_id: self.id,
+            });
+        }
     }
 
     /// Keeps a new session until there is room.

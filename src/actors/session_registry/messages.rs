@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::BytesMut;
 
-use super::UnderWay;
+use super::{Forwarded, UnderWay};
 use crate::admission::{AddressSource, Permit};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, Transport};
@@ -198,7 +198,7 @@ pub enum ClientMessage {
     /// A frame of a backend.
     Stray(Strayed),
     /// The session's player, on another connection.
-    Resume(Box<ResumeConnection>),
+    Resume(Forwarded),
     /// Another gateway, whose client wants the session.
     Peer(Box<PeerRequest>),
 }

@@ -5,6 +5,7 @@
 //! When it panics, the next one inherits the sessions. What lay in its mailbox is lost: those who asked
 //! ask again, and sessions whose end it was told are found by looking for clients that are gone.
 
+mod forwarded;
 mod messages;
 mod relaying;
 mod shards;
@@ -21,6 +22,7 @@ use crate::supervision::{
     Inspectable, Receive, Registration, Rescued, Supervised, WeakCountedRecipient, mailbox,
 };
 
+pub use forwarded::Forwarded;
 pub use messages::{
     ClientMessage, FindClient, FindClientNumber, Found, IdInUse, MoveWish, OpenSession,
     PeerRequest, Ping, Relay, Relayed, ResumeConnection, SessionEnded, SessionMoved, Stray,

@@ -181,10 +181,11 @@ impl Worker {
         // A dual-stack listener sees IPv4 clients as IPv6 ones.
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let scope = &self.shared.scope;
+        // Whatever becomes of it: each one accepted is counted among those closed in the end.
+        scope.metrics.accepted.one();
         let Some((permit, refusal)) = self.admit(remote) else {
             return;
         };
-        scope.metrics.accepted.one();
         let arrival = Arrival {
             socket: Socket::Tcp(socket),
             permit: Some(permit),
@@ -281,8 +282,9 @@ impl Worker {
             };
             let (_, remote) = connection;
             let outcome = Closing::Full.outcome();
-            let closings = &self.shared.scope.metrics.closings;
-            closings.add(outcome.label, 1);
+            let metrics = &self.shared.scope.metrics;
+            metrics.accepted.one();
+            metrics.closings.add(outcome.label, 1);
             self.shared.turned_away(&outcome, remote);
         }
     }
@@ -340,6 +342,13 @@ impl Receive<ClientEvent> for Worker {
             }
             ClientEvent::TooManySuspended => drop(self.end_oldest()),
             ClientEvent::ShortOfMemory => self.look_at_memory(),
+            ClientEvent::ResumeReturned(forwarded) => {
+                if let Some(connection) = forwarded.take() {
+                    let session_id = connection.request.token.session_id;
+                    let shared = &self.shared;
+                    shared.refuse_connection(connection, &Closing::ResumeMetEnd, session_id);
+                }
+            }
         }
     }
 }

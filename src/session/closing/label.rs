@@ -13,6 +13,7 @@ pub enum ClosingLabel {
     TakenElsewhere,
     ResumeElsewhere,
     ResumeBusy,
+    Lost,
     Client,
     Disconnected,
     Failed,
@@ -58,7 +59,8 @@ impl ClosingLabel {
     pub fn is_refusal(self) -> bool {
         use ClosingLabel as L;
         match self {
-            L::Replaced | L::TakenElsewhere | L::Client | L::Disconnected | L::Failed => false,
+            L::Replaced | L::TakenElsewhere | L::Lost | L::Client => false,
+            L::Disconnected | L::Failed => false,
             L::Abandoned | L::Idle | L::Backend | L::Kicked | L::TooSlow | L::Internal => false,
             L::SilentStart | L::Served => false,
             L::ResumeElsewhere | L::ResumeBusy | L::IdInUse | L::NotResumable => true,
@@ -78,6 +80,7 @@ labels!(ClosingLabel {
     TakenElsewhere => "taken_elsewhere",
     ResumeElsewhere => "resume_elsewhere",
     ResumeBusy => "resume_busy",
+    Lost => "lost",
     Client => "client",
     Disconnected => "disconnected",
     Failed => "failed",

@@ -44,6 +44,8 @@ pub enum Closing {
     ResumeElsewhere,
     /// Another resume of the session is under way, or has just ended; the next attempt finds out.
     ResumeBusy,
+    /// The session's client stopped before it read of the resume; the next attempt finds out how it ended.
+    ResumeMetEnd,
     /// A backend ended the session.
     ByBackend {
         /// The backend's code, or 440.

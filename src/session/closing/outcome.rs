@@ -101,6 +101,8 @@ impl Closing {
             }
             Closing::ResumeBusy => told(Label::ResumeBusy, Code::UNAVAILABLE, End, Soon)
                 .with("another resume of this session is under way"),
+            Closing::ResumeMetEnd => told(Label::ResumeBusy, Code::UNAVAILABLE, End, Soon)
+                .with("the session has just ended here"),
             Closing::ByBackend {
                 code,
                 retry_after_ms,

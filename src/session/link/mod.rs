@@ -4,6 +4,7 @@
 
 mod closed;
 mod end;
+mod given_up;
 mod idle;
 mod leaving;
 mod lifecycle;

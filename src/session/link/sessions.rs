@@ -25,6 +25,7 @@ use std::collections::{HashMap, HashSet};
 use foldhash::fast::RandomState;
 use slab::Slab;
 
+use super::given_up::GivenUp;
 use super::leaving::Leaving;
 use super::unread::UnreadCloses;
 use crate::codec::buffers;
@@ -39,27 +40,19 @@ pub(super) const MAX_LEFT: usize = 65_536;
 pub struct Sessions<C> {
     pub(super) attached: Slab<Attached<C>>,
     pub(super) places: HashMap<u64, u32, RandomState>,
+    /// Releases to come of sessions that were attached anew before: they say nothing any more.
+    superseded: HashMap<u64, u32, RandomState>,
     /// Sessions that are no longer attached and whose CLOSE 307 is unanswered. What the backend says
     /// of them is neither delivered nor answered (protocol 2.3).
     pub(super) left: HashSet<u64, RandomState>,
     /// OPENs (resumed) of sessions that were released before they were answered. The answers are still
     /// to come, and the session may be open elsewhere by then, or here anew.
-    given_up: HashMap<u64, GivenUp, RandomState>,
+    pub(super) given_up: HashMap<u64, GivenUp, RandomState>,
     pub(super) unread: UnreadCloses,
     /// Places with a batch that is not delivered yet.
     touched: Vec<u32>,
     /// `mark` of new sessions that have been answered for the first time; the link takes them.
     pub first_answers: Vec<u32>,
-}
-
-/// OPENs of one session whose answers say nothing any more.
-#[derive(Debug, Default)]
-struct GivenUp {
-    opens: u32,
-    /// The ones among them that a CLOSE of any code refuses.
-    transferred: u32,
-    /// The ones among them that CLOSE 307 is behind: once that is answered, nothing more comes of them.
-    left: u32,
 }
 
 /// One session on a link.
@@ -149,6 +142,7 @@ impl<C> Default for Sessions<C> {
         Sessions {
             attached: Slab::new(),
             places: HashMap::default(),
+            superseded: HashMap::default(),
             left: HashSet::default(),
             given_up: HashMap::default(),
             unread: UnreadCloses::default(),
@@ -159,7 +153,8 @@ impl<C> Default for Sessions<C> {
 }
 
 impl<C> Sessions<C> {
-    /// Adds a session whose OPEN is sent now.
+    /// Adds a session whose OPEN is sent now. One of this id that is attached already is
+    /// [superseded](Self::supersede).
     pub fn attach(
         &mut self,
         session_id: u64,
@@ -167,7 +162,8 @@ impl<C> Sessions<C> {
         client: C,
         resumes: bool,
     ) -> &mut Attached<C> {
-        let place = self.attached.insert(Attached {
+        drop(self.supersede(session_id));
+        let slot = self.attached.insert(Attached {
             client,
             realm_id,
             head: Vec::new(),
@@ -181,9 +177,30 @@ impl<C> Sessions<C> {
             },
             leaving: Leaving::No,
         });
-        self.places.insert(session_id, place as u32);
+        self.places.insert(session_id, slot as u32);
         self.unread.endpoint.opened(session_id);
-        &mut self.attached[place]
+        &mut self.attached[slot]
+    }
+
+    /// Takes off a session that is about to be attached anew before its lease is released: the backend goes by the newer
+    /// OPEN, and one release less counts. Returns it, where there is one.
+    pub fn supersede(&mut self, session_id: u64) -> Option<Attached<C>> {
+        let attached = self.detach(session_id)?;
+        *self.superseded.entry(session_id).or_default() += 1;
+        self.leaves_behind(session_id, &attached, attached.leaving != Leaving::No);
+        Some(attached)
+    }
+
+    /// Tells whether a release is that of a session that was attached anew; which of the leases goes first is all the same.
+    fn is_superseded(&mut self, session_id: u64) -> bool {
+        let Some(releases) = self.superseded.get_mut(&session_id) else {
+            return false;
+        };
+        *releases -= 1;
+        if *releases == 0 {
+            self.superseded.remove(&session_id);
+        }
+        true
     }
 
     /// Returns a session of this link.
@@ -220,64 +237,19 @@ impl<C> Sessions<C> {
     /// The session's lease is gone; a CLOSE with `code`, if any, is sent now. Returns whether the
     /// session was attached; where it was not, its end has crossed the release and nothing is owed.
     pub fn release(&mut self, session_id: u64, code: Option<Code>) -> bool {
+        if self.is_superseded(session_id) {
+            return false;
+        }
         let Some(attached) = self.detach(session_id) else {
             return false;
         };
         let leaving = attached.leaving != Leaving::No;
         let unanswered = leaving || code == Some(Code::LEAVES_LINK);
-        if unanswered && self.left.len() < MAX_LEFT {
-            self.left.insert(session_id);
-        }
-        self.give_up(session_id, &attached, attached.unanswered);
+        self.leaves_behind(session_id, &attached, unanswered);
         if let Some(code) = code.filter(|code| *code != Code::LEAVES_LINK) {
             self.unread.said(session_id, code);
         }
         true
-    }
-
-    pub(super) fn give_up(&mut self, session_id: u64, attached: &Attached<C>, opens: u16) {
-        if opens > 0 && self.given_up.len() < MAX_LEFT {
-            let given_up = self.given_up.entry(session_id).or_default();
-            given_up.opens += u32::from(opens);
-            given_up.transferred += u32::from(attached.stage == Stage::Arriving);
-        }
-    }
-
-    /// Tells whether an answer is to an OPEN that was given up. `any`: also to a resumed one.
-    pub(super) fn answers_given_up(&mut self, session_id: u64, any: bool) -> bool {
-        let Some(given_up) = self.given_up.get_mut(&session_id) else {
-            return false;
-        };
-        if !any && given_up.transferred == 0 {
-            return false;
-        }
-        given_up.opens -= 1;
-        given_up.left = given_up.left.saturating_sub(1);
-        let rest = given_up.opens.min(given_up.transferred);
-        given_up.transferred = if any { rest } else { given_up.transferred - 1 };
-        if given_up.opens == 0 {
-            self.given_up.remove(&session_id);
-        }
-        true
-    }
-
-    /// CLOSE 307 is said behind what was given up.
-    pub(super) fn leave_given_up(&mut self, session_id: u64) {
-        if let Some(given_up) = self.given_up.get_mut(&session_id) {
-            given_up.left = given_up.opens;
-        }
-    }
-
-    /// It is answered: a backend that has refused one OPEN for all of them says nothing more.
-    pub(super) fn forget_given_up(&mut self, session_id: u64) {
-        let Some(given_up) = self.given_up.get_mut(&session_id) else {
-            return;
-        };
-        given_up.opens -= std::mem::take(&mut given_up.left);
-        given_up.transferred = given_up.transferred.min(given_up.opens);
-        if given_up.opens == 0 {
-            self.given_up.remove(&session_id);
-        }
     }
 
     /// A client asks whether the backend has taken its OPEN.
@@ -317,10 +289,10 @@ impl<C> Sessions<C> {
     /// A DATA frame came. The caller appends it to the recipient's `head`.
     #[inline]
     pub fn data(&mut self, session_id: u64) -> Recipient<'_, C> {
-        let Some(&place) = self.places.get(&session_id) else {
+        let Some(&slot) = self.places.get(&session_id) else {
             return self.absent(session_id);
         };
-        let attached = &mut self.attached[place as usize];
+        let attached = &mut self.attached[slot as usize];
         match attached.stage {
             Stage::Resuming | Stage::Arriving => return Recipient::BeforeAccept,
             Stage::Parted => return Recipient::Left,
@@ -334,7 +306,7 @@ impl<C> Sessions<C> {
         }
         if attached.frames == 0 {
             attached.head = buffers::take();
-            self.touched.push(place);
+            self.touched.push(slot);
         }
         attached.frames += 1;
         Recipient::Attached(attached)
@@ -342,10 +314,10 @@ impl<C> Sessions<C> {
 
     /// A BIND frame came.
     pub fn bind(&mut self, session_id: u64) -> Recipient<'_, C> {
-        let Some(&place) = self.places.get(&session_id) else {
+        let Some(&slot) = self.places.get(&session_id) else {
             return self.absent(session_id);
         };
-        let attached = &mut self.attached[place as usize];
+        let attached = &mut self.attached[slot as usize];
         match attached.stage {
             Stage::Resuming | Stage::Arriving => Recipient::BeforeAccept,
             Stage::Parted => Recipient::Left,

@@ -371,3 +371,30 @@ fn an_open_that_was_given_up_may_never_be_answered() {
     assert_eq!(data(&mut link, 7, b'a'), "before ACCEPT");
     assert!(link.accepted(7, 8).is_some());
 }
+
+#[test]
+fn the_answers_to_a_session_that_is_superseded_are_not_those_of_the_new_one() {
+    let mut link = link(true);
+    assert!(link.leave(7));
+    let superseded = link.supersede(7).expect("it was attached");
+    assert_eq!((superseded.client, link.len()), ("seven", 0));
+    link.attach(7, 1, "seven again", true);
+    assert!(link.accepted(7, 1).is_none());
+    assert_eq!(leave_answered(&mut link), "forgotten");
+    assert!(link.accepted(7, 2).is_some());
+}
+
+#[test]
+fn a_session_is_never_attached_twice_and_leaves_with_its_last_release() {
+    let mut link = link(false);
+    for _ in 0..3 {
+        link.attach(7, 1, "again", false);
+        assert_eq!((link.len(), link.clients().count()), (1, 1));
+    }
+    for _ in 0..3 {
+        assert!(!link.release(7, Some(Code::KICKED)));
+        assert_eq!(data(&mut link, 7, b'a'), "again");
+    }
+    assert!(link.release(7, Some(Code::NORMAL)));
+    assert!(link.is_empty());
+}
