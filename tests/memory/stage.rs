@@ -218,6 +218,12 @@ impl Served {
         }
     }
 
+    /// Waits until a part holds as much as it must.
+    pub(crate) async fn until_part(&self, part: &str, right: impl Fn(u64) -> bool) {
+        let bytes = |memory: serde_json::Value| memory["parts"][part].as_u64().expect("a number");
+        soon(async { while !right(bytes(self.json("/api/v1/memory").await)) {} }).await;
+    }
+
     /// Waits until the budget's pressure is as it must become.
     pub(crate) async fn until_pressure(&self, right: impl Fn(&str) -> bool) {
         let seen = async {
