@@ -7,10 +7,12 @@ Three bans: of a user and of a network that nobody has, so every client is only 
 sessions but one. That one sends a PING every millisecond. `busy` is the CPU time of the worker's thread.
 """
 
-import argparse, json, socket, struct, subprocess, tempfile, threading, time, urllib.request
+import argparse, json, resource, socket, struct, subprocess, sys, tempfile, threading, time, urllib.request
 
 HEADER = struct.Struct(">HBBIIQQBBH")
 PLAYERS, ADMIN, BACKEND = 17411, 17412, 17413
+# Files of the load that are no session's.
+LOAD_FILES = 64
 CROWD, OTHER = "127.0.2.1", "127.0.3.1"
 
 
@@ -93,6 +95,15 @@ def measure(pings, gateway, body, ended):
     return took, cpu, pings.during(begin, end)
 
 
+def ensure_room(sessions):
+    """Ends with a message where the open-file limit does not allow so many sessions: they would never come."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = min(metric("game_gateway_connections_limit") - 1, files - LOAD_FILES)
+    if files != resource.RLIM_INFINITY and sessions > most:
+        raise SystemExit(f"{sessions} sessions need more open files than the hard limit of {files} (ulimit -Hn): "
+                         f"raise it, or say --sessions {max(0, int(most))}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--sessions", type=int, default=18000)
@@ -116,8 +127,14 @@ def main():
                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: socket.socket().connect_ex(("127.0.0.1", ADMIN)) == 0)
+        ensure_room(args.sessions)
         # Not every connection of so many succeeds.
-        until(lambda: metric("game_gateway_sessions") >= args.sessions * 0.99)
+        while (sessions := metric("game_gateway_sessions")) < args.sessions * 0.99:
+            connections = metric("game_gateway_connections")
+            print(f"{connections:.0f} connections, {sessions:.0f} of {args.sessions} sessions", file=sys.stderr, flush=True)
+            if load.poll() is not None:
+                raise SystemExit(f"the load has ended with status {load.returncode}")
+            time.sleep(2)
         time.sleep(5)
         crowd = metric("game_gateway_sessions")
         pings = Pings()

@@ -6,7 +6,7 @@ use super::family::{
     family,
 };
 
-pub(super) const FAMILIES: [Family; 7] = [
+pub(super) const FAMILIES: [Family; 8] = [
     family(
         "peer_connections",
         "Connections to and from other gateways, those that are being made included",
@@ -36,6 +36,11 @@ pub(super) const FAMILIES: [Family; 7] = [
         "peer_calls_served",
         "Times that another gateway has asked for a session",
         StatusCounter(|s| s.peers.calls_served()),
+    ),
+    family(
+        "peer_connections_ended_for_memory",
+        "Connections to and from other gateways that have ended because memory was short",
+        StatusCounter(|s| s.peers.connections_ended_for_memory()),
     ),
     family(
         "peer_frames_skipped",

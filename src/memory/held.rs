@@ -101,6 +101,14 @@ impl Held {
         }
     }
 
+    /// Takes over the bytes of another holder of the same part, which may come from another thread. The sum of all
+    /// threads stays as it is.
+    #[inline]
+    pub fn absorb(&mut self, mut other: Held) {
+        debug_assert_eq!(self.part, other.part);
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
     /// Replaces the number of bytes.
     #[inline]
     pub fn set(&mut self, bytes: usize) {
@@ -115,5 +123,30 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryBudget;
+
+    /// A link takes over what a client on another thread has counted.
+    #[test]
+    fn what_is_taken_over_counts_once() {
+        let budget = Arc::new(MemoryBudget::new(1 << 20, 2));
+        let own = Arc::clone(&budget);
+        let sent = std::thread::spawn(move || {
+            count_on_this_thread(own.worker(1));
+            Held::new(Part::LinkQueues, 100)
+        });
+        count_on_this_thread(budget.worker(0));
+        let mut queue = Held::new(Part::LinkQueues, 10);
+        queue.absorb(sent.join().unwrap());
+        assert_eq!((queue.bytes(), budget.snapshot().held), (110, 110));
+        queue.set(50);
+        assert_eq!(budget.snapshot().held, 50);
+        drop(queue);
+        assert_eq!(budget.snapshot().held, 0);
     }
 }

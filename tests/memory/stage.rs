@@ -86,6 +86,23 @@ impl Served {
         configure(&self.directory.path().join("gateway.toml"), settings);
     }
 
+    /// Stops the process, or lets it go on.
+    pub(crate) fn stop(&self, stops: bool) {
+        self.process.signal(if stops { "STOP" } else { "CONT" });
+    }
+
+    /// Returns how many frames were sent on the links that there are.
+    pub(crate) async fn sent_to_backends(&self) -> u64 {
+        let answer = self.json("/api/v1/backends").await;
+        let backends = answer["backends"].as_array().expect("a list");
+        let links = backends
+            .iter()
+            .flat_map(|b| b["links"].as_array().expect("a list"));
+        links
+            .map(|link| link["frames_out"].as_u64().expect("a number"))
+            .sum()
+    }
+
     /// Starts sessions, the first of which brings the link; returns the players and their sessions.
     pub(crate) async fn sessions(&self, count: usize) -> (Link, Vec<(Player, u64)>) {
         let mut link = None;
@@ -199,6 +216,12 @@ impl Served {
         if tokio::time::timeout(DEADLINE, seen).await.is_err() {
             panic!("{}", self.json("/api/v1/memory").await);
         }
+    }
+
+    /// Waits until a part holds as much as it must.
+    pub(crate) async fn until_part(&self, part: &str, right: impl Fn(u64) -> bool) {
+        let bytes = |memory: serde_json::Value| memory["parts"][part].as_u64().expect("a number");
+        soon(async { while !right(bytes(self.json("/api/v1/memory").await)) {} }).await;
     }
 
     /// Waits until the budget's pressure is as it must become.

@@ -9,14 +9,12 @@ use super::{Client, Connection};
 use crate::actors::link::Lease;
 use crate::actors::peers::{Call, CancelCall, Reply};
 use crate::actors::session_registry::{Forwarded, ResumeConnection, SessionEnded, SessionMoved};
-use crate::codec::buffers;
-use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::history::Happening;
 use crate::labels::Label;
 use crate::memory::{Held, Part};
 use crate::metrics::{DropReason, Resumed};
 use crate::session::closing::Closing;
-use crate::session::core::{Core, Effect, Note, OpenedFrame, Step};
+use crate::session::core::{Core, Effect, Note, Step};
 use crate::session::trace_id::TraceId;
 use crate::supervision::Pumped;
 use crate::traces::{Decision, Name};
@@ -32,6 +30,19 @@ impl Client {
     }
 
     fn at_core_with(
+        &mut self,
+        connection: Option<Forwarded>,
+        ctx: &mut Pumped<Self>,
+        event: impl FnOnce(&mut Core<Lease>, &mut Step<'_>),
+    ) {
+        if self.core.waiting_bytes() == 0 {
+            return self.step(connection, ctx, event);
+        }
+        // A link may take what waits for it.
+        self.passing_on(|client| client.step(connection, ctx, event));
+    }
+
+    fn step(
         &mut self,
         mut connection: Option<Forwarded>,
         ctx: &mut Pumped<Self>,
@@ -171,27 +182,6 @@ impl Client {
         {
             self.arm_at(at);
         }
-    }
-
-    /// Seals a token and sends OPENED.
-    fn send_opened(&mut self, opened: &OpenedFrame) -> bool {
-        let sealed = opened.token.as_deref();
-        let sealed = sealed.map(|token| self.shared.scope.tokens.load().seal(token));
-        let payload = Opened {
-            received: opened.received,
-            idle_timeout_ms: self.shared.limits.idle_timeout as u32,
-            token: sealed.as_deref().unwrap_or_default(),
-        };
-        let header = Header {
-            kind: Kind::Opened as u8,
-            flags: if opened.gap { FLAG_GAP } else { 0 },
-            session_id: opened.session_id,
-            ..Header::default()
-        };
-        let (mut bytes, mut frame) = (Vec::new(), buffers::take());
-        payload.encode(&mut bytes);
-        client::encode(&mut frame, &header, "", &bytes);
-        self.send_own(frame)
     }
 
     /// From now on this is the session's connection.

@@ -88,6 +88,18 @@ impl Client {
         }
     }
 
+    /// Performs `work`, in which what has come from the player may become a link's. It is counted there before this
+    /// client counts again: meanwhile it must neither count twice nor be another thread's.
+    pub(super) fn passing_on<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> R {
+        let meter = Arc::clone(&self.shared.scope.meter);
+        meter.exchange(|| {
+            count(&meter, Part::ClientInput, &self.stats.held.input, 0);
+            let result = work(self);
+            self.count_memory();
+            result
+        })
+    }
+
     /// Counts what the session's replay ring has gained or lost.
     #[inline]
     pub(super) fn count_replay(&mut self) {
@@ -164,6 +176,10 @@ impl Client {
 
     #[cold]
     fn look_at_cap(&mut self) -> bool {
+        // What an earlier read of this poll has brought.
+        self.count_memory();
+        // Frames wait for links in buffers that double.
+        let lacking = memory::SMALL + self.core.waiting_bytes();
         let (meter, reading) = (&self.shared.scope.meter, &self.shared.caps.reading);
         let lacks_rest = self.lacks_rest();
         let queues_end = meter.pressure() == Pressure::Queues;
@@ -177,7 +193,7 @@ impl Client {
             false => self.holds_now() > reading.get() as usize,
         };
         // Also a TLS record, or the fragments of a message.
-        let lacks_room = !is_over && !meter.admits(memory::SMALL);
+        let lacks_room = !is_over && !meter.admits(lacking);
         if lacks_room {
             self.shared.caps.refused.set(true);
         }
@@ -220,7 +236,9 @@ impl Client {
     #[cold]
     fn most_while_scarce(&self) -> usize {
         let meter = &self.shared.scope.meter;
-        // Frames wait for links in buffers that double.
+        // What comes from the pool is not asked for.
+        buffers::pool(false);
+        // What is read becomes a link's, or stays here.
         match meter.pressure() < Pressure::Queues && meter.admits(2 * buffers::SCRATCH_BYTES) {
             true => buffers::SCRATCH_BYTES,
             false => LEAST_WHILE_QUEUES_END as usize,
@@ -241,6 +259,10 @@ impl Client {
             self.inbox.reserve(wanted);
         } else {
             self.reserve_while_scarce(wanted);
+        }
+        if growth > 0 {
+            // Before anything else is asked for.
+            self.count_memory();
         }
     }
 

@@ -9,12 +9,12 @@ use std::time::Instant;
 use super::{Client, Connection, stats};
 use crate::actors::session_registry::{MoveWish, StrayFrame, Strayed, StraysRefused};
 use crate::codec::buffers;
-use crate::codec::client::{self, Header};
+use crate::codec::client::{self, FLAG_GAP, Header, Kind, Opened};
 use crate::codec::code::Code;
 use crate::metrics::{DropReason, Sample};
 use crate::net::outbox::{Slice, VECTORED_BYTES};
 use crate::session::closing::Closing;
-use crate::session::core::MoveAnswer;
+use crate::session::core::{MoveAnswer, OpenedFrame};
 use crate::supervision::Pumped;
 use crate::traces::{Direction, Fate};
 
@@ -66,6 +66,27 @@ impl Client {
             self.trace_frames(&frame, Direction::ToClient, Fate::Sent);
         }
         self.send(frame, None, 1)
+    }
+
+    /// Seals a token and sends OPENED.
+    pub(super) fn send_opened(&mut self, opened: &OpenedFrame) -> bool {
+        let sealed = opened.token.as_deref();
+        let sealed = sealed.map(|token| self.shared.scope.tokens.load().seal(token));
+        let payload = Opened {
+            received: opened.received,
+            idle_timeout_ms: self.shared.limits.idle_timeout as u32,
+            token: sealed.as_deref().unwrap_or_default(),
+        };
+        let header = Header {
+            kind: Kind::Opened as u8,
+            flags: if opened.gap { FLAG_GAP } else { 0 },
+            session_id: opened.session_id,
+            ..Header::default()
+        };
+        let (mut bytes, mut frame) = (Vec::new(), buffers::take());
+        payload.encode(&mut bytes);
+        client::encode(&mut frame, &header, "", &bytes);
+        self.send_own(frame)
     }
 
     /// Bytes that wait for the client, a single frame over the bound aside.

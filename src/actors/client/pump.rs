@@ -18,6 +18,7 @@ use crate::codec::buffers;
 use crate::codec::client::{self, HEADER_LEN};
 use crate::codec::sniff::{Sniffed, sniff};
 use crate::history::Happening;
+use crate::memory;
 use crate::metrics::DropReason;
 use crate::net::socket::Socket;
 use crate::session::closing::Closing;
@@ -89,6 +90,8 @@ impl Client {
                     }
                     break;
                 }
+                // The next read asks whether memory is scarce.
+                Poll::Ready(Ok(())) if self.keeps_input() => self.count_memory(),
                 Poll::Ready(Ok(())) => {}
                 // Where frames of the client wait for links, the socket says so again when it is read again.
                 Poll::Ready(Err(closing)) => self.at_core(ctx, |core, step| {
@@ -124,6 +127,12 @@ impl Client {
             self.shared.sample_written(own, written);
         }
         result
+    }
+
+    /// Tells whether something that was read has gone nowhere yet.
+    #[inline]
+    fn keeps_input(&self) -> bool {
+        !self.inbox.is_empty() || self.core.waiting_bytes() > 0
     }
 
     pub(super) fn may_read(&mut self) -> bool {
@@ -200,6 +209,15 @@ impl Client {
             let result = ready!(poll_read_buf(socket, cx, &mut self.inbox));
             self.count_read(result)?;
         }
+        let is_much = self.inbox.len() > memory::STEP as usize;
+        Poll::Ready(match is_much || self.shared.scope.meter.is_scarce() {
+            true => self.passing_on(|client| client.take_inbox(ctx)),
+            false => self.take_inbox(ctx),
+        })
+    }
+
+    /// Handles the whole frames of the inbox and leaves the rest in it.
+    fn take_inbox(&mut self, ctx: &mut Pumped<Self>) -> Result<(), Closing> {
         let inbox = std::mem::take(&mut self.inbox);
         let taken = self.take_bytes(&inbox, ctx)?;
         if taken == 0 {
@@ -208,7 +226,7 @@ impl Client {
             // A buffer of the right size, so that what grew does not stay.
             self.inbox = BytesMut::from(&inbox[taken..]);
         }
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
     /// Handles the whole frames at the beginning of `bytes`; returns how many bytes they took.

@@ -40,6 +40,7 @@ impl Receive<Forward> for Link {
         }
         self.gauge.carried.frames_out.add(frames);
         self.outbox.push(msg.bytes);
+        self.held_queue.absorb(msg.held);
     }
 }
 

@@ -152,6 +152,12 @@ impl Gauge {
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Returns whether readers ask for memory before they read.
+    #[inline]
+    pub(super) fn is_scarce(&self) -> bool {
+        self.meter.is_scarce()
+    }
+
     /// Returns whether a client may feed the link. While others wait only one whose turn it is may.
     #[inline]
     pub fn has_room(&self, in_turn: bool) -> bool {

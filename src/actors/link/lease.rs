@@ -20,6 +20,7 @@ use super::messages::{
 use super::wanted::Wanted;
 use crate::codec::code::Code;
 use crate::codec::link::Bind;
+use crate::memory::{Held, Part};
 use crate::session::core::Hold;
 use crate::session::moving::Stays;
 use crate::supervision::{CountedAddr, SeatRecipient};
@@ -100,9 +101,21 @@ impl Hold for Lease {
     }
 
     #[inline]
-    fn forward(&self, bytes: Vec<u8>, frames: u32) {
-        self.anchor.gauge.add(bytes.len());
-        self.anchor.link.do_send(Forward { bytes, frames });
+    fn forward(&self, mut bytes: Vec<u8>, frames: u32) {
+        let (len, gauge) = (bytes.len(), &self.anchor.gauge);
+        if gauge.is_scarce() {
+            // It has doubled, and nobody was asked for that.
+            bytes.shrink_to_fit();
+        }
+        gauge.add(len);
+        // A buffer may come from the pool, which is not counted.
+        let held = Held::new(Part::LinkQueues, bytes.capacity().min(2 * len));
+        let forward = Forward {
+            bytes,
+            frames,
+            held,
+        };
+        self.anchor.link.do_send(forward);
     }
 
     #[inline]

@@ -43,10 +43,9 @@ impl Link {
     /// Counts what the link holds.
     #[inline]
     pub(super) fn count_memory(&mut self) {
-        // Of what lies in the mailbox only the bytes are known.
-        let mailbox = self.gauge.queued().saturating_sub(self.outbox.queued());
+        // What lies in the mailbox is counted there.
         let refused = self.refused.capacity() * size_of::<u64>();
-        self.held_queue.set(self.outbox.held() + mailbox + refused);
+        self.held_queue.set(self.outbox.held() + refused);
         let socket = self.socket.as_ref().map_or(0, Socket::buffers);
         self.held_input.set(self.inbox.capacity() + socket);
         if let Some(evictable) = &self.evictable {
@@ -112,6 +111,10 @@ impl Link {
             return self.reserve_asking(wanted, ctx);
         }
         self.inbox.reserve(wanted);
+        if self.inbox.capacity() != has {
+            // Before it is decided whether there is room for what comes.
+            self.count_memory();
+        }
         true
     }
 

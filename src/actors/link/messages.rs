@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::{Lease, LinkEvent, Wanted};
 use crate::codec::code::Code;
 use crate::codec::link::{Bind, OPEN_TRANSFERRED, open_flags};
+use crate::memory::Held;
 use crate::session::link::LinkEnd;
 use crate::supervision::CountedRecipient;
 
@@ -19,6 +20,8 @@ pub struct Forward {
     /// Whole link frames.
     pub bytes: Vec<u8>,
     pub frames: u32,
+    /// The memory that they take: the link counts it as late as it is polled, and many clients may send before that.
+    pub held: Held,
 }
 
 /// Has the newest frame in the link's queue timed until it is written.

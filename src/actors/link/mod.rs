@@ -115,7 +115,7 @@ pub struct Link {
     under_way: Arc<UnderWay>,
     /// Sessions that nobody here has, for which CLOSE 421 is still to be queued.
     refused: VecDeque<u64>,
-    /// What waits for the backend, its mailbox included.
+    /// What waits for the backend, its mailbox aside.
     held_queue: Held,
     /// What would come back if the link ended.
     evictable: Option<Evictable>,

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -15,9 +16,9 @@ use super::wire::{Frames, TaskEnd, Wire};
 use super::{Peers, Shared};
 use crate::codec::peer::PeerGateway;
 use crate::codec::peer::wire::PeerFrame;
-use crate::memory::{Held, Part};
+use crate::memory::Held;
 use crate::net::path::{bound_unsent, fail_when_dead};
-use crate::net::peer::{self, HandshakeError, HandshakeFailure, Hello, Secured, VERSION};
+use crate::net::peer::{self, HandshakeError, HandshakeFailure, Hello, NoRoom, Secured, VERSION};
 use crate::session::token::{KEY_ID_LEN, Keyring};
 use crate::supervision::CountedAddr;
 
@@ -41,6 +42,8 @@ pub(super) struct Joined {
     pub(super) at: PeerGateway,
     /// Version of the channel.
     pub(super) version: u8,
+    /// Bytes that are held for the frame that is being read.
+    pub(super) input: Arc<AtomicUsize>,
 }
 
 /// A frame has come.
@@ -159,8 +162,12 @@ where
                 begun.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
             match begun {
                 Ok((line, stream, secured)) => {
-                    let carried = line.carry(stream, secured).await;
-                    (carried.err().map(|error| error.to_string()), None)
+                    let error = line.carry(stream, secured).await.err();
+                    let cause = error.as_ref().and_then(io::Error::get_ref);
+                    if cause.is_some_and(|cause| cause.is::<NoRoom>()) {
+                        counts.ended_for_memory();
+                    }
+                    (error.map(|error| error.to_string()), None)
                 }
                 Err(error) => {
                     counts.failed(error.failure());
@@ -195,7 +202,7 @@ impl Line {
     }
 
     /// Tells the actor that the other end belongs to the deployment.
-    async fn join(&self, other: Hello, version: u8) {
+    async fn join(&self, other: Hello, version: u8, input: Arc<AtomicUsize>) {
         let at = PeerGateway {
             gateway: other.gateway,
             address: other.address,
@@ -204,6 +211,7 @@ impl Line {
             connection: self.number,
             at,
             version,
+            input,
         };
         let _ = self.own.send(joined).await;
     }
@@ -217,7 +225,8 @@ impl Line {
             key,
             version,
         } = secured;
-        self.join(other, version).await;
+        let shown = Arc::clone(opener.shown());
+        self.join(other, version, shown).await;
         let (mut input, mut output) = stream.into_split();
         let (number, own, tokens) = (self.number, &self.own, &self.shared.tokens);
         let write = async {
@@ -235,7 +244,7 @@ impl Line {
                 let bytes = opener.read(&mut input).await?;
                 let frame = PeerFrame::decode(&bytes);
                 let frame = frame.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
-                let held = Held::new(Part::Peers, bytes.len());
+                let held = opener.split(bytes.len());
                 drop(bytes);
                 let arrived = Arrived {
                     connection: number,

@@ -1,6 +1,7 @@
 //! Which connections there are, and when they end.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -62,7 +63,8 @@ impl Peers {
         }
         self.renew_owed(ctx);
         // What a peer gateway that reads has not taken by now is more than it will take soon, and nobody else pays for it.
-        self.bound_queues(Pressure::Sessions);
+        let input: usize = self.connections.values().map(Connection::input).sum();
+        self.bound_queues(input, Pressure::Sessions);
     }
 
     /// Writes a frame; what does not fit costs the connection.
@@ -82,30 +84,29 @@ impl Peers {
             let error = "it does not take what is said to it".to_owned();
             return self.lose(connection, Some(error));
         }
-        self.bound_queues(Pressure::Queues);
+        self.bound_queues(0, Pressure::Queues);
     }
 
-    /// Loses the connection for which most waits where that is too much for all together.
-    fn bound_queues(&mut self, least: Pressure) {
-        let queued = self.shared.counts.queued_bytes();
-        let most = self.shared.config.peer.channel.all_queued_bytes;
-        if queued > most || memory::is_too_much(queued, least) {
-            let most = self.connections.iter().max_by_key(|(_, c)| c.wire.queued());
-            if let Some((number, _)) = most {
-                let error = "too much waits for other gateways, most of it for this one".to_owned();
-                self.lose(*number, Some(error));
+    /// Loses the connections that hold the most while all together hold too much: what waits to be written, and
+    /// `input` bytes of frames that have begun.
+    fn bound_queues(&mut self, input: usize, least: Pressure) {
+        let mut held = self.shared.counts.queued_bytes() + input;
+        loop {
+            let is_short = memory::is_too_much(held, least);
+            if held <= self.shared.config.peer.channel.all_queued_bytes && !is_short {
+                return;
             }
-        }
-    }
-
-    /// Logs what was refused, at most once a minute.
-    fn tell_refusals(&mut self) {
-        if let Some(refused) = self.refusals.due(Instant::now()) {
-            tracing::warn!(
-                connections = refused.connections,
-                newest = refused.newest,
-                "connections of the peer channel were refused"
-            );
+            let largest = self.connections.iter().max_by_key(|(_, c)| c.held());
+            let Some((number, connection)) = largest else {
+                return;
+            };
+            // They come back when its task has ended.
+            held = held.saturating_sub(connection.held());
+            if is_short {
+                self.shared.counts.ended_for_memory();
+            }
+            let error = "too much waits for other gateways, or for the rest of their frames, most of it here";
+            self.lose(*number, Some(error.to_owned()));
         }
     }
 
@@ -178,6 +179,7 @@ impl Peers {
             version: 0,
             used: Instant::now(),
             asked: None,
+            input: Arc::default(),
         };
         self.connections.insert(number, connection);
         self.shared.counts.connections(self.connections.len());
@@ -294,6 +296,7 @@ impl Receive<Joined> for Peers {
             return;
         };
         connection.version = msg.version;
+        connection.input = msg.input;
         match &mut connection.kind {
             Side::Dialled { to, at } => {
                 let to = to.clone();

@@ -21,6 +21,7 @@ mod wire;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::prelude::*;
@@ -100,6 +101,19 @@ struct Connection {
     used: Instant,
     /// A question that nothing has come back for.
     asked: Option<Instant>,
+    /// Bytes that are held for the frame that is being read.
+    input: Arc<AtomicUsize>,
+}
+
+impl Connection {
+    fn input(&self) -> usize {
+        self.input.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that come back when it ends.
+    fn held(&self) -> usize {
+        self.wire.queued() + self.input()
+    }
 }
 
 enum Side {

@@ -136,6 +136,7 @@ pub struct PeerCounts {
     served: AtomicU64,
     skipped: AtomicU64,
     queued: AtomicUsize,
+    ended_for_memory: AtomicU64,
     failures: Labelled<HandshakeFailure>,
     ends: Labelled<CallEnd>,
 }
@@ -178,6 +179,11 @@ impl PeerCounts {
         memory::count(Part::Peers, bytes, 0);
     }
 
+    /// Counts a connection that ends because memory is short.
+    pub(super) fn ended_for_memory(&self) {
+        self.ended_for_memory.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a handshake that has failed, or was not begun.
     pub(super) fn failed(&self, why: HandshakeFailure) {
         self.failures.add_shared(why, 1);
@@ -206,6 +212,11 @@ impl PeerCounts {
     /// Calls of other gateways.
     pub fn calls_served(&self) -> u64 {
         self.served.load(Ordering::Relaxed)
+    }
+
+    /// Connections that have ended because memory was short.
+    pub fn connections_ended_for_memory(&self) -> u64 {
+        self.ended_for_memory.load(Ordering::Relaxed)
     }
 
     /// Frames of kinds that this version does not know, or that the other end should not send.

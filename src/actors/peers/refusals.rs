@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Peers;
 use crate::net::peer::HandshakeFailure;
 
 /// Interval of log lines.
@@ -56,6 +57,19 @@ pub(super) fn is_news(failure: HandshakeFailure) -> bool {
         | HandshakeFailure::WrongGateway
         | HandshakeFailure::Other => true,
         HandshakeFailure::Io | HandshakeFailure::Crowded => false,
+    }
+}
+
+impl Peers {
+    /// Logs what was refused, at most once a minute.
+    pub(super) fn tell_refusals(&mut self) {
+        if let Some(refused) = self.refusals.due(Instant::now()) {
+            tracing::warn!(
+                connections = refused.connections,
+                newest = refused.newest,
+                "connections of the peer channel were refused"
+            );
+        }
     }
 }
 

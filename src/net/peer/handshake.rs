@@ -153,7 +153,7 @@ where
     };
     Ok(Secured {
         sealer: Sealer(sealer),
-        opener: Opener(opener),
+        opener: Opener::new(opener),
         other,
         key,
         version,

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
 use tokio::io::{DuplexStream, duplex};
 
 use super::*;
@@ -220,6 +223,37 @@ async fn frames_come_whole_and_in_order_or_not_at_all() {
         assert!(caller.opener.read(&mut &*own).await.is_err());
         let (_, mut callee) = joined((version, version)).await;
         assert!(callee.opener.read(&mut &*own).await.is_err());
+    }
+}
+
+/// Whatever length is claimed: no more is taken than has come, and half as much again.
+#[tokio::test]
+async fn a_frame_is_counted_as_it_comes() {
+    const COME: usize = 500_000;
+    for version in [1, 2] {
+        let (mut caller, mut callee) = joined((version, version)).await;
+        let shown = Arc::clone(callee.opener.shown());
+        let shown = || shown.load(Relaxed);
+        let sealed = caller.sealer.seal(&[7; 8_000_000]);
+        let mut input = AsyncReadExt::chain(&sealed[..COME], duplex(1).0);
+        // The other end of the rest is gone, and so the frame ends before it is whole.
+        assert!(callee.opener.read(&mut input).await.is_err());
+        let most = COME * 3 / 2 + 2 * 65_536;
+        assert!((COME..=most).contains(&shown()), "{version}: {}", shown());
+
+        let (mut caller, mut callee) = joined((version, version)).await;
+        let input_of = Arc::clone(callee.opener.shown());
+        let shown = || input_of.load(Relaxed);
+        let sealed = caller.sealer.seal(&[7; COME]);
+        let frame = callee.opener.read(&mut &*sealed).await.unwrap();
+        // With the copy that decoding makes.
+        assert!(shown() >= frame.capacity() + COME, "{version}: {}", shown());
+        let before = shown();
+        assert_eq!(callee.opener.split(COME).bytes(), COME);
+        assert_eq!(shown(), before - COME);
+        // One that waits for the next frame holds nothing of the last.
+        assert!(callee.opener.read(&mut tokio::io::empty()).await.is_err());
+        assert_eq!(shown(), 0);
     }
 }
 

@@ -19,4 +19,5 @@ mod version_1;
 
 pub use handshake::{HandshakeError, HandshakeFailure, Secured, answer, call};
 pub use hello::{FIRST_WITH_QUESTIONS, Hello, HelloError, MAX_HELLO_BYTES, VERSION};
+pub use room::NoRoom;
 pub use sealed::{Opener, Sealer};

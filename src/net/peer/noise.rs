@@ -86,7 +86,6 @@ where
     let opener = Opener {
         state: Arc::clone(&state),
         message: Vec::new(),
-        room: Room::new(),
     };
     Ok((Sealer { state }, opener))
 }
@@ -117,7 +116,6 @@ pub(super) struct Sealer {
 pub(super) struct Opener {
     state: Shared,
     message: Vec<u8>,
-    room: Room,
 }
 
 impl Sealer {
@@ -139,37 +137,32 @@ impl Sealer {
 }
 
 impl Opener {
-    /// Reads the next frame.
+    /// Reads the next frame, whose bytes are counted in `room` as they come.
     ///
     /// # Errors
     /// The connection has failed or ended, or what comes is not the next frame of the other end.
-    pub(super) async fn read<R>(&mut self, input: &mut R) -> io::Result<Vec<u8>>
+    pub(super) async fn read<R>(&mut self, input: &mut R, room: &mut Room) -> io::Result<Vec<u8>>
     where
         R: AsyncRead + Unpin,
     {
-        let first = self.read_part(input).await?;
-        let (prefix, first) = first
-            .split_first_chunk::<PREFIX_LEN>()
+        let mut frame = Vec::new();
+        self.read_part(input, &mut frame, room).await?;
+        let prefix = frame
+            .first_chunk::<PREFIX_LEN>()
             .ok_or_else(|| wrong("frame without a length"))?;
         let len = u32::from_be_bytes(*prefix) as usize;
         if len > MAX_FRAME_BYTES {
             let error = format!("frame too large: {len} bytes, limit {MAX_FRAME_BYTES}");
             return Err(wrong(&error));
         }
-        // It grows as bytes come, whatever length was claimed.
-        let mut frame = first.to_vec();
+        frame.drain(..PREFIX_LEN);
         while frame.len() < len {
             if frame.capacity() - frame.len() < MAX_PART {
-                // Half as much again, but never more than the frame.
-                let more = (frame.len() / 2).max(MAX_PART).min(len - frame.len());
-                self.room.grow(frame.len() + more).await?;
-                frame.reserve_exact(more);
+                room.extend(&mut frame, len).await?;
             }
-            let part = self.read_part(input).await?;
-            if part.is_empty() {
+            if self.read_part(input, &mut frame, room).await? == 0 {
                 return Err(wrong("empty part of a frame"));
             }
-            frame.extend_from_slice(&part);
         }
         if frame.len() > len {
             return Err(wrong("frame longer than its length says"));
@@ -180,20 +173,29 @@ impl Opener {
         Ok(frame)
     }
 
-    async fn read_part<R>(&mut self, input: &mut R) -> io::Result<Vec<u8>>
+    /// Reads a message and appends what is in it to `frame`; returns how many bytes these are.
+    async fn read_part<R>(
+        &mut self,
+        input: &mut R,
+        frame: &mut Vec<u8>,
+        room: &mut Room,
+    ) -> io::Result<usize>
     where
         R: AsyncRead + Unpin,
     {
         let len = usize::from(input.read_u16().await?);
-        self.room.grow(len).await?;
+        let (at, most) = (frame.len(), len.saturating_sub(TAG_LEN));
+        // The message beside the frame.
+        room.grow(frame.capacity().max(at + most) + len).await?;
         self.message.resize(len, 0);
         input.read_exact(&mut self.message).await?;
-        let mut part = vec![0; len];
-        let read = lock(&self.state).read_message(&self.message, &mut part);
-        let len =
+        frame.reserve_exact(most);
+        frame.resize(at + most, 0);
+        let read = lock(&self.state).read_message(&self.message, &mut frame[at..]);
+        let read =
             read.map_err(|_| wrong("message authentication failed: not sealed by the peer"))?;
-        part.truncate(len);
-        Ok(part)
+        frame.truncate(at + read);
+        Ok(read)
     }
 }
 

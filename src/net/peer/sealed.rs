@@ -1,16 +1,23 @@
 //! Frames of both directions of a connection, in the version that its ends have agreed on.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tokio::io::AsyncRead;
 
+use super::room::Room;
 use super::{noise, version_1};
+use crate::memory::Held;
 
 /// The sending direction.
 pub struct Sealer(pub(super) Sealing);
 
 /// The receiving direction.
-pub struct Opener(pub(super) Opening);
+pub struct Opener {
+    opening: Opening,
+    room: Room,
+}
 
 pub(super) enum Sealing {
     Version1(Box<version_1::Sealer>),
@@ -52,18 +59,39 @@ impl Sealer {
 }
 
 impl Opener {
-    /// Reads the next frame.
+    pub(super) fn new(opening: Opening) -> Opener {
+        let room = Room::new();
+        Opener { opening, room }
+    }
+
+    /// Reads the next frame. Its memory is counted as it comes, and that of a copy, until the next one is read.
     ///
     /// # Errors
-    /// The connection has failed or ended, or what comes is not the next frame of the other end.
+    /// The connection has failed or ended, what comes is not the next frame of the other end, or there has been no
+    /// room for it for long ([`NoRoom`](super::NoRoom)).
     pub async fn read<R>(&mut self, input: &mut R) -> io::Result<Vec<u8>>
     where
         R: AsyncRead + Unpin,
     {
-        match &mut self.0 {
-            Opening::Version1(opener) => opener.read(input).await,
-            Opening::Noise(opener) => opener.read(input).await,
-        }
+        let room = &mut self.room;
+        room.set(0);
+        let frame = match &mut self.opening {
+            Opening::Version1(opener) => opener.read(input, room).await?,
+            Opening::Noise(opener) => opener.read(input, room).await?,
+        };
+        // It is copied when it is decoded.
+        room.grow(frame.capacity() + frame.len()).await?;
+        Ok(frame)
+    }
+
+    /// Makes so many of the bytes that are counted for the last frame another holder's.
+    pub fn split(&mut self, bytes: usize) -> Held {
+        self.room.split(bytes)
+    }
+
+    /// Returns where the bytes are shown that are counted for the frame under way.
+    pub fn shown(&self) -> &Arc<AtomicUsize> {
+        self.room.shown()
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::io;
 
+use bytes::BufMut;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::handshake::HandshakeError;
 use super::hello::{HelloError, Role};
+use super::room::Room;
 use crate::codec::peer::wire::MAX_FRAME_BYTES;
 use crate::session::token::{KEY_ID_LEN, Keyring};
 
@@ -134,11 +136,11 @@ impl Opener {
         Opener(Direction::new(key))
     }
 
-    /// Reads the next record.
+    /// Reads the next record, whose bytes are counted in `room` as they come.
     ///
     /// # Errors
     /// The connection has failed or ended, or what comes is not the next record of the other end.
-    pub(super) async fn read<R>(&mut self, input: &mut R) -> io::Result<Vec<u8>>
+    pub(super) async fn read<R>(&mut self, input: &mut R, room: &mut Room) -> io::Result<Vec<u8>>
     where
         R: AsyncRead + Unpin,
     {
@@ -149,11 +151,16 @@ impl Opener {
                 "record too large: {len} bytes, limit {MAX_FRAME_BYTES}"
             )));
         }
-        // It grows as bytes come, whatever length was claimed.
         let mut record = Vec::new();
-        input.take(len as u64).read_to_end(&mut record).await?;
-        if record.len() < len {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        while record.len() < len {
+            if record.len() == record.capacity() {
+                room.extend(&mut record, len).await?;
+            }
+            let left = record.capacity().min(len) - record.len();
+            let mut part = (&mut record).limit(left);
+            if input.read_buf(&mut part).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
         self.open(record).map_err(|error| wrong(error.to_string()))
     }
