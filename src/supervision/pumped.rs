@@ -34,7 +34,8 @@ pub struct Pumped<A: Actor<Context = Pumped<A>>> {
     is_pumped_out: bool,
 }
 
-/// What is spawned, in order. A list, for a pointer is all that it takes while there is nothing.
+/// What is spawned, in order: what one client has under way, so its entry, a link or an answer for each of its services, and
+/// one look-up at the most. A list, for a pointer is all that it takes while there is nothing.
 type Futures<A> = Option<Box<Spawned<A>>>;
 
 struct Spawned<A: Actor> {

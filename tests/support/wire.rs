@@ -388,11 +388,14 @@ impl Backend {
         soon(self.listener.accept()).await.expect("a connection").0
     }
 
-    /// Accepts a link: HELLO and PING come, PONG goes.
+    /// Accepts a link: HELLO and PING come, PONG goes. Probes, which only connect, are passed over.
     pub(crate) async fn link(&self) -> Link {
-        let mut link = Link::new(self.accept().await);
-        link.greet().await;
-        link
+        loop {
+            let mut link = Link::new(self.accept().await);
+            if link.is_greeted().await {
+                return link;
+            }
+        }
     }
 }
 
@@ -414,12 +417,19 @@ impl Link {
 
     /// Reads HELLO and PING, and sends PONG.
     pub(crate) async fn greet(&mut self) {
-        let hello = self.next_raw().await.expect("HELLO");
+        assert!(self.is_greeted().await, "HELLO");
+    }
+
+    async fn is_greeted(&mut self) -> bool {
+        let Some(hello) = self.next_raw().await else {
+            return false;
+        };
         assert_eq!(hello.kind, link::Kind::Hello as u8);
         self.hello = Some(serde_json::from_slice(&hello.payload).expect("HELLO is JSON"));
         let ping = self.next_raw().await.expect("PING");
         assert_eq!(ping.kind, link::Kind::Ping as u8);
         self.send(link::Kind::Pong, 0, &ping.payload).await;
+        true
     }
 
     /// Returns its socket; nothing that was read is unhandled.
