@@ -90,21 +90,22 @@ impl Peers {
     /// Loses the connections that hold the most while all together hold too much: what waits to be written, and
     /// `input` bytes of frames that have begun.
     fn bound_queues(&mut self, input: usize, least: Pressure) {
-        let mut held = self.shared.counts.queued_bytes() + input;
-        loop {
-            let is_short = memory::is_too_much(held, least);
-            if held <= self.shared.config.peer.channel.all_queued_bytes && !is_short {
-                return;
-            }
+        let most = self.shared.config.peer.channel.all_queued_bytes;
+        let is_much = |held| held > most || memory::is_too_much(held, least);
+        if !is_much(self.shared.counts.queued_bytes() + input) {
+            return;
+        }
+        // What those hold that are lost already comes back when their tasks end, and is nobody else's fault.
+        let mut held: usize = self.connections.values().map(Connection::held).sum();
+        while held > 0 && is_much(held) {
             let largest = self.connections.iter().max_by_key(|(_, c)| c.held());
             let Some((number, connection)) = largest else {
                 return;
             };
-            // They come back when its task has ended.
-            held = held.saturating_sub(connection.held());
-            if is_short {
+            if memory::is_too_much(held, least) {
                 self.shared.counts.ended_for_memory();
             }
+            held = held.saturating_sub(connection.held());
             let error = "too much waits for other gateways, or for the rest of their frames, most of it here";
             self.lose(*number, Some(error.to_owned()));
         }
