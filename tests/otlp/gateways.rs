@@ -102,7 +102,8 @@ async fn so_is_one_whose_backend_does_not_let_it_go() {
 #[tokio::test]
 async fn a_session_that_is_promised_and_never_claimed_is_told() {
     let mut collector = Collector::start().await;
-    let soon = |config: &mut Config| config.backend.connect_timeout = Duration::from_millis(100);
+    // Three times this is what the other gateway has to claim it; the handshake of the two has it once.
+    let soon = |config: &mut Config| config.backend.connect_timeout = Duration::from_secs(3);
     let (mut scene, second) = two(&collector, soon).await;
     scene.send("here").await;
     says(&mut scene.player, "here").await;
