@@ -32,11 +32,12 @@ install_packages() {
         as_root=(sudo -n)
     fi
     log=$(mktemp)
-    if ! {
-        "${as_root[@]}" apt-get update -q &&
-            "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-                apt-get install -q -y --no-install-recommends "$@"
-    } </dev/null >"$log" 2>&1; then
+    # Scripts that run beside each other install one after the other. What an installation starts keeps no lock.
+    # shellcheck disable=SC2016 # It is the inner shell that takes the words.
+    if ! flock --close "${TMPDIR:-/tmp}/game-gateway-packages.$(id -u)" "${as_root[@]}" sh -c '
+        apt-get update -q &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+    ' install "$@" </dev/null >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         echo "error: cannot install: $*" >&2

@@ -63,7 +63,12 @@ async fn it_says_what_it_is_and_the_same_again_is_the_same() {
         metrics.contains(&format!("{} 1\n", state_of("drain")))
     };
     // Rows are up to a second old.
-    soon(async { while !drains().await {} }).await;
+    soon(async {
+        while !drains().await {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     for _ in 0..2 {
         let answer = put(&gateway, &path, r#"{"state": "ready"}"#).await.json();
         assert_eq!(

@@ -229,7 +229,7 @@ async fn there_are_no_more_than_there_may_be() {
     // One that is over makes room, swept or not.
     let room = crate::support::wire::soon(async {
         while post(&gateway, &json!({"user_id": "3"})).await.status != 201 {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     });
     room.await;

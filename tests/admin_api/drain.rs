@@ -39,7 +39,7 @@ async fn until_state(gateway: &Gateway, state: &str) -> Value {
             if progress["state"] == state {
                 return progress;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await
@@ -171,7 +171,7 @@ async fn a_signal_takes_over_and_ends_the_process() {
             if progress["by"] == "signal" {
                 return progress;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

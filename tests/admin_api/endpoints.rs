@@ -161,7 +161,7 @@ async fn the_rules_in_force_and_why_newer_ones_are_not() {
             if !answer["error"].is_null() {
                 return answer;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     };
     let answer = crate::support::wire::soon(reasons()).await;

@@ -222,13 +222,23 @@ async fn a_change_ends_by_itself_and_the_file_wins_for_what_it_changes() {
     )
     .await;
     assert_eq!(answer.status, 200);
-    soon(async { while limit(&gateway, "limits.max_bans").await["value"] != "4096" {} }).await;
+    soon(async {
+        while limit(&gateway, "limits.max_bans").await["value"] != "4096" {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 
     let body = json!({"values": {PER_IP: 5, "limits.max_bans": 7}});
     assert_eq!(patch(&gateway, &body.to_string()).await.status, 200);
     std::fs::write(&file, format!("{PER_IP} = 3")).expect("written");
     gateway.reload();
-    soon(async { while limit(&gateway, PER_IP).await["configured"] != "3" {} }).await;
+    soon(async {
+        while limit(&gateway, PER_IP).await["configured"] != "3" {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     let file_won = limit(&gateway, PER_IP).await;
     assert_eq!(
         (&file_won["value"], &file_won["change"]),

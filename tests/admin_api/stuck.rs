@@ -56,5 +56,10 @@ async fn everything_is_answered_without_a_worker_that_is_stuck() {
     assert!(codes.ends_with(&[503]), "{codes:?}");
 
     barrier.wait();
-    soon(async { while get(at, "/health").await.status != 200 {} }).await;
+    soon(async {
+        while get(at, "/health").await.status != 200 {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 }

@@ -66,7 +66,7 @@ async fn until(gateway: &Gateway, id: &str, name: &str) -> Value {
             if names(&page).iter().any(|seen| seen == name) {
                 return page;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     };
     soon(wait).await
@@ -229,7 +229,7 @@ async fn events_behind(gateway: &Gateway, id: &str, after: u64) -> Value {
             if names(&page).len() == 2 {
                 return page;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     };
     soon(wait).await
@@ -414,7 +414,7 @@ fn a_terminal_follows_a_user_until_it_is_interrupted() {
             .expect("an address");
         let begun = async {
             while !get(admin, "/api/v1/traces").await.body.contains("4711") {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         soon(begun).await;

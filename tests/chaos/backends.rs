@@ -66,7 +66,7 @@ impl Victim {
                 .await
                 .is_err()
             {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

@@ -73,7 +73,7 @@ impl Scene {
         stage.warm_up("crowd", WORKERS).await;
         soon(async {
             while !crowd.ids().is_empty() {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;
@@ -122,7 +122,7 @@ impl Scene {
     async fn unharmed(self, case: &str, memory_kib: u64, before_kib: u64) {
         soon(async {
             while !self.crowd.ids().is_empty() {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

@@ -104,7 +104,12 @@ async fn limits_change_while_everybody_plays() {
     assert!(is_served(1).await);
     // The file alone is enough, and so is a signal.
     stage.reconfigure(&format!("limits.deny = [\"{}\"]", source(1)));
-    soon(async { while is_served(1).await {} }).await;
+    soon(async {
+        while is_served(1).await {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     assert!(is_served(2).await);
     // A mistake changes nothing.
     stage.reconfigure("limits.deny = [\"nowhere\"]");

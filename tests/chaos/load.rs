@@ -60,12 +60,22 @@ impl Fleet {
 
     /// Waits until a metric of a gateway has this value at least.
     pub(crate) async fn at_least(&self, number: usize, name: &str, value: usize) {
-        patiently(async { while self.metric(number, name).await < value {} }).await;
+        patiently(async {
+            while self.metric(number, name).await < value {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until a gauge of a gateway is 0.
     pub(crate) async fn none(&self, number: usize, gauge: &str) {
-        patiently(async { while self.metric(number, gauge).await > 0 {} }).await;
+        patiently(async {
+            while self.metric(number, gauge).await > 0 {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until so many players have sent a second frame, so that each has heard that its session can be resumed.

@@ -66,7 +66,12 @@ async fn suffered(stage: &Stage, redis: &mut RedisServer, harm: Harm) {
         Harm::Killed => redis.start_again(),
         Harm::Stopped | Harm::Blackholed => add_service(redis, &service),
     }
-    soon(async { while !is_routed(stage, &service).await {} }).await;
+    soon(async {
+        while !is_routed(stage, &service).await {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     let back = back.elapsed().as_millis();
     println!(
         "Redis {harm:?}: {NEWCOMERS} new sessions meanwhile; a change in force {back} ms after its return"

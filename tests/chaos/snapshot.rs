@@ -66,7 +66,7 @@ impl Snapshot {
                 Instant::now() < deadline,
                 "{now:?} is not what it was: {self:?}"
             );
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     }
 }

@@ -156,7 +156,7 @@ impl Stage {
     pub(crate) async fn says(&self, what: &str) {
         soon(async {
             while !self.process.output().contains(what) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;
@@ -181,7 +181,7 @@ impl Stage {
                 if right(value) {
                     return value;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await

@@ -130,7 +130,7 @@ async fn of_gateways(cluster: &Cluster, name: &str) -> u64 {
 async fn until_there_are(cluster: &Cluster, sessions: u64) {
     soon(async {
         while of_gateways(cluster, "game_gateway_sessions").await < sessions {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -100,7 +100,9 @@ async fn a_gateway_that_is_back_does_not_make_changes_that_others_have_followed(
     assert_eq!(now(bans).await["bans"], json!([]));
     // Asked again, it does.
     let again = async {
-        while change("PUT", level, r#"{"level": "debug"}"#).await["answered"] != 2 {}
+        while change("PUT", level, r#"{"level": "debug"}"#).await["answered"] != 2 {
+            crate::support::wire::look_again().await;
+        }
         now(level).await
     };
     assert_eq!(soon(again).await["level"], "debug");
@@ -125,7 +127,9 @@ async fn a_trace_of_all_gateways_says_which_one_has_fallen_silent() {
     let mut tracing = Process::spawn(&mut command);
     let begun = async {
         let traces = async || tell_at(c.admin, "GET /api/v1/traces", "").await.1;
-        while traces().await["traces"] == json!([]) {}
+        while traces().await["traces"] == json!([]) {
+            crate::support::wire::look_again().await;
+        }
     };
     soon(begun).await;
     let _player = player(c.players, 4711).await;

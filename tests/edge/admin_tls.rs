@@ -155,7 +155,12 @@ async fn changed_files_are_in_force_and_bad_ones_are_not() {
     );
     std::fs::write(&first.key, "rubbish").expect("written");
     gateway.reload();
-    soon(async { while failures(&old_way, gateway.admin).await == 0 {} }).await;
+    soon(async {
+        while failures(&old_way, gateway.admin).await == 0 {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     let second = new.issue("admin", "IP:127.0.0.1");
     std::fs::copy(&second.key, &first.key).expect("copied");
     std::fs::copy(&second.certificate, &first.certificate).expect("copied");

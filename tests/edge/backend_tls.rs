@@ -102,7 +102,7 @@ async fn fails(gateway: &Gateway, reason: &str) {
             if backends.contains(reason) {
                 return;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -47,7 +47,7 @@ fn free() -> SocketAddr {
 async fn listens(address: SocketAddr) {
     soon(async {
         while TcpStream::connect(address).await.is_err() {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -38,7 +38,7 @@ impl Front {
         let process = Process::spawn(program.args(["-e", "stderr"]));
         let listens = async {
             while TcpStream::connect(address).await.is_err() {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         soon(listens).await;

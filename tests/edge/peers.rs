@@ -171,7 +171,7 @@ impl Balancer {
         let process = Process::spawn(Command::new("haproxy").arg("-f").arg(&file));
         soon(async {
             while TcpStream::connect(address).await.is_err() {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

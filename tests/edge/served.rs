@@ -80,7 +80,7 @@ impl Served {
                 if line.is_some_and(|value| value.parse().is_ok_and(|n: u64| n >= count)) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         soon(seen).await;

@@ -150,7 +150,7 @@ async fn a_bad_file_leaves_the_old_one_in_force() {
         let watcher = "/api/v1/actors?kind=certificate_watcher";
         soon(async {
             while !gateway.get(watcher).await.1.contains(reason) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

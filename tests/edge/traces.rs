@@ -39,7 +39,7 @@ async fn until(gateway: &Gateway, id: &str, name: &str) -> Vec<(String, String)>
             if events.iter().any(|(seen, _)| seen == name) {
                 return events;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     };
     soon(wait).await

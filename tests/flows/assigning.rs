@@ -267,7 +267,12 @@ async fn servers_come_and_go_and_leave_nothing() {
         assert_eq!(fight.data().await.payload, told.as_bytes());
     }
     let known = async || endpoints(&lobby.gateway).await;
-    soon(async { while known().await.len() > 2 {} }).await;
+    soon(async {
+        while known().await.len() > 2 {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     assert!(known().await.contains(&stays.to_string()));
     let shown = async || {
         let (_, metrics) = lobby.gateway.get("/metrics").await;
@@ -275,7 +280,12 @@ async fn servers_come_and_go_and_leave_nothing() {
             .any(|address| metrics.contains(&address.to_string()))
     };
     // Rows are up to a second old.
-    soon(async { while shown().await {} }).await;
+    soon(async {
+        while shown().await {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     let (_, actors) = lobby.gateway.get("/api/v1/actors?kind=backend_pool").await;
     let left = |address: &&SocketAddr| actors.contains(&address.to_string());
     assert_eq!(gone.iter().find(left), None);

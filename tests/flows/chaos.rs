@@ -88,7 +88,7 @@ async fn backend_on(address: SocketAddr) -> EchoBackend {
         loop {
             match EchoBackend::start(address, echo).await {
                 Ok(backend) => return backend,
-                Err(_) => tokio::task::yield_now().await,
+                Err(_) => crate::support::wire::look_again().await,
             }
         }
     })

@@ -40,7 +40,7 @@ fn frame(length: [u8; 4], kind: Kind, payload: &[u8]) -> Vec<u8> {
 async fn until_last_error(gateway: &Gateway, why: &str) {
     soon(async {
         while !gateway.get("/api/v1/backends").await.1.contains(why) {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

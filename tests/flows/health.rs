@@ -182,7 +182,7 @@ async fn a_session_says_goodbye_over_the_link_of_another_worker() {
         let pools = || gateway.inspector().actors.list(Pool, None, usize::MAX);
         soon(async {
             while pools().len() > 1 {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

@@ -182,7 +182,12 @@ async fn filters_find_who_is_meant_and_nobody_else() {
         service: Some("chat".into()),
         ..all()
     };
-    soon(async { while ids(&gateway, &chat_only, 9).await.is_empty() {} }).await;
+    soon(async {
+        while ids(&gateway, &chat_only, 9).await.is_empty() {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     for (filter, mut expected) in cases {
         let mut found = ids(&gateway, &filter, 9).await;
         found.sort_unstable();
@@ -232,7 +237,12 @@ async fn a_session_is_shown_as_it_is() {
         realm_id: Some(9),
         ..Default::default()
     };
-    soon(async { while ids(&gateway, &bound, 9).await != [open.session_id] {} }).await;
+    soon(async {
+        while ids(&gateway, &bound, 9).await != [open.session_id] {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     assert!(
         gateway
             .inspector()

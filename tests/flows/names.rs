@@ -132,7 +132,7 @@ async fn until_at(players: SocketAddr, service: &str, last: u8) {
     let wanted = IpAddr::from(Ipv4Addr::new(127, 0, 0, last)).to_string();
     soon(async {
         while visit(players, service).await != wanted {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

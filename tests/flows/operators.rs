@@ -38,7 +38,12 @@ async fn sessions_at(gateway: &Gateway, address: SocketAddr) -> u64 {
 }
 
 async fn empty(gateway: &Gateway, address: SocketAddr) {
-    soon(async { while sessions_at(gateway, address).await > 0 {} }).await;
+    soon(async {
+        while sessions_at(gateway, address).await > 0 {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 }
 
 /// A player of this user who has got an answer from an echo.
@@ -272,7 +277,12 @@ async fn an_order_outlives_the_rules_and_is_found_by_any_spelling() {
         (by_name, Some(json!("drain"))),
     ] {
         gateway.set_routes(&routes(&[("game", rules)]));
-        soon(async { while state().await != right {} }).await;
+        soon(async {
+            while state().await != right {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
     // An address cannot be ready while its name is in drain.
     let line = format!("PUT /api/v1/backends/{}/state", backend.address);
@@ -315,5 +325,10 @@ async fn an_order_ends_by_itself() {
         let (_, answer) = gateway.get(&path).await;
         answer.contains(r#""state":"ready""#)
     };
-    soon(async { while !ready().await {} }).await;
+    soon(async {
+        while !ready().await {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 }

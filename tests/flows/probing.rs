@@ -29,7 +29,7 @@ async fn until(
             if let Some(row) = row.filter(&right) {
                 return row;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await

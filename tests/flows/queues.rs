@@ -34,7 +34,7 @@ async fn until(gateway: &Gateway, right: impl Fn(&BackendSnapshot) -> bool) -> B
             if right(&row) {
                 return row;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await
@@ -236,7 +236,7 @@ async fn new_sessions_avoid_a_suspect_until_it_is_heard() {
                     if row.expect("a row").health == wanted {
                         return;
                     }
-                    tokio::task::yield_now().await;
+                    crate::support::wire::look_again().await;
                 }
             })
             .await;

@@ -71,7 +71,7 @@ impl Crowd {
                 if self.players.iter().any(JoinHandle::is_finished) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;
@@ -111,7 +111,7 @@ async fn restarted(gateway: &Gateway, id: &str, restarts: u64) -> ActorSnapshot 
         loop {
             match gateway.inspector().actor(id).await {
                 Some(actor) if actor.restarts == restarts && actor.responding => return actor,
-                _ => tokio::task::yield_now().await,
+                _ => crate::support::wire::look_again().await,
             }
         }
     })
@@ -186,7 +186,7 @@ pub(crate) async fn nothing_is_left(gateway: &Gateway) {
             {
                 return;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;
@@ -326,7 +326,7 @@ async fn an_endpoint_that_is_down_stays_known_as_down_when_the_router_is_rebuilt
             if detail(&router)["unusable_endpoints"] == 1 {
                 return;
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;
@@ -403,7 +403,12 @@ async fn health_finds_a_worker_that_is_stuck_and_the_others_go_on() {
         .await;
     assert_eq!(page.expect("a page").silent_workers, [1]);
     barrier.wait();
-    soon(async { while gateway.get("/health").await.0 != 200 {} }).await;
+    soon(async {
+        while gateway.get("/health").await.0 != 200 {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn leaves(gateway: &Gateway, address: &str) {
     soon(async {
         // The row is there from then on.
         while !get(gateway.admin, "/metrics").await.1.contains(&line) {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -102,7 +102,12 @@ async fn requests_for_which_there_is_no_room_are_told_503() {
     let mut begun = post(&served, 60_000).await;
     soon(begun.write_all(&[7; 30_000])).await.expect("sent");
     let held = |memory: &serde_json::Value| memory["parts"]["http"].as_u64() >= Some(30_000);
-    soon(async { while !held(&served.json("/api/v1/memory").await) {} }).await;
+    soon(async {
+        while !held(&served.json("/api/v1/memory").await) {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
     let mut round = Vec::new();
     for (_, session_id) in &players {
         link::encode(&mut round, Kind::Data, *session_id, &[7; 8 * 1024]);

@@ -97,7 +97,12 @@ async fn players_who_are_read_at_once_keep_within_the_budget() {
     }
     // OPEN and DATA of each.
     let sent = 2 * players.len() as u64;
-    soon(async { while served.sent_to_backends().await < sent {} }).await;
+    soon(async {
+        while served.sent_to_backends().await < sent {
+            crate::support::wire::look_again().await;
+        }
+    })
+    .await;
 
     let frames = data("", &[7; 3000]).repeat(200);
     served.stop(true);

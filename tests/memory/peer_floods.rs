@@ -218,7 +218,9 @@ async fn sessions_that_are_handed_over_keep_within_the_budget() {
     served.until_metric(over, |n| n > 0).await;
     soon(async {
         let calls = || get(served.admin, "/api/v1/actors?kind=peers");
-        while !calls().await.1.contains("\"calls_made\":0") {}
+        while !calls().await.1.contains("\"calls_made\":0") {
+            crate::support::wire::look_again().await;
+        }
     })
     .await;
     served.assert_never_over("sessions handed over").await;

@@ -76,7 +76,7 @@ async fn the_kernel_takes_little_for_a_backend_that_does_not_read() {
     });
     // The link's queue fills up behind the kernel's.
     while served.held().await < MIB {
-        tokio::task::yield_now().await;
+        crate::support::wire::look_again().await;
     }
     playing.abort();
     let taken = unacknowledged(|_, remote| remote == served.backend.address);

@@ -210,7 +210,7 @@ impl Served {
     pub(crate) async fn until_held(&self, right: impl Fn(u64) -> bool) {
         let seen = async {
             while !right(self.held().await) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         if tokio::time::timeout(DEADLINE, seen).await.is_err() {
@@ -221,7 +221,12 @@ impl Served {
     /// Waits until a part holds as much as it must.
     pub(crate) async fn until_part(&self, part: &str, right: impl Fn(u64) -> bool) {
         let bytes = |memory: serde_json::Value| memory["parts"][part].as_u64().expect("a number");
-        soon(async { while !right(bytes(self.json("/api/v1/memory").await)) {} }).await;
+        soon(async {
+            while !right(bytes(self.json("/api/v1/memory").await)) {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
 
     /// Waits until the budget's pressure is as it must become.
@@ -232,7 +237,7 @@ impl Served {
                 if right(memory["pressure"].as_str().expect("a word")) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         soon(seen).await;
@@ -242,7 +247,7 @@ impl Served {
     pub(crate) async fn until_metric(&self, name: &str, right: impl Fn(u64) -> bool) {
         soon(async {
             while !right(self.metric(name).await) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

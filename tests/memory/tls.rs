@@ -139,7 +139,12 @@ async fn a_record_that_has_begun_counts_wherever_the_connection_waits() {
             clients.push(socket);
         }
         least += 20 * BEGUN as u64;
-        soon(async { while stage.served.held().await < least {} }).await;
+        soon(async {
+            while stage.served.held().await < least {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
 }
 

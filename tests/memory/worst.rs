@@ -78,7 +78,12 @@ impl Stage {
             .await;
         // What was needed for it does not stay.
         link.raw(&[*last]).await;
-        soon(async { while self.held("link_input").await > 4 * 64 * KIB {} }).await;
+        soon(async {
+            while self.held("link_input").await > 4 * 64 * KIB {
+                crate::support::wire::look_again().await;
+            }
+        })
+        .await;
     }
 
     /// All but a byte of the largest frame and the largest body.

@@ -86,7 +86,7 @@ async fn nobody_has_a_session_twice() {
         .await;
     soon(async {
         while deployment.sessions() > 0 {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -61,7 +61,7 @@ impl GameServer {
     async fn listens(&self) {
         soon(async {
             while TcpStream::connect(self.address).is_err() {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

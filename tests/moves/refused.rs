@@ -23,7 +23,7 @@ async fn many_strangers_make_one_line() {
     deployment.until(0, failures, |n| n == STRANGERS).await;
     soon(async {
         while !place.process.output().contains(LINE) {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -127,7 +127,12 @@ impl Deployment {
         set_routes(&self.directory, rules);
         let path = format!("/api/v1/routes/resolve?service={name}");
         for place in &self.places {
-            soon(async { while get(place.admin, &path).await.0 != 200 {} }).await;
+            soon(async {
+                while get(place.admin, &path).await.0 != 200 {
+                    crate::support::wire::look_again().await;
+                }
+            })
+            .await;
         }
     }
 
@@ -184,7 +189,7 @@ impl Deployment {
                 if stat.lines().filter(up).count() == gateways {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;
@@ -216,7 +221,7 @@ impl Deployment {
     pub(crate) async fn until(&self, number: usize, name: &str, right: impl Fn(u64) -> bool) {
         soon(async {
             while !self.metric(number, name).await.is_some_and(&right) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;
@@ -233,7 +238,7 @@ impl Deployment {
                 if right(sum) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

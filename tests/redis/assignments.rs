@@ -98,7 +98,7 @@ async fn visit(gateway: &Gateway, user_id: u64) -> String {
 async fn until_at(gateway: &Gateway, user_id: u64, name: &str) {
     soon(async {
         while visit(gateway, user_id).await != name {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

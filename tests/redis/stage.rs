@@ -123,7 +123,7 @@ pub(crate) async fn until_at(gateway: &Gateway, name: &str) {
 pub(crate) async fn until_realm_at(gateway: &Gateway, service: &str, realm_id: u32, name: &str) {
     soon(async {
         while visit(gateway, service, realm_id).await != name {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -242,7 +242,7 @@ async fn strangers_are_told_apart_by_what_they_say() {
         failures(&scene.gateway, "malformed", count).await;
         let shown = async {
             while !(scene.gateway.get("/api/v1/actors?kind=peers").await.1).contains(named) {
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         };
         soon(shown).await;

@@ -61,7 +61,7 @@ impl Scene {
                 if row.is_some_and(|row| right(row.sessions, row.queued_bytes)) {
                     return;
                 }
-                tokio::task::yield_now().await;
+                crate::support::wire::look_again().await;
             }
         })
         .await;

@@ -139,7 +139,7 @@ async fn connections_that_are_cut_at_random_lose_nothing() {
     gateway.until("game_gateway_connections", |n| n == 0).await;
     soon(async {
         while backend.sessions() > 0 {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -109,7 +109,7 @@ async fn a_resume_that_its_sessions_client_does_not_live_to_read_is_answered() {
     let mail = |kind: &KindSnapshot| kind.handled + kind.waiting;
     soon(async {
         while mail(&of_clients(&gateway)) < mail(&before) + 2 {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;
@@ -117,7 +117,7 @@ async fn a_resume_that_its_sessions_client_does_not_live_to_read_is_answered() {
     // The connection is handed over: its own client is gone.
     soon(async {
         while of_clients(&gateway).live == before.live {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

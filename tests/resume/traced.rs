@@ -32,7 +32,7 @@ async fn until(gateway: &Gateway, id: &str, name: &str) -> (Vec<String>, Value) 
             if events.iter().any(|seen| seen == name) {
                 return (events, page);
             }
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     };
     soon(wait).await

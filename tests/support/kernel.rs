@@ -40,7 +40,7 @@ pub(crate) async fn acknowledged(socket: &TcpStream) {
     let [local, remote] = addresses(socket);
     soon(async {
         while queues(local, remote).is_none_or(|queues| queues.unsent > 0) {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;
@@ -51,7 +51,7 @@ pub(crate) async fn unread(socket: &TcpStream, bytes: usize) {
     let [local, remote] = addresses(socket);
     soon(async {
         while queues(local, remote).is_none_or(|queues| queues.unread < bytes) {
-            tokio::task::yield_now().await;
+            crate::support::wire::look_again().await;
         }
     })
     .await;

@@ -27,6 +27,12 @@ use super::address;
 /// Limit for anything; only a failing test waits so long.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Lets pass what is between two looks at something that is to become so. Whoever looks without a pause takes the
+/// processors from those who make it so.
+pub(crate) async fn look_again() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
 /// Waits for what must happen.
 pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what)
@@ -210,7 +216,7 @@ impl Gateway {
                 if right(value) {
                     return value;
                 }
-                tokio::task::yield_now().await;
+                look_again().await;
             }
         })
         .await
