@@ -88,9 +88,14 @@ impl Meter {
         }
         let change = after as i64 - before as i64;
         add(&self.parts[part.index()], change);
-        let total = add(&self.total, change);
-        let spare = self.drawn.load(Relaxed) - total;
-        // Neither negative nor large.
+        add(&self.total, change);
+        self.settle_if_off();
+    }
+
+    /// Settles where more is held than was drawn, or much less.
+    #[inline]
+    fn settle_if_off(&self) {
+        let spare = self.drawn.load(Relaxed) - self.total.load(Relaxed);
         if spare as u64 > 2 * STEP as u64 {
             self.settle();
         }
@@ -158,6 +163,9 @@ impl Meter {
         let before = self.exchanges.swap(true, Relaxed);
         let result = work();
         self.exchanges.store(before, Relaxed);
+        if !before {
+            self.settle_if_off();
+        }
         result
     }
 

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use game_gateway::codec::link::{self, Kind};
 
+use crate::rings::Resumable;
 use crate::stage::{MIB, SLACK, Served};
 
 /// Players.
@@ -45,6 +46,27 @@ async fn queued(served: &Served) -> u64 {
     let sessions = sessions["sessions"].as_array().expect("sessions");
     let queued = sessions.iter().map(|s| s["queued_bytes"].as_u64());
     queued.map(|bytes| bytes.expect("a number")).sum()
+}
+
+/// What is queued when a resumable session loses its player is written by others than the session.
+#[tokio::test]
+async fn a_queue_that_is_left_behind_counts_once() {
+    const QUEUE: u64 = 8 * MIB;
+    let served = Served::start("session.outbound_queue = \"8MiB\"").await;
+    let mut link = None;
+    let reader = Resumable::start(&served, &mut link).await;
+    let link = link.as_mut().expect("a link");
+    let mut frames = Vec::new();
+    for _ in 0..64 {
+        link::encode(&mut frames, Kind::Data, reader.session_id, &[7; FRAME]);
+    }
+    while served.metric("game_gateway_suspended_sessions_total").await == 0 {
+        link.raw(&frames).await;
+    }
+    let peak = served.json("/api/v1/memory").await["peak_bytes"].clone();
+    let peak = peak.as_u64().expect("a number");
+    println!("a queue of {QUEUE} bytes that is left behind: {peak} held at most");
+    assert!((QUEUE..QUEUE * 3 / 2).contains(&peak), "{peak}");
 }
 
 #[tokio::test]

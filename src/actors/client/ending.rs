@@ -132,8 +132,7 @@ impl Client {
         }
         if !outcome.is_abrupt {
             socket.set_close_code(outcome.websocket);
-            let parting = self.shared.parting(outbox.held(), permit);
-            actix::spawn(part(socket, outbox, parting));
+            self.leave_to_task(socket, outbox, permit);
         }
     }
 
@@ -176,9 +175,15 @@ impl Client {
             self.outbox.push(frame);
             self.socket.set_close_code(outcome.websocket);
             let (socket, outbox) = (self.socket.take(), std::mem::take(&mut self.outbox));
-            let parting = self.shared.parting(outbox.held(), self.permit.take());
-            actix::spawn(part(socket, outbox, parting));
+            let permit = self.permit.take();
+            self.leave_to_task(socket, outbox, permit);
         }
+    }
+
+    /// Leaves a connection, and what is queued for it, to a task of its own.
+    fn leave_to_task(&self, socket: Socket, outbox: Outbox, permit: Option<Permit>) {
+        let parting = self.passing_queue(|shared| shared.parting(outbox.held(), permit));
+        actix::spawn(part(socket, outbox, parting));
     }
 
     /// Notes for operators that a player is turned away.

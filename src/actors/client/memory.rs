@@ -3,12 +3,13 @@
 //! Hot path: [`Client::count_memory`] runs behind every poll.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 
-use super::{Client, ClientEvent, Connection, Squeeze};
+use super::{Client, ClientEvent, Connection, Squeeze, WorkerScope};
 use crate::codec::buffers;
 use crate::codec::peer::Handover;
 use crate::codec::{Decoded, client};
@@ -97,6 +98,15 @@ impl Client {
             let result = work(self);
             self.count_memory();
             result
+        })
+    }
+
+    /// Performs `work`, in which what was queued for the player becomes another holder's, and is counted there.
+    pub(super) fn passing_queue<R>(&self, work: impl FnOnce(&Rc<WorkerScope>) -> R) -> R {
+        let meter = &self.shared.scope.meter;
+        meter.exchange(|| {
+            count(meter, Part::ClientQueues, &self.stats.held.queue, 0);
+            work(&self.shared)
         })
     }
 
