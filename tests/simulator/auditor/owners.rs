@@ -52,7 +52,8 @@ impl Audit {
     }
 
     /// Tells whether a backend that this gateway has opened a session on took the epoch of an incarnation
-    /// before this gateway was asked: "elsewhere backends refuse an epoch that they have seen" (3.4).
+    /// before this gateway was asked: "elsewhere backends refuse an epoch that they have seen" (3.4). Elsewhere: an
+    /// equal one is refused from another gateway alone (2.3).
     fn is_epoch_seen(
         &self,
         session: &Session,
@@ -66,7 +67,8 @@ impl Audit {
             })
         };
         opens(of.gateway).any(|(taken, place)| {
-            let took = |(epoch, at)| epoch >= of.epoch && at < asked;
+            let least = of.epoch + u32::from(of.gateway.index == gateway.index);
+            let took = |(epoch, at)| epoch >= least && at < asked;
             let took = place.resumed.is_some_and(took);
             let same = |(link, place): (&Link, &Place)| {
                 let open = place.standing == Standing::Open;
