@@ -204,3 +204,17 @@ fn small_questions_pass_where_nothing_can_be_taken_back() {
     one.set_idle(0);
     assert!(!other.admits(1));
 }
+
+/// In an exchange nobody else gets what one holder gives back; behind it, what no other has taken is free.
+#[test]
+fn what_an_exchange_has_freed_is_free_for_others_behind_it() {
+    let budget = MemoryBudget::new(LIMIT, 2);
+    let (one, other) = (budget.worker(0), budget.worker(1));
+    let most = LIMIT - LIMIT / 32;
+    one.moves(Part::ClientInput, 0, most);
+    one.exchange(|| {
+        one.moves(Part::ClientInput, most, 0);
+        assert!(!other.admits(LIMIT / 2));
+    });
+    assert!(other.admits(LIMIT / 2));
+}

@@ -326,6 +326,20 @@ async fn a_holder_that_is_gone_is_a_gap() {
     assert_eq!(opened(&mut player, &mut again).await, GAP);
 }
 
+/// A second gateway, with a backend for each of the two services.
+async fn beside(game: &Backend, chat: &Backend) -> Gateway {
+    let rules = format!(
+        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
+        Backend::rule(&[game]),
+        Backend::rule(&[chat])
+    );
+    Gateway::start_with(&rules, |config| {
+        peered(config);
+        config.gateway.id = "gw-b".to_owned();
+    })
+    .await
+}
+
 #[tokio::test]
 async fn one_backend_of_two_that_is_gone_is_told_of_and_the_other_is_exact() {
     let (mut scene, mut chat, backend) = two_with(peered).await;
@@ -333,16 +347,7 @@ async fn one_backend_of_two_that_is_gone_is_told_of_and_the_other_is_exact() {
     scene.send("a").await;
     chat.send(Kind::Data, id, b"b").await;
     // The new gateway cannot reach it, while the old one still has its link.
-    let rules = format!(
-        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
-        Backend::rule(&[&scene.backend]),
-        Backend::rule(&[&backend])
-    );
-    let second = Gateway::start_with(&rules, |config| {
-        peered(config);
-        config.gateway.id = "gw-b".to_owned();
-    })
-    .await;
+    let second = beside(&scene.backend, &backend).await;
     drop(backend);
     for _ in 0..2 {
         scene.player.answer().await;
@@ -370,16 +375,7 @@ async fn a_backend_of_a_claim_that_failed_hears_of_it_on_another_link() {
     // Both have taken the session, so that its owner need not ask.
     scene.send("a").await;
     owned.send(Kind::Data, id, b"b").await;
-    let rules = format!(
-        r#"{{"rules":{{"game":{},"chat":{}}}}}"#,
-        Backend::rule(&[&scene.backend]),
-        Backend::rule(&[&backend])
-    );
-    let second = Gateway::start_with(&rules, |config| {
-        peered(config);
-        config.gateway.id = "gw-b".to_owned();
-    })
-    .await;
+    let second = beside(&scene.backend, &backend).await;
     for _ in 0..2 {
         scene.player.answer().await;
     }
